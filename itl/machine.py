@@ -152,8 +152,9 @@ class Machine:
         return machine.replace(threads=threads, home=home)
 
     def for_worker(self) -> "Machine":
-        """Return the machine of a cluster's worker: these folders, but the worker's own device and cores."""
-        return Machine.from_environment(home=self.home, data=self.data)
+        """Return the machine of a cluster's worker: as this one, but on the worker's own device and cores."""
+        given = {"compile": self.compile or None, "checkpoint_seconds": self.checkpoint_seconds}
+        return Machine.from_environment(home=self.home, data=self.data, **given)
 
     def replace(self, **settings) -> "Machine":
         """Return a copy with some settings changed."""

@@ -254,6 +254,19 @@ class Weights:
         _check_limits(self, {"mean": COLOUR, "std": SPREAD})
 
 
+TORCHVISION_NETS = ("alexnet", "resnet18", "resnet50")  # whose names need no torchvision: before them
+
+
+def net_name(net: str) -> str:
+    """Return the one name of *net* in specs: one net is one run, however it is spelt.
+
+    >>> net_name("torchvision:resnet18"), net_name("torchvision:vgg11"), net_name("small")
+    ('resnet18', 'torchvision:vgg11', 'small')
+    """
+    library, _, name = net.rpartition(":")
+    return name if library == "torchvision" and name in TORCHVISION_NETS else net
+
+
 @dataclass(frozen=True)
 class Pretrain:
     """One pre-training: the data, the net and the recipe. With weights, what stands for one."""

@@ -116,6 +116,18 @@ def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
         return None
 
 
+def text_lines(text: str) -> list[str]:
+    """Return the lines of *text*, without their ends.
+
+    Unlike those of `str.splitlines`, they go on behind a form feed and Unicode's line separators, which texts
+    in JSON and names may have.
+
+    >>> text_lines("a\\r\\nb\\u2028c\\n")
+    ['a', 'b\\u2028c', '']
+    """
+    return re.split(r"\r\n?|\n", text)
+
+
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return *pairs* of a JSON object as a dict, for `json.loads`, which would keep the last of two alike.
 

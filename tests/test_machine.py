@@ -191,6 +191,17 @@ def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(monkeypatch, re
     assert said == ([f"the environment's {variable} is not used; did you mean {near}?"] if near else [])
 
 
+def test_a_cluster_s_worker_has_a_device_of_its_own_and_compiles_as_it_is_told(monkeypatch):
+    for name, value in {"ITL_DEVICE": "cpu", "ITL_WORKERS": "3"}.items():
+        monkeypatch.setenv(name, value)
+    told = Machine(home=Path("/runs"), device="cuda:7", compile=True, checkpoint_seconds=0.5)
+    assert told.for_worker() == Machine.from_environment(
+        home=Path("/runs"), data=(), device="cpu", compile=True, checkpoint_seconds=0.5
+    )
+    monkeypatch.setenv("ITL_COMPILE", "1")
+    assert Machine().for_worker().compile, "as the worker's own environment says"
+
+
 def test_data_folders_may_have_any_name(tmp_path):
     odd = tmp_path / "a=b: c"
     odd.mkdir()

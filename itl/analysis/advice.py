@@ -16,10 +16,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, StrMethodFormatter
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from itl import ItlError, counted, pick
-from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected_gains
+from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected_gains, verdict_quantile
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, critical, fieller
@@ -73,6 +73,13 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.number:,g} {self.unit}" if math.isfinite(self.number) else "no limit"
 
+    @property
+    def within(self) -> str:
+        """What the answer adds to what is the best; nothing where there is no limit."""
+        if math.isinf(self.number):
+            return ""
+        return f" within {hours_text(self.number) if self.unit == 'hours' else self}"
+
 
 NO_LIMIT = Budget()
 
@@ -95,6 +102,7 @@ class Advice:
     pilot: tuple[int, float]  # its nets, and its hours
     scored: float  # images that all nets are scored on; nan where it is not known
     gain: float  # of everything over no pre-training, in points
+    repeats: int  # that the noise of training is known by: see `Grid.repeats`
 
     @property
     def choice(self) -> pd.Series:
@@ -128,7 +136,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     declared = math.nan if grid.points is None else float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
     scored = math.nan if grid.scored is None else float(grid.scored[number])
-    verdict, verdicts = _verdicts(belief, affordable, margin, scored)
+    reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
+    verdict, verdicts = _verdicts(belief, affordable, margin, scored, reach)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
     percent = ["expected", "low", "high"]
@@ -137,7 +146,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     if experiment:  # likewise
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
-    return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain)
+    return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain, grid.repeats)
 
 
 def _pilot(grid: Grid, task: int) -> tuple[int, float]:
@@ -211,12 +220,16 @@ def _share(belief: Belief, option: int, grid: Grid) -> tuple[float, float, float
     return fieller((first, second), (sd**2, gain_sd**2), covariance, normal, 1 - COVERAGE)
 
 
-def _verdicts(belief: Belief, affordable: np.ndarray, margin: float, scored: float) -> tuple[str, list[str]]:
+def _verdicts(
+    belief: Belief, affordable: np.ndarray, margin: float, scored: float, reach: float
+) -> tuple[str, list[str]]:
     """Judge each option beside the affordable one of the highest mean, and that one beside all others.
 
-    An option is worse, or the same within the margin, if that has a probability of 95 %. The choice is the
-    best if all others are worse; that none is better by more than the margin has to be 95 % sure of each.
-    Beside what is not known of the nets, so few *scored* images leave to chance what `chance_in_images` says.
+    An option is worse, or the same within the margin, if that has a probability of 95 %: if the difference
+    lies *reach* standard deviations from 0, or from both ends of the margin (see `verdict_quantile`). The
+    choice is the best if all others are worse; that none is better by more than the margin has to be 95 %
+    sure of each. Beside what is not known of the nets, so few *scored* images leave to chance what
+    `chance_in_images` says.
     """
     choice = int(np.flatnonzero(affordable)[belief.mean[affordable].argmax()])
     words, better = [], []
@@ -225,7 +238,7 @@ def _verdicts(belief: Belief, affordable: np.ndarray, margin: float, scored: flo
             words.append(BEST)
             continue
         mean, spread = belief.difference(option, choice)
-        spread = math.hypot(spread, chance_in_images(mean, scored))
+        spread = math.hypot(spread, chance_in_images(mean, scored)) * reach / ndtri(1 - LEVEL)
         above, below = (ndtr((mean - end) / max(spread, 1e-9)) for end in (margin, -margin))
         if ndtr(-mean / max(spread, 1e-9)) >= 1 - LEVEL:
             words.append(WORSE)
@@ -367,14 +380,15 @@ def readable(advice: Advice) -> pd.DataFrame:
 
 def answer_text(advice: Advice) -> str:
     """Answer in Markdown: what to take, how sure that is, and what to measure next."""
-    choice, name = advice.choice, task_name(advice.task)
+    choice, name, within = advice.choice, task_name(advice.task), advice.budget.within
     score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
     unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
     first = {
-        ENOUGH: f"**{choice['option']}** is the best option for {name}",
-        NO_OTHER: f"**{choice['option']}** for {name}: no other is likely better by {advice.margin:.1f}",
-        CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}; the highest "
-        f"expected score has {choice['option']}",
+        ENOUGH: f"**{choice['option']}** is the best option for {name}{within}",
+        NO_OTHER: f"**{choice['option']}** for {name}{within}: no other is likely better by "
+        f"{advice.margin:.1f}",
+        CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}{within}; the "
+        f"highest expected score has {choice['option']}",
     }[advice.verdict]
     text = f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
     if advice.verdict == NO_OTHER:
@@ -386,6 +400,11 @@ def answer_text(advice: Advice) -> str:
         text += f" {NO_SHARE}"
     if ceiling := ceiling_text(choice["expected"]):
         text += f" This is {ceiling}."
+    if advice.repeats < 1:
+        text += (
+            " No option has two nets on a task yet: differences may be noise of training, and there is no "
+            "verdict before a second seed."
+        )
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
     return text

@@ -28,6 +28,8 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from itl.analysis.statistics import LEVEL, critical
+
 # Medians of the standard deviations before any measurement, in points of percent.
 MEDIANS = {
     "level": 15.0,
@@ -79,9 +81,13 @@ class Parameters:
     noise_of_task: np.ndarray  # (tasks,), factors of the variance of noise
 
     @classmethod
-    def before(cls, tasks: int, features: int) -> "Parameters":
-        """Return the parameters before any measurement on so many *tasks*, with so many *features*."""
-        return cls(np.log(list(MEDIANS.values())), np.full(features, math.log(LENGTH)), np.zeros(tasks))
+    def before(cls, tasks: int, features: int, noise: np.ndarray | None = None) -> "Parameters":
+        """Return the parameters before any measurement on so many *tasks*, with so many *features*.
+
+        *noise* (tasks,), by default of 0, has the medians of `noise_of_task`: see `noise_before`.
+        """
+        noise = np.zeros(tasks) if noise is None else noise
+        return cls(np.log(list(MEDIANS.values())), np.full(features, math.log(LENGTH)), noise)
 
     def variance(self, part: str) -> float:
         """Return the variance of a part, in squared points."""
@@ -181,15 +187,41 @@ class Likelihood:
         return -(total - means.square().sum() + white.square().sum() + log_determinant) / 2
 
 
-def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None = None) -> Parameters:
+def noise_before(task: np.ndarray, values: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """Return the medians of `Parameters.noise_of_task` (tasks,) that the numbers of scored images make.
+
+    A score is a share of so many *scored* images (tasks,): nan where it is none. The median of its noise is
+    that of MEDIANS or, where this is more, the standard deviation of a binomial distribution over so many
+    images, by the mean of the *values* (N,), in percent, that are measured on each *task* (N,). With 625
+    images or more it is always the former.
+
+    >>> scores, images = np.array([60.0, 40.0, 50.0]), np.array([100.0, 1000.0])
+    >>> np.exp(noise_before(np.array([0, 0, 1]), scores, images))  # of squares of 5 points beside 2
+    array([6.25, 1.  ])
+    """
+    factors = np.zeros(len(scored))
+    for number in np.unique(task):
+        share = np.clip(values[task == number].mean() / 100, 0.0, 1.0)
+        left = 100**2 * share * (1 - share) / scored[number]
+        factors[number] = math.log(max(1.0, left / MEDIANS["noise"] ** 2))  # nan is not above 1
+    return factors
+
+
+def fit(
+    points: Points,
+    values: np.ndarray,
+    tasks: int,
+    start: Parameters | None = None,
+    noise: np.ndarray | None = None,
+) -> Parameters:
     """Estimate the parameters from *values* (N,), in percent, measured at *points* of so many *tasks*.
 
     They are the most likely ones. The marginal likelihood is that of Rasmussen and Williams (equation 5.8),
-    times log-normal priors around MEDIANS and LENGTH, so that few measurements do not make parts vanish. The
-    search begins at *start*, by default at the medians.
+    times log-normal priors around MEDIANS, LENGTH and the *noise* of `Parameters.before`, so that few
+    measurements do not make parts vanish. The search begins at *start*, by default at the medians.
     """
     features = points.features.shape[1]
-    before = Parameters.before(tasks, features)
+    before = Parameters.before(tasks, features, noise)
     medians = torch.from_numpy(np.concatenate([*vars(before).values()]))
     sizes = [len(MEDIANS), features, tasks]
     spreads = torch.from_numpy(np.repeat([SPREAD, LENGTH_SPREAD, NOISE_SPREAD], sizes))
@@ -261,6 +293,30 @@ def _covariance(parts: Tensor, lengths: Tensor, first: Points, second: Points) -
     of_seed = squares["net"] * option + both("drawn") * (squares["draw"] + squares["task_draw"] * task)
     seeds = same("seed") * torch.from_numpy(first.seed >= 0)[:, None]
     return squares["level"] * task + trained + seeds * of_seed
+
+
+def verdict_quantile(tasks: int, repeats: int, options: int) -> float:
+    """Return how many standard deviations the difference of two options has to lie from 0 for a verdict.
+
+    What the model says is a normal distribution, with parameters estimated as if they were known. Either of
+    two quantiles of Student's t (one-sided, at LEVEL) makes up for that, and the smaller one is enough:
+
+    - With *tasks* − 1 degrees of freedom, as in the intervals: many tasks show how much options differ at
+      all, and the model draws differences that are noise towards 0.
+    - With a few tasks it does not, and the highest of equal options is the one with the luckiest nets. So the
+      level is divided by the number of *options* that the choice is made from (Bonferroni), and what noise is
+      has as many degrees of freedom as there are *repeats*: see `itl.analysis.option_grid.Grid.repeats`.
+
+    No more than the repeats count in the first one too. Without any it is infinite: nothing tells a
+    difference between options from the noise of training.
+
+    >>> [round(verdict_quantile(tasks, 18, 9), 2) for tasks in (1, 3, 9)], verdict_quantile(9, 0, 9)
+    ([2.83, 2.83, 1.86], inf)
+    """
+    if repeats < 1:
+        return math.inf
+    of_tasks = critical(min(max(tasks - 1, 1), repeats), 2 * LEVEL)
+    return min(of_tasks, critical(repeats, 2 * LEVEL / options))
 
 
 def at_options(points: Points) -> Points:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from itl import ItlError
 from itl.analysis.comparisons import task_values
-from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit
+from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit, noise_before
 from itl.analysis.scored_images import scored_images
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
@@ -73,6 +73,15 @@ class Grid:
         return at_options(self.of([task] * count, range(count), [0] * count))
 
     @cached_property
+    def repeats(self) -> int:
+        """How many measurements are of one more net of a pre-trained option on the same task.
+
+        Only these tell the noise between nets from the differences between options.
+        """
+        trained = self.trained[self.measured["option"].to_numpy(int)]
+        return int(self.measured[trained].duplicated(["task", "option"]).sum())
+
+    @cached_property
     def parameters(self) -> Parameters:
         """The model's parameters, estimated from all that is measured."""
         return self.fit()
@@ -84,7 +93,9 @@ class Grid:
 
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""
-        return fit(*self.data, len(self.tasks), start)
+        points, values = self.data
+        noise = None if self.scored is None else noise_before(points.task, values, self.scored)
+        return fit(points, values, len(self.tasks), start, noise)
 
     def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":
         """Return the grid with one more net measured: its *value* on *task*, in percent."""

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import chdtri, nctdtrinc, ndtr, stdtr
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 from itl import ItlError
 from itl.analysis.model import PRIOR_DF
-from itl.analysis.statistics import LEVEL, MAIN_SHARE, critical
+from itl.analysis.statistics import LEVEL, MAIN_SHARE
 
 MIN_SEEDS = 3  # fewer decide nothing
 POWER = 0.8  # with which a change counts as detectable, and no change as shown to be the same
 MAX_SEEDS, MAX_REPEATS = 100, 10
 STUDIES = 200_000  # simulated, that the levels of the looks are taken from
+VARIANCES = 5_000  # simulated, that power is averaged over
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,8 @@ def power_different(change: float, variance: float, seeds: int, conditions: int)
 
     The *variance* is that of one score within a seed; *conditions* are judged together.
     """
-    df, error = _df(seeds, conditions), math.sqrt(2 * variance / seeds)
-    if error == 0:
-        return 1.0
-    from scipy.stats import nct  # slow to import, and every plan imports this module
-
-    return float(nct.sf(critical(df, MAIN_SHARE * LEVEL), df, abs(change) / error))
+    error = math.sqrt(2 * variance / seeds)
+    return _found(abs(change) / error, seeds, conditions) if error else 1.0
 
 
 def power_same(margin: float, variance: float, seeds: int, conditions: int) -> float:
@@ -102,24 +99,89 @@ def power_same(margin: float, variance: float, seeds: int, conditions: int) -> f
 
     It is the average over how large the estimated error may be.
     """
-    df, error = _df(seeds, conditions), math.sqrt(2 * variance / seeds)
+    error = math.sqrt(2 * variance / seeds)
     if error == 0:
         return 1.0
-    estimated = error * np.sqrt(chdtri(df, (np.arange(400) + 0.5) / 400) / df)
-    room = margin - critical(df, 2 * MAIN_SHARE * LEVEL) * estimated  # one-sided tests, each at the level
-    return float(np.mean(np.where(room > 0, 2 * ndtr(room / error) - 1, 0.0)))
+    _, one_sided = _thresholds(seeds, conditions)
+    room = margin / error - one_sided
+    return float(np.mean(np.where(room > 0, 2 * ndtr(room) - 1, 0.0)))
 
 
 def smallest_detectable(variance: float, seeds: int, conditions: int) -> float:
     """Return the true change in points that `power_different` finds with POWER; 0 where nothing varies."""
-    df, error = _df(seeds, conditions), math.sqrt(2 * variance / seeds)
-    return error * float(nctdtrinc(df, 1 - POWER, critical(df, MAIN_SHARE * LEVEL)))
+    low, high = 0.0, 1.0
+    while _found(high, seeds, conditions) < POWER:
+        high *= 2
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _found(middle, seeds, conditions) >= POWER else (middle, high)
+    return math.sqrt(2 * variance / seeds) * high
 
 
-def _df(seeds: int, conditions: int) -> float:
-    """Degrees of freedom of a difference of two conditions with like spreads: see `itl.analysis.model`."""
-    residual = (seeds - 1) * (conditions - 1) / conditions
-    return 2 * (residual + PRIOR_DF) if conditions > 2 else seeds - 1.0
+def _found(change: float, seeds: int, conditions: int) -> float:
+    """Return the chance that a true *change*, in standard errors, passes the test with its sign.
+
+    Means are independent of estimated variances: it is the average of normal probabilities over these.
+    """
+    two_sided, _ = _thresholds(seeds, conditions)
+    return float(np.mean(ndtr(change - two_sided)))
+
+
+@lru_cache(maxsize=1024)
+def _thresholds(seeds: int, conditions: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a change has to pass in VARIANCES studies: quantile of t × estimated error, by the true error.
+
+    See `itl.analysis.model`, of conditions that spread alike. Two alone have the paired t test. Of more, each
+    has a variance of its own, and how these happen to differ sets Satterthwaite's degrees of freedom.
+
+    Returns:
+        (VARIANCES,) of the two-sided test of a change, and of each of the one-sided tests of the same.
+    """
+    if conditions > 2:
+        first, second = _two_variances(seeds, conditions)
+        own_df = (seeds - 1) * (conditions - 1) / conditions + PRIOR_DF
+        variance, df = (first + second) / 2, own_df * (first + second) ** 2 / (first**2 + second**2)
+    else:
+        df = np.full(VARIANCES, seeds - 1.0)
+        variance = chdtri(df, (np.arange(VARIANCES) + 0.5) / VARIANCES) / df
+    knots = np.linspace(df.min(), df.max(), 100)
+    two_sided, one_sided = (
+        np.interp(df, knots, stdtrit(knots, 1 - level)) * np.sqrt(variance)
+        for level in (MAIN_SHARE * LEVEL / 2, MAIN_SHARE * LEVEL)
+    )
+    return two_sided, one_sided
+
+
+def _two_variances(seeds: int, conditions: int) -> np.ndarray:
+    """Draw what the model estimates as the variances, truly 1, of two of three *conditions* or more.
+
+    Of the others only their mean, and what they vary around it, counts. So drawn are a Wishart matrix of
+    three columns, the two and the sum of the others over the root of their number (by Bartlett's
+    decomposition), and a chi-squared sum of squares within the others.
+
+    Returns:
+        (2, VARIANCES).
+    """
+    random, df, k = np.random.default_rng(0), seeds - 1, conditions
+    root = np.zeros((3, 3, VARIANCES))
+    for row in range(3):
+        root[row, row] = np.sqrt(random.chisquare(df - row, VARIANCES)) if df > row else 0.0
+        root[row, :row] = random.standard_normal((row, VARIANCES))
+    within = random.chisquare(df * (k - 3), VARIANCES) if k > 3 else 0.0
+
+    def squares(*weights: float) -> np.ndarray:
+        """Sum of squares over seeds of a weighted sum of the columns, (VARIANCES,)."""
+        return (np.tensordot(weights, root, 1) ** 2).sum(0)
+
+    side, total = math.sqrt(k - 2), (root**2).sum((0, 1)) + within
+    pooled = (total - squares(1, 1, side) / k) / (df * (k - 1))
+    variances = []
+    for x, y in ((1, 0), (0, 1)):
+        spread = squares(x - y / (k - 1), y - x / (k - 1), -side / (k - 1)) / df
+        rest = (total - squares(x, y, 0) - squares(y, x, side) / (k - 1)) / (df * (k - 2))
+        own = np.maximum(spread - rest / (k - 1), 0.0)
+        variances.append((PRIOR_DF * pooled + df * own) / (PRIOR_DF + df))
+    return np.array(variances)
 
 
 def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:

@@ -22,7 +22,7 @@ from scipy.stats import bootstrap
 from itl import ItlError
 from itl.analysis.advice import PILOT_SHARE, next_experiment, quantile
 from itl.analysis.comparisons import task_values
-from itl.analysis.expected_scores import Parameters, Posterior, fit
+from itl.analysis.expected_scores import Parameters, Posterior
 from itl.analysis.option_grid import Grid, grid_of, nearness
 from itl.machine import Machine
 from itl.presets import load_preset
@@ -111,7 +111,7 @@ class LeftOut:
             here = (rows["task"] == self.task) & (rows["option"] == experiment.option)
             for value in rows.loc[here & (rows["seed"] == experiment.seed), "value"]:
                 known = known.with_value(self.task, experiment.option, experiment.seed, float(value))
-        return known, fit(*known.data, len(known.tasks), parameters), taken / whole
+        return known, known.fit(parameters), taken / whole
 
 
 def validate(

@@ -39,9 +39,9 @@ class Goal:
         >>> Goal("", "reached", "").write(0.0544), Goal("", "rate", "").write(39_204.4)
         ('5.44 %', '39,204')
         """
-        if self.figure in PERCENT:
-            return f"{100 * figure:.3g} %"
-        return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+        percent = self.figure in PERCENT
+        number = 100 * figure if percent else figure
+        return (f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}") + " %" * percent
 
     def judge(self, figure: float) -> str:
         """Say whether *figure* meets the goal, and on which side of the expected range it lies.

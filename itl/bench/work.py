@@ -91,4 +91,4 @@ def once(work: Callable[[], object], device: str) -> float:
 
 def _wait_for(device: str) -> None:
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)

@@ -95,6 +95,8 @@ def nleep(features: Tensor, labels: Tensor) -> float:
     from sklearn.mixture import GaussianMixture  # here: no other score needs it
 
     reduced = principal_components(features, PCA_ENERGY).cpu().numpy()
+    if not reduced.any():  # all features are the same: one Gaussian has every image
+        return leep(torch.ones_like(features[:, :1]), labels)
     components = max(1, min(COMPONENTS_PER_CLASS * (int(labels.max()) + 1), len(labels) // 4))
     mixture = GaussianMixture(components, covariance_type="diag", random_state=0, reg_covar=MIN_VARIANCE)
     posteriors = mixture.fit(reduced / reduced.std()).predict_proba(reduced / reduced.std())
@@ -169,6 +171,8 @@ def shrunk_h_score(features: Tensor, labels: Tensor) -> float:
     from sklearn.covariance import ledoit_wolf_shrinkage  # here: no other score needs it
 
     centred, between = _centred(features, labels)
+    if not centred.any():  # all features are the same
+        return 0.0
     shrinkage = float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
     covariance = centred.T @ centred / len(labels)
     d = covariance.shape[0]

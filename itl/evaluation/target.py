@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack
 from itl.packs.subset import Selection, merge, ranked, select
@@ -37,7 +37,7 @@ class Target:
         shared = np.intersect1d(self.train.rows, self.test.rows).size
         if shared:
             raise ItlError(
-                f"{shared} of {len(self.test.rows)} test images are training images too; "
+                f"{shared:,} of {counted(len(self.test.rows), 'test images')} are among the training images; "
                 "select the two from different splits"
             )
         if not len(self.test.rows):

@@ -13,7 +13,7 @@ from typing import Any
 
 from itl import ItlError, cannot_read, counted, nearest, warn
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.storage import unique_keys
+from itl.storage import text_lines, unique_keys
 
 WNID = re.compile(r"n\d{8}")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
@@ -158,7 +158,7 @@ def _rows(path: Path) -> list[Row]:
         raise ItlError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
     if text.lstrip()[:1] in ("[", "{"):
         return list(_json_rows(text, path))
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line.strip()) for number, line in enumerate(text_lines(text), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
         column, is_label = _label_column(lines[0][1], path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from itl import ItlError, warn
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.storage import read_json, write_atomic
+from itl.storage import read_json, text_lines, write_atomic
 
 COLUMNS = ("child", "parent", "name")  # of a table; the last may be left out
 ADVICE = (
@@ -85,7 +85,7 @@ def read_table(path: Path) -> Taxonomy:
     """
     try:
         text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as the names of folders are
-        lines = list(csv.reader(text.splitlines()))
+        lines = list(csv.reader(text_lines(text)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ItlError(f"cannot read the taxonomy {path}: {error}; {ADVICE}") from error
     header = [column.strip().lower() for column in lines[0]] if lines else []

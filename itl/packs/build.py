@@ -89,10 +89,12 @@ def _publish(folder: Path, out: Path) -> None:
     """Rename *folder* to *out*. A pack that is replaced stays readable for those who have it open."""
     replaced = out.with_name(out.name + ".replaced")
     if out.exists():
+        if replaced.exists():  # left by a kill before it was removed
+            shutil.rmtree(replaced)
         os.rename(out, replaced)
     os.rename(folder, out)
     flush_to_disk(out.parent)
-    if replaced.exists():  # or left by a kill between the two
+    if replaced.exists():
         shutil.rmtree(replaced)
 
 

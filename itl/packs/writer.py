@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.machine import map_in_order
 from itl.packs.fit import decode, import_decoders
 from itl.packs.journal import Journal, JournalRow, checksum
@@ -154,7 +154,7 @@ class ImageWriter:
         image, error = unreadable[0]
         if len(unreadable) == total:
             raise ItlError(
-                f"none of {total:,} images can be read, such as {image} ({error}); "
+                f"none of {counted(total, 'images')} can be read, such as {image} ({error}); "
                 f"`itl check` shows how the source was understood"
             )
         allowed = self.packing.unreadable

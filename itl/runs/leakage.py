@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from itl import counted
 from itl.evaluation.target import scored_split
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import across_splits, between, count_text, table_path
@@ -38,9 +39,9 @@ class Leakage:
     def __str__(self) -> str:
         """Return the counts in words."""
         return (
-            f"of {self.images:,} {self.split} images of {self.target}, {count_text(self.pretraining)} are in "
-            f"the pre-training images{' and left out there' * self.left_out}, {count_text(self.own)} in its "
-            f"other splits"
+            f"of {counted(self.images, f'{self.split} images')} of {self.target}, "
+            f"{count_text(self.pretraining)} are in the pre-training images"
+            f"{' and left out there' * self.left_out}, {count_text(self.own)} in its other splits"
         )
 
 

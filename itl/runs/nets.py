@@ -9,6 +9,7 @@ from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.store import Store
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Spec, Transfer, canonical, key, pretraining_of
+from itl.storage import read_mapping
 
 LEAST_KEY = 4  # letters of a key that may stand for it
 
@@ -27,11 +28,9 @@ def net_of(run: str | Spec, store: Store) -> Pretrain:
     folder = _folder_of(run, store)
     content = _read(folder)
     spec = _pretrain(content)
-    if "Pretrain" in content and key(spec) != folder.name:
-        raise ItlError(
-            f"run {folder.name} is of another version of itl; for this one it would be {key(spec)}; "
-            f"repeat it with `itl run`"
-        )
+    if spec is None or ("Pretrain" in content and key(spec) != folder.name):
+        here = f"; for this one it would be {key(spec)}" if spec else ""
+        raise ItlError(f"run {folder.name} is of another version of itl{here}; repeat it with `itl run`")
     return spec
 
 
@@ -52,7 +51,8 @@ def nets(store: Store) -> list[Pretrain]:
     """List every net of *store* whose run is done and made by this version of itl, by key."""
     folders = [folder for folder in _folders(store) if folder.parent.name == "pretrain"]
     done = [folder for folder in folders if (folder / "result.json").exists()]
-    return [spec for folder in done if key(spec := _pretrain(_read(folder))) == folder.name]
+    specs = ((folder, _pretrain(_read(folder))) for folder in done)
+    return [spec for folder, spec in specs if spec and key(spec) == folder.name]
 
 
 def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
@@ -65,8 +65,9 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
     of_net = json.loads(canonical(net))["Pretrain"]
     targets: dict[str, dict[str, Transfer]] = defaultdict(dict)  # by name, by pack
     for folder in _folders(store):
-        content = _read(folder).get("Transfer")
-        if not content or METHODS[content["method"]].annotated or content["pretrain"] != of_net:
+        content = _read(folder).get("Transfer", {})
+        method = METHODS.get(content.get("method"))  # None: of another version
+        if not method or method.annotated or content.get("pretrain") != of_net:
             continue
         labels, count = content.get("labels", "original"), content["images_per_class"]
         target, tree = content["target"], content.get("tree", "")
@@ -111,12 +112,15 @@ def _folders(store: Store) -> list[Path]:
 
 
 def _read(folder: Path) -> dict:
-    return json.loads((folder / "spec.json").read_text("utf-8"))
+    return read_mapping(folder / "spec.json", "`itl run` makes it again")
 
 
-def _pretrain(content: dict) -> Pretrain:
-    """Make the pre-training of the *content* of a spec.json."""
-    from pydantic import TypeAdapter  # a GPU machine that only trains may lack it
+def _pretrain(content: dict) -> Pretrain | None:
+    """Make the pre-training of the *content* of a spec.json; None where another version wrote it."""
+    from pydantic import TypeAdapter, ValidationError  # a GPU machine that only trains may lack it
 
-    fields = content["Pretrain"] if "Pretrain" in content else content["Transfer"]["pretrain"]
-    return TypeAdapter(Pretrain).validate_python(fields)
+    fields = content["Pretrain"] if "Pretrain" in content else content.get("Transfer", {}).get("pretrain")
+    try:
+        return TypeAdapter(Pretrain).validate_python(fields)
+    except ValidationError:
+        return None

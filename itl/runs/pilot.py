@@ -84,13 +84,13 @@ def _measure(question: Question, task: str, experiment: Experiment, store: Store
 def hours_text(hours: float) -> str:
     """Write a time for people.
 
-    >>> hours_text(2.5), hours_text(1), hours_text(0.2), hours_text(0.01)
-    ('2.5 hours', '1 hour', '12 minutes', '36 seconds')
+    >>> hours_text(2.5), hours_text(0.9999), hours_text(0.2), hours_text(0.01), hours_text(1234)
+    ('2.5 hours', '1 hour', '12 minutes', '36 seconds', '1,234 hours')
     """
     number, unit = 3600 * hours, "second"
-    if hours >= 1:
-        number, unit = hours, "hour"
-    elif 60 * hours >= 1:
+    if number >= 59.5:
         number, unit = 60 * hours, "minute"
-    text = f"{number:,.2g}"
+    if number >= 59.5:
+        number, unit = hours, "hour"
+    text = f"{number:,.0f}" if number >= 9.95 else f"{number:.2g}"
     return f"{text} {unit}" if text == "1" else f"{text} {unit}s"

@@ -14,6 +14,7 @@ from pydantic import NonNegativeInt, PositiveInt, field_validator
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
+from itl.machine import data_entry
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
@@ -429,10 +430,10 @@ def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -
         for name, packing in question.packings().items():
             sources[name].add(packing.source)
     for entry in entries:
-        name, equals, _ = entry.partition("=")
-        if equals:
+        name, path = data_entry(entry)
+        if name:
             kinds = pick(sources, name, "source in this preset")
             if not any(map(reads_files, kinds)):
                 raise ItlError(f"--data {entry}: {name} is rendered by source {min(kinds)}; leave it out")
-        elif not Path(entry).expanduser().exists():
+        elif not Path(path).expanduser().exists():
             raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")

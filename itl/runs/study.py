@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,7 +26,7 @@ from itl.runs.own_weights import OwnWeights
 from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.settings import plain_error, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import DetectionRecipe, Packing, Recipe
+from itl.specs import DetectionRecipe, Packing, Recipe, net_name
 
 LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Study(BaseModel):
 
     images: Packing  # what nets are pre-trained on
     targets: dict[str, Packing]  # what features are evaluated on, by name
-    net: str  # as `itl.training.nets.build` takes it
+    net: Annotated[str, AfterValidator(net_name)]  # as `itl.training.nets.build` takes it
     tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  # the first is the main one
     seeds: tuple[Seed, ...]  # each condition is pre-trained with each of them
     recipe: Recipe  # of the pre-training
@@ -261,6 +262,11 @@ class Study(BaseModel):
         """Raise ItlError for points of a metric that no task is judged by, and for a share that none is."""
         metrics = dict.fromkeys(main_metric(task.name) for task in self.tasks if task.measures_transfer)
         for metric, points in self.margin.points:
+            if not metrics:
+                raise ItlError(
+                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
+                    f"measures transfer; leave points out"
+                )
             if metric not in metrics:
                 raise ItlError(
                     f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "

@@ -18,7 +18,7 @@ from posixpath import dirname, join, normpath
 from typing import BinaryIO
 
 from itl import ItlError, counted
-from itl.sources.limits import inflate
+from itl.sources.limits import explain_damage, inflate
 
 STRAY_NAMES = {  # and all that begin with a dot
     *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
@@ -39,7 +39,7 @@ FOREIGN_FORMATS = {  # names of files that hold images in a format of another to
     r"\.rec": "MXNet's RecordIO; MXNet's im2rec --unpack writes its images to folders",
     r"\.(h5|hdf5)": "HDF5; write its images to class folders with h5py",
 }
-ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
+ZIP_LOCAL_HEADER, ZIP_LOCAL_HEADER_BYTES = b"PK\3\4", 30  # its start, and all before a member's name
 
 
 class NoEndError(tarfile.ReadError):
@@ -73,6 +73,8 @@ class ZipMember(Member):
     def read(self) -> bytes:
         """Return the content of the file; ItlError if it is damaged in its archive."""
         header = _read_range(self.path, self.offset, ZIP_LOCAL_HEADER_BYTES)
+        if len(header) < ZIP_LOCAL_HEADER_BYTES or not header.startswith(ZIP_LOCAL_HEADER):
+            raise ItlError("damaged in its zip: it is not where the zip's list of files says")
         name_length, extra_length = struct.unpack("<HH", header[26:30])
         start = self.offset + ZIP_LOCAL_HEADER_BYTES + name_length + extra_length
         data = _read_range(self.path, start, self.size)
@@ -357,11 +359,8 @@ def _refuse_second_tar(path: str, file: BinaryIO, end: int) -> None:
 
 def _list_zip(path: Path, prefix: str) -> Listing:
     listing, links = Listing(prefix=prefix), {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise ItlError(f"{path} cannot be read as a zip ({error}); copy or download it again") from error
+    with explain_damage(str(path), "zip"), zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
     for info in infos:
         if info.is_dir():
             listing.add_folder(info.filename)

@@ -1,6 +1,5 @@
 """CIFAR-10 and CIFAR-100 as published, with the wnids of those classes that ILSVRC has too."""
 
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from itl import ItlError, counted
-from itl.sources.limits import refuse_large
+from itl.sources.limits import files_of_packed_tar, refuse_large
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source
@@ -181,7 +180,7 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
                 lacking = f": {folder} lacks {examples(missing)}"
         for file in (path / packed, path):
             if file.is_file() and file.name == packed:
-                return _unpack(file, names)
+                return files_of_packed_tar(file, str(file), names)
     raise ItlError(
         f"no complete {source.layout} in {path}{lacking}; give the folder that contains "
         f"{' or '.join(source.folders)}, or set the option download=true"
@@ -191,25 +190,6 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
 def _read(file: Path) -> bytes:
     refuse_large(file.stat().st_size, str(file))
     return file.read_bytes()
-
-
-def _unpack(file: Path, names: list[str]) -> Mapping[str, bytes]:
-    """Return the contents of the files *names* in a small compressed tar."""
-    contents = {}
-    try:
-        with tarfile.open(file, "r:gz") as tar:
-            for member in tar:
-                name = Path(member.name).name
-                if name in names and member.isreg():
-                    refuse_large(member.size, f"{member.name} in {file}")
-                    unpacked = tar.extractfile(member)
-                    assert unpacked
-                    contents[name] = unpacked.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ItlError(f"{file} cannot be read ({error}); download it again") from error
-    if missing := [name for name in names if name not in contents]:
-        raise ItlError(f"{file} has no {missing[0]}; download it again")
-    return contents
 
 
 def _from_pickles(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:

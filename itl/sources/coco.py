@@ -16,11 +16,10 @@ from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples
+from itl.sources.records import Record, examples, parse_json
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import SPLIT_ORDER, AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
-from itl.storage import unique_keys
 
 EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
 TABLES = {  # of the JSON, and what their rows must have
@@ -118,7 +117,9 @@ class Coco(AnnotatedSource):
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
     def _named_file(self, name: str, files: list[str]) -> str:
-        matches = [file for file in files if file == name or file.endswith(f"/{name}")]
+        if name in files:
+            return name
+        matches = [file for file in files if file.endswith(f"/{name}")]
         if len(matches) != 1:
             raise ItlError(
                 f"{self.path} has {len(matches) or 'no'} files {name!r}, as the option annotations names; "
@@ -219,7 +220,7 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
     ItlError for what is wrong with it, and where it has none of what is *needed*.
     """
     try:
-        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
+        content = parse_json(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export again") from None
     except (ValueError, RecursionError) as error:
@@ -247,8 +248,8 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
 
 def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
     """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
-    boxes = [row.get("bbox") for row in rows]
-    sides = [side for box in boxes if isinstance(box, list) for side in box if is_finite_number(side)]
+    boxes = [box for row in rows if isinstance(box := row.get("bbox"), list) and box]
+    sides = [side for box in boxes for side in box if is_finite_number(side)]
     if sides and all(0 <= side <= 1 for side in sides) and any(side % 1 for side in sides):
         raise ItlError(
             f"{name}: the box {str(boxes[0])[:60]} and all others lie between 0 and 1, as parts of "

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import shlex
 from collections import defaultdict
@@ -17,10 +16,11 @@ from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES, first_invalid_box, reaching_outside, refuse_normalised
 from itl.sources.coco import is_finite_number, read_tables, refuse_normalised_bboxes, voc_corners
-from itl.sources.findings import Finding
+from itl.sources.findings import Finding, refuse_no_paths
 from itl.sources.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, short_name
+from itl.sources.records import examples, parse_json, short_name
 from itl.sources.voc_xml import read_objects
+from itl.storage import text_lines
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
 KIT_FILE = re.compile(r"(comp\d+_det_[A-Za-z0-9]+)_(.+)\.txt")
@@ -125,6 +125,7 @@ def check_detections(
     """
     for name in others:
         pick({"annotations": 0, "categories": 0}, name, "option of detections")
+    refuse_no_paths(annotations=annotations, categories=categories)
     if path is None or annotations is None:
         raise ItlError(
             "detections are checked against annotations: `itl check detections FILE --option "
@@ -243,8 +244,11 @@ def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
         )
     rows = []
     for name, match in matches.items():
-        text = files[name].read_text("utf-8", errors="replace")
-        for number, line in enumerate(text.splitlines(), 1):
+        try:
+            text = files[name].read_text("utf-8", errors="replace")
+        except OSError as error:
+            raise cannot_read(files[name], error) from error
+        for number, line in enumerate(text_lines(text), 1):
             if line.strip():
                 rows.append(_kit_row(line, match[2], f"{files[name]}, line {number}"))
     return _frame(rows)
@@ -323,7 +327,9 @@ def _frame(rows: list[tuple]) -> pd.DataFrame:
 
 def _result_rows(path: Path) -> list[Mapping]:
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = parse_json(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise cannot_read(path, error) from error
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{path} is not valid JSON ({str(error)[:80]}); write it again") from None
     if isinstance(content, dict) and "annotations" in content:

@@ -58,11 +58,19 @@ class DownsampledImageNet(Source):
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         wnids, records = self._wnids, []
+        file_of_side: dict[int, Path] = {}
         for (split, number), file in sorted(self._files.items()):
             member = Member(str(file))  # tells when it has changed
-            for image, label in enumerate(_load(file)[1]):
+            pixels, labels = _load(file)
+            file_of_side.setdefault(pixels.shape[-1], file)
+            for image, label in enumerate(labels):
                 name = name_of(str(label), wnids, self.names)
                 records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split, member))
+        if len(file_of_side) > 1:
+            (side, file), (other_side, other) = list(file_of_side.items())[:2]
+            raise ItlError(
+                f"{file} has images of {side} pixels, but {other} of {other_side}; give batches of one size"
+            )
         return validate_records(records, Path(self.path))
 
     def read(self, record: Record) -> np.ndarray:
@@ -76,15 +84,28 @@ class DownsampledImageNet(Source):
         """The file of each batch, by split and number; an .npz goes before a pickle."""
         if not Path(self.path).is_dir():
             raise ItlError(f"{self.path} is not a folder; {self.kind} takes {self.expected}")
-        files = {}
+        names: dict[tuple[str, int], str] = {}
         for name in sorted(archives.list_files(Path(self.path)).files):
             if match := BATCH.fullmatch(name):
-                files[match[1].partition("_")[0], int(match[2] or 0)] = Path(self.path) / name
-        if not files:
+                key = match[1].partition("_")[0], int(match[2] or 0)
+                other = names.get(key, name)
+                if other.removesuffix(".npz") != name.removesuffix(".npz"):
+                    self._refuse_two(other, name)
+                names[key] = name
+        if not names:
             raise ItlError(
                 f"{self.path} has no train_data_batch_1 or val_data; {self.kind} takes {self.expected}"
             )
-        return files
+        parts = [name for (split, number), name in names.items() if split == "train" and number]
+        if parts and ("train", 0) in names:  # which is all of train
+            self._refuse_two(names["train", 0], parts[0])
+        return {key: Path(self.path) / name for key, name in names.items()}
+
+    def _refuse_two(self, one: str, other: str) -> None:
+        raise ItlError(
+            f"{self.path}: {one} and {other} would be the same images; move one of them elsewhere, or give "
+            f"the folder of one set"
+        )
 
     @cached_property
     def _wnids(self) -> dict[str, str]:

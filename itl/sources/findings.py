@@ -1,9 +1,10 @@
 """Findings: what `itl check` has to say, line by line."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from itl import counted
+from itl import ItlError, counted
 
 MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
 
@@ -18,6 +19,13 @@ class Finding:
     def __str__(self) -> str:
         """Return the line that people read."""
         return self.text if self.kind == "count" else f"{self.kind}: {self.text}"
+
+
+def refuse_no_paths(**options: object) -> None:
+    """Raise ItlError if one of *options*, which YAML may make a number, is neither a path nor None."""
+    for name, value in options.items():
+        if not isinstance(value, str | Path | None):
+            raise ItlError(f"the option {name} is the name of a file or folder, not {value!r}")
 
 
 def report(findings: list[Finding]) -> tuple[list[str], str]:

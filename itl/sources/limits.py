@@ -1,9 +1,11 @@
 """How much memory a file may take once it is unpacked: one that was made to fill the memory is refused."""
 
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
@@ -60,13 +62,37 @@ def npz_arrays(
     Raises:
         ItlError: In one line: not a .npz, an array is missing, pickled, above the limit or damaged.
     """
-    with explain_damage(name, ".npz file"):
-        with zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                if info.filename.removesuffix(".npy") in (*wanted, *optional):
-                    refuse_large(info.file_size, f"{info.filename} in {name}")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
-            if missing := [key for key in wanted if key not in arrays]:
-                raise ItlError(f"{name} has no {missing[0]}, but {', '.join(arrays)[:80] or 'nothing'}")
-            return {key: arrays[key] for key in (*wanted, *optional) if key in arrays}
+    with explain_damage(name, ".npz file"), zipfile.ZipFile(file) as archive:
+        infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if missing := [key for key in wanted if key not in infos]:
+            raise ItlError(f"{name} has no {missing[0]}, but {', '.join(infos)[:80] or 'nothing'}")
+        arrays = {}
+        for key in (key for key in (*wanted, *optional) if key in infos):
+            refuse_large(infos[key].file_size, f"{infos[key].filename} in {name}")
+            with archive.open(infos[key]) as member:
+                arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
+                if member.read(1):  # a damaged shape; only at its end is the checksum compared
+                    raise ValueError(f"{key} has more bytes than its shape says")
+        return arrays
+
+
+def files_of_packed_tar(path: Path, name: str, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Return the contents of the files *wanted*, in any folder, of a compressed tar that errors call *name*.
+
+    Raises:
+        ItlError: In one line: no compressed tar, a file is missing, above the limit, or damage anywhere.
+    """
+    contents = {}
+    with explain_damage(name, "compressed tar"), tarfile.open(path, "r:*") as tar:
+        for member in tar:
+            file = PurePosixPath(member.name).name
+            if file in wanted and member.isreg():
+                refuse_large(member.size, f"{member.name} in {name}")
+                unpacked = tar.extractfile(member)
+                assert unpacked
+                contents[file] = unpacked.read()
+        while tar.fileobj.read(1 << 20):  # to the end, where gzip has its checksum
+            pass
+    if missing := [file for file in wanted if file not in contents]:
+        raise ItlError(f"{name} has no {missing[0]}; download it again")
+    return contents

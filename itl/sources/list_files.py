@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -12,7 +11,8 @@ from typing import NamedTuple
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import SPLITS
-from itl.storage import unique_keys
+from itl.sources.records import parse_json
+from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
@@ -112,7 +112,7 @@ def read_list_file(
     elif suffix in ("csv", "tsv"):
         images = _from_table(text, _delimiter(text, suffix), file, image, label)
     else:
-        lines = enumerate(text.splitlines(), 1)
+        lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
     if several := next((one for one in images if _SEVERAL_NUMBERS.fullmatch(one.label)), None):
         raise ItlError(
@@ -140,11 +140,15 @@ def _from_line(line: str, number: int) -> ListedImage:
 def _from_table(
     text: str, delimiter: str, file: str, image: str | None, label: str | None
 ) -> list[ListedImage]:
+    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
+    numbered: list[tuple[int, list[str]]] = []
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        for row in reader:
+            if any(row):
+                numbered.append((line, [cell.strip() for cell in row]))
+            line = reader.line_num + 1  # where the next row begins, as a value may have line ends
     except csv.Error as error:
         raise ItlError(f"{file} cannot be read as {delimiter!r}-separated values ({error})") from None
-    numbered = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
     if not numbered:
         return []
     header = numbered[0][1]
@@ -167,11 +171,11 @@ def _from_table(
 
 
 def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text_lines(text), 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=unique_keys)
+            row = parse_json(line)
         except (ValueError, RecursionError) as error:
             raise ItlError(f"{file}, line {number}: not valid JSON ({str(error)[:60]})") from None
         if not isinstance(row, dict):

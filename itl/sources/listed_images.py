@@ -38,6 +38,7 @@ from itl.sources.records import Record, examples, is_image, plain_line, validate
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
+from itl.storage import text_lines
 
 NO_LABEL = "-1"  # in lists of a test whose labels are not public
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
@@ -184,7 +185,7 @@ class ListedSource(ScannedSource):
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of the text file *name*, but blank ones; ItlError if it is empty or no text."""
-        lines = [line.strip() for line in text_of(self.file(name).read(), name).splitlines() if line.strip()]
+        lines = [line.strip() for line in text_lines(text_of(self.file(name).read(), name)) if line.strip()]
         if not lines:
             raise ItlError(f"{self.path}: {name} is empty; copy it again")
         return lines

@@ -5,8 +5,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from itl import ItlError, counted
-from itl.sources.records import WNID
-from itl.storage import unique_keys
+from itl.sources.records import WNID, parse_json
+from itl.storage import text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images
     *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),
@@ -85,7 +85,7 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     text = data.decode("utf-8-sig")
     is_json = file.endswith(".json")
     is_plain = (
-        isinstance(json.loads(text), list) if is_json else not any(map(_numbered_line, text.splitlines()))
+        isinstance(json.loads(text), list) if is_json else not any(map(_numbered_line, text_lines(text)))
     )
     names = read_names(data, file)
     if not is_plain or not numbers or "0" in numbers or not names.keys() >= set(numbers):  # refused, the last
@@ -105,7 +105,7 @@ def name_of(number: str, names: Mapping[str, str], file: str) -> str:
 
 
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text_lines(text) if line.strip()]
     pairs = [_numbered_line(line) for line in lines]
     if lines and all(pairs):
         return [pair for pair in pairs if pair]
@@ -131,7 +131,7 @@ def _numbered_line(line: str) -> tuple[str, str] | None:
 
 
 def _json_pairs(text: str) -> list[tuple[str, str]]:
-    content = json.loads(text, object_pairs_hook=unique_keys)
+    content = parse_json(text)
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return [(str(number), name) for number, name in enumerate(content)]
     if isinstance(content, dict):

@@ -23,7 +23,13 @@ from itl.sources.container_files import (
 )
 from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
-from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_column, split_in_name
+from itl.sources.list_files import (
+    LABEL_COLUMNS,
+    SPLIT_COLUMNS,
+    choose_column,
+    split_column,
+    split_in_name,
+)
 from itl.sources.numbered_classes import describe_zero, name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
@@ -31,6 +37,8 @@ from itl.sources.source import Source
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
+BYTES_OF_NO_PATH = 4096  # a row of more has bytes of an image
+BATCH_ROWS = 64  # that are read at once to find the first image
 CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
 NO_WORDS = (pa.types.is_nested, pa.types.is_floating, pa.types.is_binary, pa.types.is_large_binary)
 UNLABELLED = "-1"  # what the hub stores for a test split without labels
@@ -105,7 +113,8 @@ class ParquetImages(Source):
     def read(self, record: Record) -> bytes:
         """Return the file of *record*; ItlError if its row has no bytes, or the table is damaged."""
         _, group, row = self._rows[record.id]
-        value = _ROW_GROUPS.read(self._files[group.file], group, self._columns[0])[row].as_py()
+        values = _ROW_GROUPS.read(self._files[group.file], group, self._columns[0])
+        value = values[row].as_py() if row < len(values) else None  # a damaged group may have fewer
         if not value or not isinstance(value, bytes):  # a damaged schema may make them text
             raise ItlError("its row has no bytes of an image")
         return value
@@ -206,19 +215,14 @@ class ParquetImages(Source):
         return {record.id: rows[record.id] for record in records}
 
     def _refuse_without_bytes(self) -> None:
-        """Raise ItlError where a file has paths of images alone, by its own statistics."""
-        column = self._columns[0]
-        for name, file in self._files.items():
-            metadata = open_table(file).metadata
-            with explain_damage(str(file), "Parquet file"):
-                groups = map(metadata.row_group, range(metadata.num_row_groups))
-                chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-                known = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
-            bare = sum(one.null_count for one in known if one is not None and one.has_null_count)
-            kind = open_table(file).schema_arrow.field(column.partition(".")[0]).type
-            if "." in column and pa.types.is_null(kind.field("bytes").type):  # which has no statistics
-                bare = metadata.num_rows
-            if metadata.num_rows and bare == metadata.num_rows:
+        """Raise ItlError where a file has paths of images alone."""
+        rows, sizes = Counter[str](), Counter[str]()
+        for group in (group for of_split in self._groups.values() for group in of_split):
+            rows[group.file] += group.rows
+            sizes[group.file] += group.unpacked_bytes
+        for name, count in rows.items():
+            is_small = sizes[name] < count * BYTES_OF_NO_PATH
+            if is_small and not has_values(self._files[name], self._columns[0]):
                 raise ItlError(
                     f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
                     f"or read the image files themselves as lists or folder"
@@ -230,7 +234,11 @@ class ParquetImages(Source):
         image, label = self._columns
         others = [name for name in self._first_schema.names if name not in (image.partition(".")[0], label)]
         kinds = {name: self._first_schema.field(name).type for name in others}
-        plain = [name for name, kind in kinds.items() if not any(is_kind(kind) for is_kind in NO_WORDS)]
+        plain = [
+            name
+            for name, kind in kinds.items()
+            if name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_WORDS)
+        ]
         by_file = defaultdict(list)
         for group in (group for of_split in self._groups.values() for group in of_split):
             by_file[group.file].append(group)
@@ -291,7 +299,7 @@ class ParquetImages(Source):
         for file in dict.fromkeys(group.file for group in groups):
             part = read_column(self._files[file], column)
             with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
-                values += part.to_pylist()
+                values += [one.decode() if isinstance(one, bytes) else one for one in part.to_pylist()]
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
                 f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "
@@ -360,6 +368,17 @@ def open_table(file: Path) -> pq.ParquetFile:
         return pq.ParquetFile(file)
 
 
+def has_values(file: Path, column: str) -> bool:
+    """Say whether *column*, as in `read_column`, is not null in all rows of a file; reads up to the first.
+
+    Statistics say so too, but pyarrow ends the process where they are damaged.
+    """
+    opened = open_table(file)
+    with explain_damage(f"the column {column} of {file}", "valid one"):
+        parts = (_values(batch, column) for batch in opened.iter_batches(BATCH_ROWS, columns=[column]))
+        return any(part.null_count < len(part) for part in parts)
+
+
 def read_column(file: Path, column: str, group: int | None = None) -> Any:
     """Read one *column*, which may be a field of a struct, of a file or of its row *group*.
 
@@ -371,6 +390,11 @@ def read_column(file: Path, column: str, group: int | None = None) -> Any:
     opened = open_table(file)
     with explain_damage(f"the column {column} of {file}", "valid one"):
         table = opened.read([column]) if group is None else opened.read_row_group(group, [column])
+    return _values(table, column)
+
+
+def _values(table: Any, column: str) -> Any:
+    """Return the values of *column*, which may be a field of a struct, of a *table* of that alone."""
     values = table.column(0)
     if "." in column and pa.types.is_struct(values.type):
         values = pc.struct_field(values, column.rpartition(".")[2])

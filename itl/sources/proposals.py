@@ -11,7 +11,7 @@ import pandas as pd
 
 from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, iou_of, reaching_outside
-from itl.sources.findings import Finding
+from itl.sources.findings import Finding, refuse_no_paths
 from itl.sources.proposal_files import Regions, describe_order, read_regions
 from itl.sources.records import examples, short_name
 from itl.sources.scan import Scan
@@ -235,6 +235,7 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
     """
     for name in others:
         pick({"annotations": 0}, name, "option of proposals")
+    refuse_no_paths(annotations=annotations)
     if path is None:
         raise ItlError("proposals are read from a file, or all files of a folder; give its path")
     try:

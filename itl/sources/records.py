@@ -1,19 +1,23 @@
 """Records, the images of a source: listed, checked and described."""
 
+import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from itl import ItlError, counted, one_line
 from itl.sources.archives import Member
 from itl.sources.boxes import Box
 from itl.sources.image_files import FORMATS_OF_SUFFIX
+from itl.storage import unique_keys
 
 WNID = re.compile(r"n\d{8}")
 MASK = re.compile(r"(.+)[_ -](?:masks?|seg)(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -86,6 +90,22 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
                 f"{path}: {folder} and {other} are one folder, as one is a link, so each of its images would "
                 f"be there twice; remove the link, or copy the images that should be there"
             )
+
+
+def parse_json(text: str) -> Any:
+    """Return the content of the JSON *text*.
+
+    Raises:
+        ValueError: If it is not valid, an object has a key twice, or a text is no whole characters, which no
+            table can hold.
+    """
+    content = json.loads(text, object_pairs_hook=unique_keys)
+    if SURROGATE.search(text):
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{error.object[error.start]!r} is half of a character") from None
+    return content
 
 
 def plain_line(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Listing, Member, ZipMember
 from itl.sources.container_files import (
     container_files,
     describe_copies,
@@ -151,7 +151,11 @@ class WebDataset(Source):
     @cached_property
     def _shards(self) -> dict[str, Listing]:
         """The files of each shard, by its name relative to the path."""
-        return {name: archives.list_files(file) for name, file in self._files.items()}
+        shards = {name: archives.list_files(file) for name, file in self._files.items()}
+        for name, listing in shards.items():
+            if any(isinstance(member, ZipMember) for member in listing.files.values()):
+                raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
+        return shards
 
     @cached_property
     def _samples(self) -> list[Sample]:

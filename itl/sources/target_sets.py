@@ -298,7 +298,7 @@ class StanfordDogs(TargetSet):
             content = load_mat(self.file(name).read(), name, ["file_list", "labels"])
             if "file_list" not in content:
                 raise ItlError(f"{name} has no file_list; take the lists from Stanford's page")
-            images = [str(np.asarray(cell).squeeze()) for cell in content["file_list"].ravel()]
+            images = [str(_one_value(cell, name)) for cell in content["file_list"].ravel()]
             classes = [_wnid_or_folder(image) for image in images]
             numbers = np.asarray(content.get("labels", ())).ravel().tolist()
             pairs = set(zip(numbers, classes, strict=False))  # one number for a class, one class for a number
@@ -325,7 +325,7 @@ class StanfordCars(TargetSet):
         """Yield the images of train and test; ItlError for a file without class and fname."""
         meta = load_mat(self.file("cars_meta.mat").read(), "cars_meta.mat")
         cells = np.asarray(meta.get("class_names", ())).ravel()
-        names = {str(number): str(np.asarray(cell).squeeze()) for number, cell in enumerate(cells, 1)}
+        names = {str(number): str(_one_value(cell, "cars_meta.mat")) for number, cell in enumerate(cells, 1)}
         if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
             raise ItlError(f"cars_meta.mat gives {twice[0]!r} two numbers; get it again")
         if len({self.file(name).read() for name in self.lists.values()}) == 1:
@@ -336,7 +336,7 @@ class StanfordCars(TargetSet):
                 raise ItlError(f"{name} has no annotations with class and fname; take the file with labels")
             images = []
             for row in rows:
-                value, image = (np.asarray(row[field]).squeeze() for field in ("class", "fname"))
+                value, image = (_one_value(row[field], name) for field in ("class", "fname"))
                 number = f"{value:g}" if value.dtype.kind == "f" else str(value)
                 images.append((f"cars_{split}/{image}", name_of(number, names, "cars_meta.mat")))
             yield split, name, images
@@ -456,6 +456,14 @@ def mat_numbers(source: ListedSource, name: str, variable: str) -> list[int]:
     if not len(values) or values.dtype.kind not in "iuf" or not np.array_equal(values, np.rint(values)):
         raise ItlError(f"{name} has no {variable} with whole numbers; copy it again")
     return [int(value) for value in values]
+
+
+def _one_value(cell: object, name: str) -> np.ndarray:
+    """Return the one number or text in a *cell* of the .mat file *name*, without the sides of the cell."""
+    value = np.asarray(cell).squeeze()
+    if value.ndim:
+        raise ItlError(f"{name} has a cell with {str(cell)[:40]} instead of one value; copy it again")
+    return value
 
 
 def _wnid_or_folder(image: str) -> str:

@@ -1,15 +1,16 @@
 """Lists that say the classes of validation images: Caffe's, the devkit's, Kaggle's, XML, any of wnids."""
 
-import io
 import re
-import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
+from itl.sources.limits import explain_damage, files_of_packed_tar
+from itl.sources.mat_files import load_mat
 from itl.sources.records import WNID, examples, short_name
+from itl.storage import text_lines
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
@@ -100,7 +101,7 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
         ItlError: With the line, if it has no wnid or contradicts another.
     """
     labels: dict[str, str] = {}
-    for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(text_lines(data.decode("utf-8-sig", errors="replace")), 1):
         parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
             continue
@@ -154,7 +155,7 @@ def _is_list(name: str) -> bool:
 def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
     order_file = next((name for name in CLASS_ORDERS if name in files), None)
     lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
-    order = [line.split()[0] for line in lines.splitlines() if line.strip()]
+    order = [line.split()[0] for line in text_lines(lines) if line.strip()]
     wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
@@ -169,7 +170,7 @@ def _devkits(folder: Path) -> Iterator[tuple]:
     """Yield the devkit in *folder*, packed or not."""
     tar = folder / f"{DEVKIT}.tar.gz"
     if tar.is_file():
-        yield tar.name, lambda: _labels_of_devkit(*_unpack_devkit(tar))
+        yield tar.name, lambda: _labels_of_packed_devkit(tar)
     for data in (folder / DEVKIT / "data", folder / "data", folder):
         if (data / TRUTH).is_file() and (data / META).is_file():
             yield (
@@ -184,32 +185,18 @@ def _wnids_of_xml(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return {stem: wnids.pop().decode() for stem, wnids in names if len(wnids) == 1}
 
 
-def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
-    """Return ground truth and class table from the devkit's archive, a few megabytes."""
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            members = {Path(member.name).name: member for member in tar if member.isreg()}
-            if TRUTH not in members or META not in members:
-                raise ItlError(f"it lacks {TRUTH} or {META}; download the devkit of tasks 1 and 2 again")
-            truth, meta = (tar.extractfile(members[name]) for name in (TRUTH, META))
-            assert truth
-            assert meta
-            return truth.read(), meta.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ItlError(f"it cannot be read ({error}); download it again") from error
+def _labels_of_packed_devkit(tar: Path) -> dict[str, str]:
+    files = files_of_packed_tar(tar, "it", (TRUTH, META))
+    return _labels_of_devkit(files[TRUTH], files[META])
 
 
 def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
     """Return labels by file name: *truth* has one class number per line, *meta* (meta.mat) their wnids."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+    table = load_mat(meta, META, ["synsets"])
+    with explain_damage(f"{TRUTH} or {META}", "list of the devkit"):
+        rows = table["synsets"].ravel()
+        wnids = {int(row["ILSVRC2012_ID"].item()): str(row["WNID"].item()) for row in rows}
         numbers = [int(line) for line in truth.split()]
-    except (MatReadError, ValueError, KeyError, TypeError) as error:
-        raise ItlError(f"{TRUTH} or {META} cannot be read ({error}); copy both again") from error
     unknown = sorted({str(number) for number in numbers if number not in wnids})
     if unknown:
         raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")

@@ -175,7 +175,7 @@ class Voc0712(Voc2007):
     missing_splits = Voc2007.missing_splits
     published_images = {"train": 2501 + 5717, "val": 2510 + 5823, "test": 4952}
 
-    @property
+    @cached_property
     def _years(self) -> tuple[Voc2007, Voc2012]:
         options = (self.classes, self.bad, self.outside, self.resized)
         return Voc2007(self.path, *options), _Voc2012Training(self.path, *options)

@@ -14,6 +14,7 @@ from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
 from itl.sources.records import short_name
+from itl.storage import text_lines
 
 YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
 FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "unspecified": False}
@@ -125,7 +126,7 @@ def read_list(data: bytes) -> list[str]:
     >>> read_list(b"000005\\r\\n\\r\\n000007 \\n")
     ['000005', '000007']
     """
-    lines = (line.strip() for line in data.decode("utf-8-sig", errors="replace").splitlines())
+    lines = (line.strip() for line in text_lines(data.decode("utf-8-sig", errors="replace")))
     return [line for line in lines if line]
 
 

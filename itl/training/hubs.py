@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from itl import ItlError, no_such
-from itl.training.nets import NETS, check_known
+from itl.specs import net_name
+from itl.training.nets import check_known
 
 DATASETS = {  # parts of timm's tags
     "in1k": "ImageNet-1k",
@@ -47,8 +48,7 @@ def architecture(net: str) -> str:
     library, _, name = net.rpartition(":")
     if library not in HUBS:
         return net
-    name = name.partition(".")[0]
-    return name if library == "torchvision" and name in NETS else f"{library}:{name}"
+    return net_name(f"{library}:{name.partition('.')[0]}")
 
 
 def published(net: str) -> Published:

@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 from torch.nn.modules.batchnorm import _NormBase
 
 from itl import ItlError, did_you_mean, pick
-from itl.specs import Pretrain
+from itl.specs import Pretrain, net_name
 from itl.training.crop_cpu import MEAN, STD
 
 Body = tuple[nn.Module, int]  # the module and the number of its features
@@ -51,6 +51,7 @@ def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
         raise ItlError(f"a net needs at least one class, not {classes}; select some images first")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        name = net_name(name)
         library, _, rest = name.rpartition(":")
         make = {"timm": _timm, "torchvision": _torchvision_net}.get(library, _own)
         body, features = make(rest if make is not _own else name, pixels)
@@ -175,8 +176,6 @@ def _torchvision_net(name: str, pixels: int) -> Body:
         net.set_submodule(last_linear(name), nn.Identity())
         return net
 
-    if name in NETS:
-        return _own(name, pixels)
     last_linear(name)
     return _checked(headless, f"torchvision:{name}", pixels)
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from itl import ItlError, counted
-from itl.specs import Weights, key
+from itl.specs import Weights, key, net_name
 from itl.storage import write_atomic
 from itl.training.checkpoint import load_tensors
 from itl.training.nets import NETS, Classifier, Renormalised, build, last_linear, library_nets
@@ -156,7 +156,7 @@ def library_tensors(net: str, own: Classifier) -> Tensors:
     tensors = inner_body(own).state_dict()
     if net in OWN_NETS:
         return {f"body.{name}": tensor for name, tensor in tensors.items()}
-    if net == "alexnet":
+    if net_name(net) == "alexnet":
         return {_alexnet_name(name): tensor for name, tensor in tensors.items()}
     return dict(tensors)
 

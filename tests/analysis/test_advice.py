@@ -172,6 +172,26 @@ def test_a_budget_leaves_out_what_is_larger():
     assert advise(grid, "probe@target0", Budget(1600, "labels")).choice["option"] == f"option {BEST}"
 
 
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        (Budget(), "the best option for target0, linear probe: "),
+        (Budget(1600, "labels"), "the best option for target0, linear probe within 1,600 labels: "),
+        (Budget(2.5, "hours"), "the best option for target0, linear probe within 2.5 hours: "),
+    ],
+)
+def test_the_answer_names_the_budget(budget, words):
+    assert f"**option {BEST}** is {words}" in answer_text(
+        advise(world(4, effect=8.0)[0], "probe@target0", budget)
+    )
+
+
+def test_whatever_the_verdict_the_answer_names_the_budget():
+    made = advise(world(4, effect=8.0)[0], "probe@target0", Budget(100, "images"))
+    texts = [answer_text(replace(made, verdict=verdict)) for verdict in (ENOUGH, NO_OTHER, CANNOT_TELL)]
+    assert [text.count("target0, linear probe within 100 images") for text in texts] == [1, 1, 1]
+
+
 def test_expected_rise_is_the_integral():
     random, z = np.random.default_rng(0), np.linspace(-8, 8, 8001)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])

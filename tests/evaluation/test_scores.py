@@ -105,6 +105,13 @@ def test_few_shot_keeps_an_image_of_small_classes_to_score():
     assert math.isnan(scores.few_shot_accuracy(features[::2], torch.tensor([0, 1])))
 
 
+def test_features_that_are_all_the_same_tell_nothing():
+    labels = torch.tensor([0, 0, 1, 1, 1, 1, 0, 0])
+    for features in (torch.zeros(8, 3, dtype=torch.float64), torch.full((8, 3), 0.5, dtype=torch.float64)):
+        assert scores.nleep(features, labels) == pytest.approx(math.log(0.5))
+        assert scores.shrunk_h_score(features, labels) == 0.0
+
+
 def test_leep():
     probabilities, labels = softmax_world()
     expected = literal_leep(probabilities.numpy(), labels.numpy())

@@ -132,6 +132,15 @@ def test_a_kill_while_a_pack_is_replaced_ends_in_the_same_bytes(few, tmp_path, c
     assert not list(tmp_path.glob("pack.*d"))  # neither replaced nor unfinished
 
 
+def test_what_a_kill_left_of_an_older_pack_is_in_no_ones_way(few, tmp_path):
+    Pack.build(PACKING, tmp_path / "pack", path=few)
+    shutil.copytree(tmp_path / "pack", tmp_path / "pack.replaced")
+    change(few)
+    whole = Pack.build(PACKING, tmp_path / "whole", path=few)
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
+    assert not (tmp_path / "pack.replaced").exists()
+
+
 def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
     Pack.build(PACKING, tmp_path / "pack", path=few)
     other = tmp_path / "other"

@@ -69,6 +69,27 @@ def test_two_packs_that_a_target_was_called_after_are_told_apart(done, tmp_path)
     assert {name: target.pack for name, target in targets.items()} == names
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"Pretrain": {"subset": 1}}', '{"Transfer": {"method": "knn"}}']
+)
+def test_runs_of_another_version_are_in_no_ones_way(done, trained, tmp_path, text):
+    store = Store(shutil.copytree(done[1].runs, tmp_path / "runs"))
+    foreign = store.root / "pretrain" / ("0" * 12)
+    shutil.copytree(store.path(trained), foreign)
+    (foreign / "spec.json").write_text(text)
+    assert nets(store) == nets(Store(done[1].runs))
+    assert targets_of(trained, store).keys() == {"scenes"}
+    with pytest.raises(ItlError, match="run 000000000000 is of another version of itl; repeat it"):
+        net_of("0000", store)
+
+
+def test_a_target_measured_by_a_method_of_another_version_is_left_out(done, trained, tmp_path):
+    store = Store(shutil.copytree(done[1].runs, tmp_path / "runs"))
+    for file in store.root.glob("*/*/spec.json"):
+        file.write_text(file.read_text().replace('"knn"', '"knnn"'))
+    assert targets_of(trained, store) == {}
+
+
 def test_its_own_validation_images_as_the_run_scored_them(done, trained, panel):
     result = Store(done[1].runs).result(trained)
     assert 100 * panel.inspection.table["correct"].mean() == pytest.approx(result["metrics"]["accuracy"])

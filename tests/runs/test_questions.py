@@ -12,6 +12,7 @@ from itl.packs.subset import count_subset
 from itl.presets import Preset
 from itl.runs import questions
 from itl.runs.question import Margin
+from itl.runs.questions import refuse_unknown_data
 from itl.runs.store import Store
 from itl.runs.study import LEAST_CAP
 from itl.specs import Pretrain, Transfer
@@ -460,6 +461,25 @@ def test_a_margin_is_declared_with_the_question():
 def test_margins_that_are_none(margin, message):
     with pytest.raises(ItlError, match=message):
         small_study(margin=margin)
+
+
+def test_points_where_no_task_measures_transfer_are_refused():
+    with pytest.raises(
+        ItlError, match="has 2 points of knn5, and no task of this question measures transfer"
+    ):
+        small_study(tasks=["scores@scenes"], margin={"points": {"knn5": 2}})
+
+
+def test_a_net_has_one_name_however_it_is_spelt():
+    assert small_study(net="torchvision:resnet18") == small_study(net="resnet18")
+    assert small_study(net="torchvision:vgg11").net == "torchvision:vgg11"
+
+
+def test_a_data_folder_may_have_an_equals_sign(tmp_path):
+    (odd := tmp_path / "x=y").mkdir()
+    refuse_unknown_data([str(odd)], [small_study()])
+    with pytest.raises(ItlError, match="no source in this preset called 'imges'; did you mean 'images'"):
+        refuse_unknown_data([f"imges={odd}"], [small_study()])
 
 
 def test_a_cap_allows_for_the_seeds_that_decide():

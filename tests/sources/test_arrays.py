@@ -1,5 +1,7 @@
 """Images in arrays, CIFAR's and downsampled ImageNet's, and the pickles that hold them: nothing runs."""
 
+import contextlib
+import gzip
 import pickle
 import tarfile
 from pathlib import Path
@@ -34,6 +36,69 @@ def test_cifar_in_its_published_archive(tmp_path):
     with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as tar:
         tar.add(folder, "cifar-100-python")
     assert read("cifar100", tmp_path) == read("cifar100", folder) == read("cifar100", folder.parent)
+
+
+def test_each_damaged_byte_of_a_packed_cifar_is_found(tmp_path):
+    """Also one of the pixels, which the checksum at the end of the file alone tells."""
+    folder = containers.cifar(tmp_path / "unpacked", binary=True, hundred=False)
+    with tarfile.open(tmp_path / "whole.tar", "w") as tar:
+        tar.add(folder, "cifar-10-batches-bin")
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    refusals = set()
+    for level in (0, 9):  # 0: stored as it is, so that nothing is redundant
+        whole = gzip.compress((tmp_path / "whole.tar").read_bytes(), level, mtime=0)
+        for at in range(10, len(whole), len(whole) // 30):  # behind the header, which has no content
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            cifar.load_split.cache_clear()
+            with pytest.raises(ItlError) if level == 0 else contextlib.suppress(ItlError) as refused:
+                open_source("cifar10", path).records()
+            refusals |= {str(refused.value).partition(" (")[0]} if refused else set()
+    assert refusals == {f"{path} is damaged, or not a compressed tar"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Imagenet16_train/train_data_batch_1", "Imagenet8_train/train_data_batch_1"),
+        ("16/val_data.npz", "8/val_data"),
+        ("train_data_batch_01", "train_data_batch_1"),
+        ("train_data", "train_data_batch_1"),
+        ("train/train_data.npz", "train/train_data_batch_2"),
+    ],
+)
+def test_two_batches_that_would_be_the_same_images_are_refused(tmp_path, one, other):
+    path = written(tmp_path, {one: b"", other: b"", "map_clsloc.txt": containers.MAP})
+    with pytest.raises(ItlError) as refused:
+        open_source("imagenet-downsampled", path).records()
+    assert str(refused.value) == (
+        f"{path}: {one} and {other} would be the same images; move one of them elsewhere, or give the "
+        f"folder of one set"
+    )
+
+
+def test_batches_of_two_sizes_are_refused(tmp_path):
+    small, large = (containers.arrays(side) for side in (8, 16))
+    batches = {"8/train_data": small["train_data_batch_1"], "16/val_data": large["val_data"]}
+    files = {name: pickle.dumps(batch) for name, batch in batches.items()}
+    path = written(tmp_path, {**files, "map_clsloc.txt": containers.MAP})
+    refusal = f"{path}/8/train_data has images of 8 pixels, but {path}/16/val_data of 16; give batches of one"
+    with pytest.raises(ItlError, match=refusal):
+        open_source("imagenet-downsampled", path).records()
+
+
+def test_an_npz_goes_before_the_pickle_of_the_same_name(tmp_path):
+    path = containers.downsampled_npz(tmp_path)
+    written(path, {"val_data": b"no pickle"})
+    assert len(read("imagenet-downsampled", path)) == 6
+
+
+def test_a_batch_whose_damaged_shape_has_fewer_images_than_bytes_is_refused(tmp_path):
+    file = written(tmp_path, {"map_clsloc.txt": containers.MAP}) / "val_data.npz"
+    np.savez(file, data=np.zeros((2, 3 * 64 * 64), np.uint8), labels=[1, 2])
+    file.write_bytes(file.read_bytes().replace(b"'shape': (2, 12288)", b"'shape': (1, 12288)"))
+    reason = "data has more bytes than its shape says"
+    with pytest.raises(ItlError, match=f"{file} is damaged, or not a .npz file .{reason}.; copy it again"):
+        open_source("imagenet-downsampled", tmp_path).records()
 
 
 def test_what_differs_from_published_cifar_is_said(tmp_path):

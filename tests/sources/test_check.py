@@ -10,6 +10,7 @@ from itl import ItlError
 from itl.__main__ import main
 from itl.sources import check as checking
 from itl.sources.boxes import AnnotatedObject
+from itl.sources.check import check
 from itl.sources.findings import Finding, report
 from itl.sources.registry import open_source
 from itl.sources.voc_xml import read_annotation
@@ -17,6 +18,38 @@ from tests.annotated import changed, check_lines, jpeg, thing, voc2007, voc2012,
 from tests.pictures import encoded, smooth
 from tests.sources.test_coco import PLAIN
 from tests.sources.test_sun397 import IMAGES, LISTS
+
+
+@pytest.mark.parametrize("option", ["annotations", "categories"])
+def test_an_option_that_is_no_path_is_refused(tmp_path, option):
+    for kind in ("detections", "proposals")[: 2 if option == "annotations" else 1]:
+        with pytest.raises(ItlError) as refused:
+            check(kind, tmp_path / "x", **{"annotations": "a", option: 5})
+        assert str(refused.value) == f"the option {option} is the name of a file or folder, not 5"
+
+
+def test_coco_results_that_are_not_there_or_name_half_a_character_are_refused(tmp_path):
+    root, file = written(tmp_path, changed(voc2007(), __000009=None)), tmp_path / "results.json"
+
+    def problem() -> str:
+        return next(iter(check_lines("detections", file, annotations=str(root))))
+
+    assert problem() == f"problem: cannot read {file}: No such file or directory"
+    file.write_text('[{"image_id": "\\ud800", "category_id": "dog", "bbox": [1, 1, 9, 9], "score": 1}]')
+    reason = "'\\ud800' is half of a character"
+    assert problem() == f"problem: {file} is not valid JSON ({reason}); write it again"
+    file.write_text(
+        '[{"image_id": "\\ud83d\\ude00", "category_id": "dog", "bbox": [1, 1, 9, 9], "score": 1}]'
+    )
+    assert "row 1: no image called '😀' is annotated" in problem()
+
+
+def test_a_file_of_the_kits_results_that_cannot_be_read_is_named(tmp_path):
+    root = written(tmp_path, changed(voc2007(), __000009=None))
+    written(root / "results", {"comp4_det_test_car.txt/x": b"", "comp4_det_test_dog.txt": b""})
+    file = root / "results/comp4_det_test_car.txt"
+    lines = check_lines("detections", root / "results", annotations=str(root / "VOCdevkit"))
+    assert lines == [f"problem: cannot read {file}: Is a directory"]
 
 
 def test_objects_are_counted_by_split_and_class(tmp_path):

@@ -1,6 +1,7 @@
 """Sources on small trees and archives: what is listed, what is left out, and what is refused."""
 
 import pickle
+import struct
 import tarfile
 import zipfile
 from collections import Counter
@@ -292,7 +293,10 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
         "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 file"),
         "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"),
         "empty.tar": (b"", "is no tar, or damaged"),
-        "bad.zip": (b"PK\3\4" + b"0" * 99, "cannot be read as a zip"),
+        "bad.zip": (
+            b"PK\3\4" + b"0" * 99,
+            "bad.zip is damaged, or not a zip .File is not a zip file.; copy it again",
+        ),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
@@ -316,6 +320,22 @@ def test_a_damaged_zip_member_is_told(tmp_path):
     source = ClassFolders(tmp_path / "a.zip")
     with pytest.raises(ItlError, match="checksum"):
         source.read(source.records()[0])
+    directory = data.index(b"PK\1\2")
+    refusal = "^damaged in its zip: it is not where the zip's list of files says$"
+    for offset in (1, directory + 9, 1 << 30):  # nothing, no header and no file there
+        (tmp_path / "a.zip").write_bytes(with_bytes(data, directory + 42, struct.pack("<I", offset)))
+        source = ClassFolders(tmp_path / "a.zip")
+        with pytest.raises(ItlError, match=refusal):
+            source.read(source.records()[0])
+    (tmp_path / "a.zip").write_bytes(with_bytes(data, directory + 6, b"\xff"))  # the version that it needs
+    reason = "zip file version 25.5"
+    with pytest.raises(ItlError, match=f"a.zip is damaged, or not a zip .{reason}.; copy it again$"):
+        ClassFolders(tmp_path / "a.zip").records()
+
+
+def with_bytes(data: bytes, at: int, changed: bytes) -> bytes:
+    """Return *data* with other bytes from *at* on."""
+    return data[:at] + changed + data[at + len(changed) :]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real images in ../shared/data")

@@ -110,7 +110,11 @@ def test_files_can_be_named(tmp_path):
         "images/two.jpg",
     ]
     assert len(Coco(root, annotations={"train": "a.json", "val": "b.json"}).records()) == 3
+    written(root, {"deep/a.json": TEST})
+    assert Coco(root, annotations="train=a.json").layout == "COCO-style JSON (train in a.json)"
+    written(root, {"other/b.json": TEST})
     for option, message in (
+        ("val=b.json", "has 2 files 'b.json', as the option annotations names; its JSON files are a.json"),
         ("train=c.json", "no files 'c.json', as the option annotations names; its JSON files are a.json"),
         ("train=a.json,train=b.json", "one file for each of"),
         ("tset=a.json", "such as train=a.json"),
@@ -208,6 +212,14 @@ def test_two_names_are_two_images():
             "train.json: categories 1 and 7 are both 'dog'; rename one, or give its annotations the",
         ),
         ({"train.json": one(row(3, 1, [0, 0.5, 0.5, 1]))}, "0.5, 1] and all others lie between 0 and 1, as"),
+        (
+            {"train.json": one(row(3, 1, None), row(3, 1, [0, 0.5, 0.5, 1]))},
+            "the box [0, 0.5, 0.5, 1] and all others lie between 0 and 1, as",
+        ),
+        (
+            {"train.json": one(row(3, 1, [0, 0, 9, 9])).replace(b'"dog"', b'"\\udead"')},
+            "train.json cannot be read as JSON ('\\udead' is half of a character); export it again",
+        ),
         ({"train.json": one()}, "no training image has an annotation, so nothing can be learned; add them"),
         (
             {"train.json": coco_json({3: "gone.jpg"})},

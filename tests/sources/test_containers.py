@@ -1,5 +1,7 @@
 """Images in shards, tables and arrays: what is read, what is refused, and that nothing overflows."""
 
+import contextlib
+import os
 import pickle
 import zipfile
 
@@ -14,7 +16,7 @@ from itl.sources import cifar, downsampled, limits, parquet_images
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import check_lines, written
-from tests.pictures import CAR, FOX, REAL, encoded, tarred
+from tests.pictures import CAR, FOX, REAL, encoded, forked, tarred
 from tests.sources import containers
 from tests.sources.containers import (
     DATA,
@@ -187,6 +189,27 @@ def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):
         assert read("parquet", tmp_path / "plain")[0][1] == expected
 
 
+def test_text_that_a_table_has_as_bytes_is_text(tmp_path):
+    """As writers without Parquet's UTF8 annotation leave it."""
+    image = pa.array([{"bytes": DATA, "path": f"{number}.png".encode()} for number in (1, 2)])
+    classes = [b"fox", "renard polaire à gorge".encode()]
+    for labels in (pa.array(classes), pa.array(classes).dictionary_encode()):
+        table = pa.table({"image": image, "label": labels, "split": [b"train", b"train"]})
+        pq.write_table(table, tmp_path / "images.parquet")
+        assert read("parquet", tmp_path) == [
+            ("train/fox/1.png", "fox", "train"),
+            ("train/renard polaire à gorge/2.png", "renard polaire à gorge", "train"),
+        ]
+    splits = pa.table({"image": image, "label": [b"fox", b"fox"], "split": [b"train", b"test"]})
+    pq.write_table(splits, tmp_path / "images.parquet")
+    assert [split for _, _, split in read("parquet", tmp_path)] == ["test", "train"]
+    pq.write_table(pa.table({"image": image, "label": [b"fox", b"\xff"]}), tmp_path / "images.parquet")
+    with pytest.raises(
+        ItlError, match="column label of images.parquet is damaged, or not a valid one .'utf-8"
+    ):
+        open_source("parquet", tmp_path).records()
+
+
 def test_a_table_that_has_changed_is_packed_anew(tmp_path):
     def digest(shade: int) -> str:
         image = encoded(np.full((4, 4, 3), shade, np.uint8))
@@ -347,6 +370,20 @@ def test_a_tar_that_is_cut_in_the_padding_of_its_last_file_is_not_whole(tmp_path
     path.write_bytes(data[: 512 + len(DATA) + 1])
     with pytest.raises(ItlError, match="train-0.tar is not a whole tar: cut short after 1 file"):
         open_source("webdataset", path).records()
+
+
+def test_a_table_with_a_damaged_footer_does_not_end_the_process(tmp_path):
+    file = parquet_file(tmp_path / "train.parquet", [("1.png", "cat", DATA), ("2.png", "dog", DATA)])
+    start, data_type = b"\x1c\x15", b"\x0c"  # of the image's bytes, as Thrift writes it: BYTE_ARRAY
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(start + data_type + b"\x19", start + b"\x1c\x19", 1))
+    assert file.read_bytes() != whole
+
+    def work() -> None:
+        with contextlib.suppress(ItlError):
+            assert [label for _, label, _ in read("parquet", tmp_path)] == ["cat", "dog"]
+
+    assert os.waitpid(forked(work), 0)[1] == 0
 
 
 def test_a_table_whose_bytes_are_text_has_unreadable_images(tmp_path):

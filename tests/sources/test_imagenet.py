@@ -1,5 +1,7 @@
 """ImageNet, Tiny ImageNet and CIFAR-100 as their authors publish them, in small."""
 
+import contextlib
+import gzip
 import pickle
 import tarfile
 import zipfile
@@ -126,6 +128,41 @@ def test_imagenet_with_an_unpacked_devkit(ilsvrc):
         tar.extractall(ilsvrc, filter="data")
     (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
     assert listed(ImageNet(ilsvrc)) == EXPECTED
+
+
+def test_each_damaged_byte_of_the_devkit_is_found(ilsvrc):
+    """Also one of a class number, which the checksum at the end of the file alone tells."""
+    path = ilsvrc / f"{DEVKIT}.tar.gz"
+    tar = gzip.decompress(path.read_bytes())
+    refusal = f"val_00000001; {path.name}: it is damaged, or not a compressed tar"
+    for level in (0, 9):  # 0: stored as it is, so that nothing is redundant
+        whole = gzip.compress(tar, level, mtime=0)
+        for at in range(10, len(whole), len(whole) // 30):  # behind the header, which has no content
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            refused = pytest.raises(ItlError, match=refusal)
+            with refused if level == 0 else contextlib.suppress(ItlError):
+                ImageNet(ilsvrc).records()
+
+
+def test_a_damaged_class_table_of_the_devkit_is_refused(ilsvrc):
+    with tarfile.open(ilsvrc / f"{DEVKIT}.tar.gz") as tar:
+        tar.extractall(ilsvrc, filter="data")
+    (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
+    meta = ilsvrc / DEVKIT / "data" / META
+    synsets = np.array([(7, CAR), (9, FOX)], [("ILSVRC2012_ID", "O"), ("WNID", "O")])
+    scipy.io.savemat(meta, {"synsets": synsets}, do_compression=True)
+    whole = meta.read_bytes()
+    for at in range(140, len(whole) - 1, 5):  # of what is compressed, where not each bit counts
+        meta.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with contextlib.suppress(ItlError):
+            ImageNet(ilsvrc).records()
+    meta.write_bytes(whole[:-1] + bytes([whole[-1] ^ 4]))  # of the checksum
+    with pytest.raises(ItlError, match=f"{TRUTH}: {META} is damaged, or not a .mat file .Error -3"):
+        ImageNet(ilsvrc).records()
+    for table in ({"other": 1}, {"synsets": 1}, {"synsets": {"WNID": CAR}}):
+        scipy.io.savemat(meta, table)
+        with pytest.raises(ItlError, match=f"{TRUTH} or {META} is damaged, or not a list of the devkit"):
+            ImageNet(ilsvrc).records()
 
 
 def test_imagenet_in_folders(tmp_path):

@@ -29,6 +29,9 @@ MANY = {f"cat/{number}.jpg": jpeg() for number in range(3)} | {
         ({"train.csv": text("img,a,b", "cat/0.jpg,x,y")}, {"label": "b"}, "y"),
         ({"labels.csv": text("file name;img;label", "x, y;cat/0.jpg;a", ";dog/0.jpg;b")}, {}, "a"),
         ({"labels.csv": text("cat/0.jpg;a", "dog/0.jpg;b")}, {}, "a"),
+        ({"train.jsonl": text('{"image": "cat/0.jpg", "label": "a\u2028\x85b", "x": "\u2029"}')}, {}, "a b"),
+        ({"train.csv": text("image,label", "cat/0.jpg,a\u2028b", '"cat/1.jpg",b')}, {}, "a b"),
+        ({"train.txt": b"cat/0.jpg a\rdog/0.jpg b\r", "c.txt": b"\x0cc"}, {"train": "train.txt"}, "a"),
         ({"labels.csv": text("image\tlabel", "cat/0.jpg\ta, big", "dog/0.jpg\tb")}, {}, "a, big"),
     ],
 )
@@ -115,6 +118,21 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
             {"train.jsonl": b'{"image": "cat/0.jpg", "label": 1, "label": 2}'},
             {},
             "line 1: .* 'label' is twice",
+        ),
+        (
+            {"train.jsonl": b'{"image": "cat/0.jpg", "label": "\\ud800"}'},
+            {},
+            r"\(train.jsonl, line 1: not valid JSON \('\\ud800' is half of a character\)\); correct it",
+        ),
+        (
+            {"train.csv": b'path,label,words\ncat/0.jpg,a,"two\nlines"\n\ncat/1.jpg,nan,x'},
+            {},
+            "^train.csv, line 5: path is 'cat/1.jpg' and label is 'nan'",
+        ),
+        (
+            {"train.csv": b'path,label\n"cat/0\n.jpg",a\ncat/1.jpg,a,x'},
+            {},
+            "^train.csv, line 4: 3 values, but the header names 2$",
         ),
         ({"a.csv": b"id,label\n0,a"}, {}, "'0.jpg' could be any of cat/0.jpg, dog/0.jpg"),
         ({"a.csv": b"id,label\ncat/0,a", "cat/0.png": jpeg()}, {}, "could be any of .jpg, .png; add the suf"),

@@ -206,6 +206,8 @@ def test_files_of_one_image_and_scores(tmp_path, name, held, expected):
 
 
 def test_a_column_of_scores_sorts_the_regions_of_each_image(tmp_path):
+    parquet(tmp_path, image=[b"a", "ñ".encode(), b"a"], xmin=[1, 2, 3], ymin=1, xmax=9, ymax=9)
+    assert list(read_regions(tmp_path)) == ["a", "ñ"]
     parquet(tmp_path, image=["a", "b", "a"], xmin=[1, 2, 3], ymin=1, xmax=9, ymax=9, score=[0.1, 0.2, 0.3])
     assert read_regions(tmp_path)["a"][:, 0].tolist() == [3, 1]
 

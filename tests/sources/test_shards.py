@@ -1,5 +1,7 @@
 """Shards of WebDataset: what labels their samples, and what is refused."""
 
+import zipfile
+
 import pytest
 
 from itl import ItlError
@@ -107,6 +109,16 @@ def test_shards_that_are_refused(tmp_path, files, message):
         tarred(tmp_path / "set" / name, members)
     with pytest.raises(ItlError, match=message):
         open_source("webdataset", tmp_path / "set").records()
+
+
+def test_a_zip_that_is_called_a_shard_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "train-0.tar", "w") as archive:
+        for name, data in TWO.items():
+            archive.writestr(name, data)
+    with pytest.raises(ItlError) as refused:
+        open_source("webdataset", tmp_path).records()
+    text = "train-0.tar is a zip by its content; write its files to a plain tar"
+    assert str(refused.value) == f"{tmp_path}: {text}"
 
 
 def test_keys_that_start_anew_in_each_shard(tmp_path):

@@ -325,6 +325,21 @@ TWO_BIRDS = images("images/001.Ibis/Ibis_1.jpg", "images/002.Auk/Auk_1.jpg") | {
             {"devkit/cars_meta.mat": mat(class_names=cells("Acura TL", "Acura TL").T)},
             "cars_meta.mat gives 'Acura TL' two numbers",
         ),
+        (
+            "stanford-cars",
+            {"devkit/cars_train_annos.mat": cars_rows((2, "00001.jpg"), (np.zeros((0, 0)), "00002.jpg"))},
+            "cars_train_annos.mat has a cell with [] instead of one value; copy it again",
+        ),
+        (
+            "stanford-cars",
+            {"devkit/cars_meta.mat": mat(class_names=cells("AM General Hummer", np.zeros((0, 0))).T)},
+            "cars_meta.mat has a cell with [] instead of one value; copy it again",
+        ),
+        (
+            "stanford-dogs",
+            {"test_list.mat": mat(file_list=cells(np.zeros((0, 0))))},
+            "test_list.mat has a cell with [] instead of one value; copy it again",
+        ),
     ],
 )
 def test_lists_that_contradict_each_other_or_their_folders_are_refused(tmp_path, kind, changes, says):

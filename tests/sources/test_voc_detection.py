@@ -1,5 +1,6 @@
 """VOC's files: annotations, lists and layouts, and detection as a source."""
 
+import os
 import pickle
 import re
 from collections import Counter
@@ -412,12 +413,17 @@ def test_real_images_against_a_literal_reading():
     assert f"dog {dogs}" in " ".join(lines).partition("test: 150 images")[2]
 
 
-def test_both_years_are_one_source(tmp_path):
+def test_both_years_are_one_source(tmp_path, monkeypatch):
     files = voc2007() | {
         name.replace("VOC2007", "VOC2012"): data for name, data in voc2007().items() if "/000009" not in name
     }
     source = open_source("voc0712", written(tmp_path, files))
+    scandir, folders = os.scandir, Counter()
+    monkeypatch.setattr(os, "scandir", lambda path: folders.update([str(path)]) or scandir(path))
     splits = {record.id: record.split for record in source.records()}
+    assert "VOC2012/JPEGImages/000001.jpg" in source.listing.files
+    annotations = [f"{tmp_path}/VOCdevkit/VOC{year}/Annotations" for year in (2007, 2012)]
+    assert [folders[folder] for folder in annotations] == [2, 2], "listed once by each year"
     assert splits == {
         **{f"VOC{year}/00000{number}": "train" for year in (2007, 2012) for number in (1, 2)},
         **{f"VOC{year}/000003": "val" for year in (2007, 2012)},

@@ -29,12 +29,14 @@ SIDES = {
     "alexnet": 63,
     "resnet18": 32,
     "timm:resnet10t": 32,
+    "torchvision:alexnet": 63,  # which specs call alexnet
     "torchvision:mobilenet_v3_small": 32,
 }
 LIBRARY = {  # the model that each net's weights are of, in the library's own words
     "alexnet": lambda: models.alexnet(num_classes=7),
     "resnet18": lambda: models.resnet18(num_classes=7),
     "timm:resnet10t": lambda: timm.create_model("resnet10t", num_classes=7),
+    "torchvision:alexnet": lambda: models.alexnet(num_classes=7),
     "torchvision:mobilenet_v3_small": lambda: models.mobilenet_v3_small(num_classes=7),
 }
 

@@ -1,0 +1,130 @@
+"""Verdicts of advice on simulated worlds: equal options, few images, one seed, and true differences."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from itl.analysis.advice import ENOUGH, WORSE, Advice, advise, answer_text
+from itl.analysis.expected_scores import noise_before, verdict_quantile
+from itl.analysis.option_grid import Grid
+from itl.analysis.statistics import LEVEL
+from itl.analysis.verdicts import CANNOT_TELL
+from tests.analysis.test_advice import OPTIONS, world
+
+WORLDS = 15
+GAIN = 8.0  # of pre-training, in points
+MANY = 1000  # scored images
+
+
+def grid_of_values(values: np.ndarray, images: int = MANY) -> Grid:
+    """Make a grid of *values* (tasks, OPTIONS, seeds), rounded to shares of so many scored *images*."""
+    grid, _ = world(0, effect=0.0)
+    count, _, seeds = values.shape
+    shares = 100 * np.round(values * images / 100) / images
+    rows = [(*place, float(value)) for place, value in np.ndenumerate(shares)]
+    return replace(
+        grid,
+        tasks=grid.tasks[:count],
+        features=grid.features[:count],
+        measured=pd.DataFrame(rows, columns=["task", "option", "seed", "value"]),
+        task_hours=grid.task_hours[:count],
+        seeds=tuple(range(seeds)),
+        scored=np.full(count, float(images)),
+    )
+
+
+def worlds(
+    tasks: int, seeds: int, noise: float, images: int = MANY, spread: float = 0.0
+) -> Iterator[tuple[Grid, np.ndarray]]:
+    """Yield grids and the true means of task 0; options differ by *spread* on each task, nets by *noise*."""
+    random = np.random.default_rng(int(100 * tasks + 10 * seeds + noise))
+    for _ in range(WORLDS):
+        means = random.normal(50, 8, (tasks, 1)) + random.normal(0, spread, (tasks, OPTIONS))
+        means[:, 1:] += GAIN
+        yield (
+            grid_of_values(means[:, :, None] + random.normal(0, noise, (tasks, OPTIONS, seeds)), images),
+            means[0],
+        )
+
+
+def few_images(tasks: int, images: int) -> Iterator[tuple[Grid, np.ndarray]]:
+    """Yield grids of one seed and the true means of task 0; some images are harder (Rasch 1960)."""
+    random = np.random.default_rng(0)
+    for _ in range(WORLDS):
+        hardness, able = random.normal(0, 1.5, (tasks, 1, images)), random.normal(0, 0.25, (tasks, OPTIONS))
+        right = 1 / (1 + np.exp(hardness - able[:, :, None]))
+        values = 100 * (random.random(right.shape) < right).mean(2)
+        yield grid_of_values(values[:, :, None], images), 100 * right[0].mean(1)
+
+
+def claims(grid: Grid, truth: np.ndarray) -> tuple[Advice, np.ndarray, np.ndarray]:
+    """Advise on task 0: which pre-trained options are called worse than the choice, and which truly are."""
+    advice = advise(grid, grid.tasks[0])
+    table = advice.table.set_index("option").loc[grid.options["option"]]
+    chosen = truth[list(table.index).index(advice.choice["option"])]
+    return advice, (table["verdict"] == WORSE).to_numpy()[1:], (truth < chosen - 1e-9)[1:]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "seeds", "noise", "images"),
+    [(1, 1, 2, MANY), (1, 1, 5, 400), (3, 1, 8, 40), (1, 3, 2, MANY), (2, 3, 2, MANY), (3, 2, 8, 40)],
+)
+def test_of_equal_options_few_are_called_worse_and_none_the_best(tasks, seeds, noise, images):
+    judged = [claims(*made) for made in worlds(tasks, seeds, noise, images)]
+    called = np.array([worse for _, worse, _ in judged])
+    assert called.sum() / (WORLDS * (OPTIONS - 2)) <= LEVEL  # one of the pre-trained is the choice
+    assert ENOUGH not in {advice.verdict for advice, _, _ in judged}
+
+
+@pytest.mark.parametrize(("tasks", "least"), [(1, 0.4), (3, 0.4)])
+def test_true_differences_are_found_with_three_seeds(tasks, least):
+    judged = [claims(*made) for made in worlds(tasks, seeds=3, noise=2.0, spread=5.0)]
+    worse, true = (np.concatenate([row[number] for row in judged]) for number in (1, 2))
+    assert (worse & ~true).sum() <= LEVEL * worse.sum()
+    assert worse[true].mean() >= least
+    assert any(advice.verdict == ENOUGH for advice, _, _ in judged)
+
+
+def test_with_few_images_intervals_cover():
+    held = []
+    for grid, truth in few_images(tasks=3, images=15):
+        table = advise(grid, grid.tasks[0]).table.set_index("option").loc[grid.options["option"]]
+        held += list((table["low"] <= truth) & (truth <= table["high"]))
+    assert np.mean(held) >= 0.9
+
+
+def test_one_seed_gives_no_verdict_and_the_answer_says_why():
+    grid, _ = next(worlds(tasks=3, seeds=1, noise=1.0, spread=5.0))
+    advice = advise(grid, grid.tasks[0])
+    assert set(advice.table["verdict"]) == {CANNOT_TELL}
+    assert "No option has two nets on a task yet" in answer_text(advice)
+    twice = grid.with_value(1, 2, 1, 50.0)
+    assert (grid.repeats, twice.repeats, twice.with_value(1, 0, 1, 50.0).repeats) == (0, 1, 1)
+    assert "No option has two nets" not in answer_text(advise(twice, grid.tasks[0]))
+
+
+def test_a_verdict_takes_the_smaller_of_two_quantiles():
+    one_sided = {1: 6.314, 2: 2.920, 8: 1.860}  # of Student's t at 5 %, from a table
+    assert verdict_quantile(9, 100, 7) == pytest.approx(one_sided[8], abs=1e-3)
+    assert verdict_quantile(3, 2, 7) == pytest.approx(one_sided[2], abs=1e-3)
+    assert verdict_quantile(9, 1, 7) == pytest.approx(one_sided[1], abs=1e-3), "one repeat says little"
+    assert verdict_quantile(1, 10, 5) == pytest.approx(2.764, abs=1e-3), "10 degrees of freedom at 1 %"
+    assert verdict_quantile(9, 0, 7) == math.inf
+
+
+def test_noise_before_is_what_images_leave():
+    task, values = np.array([0, 0, 1, 3]), np.array([10.0, 30.0, 50.0, 100.0])
+    factors = noise_before(task, values, np.array([100.0, 625.0, 10.0, 5.0]))
+    assert np.exp(factors) == pytest.approx([20 * 80 / 100 / 4, 1, 1, 1])
+    assert not noise_before(task, values, np.full(4, math.nan)).any()
+
+
+def test_with_many_images_noise_is_as_if_their_number_were_not_known():
+    grid, _ = next(worlds(tasks=3, seeds=2, noise=2.0, spread=3.0))
+    known, unknown = grid.fit(), replace(grid, scored=None).fit()
+    for name, value in vars(known).items():
+        np.testing.assert_array_equal(value, getattr(unknown, name))
