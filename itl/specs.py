@@ -22,7 +22,7 @@ T = TypeVar("T", bound="DataclassInstance")
 # under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it.
-NUMERICS_OF = {"scores": 1}
+NUMERICS_OF = {"scores": 1, "detection": 1}
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 

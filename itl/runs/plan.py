@@ -22,7 +22,15 @@ from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.planned_run import NO_COST, PlannedRun, describe_doubts
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
-from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
+from itl.runs.throughput import (
+    Rates,
+    calibrated,
+    frozen_name,
+    is_resized,
+    measured_before,
+    name_of,
+    refuse_impossible,
+)
 from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Recipe, Spec, Transfer, pretraining_of
 
@@ -321,17 +329,23 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
-    """Raise ItlError, with its question, for a net of *runs* that cannot be built; those in *rates* can."""
-    known = set(rates)
+    """Raise ItlError, with its question, for a net of *runs* that cannot be built; those in *rates* can.
+
+    A net that sees images of other pixels than it is built for was measured as one built for them.
+    """
+    known: set[tuple[str, int | None]] = {(name, None) for name in rates}
     for run in runs:
-        work = work_of(run.spec)
-        if (name := name_of(*work, machine)) not in known:
-            known.add(name)
+        net, recipe = work_of(run.spec)
+        built_for = pretraining_of(run.spec).recipe.pixels
+        resized_from = built_for if is_resized(net, recipe, built_for) else None
+        work = name_of(net, recipe, machine), resized_from
+        if work not in known:
+            known.add(work)
             try:
-                refuse_impossible(*work)
+                refuse_impossible(net, recipe, built_for)
             except ItlError as error:
-                recipe = "" if run.kind == "pretrain" else f", {run.kind}"
-                raise ItlError(f"{', '.join(run.questions)}{recipe}: {error}") from error
+                method = "" if run.kind == "pretrain" else f", {run.kind}"
+                raise ItlError(f"{', '.join(run.questions)}{method}: {error}") from error
 
 
 def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # who only plans what is measured already needs no torch
 log = logging.getLogger(__name__)
 
 KEPT = "rates.json"  # beside the runs
-LARGEST_PIXELS = 227  # that a net is built for; detectors may see more
+DETECTOR_PIXELS = 227  # that a net is built for at most where a detector is measured, which may see more
 CLASSES = 100  # of the nets that are measured
 REPEAT_S = 2.0  # in which work is done again by default; the fastest time counts
 QUEUED = 20  # steps that a GPU is given before they are waited for
@@ -97,14 +97,28 @@ def _measure_missing(
     return dict(zip(missing, measured, strict=True))
 
 
-def refuse_impossible(net: str, recipe: Recipe) -> None:
-    """Raise ItlError where *net* is unknown, or cannot take the images of *recipe*: it is built once."""
+def is_resized(net: str, recipe: Recipe, built_for: int) -> bool:
+    """Whether *recipe* shows *net* images of other pixels than *built_for*, and its build depends on these.
+
+    Nets of timm alone may be built for images of one size, that of the pre-training; fine-tuning builds none.
+    """
+    return net.startswith("timm:") and not isinstance(recipe, DetectionRecipe) and recipe.pixels != built_for
+
+
+def refuse_impossible(net: str, recipe: Recipe, built_for: int) -> None:
+    """Raise ItlError where *net* is unknown, or cannot take the images of *recipe*: it is built once.
+
+    *built_for* is the pixels of the pre-training, as in `is_resized`.
+    """
     import torch
 
     from itl.training.detection_nets import detection_backbone
-    from itl.training.nets import build
+    from itl.training.nets import build, check_resized
 
-    whole = build(net, CLASSES, min(recipe.pixels, LARGEST_PIXELS), 0)
+    resized = is_resized(net, recipe, built_for)
+    whole = build(net, CLASSES, built_for if resized else _pixels_of_build(recipe), 0)
+    if resized:
+        check_resized(net, whole, built_for, recipe.pixels)
     if isinstance(recipe, DetectionRecipe):
         detection_backbone(net, whole)
     elif recipe.batch == 1:
@@ -115,6 +129,11 @@ def refuse_impossible(net: str, recipe: Recipe) -> None:
                 f"{net} has batch norm, and at {recipe.pixels} pixels one image leaves it one value to "
                 f"normalise by; give a batch of 2 or more"
             ) from error
+
+
+def _pixels_of_build(recipe: Recipe) -> int:
+    """Return the pixels of the images that a net to be measured with *recipe* is built for."""
+    return min(recipe.pixels, DETECTOR_PIXELS) if isinstance(recipe, DetectionRecipe) else recipe.pixels
 
 
 def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
@@ -184,7 +203,7 @@ def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT
     from itl.training.numerics import autocast
 
     device = torch.device(machine.devices[0])
-    whole = build(net, CLASSES, min(recipe.pixels, LARGEST_PIXELS), 0)
+    whole = build(net, CLASSES, _pixels_of_build(recipe), 0)
     if isinstance(recipe, DetectionRecipe):
         model, loss_of, infer = _detector(whole, net, recipe, device)
     else:

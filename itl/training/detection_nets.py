@@ -14,6 +14,7 @@ from itl import ItlError, pick
 from itl.training.nets import Classifier, Renormalised
 
 SAMPLES_PER_SIDE = 2  # of a cell; their values are averaged
+TIMM_SIDES = 224, 480  # of the images from whose maps a stride is taken; 256 pixels apart
 REGIONS_AT_ONCE = 256  # the memory needed grows with their number and the size of the maps
 
 
@@ -176,23 +177,35 @@ def _resnet(body: ResNet) -> DetectionBackbone:
 
 
 def _timm(name: str, body: Any) -> DetectionBackbone:
-    side = 224
-    with torch.no_grad():
-        try:
-            device = next(body.parameters()).device
-            maps = body.eval().forward_features(torch.zeros(1, 3, side, side, device=device))
-        except (RuntimeError, AssertionError, ValueError, AttributeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ItlError(
-                f"{name} cannot take whole images ({reason}); detection needs a convolutional "
-                f"net, such as resnet18"
-            ) from error
-    if maps.ndim != 4 or maps.shape[2] != maps.shape[3]:
+    small, large = TIMM_SIDES
+    shape = _shape_of_maps(name, body, small, small)
+    if len(shape) != 4 or shape[2] != shape[3]:
         raise ItlError(
-            f"{name} makes features {tuple(maps.shape[1:])} of an image, not maps that regions "
+            f"{name} makes features {tuple(shape[1:])} of an image, not maps that regions "
             f"can be cut from; detection needs a convolutional net, such as resnet18"
         )
-    return TimmBackbone(body, stride=side // maps.shape[3], side=7)
+    # Two widths tell the stride. One alone does not: maps of a net without padding lack values at the edges.
+    more = _shape_of_maps(name, body, small, large)[3] - shape[3]
+    if more < 1 or (large - small) % more:
+        raise ItlError(
+            f"{name} makes maps {more} values wider of an image {large - small} pixels wider, which is no "
+            f"whole number of pixels to a value; detection needs a net that has one, such as resnet18"
+        )
+    return TimmBackbone(body, stride=(large - small) // more, side=7)
+
+
+def _shape_of_maps(name: str, body: Any, height: int, width: int) -> torch.Size:
+    """Return the shape of what *body*, the net of timm called *name*, makes of one image before pooling."""
+    try:
+        with torch.no_grad():
+            device = next(body.parameters()).device
+            return body.eval().forward_features(torch.zeros(1, 3, height, width, device=device)).shape
+    except (RuntimeError, AssertionError, ValueError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ItlError(
+            f"{name} cannot take whole images ({reason}); detection needs a convolutional "
+            f"net, such as resnet18"
+        ) from error
 
 
 BACKBONES: dict[str, Callable[[Any], DetectionBackbone]] = {  # for each of nets.NETS

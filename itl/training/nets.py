@@ -14,6 +14,7 @@ from itl.specs import Pretrain, net_name
 from itl.training.crop_cpu import MEAN, STD
 
 Body = tuple[nn.Module, int]  # the module and the number of its features
+CANNOT_TAKE = RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError  # images of this size
 
 
 class Classifier(nn.Module):
@@ -207,13 +208,25 @@ def _checked(make: Callable[[], nn.Module], name: str, pixels: int) -> Body:
         body = make()
         with torch.no_grad():
             features = body.eval()(torch.zeros(2, 3, pixels, pixels))
-    except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
-        reason = (str(error).splitlines() or ["it fails on them"])[0]
-        raise ItlError(
-            f"{name} cannot take images of {pixels} pixels ({reason}); try more pixels (of weights: "
-            f"their own pixels), or net small"
-        ) from error
+    except CANNOT_TAKE as error:
+        cure = "try more pixels (of weights: their own pixels), or net small"
+        raise ItlError(f"{_cannot_take(name, pixels, error)}; {cure}") from error
     return body.train(), features.flatten(1).shape[1]
+
+
+def check_resized(name: str, net: Classifier, built_for: int, pixels: int) -> None:
+    """Raise ItlError unless *net*, built as *name* for *built_for* pixels, takes images of *pixels*."""
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(2, 3, pixels, pixels))
+    except CANNOT_TAKE as error:
+        cure = f"as it is pre-trained on {built_for} pixels, give tuning pixels: {built_for}"
+        raise ItlError(f"{_cannot_take(name, pixels, error)}; {cure}") from error
+
+
+def _cannot_take(name: str, pixels: int, error: Exception) -> str:
+    reason = (str(error).splitlines() or ["it fails on them"])[0]
+    return f"{name} cannot take images of {pixels} pixels ({reason})"
 
 
 class Block(nn.Module):
@@ -292,7 +305,7 @@ class ResponseNorm(nn.LocalResponseNorm):
 
 
 class BlockConv2d(nn.Conv2d):
-    """A strided convolution of few channels, such as the first of a net; without padding, groups or dilation.
+    """A strided convolution of few channels, such as the first of a net; without groups or dilation.
 
     On a GPU `convolve_blocks` computes it: for three channels at stride 4, cuDNN's repeatable kernels took as
     long as the rest of the net.
@@ -302,20 +315,25 @@ class BlockConv2d(nn.Conv2d):
         """Return maps (B, O, h, w) of *images* (B, C, H, W)."""
         if images.device.type == "cpu":
             return super().forward(images)
-        return convolve_blocks(images, self.weight, self.bias, self.stride[0])
+        padding = int(self.padding[0])  # the same on all sides
+        return convolve_blocks(images, self.weight, self.bias, self.stride[0], padding)
 
 
-def convolve_blocks(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Return ``conv2d(images, weight, bias, stride)``, computed at stride 1 over blocks of stride x stride.
+def convolve_blocks(
+    images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int = 0
+) -> Tensor:
+    """Return ``conv2d(images, weight, bias, stride, padding)``, computed at stride 1 over blocks.
 
-    The pixels of a block become channels (space to depth), which makes enough channels for matrix products.
+    The pixels of a block, stride x stride, become channels (space to depth), which makes enough channels for
+    matrix products.
     """
-    kernel, sides = weight.shape[-1], images.shape[2:]
+    kernel, sides = weight.shape[-1], [side + padding for side in images.shape[2:]]  # padded on one side
     blocks = -(-kernel // stride)  # covered by a kernel, along each side; rounded up
-    height, width = (((side - kernel) // stride + blocks) * stride for side in sides)  # covered in all
-    padding = blocks * stride - kernel
-    weight = pixel_unshuffle(pad(weight, (0, padding, 0, padding)), stride)
-    images = pad(images, (0, width - sides[1], 0, height - sides[0]))  # a negative number crops
+    height, width = (((side + padding - kernel) // stride + blocks) * stride for side in sides)  # in all
+    rest = blocks * stride - kernel
+    weight = pixel_unshuffle(pad(weight, (0, rest, 0, rest)), stride)
+    added = (padding, width - sides[1], padding, height - sides[0])  # a negative number crops
+    images = pad(images, added)
     images = pixel_unshuffle(images, stride).contiguous(memory_format=torch.channels_last)
     return conv2d(images, weight, bias)
 

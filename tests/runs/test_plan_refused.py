@@ -7,10 +7,11 @@ import pytest
 from itl import ItlError
 from itl.packs import paths
 from itl.runs import plan
+from itl.runs.question import Question
 from itl.runs.questions import class_count, data_size, granularity, influence
 from itl.runs.store import Store
 from tests.annotated import jpeg, written
-from tests.worlds import FEW, FOUR, SCENES, SHARED, here, small_study
+from tests.worlds import FEW, FOUR, SCENES, SHARED, here, small_study, stated_rates
 
 TUNED = {"tuning": {"finetune": {"steps": 2, "pixels": 24, "lrs": [0.1, 0.2]}}}
 
@@ -161,6 +162,39 @@ def test_nets_that_cannot_be_are_refused_before_anything_is_measured(tmp_path, c
         plan.plan([small_study(**changes)], Store(machine.runs), machine)
     assert "measuring" not in caplog.text
     assert not (machine.runs / "rates.json").exists()
+
+
+VIT = {"net": "timm:vit_tiny_patch16_224", "recipe": {"steps": 2, "batch": 4, "pixels": 64}} | FOUR
+
+
+def finetuned_at(pixels: int, **changes) -> Question:
+    """A study that fine-tunes nets on images of so many *pixels*."""
+    tuning = {"finetune": {"steps": 2, "batch": 4, "pixels": pixels}}
+    return small_study(**{"tasks": ["finetune@scenes"], "tuning": tuning} | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "built_for"),
+    [(VIT, 64), ({"weights": ["timm:vit_tiny_patch16_224"]} | FOUR, 224)],
+)
+def test_a_net_built_for_other_pixels_than_it_is_tuned_on_is_refused(
+    tmp_path, rated, monkeypatch, changes, built_for
+):
+    """Even where each size was measured before, with a net built for it."""
+    says = (
+        r"^data-size, finetune: timm:vit_tiny_patch16_224 cannot take images of 96 pixels \(.*\); "
+        f"as it is pre-trained on {built_for} pixels, give tuning pixels: {built_for}$"
+    )
+    for _ in range(2):
+        with pytest.raises(ItlError, match=says):
+            plan.plan([finetuned_at(96, **changes)], Store(tmp_path), here(tmp_path))
+        monkeypatch.setattr("itl.runs.plan.measured_before", stated_rates)
+
+
+@pytest.mark.parametrize(("net", "pixels"), [(VIT["net"], 64), ("timm:resnet10t", 96), ("small", 96)])
+def test_a_net_that_takes_the_pixels_that_it_is_tuned_on_is_planned(tmp_path, rated, net, pixels):
+    question = finetuned_at(pixels, **VIT | {"net": net})
+    assert "finetune" in set(plan.plan([question], Store(tmp_path), here(tmp_path)).runs["kind"])
 
 
 @pytest.mark.parametrize(

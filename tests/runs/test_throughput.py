@@ -38,6 +38,12 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     assert kept.keys() == rates.keys()
 
 
+def test_a_net_that_takes_images_of_one_size_is_measured_at_any(tmp_path):
+    recipe = Recipe(batch=2, pixels=256)
+    rate = throughput.measure("timm:vit_tiny_patch16_224", recipe, here(tmp_path), repeat_s=0)
+    assert rate.features == 192
+
+
 class NoProcess:
     """Stands in for the process that measures: what works cost is made up."""
 

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import relu
 from torchvision import ops
 
 from itl import ItlError
 from itl.training import detection_nets
 from itl.training.detection_nets import BACKBONES, detection_backbone, repeatable_roi_pool
-from itl.training.nets import NETS, build
+from itl.training.nets import NETS, Classifier, build
 
 torch.set_num_threads(1)
 
@@ -113,6 +114,35 @@ def test_maps_have_the_stride_that_regions_are_cut_by(name, stride, channels):
     assert maps.shape == (1, channels, 128 // stride, 192 // stride)
     assert regions.shape == (2, channels, apart.side, apart.side)
     assert features.shape == (2, build(name, 3, 96, seed=0).head.in_features)
+
+
+@pytest.mark.parametrize(("last", "side"), [(nn.Identity(), 7), (nn.AvgPool2d(3, stride=1), 5)])
+def test_the_stride_of_a_net_of_timm_is_that_of_its_maps_whether_it_pads_or_not(last, side):
+    """As inception_v3, a net without padding has fewer values than 224 pixels have strides."""
+    apart = detection_backbone("timm:resnet10t", ending_in(last))
+    assert apart.maps(torch.zeros(1, 3, 224, 224)).shape[2:] == (side, side)
+    assert apart.stride == 32
+
+
+@pytest.mark.parametrize(("last", "more"), [(nn.AdaptiveAvgPool2d(3), 0), (nn.AvgPool2d(3), 3)])
+def test_a_net_whose_maps_have_no_whole_stride_is_refused(last, more):
+    with pytest.raises(ItlError, match=f"^timm:resnet10t makes maps {more} values wider of .*resnet18$"):
+        detection_backbone("timm:resnet10t", ending_in(last))
+
+
+def ending_in(layer: nn.Module) -> Classifier:
+    """A small net of timm, with *layer* behind its last stage."""
+    net = build("timm:resnet10t", 3, 64, seed=0)
+    net.body.layer4 = nn.Sequential(net.body.layer4, layer)
+    return net
+
+
+def test_caffenet_off_the_cpu_has_the_maps_that_it_has_there():
+    apart = detection_backbone("caffenet", build("caffenet", 3, 96, seed=0)).eval()
+    images = torch.zeros(1, 3, 150, 200)
+    with torch.no_grad():
+        expected = apart.maps(images).shape
+        assert apart.to("meta").maps(images.to("meta")).shape == expected
 
 
 def test_a_net_without_maps_is_refused():

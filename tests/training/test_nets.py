@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from itl import ItlError
-from itl.training.nets import ResponseNorm, build, convolve_blocks
+from itl.training.nets import BlockConv2d, ResponseNorm, build, check_resized, convolve_blocks
 
 SIDES = {"small": 16, "alexnet": 63, "caffenet": 67, "resnet18": 32, "resnet50": 32, "timm:resnet10t": 32}
 
@@ -132,16 +132,38 @@ def test_timm_nets_of_fixed_size_are_built_for_the_size_asked():
     assert build("timm:vit_tiny_patch16_224", 5, 64, seed=0)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
 
 
+def test_a_net_built_for_one_size_takes_no_other():
+    """One of which nothing depends on the size takes any that is large enough."""
+    vit, resnet = (build(f"timm:{name}", 5, 64, seed=0) for name in ("vit_tiny_patch16_224", "resnet10t"))
+    check_resized("timm:vit_tiny_patch16_224", vit, 64, 64)
+    check_resized("timm:resnet10t", resnet, 64, 96)
+    says = r"^timm:vit\w+ cannot take images of 96 pixels \(Input height .*\); .* give tuning pixels: 64$"
+    with pytest.raises(ItlError, match=says):
+        check_resized("timm:vit_tiny_patch16_224", vit, 64, 96)
+
+
 @pytest.mark.parametrize("sides", [(227, 227), (112, 113), (11, 14), (12, 11)])
-@pytest.mark.parametrize(("kernel", "stride"), [(11, 4), (7, 2), (4, 4), (3, 1)])
-def test_a_convolution_over_blocks_is_the_strided_one(sides, kernel, stride):
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(11, 4, 0), (7, 2, 0), (4, 4, 0), (3, 1, 0), (11, 4, 5), (7, 2, 3), (4, 4, 1), (3, 1, 1)],
+)
+def test_a_convolution_over_blocks_is_the_strided_one(sides, kernel, stride, padding):
     """With its gradients, where blocks fit the image and where they do not."""
     random = torch.Generator().manual_seed(0)
     images = torch.randn(2, 3, *sides, generator=random, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(5, 3, kernel, kernel, generator=random, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(5, generator=random, dtype=torch.float64, requires_grad=True)
     gradients = []
-    for maps in (convolve_blocks(images, weight, bias, stride), conv2d(images, weight, bias, stride)):
+    options = images, weight, bias, stride, padding
+    for maps in (convolve_blocks(*options), conv2d(*options)):
         gradients.append((maps, *torch.autograd.grad(maps.sin().sum(), (images, weight, bias))))
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+def test_off_the_cpu_a_convolution_over_blocks_pads_too(padding):
+    layer = BlockConv2d(3, 5, 11, stride=4, padding=padding)
+    images = torch.rand(1, 3, 60, 81)
+    expected = layer(images).shape
+    assert layer.to("meta")(images.to("meta")).shape == expected
