@@ -13,7 +13,7 @@ from itl.machine import cpu_count
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping
 
-PACK_AGAIN = "move the pack away and repeat, or run `itl pack` again"
+PACK_AGAIN = "move the pack away, then repeat or run `itl pack` again"
 
 
 class Pack:
