@@ -104,6 +104,15 @@ def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
         open_taxonomy("lost.csv", [tmp_path])
 
 
+def test_a_table_that_was_changed_or_lies_elsewhere_is_read_anew(table, tmp_path):
+    assert "pan" in open_taxonomy(str(table))
+    table.write_text("child,parent\npot,kitchen\n")
+    assert list(open_taxonomy("rooms.csv", [tmp_path])) == ["kitchen", "pot"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "rooms.csv").write_text("child,parent\ncup,kitchen\n")
+    assert list(open_taxonomy("rooms.csv", [tmp_path / "other"])) == ["cup", "kitchen"]
+
+
 def test_the_snapshot_has_no_digest_and_is_kept_nowhere(tmp_path):
     keep_taxonomy(Taxonomy.snapshot(), tmp_path / "kept")
     assert not (tmp_path / "kept").exists()

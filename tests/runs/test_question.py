@@ -173,6 +173,24 @@ def test_a_question_on_a_tree_of_the_user(tmp_path):
     assert nodes["node"].tolist() == ["all", "first", "second"]
 
 
+def test_a_list_of_classes_has_the_names_of_the_user_s_tree(tmp_path):
+    machine = here(tmp_path, data=(str(tmp_path),))
+    plain = small_study(**FOUR, seeds=[0])
+    plain.prepare(machine)
+    wnids = sorted(set(packed(plain.images, "images", machine).table["wnid"]))
+    lines = [f"{wnid},all,mine {number}" for number, wnid in enumerate(wnids)]
+    (tmp_path / "mine.csv").write_text("\n".join(["child,parent,name", *lines]))
+    (tmp_path / "list").write_text("mine 0\nmine 3\n")
+    subset = FOUR["subset"] | {"labels": f"file@{tmp_path / 'list'}"}
+    question = small_study(**FOUR | {"subset": subset}, seeds=[0], taxonomy="mine.csv")
+    question.prepare(machine)
+    (spec,) = {run.spec for run in question.runs(machine) if run.task == "own"}
+    pack = packed(question.images, "images", machine)
+    assert list(select(pack, spec.subset, tree=question.tree(machine)).classes) == [wnids[0], wnids[3]]
+    with pytest.raises(ItlError, match="is of taxonomy .* give the taxonomy that the subset was made on"):
+        select(pack, spec.subset)
+
+
 # Of 4 images and a batch of 3 one would be left alone, which has no variance on maps of one value.
 @pytest.mark.parametrize(("classes", "batch", "pixels"), [(4, 8, 24), (5, 3, 24), (4, 3, 16)])
 def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path, classes, batch, pixels):
