@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from itl import ItlError
-from itl.training.nets import ResponseNorm, build, convolve_blocks
+from itl.training.nets import ResponseNorm, build, convolve_blocks, set_norm_statistics
 
 SIDES = {"small": 16, "alexnet": 63, "caffenet": 67, "resnet18": 32, "resnet50": 32, "timm:resnet10t": 32}
 
@@ -145,3 +145,10 @@ def test_a_convolution_over_blocks_is_the_strided_one(sides, kernel, stride):
         gradients.append((maps, *torch.autograd.grad(maps.sin().sum(), (images, weight, bias))))
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_norm_statistics_count_batches_by_their_images():
+    net = torch.nn.BatchNorm2d(1)
+    batches = [(torch.full((count, 1, 2, 2), value), [0] * count) for count, value in ((3, 1.0), (1, 5.0))]
+    set_norm_statistics(net, batches, lambda batch: net(batch[0]))
+    assert net.running_mean.item() == pytest.approx(2.0)
