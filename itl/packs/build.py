@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from itl import ItlError, __version__, counted
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal, JournalRow
-from itl.packs.pack import Pack
 from itl.packs.source_state import (
     Changes,
     EarlierPack,
@@ -105,11 +104,10 @@ def partial_of(out: Path) -> Path:
 
 
 def _changes(request: PackRequest, out: Path) -> Changes:
-    """Return how the source has changed since *out* was packed; ItlError for another or a damaged pack."""
+    """Return how the source has changed since *out* was packed; ItlError if *out* is another pack."""
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
-    _read_summary(out)  # says in fewer words than the next line that this file is damaged
-    summary = Pack.open(out).summary
+    summary = _read_summary(out)
     same = summary["request"] == request.pixel_settings()
     changes = changes_since(out, summary, request) if same else Changes()
     if not same or (changes and summary["path"] != request.absolute_path()):

@@ -152,6 +152,8 @@ class Pack:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
         out = Path(out)
         _refuse_lost_summary(out)
+        if (out / "pack.json").is_file():
+            cls.open(out)  # says what is damaged
         request = PackRequest(packing, Path(path) if path else None)
         build_pack(request, out, workers or cpu_count())
         return cls.open(out)
