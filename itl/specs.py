@@ -21,8 +21,9 @@ T = TypeVar("T", bound="DataclassInstance")
 # the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
 # under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
-# Likewise, where the numbers of one transfer method alone change: of what nets are measured by it.
-NUMERICS_OF = {"scores": 1, "detection": 1}
+# Likewise, where the numbers of one transfer method alone change: of what nets are measured by it; or those
+# of untrained nets, and of what is measured of these.
+NUMERICS_OF = {"scores": 1, "induction": 1, "detection": 1, "untrained": 1}
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
@@ -366,14 +367,16 @@ def file_digest(path: str) -> str:
 def canonical(spec: object) -> str:
     """Return the one text of *spec* as JSON: every field, sorted, no spaces, 1.0 written as 1.
 
-    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method. That of a packing does not:
-    a pack's digest names its pixels.
+    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method or untrained net. That of a
+    packing does not: a pack's digest names its pixels.
     A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
     has a default that means "as before", and is left out while it has that default.
     """
     tree = {type(spec).__name__: _plain(spec)}
     if isinstance(spec, Spec):
-        tree["numerics"] = NUMERICS
+        tree["numerics"], net = NUMERICS, pretraining_of(spec)
+        if not net.trained and net.weights is None:
+            tree["numerics of untrained"] = NUMERICS_OF["untrained"]
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)

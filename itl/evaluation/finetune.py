@@ -129,14 +129,14 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
     path = folder / LR_SCORES_FILE
     lr_scores = read_mapping(path)
     for lr in lrs:
+        lr_folder = folder / f"choose-{lr!r}"
         if repr(lr) not in lr_scores:
-            lr_folder = folder / f"choose-{lr!r}"
             try:
                 lr_scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
             except Diverged:
                 lr_scores[repr(lr)] = None
             write_atomic(path, partial(Path.write_text, data=json.dumps(lr_scores, indent=1)))
-            shutil.rmtree(lr_folder, ignore_errors=True)
+        shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
     converged = [lr for lr in lrs if lr_scores[repr(lr)] is not None]
     if not converged:
         raise ItlError(f"training diverges at each of lrs {', '.join(map(str, lrs))}; give lower ones")

@@ -53,13 +53,19 @@ def probe(
 def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
     """Classify test images by the vote of the nearest training image (knn1), and of five (knn5)."""
     train, test = features_of(spec, net, target, machine)
+    metrics, correct = knn_scores(train, test, target.per_class)
+    _keep_correct(correct, folder)
+    return metrics
+
+
+def knn_scores(train: Features, test: Features, per_class: bool) -> tuple[dict[str, float], Tensor]:
+    """Return knn1 and knn5, in percent, and which of the images of *test* five neighbours get right, (N,)."""
     neighbours, _ = nearest(train.features, test.features, 5)
     metrics = {}
     for k in (1, 5):
         correct = vote(train.labels[neighbours[:, :k]]) == test.labels
-        metrics[f"knn{k}"] = percent_correct(correct, test.labels, target.per_class)
-    _keep_correct(correct, folder)
-    return metrics
+        metrics[f"knn{k}"] = percent_correct(correct, test.labels, per_class)
+    return metrics, correct
 
 
 def _keep_correct(correct: Tensor, folder: Path) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl.evaluation.accuracy import scores
-from itl.evaluation.frozen import features_of, vote
+from itl.evaluation.frozen import features_of, knn_scores, vote
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import Target
@@ -36,17 +36,20 @@ def induction(
     nodes.csv in *folder*: see `nodes_table`.
 
     Returns:
-        In percent: what `probe` and `knn` return, and `chance`.
+        In percent: what `probe` and `knn` return, and `chance`, by `Target.per_class`. Nodes count images.
     """
     train, test = features_of(spec, net, target, machine)
     tree, classes = tree_of_digest(spec.tree, machine.taxonomies), target.train.classes
     classify = choose_l2(train, len(classes), *target.fit_and_val_rows(spec.seed))
-    probe = scores(classify(test.features), test.labels) | {"strength": classify.l2}
+    probe = scores(classify(test.features), test.labels, target.per_class) | {"strength": classify.l2}
     inner_nodes = branches(tree, classes)
     *counts, overall = compare(train, test, inner_nodes)
     train_labels, test_labels = train.labels.cpu(), test.labels.cpu()
     nodes = nodes_table(tree, inner_nodes, counts, train_labels, test_labels)
     write_atomic(folder / "nodes.csv", lambda path: nodes.to_csv(path, index=False))
+    if target.per_class:  # which counts of all images do not tell
+        knn, _ = knn_scores(train, test, per_class=True)
+        return probe | knn | {"chance": chance(train_labels, test_labels.unique())}
     knn = {f"knn{k}": percent(count, overall.images) for k, count in zip(KS, overall.fine, strict=True)}
     return probe | knn | {"chance": chance(train_labels, test_labels)}
 

@@ -51,7 +51,8 @@ class Method:
     make: Callable[..., LabelSet]  # from the tree, the wnids and the argument
     argument: "Argument | None" = None  # what must follow the @
     rank: int = 0  # order among parts joined by +; one of each rank
-    tree: bool = True  # whether classes must be in the tree
+    tree: bool = True  # whether what it makes depends on the tree
+    any_class: bool = False  # whether classes may be outside of the tree nevertheless
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) ->
     if not wnids:
         raise ItlError(f"{method} has no class to label; give at least one wnid")
     unknown = [wnid for wnid in wnids if wnid not in tree]
-    if unknown and kind.tree:
+    if unknown and kind.tree and not kind.any_class:
         names = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
         raise ItlError(
             f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
@@ -420,7 +421,7 @@ LABEL_METHODS = {  # by the name before the @
     "bottom-up": Method(bottom_up, Argument("a level", "9", WHOLE, int)),
     "top-down": Method(top_down, Argument("a number of rounds", "1", WHOLE, int)),
     "cut": Method(cut, NODES),
-    "file": Method(from_file, Argument("a file", "superclasses.csv", ".+"), tree=False),
+    "file": Method(from_file, Argument("a file", "superclasses.csv", ".+"), any_class=True),
     "without-pascal": Method(_without_pascal, rank=1),
     "without-matched": Method(_without_matched, CONTROL, 1),
     "without-random": Method(_without_random, SEED, 1),

@@ -21,11 +21,11 @@ ADVICE = (
     "child,parent[,name]"
 )
 
-opened: dict[str, Taxonomy] = {}  # in this process, by what users call them and by digest
+opened: dict[object, Taxonomy] = {}  # in this process, by where they were read and by digest
 
 
 def open_taxonomy(name: str, folders: Iterable[Path] = ()) -> Taxonomy:
-    """Open the tree that users call *name*, once in a process.
+    """Open the tree that users call *name*, once in a process unless its file has changed.
 
     Args:
         name: '' for the snapshot; nltk or nltk@FOLDER; or the path of a CSV file.
@@ -33,14 +33,14 @@ def open_taxonomy(name: str, folders: Iterable[Path] = ()) -> Taxonomy:
     """
     if not name:
         return Taxonomy.snapshot()
-    if name not in opened:
-        kind, _, folder = name.partition("@")
-        if kind == "nltk":
-            tree = Taxonomy.nltk_nouns(_existing(folder, folders) if folder else None)
-        else:
-            tree = read_table(_existing(name, folders))
-        opened[name] = opened[tree.digest] = tree
-    return opened[name]
+    kind, _, folder = name.partition("@")
+    is_nltk = kind == "nltk"
+    path = None if name == "nltk" else _existing(folder if is_nltk else name, folders)
+    read = is_nltk, path and (path.resolve(), path.stat().st_mtime_ns, path.stat().st_size)
+    if read not in opened:
+        tree = Taxonomy.nltk_nouns(path) if is_nltk or path is None else read_table(path)
+        opened[read] = opened[tree.digest] = tree
+    return opened[read]
 
 
 def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:

@@ -107,7 +107,7 @@ def _changes(request: PackRequest, out: Path) -> Changes:
     """Return how the source has changed since *out* was packed; ItlError if *out* is another pack."""
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
-    summary = read_json(out / "pack.json", AGAIN)
+    summary = _read_summary(out)
     same = summary["request"] == request.pixel_settings()
     changes = changes_since(out, summary, request) if same else Changes()
     if not same or (changes and summary["path"] != request.absolute_path()):
@@ -116,6 +116,14 @@ def _changes(request: PackRequest, out: Path) -> Changes:
             f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another folder"
         )
     return changes
+
+
+def _read_summary(folder: Path) -> dict:
+    """Return the content of pack.json in *folder*; {} if there is none, and ItlError if it is damaged."""
+    content = read_json(folder / "pack.json", AGAIN)
+    if content is not None and not (isinstance(content, dict) and "request" in content):
+        raise ItlError(f"{folder / 'pack.json'} is damaged: it does not say what was packed; {AGAIN}")
+    return content or {}
 
 
 def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, workers: int) -> None:
@@ -132,7 +140,7 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
     folder.mkdir(exist_ok=True)  # not before: what is refused is not begun
     _drop_outdated(folder, identity)
     if (folder / "pack.json").exists():  # killed just before the rename
-        _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)
+        _check_identity(folder, _read_summary(folder), identity)
         return
     journal = Journal(folder / "journal")
     _check_identity(folder, journal.identity or identity, identity)
@@ -174,8 +182,7 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
 
 def _drop_outdated(folder: Path, identity: dict) -> None:
     """Empty the unfinished pack in *folder* if it is of the same source, whose images have changed since."""
-    finished, journal = folder / "pack.json", folder / "journal"
-    present = read_json(finished, AGAIN) or Journal(journal).identity
+    present = _read_summary(folder) or Journal(folder / "journal").identity
     if not present or any(present.get(name) != identity[name] for name in ("request", "path")):
         return
     if any(present.get(name) != identity[name] for name in CONTENTS):

@@ -13,7 +13,7 @@ from itl.machine import cpu_count
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping
 
-PACK_AGAIN = "move the pack away and repeat, or run `itl pack` again"
+PACK_AGAIN = "move the pack away, then repeat or run `itl pack` again"
 
 
 class Pack:
@@ -152,6 +152,8 @@ class Pack:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
         out = Path(out)
         _refuse_lost_summary(out)
+        if (out / "pack.json").is_file():
+            cls.open(out)  # says what is damaged
         request = PackRequest(packing, Path(path) if path else None)
         build_pack(request, out, workers or cpu_count())
         return cls.open(out)

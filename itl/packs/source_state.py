@@ -18,6 +18,7 @@ from itl.packs.fit import decode
 from itl.packs.journal import JournalRow, checksum
 from itl.sources.archives import ZipMember, is_stray
 from itl.sources.boxes import AnnotatedObject
+from itl.sources.proposal_files import find_regions, region_files
 from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
@@ -68,13 +69,15 @@ class PackRequest:
     def source_state(self) -> dict | None:
         """Number, bytes and a digest of names, sizes and times of all files of the source when first asked.
 
-        Files that an option names count too, and lists in the folders around. None where images are rendered.
+        Files that an option names count too, those in a folder of region proposals, and lists in the folders
+        around. None where images are rendered.
         """
         if self.path is None or not self.path.exists():  # the source says what is wrong with the path
             return None
         named = [value for _, value in self.packing.options if isinstance(value, str)]
         others = [path for value in named for path in (Path(value), self.path / value)]
         others = [path for path in others if path.is_file()]
+        others += [path for path in self._region_files() if path not in others]
         for folder in self.path.absolute().parents[: SOURCES[self.packing.source].lists_above]:
             if os.access(folder, os.R_OK):
                 others += sorted(path for path in folder.iterdir() if path != self.path and _may_label(path))
@@ -84,6 +87,12 @@ class PackRequest:
                 digest.update(f"{name}\t{file_bytes}\t{time_ns}\n".encode("utf-8", "surrogateescape"))
                 files, size = files + 1, size + file_bytes
         return {"files": files, "bytes": size, "digest": digest.hexdigest()[:12]}
+
+    def _region_files(self) -> list[Path]:
+        """Return the files of the region proposals, if the source was given any."""
+        file = dict(self.packing.options).get("proposals")
+        path = find_regions(str(file), self.path) if file and self.path else None
+        return region_files(path) if path and os.access(path, os.R_OK) else []
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
     if moved and not changes:
         changes = Changes({"changed": _other_pixels(folder, source, records, request.packing)})
     if not changes and summary["records"] != listing_digest(source, records):
-        changes = Changes(other="other annotations")
+        changes = Changes(other=f"other annotations{' or region proposals' * source.has_regions}")
     if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
         text = json.dumps({**summary, "source_state": state}, indent=1)
         write_atomic(folder / "pack.json", lambda path: path.write_text(text))
@@ -135,7 +144,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
 
 def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
     """Compare each of *records* with the row of the pack in *folder* that has its id."""
-    labels = pq.read_table(folder / "index.parquet", columns=["image", "wnid", "split"]).to_pylist()
+    labels = _read_table(folder / "index.parquet", "image", "wnid", "split").to_pylist()
     before = {row["image"]: (row["wnid"], row["split"]) for row in labels}
     files = read_files(folder)
     changed, labelled = [], []
@@ -154,7 +163,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
 
 def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
     """Return which of some *records*, evenly spread, have other pixels than those of the pack in *folder*."""
-    table = pq.read_table(folder / "index.parquet", columns=["image", "checksum"])
+    table = _read_table(folder / "index.parquet", "image", "checksum")
     stored = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
     others = []
     for record in records[:: -(-len(records) // COMPARED_IMAGES)]:
@@ -198,12 +207,23 @@ def write_files(folder: Path, files: Mapping[str, PackedFile]) -> None:
 
 def read_files(folder: Path) -> dict[str, PackedFile]:
     """Return the file of each image of the pack in *folder*, by the image's id."""
-    table = pq.read_table(folder / FILES)
-    columns = [table[name].to_pylist() for name in ("image", "bytes", "time_ns", "row", "kinds")]
+    table = _read_table(folder / FILES, "image", "bytes", "time_ns", "row", "kinds")
+    columns = [column.to_pylist() for column in table.columns]
     return {
         image: PackedFile((size, time_ns), row, tuple(kinds.split(",")) if kinds else ())
         for image, size, time_ns, row, kinds in zip(*columns, strict=True)
     }
+
+
+def _read_table(path: Path, *columns: str) -> pa.Table:
+    """Return *columns* of a pack's table, in this order; ItlError if the file is missing or damaged."""
+    try:
+        return pq.read_table(path, columns=list(columns)).select(columns)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())  # Arrow's errors have several lines
+        raise ItlError(
+            f"{path} is missing or damaged ({reason}); move {path.parent} away and repeat: it is packed again"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -221,7 +241,7 @@ class EarlierPack:
         What another version of itl decoded is decoded again. So is a part of an image: its box may differ.
         """
         images = np.load(folder / "images.npy", mmap_mode="r")
-        table = pq.read_table(folder / "index.parquet", columns=["width", "height", "checksum"])
+        table = _read_table(folder / "index.parquet", "width", "height", "checksum")
         columns = {name: table[name].to_numpy() for name in table.column_names}
         version = read_mapping(folder / "pack.json", "its images are decoded again").get("itl")
         same_code = version == __version__ and (folder / FILES).exists()
@@ -276,12 +296,15 @@ def stamps_digest(stamps: Iterable[Stamp]) -> str:
 
 
 def listing_digest(source: Source, records: list[Record]) -> str:
-    """Return 12 hex digits that identify the listing, with the annotations where files hold them."""
+    """Return 12 hex digits that identify the listing, with annotations and regions where files hold them."""
     digest = hashlib.sha256()
     for record in records:
         digest.update(text_line((record.id, record.wnid, record.split)))
         if source.annotates and source.scan is not None:
             digest.update(_annotation_text(source.annotation(record)))
+        if source.has_regions:
+            regions = source.regions(record)
+            digest.update(text_line((len(regions),)) + regions.tobytes())
     return digest.hexdigest()[:12]
 
 

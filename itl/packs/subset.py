@@ -13,6 +13,7 @@ from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import seen_images
 from itl.packs.pack import Pack
+from itl.sources.records import examples
 from itl.specs import Subset
 
 
@@ -49,7 +50,8 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     default the snapshot.
 
     Raises:
-        ItlError: For more classes or images than there are, an unknown split, or an empty result.
+        ItlError: For more classes or images than there are, an unknown split, an empty result, or a class
+            whose training images are all left out as duplicates.
     """
     splits = pack.table["split"].to_numpy(str)
     pick(dict.fromkeys(pack.summary["splits"]), split, f"split of the pack {pack.folder}")
@@ -69,8 +71,10 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     labels = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)  # -1: left out
     rows = np.flatnonzero((splits == split) & (labels >= 0))
     if split == "train" and subset.without:
-        images = pack.table["image"].to_numpy(object)[rows]
-        rows = rows[~np.isin(images, list(seen_images(pack, subset.without)))]
+        images = pack.table["image"].iloc[rows]
+        rows = rows[~images.isin(seen_images(pack, subset.without)).to_numpy()]
+        counts = np.bincount(labels[rows], minlength=len(classes)).tolist()
+        refuse_emptied(dict(zip(classes, counts, strict=True)))
     if split == "train" and subset.images_per_class is not None:
         rows = _limit_images(pack, rows, labels, classes, subset)
     if not len(rows):
@@ -135,6 +139,16 @@ def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class
             f"{counted(images_per_class, 'images')} per class were asked for; class "
             f"{classes[counts.index(fewest)]} has {fewest:,} in train ({short} of {len(classes)} classes "
             f"have too few); ask for at most {fewest:,}, or for fewer classes"
+        )
+
+
+def refuse_emptied(counts: Mapping[str, int]) -> None:
+    """Raise ItlError for classes that have no training image, by their *counts* without duplicates."""
+    if emptied := [name for name, count in counts.items() if not count]:
+        raise ItlError(
+            f"leave_out_duplicates leaves out all training images of {examples(emptied)} "
+            f"({len(emptied)} of {counted(len(counts), 'classes')}), as each is among the images that a "
+            f"target is scored on; set it to false, or keep only classes that have other images"
         )
 
 

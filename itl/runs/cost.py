@@ -10,7 +10,7 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import Size
-from itl.packs.subset import check_enough, class_contents, count_subset
+from itl.packs.subset import check_enough, class_contents, count_subset, refuse_emptied
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
@@ -58,7 +58,7 @@ def cost_settings(spec: Spec) -> tuple:
     if isinstance(spec, Transfer):
         return work_of(spec), spec.method, spec.labels, spec.tree, spec.images_per_class
     subset = spec.subset
-    seed = None if subset.classes is None else subset.seed
+    seed = subset.seed if _counts_depend_on_seed(subset) else None
     sizes = (subset.classes, subset.images_per_class, subset.leaves, subset.at_most)
     return work_of(spec), subset.labels, subset.tree, subset.without, seed, *sizes
 
@@ -106,6 +106,14 @@ def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> 
     }
     extraction = (images.n_train + images.n_test) * rate.infer_s_per_image
     return extraction + sum(seconds[piece] for piece in METHODS[method].cost)
+
+
+def check_images(spec: Spec, size: Size, machine: Machine) -> None:
+    """Raise ItlError where *spec* cannot have its images of a pack of this *size*, or learn from so few."""
+    if isinstance(spec, Pretrain) and spec.subset.without:
+        all_images = replace(_plain(spec.subset), images_per_class=None)
+        refuse_emptied(_kept(tuple(size.train.items()), all_images, machine.taxonomies))
+    images_of(spec, size, machine)
 
 
 def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
@@ -172,7 +180,12 @@ def _refuse_unseen_classes(
 
 def _plain(subset: Subset) -> Subset:
     """Return *subset* without what does not change how many images it keeps."""
-    return replace(subset, pack="", seed=0 if subset.classes is None else subset.seed)
+    return replace(subset, pack="", seed=subset.seed if _counts_depend_on_seed(subset) else 0)
+
+
+def _counts_depend_on_seed(subset: Subset) -> bool:
+    """Say whether the seed picks classes of the pack, which may differ in their numbers of images."""
+    return subset.classes is not None or subset.leaves is not None
 
 
 @cache

@@ -1,16 +1,18 @@
 """Leakage: test images of a target that nets have seen, in pre-training or in the target's own training."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from itl import counted
 from itl.evaluation.target import scored_split
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.duplicates import across_splits, between, count_text, table_path
+from itl.packs.duplicates import across_splits, between, count_text, seen_images, table_path
 from itl.packs.pack import Pack
+from itl.packs.paths import Size
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,20 @@ def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leak
         seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
         leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen, left_out))
     return leaks
+
+
+def size_without(size: Size, packs: Mapping[str, Pack], digests: Sequence[str]) -> Size:
+    """Return *size*, of the pack called images, without what targets are scored on.
+
+    The targets are the packs with *digests*, which are among *packs*.
+    """
+    find_leakage(packs)  # compares them, where they were not compared before
+    pretraining = packs["images"]
+    table = pretraining.table[pretraining.table["split"] == "train"]
+    seen = table["image"].isin(seen_images(pretraining, digests))
+    left_out = Counter(table.loc[seen, "wnid"])
+    train = {wnid: count - left_out[wnid] for wnid, count in size.train.items()}
+    return replace(size, train=train, splits={**size.splits, "train": sum(train.values())})
 
 
 def known_of_leakage(weights: str, trained_on: str, packs: Mapping[str, Pack]) -> str:

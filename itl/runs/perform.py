@@ -4,6 +4,7 @@ import gc
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -88,7 +89,11 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
     if not spec.trained:
-        batches = Batches(pack, selection, spec.recipe, spec.seed, machine.replace(rank=0, ranks=1))
+        size, count = spec.recipe.batch, len(selection.rows)
+        while count > 1 and count % size == 1:  # a last image alone has no variance
+            size += 1
+        recipe = replace(spec.recipe, batch=size)
+        batches = Batches(pack, selection, recipe, spec.seed, machine.replace(rank=0, ranks=1))
         with autocast(batches.device, spec.recipe.precision):
             set_norm_statistics(net.eval(), batches.in_order(), lambda batch: net(batch[0]))
     elif worse := worse_than_guessing(folder, len(selection.classes)):

@@ -16,9 +16,9 @@ from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, 
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, contents_of, cost, cost_settings, images_of, work_of
+from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
-from itl.runs.leakage import find_leakage, known_of_leakage
+from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import NO_COST, PlannedRun, describe_doubts
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
@@ -32,7 +32,7 @@ from itl.runs.throughput import (
     refuse_impossible,
 )
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Recipe, Spec, Transfer, pretraining_of
+from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
 
 log = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None
             continue
         seen.add(alike)
         try:
-            images_of(run.spec, run.size, machine)
+            check_images(run.spec, run.size, machine)
         except ItlError as error:
             task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
             raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
@@ -407,15 +407,18 @@ def _planned_runs(
 ) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}
+    reduced: dict[tuple[str, ...], Size] = {}  # sizes without duplicates, by the packs that have these
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
         folders = {name: pack_folder(packing, name, machine) for name, packing in packings.items()}
         question.check_classes({name: sizes[folder].train for name, folder in folders.items()}, machine)
         scored = {name for name, folder in folders.items() if {"val", "test"} & sizes[folder].splits.keys()}
-        for run in question.runs(machine, outdated):
-            if run.target not in scored and isinstance(run.spec, Transfer):
-                raise _nothing_to_score_on(run.target, packings[run.target])
+        runs = question.runs(machine, outdated)
+        targets = (run.target for run in runs if isinstance(run.spec, Transfer))
+        if unscored := next((target for target in targets if target not in scored), None):
+            raise _nothing_to_score_on(unscored, packings[unscored])
+        for run in runs:
             (first, value), *others = run.columns
             condition = ", ".join([f"{first} {value}", *(str(value) for _, value in others)])
             for spec in with_needs([run.spec]):
@@ -424,9 +427,26 @@ def _planned_runs(
                     kind, pack, target = "pretrain", "images", "own classes"
                 if (entry := planned.get(spec)) is None:
                     size, side = sizes[folders[pack]], packings[pack].size
+                    if isinstance(spec, Pretrain) and spec.subset.without and is_packed(spec):
+                        built = {name: folder for name, folder in folders.items() if sizes[folder].packed}
+                        size = _size_without_duplicates(size, spec.subset, built, reduced)
                     entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side)
                 entry.add(question.name, condition, target)
     return planned
+
+
+def _size_without_duplicates(
+    size: Size, subset: Subset, folders: Mapping[str, Path], reduced: dict[tuple[str, ...], Size]
+) -> Size:
+    """Return *size* without the images that *subset* leaves out, one object for all runs, kept in *reduced*.
+
+    *folders* are of the packs that are built, by their names.
+    """
+    digests = subset.pack, *subset.without
+    if digests not in reduced:
+        packs = {name: Pack.open(folder) for name, folder in folders.items()}
+        reduced[digests] = size_without(size, packs, subset.without)
+    return reduced[digests]
 
 
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:

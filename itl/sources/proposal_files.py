@@ -102,10 +102,21 @@ def concatenate_regions(boxes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _files(path: Path) -> list[Path]:
+def find_regions(file: str, source: Path) -> Path | None:
+    """Return the path of *file*, from the current folder or from that of *source*; None if neither has it."""
+    path, folder = Path(file).expanduser(), source if source.is_dir() else source.parent
+    return next((candidate for candidate in (path, folder / path) if candidate.exists()), None)
+
+
+def region_files(path: Path) -> list[Path]:
+    """Return the files of regions in the folder *path*, sorted; any other *path* as it is."""
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+
+
+def _files(path: Path) -> list[Path]:
+    files = region_files(path)
     if not files:
         raise ItlError(f"the folder {path} has no file of regions; give .mat, .npz or .parquet")
     return files

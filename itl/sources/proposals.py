@@ -12,7 +12,7 @@ import pandas as pd
 from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, iou_of, reaching_outside
 from itl.sources.findings import Finding, refuse_no_paths
-from itl.sources.proposal_files import Regions, describe_order, read_regions
+from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.records import examples, short_name
 from itl.sources.scan import Scan
 from itl.sources.voc_xml import read_objects
@@ -268,10 +268,9 @@ def _resolve(file: str, source: Path) -> Path:
 
     ItlError if neither has it.
     """
+    if (regions := find_regions(str(file), source)) is not None:
+        return regions
     path, folder = Path(str(file)).expanduser(), source if source.is_dir() else source.parent
-    for candidate in (path, folder / path):
-        if candidate.exists():
-            return candidate
     text = f"there is no {path}" if path.is_absolute() else f"neither {Path.cwd()} nor {folder} has {path}"
     raise ItlError(f"{text}; the option proposals takes a .mat, .npz or .parquet file, or a folder")
 

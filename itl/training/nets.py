@@ -76,7 +76,10 @@ def norms(net: nn.Module) -> list[_NormBase]:
 
 
 def set_norm_statistics(net: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object]) -> None:
-    """Set the running statistics of *net* to their plain mean over *batches*; *forward* runs it on one.
+    """Set the running statistics of *net* to their mean over *batches*; *forward* runs it on one.
+
+    Batches are pairs; of the second, such as labels, each image has one. They count by their images. On maps
+    of one value, a batch of a single image has no variance, and is refused by torch.
 
     One convention holds in every method: an untrained net has statistics from the images that a trained one
     would learn from, one of each class. Fine-tuning goes on from there; a detector takes both nets' from its
@@ -87,9 +90,11 @@ def set_norm_statistics(net: nn.Module, batches: Iterable[Any], forward: Callabl
         layer.reset_running_stats()
         layer.train()
     with torch.no_grad():
-        for count, batch in enumerate(batches if layers else (), start=1):
+        images = 0
+        for batch in batches if layers else ():
+            images += len(batch[1])
             for layer in layers:
-                layer.momentum = 1 / count  # a plain mean; None would wait for the device
+                layer.momentum = len(batch[1]) / images  # None, a plain mean, would wait for the device
             forward(batch)
 
 

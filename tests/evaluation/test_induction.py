@@ -224,12 +224,16 @@ def test_the_evaluator_tells_colours_apart_and_leaves_its_nodes(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["nodes.csv"]
 
 
-def test_the_evaluator_agrees_with_knn_and_probe(tmp_path):
-    net, target = build("small", 3, PIXELS, seed=0), world(6, 8, noise=70)
+@pytest.mark.parametrize("per_class", [False, True])
+def test_the_evaluator_agrees_with_knn_and_probe(tmp_path, per_class):
+    net, whole = build("small", 3, PIXELS, seed=0), world(6, 8, noise=70)
+    kept = np.r_[0:32, 33:48:2]  # fewer images of some classes than of others
+    target = replace(named(whole, whole.train.classes, test=kept), per_class=per_class)
     metrics = induction(spec("induction"), net, target, tmp_path, MACHINE)
     alone = knn(spec("knn"), net, target, tmp_path, MACHINE)
     alone |= probe(spec("probe"), net, target, tmp_path, MACHINE)
     assert {name: metrics[name] for name in alone} == alone
+    assert metrics["chance"] == pytest.approx(100 / 6)
 
 
 def test_classes_that_are_no_wnids_have_no_nodes(tmp_path):

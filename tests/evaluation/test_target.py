@@ -186,7 +186,9 @@ def test_a_choice_cut_short_goes_on(tmp_path):
     recipe, calls = Recipe(lrs=(0.01, 0.1)), []
     with pytest.raises(KeyboardInterrupt):
         select_lr(recipe, tmp_path, stop)
+    (tmp_path / "choose-0.01").mkdir()  # as a kill may leave it, once the score is written
     assert select_lr(recipe, tmp_path, scored({0.1: 20.0}, calls)).lr == 0.01
+    assert [path.name for path in tmp_path.iterdir()] == [LR_SCORES_FILE]
     assert calls == [0.1]
 
 

@@ -91,7 +91,7 @@ def test_tables_that_are_none(table, text, message):
 
 def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
     tree = open_taxonomy("rooms.csv", [tmp_path / "elsewhere", tmp_path])
-    assert open_taxonomy("rooms.csv") is tree, "opened once"
+    assert open_taxonomy(str(table)) is tree, "opened once"
     assert tree_of_digest(tree.digest, tmp_path / "kept") is tree, "in this process"
     keep_taxonomy(tree, tmp_path / "kept")
     monkeypatch.setattr(taxonomies, "opened", {})
@@ -102,6 +102,15 @@ def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
         tree_of_digest(tree.digest, tmp_path / "lost")
     with pytest.raises(ItlError, match="no taxonomy at .*lost.csv; a taxonomy is nltk@FOLDER"):
         open_taxonomy("lost.csv", [tmp_path])
+
+
+def test_a_table_that_was_changed_or_lies_elsewhere_is_read_anew(table, tmp_path):
+    assert "pan" in open_taxonomy(str(table))
+    table.write_text("child,parent\npot,kitchen\n")
+    assert list(open_taxonomy("rooms.csv", [tmp_path])) == ["kitchen", "pot"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "rooms.csv").write_text("child,parent\ncup,kitchen\n")
+    assert list(open_taxonomy("rooms.csv", [tmp_path / "other"])) == ["cup", "kitchen"]
 
 
 def test_the_snapshot_has_no_digest_and_is_kept_nowhere(tmp_path):

@@ -151,6 +151,51 @@ def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path)
         Pack.build(PACKING, tmp_path / "pack", path=other)
 
 
+DAMAGES = {
+    "index gone": lambda pack: (pack / "index.parquet").unlink(),
+    "index cut": lambda pack: (pack / "index.parquet").write_bytes(b"PAR1"),
+    "index of zeros": lambda pack: blank(pack / "index.parquet"),
+    "files gone": lambda pack: (pack / "files.parquet").unlink(),
+    "files of zeros": lambda pack: blank(pack / "files.parquet"),
+    "images gone": lambda pack: (pack / "images.npy").unlink(),
+    "images cut": lambda pack: (pack / "images.npy").write_bytes((pack / "images.npy").read_bytes()[:200]),
+    "summary gone": lambda pack: (pack / "pack.json").unlink(),
+    "summary empty": lambda pack: (pack / "pack.json").write_text(""),
+    "summary {}": lambda pack: (pack / "pack.json").write_text("{}"),
+    "summary []": lambda pack: (pack / "pack.json").write_text("[]"),
+}
+
+
+def blank(file: Path) -> None:
+    """Fill *file* with zeros, as power cuts do; its size stays."""
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_pack_of_a_changed_source_is_one_line_and_moving_it_away_helps(few, tmp_path, damage):
+    pack = tmp_path / "pack"
+    Pack.build(PACKING, pack, path=few)
+    change(few)
+    DAMAGES[damage](pack)
+    with pytest.raises(ItlError, match="away.* repeat") as refusal:
+        Pack.build(PACKING, pack, path=few)
+    assert str(pack) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    pack.rename(tmp_path / "moved")
+    assert same(Pack.build(PACKING, pack, path=few), Pack.build(PACKING, tmp_path / "whole", path=few))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]"])
+def test_a_damaged_summary_of_an_unfinished_pack_is_one_line(few, tmp_path, content):
+    partial = tmp_path / "pack.partial"
+    partial.mkdir()
+    (partial / "pack.json").write_text(content)
+    with pytest.raises(ItlError, match=f"{partial}/pack.json is (empty|damaged).*; move that folder away"):
+        Pack.build(PACKING, tmp_path / "pack", path=few)
+    partial.rename(tmp_path / "moved")
+    assert len(Pack.build(PACKING, tmp_path / "pack", path=few)) == 11
+
+
 def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path, caplog):
     packing, lists = replace(PACKING, options={"classes": "names.csv"}), few / "names.csv"
     lists.write_text("cat,n02121808\ndog,n02084071\n")

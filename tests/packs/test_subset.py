@@ -195,6 +195,20 @@ def test_images_that_other_packs_have_are_left_out_of_training_alone(monkeypatch
         kept_images(without=("e",), images_per_class=5)
 
 
+@pytest.mark.parametrize("subset", [{}, {"images_per_class": 5}, {"images_per_class": 9, "at_most": True}])
+def test_a_class_whose_images_are_all_left_out_is_refused(monkeypatch, subset):
+    seen = {f"train/{CAR}/{number}" for number in range(5)} | {f"train/{DOG}/0"}
+    monkeypatch.setattr("itl.packs.subset.seen_images", lambda pack, others: seen)
+    says = (
+        f"^leave_out_duplicates leaves out all training images of {CAR} \\(1 of 4 classes\\), as each is "
+        f"among the images that a target is scored on; set it to false, or keep only classes that have other"
+    )
+    with pytest.raises(ItlError, match=says):
+        kept_images(without=("e",), **subset)
+    assert len(kept_images(labels=f"without@{CAR}", without=("e",))) == 21
+    assert len(kept_images("val", without=("e",), **subset)) == 6
+
+
 COUNTS = {DOG: 6, FOX: 9, CAR: 5, PIZZA: 7}
 
 

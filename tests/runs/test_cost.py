@@ -47,6 +47,22 @@ def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
         cost.images_of(Pretrain(Subset("p", images_per_class=11)), SIZE, Machine())
 
 
+def test_the_images_of_some_leaves_are_those_of_the_seed_that_draws_them():
+    size = replace(SIZE, train=SIZE.train | {BIRDS[0]: 4})
+    subsets = [Subset("p", "bottom-up@4", images_per_class=5, leaves=1, seed=seed) for seed in range(9)]
+    refused = set()
+    for subset in subsets:
+        few = cost.images_of(Pretrain(replace(subset, images_per_class=None)), size, Machine()).n_train < 20
+        refused.add(few)
+        if few:
+            with pytest.raises(ItlError, match="5 images per class were asked for"):
+                cost.images_of(Pretrain(subset), size, Machine())
+        else:
+            assert cost.images_of(Pretrain(subset), size, Machine()).n_train == 10
+    assert refused == {True, False}
+    assert len({cost.cost_settings(Pretrain(subset)) for subset in subsets}) == 9
+
+
 NET = Pretrain(Subset("p"), recipe=Recipe(steps=6, batch=20))
 TUNING = Recipe(epochs=3, batch=16)
 COSTS = [

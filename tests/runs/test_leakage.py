@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 
 import pytest
 
@@ -82,3 +83,37 @@ def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_p
     assert seen in items["duplicates scenes"]
     assert seen in plan.plan([without], store, machine).duplicates[1]
     assert {leak.target: leak.scored for leak in without.leakage(machine)} == {"images": 0, "scenes": 1}
+
+
+def test_a_plan_counts_without_duplicates_once_packs_are_built(leaky, tmp_path, rated):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    settings = {"images_per_class": [5, 6], "subset": {"seed": 0}, "leave_out_duplicates": True}
+    study = data_size(**leaky, **settings)
+    plan.plan([study], store, machine)  # nothing is packed: what is left out is not known
+    study.prepare(machine)
+    says = r"6 images per class were asked for; class a has 5 in train \(2 of 2 classes have too few\)"
+    with pytest.raises(ItlError, match=says):
+        plan.plan([study], store, machine)
+    plan.plan([data_size(**leaky, **settings | {"leave_out_duplicates": False})], store, machine)
+    fewer = data_size(**leaky, **settings | {"images_per_class": [4, 5]})
+    plan.plan([fewer], store, machine)
+
+
+def test_a_target_without_images_to_score_on_is_refused_before_it_is_compared(leaky, tmp_path, rated):
+    shutil.rmtree(tmp_path / "scenes/test")
+    study = data_size(**leaky, images_per_class=[], subset={"seed": 0}, leave_out_duplicates=True)
+    study.prepare(here(tmp_path))
+    with pytest.raises(ItlError, match="target scenes has training images alone"):
+        plan.plan([study], Store(tmp_path / "runs"), here(tmp_path))
+
+
+def test_a_plan_refuses_a_class_that_duplicates_leave_without_images(leaky, tmp_path, rated):
+    copies = {f"copy{seed}": picture(seed) for seed in range(0, 12, 2)}  # those of class a
+    write(tmp_path / "scenes", "test", copies)
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    study = data_size(**leaky, images_per_class=[], subset={"seed": 0}, leave_out_duplicates=True)
+    packs = study.prepare(machine)
+    with pytest.raises(ItlError, match=r"leaves out all training images of a \(1 of 2 classes\), as each is"):
+        plan.plan([study], store, machine)
+    with pytest.raises(ItlError, match=r"leaves out all training images of a \(1 of 2 classes\), as each is"):
+        select(packs["images"], study.runs(machine)[0].spec.subset)

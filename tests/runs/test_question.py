@@ -25,7 +25,7 @@ from itl.training.nets import build, norms
 from tests.annotated import written
 from tests.pictures import encoded, smooth, tree
 from tests.sources import containers
-from tests.worlds import FOUR, SETTINGS, here, pretend, small_study
+from tests.worlds import FOUR, IMAGES, SETTINGS, here, pretend, small_study
 
 OBJECTS = {
     "source": "demo-detection",
@@ -173,22 +173,44 @@ def test_a_question_on_a_tree_of_the_user(tmp_path):
     assert nodes["node"].tolist() == ["all", "first", "second"]
 
 
-def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path):
+def test_a_list_of_classes_has_the_names_of_the_user_s_tree(tmp_path):
+    machine = here(tmp_path, data=(str(tmp_path),))
+    plain = small_study(**FOUR, seeds=[0])
+    plain.prepare(machine)
+    wnids = sorted(set(packed(plain.images, "images", machine).table["wnid"]))
+    lines = [f"{wnid},all,mine {number}" for number, wnid in enumerate(wnids)]
+    (tmp_path / "mine.csv").write_text("\n".join(["child,parent,name", *lines]))
+    (tmp_path / "list").write_text("mine 0\nmine 3\n")
+    subset = FOUR["subset"] | {"labels": f"file@{tmp_path / 'list'}"}
+    question = small_study(**FOUR | {"subset": subset}, seeds=[0], taxonomy="mine.csv")
+    question.prepare(machine)
+    (spec,) = {run.spec for run in question.runs(machine) if run.task == "own"}
+    pack = packed(question.images, "images", machine)
+    assert list(select(pack, spec.subset, tree=question.tree(machine)).classes) == [wnids[0], wnids[3]]
+    with pytest.raises(ItlError, match="is of taxonomy .* give the taxonomy that the subset was made on"):
+        select(pack, spec.subset)
+
+
+# Of 4 images and a batch of 3 one would be left alone, which has no variance on maps of one value.
+@pytest.mark.parametrize(("classes", "batch", "pixels"), [(4, 8, 24), (5, 3, 24), (4, 3, 16)])
+def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path, classes, batch, pixels):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
-    question = small_study(tasks=["knn@scenes"], seeds=[0])
+    images = IMAGES | {"options": IMAGES["options"] | {"classes": classes}}
+    recipe = {"steps": 12, "batch": batch, "pixels": pixels}
+    question = small_study(tasks=["knn@scenes"], seeds=[0], images=images, recipe=recipe)
     question.prepare(machine)
     (untrained,) = {run.spec.pretrain for run in question.runs(machine) if run.columns[0][1] == 0}
-    assert perform(untrained, store, machine)["images"] == 4
-    net = build("small", 4, 24, 0)
-    images = []
+    assert perform(untrained, store, machine)["images"] == classes
+    net = build("small", classes, pixels, 0)
+    outputs = []
     load_weights(net, store.path(untrained) / "weights.safetensors")
     first = norms(net)[0]
     hook = next(layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
-    hook.register_forward_hook(lambda layer, inputs, output: images.append(output))
+    hook.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
     pack = packed(question.images, "images", machine)
     batches = Batches(pack, select(pack, untrained.subset), untrained.recipe, 0, machine)
     predict(net, batches, machine, "fp32")
-    expected = torch.cat(images).mean((0, 2, 3))
+    expected = torch.cat(outputs).mean((0, 2, 3))
     assert torch.allclose(first.running_mean, expected, atol=0.02), "of the images themselves, not of nothing"
     assert first.running_mean.abs().max() > 0.1
 

@@ -1,6 +1,7 @@
 """Files of regions as people have them, and the images they are for: matched, refused, measured, packed."""
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -299,6 +300,64 @@ def test_regions_travel_with_their_pack(tmp_path, world):
     assert again.digest == pack.digest
     both = [(tmp_path / name / "regions.npz").read_bytes() for name in ("first", "pack")]
     assert both[0] == both[1]
+
+
+def regions_as(kind: str, tmp_path: Path, world: Path) -> tuple[str, Path]:
+    """The option proposals for a file, a folder, or a file beside the images, and the file in it."""
+    option, file = {
+        "file": (tmp_path / "regions.npz", tmp_path / "regions.npz"),
+        "folder": (tmp_path / "regions", tmp_path / "regions/all.npz"),
+        "beside": ("beside.npz", world / "beside.npz"),
+    }[kind]
+    file.parent.mkdir(exist_ok=True)
+    return str(option), file
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "beside"])
+def test_changed_regions_are_packed_anew_and_unchanged_ones_are_not(tmp_path, world, kind, caplog):
+    option, file = regions_as(kind, tmp_path, world)
+    write_regions(file, REGIONS)
+    first, before = Pack.build(packing(option), tmp_path / "pack", path=world), stamps(tmp_path / "pack")
+    assert Pack.build(packing(option), tmp_path / "pack", path=world).digest == first.digest
+    assert stamps(tmp_path / "pack") == before
+    write_regions(file, REGIONS | {"000005": REGIONS["000002"]})
+    os.utime(file, ns=(1, 1))  # another time, whatever the clock's steps
+    caplog.clear()
+    after = Pack.build(packing(option), tmp_path / "pack", path=world)
+    assert f"{tmp_path / 'pack'} was packed: other annotations or region proposals; packing" in caplog.text
+    fresh = Pack.build(packing(option), tmp_path / "fresh", path=world)
+    assert np.array_equal(after.regions(4), REGIONS["000002"])
+    assert (after.digest, after.summary["records"]) == (fresh.digest, fresh.summary["records"])
+    assert after.digest != first.digest
+    for name in ("regions.npz", "images.npy", "index.parquet", "objects.parquet"):
+        assert (after.folder / name).read_bytes() == (fresh.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "beside"])
+def test_a_copy_of_the_same_regions_changes_no_more_than_what_files_there_are(tmp_path, world, kind):
+    option, file = regions_as(kind, tmp_path, world)
+    write_regions(file, REGIONS)
+    first, before = Pack.build(packing(option), tmp_path / "pack", path=world), stamps(tmp_path / "pack")
+    os.utime(file, ns=(1, 1))
+    assert Pack.build(packing(option), tmp_path / "pack", path=world).digest == first.digest
+    after = stamps(tmp_path / "pack")
+    assert {name for name in before if before[name] != after[name]} == {"pack.json"}
+    assert Pack.build(packing(option), tmp_path / "pack", path=world).digest == first.digest
+    assert stamps(tmp_path / "pack") == after
+
+
+def test_other_files_in_a_folder_of_regions_change_nothing(tmp_path, world):
+    option, file = regions_as("folder", tmp_path, world)
+    write_regions(file, REGIONS)
+    Pack.build(packing(option), file.parent / "pack", path=world)  # beside them: it is none of them
+    before = stamps(file.parent / "pack")
+    (file.parent / "notes.txt").write_text("nothing")
+    Pack.build(packing(option), file.parent / "pack", path=world)
+    assert stamps(file.parent / "pack") == before
 
 
 def problems(world, regions: dict, path, **options) -> list[str]:

@@ -8,7 +8,14 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from itl import ItlError
-from itl.training.nets import BlockConv2d, ResponseNorm, build, check_resized, convolve_blocks
+from itl.training.nets import (
+    BlockConv2d,
+    ResponseNorm,
+    build,
+    check_resized,
+    convolve_blocks,
+    set_norm_statistics,
+)
 
 SIDES = {"small": 16, "alexnet": 63, "caffenet": 67, "resnet18": 32, "resnet50": 32, "timm:resnet10t": 32}
 
@@ -167,3 +174,10 @@ def test_off_the_cpu_a_convolution_over_blocks_pads_too(padding):
     images = torch.rand(1, 3, 60, 81)
     expected = layer(images).shape
     assert layer.to("meta")(images.to("meta")).shape == expected
+
+
+def test_norm_statistics_count_batches_by_their_images():
+    net = torch.nn.BatchNorm2d(1)
+    batches = [(torch.full((count, 1, 2, 2), value), [0] * count) for count, value in ((3, 1.0), (1, 5.0))]
+    set_norm_statistics(net, batches, lambda batch: net(batch[0]))
+    assert net.running_mean.item() == pytest.approx(2.0)
