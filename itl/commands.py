@@ -452,12 +452,11 @@ def bench(args: argparse.Namespace) -> None:
 def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
     """Plan the questions of a preset; messages on measuring go to stderr."""
     from itl.runs.plan import plan as make_plan
-    from itl.runs.questions import questions_of, refuse_unknown_data
+    from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
     machine = _machine(args)
     preset = _preset(args)
-    refuse_unknown_data(args.data or (), questions_of(preset))
     questions, store = questions_of(preset, args.only), Store(machine.runs)
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
@@ -484,10 +483,11 @@ def _machine(args: argparse.Namespace) -> Machine:
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
-    """Load the preset; refuse notebooks and parameters that do not exist, before anything runs."""
+    """Load the preset; refuse notebooks, parameters and data that do not exist, before anything runs."""
     from itl.presets import load_preset
     from itl.report.notebook_file import notebooks_of
-    from itl.runs.questions import QUESTIONS
+    from itl.runs.questions import QUESTIONS, questions_of, refuse_unknown_data
 
     notebooks_of(preset := load_preset(args.preset), unchecked=QUESTIONS)  # which check their own
+    refuse_unknown_data(args.data or (), questions_of(preset))
     return preset

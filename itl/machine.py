@@ -29,7 +29,7 @@ def cpu_count() -> int:
     The least counts of the cores that it may run on, the quota of its container, and what SLURM gave a task.
     """
     cores = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
-    cores.append(_positive("SLURM_CPUS_PER_TASK", cores[0]))
+    cores.append(_number("SLURM_CPUS_PER_TASK", cores[0]))
     for folder in _cgroup_folders("cpu"):
         quota, period = _cpu_quota(folder)
         if quota > 0 and period > 0:
@@ -66,13 +66,13 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
             yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
 
 
-def _positive(variable: str, default: int) -> int:
-    """Return the number from 1 in an environment variable; *default* where it is not set."""
+def _number(variable: str, default: int, least: int = 1) -> int:
+    """Return the number from *least* in an environment variable; *default* where it is not set."""
     text = os.environ.get(variable, "").split(",")[0]  # OMP_NUM_THREADS may list a number for each level
     if not text:
         return default
-    if not text.isdecimal() or int(text) < 1:
-        raise ItlError(f"{variable} is {text!r}; give a whole number from 1, or unset it")
+    if not text.isdecimal() or int(text) < least:
+        raise ItlError(f"{variable} is {text!r}; give a whole number from {least}, or unset it")
     return int(text)
 
 
@@ -126,12 +126,12 @@ class Machine:
         given = {name: value for name, value in settings.items() if value is not None}
         _note_misspelt_variables()
         cores = cpu_count()
-        rank, ranks = int(os.environ.get("RANK", 0)), _positive("WORLD_SIZE", 1)
+        rank, ranks = _number("RANK", 0, least=0), _number("WORLD_SIZE", 1)
         with _named("--device" if given.get("device") else "ITL_DEVICE"):
             device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
         if ranks > 1:
-            device = _of_local_rank(device, int(os.environ.get("LOCAL_RANK", rank)))
-        workers = given.get("workers") or _positive("ITL_WORKERS", cores if device == "cpu" else 1)
+            device = _of_local_rank(device, _number("LOCAL_RANK", rank, least=0))
+        workers = given.get("workers") or _number("ITL_WORKERS", cores if device == "cpu" else 1)
         defaults: dict[str, Any] = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": split_data(os.environ.get("ITL_DATA", "")),
@@ -144,8 +144,8 @@ class Machine:
         _refuse_empty_data(given.get("data", ()), "--data")
         _refuse_empty_data(defaults["data"], "ITL_DATA")
         machine = cls(**defaults | given | {"device": device})
-        runs = machine.slots if ranks == 1 else _positive("LOCAL_WORLD_SIZE", 1)
-        threads = given.get("threads", max(1, min(cores // runs, _positive(OPENMP_THREADS, cores))))
+        runs = machine.slots if ranks == 1 else _number("LOCAL_WORLD_SIZE", 1)
+        threads = given.get("threads", max(1, min(cores // runs, _number(OPENMP_THREADS, cores))))
         home = machine.home.expanduser().absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
         if not (existing := _existing(home)).is_dir():
             raise ItlError(f"the home {home} cannot be a folder: {existing} is a file; give another --home")
@@ -333,7 +333,8 @@ def free_memory() -> int:
     """Return the bytes of memory that are available: the machine's, the container's or the job's if less."""
     import psutil  # a GPU machine that only trains may lack it
 
-    free = [psutil.virtual_memory().available, _positive("SLURM_MEM_PER_NODE", NO_LIMIT >> 20) << 20]
+    job = _number("SLURM_MEM_PER_NODE", 0, least=0)  # MiB; 0: all of the node's
+    free = [psutil.virtual_memory().available, job << 20 if job else NO_LIMIT]
     for folder in _cgroup_folders("memory"):
         limits = [folder / name for name in ("memory.max", "memory.limit_in_bytes")]  # versions 2 and 1
         texts = [limit.read_text().strip() for limit in limits if limit.exists()]

@@ -108,6 +108,7 @@ class Subset:
         limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
         _check_limits(self, limits | {"seed": AT_LEAST_0})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
+        object.__setattr__(self, "at_most", bool(self.at_most))
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,8 @@ class Pretrain:
             object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(self.subset.pack))
             object.__setattr__(self, "seed", 0)
+        if self.subset.images_per_class is None:  # so at_most limits nothing
+            object.__setattr__(self, "subset", replace(self.subset, at_most=False))
         if self.recipe.lrs:
             raise ItlError(
                 f"pre-training has one learning rate; got lrs {list(self.recipe.lrs)}; give lr (lrs "
@@ -391,10 +394,10 @@ def _plain(value: object) -> object:
     """Return *value* as JSON would hold it, without added fields that still have their default."""
     if value is None or isinstance(value, str | int):
         return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Real):  # NumPy's numbers too
+        return int(value) if isinstance(value, Integral) or float(value).is_integer() else float(value)
     if not is_dataclass(value):
         return value
     plain = {}

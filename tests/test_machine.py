@@ -159,6 +159,8 @@ def test_memory_is_that_of_the_job(host, monkeypatch):
     host("")
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "7")
     assert free_memory() == 7 * 2**20
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # as --mem=0 sets it: all memory of the node
+    assert free_memory() > 7 * 2**20
 
 
 def test_a_process_alone_does_every_run_itself(monkeypatch):
@@ -171,10 +173,12 @@ def test_a_process_alone_does_every_run_itself(monkeypatch):
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ITL_WORKERS", "x"), ("ITL_WORKERS", "0"), ("ITL_DEVICE", "gpu"), ("WORLD_SIZE", "-1")],
+    [("ITL_WORKERS", "x"), ("ITL_WORKERS", "0"), ("ITL_DEVICE", "gpu"), ("WORLD_SIZE", "-1")]
+    + [("RANK", "x"), ("RANK", "-1"), ("LOCAL_RANK", "x")],
 )
 def test_a_wrong_variable_is_named(monkeypatch, variable, value):
     monkeypatch.setenv("ITL_DEVICE", "cpu")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv(variable, value)
     with pytest.raises(ItlError, match=f"^{variable}.*{value}"):
         Machine.from_environment()

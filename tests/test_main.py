@@ -289,6 +289,11 @@ BAD = [
         "no source in this preset called 'imges'; did you mean 'images'",
     ),
     (("plan", "mini", "--data", "images=/tmp"), 1, "--data images=/tmp: images is rendered by source demo"),
+    *(
+        ((command, "mini", "--data", "imges=/tmp"), 1, "no source in this preset called 'imges'; did you mean")
+        for command in ("run", "report", "results")
+    ),
+    (("advise", "birds", "--data", "imges=/tmp"), 1, "no source in this preset called 'imges'; did you mean"),
     (("plan", "mini", "--data", "/nowhere"), 1, "--data /nowhere: there is no such folder"),
     (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
     (("check", "folder", ""), 2, "one of the arguments is empty, as where a variable is not set"),

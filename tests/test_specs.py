@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field, fields, replace
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
 from itl import ItlError, pick
@@ -52,6 +53,11 @@ def test_any_field_that_differs_changes_the_key():
         (Recipe(schedule="step", drops=(0.75, 0.5)), Recipe(schedule="step", drops=[0.5, 0.75])),
         (DetectionRecipe(overlap=0), DetectionRecipe(overlap=0.0)),
         (DetectionRecipe(), DetectionRecipe(steps=40_000, lr=0.001, drops=(0.75,))),
+        (Recipe(lr=np.float32(0.5), steps=np.int64(3)), Recipe(lr=0.5, steps=3)),
+        (Pretrain(Subset("p"), seed=np.int64(3)), Pretrain(Subset("p"), seed=3)),
+        (Subset("p", images_per_class=np.int64(7)), Subset("p", images_per_class=7)),
+        (Pretrain(Subset("p", at_most=True)), Pretrain(Subset("p"))),
+        (Subset("p", images_per_class=7, at_most=1), Subset("p", images_per_class=7, at_most=True)),
         (Packing(options={"b": 1, "a": 2}), Packing(options={"a": 2.0, "b": 1})),
         (
             Pretrain(Subset("p", images_per_class=7), recipe=Recipe(steps=0, lr=3, weight_decay=0)),

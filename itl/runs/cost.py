@@ -58,9 +58,8 @@ def cost_settings(spec: Spec) -> tuple:
     if isinstance(spec, Transfer):
         return work_of(spec), spec.method, spec.labels, spec.tree, spec.images_per_class
     subset = spec.subset
-    seed = subset.seed if _counts_depend_on_seed(subset) else None
     sizes = (subset.classes, subset.images_per_class, subset.leaves, subset.at_most)
-    return work_of(spec), subset.labels, subset.tree, subset.without, seed, *sizes
+    return work_of(spec), subset.labels, subset.tree, subset.without, _seed_of_classes(subset), *sizes
 
 
 def cost(spec: Spec, size: Size, rates: Rates, machine: Machine) -> Cost:
@@ -180,12 +179,12 @@ def _refuse_unseen_classes(
 
 def _plain(subset: Subset) -> Subset:
     """Return *subset* without what does not change how many images it keeps."""
-    return replace(subset, pack="", seed=subset.seed if _counts_depend_on_seed(subset) else 0)
+    return replace(subset, pack="", seed=_seed_of_classes(subset))
 
 
-def _counts_depend_on_seed(subset: Subset) -> bool:
-    """Say whether the seed picks classes of the pack, which may differ in their numbers of images."""
-    return subset.classes is not None or subset.leaves is not None
+def _seed_of_classes(subset: Subset) -> int:
+    """Return the seed that draws the classes of *subset*, which differ in size; 0 where it keeps all."""
+    return 0 if subset.classes is None and subset.leaves is None else subset.seed
 
 
 @cache

@@ -13,7 +13,8 @@ import pandas as pd
 from itl import ItlError, warn
 from itl.machine import duration
 from itl.runs.store import HOLDER, RESULT, Store
-from itl.specs import Pretrain, key
+from itl.specs import Pretrain, Transfer, key
+from itl.storage import HEARTBEAT_S
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
@@ -55,6 +56,10 @@ class Progress:
         known = minutes or {}
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
+        self.chains = dict(self.minutes)  # of what is left: a run's minutes, and those of what waits for it
+        for spec, minutes in self.minutes.items():
+            if isinstance(spec, Transfer) and (net := spec.pretrain) in self.left:
+                self.chains[net] = max(self.chains[net], self.minutes[net] + minutes)
         self.finished_work = 0.0  # of it
         self.started = clock()
         self.began: float | None = None  # when the first run was: starting workers is not work
@@ -97,11 +102,17 @@ class Progress:
 
     @property
     def minutes_left(self) -> float:
-        """Minutes until all is done: by the plan at first, then more and more by what was measured."""
+        """Minutes until all is done: by the plan at first, then more and more by what was measured.
+
+        However many slots there are, it takes as long as a run that is left and what waits for it.
+        """
         planned = self.work / self.slots
         passed = 0.0 if self.began is None else (self.clock() - self.began) / 60
         pace = (passed + PLAN_WEIGHT * planned) / (self.done + PLAN_WEIGHT)  # minutes for all of the work
-        return pace * (1 - self.done)
+        under_way = {spec: self.chains[spec] - self._done_of(spec) for spec in self.started_runs}
+        longest = max((self.chains | under_way).values(), default=0.0)
+        faster = min(1.0, pace / planned) if planned else 1.0  # slower: idle slots look the same
+        return max(pace * (1 - self.done), faster * longest)
 
     def __str__(self) -> str:
         count = len(self.specs) - len(self.left)
@@ -113,12 +124,10 @@ class Progress:
         written = [spec for spec, folder in self.left.items() if os.path.exists(f"{folder}/{RESULT}")]
         finished = [spec for spec in written if self.store.state(spec) == "done"]
         for spec in finished:
-            del self.left[spec]
+            del self.left[spec], self.chains[spec]
             self.finished_work += self.minutes[spec]
-            self.started_runs.pop(spec, None)
-        for spec, folder in self.left.items():
-            if os.path.exists(f"{folder}/{HOLDER}") and spec not in self.started_runs:
-                self.started_runs[spec] = self.clock()
+        under_way = [spec for spec, folder in self.left.items() if _has_sign_of_life(f"{folder}/{HOLDER}")]
+        self.started_runs = {spec: self.started_runs.get(spec, self.clock()) for spec in under_way}
         if self.began is None and (finished or self.started_runs):
             self.began = self.started if finished else self.clock()
         return bool(finished)
@@ -226,6 +235,14 @@ def last_epoch(folder: Path) -> str:
         return ""
     where = f" {row['device']}" if row.get("device", "cpu") != "cpu" else ""
     return f"{folder.name[:5]}{where} epoch {row['epoch']} loss {row['loss']:.2f}"
+
+
+def _has_sign_of_life(holder: str) -> bool:
+    """Say whether the process named in the file *holder* lives: a run that was killed leaves the file."""
+    try:
+        return time.time() - os.stat(holder).st_mtime < 2 * HEARTBEAT_S
+    except FileNotFoundError:
+        return False
 
 
 def _in_notebook() -> bool:

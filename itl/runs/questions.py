@@ -48,7 +48,11 @@ class DataSize(Study):
     @field_validator("subset", mode="before")
     @classmethod
     def _fields(cls, value: object) -> object:
-        return spec_of(Subset, {"pack": "", **value}, "subset") if isinstance(value, Mapping) else value
+        if not isinstance(value, Mapping):
+            return value
+        if pack := value.get("pack"):
+            raise ItlError(f"subset names the pack {pack!r}, and its pack is that of images; leave pack out")
+        return spec_of(Subset, {"pack": "", **value}, "subset")
 
     def question(self) -> Question:
         """Return the question; ItlError for a single number, which leaves nothing to compare."""
@@ -87,6 +91,11 @@ class DataSize(Study):
         counts = self.images_per_class or ((within.images_per_class or "all",) if self.subset else ())
         if not self.passes:
             return [self._condition(within, count) for count in counts]
+        if self.recipe.steps is None:
+            raise ItlError(
+                f"passes compares with equal steps, and a recipe of {self.recipe.epochs} epochs takes fewer of "
+                f"fewer images; give the recipe steps, or leave passes out"
+            )
         conditions = [self._condition(within, count, EQUAL_STEPS) for count in counts]
         recipe = replace(self.recipe, epochs=self.passes, steps=None)
         trained = [count for count in counts if count != 0]
@@ -194,7 +203,7 @@ class Budget(Study):
     """Should a fixed number of images be of more classes, or more of each class?
 
     What twice the classes and twice the images of each give is fitted over all designs: see
-    `itl.analysis.comparisons.doublings`. Each seed draws its own classes.
+    `itl.analysis.comparisons.exchange`. Each seed draws its own classes.
     """
 
     name = "budget"
@@ -280,8 +289,8 @@ class Split(Study):
         comparisons = []
         for kind in self.halves:
             for both in (BOTH, f"{BOTH}, {AS_MANY_PASSES}"):
-                for name, other in (("A", "/half-b"), ("B", "/half-a")):
-                    if scored := tuple(task.name for task in self.tasks if other not in task.name):
+                for name, other in (("A", "half-b"), ("B", "half-a")):
+                    if scored := tuple(task.name for task in self.tasks if task.labels != other):
                         of, against = ((("halves", kind), ("pretrained_on", on)) for on in (both, name))
                         comparisons.append(Comparison(of, against, scored))
         return comparisons

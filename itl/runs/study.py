@@ -26,7 +26,7 @@ from itl.runs.own_weights import OwnWeights
 from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.settings import plain_error, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import DetectionRecipe, Packing, Recipe, net_name
+from itl.specs import DetectionRecipe, Packing, Recipe, hashed_labels, net_name
 
 LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
 T = TypeVar("T")
@@ -220,18 +220,23 @@ class Study(BaseModel):
 
     def _refuse_repeated(self, conditions: Sequence[Condition]) -> None:
         """Raise ItlError where a seed, a task or a value that is compared is given twice."""
-        tasks = {replace(task, name=""): task.name for task in reversed(self.tasks)}
+        values_of = [" ".join(str(value) for _, value in condition.columns) for condition in conditions]
+        tasks = [task.name for task in self.tasks]
         for values, what in (
             (self.seeds, "seed"),
-            ([task.name for task in self.tasks], "task"),
-            ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
+            (tasks, "task"),
+            (values_of, "value"),
         ):
             if repeated := sorted({value for value in values if list(values).count(value) > 1}):
                 raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
-        if twice := [task.name for task in self.tasks if tasks[replace(task, name="")] != task.name]:
-            raise ItlError(
-                f"{self.name} needs each task once; {twice[0]} is another of them, written otherwise"
-            )
+        for names, same, what in (
+            (tasks, [replace(task, name="", labels=hashed_labels(task.labels)) for task in self.tasks], "task"),
+            (values_of, [_hashed_columns(condition) for condition in conditions], "value"),
+        ):
+            if twice := [name for number, name in enumerate(names) if same[number] in same[:number]]:
+                raise ItlError(
+                    f"{self.name} needs each {what} once; {twice[0]} is another of them, written otherwise"
+                )
 
     def _needed(self, what: str, values: Sequence, example: str) -> Sequence:
         if not values:
@@ -309,6 +314,12 @@ class Study(BaseModel):
                 f"task {task.name} takes regions from a file, and {task.target} has none; give it the option "
                 f"proposals: FILE, or the recipe regions: windows"
             )
+
+
+def _hashed_columns(condition: Condition) -> list[object]:
+    """Return the values that *condition* has in results, label sets in the one spelling that runs have."""
+    values = [value for _, value in condition.columns]
+    return [hashed_labels(value) if isinstance(value, str) else value for value in values]
 
 
 def beside_condition(own: OwnWeights, conditions: Sequence[Condition]) -> Condition:

@@ -123,3 +123,14 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
     induction.compare(train, test, induction.branches(tree, classes))
     most = METHODS["induction"].cost.count("compare") * len(train.labels) * len(test.labels)
     assert most / 2 <= sum(pairs) <= 1.05 * most
+
+
+def test_seeds_that_draw_other_classes_are_counted_apart():
+    """Of a class with 9 images or of one with 3, by the seed."""
+    size = Size({"train": 24, "val": 8}, dict(zip((*BIRDS, *TOOLS), (9, 3, 9, 3), strict=True)), packed=True)
+    for some in ({"classes": 1}, {"labels": "bottom-up@4", "leaves": 1}):
+        specs = [Pretrain(Subset("p", **some, seed=seed), seed=seed) for seed in range(8)]
+        assert len({cost.images_of(spec, size, Machine()).n_train for spec in specs}) > 1
+        assert len({cost.cost_settings(spec) for spec in specs}) == len(specs)
+    alike = {cost.cost_settings(Pretrain(Subset("p", seed=seed), seed=seed)) for seed in range(8)}
+    assert len(alike) == 1

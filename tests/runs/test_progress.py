@@ -1,7 +1,9 @@
 """What is shown while runs are under way."""
 
 import json
+import os
 import sys
+import time
 import warnings
 from types import SimpleNamespace
 
@@ -187,12 +189,54 @@ def test_progress_is_counted_in_work_and_corrected_by_what_runs_took(tmp_path):
     long, *short = specs = [Subset(name) for name in "abcde"]
     minutes = {key(long): 6.0} | {key(spec): 1.0 for spec in short}
     with Progress(specs, store, minutes, slots=2, clock=clock) as progress:
-        assert (progress.done, progress.minutes_left) == (0, 5), "10 minutes of work, two side by side"
+        assert (progress.done, progress.minutes_left) == (0, 6), "as long as the longest run"
         clock.seconds = 600  # the machine is half as fast as was planned
         store.finish(long, {"metrics": {}})
         progress.update()
         assert progress.done == 0.6
         assert progress.minutes_left == pytest.approx((10 + 0.1 * 5) / (0.6 + 0.1) * 0.4)
+
+
+def test_a_run_and_what_waits_for_it_take_as_long_however_many_slots_there_are(tmp_path):
+    store, clock = Store(tmp_path), Clock()
+    net = Pretrain(Subset("a"), "small", Recipe(steps=400))
+    waiting = [Transfer(net, "probe", "images", "a", seed=seed) for seed in (0, 1)]
+    minutes = dict(zip(map(key, (net, *waiting)), (60.0, 10.0, 30.0), strict=True))
+    with Progress([net, *waiting], store, minutes, slots=8, clock=clock) as progress:
+        assert progress.minutes_left == 90
+        under_way(store, net, '{"epoch": 1, "step": 100, "loss": 0.5}\n')
+        progress.update()
+        clock.seconds = 15 * 60
+        assert progress.minutes_left == 75
+        store.finish(net, {"metrics": {}})
+        progress.update()
+        assert progress.minutes_left == 30
+
+
+def test_a_longest_run_is_as_much_faster_than_planned_as_all_work(tmp_path):
+    store, clock, run = Store(tmp_path), Clock(), Pretrain(Subset("a"), recipe=Recipe(steps=4))
+    with Progress([run], store, {key(run): 60.0}, clock=clock) as progress:
+        under_way(store, run)
+        progress.update()
+        clock.seconds = 15 * 60
+        under_way(store, run, '{"epoch": 1, "step": 2, "loss": 0.5}\n')
+        assert progress.minutes_left == pytest.approx((15 + 6) / 0.6 * 0.5)
+
+
+def test_runs_that_were_killed_are_not_under_way(tmp_path):
+    store, clock = Store(tmp_path), Clock()
+    specs = killed, alive = Pretrain(Subset("a")), Pretrain(Subset("b"))
+    with Progress(specs, store, {key(spec): 10.0 for spec in specs}, clock=clock) as progress:
+        for spec in specs:
+            under_way(store, spec)
+        progress.look()
+        assert list(progress.started_runs) == [killed, alive]
+        silent = time.time() - 61
+        os.utime(store.path(killed) / "claim.holder", (silent, silent))
+        clock.seconds = 300
+        progress.look()
+        assert list(progress.started_runs) == [alive]
+        assert progress.done == 0.25
 
 
 def test_a_training_under_way_counts_by_its_steps_and_another_run_by_time(tmp_path):

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from itl import ItlError
 from itl.runs.store import Store
-from itl.specs import Subset
+from itl.specs import Subset, canonical
 
 SPEC = Subset("p")
 
@@ -158,3 +159,20 @@ def test_a_damaged_spec_is_written_again(tmp_path):
     (store.folder(SPEC) / "spec.json").write_text(whole[:9])
     with pytest.warns(UserWarning, match="spec.json is damaged; it is made again"):
         assert (store.folder(SPEC) / "spec.json").read_text() == whole
+
+
+def test_a_spec_that_another_process_writes_meanwhile_is_not_damaged(tmp_path, monkeypatch, recwarn):
+    store, exists = Store(tmp_path), Path.exists
+    file = store.path(SPEC) / "spec.json"
+
+    def exists_soon(path: Path) -> bool:
+        before = exists(path)
+        if path == file and not before:
+            path.write_text(canonical(SPEC))  # by the other process
+        return before
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", exists_soon)
+        store.folder(SPEC)
+    assert file.read_text() == canonical(SPEC)
+    assert not recwarn.list
