@@ -290,7 +290,11 @@ BAD = [
     ),
     (("plan", "mini", "--data", "images=/tmp"), 1, "--data images=/tmp: images is rendered by source demo"),
     *(
-        ((command, "mini", "--data", "imges=/tmp"), 1, "no source in this preset called 'imges'; did you mean")
+        (
+            (command, "mini", "--data", "imges=/tmp"),
+            1,
+            "no source in this preset called 'imges'; did you mean",
+        )
         for command in ("run", "report", "results")
     ),
     (("advise", "birds", "--data", "imges=/tmp"), 1, "no source in this preset called 'imges'; did you mean"),

@@ -10,6 +10,7 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_for
+from itl.runs.planned_run import SAME_BUDGET
 from itl.runs.question import Question, with_seed
 from itl.runs.questions import EQUAL_STEPS
 
@@ -31,7 +32,6 @@ WAYS = {  # how a label set is made, by the first word of its method; none and o
     **dict.fromkeys(("only", "without", "half"), "some classes with all their images"),
 }
 SOME_CLASSES = r"\d+ classes"  # how results of `ClassCount` name these
-SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 
 
 def depths(tree: Taxonomy) -> pd.DataFrame:

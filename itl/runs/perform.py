@@ -134,9 +134,11 @@ def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine:
 
 def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) -> dict[str, float]:
     """Score *net* on every validation image of the classes it was trained on; {} where the pack has none."""
-    if "val" not in pack.summary["splits"]:
+    tree, all_images = tree_of(spec, machine), replace(spec.subset, images_per_class=None, without=())
+    trained_on = pack.table["wnid"].iloc[select(pack, all_images, "train", tree).rows]
+    if not pack.table.loc[pack.table["split"] == "val", "wnid"].isin(trained_on).any():
         return {}
-    selection = select(pack, spec.subset, "val", tree_of(spec, machine))
+    selection = select(pack, spec.subset, "val", tree)
     batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
     outputs, labels = predict(net, batches, machine, spec.recipe.precision)
     return scores(outputs, labels)

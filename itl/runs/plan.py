@@ -19,7 +19,7 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
-from itl.runs.planned_run import NO_COST, PlannedRun, describe_doubts
+from itl.runs.planned_run import NO_COST, PlannedRun, describe_doubts, refuse_unequal_budgets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import (
@@ -68,6 +68,10 @@ class QuestionLike(Protocol):
     @property
     def leave_out_duplicates(self) -> bool:
         """Whether pre-training leaves out images that a target is scored on."""
+
+    @property
+    def budgets(self) -> tuple[tuple[str, ...], ...]:
+        """Designs that are to have the same number of images, by budget; see `Question.budgets`."""
 
     @property
     def afterwards(self) -> str:
@@ -245,6 +249,8 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     rates = measured_before(works, machine) if left else {}
     _refuse_lacking_images(left, machine)
     _refuse_same_images(planned.values(), machine)
+    budgets = {question.name: question.budgets for question in questions if question.budgets}
+    refuse_unequal_budgets(budgets, planned.values(), machine)
     if left and measure:
         _refuse_impossible(left, rates, machine)
         rates = calibrated(works, machine)

@@ -1,9 +1,12 @@
 """One run of a plan, and what users may not have meant by the runs of a plan."""
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
+from statistics import mean
 
-from itl import counted
+from itl import ItlError, counted
 from itl.hierarchy.label_sets import describe_in_vain
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
@@ -11,6 +14,7 @@ from itl.packs.paths import Size
 from itl.runs.cost import Cost, cost_settings, images_of, work_of
 from itl.specs import DetectionRecipe, Pretrain, Spec, Subset
 
+SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 
 
@@ -51,6 +55,29 @@ class PlannedRun:
             "before": self.before,
             **vars(self.cost),
         }
+
+
+def refuse_unequal_budgets(
+    budgets: Mapping[str, tuple[tuple[str, ...], ...]], runs: Iterable[PlannedRun], machine: Machine
+) -> None:
+    """Raise ItlError where two designs of one budget have other numbers of images, as means over seeds.
+
+    *budgets* are designs that are to have the same number, by question: see `Question.budgets`.
+    """
+    counts: dict[tuple[str, str], list[int]] = defaultdict(list)  # of a question and a condition
+    for run in runs:
+        if isinstance(run.spec, Pretrain) and run.spec.trained and budgets.keys() & set(run.questions):
+            for pair in product(run.questions, run.conditions):
+                counts[pair].append(images_of(run.spec, run.size, machine).n_train)
+    for question, designs_of in budgets.items():
+        for designs in designs_of:
+            sizes = sorted((mean(counts[question, f"design {design}"]), design) for design in designs)
+            if sizes and sizes[-1][0] > SAME_BUDGET * sizes[0][0]:
+                (fewer, small), (more, large) = sizes[0], sizes[-1]
+                raise ItlError(
+                    f"{question}: designs of one budget have one number of images; {small} has {fewer:,.0f} "
+                    f"and {large} has {more:,.0f}; change the images of each class in one of them"
+                )
 
 
 def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine: Machine) -> tuple[str, ...]:

@@ -168,6 +168,7 @@ class Question:
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
     afterwards: str = ""  # what its notebook runs once these runs are known, for people who plan
+    budgets: tuple[tuple[str, ...], ...] = ()  # designs that are to have the same number of images
     nodes_of: str = ""  # the pack whose classes must be in the tree: its page is of nodes above them
 
     def packings(self) -> dict[str, Packing]:

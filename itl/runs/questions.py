@@ -93,8 +93,8 @@ class DataSize(Study):
             return [self._condition(within, count) for count in counts]
         if self.recipe.steps is None:
             raise ItlError(
-                f"passes compares with equal steps, and a recipe of {self.recipe.epochs} epochs takes fewer of "
-                f"fewer images; give the recipe steps, or leave passes out"
+                f"passes compares with equal steps, and a recipe of {self.recipe.epochs} epochs takes fewer "
+                f"of fewer images; give the recipe steps, or leave passes out"
             )
         conditions = [self._condition(within, count, EQUAL_STEPS) for count in counts]
         recipe = replace(self.recipe, epochs=self.passes, steps=None)
@@ -208,6 +208,16 @@ class Budget(Study):
 
     name = "budget"
     budgets: tuple[tuple[str, ...], ...]  # for each number of images its designs, from many classes to few
+
+    def question(self) -> Question:
+        """Return the question, with the designs of each budget whose images a plan is to compare.
+
+        Those of at most so many images of each class may have fewer.
+        """
+        budgets = [[_design(text) for text in designs] for designs in self.budgets]
+        exact = [[design for design in designs if not design.at_most] for designs in budgets]
+        names = tuple(tuple(str(design.columns[0][1]) for design in designs) for designs in exact)
+        return replace(super().question(), budgets=names)
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each design; ItlError for designs that the fit cannot be made of."""

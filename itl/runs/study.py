@@ -230,7 +230,11 @@ class Study(BaseModel):
             if repeated := sorted({value for value in values if list(values).count(value) > 1}):
                 raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
         for names, same, what in (
-            (tasks, [replace(task, name="", labels=hashed_labels(task.labels)) for task in self.tasks], "task"),
+            (
+                tasks,
+                [replace(task, name="", labels=hashed_labels(task.labels)) for task in self.tasks],
+                "task",
+            ),
             (values_of, [_hashed_columns(condition) for condition in conditions], "value"),
         ):
             if twice := [name for number, name in enumerate(names) if same[number] in same[:number]]:

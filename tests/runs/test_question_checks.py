@@ -20,7 +20,11 @@ CUT, TURNED = f"cut@{ANIMALS},{ARTIFACTS}", f"cut@{ARTIFACTS},{ANIMALS}"
             {"label_sets": ["none", "half-random-a@0", "original+half-random-a@0"]},
             r"value once; original\+half-random-a@0",
         ),
-        (questions.coarse_or_fine, {"cuts": [CUT, TURNED], "images_per_class": 2}, f"value once; {TURNED} none"),
+        (
+            questions.coarse_or_fine,
+            {"cuts": [CUT, TURNED], "images_per_class": 2},
+            f"value once; {TURNED} none",
+        ),
         (
             questions.class_count,
             {"label_sets": ["none", CUT], "tasks": [f"knn@images/{CUT}", f"knn@images/{TURNED}"]},

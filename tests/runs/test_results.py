@@ -11,7 +11,26 @@ from itl import ItlError
 from itl.runs.executors import with_needs
 from itl.runs.results import describe_missing, results_of, words_as_text
 from itl.runs.store import Store
-from tests.worlds import here, pretend, small_study
+from tests.annotated import images, written
+from tests.worlds import here, pretend, run_here, small_study
+
+
+def test_a_net_whose_classes_have_no_val_image_has_no_scores_of_its_own(tmp_path):
+    """Val has a dog of the pack, and no bird."""
+    birds, dog = ("n01530575", "n01531178"), "n02085620"
+    names = [f"train/{wnid}/{number}.jpg" for wnid in (*birds, dog) for number in range(4)]
+    root = written(tmp_path / "animals", images(*names, f"val/{dog}/9.jpg"))
+    question = small_study(
+        images={"source": "folder", "path": str(root), "size": 32},
+        net="small-half",
+        images_per_class=[],
+        subset={"labels": "only@n01503061"},
+        seeds=[0],
+        recipe={"steps": 2, "batch": 4, "pixels": 16},
+    )
+    machine = here(tmp_path)
+    table = question.results(run_here(question, machine), machine)
+    assert set(table["task"]) == {"knn@scenes"}
 
 
 def test_columns_of_numbers_and_words_are_written_as_text_and_others_as_they_are():
