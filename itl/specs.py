@@ -396,8 +396,11 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, Real):  # NumPy's numbers too
-        return int(value) if isinstance(value, Integral) or float(value).is_integer() else float(value)
+    if isinstance(value, Integral):  # NumPy's too
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return int(number) if number.is_integer() else number
     if not is_dataclass(value):
         return value
     plain = {}

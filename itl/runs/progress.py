@@ -57,9 +57,9 @@ class Progress:
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
         self.chains = dict(self.minutes)  # of what is left: a run's minutes, and those of what waits for it
-        for spec, minutes in self.minutes.items():
+        for spec, own in self.minutes.items():
             if isinstance(spec, Transfer) and (net := spec.pretrain) in self.left:
-                self.chains[net] = max(self.chains[net], self.minutes[net] + minutes)
+                self.chains[net] = max(self.chains[net], self.minutes[net] + own)
         self.finished_work = 0.0  # of it
         self.started = clock()
         self.began: float | None = None  # when the first run was: starting workers is not work
