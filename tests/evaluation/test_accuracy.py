@@ -95,7 +95,11 @@ def test_a_target_names_what_is_learnt_and_what_is_scored():
     [
         (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ac"), r"only in training \(b\); 1 .* \(c\)"),
         (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ba"), "another order"),
-        (selection([0, 1], [0, 1]), selection([1, 2], [0, 1]), "1 of 2 test images are training images"),
+        (
+            selection([0, 1], [0, 1]),
+            selection([1, 2], [0, 1]),
+            "1 of 2 test images are among the training images",
+        ),
         (selection([0, 1], [0, 1]), selection([], []), "no test images"),
         (
             selection([0, 1], [1, 1]),
