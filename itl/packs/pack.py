@@ -154,7 +154,7 @@ class Pack:
         _refuse_lost_summary(out)
         if (out / "pack.json").is_file():
             cls.open(out)  # says what is damaged
-        request = PackRequest(packing, Path(path) if path else None)
+        request = PackRequest(packing, Path(path).expanduser() if path else None)
         build_pack(request, out, workers or cpu_count())
         return cls.open(out)
 

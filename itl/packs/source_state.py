@@ -74,9 +74,7 @@ class PackRequest:
         """
         if self.path is None or not self.path.exists():  # the source says what is wrong with the path
             return None
-        named = [value for _, value in self.packing.options if isinstance(value, str)]
-        others = [path for value in named for path in (Path(value), self.path / value)]
-        others = [path for path in others if path.is_file()]
+        others = self._named_files()
         others += [path for path in self._region_files() if path not in others]
         for folder in self.path.absolute().parents[: SOURCES[self.packing.source].lists_above]:
             if os.access(folder, os.R_OK):
@@ -87,6 +85,14 @@ class PackRequest:
                 digest.update(f"{name}\t{file_bytes}\t{time_ns}\n".encode("utf-8", "surrogateescape"))
                 files, size = files + 1, size + file_bytes
         return {"files": files, "bytes": size, "digest": digest.hexdigest()[:12]}
+
+    def _named_files(self) -> list[Path]:
+        """Return the files that options name, from wherever a source looks for them."""
+        assert self.path is not None
+        named = [os.path.expanduser(value) for _, value in self.packing.options if isinstance(value, str)]
+        folders = (Path(), self.path, self.path.parent)
+        files = dict.fromkeys(folder / value for value in named for folder in folders)
+        return [path for path in files if os.path.isfile(path)]  # Path.is_file raises for a text too long
 
     def _region_files(self) -> list[Path]:
         """Return the files of the region proposals, if the source was given any."""

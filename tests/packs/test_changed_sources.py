@@ -209,3 +209,38 @@ def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path, caplog):
         _ = before.table
     with pytest.raises(ItlError, match="has been packed anew since it was opened"):
         pickle.loads(pickle.dumps(before))
+
+
+@pytest.mark.parametrize(
+    ("images", "file", "option"),
+    [
+        ("few.zip", "lists/names", "lists/names"),  # beside the archive, and below
+        ("few", "home/names", "~/names"),
+        ("few.zip", "home/names", "~/names"),
+    ],
+)
+def test_a_list_that_an_option_names_belongs_to_the_source(
+    few, tmp_path, monkeypatch, caplog, images, file, option
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    shutil.make_archive(str(few), "zip", few)
+    names = tmp_path / file
+    names.parent.mkdir()
+    packing = replace(PACKING, options={"classes": option})
+    names.write_text("cat,n02121808\ndog,n02084071\n")
+    Pack.build(packing, tmp_path / "pack", path=tmp_path / images)
+    names.write_text("cat,n02121808\ndog,n02083346\n")
+    caplog.clear()
+    after = Pack.build(packing, tmp_path / "pack", path=tmp_path / images)
+    assert "5 images of another class or split (train/dog/01.png …)" in caplog.messages[0]
+    assert set(after.table["wnid"]) == {"n02121808", "n02083346"}
+
+
+def test_a_list_of_images_beside_their_folder_belongs_to_the_source(few, tmp_path):
+    packing = Packing("lists", size=24, options={"train": "lists/train.txt"})
+    train = tmp_path / "lists/train.txt"
+    train.parent.mkdir()
+    train.write_text("train/cat/00.png cat\ntrain/dog/01.png dog\n")
+    Pack.build(packing, tmp_path / "pack", path=few)
+    train.write_text("train/cat/00.png tom\ntrain/dog/01.png dog\n")
+    assert set(Pack.build(packing, tmp_path / "pack", path=few).table["wnid"]) == {"tom", "dog"}
