@@ -161,9 +161,9 @@ def _rows(path: Path) -> list[Row]:
     lines = [(number, line.strip()) for number, line in enumerate(text_lines(text), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
-        column, is_label = _label_column(lines[0][1], path)
-        width = len(_cells(lines[0][1]))
-        return [_csv_row(number, line, column, is_label, width, path) for number, line in lines[1:]]
+        header, *cells = [_cells(line) for _, line in lines]
+        column, is_label = _label_column(header, cells, path)
+        return [_csv_row(number, line, column, is_label, len(header), path) for number, line in lines[1:]]
     try:
         rows = [row for number, line in lines for row in _line_rows(number, line)]
     except ItlError as error:
@@ -177,12 +177,12 @@ def _rows(path: Path) -> list[Row]:
     return rows
 
 
-def _label_column(header: str, path: Path) -> tuple[int, bool]:
+def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> tuple[int, bool]:
     """Return the column of what classes count as by the *header*, 0 if there is none, and if it says so.
 
-    Of a column that may be that its values say whether it is, as of lines without a header.
+    Of a column that may be that its values in *rows* say whether it is, as of lines without a header.
     """
-    cells = [cell.casefold() for cell in _cells(header)]
+    cells = [cell.casefold() for cell in header]
     others = [number for number, cell in enumerate(cells) if number and cell not in OTHER_COLUMNS]
     for number in others:
         if cells[number] in LABEL_COLUMNS:
@@ -190,7 +190,21 @@ def _label_column(header: str, path: Path) -> tuple[int, bool]:
     for number in others:
         if cells[number] not in KEY_COLUMNS and (near := nearest(cells[number], LABEL_COLUMNS)):
             raise ItlError(f"{path}: its header has a column {cells[number]!r}; did you mean {near[0]!r}?")
-    return (others[0] if others else 0), False
+    repeating = [number for number in others if _repeats([row[number : number + 1] for row in rows])]
+    if len(repeating) > 1:
+        columns = " or ".join(header[number] for number in repeating)
+        raise ItlError(f"{path}: classes may count as their {columns}; call the one that you mean label")
+    return (repeating or others or [0])[0], False
+
+
+def _repeats(cells: Sequence[list[str]]) -> bool:
+    """Say whether a column of *cells* has words that several rows share, and other rows have others.
+
+    Numbers may be counts, such as that of images, which repeat by chance.
+    """
+    values = ["".join(cell) for cell in cells]
+    has_words = re.search(r"[^\W\d_]", "".join(values))
+    return bool(has_words) and all(values) and 1 < len(set(values)) < len(values)
 
 
 def _csv_row(number: int, line: str, column: int, is_label: bool, width: int, path: Path) -> Row:

@@ -37,6 +37,8 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f"wnid,name\n{TENCH},fish\n{GOLDFISH},fish\n",  # a header says that these are names
         f"wnid,images\n{TENCH},1300\n{GOLDFISH},1300\n",
         f"wnid,class\n{TENCH},tench\n{GOLDFISH},goldfish\n",
+        f"wnid,class,pictures\n{TENCH},tench,1300\n{GOLDFISH},goldfish,1300\n",
+        f"wnid,class,from\n{TENCH},tench,web\n{GOLDFISH},goldfish,web\n",
         f'["{TENCH}", "{GOLDFISH}"]',
         f'{{"0": ["{TENCH}", "tench"], "1": ["{GOLDFISH}", "goldfish"]}}',
         f'{{"{TENCH}": "tench, Tinca tinca", "{GOLDFISH}": "goldfish"}}',
@@ -58,6 +60,9 @@ def test_a_list_of_classes(tmp_path, content):
     [
         f"wnid,label\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
         f"wnid,name,coarse\n{TENCH},tench,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n{SPANIEL},d,dog\n",
+        f"wnid,fine,coarse\n{TENCH},a,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n{SPANIEL},d,dog\n",
+        f"wnid,coarse,fine\n{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c\n{SPANIEL},dog,d\n",
+        f"wnid,pictures,kind\n{TENCH},9,fish\n{GOLDFISH},9,fish\n{CHIHUAHUA},8,dog\n{SPANIEL},8,dog\n",
         f"wnid\tclass\n{TENCH}\tfish\n{GOLDFISH}\tfish\n{CHIHUAHUA}\tdog\n{SPANIEL}\tdog\n",
         f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n{SPANIEL} dog\n",
         f"{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
@@ -124,6 +129,14 @@ def test_names_of_folders(tmp_path):
         (f"wnid,label\n{TENCH},a\n{TENCH},b\n", "line 3: .* counts as b, but as a above"),
         (f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n", "'fish' stands beside two classes"),
         (f"wnid,kind\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n", "'fish' stands beside two classes"),
+        (
+            f"wnid,kind,home\n{TENCH},fish,pond\n{GOLDFISH},fish,bowl\n{CHIHUAHUA},dog,bowl\n",
+            "classes may count as their kind or home; call the one that you mean label",
+        ),
+        (
+            f"wnid,fine,kind\n{TENCH},a,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n",
+            "'fish' stands beside two classes",
+        ),
         (f"wnid,lable\n{TENCH},a\n{GOLDFISH},b\n", "a column 'lable'; did you mean 'label'?"),
         ("name,super_class\ntench,a\ngoldfish,b\n", "a column 'super_class'; did you mean 'superclass'?"),
         (f'["{TENCH}"', "begins like JSON, but is not"),
