@@ -3,14 +3,20 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from itl import ItlError, counted
+from itl.sources.layout import wnid_of
 from itl.sources.records import WNID, parse_json
 from itl.storage import text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images
     *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),
 )
+HEADERS = {  # no names of classes, where they stand above such
+    *("class", "classes", "class_name", "class_names", "classname", "label", "labels", "label_name"),
+    *("name", "names", "category", "categories", "category_name", "synset", "wnid"),
+}
 
 
 def is_number(text: str) -> bool:
@@ -43,17 +49,18 @@ def names_of_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def read_names(data: bytes, file: str) -> dict[str, str]:
     """Read which names numbers stand for.
 
-    A line is `NAME` (numbered from 0), `NAME NUMBER` or `NUMBER NAME`, with spaces or commas, or
-    `WNID NUMBER WORDS`. JSON is a list of names, or an object of names by number or of numbers by name. A
-    slash at the start of a name is dropped. ItlError, about *file*, for any other content, and for a number
-    or a name that is there twice.
+    A line is `NAME` (numbered from 0), `NAME NUMBER`, `NUMBER NAME` or `NUMBER: NAME`, with spaces or commas,
+    or `WNID NUMBER WORDS`. JSON is a list of names, or an object of names by number or of numbers by name. A
+    slash at the start of a name is dropped. A wnid with words is that wnid, as `WNID WORDS` on a line, or
+    ``["n01440764", "tench"]`` in JSON. ItlError, about *file*, for any other content, for a header above
+    names, and for a number or a name that is there twice.
 
     >>> read_names(b"/a/airfield 0\\n/a/alcove 1\\n", "categories.txt")
     {'0': 'a/airfield', '1': 'a/alcove'}
     """
     try:
         text = data.decode("utf-8-sig")
-        pairs = _json_pairs(text) if file.endswith(".json") else _line_pairs(text, file)
+        pairs = _json_pairs(text) if _is_json(text, file) else _line_pairs(text, file)
     except (ValueError, RecursionError) as error:
         if isinstance(error, ItlError):
             raise
@@ -61,7 +68,8 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     if not pairs:
         raise ItlError(f"{file} is empty; write a name a line, or remove it")
     names: dict[str, str] = {}
-    for number, name in pairs:
+    for number, words in pairs:
+        name = wnid_of(re.sub(r"[\s,;:]+", " ", words)) or words
         if names.setdefault(number, name) != name:
             raise ItlError(f"{file} names class {number} twice: {names[number]!r} and {name!r}; remove one")
     if len(set(names.values())) < len(names):
@@ -83,7 +91,7 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     []
     """
     text = data.decode("utf-8-sig")
-    is_json = file.endswith(".json")
+    is_json = _is_json(text, file)
     is_plain = (
         isinstance(json.loads(text), list) if is_json else not any(map(_numbered_line, text_lines(text)))
     )
@@ -104,6 +112,10 @@ def name_of(number: str, names: Mapping[str, str], file: str) -> str:
     return names[number]
 
 
+def _is_json(text: str, file: str) -> bool:
+    return file.endswith(".json") or text.lstrip()[:1] in ("[", "{")
+
+
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     lines = [line.strip() for line in text_lines(text) if line.strip()]
     pairs = [_numbered_line(line) for line in lines]
@@ -115,12 +127,14 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number"
         )
+    if lines and lines[0].strip('"').replace(" ", "_").casefold() in HEADERS:
+        raise ItlError(f"{file}: {lines[0]!r}, its first line, is no class, but a header; remove it")
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
 
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
-    parts = line.replace(",", " ").split()
+    parts = re.sub(r"^(\d+)[:;]", r"\1 ", line).replace(",", " ").split()
     if len(parts) >= 2 and WNID.fullmatch(parts[0]) and is_number(parts[1]):
         return parts[1], parts[0]
     if len(parts) >= 2 and is_number(parts[-1]) and not is_number(parts[0]):
@@ -132,12 +146,18 @@ def _numbered_line(line: str) -> tuple[str, str] | None:
 
 def _json_pairs(text: str) -> list[tuple[str, str]]:
     content = parse_json(text)
-    if isinstance(content, list) and all(isinstance(name, str) for name in content):
-        return [(str(number), name) for number, name in enumerate(content)]
+    if isinstance(content, list) and all(isinstance(_json_name(value), str) for value in content):
+        return [(str(number), _json_name(value)) for number, value in enumerate(content)]
     if isinstance(content, dict):
-        pairs = [(str(key), value) for key, value in content.items()]
+        pairs = [(str(key), _json_name(value)) for key, value in content.items()]
         if all(is_number(key) and isinstance(value, str) for key, value in pairs):
             return pairs
         if all(isinstance(value, int) for _, value in pairs):
             return [(str(value), key) for key, value in pairs]
     raise ValueError("it is neither a list of names nor an object with numbers")
+
+
+def _json_name(value: Any) -> Any:
+    """Return the wnid of a list of it and its words, as imagenet_class_index.json has them."""
+    is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    return value[0] if is_words and value and WNID.fullmatch(value[0]) else value
