@@ -8,6 +8,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources import archives
+from itl.sources.layout import SPLITS
 from itl.sources.list_files import split_in_name
 from itl.sources.records import examples
 
@@ -112,7 +113,8 @@ def describe_missing_parts(names: Iterable[str]) -> str:
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     """Return the split of each of the files *names* at *path*: all are train if no name tells any.
 
-    ItlError if the names of some tell their split, and those of others do not.
+    ItlError if the names of some tell their split, and those of others do not, or if those of one split are
+    of two data sets by their names, as train-0.tar and train-small-0.tar.
     """
     split_of = {name: split_in_name(name) for name in names}
     unclear = [name for name, split in split_of.items() if split is None]
@@ -121,4 +123,34 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
             f"{path}: the name of {examples(unclear)} tells no split, though those of other files do; put "
             f"train, val or test into it"
         )
+    for split in {*split_of.values()} - {None}:
+        _refuse_two_of_one_split([name for name, other in split_of.items() if other == split], path)
     return {name: split or "train" for name, split in split_of.items()}
+
+
+def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:
+    """Raise ItlError if the words of one of *names* are in all others too, which have more or its synonyms.
+
+    Names that differ otherwise, as train-cat-0.tar and train-dog-0.tar, are parts of one data set.
+    """
+    first: dict[frozenset[str], str] = {}  # with these words
+    for name in names:
+        first.setdefault(_words(name), name)
+    plain = {name: {SPLITS.get(word, word) for word in words} for words, name in first.items()}
+    shortest, *others = sorted(plain, key=lambda name: len(plain[name]))
+    if others and all(plain[shortest] <= plain[name] for name in others):
+        raise ItlError(
+            f"{path}: {shortest} and {others[0]} are of one split by their names, but of two data sets, "
+            f"which may share images; move the files of one elsewhere, or give one as the path"
+        )
+
+
+def _words(name: str) -> frozenset[str]:
+    """Return the words in the path *name*, without numbers and hexadecimal ones.
+
+    >>> sorted(_words("small/train2-00000-of-00001-3f2a9c.parquet"))
+    ['of', 'parquet', 'small', 'train']
+    """
+    words = re.split(r"[\W_]+", name.lower())
+    words = [word.rstrip("0123456789") for word in words if not re.fullmatch("[0-9a-f]{4,}", word)]
+    return frozenset(filter(None, words))

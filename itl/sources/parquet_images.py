@@ -1,6 +1,7 @@
 """Parquet tables with the bytes of images, as the Hugging Face hub stores data sets."""
 
 import json
+import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -187,6 +188,7 @@ class ParquetImages(Source):
                 f"{first}: the column {label} is {kind}, not one class for each image; {way}set the option "
                 f"label=COLUMN"
             )
+        self._refuse_other_kinds(label)
         kind = schema.field(image).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             return f"{image}.bytes", label
@@ -195,6 +197,17 @@ class ParquetImages(Source):
         raise ItlError(
             f"{first}: the column {image} is {kind}, not the bytes of images; set the option image=COLUMN"
         )
+
+    def _refuse_other_kinds(self, label: str) -> None:
+        """Raise ItlError where the column *label* is of numbers in one file, and of text in another."""
+        types = {name: open_table(file).schema_arrow.field(label).type for name, file in self._files.items()}
+        kinds = {name: _kind(one) for name, one in types.items() if not pa.types.is_null(one)}
+        first = next(iter(kinds), "")
+        if other := next((name for name in kinds if kinds[name] != kinds[first]), ""):
+            raise ItlError(
+                f"{self.path}: the column {label} is {types[first]} in {first}, but {types[other]} in {other}; "
+                f"give files of one data set"
+            )
 
     @cached_property
     def _rows(self) -> dict[str, tuple[Record, RowGroup, int]]:
@@ -322,7 +335,7 @@ class ParquetImages(Source):
             return names, first
         folder = Path(self.path)
         for card in (folder / "README.md", folder.parent / "README.md"):
-            text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+            text = card.read_text("utf-8-sig", errors="replace") if card.is_file() else ""
             if names := _names_in_card(text, column):
                 return names, str(card)
         return {}, ""
@@ -360,6 +373,12 @@ class _RowGroupCache:
 
 
 _ROW_GROUPS = _RowGroupCache()
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Return what labels of a type of Arrow are; texts have several types."""
+    plain = {"integer": pa.types.is_integer, "number": pa.types.is_floating, "flag": pa.types.is_boolean}
+    return next((name for name, is_kind in plain.items() if is_kind(kind)), "text")
 
 
 def open_table(file: Path) -> pq.ParquetFile:
@@ -415,15 +434,15 @@ def _names_in_card(text: str, column: str) -> dict[str, str]:
     """Return the names of classes that the YAML at the start of a data set's README has for *column*."""
     import yaml  # a bare GPU machine, which reads no tables, may lack it
 
-    parts = text.split("---")
-    try:
-        info = yaml.safe_load(parts[1])["dataset_info"] if len(parts) > 2 else {}
+    parts = re.split(r"^---\s*$", text, flags=re.MULTILINE)
+    try:  # a BaseLoader leaves names as they are written: no is not False
+        info = yaml.load(parts[1], yaml.BaseLoader)["dataset_info"] if len(parts) > 2 else {}
         names = []  # of each configuration, which are not told apart here
         for one in info if isinstance(info, list) else [info]:
             features = {feature["name"]: feature for feature in one["features"]}
             if column in features:
                 of_numbers = features[column]["dtype"]["class_label"]["names"]
-                names.append({str(number): str(name) for number, name in of_numbers.items()})
+                names.append({number: str(name) for number, name in of_numbers.items()})
         return names[0] if all(others == names[0] for others in names) else {}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return {}

@@ -179,8 +179,9 @@ def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):
         "---\ndataset_info:\n  features:\n  - name: label\n    dtype:\n      class_label:\n"
         "        names:\n          '0': ant\n          '1': bee\n---\n# A card\n"
     )
-    written(tmp_path / "plain", {"README.md": card.encode()})
-    assert read("parquet", tmp_path / "plain")[0] == ("train/ant/1.png", "ant", "train")
+    for name in ("no", "a---b", "ant"):  # no is False to YAML
+        written(tmp_path / "plain", {"README.md": card.replace("ant", name).encode()})
+        assert (f"train/{name}/1.png", name, "train") in read("parquet", tmp_path / "plain")
     features = card[card.index("  features") : card.index("---\n# A")].replace("\n  ", "\n    ")
     configurations = [f"  - config_name: {name}\n  {features}" for name in ("one", "two")]
     for words, expected in (("ant", "ant"), ("wasp", "0")):  # where configurations differ, none is taken
@@ -352,6 +353,27 @@ def test_tables_that_name_their_classes_differently_are_refused(tmp_path):
     parquet_file(tmp_path / "test.parquet", [("3.png", 1, DATA), ("4.png", 0, DATA)], ["dog", "cat"])
     with pytest.raises(ItlError, match="class 0 of label is dog in test.parquet, and cat in train.parquet"):
         open_source("parquet", tmp_path).records()
+
+
+def test_tables_whose_labels_are_numbers_and_text_are_refused(tmp_path):
+    parquet_file(tmp_path / "train-0.parquet", [("1.png", 0, DATA), ("2.png", 1, DATA)])
+    parquet_file(tmp_path / "train-1.parquet", [("3.png", "cat", DATA), ("4.png", "dog", DATA)])
+    with pytest.raises(
+        ItlError, match="label is int64 in train-0.parquet, but string in train-1.parquet; give"
+    ):
+        open_source("parquet", tmp_path).records()
+
+
+def test_two_data_sets_of_one_split_are_refused(tmp_path):
+    for one, other in (("train", "train-small"), ("imagenet-val", "imagenet-validation"), ("dev", "val-20")):
+        folder = tmp_path / other
+        for name in (f"{one}-0", f"{one}-1", f"{other}-0"):
+            tarred(folder / f"{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
+        with pytest.raises(ItlError, match=f"{one}-0.tar and {other}-0.tar are of one split by their names"):
+            open_source("webdataset", folder).records()
+    for name in ("train-cat-0", "train-dog-0", "a/train-1"):
+        tarred(tmp_path / f"parts/{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
+    assert len(open_source("webdataset", tmp_path / "parts").records()) == 6
 
 
 def test_parts_that_are_missing_are_named(tmp_path):
