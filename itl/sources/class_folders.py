@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from itl import ItlError, counted
@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
+from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise
 from itl.sources.records import Record, examples, is_image, suffix_of, validate_records
 from itl.sources.source import Source
 
@@ -238,3 +238,13 @@ def split_off_val(records: list[Record], fraction: float) -> list[Record]:
             record = replace(record, split="val")
         result.append(record)
     return result
+
+
+def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
+    """Raise ItlError, with the *cure*, if folders beside class folders hold no images."""
+    beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
+    filled = {str(path) for name in counts for path in (PurePosixPath(name), *PurePosixPath(name).parents)}
+    if empty := sorted(beside - layout.class_of.keys() - filled):
+        raise ItlError(
+            f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
+        )

@@ -12,8 +12,15 @@ from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing
-from itl.sources.class_folders import NOT_CHOSEN, choose_classes, class_map, no_images, split_off_val
-from itl.sources.layout import Choice, Layout, image_counts, recognise, refuse_empty_classes, split_of
+from itl.sources.class_folders import (
+    NOT_CHOSEN,
+    choose_classes,
+    class_map,
+    no_images,
+    refuse_empty_classes,
+    split_off_val,
+)
+from itl.sources.layout import Choice, Layout, image_counts, recognise, split_of
 from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
 from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels

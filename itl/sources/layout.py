@@ -366,11 +366,17 @@ def _classes(
 
 
 def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> None:
-    """Raise ItlError if images lie in a folder of files beside class folders that another split has too."""
+    """Raise ItlError if images lie in a folder of files beside class folders that another split has too.
+
+    Or if they lie in a class folder and in one of its name in it, as where an archive was unpacked twice.
+    """
     for folder, relative in inside.items():
         others = {parts[0] for other in inside if other != folder for parts in inside[other] if parts}
         classes = sorted({parts[0] for parts in relative if parts} & others)
         for parts, count in relative.items():
+            if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in relative:
+                outer, inner = _joined(folder, parts[:-1]), _joined(folder, parts)
+                raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
             if classes and len(parts) == 1 and parts[0] not in others and _holds_files(parts[0]):
                 loose = _joined(folder, parts)
                 raise ItlError(
@@ -477,13 +483,3 @@ def _joined(folder: str, parts: tuple[str, ...]) -> str:
 
 def _quoted(names: Iterable[str]) -> str:
     return examples([repr(name) for name in names])
-
-
-def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
-    """Raise ItlError, with the *cure*, if folders beside class folders hold no images."""
-    filled = _Tree(counts).total
-    beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
-    if empty := sorted(folder for folder in beside - layout.class_of.keys() if not filled[folder]):
-        raise ItlError(
-            f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
-        )

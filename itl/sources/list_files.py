@@ -29,6 +29,7 @@ FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
+_NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
@@ -114,6 +115,7 @@ def read_list_file(
     else:
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
+        _refuse_more_values(images, text, file)
     if several := next((one for one in images if _SEVERAL_NUMBERS.fullmatch(one.label)), None):
         raise ItlError(
             f"{file}, line {several.line}: {several.label[:40]!r} are several numbers, but an image is of "
@@ -135,6 +137,29 @@ def _from_line(line: str, number: int) -> ListedImage:
         return ListedImage(match[1], (match[2] or "").strip(), number)
     words = re.split(r"\s*[\t,]\s*|\s+", line, maxsplit=1)
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
+
+
+def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
+    """Raise ItlError if lines of *text* have more than an image and its label, as a fold or a score.
+
+    That is what follows a second comma or tab, or numbers that all labels end with, but for labels of one
+    name (grade 0, grade 1) and where each number belongs to a name (Boeing 747).
+    """
+    lines = list(text_lines(text))
+    rests = [lines[one.line - 1].strip()[len(one.image) :].lstrip(" ") for one in images]
+    more = [one for one, rest in zip(images, rests, strict=True) if rest[:1] in {*",;\t"} & {*one.label}]
+    matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {one.label for one in images}]
+    pairs = [(match[1], re.split(r"[\s,;|]+", match[2])[1:]) for match in matches if match]
+    if len(pairs) == len(matches) and len({name for name, _ in pairs}) > 1:
+        first = [numbers[0] for _, numbers in pairs]
+        are_several = any(len(numbers) > 1 or "." in numbers[0] for _, numbers in pairs)
+        if are_several or len(set(first)) < len(first) or {*first} & {"0", "1"}:
+            more += images
+    if more := [one for one in more if not _SEVERAL_NUMBERS.fullmatch(one.label)]:
+        raise ItlError(
+            f"{file}, line {more[0].line}: {more[0].label[:40]!r} may be more than a label; write a CSV with "
+            f"a header that says which is which, such as image,label,other"
+        )
 
 
 def _from_table(

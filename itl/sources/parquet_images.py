@@ -205,8 +205,8 @@ class ParquetImages(Source):
         first = next(iter(kinds), "")
         if other := next((name for name in kinds if kinds[name] != kinds[first]), ""):
             raise ItlError(
-                f"{self.path}: the column {label} is {types[first]} in {first}, but {types[other]} in {other}; "
-                f"give files of one data set"
+                f"{self.path}: the column {label} is {types[first]} in {first}, but {types[other]} in "
+                f"{other}; give files of one data set"
             )
 
     @cached_property

@@ -23,6 +23,18 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         r"'v2', which may be one class, .*--option class_level=3 \(2 classes, cat, dog; ",
     ),
+    "a tar of one class, unpacked in its folder too": (
+        "folder",
+        [f"train/{A}/1.jpg", f"train/{A}/{A}/1.jpg", f"train/{B}/2.jpg"],
+        {},
+        f"'train/{A}' and 'train/{A}/{A}' both hold images; if they are copies, move one away",
+    ),
+    "the same of ImageNet": (
+        "imagenet",
+        [f"train/{A}/1.jpg", f"train/{A}/{A}/1.jpg", f"train/{B}/2.jpg"],
+        {},
+        f"'train/{A}' and 'train/{A}/{A}' both hold images; if they are copies, move one away",
+    ),
     "no class": ("folder", ["1.jpg", "2.jpg"], {}, ": it holds 2 images, but no class folders; put the"),
     "a split of another name": (
         "folder",

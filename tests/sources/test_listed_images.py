@@ -358,3 +358,34 @@ def test_a_list_may_have_blanks_in_names_and_no_labels():
         ListedImage("my cat.JPG", "tom", 2),
         ListedImage("b.png", "", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["0.jpg cat 0", "1.jpg cat 1", "2.jpg dog 0"],  # a fold
+        ["0.jpg,cat,0", "1.jpg,cat,1"],
+        ["0.jpg\tcat\t0.5", "1.jpg\tcat\t0.6"],
+        ["0.jpg cat 0.9", "1.jpg dog 0.8"],  # a score
+        ["0.jpg cat 7 8 9", "1.jpg dog 5 6 3"],
+        ["0.jpg cat 1", "1.jpg dog 2"],  # the number of the class
+        ["0.jpg,cat,good", "1.jpg,dog,bad"],
+    ],
+)
+def test_lines_of_more_than_an_image_and_its_label_are_refused(lines):
+    with pytest.raises(ItlError, match="x.txt, line 1: 'cat.*' may be more than a label; write a CSV with a"):
+        read_list_file("\n".join(lines).encode(), "x.txt")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("grade 0", "grade 1"),
+        ("Boeing 747", "Airbus 320"),
+        ("tench, Tinca tinca", "goldfish, Carassius"),
+        ("cat 0", "dog"),
+    ],
+)
+def test_labels_may_have_numbers_and_commas(labels):
+    lines = "".join(f"{number}.jpg {label}\n" for number, label in enumerate(labels))
+    assert [one.label for one in read_list_file(lines.encode(), "x.txt")] == [*labels]
