@@ -181,7 +181,12 @@ class WebDataset(Source):
         for name in listing.files:
             folder, slash, last = name.rpartition("/")
             key, _, suffix = last.partition(".")
-            groups.setdefault(folder + slash + key, {})[suffix.lower()] = name
+            first = groups.setdefault(folder + slash + key, {}).setdefault(suffix.lower(), name)
+            if first != name:
+                raise ItlError(
+                    f"{self.path}: {first} and {name} of {shard} differ in case alone; write the shard again "
+                    f"with one of them, or each under a key of its own"
+                )
         if not groups:
             return
         with open(next(iter(listing.files.values())).path, "rb") as file:
