@@ -219,7 +219,8 @@ def _from_objects(
 ) -> list[ListedImage]:
     numbered = list(rows)
     names = list(columns or (numbered[0][1] if numbered else ()))
-    with_file = {name.lower() for name in names} & {*IMAGE_COLUMNS} or not {*names} & {*ID_COLUMNS}
+    lowered = {name.lower() for name in names}
+    with_file = lowered & {*IMAGE_COLUMNS} or not lowered & {*ID_COLUMNS}
     image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
 

@@ -357,10 +357,11 @@ class Lists(ListedSource):
             if name not in self._unread:
                 by_split[split_in_name(name) or "train"].append(name)
         for split, files in by_split.items():
-            if len(files) > 1:
+            if len(files) > 1:  # such as Kaggle's sample_submission.csv, whose labels are made up
+                best = min(files, key=lambda file: ("submission" in file.lower(), not split_in_name(file)))
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
-                    f"choose one with the option {split}={files[0]}"
+                    f"choose one with the option {split}={best}"
                 )
         if not by_split:
             reasons = f" ({examples(list(self._unread.values()))})" if self._unread else ""

@@ -202,10 +202,11 @@ def test_a_test_list_without_labels_is_left_out_and_a_class_of_this_name_is_said
 
 def test_ids_of_a_table_are_names_without_their_suffix(tmp_path):
     files = images("train/1.JPG", "train/2.png", "train/x.y.jpg", "test/1.JPG")
-    table = text("id,label", "1,a", "2,b", "x.y,b")
-    path = written(tmp_path, files | {"trainLabels.csv": table})
-    labels = {record.id: record.wnid for record in open_source("lists", path).records()}
-    assert labels == {"train/1.JPG": "a", "train/2.png": "b", "train/x.y.jpg": "b"}
+    for header in ("Id,Category", "ID,label", "id,label"):
+        table = text(header, "1,a", "2,b", "x.y,b")
+        path = written(tmp_path, files | {"trainLabels.csv": table})
+        labels = {record.id: record.wnid for record in open_source("lists", path).records()}
+        assert labels == {"train/1.JPG": "a", "train/2.png": "b", "train/x.y.jpg": "b"}
     assert "note: 3 images are listed by ids: their names without suffix" in check_lines("lists", path)
     both = text("id,file_name,label", "2,train/1.JPG,a")
     path = written(tmp_path / "both", files | {"train.csv": both})
@@ -284,6 +285,10 @@ def test_several_lists_of_a_split_are_named_in_the_refusal(tmp_path):
         open_source("lists", path).records()
     with pytest.raises(ItlError, match="no list 'c.txt', .* its lists are a.txt, b.txt"):
         open_source("lists", path, train="c.txt").records()
+    for best, others in (("b.csv", ()), ("train.csv", ("b.csv",))):
+        lists = dict.fromkeys(("a_submission.csv", *others, best), text("cat/0.jpg,a", "cat/1.jpg,b"))
+        with pytest.raises(ItlError, match=f"lists for train, a_submission.csv, .* train={best}"):
+            open_source("lists", written(tmp_path / best, MANY | lists)).records()
 
 
 def test_an_archive_beside_images_and_their_list_is_left_closed(tmp_path):

@@ -96,7 +96,10 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
             "is 'cat' by its .cls and 'car' by another file",
         ),
         ({"train-0.tar": sample("a.png", DATA, cls=0, txt=1)}, "is '1' by its .txt and '0' by another file"),
-        ({"train-0.tar": TWO | {"a.PNG": DATA}}, "a.png and a.PNG of train-0.tar differ in case alone; write"),
+        (
+            {"train-0.tar": TWO | {"a.PNG": DATA}},
+            "a.png and a.PNG of train-0.tar differ in case alone; write",
+        ),
         ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "its 1 shard holds no images"),
         (
             {"train-0.tar": sample("a.x.png", DATA, cls=0)},
