@@ -29,6 +29,7 @@ UNREAD_SUFFIXES = {  # of images too
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))
 LATE_EXIF = "EXIF ignored behind the pixels"  # of a PNG; a pack joins kinds with commas
 CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
+XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow would take an orientation from it, browsers do not
 ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
 BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG = 0x0102, 0x0106  # of TIFF
 UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
@@ -92,6 +93,8 @@ def _open(data: bytes) -> Image.Image:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
         raise ItlError(_reason(error)) from error
+    for name in XMP:
+        image.info.pop(name, None)
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
     return image
@@ -127,7 +130,12 @@ def _orientation(image: Image.Image) -> int:
     if image.format in JPEG_FORMATS and "exif" not in image.info:
         return 1  # the common case, without parsing
     try:
-        orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
+        exif = Image.Exif()
+        if "exif" in image.info:  # Pillow may have read a JPEG's, with its XMP
+            exif.load(image.info["exif"])
+        else:
+            exif = Image.Image.getexif(image)
+        orientation = exif.get(ORIENTATION_TAG, 1)
     except Exception:  # a damaged EXIF block does not make the image unreadable
         return 1
     return orientation if orientation in UPRIGHT else 1

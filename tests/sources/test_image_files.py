@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from itl import ItlError
 from itl.packs.fit import LOW_CONTRAST, decode
@@ -64,6 +65,19 @@ def test_every_orientation_is_applied_once_and_the_header_agrees(format, setting
         assert np.array_equal(pixels, upright), orientation
         assert ("EXIF-rotated" in kinds) == (orientation > 1)
         assert read_header(data) == (*upright.shape[1::-1], orientation)
+
+
+def test_an_orientation_in_xmp_is_not_applied():
+    """As in browsers."""
+    xmp, described, of_png = '<rdf:Description tiff:Orientation="6"/>', Image.Exif(), PngInfo()
+    described[0x010E] = "a picture"
+    of_png.add_itxt("XML:com.adobe.xmp", xmp)
+    settings = {"JPEG": {"xmp": xmp.encode()}, "WEBP": {"xmp": xmp.encode()}, "PNG": {"pnginfo": of_png}}
+    for format, xmp_of_format in (settings | {"TIFF": {"tiffinfo": {700: xmp.encode()}}}).items():
+        for exif in ({}, {"exif": described}):
+            data = encoded(PICTURE, format, **xmp_of_format, **exif)
+            assert pixels_of(data, "a")[0].shape == PICTURE.shape, format
+            assert read_header(data) == (*PICTURE.shape[1::-1], 1), format
 
 
 def test_a_png_tells_its_orientation_before_its_pixels_or_not_at_all():
