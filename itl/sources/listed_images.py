@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.image_names import ImageFinder
-from itl.sources.layout import SPLITS
+from itl.sources.layout import SPLITS, split_of
 from itl.sources.list_files import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
@@ -108,23 +108,19 @@ class ListedSource(ScannedSource):
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
         """Yield the record of each entry, and its class with its line; images not there become problems."""
         for split, name, entries in self.entries(scan):
-            missing, elsewhere = {}, []
+            missing, images = {}, []
             for entry in starmap(ListedImage, entries):
                 line = f"{name}, line {entry.line}" if entry.line else ""
                 try:
-                    image = self.finder.find(entry.image, split)
+                    image = self.find(entry.image, split)
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
-                if split_of_folder(image) not in (None, split):
-                    elsewhere.append(image)
+                images.append(image)
                 wnid = plain_line(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
-            if elsewhere:
-                count = counted(len(elsewhere), "images are")
-                folder = f"in a folder of another split, such as {elsewhere[0]}"
-                scan.notes.append(f"{name}: {count} {folder}; they are {split} images, as the list says")
+            scan.notes += self.finder.names.describe_other_split(images, split, name)
             count, first = counted(len(missing), "images that are"), next(iter(missing.values()), "")
             are_gone = all("no such image" in text for text in missing.values())
             what = f"{count} not there" if are_gone else f"{count} not found as listed"
@@ -156,6 +152,10 @@ class ListedSource(ScannedSource):
     def finder(self) -> ImageFinder:
         """What finds the images that lists name."""
         return ImageFinder(self.listing)
+
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*; ItlError if there is none."""
+        return self.finder.find(name, split)
 
     def file(self, name: str) -> Member:
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
@@ -304,10 +304,16 @@ class Lists(ListedSource):
             scan.notes.append(f"{file} says no split; each image is in that of its folder")
         return [one._replace(split=split or "train") for one, split in zip(images, splits, strict=True)]
 
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*, unless it may be another split's."""
+        image = self.finder.find(name, split)
+        self.finder.names.refuse_other_split(image, name, split)
+        return image
+
     def _split_of_folder(self, image: str) -> str | None:
         """Return the split whose folder holds *image*, None if none does; '' for one that is not there."""
         try:
-            return split_of_folder(self.finder.find(image, "train"))
+            return split_of_folder(self.find(image, "train" if "train" in self.finder.names.splits else ""))
         except ItlError:  # which names its line where the list is read
             return ""
 
@@ -471,4 +477,4 @@ def _describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def _folder_of(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
     folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if folder.lower() in SPLITS else folder
+    return "" if split_of(folder) else folder

@@ -48,6 +48,12 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         "are named like splits",
     ),
+    "the same in camel case": (
+        "folder",
+        ["trainA/1.jpg", "trainB/1.jpg", "testA/1.jpg", "GTSRBTest/1.jpg"],
+        {},
+        "'GTSRBTest', 'testA', 'trainA' … are named like splits",
+    ),
     "half of the names like splits as classes": (
         "folder",
         ["bullet_train/1.jpg", "cat/1.jpg"],
