@@ -163,7 +163,8 @@ class ListedSource(ScannedSource):
             return member
         packed = archives.describe_packed(self.listing.files)
         if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
-            packed = f"{inside[0]} was not opened: unpack it, or give {self.path}/{inside[0]} itself"
+            way = "it and that" if Path(self.path).is_file() else f"it, or give {self.path}/{inside[0]} itself"
+            packed = f"{inside[0]} was not opened: unpack {way}"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
     def optional_file(self, name: str) -> Member | None:

@@ -201,8 +201,8 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
     path = written(
         tmp_path, {"images.tar.gz": b"", "annotations/trainval.txt": b"", "annotations/test.txt": b""}
     )
-    assert "unpack it: `tar xf images.tar.gz`" in check_lines("pets", path)[0]
-    assert "unpack it: `tar xf images.tar.gz`" in check_lines("food101", path)[0]
+    for kind in ("pets", "food101"):
+        assert f"unpack it: `tar xf {path}/images.tar.gz -C {path}`" in check_lines(kind, path)[0]
 
 
 @pytest.mark.parametrize(
