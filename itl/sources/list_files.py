@@ -12,7 +12,7 @@ from typing import NamedTuple
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import NEUTRAL, SPLITS, split_of, words_of
-from itl.sources.records import parse_json
+from itl.sources.records import examples, parse_json
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
@@ -221,6 +221,26 @@ def _from_objects(
         split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
+
+
+def describe_joined(labels: Collection[str]) -> list[str]:
+    """Return a note if some of *labels* are others of them together, as of an image of several classes.
+
+    >>> describe_joined({"cat", "dog", "cat|dog", "big cat"})
+    ["1 label is others together, such as 'cat|dog'; it is read as a class of its own"]
+    """
+    joined = [
+        repr(label)
+        for label in sorted(labels)
+        for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
+        if len(parts) > 1 and set(parts) <= set(labels)
+    ]
+    count, classes = counted(len(joined), "labels are"), "each is read" if len(joined) > 1 else "it is read"
+    return (
+        [f"{count} others together, such as {examples(joined)}; {classes} as a class of its own"]
+        if joined
+        else []
+    )
 
 
 def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:

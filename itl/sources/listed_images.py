@@ -21,6 +21,7 @@ from itl.sources.list_files import (
     LABEL_COLUMNS,
     LIST_SUFFIXES,
     ListedImage,
+    describe_joined,
     read_list_file,
     split_in_name,
     split_of_folder,
@@ -163,7 +164,9 @@ class ListedSource(ScannedSource):
             return member
         packed = archives.describe_packed(self.listing.files)
         if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
-            way = "it and that" if Path(self.path).is_file() else f"it, or give {self.path}/{inside[0]} itself"
+            way = (
+                "it and that" if Path(self.path).is_file() else f"it, or give {self.path}/{inside[0]} itself"
+            )
             packed = f"{inside[0]} was not opened: unpack {way}"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
@@ -255,6 +258,7 @@ class Lists(ListedSource):
             scan.notes += [
                 f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
             ]
+        scan.notes += describe_joined({one.label for one in taken})
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]

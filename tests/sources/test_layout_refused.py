@@ -30,6 +30,18 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         r"\(if eval is a split, name it: --option splits=train=train,val=eval\); choose",
     ),
+    "a second version of train": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "train_aug/cat/1.jpg", "train_aug/dog/1.jpg"],
+        {},
+        "'train', lie beside others, 'train_aug'; choose how to read it: --option splits=train .2 classes",
+    ),
+    "a test of another name": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "test_clean/cat/1.jpg"],
+        {},
+        r"\(if test_clean is a split, name it: --option splits=train=train,test=test_clean\); choose",
+    ),
     "a class with a blank at its end": (
         "folder",
         ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat /1.jpg"],

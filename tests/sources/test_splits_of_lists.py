@@ -168,3 +168,19 @@ def test_lists_may_divide_the_folder_of_one_split_by_names_of_its_own(tmp_path):
     by_class = dict.fromkeys(("train/a/1.jpg", "test/b/1.jpg"), jpeg())
     path = written(tmp_path / "classes", by_class | {"all.csv": b"image,label\na/1.jpg,a\nb/1.jpg,a\n"})
     assert splits(path) == {"train/a/1.jpg": "train", "test/b/1.jpg": "test"}
+
+
+def test_a_label_of_several_classes_is_noted(tmp_path):
+    def notes(*labels: str) -> list[str]:
+        rows = (f"{image},{label}\n" for image, label in zip(IN_SPLITS, labels, strict=True))
+        path = written(tmp_path, IN_SPLITS | {"train.csv": f"image,label\n{''.join(rows)}".encode()})
+        return [line for line in check_lines("lists", path) if "together" in line]
+
+    joined = "note: 1 label is others together, such as '{}'; it is read as a class of its own"
+    assert notes("cat", "dog", "cat|dog", "fox") == [joined.format("cat|dog")]
+    assert notes("sea lion", "cat", "cat; sea lion", "fox") == [joined.format("cat; sea lion")]
+    assert notes("cat", "dog", "cat dog", "big cat") == [joined.format("cat dog")]
+    assert notes("cat", "dog", "cat dog", "dog + cat") == [
+        "note: 2 labels are others together, such as 'cat dog', 'dog + cat'; each is read as a class of its "
+        "own"
+    ]

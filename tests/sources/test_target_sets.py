@@ -390,6 +390,13 @@ def test_the_same_images_of_caltech_are_drawn_on_every_machine(tmp_path):
     ]
 
 
+def test_two_copies_of_caltech_are_refused_as_training_images_would_be_test_images_too(tmp_path):
+    files, options, *_ = SETS["caltech101"]
+    path = written(tmp_path, files | {f"caltech-101/{name}": data for name, data in files.items()})
+    with pytest.raises(ItlError, match="of one class and name, as in two copies of a data set"):
+        open_source("caltech101", path, **options).records()
+
+
 @pytest.mark.parametrize("kind", [*SETS, "lists"])
 def test_damaged_lists_raise_nothing_but_itl_error(tmp_path, kind):
     own = images("cat/0.jpg") | {"train.csv": text("path,label", "cat/0.jpg,a")}
