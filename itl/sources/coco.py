@@ -108,18 +108,20 @@ class Coco(AnnotatedSource):
 
     @cached_property
     def _json_files(self) -> dict[str, str]:
-        """The JSON file of each split: as the option says, or by the files' names; one alone is train's."""
+        """Each split's JSON file: as the option says, or by names; one alone that tells none is train's."""
         files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
             return {split: self._named_file(name, files) for split, name in named.items()}
-        by_split, named_otherwise = defaultdict(list), defaultdict(list)
+        usual: dict[str, list[str]] = defaultdict(list)
+        other_words: dict[str, list[str]] = defaultdict(list)  # taken where no file has a usual name
         for name in files:
-            by_split[split_of(name)].append(name)
-        for name in (without_split := by_split.pop(None, [])):
-            if split := _split_of_words(name):
-                named_otherwise[split].append(name)
-        by_split = named_otherwise | by_split
+            if split := split_of(name):
+                usual[split].append(name)
+            elif split := _split_of_words(name):
+                other_words[split].append(name)
+        by_split = other_words | usual
+        without_split = [name for name in files if not split_of(name)]
         if not by_split and len(without_split) == 1:
             return {_any_split(without_split[0]) or "train": without_split[0]}
         for split, names in by_split.items():

@@ -293,17 +293,24 @@ class Lists(ListedSource):
         """Give each of *images* the split whose folder holds it, where *file* says none.
 
         Raises:
-            ItlError: If some lie in folders of splits, others not.
+            ItlError: If some lie in folders of splits, others not; or in folders named like several.
         """
-        splits = [self._split_of_folder(one.image) for one in images]
+        names = [self._found(one.image) for one in images]
+        splits = [split_of_folder(name) if name else "" for name in names]
+        cure = f"write a column split, or set the option train={file} to take all as train"
         if not any(splits):
+            folders = {split_in_name(folder): folder for name in names if (folder := name.rpartition("/")[0])}
+            if len(folders) > 1 and None not in folders:
+                raise ItlError(
+                    f"{file} names no split, and its images lie in folders that are named like splits, as "
+                    f"{' and '.join(sorted(folders.values()))}; {cure}"
+                )
             return images
         if None in splits:
             inside = next(one.image for one, split in zip(images, splits, strict=True) if split)
             raise ItlError(
                 f"{file} names no split, and {counted(splits.count(None), 'images lie')} outside folders of "
-                f"splits, others inside, such as {inside}; write a column split, or set the option "
-                f"train={file} to take all as train"
+                f"splits, others inside, such as {inside}; {cure}"
             )
         if set(splits) - {"", "train"}:
             scan.notes.append(f"{file} says no split; each image is in that of its folder")
@@ -315,10 +322,10 @@ class Lists(ListedSource):
         self.finder.names.refuse_other_split(image, name, split)
         return image
 
-    def _split_of_folder(self, image: str) -> str | None:
-        """Return the split whose folder holds *image*, None if none does; '' for one that is not there."""
+    def _found(self, name: str) -> str:
+        """Return the image that a list of no split calls *name*; '' for one that is not there."""
         try:
-            return split_of_folder(self.find(image, "train" if "train" in self.finder.names.splits else ""))
+            return self.find(name, "train" if "train" in self.finder.names.splits else "")
         except ItlError:  # which names its line where the list is read
             return ""
 

@@ -78,6 +78,7 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
         ("all.csv", table("phase", "train", "eval"), "phase with 'eval', .* or leave the column out"),
         ("all.csv", table("kind", "train", "held-out", "holdout"), "kind with 'held-out', which is no split"),
         ("all.csv", table("usage", "Training", "PublicTest"), "usage with 'PublicTest', which is no split"),
+        ("all.csv", table("partition", "0", "1"), "column partition with '0', which is no split"),
         ("all.csv", table("is_training_image", "0", "1"), "has a column is_training_image, whose images"),
     ],
 )
@@ -126,6 +127,15 @@ def test_folders_whose_names_have_a_split_among_their_words_divide_as_those_of_s
     assert divided("all.csv", listed, *images) == dict(zip(images, ("train", "test"), strict=True))
     with pytest.raises(ItlError, match=f"lists '{train}/1.jpg', which is not there, though {test}/1.jpg is"):
         divided("train.csv", f"file,label\n{images[0]},a\n".encode(), f"{test}/1.jpg")
+
+
+def test_folders_that_are_named_like_splits_with_other_words_are_refused(tmp_path):
+    files = dict.fromkeys(("cars_train/1.jpg", "cars_test/2.jpg"), jpeg())
+    listed = b"file,label\ncars_train/1.jpg,a\ncars_test/2.jpg,a\n"
+    path = written(tmp_path, files | {"all.csv": listed})
+    with pytest.raises(ItlError, match="like splits, as cars_test and cars_train; write a column split, or"):
+        splits(path)
+    assert splits(path, train="all.csv") == {"cars_train/1.jpg": "train", "cars_test/2.jpg": "train"}
 
 
 IN_BOTH = {f"{split}/{number}.png": jpeg() for split in ("train", "test") for number in range(3)}
