@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -39,6 +39,7 @@ FOREIGN_FORMATS = {  # names of files that hold images in a format of another to
     r"\.rec": "MXNet's RecordIO; MXNet's im2rec --unpack writes its images to folders",
     r"\.(h5|hdf5)": "HDF5; write its images to class folders with h5py",
 }
+ZIP_UTF8_FLAG = 0x800
 ZIP_LOCAL_HEADER, ZIP_LOCAL_HEADER_BYTES = b"PK\3\4", 30  # its start, and all before a member's name
 
 
@@ -213,19 +214,33 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith((*PACKED_SUFFIXES, ".tar"))
 
 
-def describe_packed(names: Iterable[str]) -> str:
-    """Return what to do about archives among the files *names* that are still packed; empty without any.
+def describe_packed(files: Mapping[str, Member]) -> str:
+    """Return what to do about archives among *files* that are still packed; empty without any.
 
-    >>> describe_packed(["lists/a.txt", "images.tar.gz"])
-    'images.tar.gz is compressed, so single images cannot be read in place; unpack it: `tar xf images.tar.gz`'
+    >>> describe_packed({"a.txt": Member("data/a.txt"), "cats.tar.gz": Member("data/cats.tar.gz")})[-44:]
+    'unpack it: `tar xf data/cats.tar.gz -C data`'
     """
-    packed = [name for name in names if name.lower().endswith(PACKED_SUFFIXES)]
+    packed = next((name for name in files if name.lower().endswith(PACKED_SUFFIXES)), "")
     if not packed:
         return ""
-    why, command = "is compressed, so single images cannot be read in place", "tar xf"
-    if packed[0].lower().endswith(".zip"):
-        why, command = "is a zip inside the folder", "unzip"
-    return f"{packed[0]} {why}; unpack it: `{command} {shlex.quote(packed[0])}`"
+    is_zip, member = packed.lower().endswith(".zip"), files[packed]
+    why = (
+        "is a zip inside the folder" if is_zip else "is compressed, so single images cannot be read in place"
+    )
+    if member.size is not None:
+        way = f"unpack {member.path} to a folder, then {packed} in it, and give that folder"
+        return f"{packed} is packed itself; {way}"
+    return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
+
+
+def unpack_command(path: str) -> str:
+    """Return the command that unpacks the archive *path* beside it.
+
+    >>> unpack_command("my data/a.zip")
+    "unzip 'my data/a.zip' -d 'my data'"
+    """
+    file, folder = shlex.quote(path), shlex.quote(dirname(path) or ".")
+    return f"unzip {file} -d {folder}" if path.lower().endswith(".zip") else f"tar xf {file} -C {folder}"
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
@@ -234,7 +249,7 @@ def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
     ItlError if it is inside a zip, compressed or damaged.
     """
     if isinstance(member, ZipMember):
-        raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack it")
+        raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack the zip")
     size = os.stat(member.path).st_size if member.size is None else member.size
     with open(member.path, "rb") as file:
         file.seek(member.offset)
@@ -362,8 +377,9 @@ def _list_zip(path: Path, prefix: str) -> Listing:
     with explain_damage(str(path), "zip"), zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     for info in infos:
+        name = _name_in_zip(info)
         if info.is_dir():
-            listing.add_folder(info.filename)
+            listing.add_folder(name)
             continue
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             listing.left_out["encrypted or oddly compressed members"] += 1
@@ -371,8 +387,17 @@ def _list_zip(path: Path, prefix: str) -> Listing:
         member = ZipMember(str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC)
         if stat.S_ISLNK(info.external_attr >> 16):
             target = member.read().decode("utf-8", "surrogateescape")
-            links[info.filename] = normpath(join(dirname(info.filename), target))
+            links[name] = normpath(join(dirname(name), target))
         else:
-            listing.add(info.filename, member)
+            listing.add(name, member)
     listing.add_links(links)
     return listing
+
+
+def _name_in_zip(info: zipfile.ZipInfo) -> str:
+    """Return the name of a zip's member: macOS writes UTF-8 without the flag that says so."""
+    if info.flag_bits & ZIP_UTF8_FLAG or info.filename.isascii():
+        return info.filename
+    with contextlib.suppress(UnicodeError):  # not UTF-8, but the code page of DOS, as zipfile takes it to be
+        return info.filename.encode("cp437").decode("utf-8")
+    return info.filename

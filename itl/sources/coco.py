@@ -13,8 +13,9 @@ from typing import Literal
 from itl import ItlError, counted
 from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.image_names import ImageNames
-from itl.sources.layout import SPLITS
-from itl.sources.list_files import split_of_folder
+from itl.sources.layout import SPLITS, words_of
+from itl.sources.layout import split_of as split_of_name
+from itl.sources.list_files import split_in_name, split_of_folder
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, parse_json
 from itl.sources.scan import Resized, Scan, image_frame
@@ -22,6 +23,21 @@ from itl.sources.source import SPLIT_ORDER, AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 
 EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
+OBJECT_WORDS = {  # beside a split in the name of a file with objects, unlike captions_val2017 of COCO
+    *(
+        "annotation",
+        "annotations",
+        "box",
+        "boxes",
+        "bbox",
+        "bboxes",
+        "coco",
+        "det",
+        "detection",
+        "detections",
+    ),
+    *("instance", "instances", "label", "labels", "object", "objects"),
+}
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -79,6 +95,7 @@ class Coco(AnnotatedSource):
             self._scan_json(scan, split, name, tables, json_of)
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
+        scan.notes += self._describe_unread()
         scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
@@ -91,17 +108,22 @@ class Coco(AnnotatedSource):
 
     @cached_property
     def _json_files(self) -> dict[str, str]:
-        """The JSON file of each split: as the option says, or by the files' names; one alone is train's."""
+        """Each split's JSON file: as the option says, or by names; one alone that tells none is train's."""
         files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
             return {split: self._named_file(name, files) for split, name in named.items()}
-        by_split = defaultdict(list)
+        usual: dict[str, list[str]] = defaultdict(list)
+        other_words: dict[str, list[str]] = defaultdict(list)  # taken where no file has a usual name
         for name in files:
-            by_split[split_of(name)].append(name)
-        without_split = by_split.pop(None, [])
+            if split := split_of(name):
+                usual[split].append(name)
+            elif split := _split_of_words(name):
+                other_words[split].append(name)
+        by_split = other_words | usual
+        without_split = [name for name in files if not split_of(name)]
         if not by_split and len(without_split) == 1:
-            return {"train": without_split[0]}
+            return {_any_split(without_split[0]) or "train": without_split[0]}
         for split, names in by_split.items():
             if len(names) > 1:
                 raise ItlError(
@@ -115,6 +137,18 @@ class Coco(AnnotatedSource):
                 f"annotations=train=a.json,test=b.json"
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
+
+    def _describe_unread(self) -> list[str]:
+        """Return a note if the names of other files tell a split that is not read, and no option chose."""
+        named = {name: _any_split(name) for name in self.listing.files if name.lower().endswith(".json")}
+        unread = {split: name for name, split in named.items() if split and split not in self._json_files}
+        if not unread or self.annotations is not None:
+            return []
+        every = ",".join(f"{split}={name}" for split, name in (self._json_files | unread).items())
+        return [
+            f"not read: {examples(list(unread.values()))}, of another name than those with objects have; the "
+            f"option annotations={every} would read {'them' if len(unread) > 1 else 'it'}"
+        ]
 
     def _named_file(self, name: str, files: list[str]) -> str:
         if name in files:
@@ -137,7 +171,8 @@ class Coco(AnnotatedSource):
         for row in tables["images"]:
             annotations = rows_of.pop(row["id"], [])
             try:
-                image = self._names.find(str(row["file_name"]), split)
+                image = self._names.find(file_name := str(row["file_name"]), split)
+                self._names.refuse_other_split(image, file_name, split)
             except ItlError as error:
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
@@ -163,10 +198,13 @@ class Coco(AnnotatedSource):
                     scan.objects[image].append(boxes.upright(one, where, self.outside))
                 except ItlError as error:
                     scan.add_problem(str(error), image)
+        scan.notes += self._names.describe_other_split(
+            [image for image in json_of if json_of[image] == name], split, name
+        )
         summary = (
             f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
         )
-        scan.add_problems(missing, summary)
+        scan.add_problems(missing, summary, next(iter(missing.values()), "").partition(": ")[2])
         if rows_of:
             count = sum(map(len, rows_of.values()))
             ids = examples([repr(image_id)[:30] for image_id in rows_of])
@@ -190,7 +228,7 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
         pairs = []
         for part in str(option).split(","):
             split, equals, name = part.strip().partition("=")
-            pairs.append((split, name) if equals else (split_of(split) or "train", split))
+            pairs.append((split, name) if equals else (_any_split(split) or "train", split))
     files = {SPLITS.get(split, split): name for split, name in pairs}
     if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
         raise ItlError(
@@ -209,9 +247,24 @@ def split_of(name: str) -> str | None:
     *folders, last = name.split("/")
     stem = last.rpartition(".")[0].lower()
     if stem in EXPORTED:
-        return SPLITS.get(folders[-1].lower()) if folders else None
+        return split_of_name(folders[-1]) if folders else None
     match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
     return SPLITS.get(match[1]) if match else None
+
+
+def _split_of_words(name: str) -> str | None:
+    """Return the split that a JSON file's name tells in other words; None if it may be of something else.
+
+    >>> _split_of_words("val_annotations.json"), _split_of_words("captions_val2017.json")
+    ('val', None)
+    """
+    words = words_of(name.rpartition("/")[2].rpartition(".")[0])
+    return split_of_name(" ".join(word for word in words if word not in OBJECT_WORDS))
+
+
+def _any_split(name: str) -> str | None:
+    """Return the split that any word in the name of a JSON file tells, or its folder; None if none does."""
+    return split_of(name) or split_in_name(name.rpartition("/")[2]) or split_of_folder(name)
 
 
 def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> dict[str, list[dict]]:

@@ -2,6 +2,7 @@
 
 import filecmp
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
     if packed := sorted(name for name in files if name.endswith((f"{suffix}.gz", ".tgz"))):
         raise ItlError(
             f"{path} has compressed files, such as {packed[0]}, whose images cannot be read in place; "
-            f"`gunzip {packed[0]}` leaves a plain {suffix}"
+            f"`gunzip {shlex.quote(files[packed[0]].path)}` leaves a plain {suffix}"
         )
     names = sorted(name for name in files if name.endswith(suffix))
     if not names:

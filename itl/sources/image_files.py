@@ -195,8 +195,8 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _bits(image: Image.Image) -> int:
-    """Return the bits of a sample that a TIFF states; 16 of others, whose samples Pillow scales to mode I."""
-    return image.tag_v2.get(BITS_PER_SAMPLE_TAG, (16,))[0] if isinstance(image, TiffImageFile) else 16
+    """Return the bits of a sample that a TIFF states, or 1; 16 of others, which Pillow scales to mode I."""
+    return image.tag_v2.get(BITS_PER_SAMPLE_TAG, (1,))[0] if isinstance(image, TiffImageFile) else 16
 
 
 def _to_8_bit(image: Image.Image) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from itl import ItlError, counted
 from itl.sources.archives import Listing
-from itl.sources.list_files import split_of_folder
+from itl.sources.list_files import split_in_name, split_of_folder
 from itl.sources.records import examples, is_image, short_name
 
 
@@ -82,6 +82,52 @@ class ImageNames:
         several = counted(len(self._elsewhere), "images are")
         return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
 
+    def refuse_other_split(self, image: str, name: str, split: str) -> None:
+        """Raise ItlError if *image* may be another than a list of *split* means, which calls it *name*.
+
+        That is so in a folder of another split that *name* does not tell, where folders of splits share
+        names of images, as 1.png, or that of train is missing.
+        """
+        other = split_of_folder(image)
+        if other in (None, split, split_in_name(name), split_of_folder(name)):
+            return
+        if self.splits_share_names or (split == "train" and split not in self.splits):
+            raise ItlError(
+                f"lists {name[:80]!r}, but of that name there is only {image}, in a folder of another split; "
+                f"copy the image that is meant, or write its folder too"
+            )
+
+    @cached_property
+    def splits(self) -> set[str]:
+        """The splits whose folders hold images."""
+        return {split for splits in self._splits_of_name.values() for split in splits}
+
+    @cached_property
+    def splits_share_names(self) -> bool:
+        """Whether an image in the folder of one split is called as one in that of another."""
+        return any(len(splits) > 1 for splits in self._splits_of_name.values())
+
+    @cached_property
+    def _splits_of_name(self) -> Mapping[str, set[str]]:
+        """The splits that have an image of a name, which is without the folders up to that of the split."""
+        splits: dict[str, set[str]] = defaultdict(set)
+        for image in (image for images in self.by_last_name.values() for image in images):
+            if split := split_of_folder(image):
+                parts = image.split("/")
+                first = next(number for number, part in enumerate(parts) if split_of_folder(f"{part}/"))
+                splits["/".join(parts[first + 1 :])].add(split)
+        return splits
+
+    @staticmethod
+    def describe_other_split(images: Collection[str], split: str, file: str) -> list[str]:
+        """Return a note if some of the *images* of *split* that *file* lists are in folders of another."""
+        elsewhere = [image for image in images if split_of_folder(image) not in (None, split)]
+        if not elsewhere:
+            return []
+        count = counted(len(elsewhere), "images are")
+        folder = f"in a folder of another split, such as {elsewhere[0]}"
+        return [f"{file}: {count} {folder}; they are {split} images, as the list says"]
+
     def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
         """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""
         if depth == len(parts):
@@ -131,7 +177,7 @@ class ImageFinder:
             self.ids.add(image)
             return image
         image = self.names.named(entry, entry) if entry in self.files else self.names.find(entry, split)
-        if image.endswith(entry):
+        if image.endswith(entry) and split_of_folder(image) in (None, split):
             self.folders[split].append(image[: len(image) - len(entry)])
         return image
 

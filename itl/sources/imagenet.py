@@ -254,9 +254,8 @@ class ImageNet21k(Source):
         path = Path(self.path)
         outer = archives.list_files(path)
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
-            raise ItlError(
-                f"{path} has {packed[0]} compressed; `tar xf {packed[0]}` leaves a plain tar for each wnid"
-            )
+            command = archives.unpack_command(outer.files[packed[0]].path)
+            raise ItlError(f"{path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid")
         return _open_class_tars(outer)
 
     def records(self) -> list[Record]:

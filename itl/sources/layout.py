@@ -37,6 +37,7 @@ NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_tra
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
     *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
 }
+CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
 SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
 WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
 CURE = (
@@ -90,7 +91,7 @@ def split_of(name: str) -> str | None:
     >>> [split_of(name) for name in ("Train", "seg_test", "train.X1", "trainset", "train_station")]
     ['train', 'test', 'train', 'train', None]
     """
-    words = _words(name)
+    words = words_of(name)
     splits = {SPLITS[word] for word in words if word in SPLITS}
     return splits.pop() if len(splits) == 1 and all(w in SPLITS or w in NEUTRAL for w in words) else None
 
@@ -236,7 +237,7 @@ def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
     others = [
         child
         for child in sorted(tree.children[top] - folders.keys())
-        if not UNLABELLED.intersection(_words(_last(child)))
+        if not UNLABELLED.intersection(words_of(_last(child)))
     ]
     if others:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
@@ -248,7 +249,8 @@ def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
 def _as_split(tree: _Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
     classes = {_last(child) for folder in folders for child in tree.children.get(folder, ())}
-    free = [split for split in ("val", "test", "train") if split not in folders.values()]
+    told = {SPLITS[word] for word in words_of(_last(other)) if word in SPLITS} or set(SPLITS.values())
+    free = [split for split in ("val", "test", "train") if split in told.difference(folders.values())]
     if not free or not classes & {_last(child) for child in tree.children.get(other, ())}:
         return ""
     named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
@@ -331,7 +333,7 @@ def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
     if inner:
         raise ItlError(f"{'/'.join(inner[0])!r} has the name of a split, where classes are expected")
     tops = {parts[0] for parts in merged}
-    alike = sorted(top for top in tops if not wnid_of(top) and not SPLITS.keys().isdisjoint(_words(top)))
+    alike = sorted(top for top in tops if not wnid_of(top) and not SPLITS.keys().isdisjoint(words_of(top)))
     if alike and 2 * len(alike) >= len(tops):
         raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
 
@@ -388,7 +390,7 @@ def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> Non
 
 def _holds_files(name: str) -> bool:
     """Say whether a folder called *name* is where images of any class lie."""
-    words = _words(name)
+    words = words_of(name)
     return bool(words) and FILE_FOLDERS.issuperset(words)
 
 
@@ -457,19 +459,28 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     return f"choose how to read it: {' or '.join(chosen)}" if chosen else ""
 
 
-def _words(name: str) -> list[str]:
-    """Return the words in the name of a folder, in lower case, without numbers.
+def words_of(name: str) -> list[str]:
+    """Return the words in the name of a folder or file, in lower case, without numbers.
 
-    >>> _words("ILSVRC2012_img_train"), _words("trainset")
-    (['ilsvrc', 'img', 'train'], ['train'])
+    >>> words_of("ILSVRC2012_img_train"), words_of("trainset"), words_of("trainA"), words_of("TrainVal")
+    (['ilsvrc', 'img', 'train'], ['train'], ['train', 'a'], ['trainval'])
     """
-    words = [word for word in re.split(r"[\W\d_]+", name.casefold()) if word]
-    return [SUFFIX_WORDS.sub("", word) if SUFFIX_WORDS.sub("", word) in SPLITS else word for word in words]
+    words = []
+    for word in filter(None, re.split(r"[\W\d_]+", name)):
+        whole, parts = _without_suffix(word), [_without_suffix(part) for part in CAMEL_CASE.split(word)]
+        words += [whole] if whole in SPLITS or SPLITS.keys().isdisjoint(parts) else parts
+    return words
+
+
+def _without_suffix(word: str) -> str:
+    """Return *word* in lower case, that of a split alone: train for trainset."""
+    stem = SUFFIX_WORDS.sub("", word := word.casefold())
+    return stem if stem in SPLITS else word
 
 
 def _is_container(name: str) -> bool:
     """Say whether a folder called *name* is no class, but where the images of one or all classes lie."""
-    words = _words(name)
+    words = words_of(name)
     return bool(words) and CONTAINERS.issuperset(words)
 
 

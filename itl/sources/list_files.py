@@ -5,13 +5,15 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
-from itl.sources.layout import SPLITS
-from itl.sources.records import parse_json
+from itl.sources.layout import NEUTRAL, SPLITS, split_of, words_of
+from itl.sources.numbered_classes import is_number
+from itl.sources.records import examples, parse_json
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
@@ -21,12 +23,16 @@ ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has i
 LABEL_COLUMNS = (
     *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
-SPLIT_COLUMNS = ("split", "set", "subset", "partition")
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
+CODED_SPLIT_COLUMNS = {"set", "subset", "partition"}  # 0, 1 and 2 in CelebA, 1, 2 and 3 in MatConvNet
 SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
-# Likewise, if they hold FLAGS.
+LIKE_SPLITS = {"eval", "evaluation", "holdout", "heldout"}  # values beside train: of val, or of test?
+# Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing"}
+BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
 FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
@@ -49,12 +55,11 @@ def split_in_name(name: str) -> str | None:
 
     >>> split_in_name("lists/places365_train_standard.txt"), split_in_name("validation/metadata.csv")
     ('train', 'val')
-    >>> split_in_name("train_test_split.txt"), split_in_name("data/labels.txt")
-    (None, None)
+    >>> split_in_name("train_test_split.txt"), split_in_name("a/labels.txt"), split_in_name("trainLabels.csv")
+    (None, None, 'train')
     """
     for part in reversed(name.split("/")):
-        words = re.findall("[a-z]+", part.lower())
-        splits = {SPLITS[word] for word in words if word in SPLITS}
+        splits = {SPLITS[word] for word in words_of(part) if word in SPLITS}
         if splits:
             return splits.pop() if len(splits) == 1 else None
     return None
@@ -63,12 +68,15 @@ def split_in_name(name: str) -> str | None:
 def split_of_folder(image: str) -> str | None:
     """Return the split that a folder of the path *image* is named after, None if there is no such folder.
 
-    >>> split_of_folder("test/cat/1.jpg"), split_of_folder("train2017/1.jpg"), split_of_folder("cat/test.jpg")
+    >>> split_of_folder("test/cat/1.jpg"), split_of_folder("train_set/1.jpg"), split_of_folder("cat/test.jpg")
     ('test', 'train', None)
     """
-    folders = image.lower().replace("\\", "/").split("/")[:-1]
-    splits = (SPLITS.get(folder.rstrip("0123456789")) for folder in folders)
-    return next(filter(None, splits), None)
+    return _split_of_folders(image.replace("\\", "/").rpartition("/")[0])
+
+
+@cache
+def _split_of_folders(path: str) -> str | None:
+    return next(filter(None, map(split_of, path.split("/"))), None)
 
 
 def text_of(data: bytes, file: str) -> str:
@@ -242,6 +250,26 @@ def _from_objects(
     return images
 
 
+def describe_joined(labels: Collection[str]) -> list[str]:
+    """Return a note if some of *labels* are others of them together, as of an image of several classes.
+
+    >>> describe_joined({"cat", "dog", "cat|dog", "big cat"})
+    ["1 label is others together, such as 'cat|dog'; it is read as a class of its own"]
+    """
+    joined = [
+        repr(label)
+        for label in sorted(labels)
+        for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
+        if len(parts) > 1 and set(parts) <= set(labels)
+    ]
+    count, classes = counted(len(joined), "labels are"), "each is read" if len(joined) > 1 else "it is read"
+    return (
+        [f"{count} others together, such as {examples(joined)}; {classes} as a class of its own"]
+        if joined
+        else []
+    )
+
+
 def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
 
@@ -249,7 +277,7 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     of two splits and nothing else. *columns* are the values of all, but for images and labels.
 
     Raises:
-        ItlError: If a column named split holds something else, two columns hold splits, or one of
+        ItlError: If a column of splits holds something else, two columns hold splits, or one of
             `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
     """
     few = {name: _few_texts(values) for name, values in columns.items()}
@@ -264,14 +292,12 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     if holding:
         return holding[0]
     for name, texts in few.items():
-        if name.lower() == "split" and texts:
-            other = min(text for text in texts if text.lower() not in SPLITS)
+        if other := _value_of_no_split(name, texts):
             raise ItlError(
-                f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
-                f"name the column otherwise"
+                f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, "
+                f"{'or name the column otherwise' if name.lower() == 'split' else 'or leave the column out'}"
             )
-        holds_flags = {text.lower() for text in texts} <= FLAGS
-        if name.lower() in SPLIT_FLAGS or (holds_flags and name.lower() in BARE_SPLIT_FLAGS):
+        if _is_flag(name, texts):
             raise ItlError(
                 f"{file} has a column {name}, whose images would all be train; write a column split with "
                 f"train, val or test, or leave {name} out"
@@ -279,12 +305,40 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     return ""
 
 
+def _value_of_no_split(name: str, texts: Collection[str]) -> str:
+    """Return one of *texts*, the values of the column *name* of splits, that is none; '' if all are.
+
+    It is one of splits if it is called split, has the numbers of two or three in a `CODED_SPLIT_COLUMNS`, or
+    if one of few values is a split, and its name, another split or a word such as eval says so too.
+
+    >>> _value_of_no_split("phase", ["train", "eval"]), _value_of_no_split("source", ["train", "web"])
+    ('eval', '')
+    """
+    others = sorted(text for text in texts if text.lower() not in SPLITS)
+    if name.lower() != "split":
+        words = {word for text in texts for word in words_of(text)}
+        is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
+        several = len({SPLITS[word] for word in words if word in SPLITS}) > 1
+        if name.lower() in CODED_SPLIT_COLUMNS and 1 < len(texts) <= 3 and all(map(is_number, texts)):
+            return others[0]
+        if len(others) == len(texts) or len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
+            return ""
+    return others[0] if others else ""
+
+
+def _is_flag(name: str, texts: Collection[str]) -> bool:
+    """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
+    words, holds_flags = set(words_of(name)), {text.lower() for text in texts} <= FLAGS
+    is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
+    return name.lower() in SPLIT_FLAGS or bool(holds_flags and is_of_split)
+
+
 def _few_texts(values: Iterable[object]) -> set[str]:
     """Return the different texts among *values*, or the first of these where they are more than splits."""
     texts: set[str] = set()
     for value in values:
         texts.add(str(value).strip())
-        if len(texts) > 3 * len(SPLITS):  # as Train, train and TRAIN
+        if len(texts) > MAX_SPLIT_TEXTS:
             break
     return texts
 

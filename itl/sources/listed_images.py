@@ -14,13 +14,14 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.image_names import ImageFinder
-from itl.sources.layout import SPLITS
+from itl.sources.layout import SPLITS, split_of
 from itl.sources.list_files import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     LIST_SUFFIXES,
     ListedImage,
+    describe_joined,
     read_list_file,
     split_in_name,
     split_of_folder,
@@ -108,23 +109,19 @@ class ListedSource(ScannedSource):
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
         """Yield the record of each entry, and its class with its line; images not there become problems."""
         for split, name, entries in self.entries(scan):
-            missing, elsewhere = {}, []
+            missing, images = {}, []
             for entry in starmap(ListedImage, entries):
                 line = f"{name}, line {entry.line}" if entry.line else ""
                 try:
-                    image = self.finder.find(entry.image, split)
+                    image = self.find(entry.image, split)
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
-                if split_of_folder(image) not in (None, split):
-                    elsewhere.append(image)
+                images.append(image)
                 wnid = plain_line(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
-            if elsewhere:
-                count = counted(len(elsewhere), "images are")
-                folder = f"in a folder of another split, such as {elsewhere[0]}"
-                scan.notes.append(f"{name}: {count} {folder}; they are {split} images, as the list says")
+            scan.notes += self.finder.names.describe_other_split(images, split, name)
             count, first = counted(len(missing), "images that are"), next(iter(missing.values()), "")
             are_gone = all("no such image" in text for text in missing.values())
             what = f"{count} not there" if are_gone else f"{count} not found as listed"
@@ -157,13 +154,20 @@ class ListedSource(ScannedSource):
         """What finds the images that lists name."""
         return ImageFinder(self.listing)
 
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*; ItlError if there is none."""
+        return self.finder.find(name, split)
+
     def file(self, name: str) -> Member:
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):
             return member
         packed = archives.describe_packed(self.listing.files)
         if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
-            packed = f"{inside[0]} was not opened: unpack it, or give {self.path}/{inside[0]} itself"
+            way = (
+                "it and that" if Path(self.path).is_file() else f"it, or give {self.path}/{inside[0]} itself"
+            )
+            packed = f"{inside[0]} was not opened: unpack {way}"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
     def optional_file(self, name: str) -> Member | None:
@@ -254,6 +258,7 @@ class Lists(ListedSource):
             scan.notes += [
                 f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
             ]
+        scan.notes += describe_joined({one.label for one in taken})
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
@@ -288,26 +293,39 @@ class Lists(ListedSource):
         """Give each of *images* the split whose folder holds it, where *file* says none.
 
         Raises:
-            ItlError: If some lie in folders of splits, others not.
+            ItlError: If some lie in folders of splits, others not; or in folders named like several.
         """
-        splits = [self._split_of_folder(one.image) for one in images]
+        names = [self._found(one.image) for one in images]
+        splits = [split_of_folder(name) if name else "" for name in names]
+        cure = f"write a column split, or set the option train={file} to take all as train"
         if not any(splits):
+            folders = {split_in_name(folder): folder for name in names if (folder := name.rpartition("/")[0])}
+            if len(folders) > 1 and None not in folders:
+                raise ItlError(
+                    f"{file} names no split, and its images lie in folders that are named like splits, as "
+                    f"{' and '.join(sorted(folders.values()))}; {cure}"
+                )
             return images
         if None in splits:
             inside = next(one.image for one, split in zip(images, splits, strict=True) if split)
             raise ItlError(
                 f"{file} names no split, and {counted(splits.count(None), 'images lie')} outside folders of "
-                f"splits, others inside, such as {inside}; write a column split, or set the option "
-                f"train={file} to take all as train"
+                f"splits, others inside, such as {inside}; {cure}"
             )
         if set(splits) - {"", "train"}:
             scan.notes.append(f"{file} says no split; each image is in that of its folder")
         return [one._replace(split=split or "train") for one, split in zip(images, splits, strict=True)]
 
-    def _split_of_folder(self, image: str) -> str | None:
-        """Return the split whose folder holds *image*, None if none does; '' for one that is not there."""
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*, unless it may be another split's."""
+        image = self.finder.find(name, split)
+        self.finder.names.refuse_other_split(image, name, split)
+        return image
+
+    def _found(self, name: str) -> str:
+        """Return the image that a list of no split calls *name*; '' for one that is not there."""
         try:
-            return split_of_folder(self.finder.find(image, "train"))
+            return self.find(name, "train" if "train" in self.finder.names.splits else "")
         except ItlError:  # which names its line where the list is read
             return ""
 
@@ -472,4 +490,4 @@ def _describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def _folder_of(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
     folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if folder.lower() in SPLITS else folder
+    return "" if split_of(folder) else folder

@@ -420,7 +420,7 @@ def first_of_each_class(
     """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
     ItlError, with the *option* that sets *count*, if it is no whole number from 1 on, or a class has no more
-    images than that.
+    images than that; also for two images of one class and name, as in two copies of a data set.
 
     >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1, "train_images")
     >>> len(first), len(rest)
@@ -429,8 +429,14 @@ def first_of_each_class(
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ItlError(f"the option {option} is a whole number from 1 on, not {count!r}")
     by_class = defaultdict(list)
+    named: dict[tuple[str, str], str] = {}
     for image, label in sorted(rows, key=_hash_in_class):
         by_class[label].append((image, label))
+        if (other := named.setdefault((label, image.rpartition("/")[2]), image)) != image:
+            raise ItlError(
+                f"{image} and {other} are of one class and name, as in two copies of a data set; give the "
+                f"folder of one"
+            )
     for label, images in by_class.items():
         if len(images) <= count:
             raise ItlError(

@@ -138,6 +138,52 @@ def test_file_names_are_found_by_as_much_as_they_tell():
         names.find("1.jpg", "test")
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train.json", "test_annotations.json"),
+        ("coco_train2017.json", "coco_test2017.json"),
+        ("train_set/_annotations.coco.json", "test_set/_annotations.coco.json"),
+        ("instances_train.json", "testLabels.json"),
+    ],
+)
+def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
+    files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
+    path = written(tmp_path, files | {train: TRAIN, test: TEST, "annotations/captions_val2017.json": b"{}"})
+    assert Coco(path).layout == f"COCO-style JSON (train in {train}, test in {test})"
+    note = (
+        f"not read: annotations/captions_val2017.json, of another name than those with objects have; the "
+        f"option annotations=train={train},test={test},val=annotations/captions_val2017.json would read it"
+    )
+    assert note in Coco(path).scan.notes
+    assert Coco(path, annotations=f"train={train}").scan.notes == []
+
+
+def test_one_json_file_is_of_the_split_that_its_name_or_folder_tells(tmp_path):
+    for name in ("boats_test.json", "test/boats.json", "test_annotations.json"):
+        path = written(tmp_path / name.replace("/", "-"), {name: TEST, "images/three.jpg": jpeg()})
+        assert Coco(path).layout == f"COCO-style JSON (test in {name})"
+        assert Coco(path, annotations=name).layout == Coco(path).layout
+
+
+def test_an_image_of_the_same_name_in_another_split_is_not_taken(tmp_path):
+    bare = {"annotations/instances_train.json": coco_json({3: "1.jpg", 4: "2.jpg"}, row(3, 1, [0, 0, 9, 9]))}
+    there = dict.fromkeys(("train/1.jpg", "test/1.jpg", "test/2.jpg"), jpeg())
+    for name, images in (("part", there), ("none", {"test/2.jpg": jpeg()})):
+        with pytest.raises(
+            ItlError, match="lists '2.jpg', but of that name there is only test/2.jpg, in a fol"
+        ):
+            Coco(written(tmp_path / name, bare | images)).records()
+    val = {"train.json": TRAIN, "val.json": TEST, "train/three.jpg": jpeg()}
+    source = Coco(written(tmp_path / "val", PLAIN | val), annotations="train=train.json,val=val.json")
+    (tmp_path / "val/images/three.jpg").unlink()
+    assert {record.id: record.split for record in source.records()}["train/three.jpg"] == "val"
+    assert source.scan.notes == [
+        "val.json: 1 image is in a folder of another split, such as train/three.jpg; they are val images, as "
+        "the list says"
+    ]
+
+
 def names_of(*files: str) -> ImageNames:
     listing = Listing()
     for name in files:

@@ -114,6 +114,13 @@ def test_deep_pixels_are_scaled_by_their_depth(data, kind, expected):
     assert np.abs(pixels.astype(int) - expected[:, :, None]).max() <= 1
 
 
+def test_a_tiff_that_states_no_bits_has_one():
+    image = Image.fromarray(PICTURE).convert("1")  # Pillow leaves out what is TIFF's default
+    pixels, kinds = pixels_of(encoded(np.asarray(image), "TIFF"), "a.tif")
+    assert kinds == ("TIFF", "grey")
+    assert np.array_equal(pixels[:, :, 0], np.asarray(image) * 255)
+
+
 def test_deep_grey_that_is_named_transparent_becomes_white():
     image = Image.fromarray(DEEP)
     image.save(file := io.BytesIO(), "PNG", transparency=int(DEEP[3, 5]))

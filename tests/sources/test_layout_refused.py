@@ -42,6 +42,18 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         r"\(if eval is a split, name it: --option splits=train=train,val=eval\); choose",
     ),
+    "a second version of train": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "train_aug/cat/1.jpg", "train_aug/dog/1.jpg"],
+        {},
+        "'train', lie beside others, 'train_aug'; choose how to read it: --option splits=train .2 classes",
+    ),
+    "a test of another name": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "test_clean/cat/1.jpg"],
+        {},
+        r"\(if test_clean is a split, name it: --option splits=train=train,test=test_clean\); choose",
+    ),
     "a class with a blank at its end": (
         "folder",
         ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat /1.jpg"],
@@ -59,6 +71,12 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         ["flowers_train/1.jpg", "flowers_test/1.jpg"],
         {},
         "are named like splits",
+    ),
+    "the same in camel case": (
+        "folder",
+        ["trainA/1.jpg", "trainB/1.jpg", "testA/1.jpg", "GTSRBTest/1.jpg"],
+        {},
+        "'GTSRBTest', 'testA', 'trainA' … are named like splits",
     ),
     "half of the names like splits as classes": (
         "folder",

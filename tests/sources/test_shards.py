@@ -65,7 +65,7 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
     ("files", "message"),
     [
         ({}, "no .tar files"),
-        ({"a.tar.gz": {}}, "gunzip"),
+        ({"a b.tar.gz": {}}, "`gunzip '.*/a b.tar.gz'` leaves a plain .tar"),
         ({"train-0.tar": {**TWO, "c.png": DATA}}, "1 of 3 samples of train have no label, such as c"),
         ({"train-0.tar": TWO, "part-0.tar": TWO}, "part-0.tar tells no split"),
         (

@@ -14,6 +14,12 @@ def splits(path, **options) -> dict[str, str]:
     return {record.id: record.split for record in open_source("lists", path, **options).records()}
 
 
+def table(column: str, *cells: str) -> bytes:
+    """Return a list of the first images of `IN_SPLITS` with a further *column*."""
+    rows = [f"{image},a,{cell}" for image, cell in zip(IN_SPLITS, cells, strict=False)]
+    return "\n".join([f"file,label,{column}", *rows]).encode()
+
+
 @pytest.mark.parametrize("name", ["metadata.csv", "labels.csv"])
 def test_a_list_of_no_split_leaves_images_in_the_splits_of_their_folders(tmp_path, name):
     path = written(tmp_path, IN_SPLITS | {name: BY_FOLDER})
@@ -64,6 +70,16 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
             b"file,label,phase,use\ntrain/1.jpg,a,train,test\ntrain/2.jpg,a,test,train\n",
             "may have its splits in phase or use; leave one of them out",
         ),
+        (
+            "all.csv",
+            table("subset", "train", "test", "extra"),
+            "column subset with 'extra', which is no split",
+        ),
+        ("all.csv", table("phase", "train", "eval"), "phase with 'eval', .* or leave the column out"),
+        ("all.csv", table("kind", "train", "held-out", "holdout"), "kind with 'held-out', which is no split"),
+        ("all.csv", table("usage", "Training", "PublicTest"), "usage with 'PublicTest', which is no split"),
+        ("all.csv", table("partition", "0", "1"), "column partition with '0', which is no split"),
+        ("all.csv", table("is_training_image", "0", "1"), "has a column is_training_image, whose images"),
     ],
 )
 def test_labels_and_columns_that_may_mean_two_things_are_refused(tmp_path, name, content, message):
@@ -78,7 +94,13 @@ def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_p
         return set(splits(written(tmp_path, IN_SPLITS | {"all.csv": table.format(*cells).encode()})).values())
 
     assert read("dataset", "TRAIN", "Test") == {"train", "test"}
-    for cells in (("source", "train", "web"), ("quality", "valid", "valid"), ("train", "a", "b")):
+    others = (
+        ("source", "train", "web"),
+        ("quality", "valid", "valid"),
+        ("train", "a", "b"),
+        ("made", "1", "0"),
+    )
+    for cells in others:
         assert read(*cells) == {"train"}, "by the folder"
 
 
@@ -90,3 +112,85 @@ def test_rows_that_end_with_a_comma_have_no_other_value(tmp_path):
 def test_a_column_of_flags_is_passed_over_beside_one_of_splits(tmp_path):
     table = b"file,label,is_valid,split\ntrain/1.jpg,a,True,val\ntrain/2.jpg,a,False,train\n"
     assert set(splits(written(tmp_path, IN_SPLITS | {"all.csv": table})).values()) == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train_images", "test_images"), ("training_set", "test_set"), ("trainImages", "testImages")],
+)
+def test_folders_whose_names_have_a_split_among_their_words_divide_as_those_of_splits(tmp_path, train, test):
+    def divided(name: str, content: bytes, *images: str) -> dict[str, str]:
+        return splits(written(tmp_path / name, dict.fromkeys(images, jpeg()) | {name: content}))
+
+    images = f"{train}/1.jpg", f"{test}/2.jpg"
+    listed = f"file,label\n{images[0]},a\n{images[1]},a\n".encode()
+    assert divided("all.csv", listed, *images) == dict(zip(images, ("train", "test"), strict=True))
+    with pytest.raises(ItlError, match=f"lists '{train}/1.jpg', which is not there, though {test}/1.jpg is"):
+        divided("train.csv", f"file,label\n{images[0]},a\n".encode(), f"{test}/1.jpg")
+
+
+def test_folders_that_are_named_like_splits_with_other_words_are_refused(tmp_path):
+    files = dict.fromkeys(("cars_train/1.jpg", "cars_test/2.jpg"), jpeg())
+    listed = b"file,label\ncars_train/1.jpg,a\ncars_test/2.jpg,a\n"
+    path = written(tmp_path, files | {"all.csv": listed})
+    with pytest.raises(ItlError, match="like splits, as cars_test and cars_train; write a column split, or"):
+        splits(path)
+    assert splits(path, train="all.csv") == {"cars_train/1.jpg": "train", "cars_test/2.jpg": "train"}
+
+
+IN_BOTH = {f"{split}/{number}.png": jpeg() for split in ("train", "test") for number in range(3)}
+ONLY_TEST = {image: data for image, data in IN_BOTH.items() if image.startswith("test")}
+BY_ID = b"id,label\n0,cat\n1,dog\n2,cat\n"
+
+
+@pytest.mark.parametrize("name", ["trainLabels.csv", "train.csv", "labels.csv"])
+def test_an_id_is_never_an_image_of_another_split_that_has_the_same_names(tmp_path, name):
+    files = IN_BOTH | {name: BY_ID}
+    assert splits(written(tmp_path / "whole", files)) == {
+        image: "train" for image in IN_BOTH if image.startswith("train")
+    }
+    for missing in ("train/0.png", "train/2.png"):  # the first, and the last
+        left = {file: data for file, data in files.items() if file != missing}
+        stem = missing[6]
+        with pytest.raises(ItlError, match=f"lists '{stem}', but of that name there is only test/{stem}.png"):
+            splits(written(tmp_path / stem, left))
+
+
+def test_a_list_of_train_is_not_read_from_a_folder_of_test_alone(tmp_path):
+    with pytest.raises(
+        ItlError, match=r"'0', but of that name there is only test/0\.png, .* of another split"
+    ):
+        splits(written(tmp_path / "ids", ONLY_TEST | {"trainLabels.csv": BY_ID}))
+    told = BY_ID.replace(b"\n", b"\ntest/").rpartition(b"test/")[0]
+    assert set(splits(written(tmp_path / "told", ONLY_TEST | {"train.csv": told})).values()) == {"train"}
+    assert set(splits(written(tmp_path / "none", ONLY_TEST | {"labels.csv": BY_ID})).values()) == {"test"}
+
+
+def test_lists_may_divide_the_folder_of_one_split_by_names_of_its_own(tmp_path):
+    images = dict.fromkeys(("train/a.jpg", "train/b.jpg", "test/c.jpg"), jpeg())
+    lists = {"train.csv": b"image,label\na.jpg,x\n", "test.csv": b"image,label\nb.jpg,x\n"}
+    path = written(tmp_path, images | lists)
+    assert splits(path) == {"train/a.jpg": "train", "train/b.jpg": "test"}
+    assert (
+        "note: test.csv: 1 image is in a folder of another split, such as train/b.jpg; they are test images, "
+        "as the list says" in check_lines("lists", path)
+    )
+    by_class = dict.fromkeys(("train/a/1.jpg", "test/b/1.jpg"), jpeg())
+    path = written(tmp_path / "classes", by_class | {"all.csv": b"image,label\na/1.jpg,a\nb/1.jpg,a\n"})
+    assert splits(path) == {"train/a/1.jpg": "train", "test/b/1.jpg": "test"}
+
+
+def test_a_label_of_several_classes_is_noted(tmp_path):
+    def notes(*labels: str) -> list[str]:
+        rows = (f"{image},{label}\n" for image, label in zip(IN_SPLITS, labels, strict=True))
+        path = written(tmp_path, IN_SPLITS | {"train.csv": f"image,label\n{''.join(rows)}".encode()})
+        return [line for line in check_lines("lists", path) if "together" in line]
+
+    joined = "note: 1 label is others together, such as '{}'; it is read as a class of its own"
+    assert notes("cat", "dog", "cat|dog", "fox") == [joined.format("cat|dog")]
+    assert notes("sea lion", "cat", "cat; sea lion", "fox") == [joined.format("cat; sea lion")]
+    assert notes("cat", "dog", "cat dog", "big cat") == [joined.format("cat dog")]
+    assert notes("cat", "dog", "cat dog", "dog + cat") == [
+        "note: 2 labels are others together, such as 'cat dog', 'dog + cat'; each is read as a class of its "
+        "own"
+    ]

@@ -201,8 +201,8 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
     path = written(
         tmp_path, {"images.tar.gz": b"", "annotations/trainval.txt": b"", "annotations/test.txt": b""}
     )
-    assert "unpack it: `tar xf images.tar.gz`" in check_lines("pets", path)[0]
-    assert "unpack it: `tar xf images.tar.gz`" in check_lines("food101", path)[0]
+    for kind in ("pets", "food101"):
+        assert f"unpack it: `tar xf {path}/images.tar.gz -C {path}`" in check_lines(kind, path)[0]
 
 
 @pytest.mark.parametrize(
@@ -388,6 +388,13 @@ def test_the_same_images_of_caltech_are_drawn_on_every_machine(tmp_path):
     assert [record.split for record in open_source("caltech101", other, **options).records()] == [
         record.split for record in one
     ]
+
+
+def test_two_copies_of_caltech_are_refused_as_training_images_would_be_test_images_too(tmp_path):
+    files, options, *_ = SETS["caltech101"]
+    path = written(tmp_path, files | {f"caltech-101/{name}": data for name, data in files.items()})
+    with pytest.raises(ItlError, match="of one class and name, as in two copies of a data set"):
+        open_source("caltech101", path, **options).records()
 
 
 @pytest.mark.parametrize("kind", [*SETS, "lists"])

@@ -1,0 +1,86 @@
+"""Archives inside folders and archives, with advice that works from anywhere, and names in zips of macOS."""
+
+import io
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.sources.registry import open_source
+from tests.annotated import jpeg, text, written
+from tests.pictures import tarred
+
+IMAGES = {"cat/1.jpg": jpeg(), "dog/1.jpg": jpeg()}
+
+
+def zipped(members: dict[str, bytes], macos: bool = False) -> bytes:
+    """Return a zip; of *macos*, whose names are UTF-8 without the flag that says so."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    data = bytearray(file.getvalue())
+    for start, flags in ((b"PK\3\4", 7), (b"PK\1\2", 9)) if macos else ():
+        for match in re.finditer(re.escape(start), bytes(data)):
+            data[match.start() + flags] &= ~8
+    return bytes(data)
+
+
+def problem(kind: str, path: Path) -> str:
+    """Return why the source is refused."""
+    with pytest.raises(ItlError) as caught:
+        open_source(kind, path).records()
+    return str(caught.value)
+
+
+def test_the_command_that_unpacks_a_tar_works_from_anywhere(tmp_path, monkeypatch):
+    path = tmp_path / "my data"
+    (path / "deep").mkdir(parents=True)
+    packed = tarred(tmp_path / "plain.tar", IMAGES).rename(
+        path / "deep/cats.tar.gz"
+    )  # tar sees that it is plain
+    command = problem("folder", path).rpartition("unpack it: `")[2].rstrip("`")
+    assert command == f"tar xf '{packed}' -C '{path}/deep'"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    subprocess.run(["bash", "-c", command], check=True)
+    assert [record.wnid for record in open_source("folder", path / "deep").records()] == ["cat", "dog"]
+
+
+def test_a_zip_in_a_folder_is_unpacked_there_and_one_in_a_zip_after_that(tmp_path):
+    path = written(
+        tmp_path, {"in/train.zip": zipped(IMAGES), "out.zip": zipped({"train.zip": zipped(IMAGES)})}
+    )
+    unpack = f"`unzip {path}/in/train.zip -d {path}/in`"
+    assert problem("folder", path / "in").endswith(
+        f"train.zip is a zip inside the folder; unpack it: {unpack}"
+    )
+    for kind in ("folder", "caltech101"):
+        assert problem(kind, path / "out.zip").endswith(
+            f"train.zip is packed itself; unpack {path}/out.zip to a folder, then train.zip in it, and give "
+            f"that folder"
+        )
+
+
+def test_imagenet21k_that_is_compressed_is_unpacked_where_it_is(tmp_path):
+    path = written(tmp_path / "21k", {"fall11_whole.tar.gz": b""})
+    assert f"`tar xf {path}/fall11_whole.tar.gz -C {path}` leaves" in problem("imagenet21k", path)
+
+
+def test_names_in_a_zip_of_macos_are_those_of_the_folder(tmp_path):
+    names = "caf\u00e9", "th\u00e9", "bus"
+    path = written(tmp_path, {"classes.txt": text("caf\u00e9", "bus")})
+    members = {f"{name}/1.jpg": jpeg() for name in ("cafe\u0301", "the\u0301", "bus")}
+    for name, macos in (("mac.zip", True), ("flagged.zip", False)):
+        (path / name).write_bytes(zipped(members, macos))
+        source = open_source("folder", path / name)
+        assert [record.wnid for record in source.records()] == sorted(names)
+        chosen = open_source("folder", path / name, classes=path / "classes.txt").records()
+        assert [record.id for record in chosen] == ["bus/1.jpg", "caf\u00e9/1.jpg"]
+    of_dos = zipped({"caf\u00e9/1.jpg": jpeg(), "bus/1.jpg": jpeg()}, macos=True)
+    (path / "dos.zip").write_bytes(of_dos.replace("\u00e9".encode(), b"\x82\x83"))  # é and â in its code page
+    records = open_source("folder", path / "dos.zip").records()
+    assert [record.wnid for record in records] == ["bus", "caf\u00e9\u00e2"]
