@@ -198,6 +198,10 @@ class Recipe:
             return self.lr * 0.1 ** sum(progress >= drop for drop in self.drops or ())
         return self.lr * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
 
+    def lr_of_step(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of *step*, counted from 0: that of its middle, never quite zero."""
+        return self.lr_at((step + 0.5) / self.total_steps(steps_per_epoch))
+
     def total_steps(self, steps_per_epoch: int) -> int:
         """How many optimizer steps the training takes, given the steps of one epoch."""
         return (self.epochs or 0) * steps_per_epoch if self.steps is None else self.steps
