@@ -20,6 +20,7 @@ from itl.specs import Subset
 BASES = ["original", *(f"bottom-up@{n}" for n in range(19)), *(f"top-down@{n}" for n in (1, 2, 3))]
 PARTS = ["", "half-random-a@3", "half-random-b@0", "half-minimal-a", "half-minimal-b"]
 QUERIES = ["husky", "Sea cow", "n02084071", "dog", "it", "fur", "a", "  ", "zzz", "dog.n.01"]
+ELSEWHERE = "This page has no kernel: halves and numbers of classes need JupyterLab; “Start again” drops them."
 RUN = """
 const tree = new Tree(COLUMNS), search = new Search(tree);
 function click(clicks) {
@@ -147,3 +148,46 @@ def test_200_random_click_sequences_make_the_choice_that_python_makes(imagenet, 
 @pytest.mark.parametrize("query", QUERIES)
 def test_search_finds_what_python_finds_in_the_same_order(imagenet, page, query):
     assert page("find", query) == [synset.wnid for synset in imagenet.search(query)]
+
+
+@pytest.fixture
+def exported(tree) -> Callable:
+    """What the page without a kernel counts of three classes, or its problem, after settings of the choice."""
+    quickjs = pytest.importorskip("quickjs", reason="the package quickjs is not installed")
+    images, context = {"husky": 2, "poodle": 5, "trout": 9}, quickjs.Context()
+    fields = {"columns": columns(tree, images, True), "_rounds": [], "_pascal": [], "_revision": 1}
+    fields |= {"summary": {"revision": 0}, "_choice": Choice().to_dict()}
+    context.eval(script(("tree", "choice", "rows", "standalone")))
+    context.eval(f"const model = new FileModel({json.dumps(fields)}); model.on('change:summary', () => null);")
+
+    def set_choice(**settings: object) -> dict:
+        context.eval(f"Object.assign(model.get('_choice'), {json.dumps(settings)}); model.save_changes();")
+        return json.loads(context.eval("JSON.stringify(model.get('summary'))"))
+
+    return set_choice
+
+
+@pytest.mark.parametrize(
+    ("settings", "images"),
+    [({}, "16"), ({"images_per_class": 2}, "6"), ({"images_per_class": 1, "seed": 3}, "3")],
+)
+def test_without_a_kernel_images_are_counted_as_with_one(exported, settings, images):
+    facts = [["classes", "3"], ["images", images]]
+    assert exported(**settings) == {"revision": 1, "facts": facts, "dropped": []}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"images_per_class": -5}, "images_per_class should be at least 1, not -5"),
+        ({"images_per_class": 0}, "images_per_class should be at least 1, not 0"),
+        ({"images_per_class": 3}, "3 images per class were asked for; class husky has 2; ask for at most 2"),
+        ({"seed": -1}, "seed should be at least 0, not -1"),
+        ({"unticked": ["husky", "poodle", "trout"]}, "no class is left; tick some, or choose another cut"),
+        ({"base": "cut"}, "no class is left; tick some, or choose another cut"),
+        ({"half": "half-minimal-a"}, ELSEWHERE),
+        ({"classes": 2}, ELSEWHERE),
+    ],
+)
+def test_without_a_kernel_what_cannot_be_is_a_problem(exported, settings, problem):
+    assert exported(**settings) == {"revision": 1, "problem": problem, "facts": [], "dropped": []}
