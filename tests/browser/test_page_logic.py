@@ -20,7 +20,9 @@ from itl.specs import Subset
 BASES = ["original", *(f"bottom-up@{n}" for n in range(19)), *(f"top-down@{n}" for n in (1, 2, 3))]
 PARTS = ["", "half-random-a@3", "half-random-b@0", "half-minimal-a", "half-minimal-b"]
 QUERIES = ["husky", "Sea cow", "n02084071", "dog", "it", "fur", "a", "  ", "zzz", "dog.n.01"]
-ELSEWHERE = "This page has no kernel: halves and numbers of classes need JupyterLab; “Start again” drops them."
+ELSEWHERE = (
+    "This page has no kernel: halves and numbers of classes need JupyterLab; “Start again” drops them."
+)
 RUN = """
 const tree = new Tree(COLUMNS), search = new Search(tree);
 function click(clicks) {
@@ -158,7 +160,9 @@ def exported(tree) -> Callable:
     fields = {"columns": columns(tree, images, True), "_rounds": [], "_pascal": [], "_revision": 1}
     fields |= {"summary": {"revision": 0}, "_choice": Choice().to_dict()}
     context.eval(script(("tree", "choice", "rows", "standalone")))
-    context.eval(f"const model = new FileModel({json.dumps(fields)}); model.on('change:summary', () => null);")
+    context.eval(
+        f"const model = new FileModel({json.dumps(fields)}); model.on('change:summary', () => null);"
+    )
 
     def set_choice(**settings: object) -> dict:
         context.eval(f"Object.assign(model.get('_choice'), {json.dumps(settings)}); model.save_changes();")
