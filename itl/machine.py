@@ -17,6 +17,7 @@ from typing import Any
 
 from itl import ItlError, warn
 
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux under Windows (WSL2)
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 OPENMP_THREADS = "OMP_NUM_THREADS"
 VARIABLES = {"ITL_COMMAND", "ITL_COMPILE", "ITL_DATA", "ITL_DEVICE", "ITL_HOME", "ITL_WORKERS"}
@@ -291,7 +292,7 @@ def _device(name: str | None) -> str:
 
     torch respects CUDA_VISIBLE_DEVICES, but its import is slow, so it is imported only if a GPU may be there.
     """
-    if name == "cpu" or (name is None and not Path("/dev/nvidiactl").exists()):
+    if name == "cpu" or (name is None and not any(Path(path).exists() for path in GPU_DRIVERS)):
         return "cpu"
     import torch
 
