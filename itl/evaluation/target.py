@@ -70,8 +70,8 @@ class Target:
         if self.train.labels.ndim == 2 and not (self.train.labels[val_rows] > 0).any():
             kind = "held-out training" if self.val_rows is None else "val"
             raise ItlError(
-                f"lr cannot be chosen from lrs: no object is scored in {counted(len(val_rows), f'{kind} images')}; "
-                "annotate some, or give one lr"
+                f"lr cannot be chosen from lrs: {counted(len(val_rows), f'{kind} images have')} no object "
+                "that is scored; annotate some, or give one lr"
             )
         return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows))
 
