@@ -181,6 +181,10 @@ def test_learning_rate_over_the_training():
     assert [round(cosine.lr_at(progress), 6) for progress in (0, 0.05, 0.1, 0.55, 1)] == [0, 0.5, 1, 0.5, 0]
     steps = Recipe(lr=1, warmup=0, schedule="step", drops=(0.5, 0.75))
     assert [round(steps.lr_at(progress), 6) for progress in (0, 0.5, 0.8)] == [1, 0.1, 0.01]
+    middles = replace(cosine, epochs=2), replace(cosine, epochs=None, steps=10)
+    assert [[recipe.lr_of_step(step, 5) for step in (0, 5)] for recipe in middles] == [
+        [cosine.lr_at(0.05), cosine.lr_at(0.55)]
+    ] * 2
 
 
 def test_length_in_epochs_or_steps():
