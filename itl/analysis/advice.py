@@ -452,9 +452,10 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
 
     The line joins options that none of the same or a lower *cost* (hours, images or labels) is expected to
     beat; letters name them. Dots are filled where the option is measured on this task, and grey where it is
-    over the budget.
+    over the budget. Dashed lines are what takes no images: no pre-training, and weights that one has.
     """
-    table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
+    free = advice.table["images"] == 0
+    table = advice.table[~free].sort_values([cost, "expected"], ascending=[True, False])
     last = table.groupby(cost)[cost].transform("size") - 1  # of the options of the same cost, from 0
     ratio = np.minimum(TIE_RATIO, ALL_TIES_RATIO ** (1 / last.clip(lower=1)))
     table["position"] = table[cost] * ratio ** (table.groupby(cost).cumcount() - last / 2)
@@ -472,6 +473,10 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         ax.annotate(letter, (row.position, row.expected), (5, 4), **bold)
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
+    for row in advice.table[free].itertuples():
+        ax.axhline(row.expected, color=AXIS_COLOUR, lw=1, ls="--", zorder=0)
+        right: Any = ax.get_yaxis_transform()  # x from 0 to 1
+        ax.annotate(row.option, (1, row.expected), (-2, 2), right, "offset points", ha="right", fontsize=8)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ

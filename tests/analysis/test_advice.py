@@ -262,6 +262,10 @@ def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     letters = dict(line.split("  ")[::-1] for line in ax.get_title("left").splitlines())
     assert letters[f"option {BEST}"] in {text.get_text() for text in ax.texts}
     assert "1,000" in {label.get_text() for label in ax.get_xticklabels()}
+    baselines = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert len(baselines) == 1
+    assert ax.texts[-1].get_text() == "option 0"
+    assert baselines[0].get_ydata()[0] == ax.texts[-1].xy[1]
 
 
 def test_at_a_ceiling_no_net_improves_the_choice_by_more_than_is_left():
