@@ -152,7 +152,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
 def _pilot(grid: Grid, task: int) -> tuple[int, float]:
     """Return how many more nets a pilot for *task* has, and the hours of training and measuring them."""
     done, hours = _measured_nets(grid, task), grid.options["hours"].to_numpy(float)
-    nets = {(option, seed) for option in np.flatnonzero(grid.trained).tolist() for seed in grid.seeds}
+    options = np.flatnonzero(grid.trained).tolist()
+    nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
@@ -275,7 +276,7 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
     """
     done, trials = _measured_nets(grid, task), {}
     for option in range(len(grid.options)):
-        left = [seed for seed in grid.seeds if (option, seed) not in done]
+        left = [seed for seed in grid.seeds_of(option) if (option, seed) not in done]
         trained = [seed for seed in left if (option, seed) in grid.nets]
         if left:
             trials[option] = (trained or left)[0]

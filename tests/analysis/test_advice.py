@@ -57,6 +57,7 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
             "option": [f"option {number}" for number in range(OPTIONS)],
             "trained": images > 0,
             "drawn": (images > 0) & (images < 500),
+            "one_net": False,
             "images": images,
             "classes": np.minimum(images, 10),
             "hours": np.where(images > 0, 1.0, 0.0),
@@ -229,6 +230,15 @@ def test_images_and_labels_are_whole():
 def test_a_budget_that_nothing_fits_is_refused():
     with pytest.raises(ItlError, match="no pre-training fits 50 images; the smallest takes 100 images"):
         advise(world(5, 0.0)[0], "probe@target0", Budget(50, "images"))
+
+
+def test_weights_that_one_has_are_measured_once():
+    grid, _ = world(6, 0.0, measured=0)
+    once = grid.measured.assign(task=0, seed=0).drop_duplicates("option")
+    all_own = grid.options.assign(one_net=True)
+    advice = advise(replace(grid, options=all_own, measured=once), "probe@target0")
+    assert (advice.experiment, advice.pilot[0]) == (None, 0), "nothing is left"
+    assert advise(replace(grid, measured=once), "probe@target0").experiment.option > 0
 
 
 def test_nothing_measured_names_a_pilot():
