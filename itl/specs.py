@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from itl import ItlError, cannot_read, pick
+from itl.machine import project_folder
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,6 +26,7 @@ NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it; or those
 # of untrained nets, and of what is measured of these.
 NUMERICS_OF = {"scores": 1, "induction": 1, "detection": 1, "untrained": 1}
+FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
@@ -364,11 +367,15 @@ def _hashed_part(part: str) -> str:
 
 
 def file_digest(path: str) -> str:
-    """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read."""
+    """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read.
+
+    A relative path is one in the project's folder.
+    """
+    file = project_folder() / Path(path).expanduser()
     try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:8]
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     except OSError as error:
-        raise cannot_read(path, error) from error
+        raise cannot_read(file, error) from error
 
 
 def canonical(spec: object) -> str:
@@ -377,7 +384,8 @@ def canonical(spec: object) -> str:
     The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method or untrained net. That of a
     packing does not: a pack's digest names its pixels.
     A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
-    has a default that means "as before", and is left out while it has that default.
+    has a default that means "as before", and is left out while it has that default. Of a file that labels
+    come from it has the digest alone: where the file lies changes no number.
     """
     tree = {type(spec).__name__: _plain(spec)}
     if isinstance(spec, Spec):
@@ -412,7 +420,7 @@ def _plain(value: object) -> object:
     for name, added, default in _fields_of(kind):
         content = getattr(value, name)
         if not added or content != default:
-            plain[name] = _plain(content)
+            plain[name] = _plain(FILE_NAME.sub("file@", content) if name == "labels" else content)
     return plain
 
 

@@ -158,8 +158,26 @@ def test_labels_of_a_file_hold_its_digest(tmp_path):
     assert file_digest(str(path)) == "e3b0c442", "8 digits of SHA-256 of nothing"
     assert hashed_labels(f"file@{path}+without@dog") == f"file@{path}#e3b0c442+without@dog"
     assert hashed_labels(f"file@{path}#01234567") == f"file@{path}#01234567"
-    with pytest.raises(ItlError, match=f"cannot read nothing.csv in {re.escape(os.getcwd())}: No such file"):
+    with pytest.raises(ItlError, match=f"cannot read {re.escape(os.getcwd())}/nothing.csv: No such file"):
         hashed_labels("file@nothing.csv")
+
+
+def test_a_list_of_classes_lies_in_the_projects_folder_and_its_place_is_no_part_of_a_key(
+    tmp_path, monkeypatch
+):
+    for folder in ("params", "notebooks", "lists"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "lists" / "some.csv").write_text("n02084071\n")
+    monkeypatch.chdir(tmp_path / "lists")
+    named, other = (
+        Subset("p", "file@lists/some.csv"),
+        Subset("p", f"file@{tmp_path}/lists/some.csv+without@dog"),
+    )
+    assert key(named) == key(Subset("p", f"file@{tmp_path}/lists/../lists/some.csv"))
+    assert '"labels":"file@#' in canonical(named)
+    assert "some" not in canonical(other)
+    (tmp_path / "lists" / "some.csv").write_text("n02084072\n")
+    assert key(Subset("p", "file@lists/some.csv")) != key(named), "its content is"
 
 
 def test_an_added_field_is_left_out_while_it_has_its_default():

@@ -216,7 +216,7 @@ class PageMaker:
             outdated = "" if under_way or page.stem in self.current else again
             trouble, status = self.failed.get(page.stem, ""), coming.get(page.stem, "")
             summaries.append(page.index_summary(trouble, status, outdated))
-        numbers = sorted({len(question.seeds) for question in questions})
+        numbers = sorted({len({run.seed for run in question.runs(machine)}) for question in questions})
         done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
         facts = {
             "preset": preset.name,
