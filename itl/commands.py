@@ -468,7 +468,8 @@ def _command_line(command: str, args: argparse.Namespace) -> str:
     """Write the `itl` *command* for the preset of *args*, with what it needs to find its images and runs."""
     data = [word for entry in args.data or () for word in ("--data", entry)]
     home = [] if args.home is None else ["--home", str(args.home)]
-    return shlex.join(["itl", command, args.preset, *data, *home])
+    only = ["--only", args.only] if getattr(args, "only", None) else []
+    return shlex.join(["itl", command, args.preset, *only, *data, *home])
 
 
 def _machine(args: argparse.Namespace) -> Machine:

@@ -67,6 +67,14 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
             yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
 
 
+def _flag(variable: str) -> bool:
+    """Return what an environment variable says: 1 or 0, as which it counts where it is not set."""
+    text = os.environ.get(variable, "")
+    if text not in ("", "0", "1"):
+        raise ItlError(f"{variable} is {text!r}; give 1 or 0, or unset it")
+    return text == "1"
+
+
 def _number(variable: str, default: int, least: int = 1) -> int:
     """Return the number from *least* in an environment variable; *default* where it is not set."""
     text = os.environ.get(variable, "").split(",")[0]  # OMP_NUM_THREADS may list a number for each level
@@ -138,7 +146,7 @@ class Machine:
             "data": split_data(os.environ.get("ITL_DATA", "")),
             "device": device,
             "workers": workers,
-            "compile": os.environ.get("ITL_COMPILE", "0") not in ("", "0"),
+            "compile": _flag("ITL_COMPILE"),
             "rank": rank,
             "ranks": ranks,
         }

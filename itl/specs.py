@@ -33,6 +33,7 @@ REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger th
 # What numbers may be: in words, and whether one is that.
 Limit = tuple[str, Callable[[float], bool]]
 AT_LEAST_0: Limit = ("at least 0", lambda number: number >= 0)
+OF_32_BITS: Limit = ("below 4,294,967,296", lambda number: number < 2**32)  # random generators take no more
 AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
 SIDE: Limit = ("from 1 to 8,192", lambda number: 1 <= number <= 8192)  # pixels
 BATCH: Limit = ("from 1 to 65,536", lambda number: 1 <= number <= 65_536)
@@ -110,6 +111,7 @@ class Subset:
         """Give the labels one spelling, which holds the content of files that they name."""
         limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
         _check_limits(self, limits | {"seed": AT_LEAST_0})
+        _check_limits(self, {"seed": OF_32_BITS})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
         object.__setattr__(self, "at_most", bool(self.at_most))
 
@@ -292,6 +294,7 @@ class Pretrain:
         So has a net with weights, which depend on no seed either.
         """
         _check_limits(self, {"seed": AT_LEAST_0})
+        _check_limits(self, {"seed": OF_32_BITS})
         if self.weights:
             object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(self.subset.pack))

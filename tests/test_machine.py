@@ -220,6 +220,11 @@ def test_a_cluster_s_worker_has_a_device_of_its_own_and_compiles_as_it_is_told(m
     )
     monkeypatch.setenv("ITL_COMPILE", "1")
     assert Machine().for_worker().compile, "as the worker's own environment says"
+    monkeypatch.setenv("ITL_COMPILE", "0")
+    assert not Machine().for_worker().compile
+    monkeypatch.setenv("ITL_COMPILE", "false")
+    with pytest.raises(ItlError, match="^ITL_COMPILE is 'false'; give 1 or 0, or unset it$"):
+        Machine.from_environment()
 
 
 def test_data_folders_may_have_any_name(tmp_path):

@@ -403,6 +403,10 @@ def test_what_counts_and_seeds_of_a_subset_cannot_be():
         Subset("p", seed=-1)
     with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
         Pretrain(Subset("p"), seed=-1)
+    for spec in (Subset, lambda pack, seed: Pretrain(Subset(pack), seed=seed)):
+        assert spec("p", seed=2**32 - 1)
+        with pytest.raises(ItlError, match="^seed should be below 4,294,967,296, not 4294967296$"):
+            spec("p", seed=2**32)
 
 
 @pytest.mark.parametrize(

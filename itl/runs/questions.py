@@ -86,10 +86,9 @@ class DataSize(Study):
                 )
 
     def conditions(self) -> list[Condition]:
-        """Return one for each number of images, few before many, for equal steps and for equal passes."""
+        """Return one for each number of images, trained for equal steps and for equal passes."""
         within = self.subset or Subset("")
         counts = self.images_per_class or ((within.images_per_class or "all",) if self.subset else ())
-        counts = tuple(sorted(counts, key=lambda count: math.inf if count == "all" else count))
         if not self.passes:
             return [self._condition(within, count) for count in counts]
         if self.recipe.steps is None:

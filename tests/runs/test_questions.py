@@ -38,16 +38,6 @@ def test_seeds_pair_the_conditions():
     assert [run.spec.seed for run in few] == [run.seed for run in few]
 
 
-def test_numbers_of_images_are_compared_from_few_to_many_however_they_are_listed():
-    compared = {
-        tuple(small_study(images_per_class=order).comparisons) for order in ([0, 4, "all"], ["all", 4, 0])
-    }
-    ((few, many), (_, none)) = [
-        (dict(pair.of)["images_per_class"], dict(pair.against)["images_per_class"]) for pair in compared.pop()
-    ]
-    assert (few, many, none, compared) == (4, "all", 0, set())
-
-
 def test_all_keeps_every_image():
     question = small_study(images_per_class=[], subset={"labels": "original"})
     assert {r.spec.subset.images_per_class for r in question.runs(NOWHERE) if r.task == "own"} == {None}
