@@ -23,6 +23,11 @@ def parse_points(text: str) -> float:
     raise ArgumentTypeError(f"points of a metric lie above 0 and up to 100; got {text!r}")
 
 
+def label_method(text: str) -> str:
+    """Return a method of `itl labels`, whose list of classes, if it is relative, is in the current folder."""
+    return re.sub(r"(^|\+)file@(?=[^/~])", lambda match: f"{match[0]}{Path.cwd()}/", text)
+
+
 def parse_shard(text: str | None) -> tuple[int, int] | None:
     """Parse --shard I/N, part I of N; None stays None.
 

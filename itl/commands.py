@@ -22,6 +22,7 @@ from itl.arguments import (
     TAXONOMY,
     UNTIL_DECIDED,
     Argument,
+    label_method,
     parse,
     parse_options,
     parse_shard,
@@ -111,7 +112,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     from itl.hierarchy.label_sets import describe_methods  # a light import, which help needs
 
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
-    command(labels, ("method", {"help": describe_methods()}), leaves, TAXONOMY)
+    command(labels, ("method", {"type": label_method, "help": describe_methods()}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, *PLAN)
@@ -154,7 +155,7 @@ def _add_packs(command: Callable[..., None]) -> None:
     command(
         subset,
         ("--pack", {"type": Path, "required": True}),
-        ("--labels", {"default": "original", "help": "a method of `itl labels`"}),
+        ("--labels", {"type": label_method, "default": "original", "help": "a method of `itl labels`"}),
         ("--images-per-class", {"type": int}),
         ("--classes", {"type": int}),
         ("--seed", {"type": int, "default": 0}),
@@ -467,7 +468,8 @@ def _command_line(command: str, args: argparse.Namespace) -> str:
     """Write the `itl` *command* for the preset of *args*, with what it needs to find its images and runs."""
     data = [word for entry in args.data or () for word in ("--data", entry)]
     home = [] if args.home is None else ["--home", str(args.home)]
-    return shlex.join(["itl", command, args.preset, *data, *home])
+    only = ["--only", args.only] if getattr(args, "only", None) else []
+    return shlex.join(["itl", command, args.preset, *only, *data, *home])
 
 
 def _machine(args: argparse.Namespace) -> Machine:

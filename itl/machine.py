@@ -17,6 +17,7 @@ from typing import Any
 
 from itl import ItlError, warn
 
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux under Windows (WSL2)
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 OPENMP_THREADS = "OMP_NUM_THREADS"
 VARIABLES = {"ITL_COMMAND", "ITL_COMPILE", "ITL_DATA", "ITL_DEVICE", "ITL_HOME", "ITL_WORKERS"}
@@ -64,6 +65,14 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
         if root is not None:
             own = root / path.lstrip("/")
             yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
+
+
+def _flag(variable: str) -> bool:
+    """Return what an environment variable says: 1 or 0, as which it counts where it is not set."""
+    text = os.environ.get(variable, "")
+    if text not in ("", "0", "1"):
+        raise ItlError(f"{variable} is {text!r}; give 1 or 0, or unset it")
+    return text == "1"
 
 
 def _number(variable: str, default: int, least: int = 1) -> int:
@@ -137,7 +146,7 @@ class Machine:
             "data": split_data(os.environ.get("ITL_DATA", "")),
             "device": device,
             "workers": workers,
-            "compile": os.environ.get("ITL_COMPILE", "0") not in ("", "0"),
+            "compile": _flag("ITL_COMPILE"),
             "rank": rank,
             "ranks": ranks,
         }
@@ -291,7 +300,7 @@ def _device(name: str | None) -> str:
 
     torch respects CUDA_VISIBLE_DEVICES, but its import is slow, so it is imported only if a GPU may be there.
     """
-    if name == "cpu" or (name is None and not Path("/dev/nvidiactl").exists()):
+    if name == "cpu" or (name is None and not any(Path(path).exists() for path in GPU_DRIVERS)):
         return "cpu"
     import torch
 

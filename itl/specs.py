@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from itl import ItlError, cannot_read, pick
+from itl.machine import project_folder
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,12 +26,14 @@ NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it; or those
 # of untrained nets, and of what is measured of these.
 NUMERICS_OF = {"scores": 1, "induction": 1, "detection": 1, "untrained": 1}
+FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
 # What numbers may be: in words, and whether one is that.
 Limit = tuple[str, Callable[[float], bool]]
 AT_LEAST_0: Limit = ("at least 0", lambda number: number >= 0)
+OF_32_BITS: Limit = ("below 4,294,967,296", lambda number: number < 2**32)  # random generators take no more
 AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
 SIDE: Limit = ("from 1 to 8,192", lambda number: 1 <= number <= 8192)  # pixels
 BATCH: Limit = ("from 1 to 65,536", lambda number: 1 <= number <= 65_536)
@@ -107,6 +111,7 @@ class Subset:
         """Give the labels one spelling, which holds the content of files that they name."""
         limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
         _check_limits(self, limits | {"seed": AT_LEAST_0})
+        _check_limits(self, {"seed": OF_32_BITS})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
         object.__setattr__(self, "at_most", bool(self.at_most))
 
@@ -198,6 +203,10 @@ class Recipe:
             return self.lr * 0.1 ** sum(progress >= drop for drop in self.drops or ())
         return self.lr * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
 
+    def lr_of_step(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of *step*, counted from 0: that of its middle, never quite zero."""
+        return self.lr_at((step + 0.5) / self.total_steps(steps_per_epoch))
+
     def total_steps(self, steps_per_epoch: int) -> int:
         """How many optimizer steps the training takes, given the steps of one epoch."""
         return (self.epochs or 0) * steps_per_epoch if self.steps is None else self.steps
@@ -285,6 +294,7 @@ class Pretrain:
         So has a net with weights, which depend on no seed either.
         """
         _check_limits(self, {"seed": AT_LEAST_0})
+        _check_limits(self, {"seed": OF_32_BITS})
         if self.weights:
             object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(self.subset.pack))
@@ -360,11 +370,15 @@ def _hashed_part(part: str) -> str:
 
 
 def file_digest(path: str) -> str:
-    """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read."""
+    """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read.
+
+    A relative path is one in the project's folder.
+    """
+    file = project_folder() / Path(path).expanduser()
     try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:8]
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     except OSError as error:
-        raise cannot_read(path, error) from error
+        raise cannot_read(file, error) from error
 
 
 def canonical(spec: object) -> str:
@@ -373,7 +387,8 @@ def canonical(spec: object) -> str:
     The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method or untrained net. That of a
     packing does not: a pack's digest names its pixels.
     A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
-    has a default that means "as before", and is left out while it has that default.
+    has a default that means "as before", and is left out while it has that default. Of a file that labels
+    come from it has the digest alone: where the file lies changes no number.
     """
     tree = {type(spec).__name__: _plain(spec)}
     if isinstance(spec, Spec):
@@ -408,7 +423,7 @@ def _plain(value: object) -> object:
     for name, added, default in _fields_of(kind):
         content = getattr(value, name)
         if not added or content != default:
-            plain[name] = _plain(content)
+            plain[name] = _plain(FILE_NAME.sub("file@", content) if name == "labels" else content)
     return plain
 
 

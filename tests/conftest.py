@@ -39,6 +39,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/runs/test_own_weights.py",
     "tests/training/test_crop_triton.py",
     "tests/evaluation/test_placement.py",
+    "tests/bench/test_batches.py",
     "tests/report/test_build.py",
     "tests/report/test_odd_settings.py",
     "tests/evaluation/test_detection.py",

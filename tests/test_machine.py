@@ -195,6 +195,22 @@ def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(monkeypatch, re
     assert said == ([f"the environment's {variable} is not used; did you mean {near}?"] if near else [])
 
 
+@pytest.mark.parametrize(
+    ("drivers", "gpus", "device"),
+    [((), 2, "cpu"), (("nvidiactl",), 2, "cuda:0,1"), (("dxg",), 1, "cuda:0"), (("dxg",), 0, "cpu")],
+)
+def test_a_gpu_is_the_default_where_it_has_a_driver(monkeypatch, tmp_path, drivers, gpus, device):
+    import torch
+
+    monkeypatch.delenv("ITL_DEVICE", raising=False)
+    monkeypatch.setattr(machine, "GPU_DRIVERS", [tmp_path / Path(path).name for path in machine.GPU_DRIVERS])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    for name in drivers:
+        (tmp_path / name).touch()
+    assert Machine.from_environment().device == device
+
+
 def test_a_cluster_s_worker_has_a_device_of_its_own_and_compiles_as_it_is_told(monkeypatch):
     for name, value in {"ITL_DEVICE": "cpu", "ITL_WORKERS": "3"}.items():
         monkeypatch.setenv(name, value)
@@ -204,6 +220,11 @@ def test_a_cluster_s_worker_has_a_device_of_its_own_and_compiles_as_it_is_told(m
     )
     monkeypatch.setenv("ITL_COMPILE", "1")
     assert Machine().for_worker().compile, "as the worker's own environment says"
+    monkeypatch.setenv("ITL_COMPILE", "0")
+    assert not Machine().for_worker().compile
+    monkeypatch.setenv("ITL_COMPILE", "false")
+    with pytest.raises(ItlError, match="^ITL_COMPILE is 'false'; give 1 or 0, or unset it$"):
+        Machine.from_environment()
 
 
 def test_data_folders_may_have_any_name(tmp_path):

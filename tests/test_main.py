@@ -84,6 +84,16 @@ def test_labels_of_a_list_say_what_of_it_is_no_class(capsys, tmp_path):
     assert err == f"note: 1 class is in {listed} but {said}\n"
 
 
+def test_a_list_on_the_command_line_is_one_of_the_current_folder(capsys, tmp_path, monkeypatch):
+    for folder in ("params", "notebooks", "lists"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "lists" / "some.txt").write_text("n02110185\n")
+    monkeypatch.chdir(tmp_path / "lists")
+    listed = "wnid,label\nn02110185,n02110185\n"
+    assert itl(capsys, "labels", "original+file@some.txt") == (0, listed, "")
+    assert itl(capsys, "labels", f"file@{tmp_path}/lists/some.txt") == (0, listed, "")
+
+
 def test_plan_run_results_subset(capsys, project):
     status, out, _ = itl(capsys, "plan", "mini", "--runs")
     assert status == 0

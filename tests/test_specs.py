@@ -158,8 +158,26 @@ def test_labels_of_a_file_hold_its_digest(tmp_path):
     assert file_digest(str(path)) == "e3b0c442", "8 digits of SHA-256 of nothing"
     assert hashed_labels(f"file@{path}+without@dog") == f"file@{path}#e3b0c442+without@dog"
     assert hashed_labels(f"file@{path}#01234567") == f"file@{path}#01234567"
-    with pytest.raises(ItlError, match=f"cannot read nothing.csv in {re.escape(os.getcwd())}: No such file"):
+    with pytest.raises(ItlError, match=f"cannot read {re.escape(os.getcwd())}/nothing.csv: No such file"):
         hashed_labels("file@nothing.csv")
+
+
+def test_a_list_of_classes_lies_in_the_projects_folder_and_its_place_is_no_part_of_a_key(
+    tmp_path, monkeypatch
+):
+    for folder in ("params", "notebooks", "lists"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "lists" / "some.csv").write_text("n02084071\n")
+    monkeypatch.chdir(tmp_path / "lists")
+    named, other = (
+        Subset("p", "file@lists/some.csv"),
+        Subset("p", f"file@{tmp_path}/lists/some.csv+without@dog"),
+    )
+    assert key(named) == key(Subset("p", f"file@{tmp_path}/lists/../lists/some.csv"))
+    assert '"labels":"file@#' in canonical(named)
+    assert "some" not in canonical(other)
+    (tmp_path / "lists" / "some.csv").write_text("n02084072\n")
+    assert key(Subset("p", "file@lists/some.csv")) != key(named), "its content is"
 
 
 def test_an_added_field_is_left_out_while_it_has_its_default():
@@ -181,6 +199,10 @@ def test_learning_rate_over_the_training():
     assert [round(cosine.lr_at(progress), 6) for progress in (0, 0.05, 0.1, 0.55, 1)] == [0, 0.5, 1, 0.5, 0]
     steps = Recipe(lr=1, warmup=0, schedule="step", drops=(0.5, 0.75))
     assert [round(steps.lr_at(progress), 6) for progress in (0, 0.5, 0.8)] == [1, 0.1, 0.01]
+    middles = replace(cosine, epochs=2), replace(cosine, epochs=None, steps=10)
+    assert [[recipe.lr_of_step(step, 5) for step in (0, 5)] for recipe in middles] == [
+        [cosine.lr_at(0.05), cosine.lr_at(0.55)]
+    ] * 2
 
 
 def test_length_in_epochs_or_steps():
@@ -381,6 +403,10 @@ def test_what_counts_and_seeds_of_a_subset_cannot_be():
         Subset("p", seed=-1)
     with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
         Pretrain(Subset("p"), seed=-1)
+    for spec in (Subset, lambda pack, seed: Pretrain(Subset(pack), seed=seed)):
+        assert spec("p", seed=2**32 - 1)
+        with pytest.raises(ItlError, match="^seed should be below 4,294,967,296, not 4294967296$"):
+            spec("p", seed=2**32)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
 def _pilot(grid: Grid, task: int) -> tuple[int, float]:
     """Return how many more nets a pilot for *task* has, and the hours of training and measuring them."""
     done, hours = _measured_nets(grid, task), grid.options["hours"].to_numpy(float)
-    nets = {(option, seed) for option in np.flatnonzero(grid.trained).tolist() for seed in grid.seeds}
+    options = np.flatnonzero(grid.trained).tolist()
+    nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
@@ -275,7 +276,7 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
     """
     done, trials = _measured_nets(grid, task), {}
     for option in range(len(grid.options)):
-        left = [seed for seed in grid.seeds if (option, seed) not in done]
+        left = [seed for seed in grid.seeds_of(option) if (option, seed) not in done]
         trained = [seed for seed in left if (option, seed) in grid.nets]
         if left:
             trials[option] = (trained or left)[0]
@@ -452,9 +453,10 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
 
     The line joins options that none of the same or a lower *cost* (hours, images or labels) is expected to
     beat; letters name them. Dots are filled where the option is measured on this task, and grey where it is
-    over the budget.
+    over the budget. Dashed lines are what takes no images: no pre-training, and weights that one has.
     """
-    table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
+    free = advice.table["images"] == 0
+    table = advice.table[~free].sort_values([cost, "expected"], ascending=[True, False])
     last = table.groupby(cost)[cost].transform("size") - 1  # of the options of the same cost, from 0
     ratio = np.minimum(TIE_RATIO, ALL_TIES_RATIO ** (1 / last.clip(lower=1)))
     table["position"] = table[cost] * ratio ** (table.groupby(cost).cumcount() - last / 2)
@@ -472,6 +474,10 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         ax.annotate(letter, (row.position, row.expected), (5, 4), **bold)
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
+    for row in advice.table[free].itertuples():
+        ax.axhline(row.expected, color=AXIS_COLOUR, lw=1, ls="--", zorder=0)
+        right: Any = ax.get_yaxis_transform()  # x from 0 to 1
+        ax.annotate(row.option, (1, row.expected), (-2, 2), right, "offset points", ha="right", fontsize=8)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ

@@ -15,6 +15,7 @@ from itl.evaluation.target import scored_split
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import packed
+from itl.runs.cost import images_trained_on
 from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.question import Question, Run, Task
@@ -87,8 +88,7 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
             rows, recipe = results[results["run"] == key(run.spec)], run.spec.recipe
             if len(rows):
                 images = rows["images"].iloc[0]
-                steps = recipe.total_steps(max(1, images // recipe.batch))
-                passes[run.columns] = steps * recipe.batch / images
+                passes[run.columns] = images_trained_on(recipe, images) / images
     if not passes or max(passes.values()) < UNEQUAL_PASSES * min(passes.values()):
         return ""
     seen = [f"{count:.0f} times ({columns_text(columns)})" for columns, count in passes.items()]

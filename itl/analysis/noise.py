@@ -17,6 +17,7 @@ from itl.runs.store import Store
 from itl.specs import Spec, Transfer
 
 SEEDS_SHOWN = (3, 5, 10)
+RUN_FIRST = "run two seeds or more of it first"
 
 
 def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
@@ -25,8 +26,9 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     Where each net was fitted once, what fits add is part of what nets vary.
     """
     data = task_values(results, question.conditions, task, main_metric(task))
-    complete = data.values[:, data.trained & data.distinct & ~pd.isna(data.values).any(axis=0)]
-    per_seed = residual_variance(complete)
+    values = data.values[:, data.trained & data.distinct]
+    values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
+    per_seed = residual_variance(values[~pd.isna(values).any(axis=1)])
     if math.isnan(per_seed):
         return None
     rows = results[(results["task"] == task) & (results["metric"] == data.metric) & (results["classes"] > 0)]
@@ -94,7 +96,9 @@ def designs(
         results = question.results_so_far(store, machine) if minutes else pd.DataFrame()
         spread = None if results.empty else variances(question, results, task)
         if minutes is None or spread is None:
-            rows.append(row | {"note": "run two seeds or more of it first"})
+            alone = sum(condition.trained for condition in question.conditions) < 2
+            note = "noise is known from two pre-trained conditions or more; add one" if alone else RUN_FIRST
+            rows.append(row | {"note": note})
             continue
         judged = _judged_together(question, results, task)
         costs = Costs(*(value / judged for value in minutes))

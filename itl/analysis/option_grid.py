@@ -35,8 +35,9 @@ class Grid:
     """Options × tasks: what is measured, what is known of each, and what each takes.
 
     The options have a row for each condition of the question, with the columns option (words), trained, drawn
-    (whether the seed draws the classes), images, classes and hours (of one training); where seeds draw
-    classes of other sizes, those of the seed with the most.
+    (whether the seed draws the classes), one_net (whether it is weights that one has: one net for all seeds),
+    images, classes and hours (of one training); where seeds draw classes of other sizes, those of the seed
+    with the most.
     """
 
     tasks: tuple[str, ...]
@@ -66,6 +67,10 @@ class Grid:
         """The points where it was measured, and the values there."""
         rows = self.measured
         return self.of(rows["task"], rows["option"], rows["seed"]), rows["value"].to_numpy(float)
+
+    def seeds_of(self, option: int) -> tuple[int, ...]:
+        """Return the seeds of the nets of *option*."""
+        return self.seeds[:1] if self.options["one_net"][option] else self.seeds
 
     def choices(self, task: int) -> Points:
         """Return every option on *task*, as means over nets."""
@@ -138,6 +143,7 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
             "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
             "drawn": ["{seed}" in condition.labels for condition in conditions],
+            "one_net": [condition.weights is not None for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
             "hours": training,
@@ -188,7 +194,10 @@ def option_text(condition: Condition, tree: Taxonomy) -> str:
 
 
 def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
-    """Return the main metric of every finished run: columns task, option (numbers), seed and value."""
+    """Return the main metric of every finished run: columns task, option (numbers), seed and value.
+
+    Weights that one has are one net, and its value, under the first seed, is the mean of what seeds give.
+    """
     rows: list[tuple[int, int, int, float]] = []
     results = question.results_so_far(store, machine)
     for number, task in enumerate(question.tasks):
@@ -198,7 +207,10 @@ def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame
         seeds = sorted(results.loc[results["task"] == task.name, "seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             rows.append((number, option, int(seeds[row]), float(data.values[row, option])))
-    return pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
+    values = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
+    one_net = [number for number, condition in enumerate(question.conditions) if condition.weights]
+    values.loc[values["option"].isin(one_net), "seed"] = question.seeds[0]
+    return values.groupby(["task", "option", "seed"], sort=False, as_index=False)["value"].mean()
 
 
 def _hours(

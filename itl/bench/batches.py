@@ -166,7 +166,7 @@ def reading(folder: Path, device: str) -> Work:
     from torchvision.transforms import v2
 
     del device
-    files, threads = jpegs(5000, 64, (64, 64)), torch.get_num_threads()
+    files, threads = jpegs(20 * BATCH, 64, (64, 64)), torch.get_num_threads()  # whole batches for everyone
     for number, file in enumerate(files):
         path = folder / "images" / f"{number % 10}" / f"{number}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)

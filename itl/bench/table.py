@@ -22,6 +22,7 @@ from itl.bench.work import Limits, Work, measure, once, seconds
 from itl.machine import Machine
 from itl.runs.provenance import provenance
 from itl.storage import write_atomic
+from itl.training.batches import use_device
 
 ROUNDS = 5  # after a first, which compiles, starts workers and fills caches
 SLOW_S = {"cpu": float("inf"), "cuda": 3.0}  # a peer whose first turn takes longer has no other
@@ -87,6 +88,7 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     one_device = Machine.from_environment(device=device).devices[0]
     machine = Machine.from_environment(device=one_device, workers=1)
     rows = rows_for(only, machine.device)
+    use_device(machine)  # a CUDA graph records what is done on the current device, and only that
     torch.set_num_threads(machine.threads)
     limits = measure(machine.device)
     results: list[dict[str, Any]] = []

@@ -117,8 +117,8 @@ def recipe_of(spec: Transfer) -> Recipe:
 def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
     """Return *recipe* with the learning rate of its ``lrs``, if any, that scores best; of equals the lower.
 
-    *score* trains by a recipe with one learning rate, in a folder. Each score is written to *folder* at once,
-    so an interrupted search goes on with the next learning rate.
+    *score* trains by a recipe with one learning rate, in a folder; NaN is no score. Each is written to
+    *folder* at once, so an interrupted search goes on with the next learning rate.
 
     Raises:
         ItlError: Training diverges at each of the learning rates.
@@ -137,10 +137,12 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 lr_scores[repr(lr)] = None
             write_atomic(path, partial(Path.write_text, data=json.dumps(lr_scores, indent=1)))
         shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
-    converged = [lr for lr in lrs if lr_scores[repr(lr)] is not None]
+    converged = {
+        lr: value for lr in lrs if (value := lr_scores[repr(lr)]) is not None and not math.isnan(value)
+    }
     if not converged:
         raise ItlError(f"training diverges at each of lrs {', '.join(map(str, lrs))}; give lower ones")
-    return replace(recipe, lr=max(converged, key=lambda lr: lr_scores[repr(lr)]), lrs=())
+    return replace(recipe, lr=max(converged, key=converged.__getitem__), lrs=())
 
 
 def finetune_and_predict(

@@ -62,8 +62,17 @@ class Target:
         return np.setdiff1d(np.arange(len(self.train.rows)), self.val_rows), self.val_rows
 
     def validation_target(self, seed: int) -> "Target":
-        """Return the target that settings are chosen on: its test images are training images of this one."""
+        """Return the target that settings are chosen on: its test images are training images of this one.
+
+        ItlError if these have no object that is scored: then every setting is as good.
+        """
         fit_rows, val_rows = self.fit_and_val_rows(seed)
+        if self.train.labels.ndim == 2 and not (self.train.labels[val_rows] > 0).any():
+            kind = "held-out training" if self.val_rows is None else "val"
+            raise ItlError(
+                f"lr cannot be chosen from lrs: {counted(len(val_rows), f'{kind} images have')} no object "
+                "that is scored; annotate some, or give one lr"
+            )
         return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows))
 
 

@@ -20,6 +20,7 @@ from itl.hierarchy.halves import (
 )
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
+from itl.machine import project_folder
 from itl.specs import file_digest
 
 CONTROL_TOLERANCE = 0.1  # by how much of what is removed a control may leave out more or less
@@ -246,7 +247,8 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
 def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     """Label each class as the list in a file says; leave out the classes that it does not have.
 
-    The *argument* is the path of a list as `read_class_list` reads it; a spec adds # and its digest.
+    The *argument* is the path of a list as `read_class_list` reads it, in the project's folder if it is
+    relative; a spec adds # and its digest.
 
     ItlError if the file has another digest, has none of *wnids*, or is none that `read_class_list` reads.
     """
@@ -264,7 +266,8 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
 
 
 def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str]:
-    return read_class_list(Path(path).expanduser(), tree, {wnid: wnid for wnid in wnids})
+    file = project_folder() / Path(path).expanduser()
+    return read_class_list(file, tree, {wnid: wnid for wnid in wnids})
 
 
 def describe_in_vain(tree: Taxonomy, method: str, wnids: Sequence[str]) -> list[str]:

@@ -85,15 +85,16 @@ def read_table(path: Path) -> Taxonomy:
     """
     try:
         text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as the names of folders are
-        lines = list(csv.reader(text_lines(text)))
+        reader = csv.reader(text_lines(text))
+        lines = [(reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ItlError(f"cannot read the taxonomy {path}: {error}; {ADVICE}") from error
-    header = [column.strip().lower() for column in lines[0]] if lines else []
+    header = [column.strip().lower() for column in lines[0][1]] if lines else []
     if header != list(COLUMNS[: len(header)]) or len(header) < 2:
         raise ItlError(f"{path} begins with {','.join(header) or 'nothing'!r}; {ADVICE}")
-    parents: dict[str, dict[str, None]] = {}  # of each node, each once, in the order of the file
+    parents: dict[str, dict[str, None]] = {}  # of each node, each once
     names: dict[str, str] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines[1:]:
         if not line:
             continue
         child, parent, name = [*(field.strip() for field in line), "", ""][:3]
@@ -115,7 +116,7 @@ def read_table(path: Path) -> Taxonomy:
     _note_roots(parents, path)
     above = {parent for hypernyms in parents.values() for parent in hypernyms}
     synsets = [
-        Synset(node, names.get(node, node), (names.get(node, node),), "", tuple(hypernyms))
+        Synset(node, names.get(node, node), (names.get(node, node),), "", tuple(sorted(hypernyms)))
         for node, hypernyms in parents.items()
     ]
     return Taxonomy(synsets, parents.keys() - above)

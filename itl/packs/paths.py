@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatch
@@ -137,6 +137,7 @@ class Size:
     changes: str = ""  # of the source since it was packed, in words: the pack is to be replaced
     # Of annotated images: class -> split -> how many show an object of it that is scored.
     objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    scored: Sequence[str] = ()  # classes of the images that targets are scored on: test, or val without test
 
     @property
     def images(self) -> int:
@@ -243,7 +244,9 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
     for (split, _), count in counts.items():
         splits[split] += count
     train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}
-    return Size(dict(splits), train, packed, seconds)
+    scored_split = "test" if "test" in splits else "val"
+    scored = sorted(wnid for split, wnid in counts if split == scored_split)
+    return Size(dict(splits), train, packed, seconds, scored=scored)
 
 
 def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:

@@ -71,7 +71,7 @@ class AdvicePanel(Panel):
 
     def costs(self) -> list[float]:
         """List what a net of each option takes in `unit`, each number once, the smallest first."""
-        options = self.grid.options[self.grid.trained]
+        options = self.grid.options[self.grid.options["images"] > 0]
         if self.unit != "hours":
             return sorted(set(options["images"].astype(float)))
         return sorted(set(options["hours"] + self.grid.task_hours[self.grid.tasks.index(self.task)]))
@@ -104,7 +104,8 @@ class AdvicePanel(Panel):
         costs = np.array(self.costs())
         if self.number >= costs[-1]:
             return {}
-        edge = math.sqrt(costs[costs <= self.number][-1] * costs[costs > self.number][0])
+        within = costs[costs <= self.number]  # none where weights that one has are all that fits
+        edge = math.sqrt(within[-1] * costs[len(within)]) if len(within) else limits[0]
         share = math.log(edge / limits[0]) / math.log(limits[1] / limits[0])
         sides = {"left": box.x0 + share * box.width, "right": 1 - box.x1, "top": 1 - box.y1}
         return {name: round(100 * side, 1) for name, side in (sides | {"bottom": box.y0}).items()}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from itl import ItlError, __version__, pick
-from itl.machine import Machine
+from itl import ItlError, __version__, counted, pick
+from itl.machine import Machine, project_folder
 from itl.presets import Preset, working_folder
 from itl.report.html import index_html
 from itl.report.notebook_file import notebooks_of
@@ -55,15 +55,10 @@ def report(
 
     Raises:
         ItlError: The preset names no notebooks, not *only*, or a summary but no question; the machine has a
-            shard; or runs or notebooks failed.
+            shard, or torchrun started it; or runs or notebooks failed.
     """
     out = Path(out)
-    if machine.shard != (1, 1):
-        part, parts = machine.shard
-        raise ItlError(
-            f"a report needs all runs of {preset.name}, and this machine does part {part} of {parts}; do the "
-            f"runs of every part with `itl run`, then leave the shard out"
-        )
+    _refuse_parts(preset, machine)
     pages = pages_of(preset, out, machine, notebooks)
     if not pages:
         raise ItlError(f"preset {preset.name} names no notebooks; list some under notebooks:")
@@ -92,6 +87,21 @@ def report(
             f"correct the cause, then run the report again"
         )
     return out / "index.html"
+
+
+def _refuse_parts(preset: Preset, machine: Machine) -> None:
+    """Raise ItlError for a *machine* that does only a part of the runs, or does them in several processes."""
+    if machine.shard != (1, 1):
+        part, parts = machine.shard
+        raise ItlError(
+            f"a report needs all runs of {preset.name}, and this machine does part {part} of {parts}; do the "
+            f"runs of every part with `itl run`, then leave the shard out"
+        )
+    if machine.ranks > 1:
+        raise ItlError(
+            f"a report is made by one process, and torchrun starts {machine.ranks}; do the runs with "
+            f"`torchrun … -m itl run {preset.reference}`, then the report without torchrun"
+        )
 
 
 def pages_of(
@@ -210,19 +220,19 @@ class PageMaker:
         summed_up = [page for page in self.pages if page.stem in self.current]
         if not under_way:
             publish_runs(entries, out, preset.name, machine)
-            join_tables(summed_up)
+            join_tables(summed_up, out)
         summaries = []
         for page in self.pages:
             outdated = "" if under_way or page.stem in self.current else again
             trouble, status = self.failed.get(page.stem, ""), coming.get(page.stem, "")
             summaries.append(page.index_summary(trouble, status, outdated))
-        numbers = sorted({len(question.seeds) for question in questions})
+        numbers = sorted({len({run.seed for run in question.runs(machine)}) for question in questions})
         done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
         facts = {
             "preset": preset.name,
             "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
             "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
-            "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
+            "machine": f"{describe_devices(machine)}, {counted(machine.slots, 'runs')} at a time",
             "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
             "itl": f"{__version__}, commit {commit()}",
             "to repeat": again,
@@ -260,7 +270,8 @@ def make_page(page: NotebookPage) -> str:
 def repeating_command(preset: Preset, machine: Machine) -> str:
     """Return the command that does the runs of *preset* and writes their report again."""
     data = [part for entry in machine.data for part in ("--data", entry)]
-    return shlex.join(["itl", "report", preset.reference, *data])
+    home = [] if machine.home == project_folder() else ["--home", str(machine.home)]
+    return shlex.join(["itl", "report", preset.reference, *data, *home])
 
 
 def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
@@ -272,11 +283,13 @@ def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
     return paragraph(rows), "" if under_way else figure(rows)
 
 
-def join_tables(pages: list[NotebookPage]) -> None:
-    """Join the CSV files of all questions into one results.csv and one contrasts.csv."""
+def join_tables(pages: list[NotebookPage], out: Path) -> None:
+    """Join the CSV files of all questions into one results.csv and one contrasts.csv; none without any."""
     for ending, name in ((".csv", "results.csv"), ("-contrasts.csv", "contrasts.csv")):
         paths = [path for page in pages if (path := page.whole_table(ending))]
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
             joined = pd.concat(tables).to_csv(index=False)
-            write_atomic(pages[0].folder / name, partial(Path.write_text, data=joined, encoding="utf-8"))
+            write_atomic(out / name, partial(Path.write_text, data=joined, encoding="utf-8"))
+        else:  # those that are there are of other settings
+            (out / name).unlink(missing_ok=True)

@@ -39,12 +39,12 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
     settings = [_settings(_read(folder, "runs.csv", SETTINGS)) for folder in (first, second)]
     reasons = {
-        name: describe_difference(settings[0][name], settings[1][name])
-        for name in joined["question"].unique()
+        name: describe_difference(settings[0][name], settings[1][name]) or _describe_margins(rows)
+        for name, rows in joined.groupby("question")
         if all(name in made for made in settings)
     }
     joined["why"] = joined["question"].map(reasons).fillna("")
-    return joined.drop(columns="_merge")
+    return joined.drop(columns=["_merge", "margin_1", "margin_2"])
 
 
 def find_report(name: str, home: Path) -> Path:
@@ -82,7 +82,7 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
 
 def _read_verdicts(folder: Path) -> pd.DataFrame:
     """Return the comparisons of the report in *folder*; ItlError too for a row that is cut or repeated."""
-    table = _read(folder, VERDICTS, COMPARED)[COMPARED]
+    table = _read(folder, VERDICTS, COMPARED).reindex(columns=[*COMPARED, "margin"])
     numbers = pd.to_numeric(table["change"], errors="coerce")
     for faulty, what in (
         (table["verdict"].isna() | numbers.isna(), "has no verdict or no change that is a number"),
@@ -130,6 +130,13 @@ def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[
         values, others = first.get(name, set()), second.get(name, set())
         parts.append(f"{name}: {_list(values, others)} → {_list(others, values)}")
     return "; ".join(parts)
+
+
+def _describe_margins(rows: pd.DataFrame) -> str:
+    """Say how the margin of the first of *rows* differs whose margins do; '' where all are alike."""
+    moved = rows[(rows["margin_1"] - rows["margin_2"]).abs() >= LEAST_MOVE]
+    first = moved[:1].itertuples()
+    return "".join(f"margin: {row.margin_1:.1f} → {row.margin_2:.1f} points" for row in first)
 
 
 def summary(table: pd.DataFrame) -> str:

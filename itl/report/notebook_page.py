@@ -82,13 +82,16 @@ class NotebookPage:
     def fingerprint(self) -> str:
         """Digest all that the page shows: notebook, parameters, code of itl, packs and results.
 
-        A summary reads the results of every question, a question its own, other notebooks only packs.
+        A summary reads the answers to every question, a question its own, other notebooks only packs.
         """
-        facts = [self.source.read_text("utf-8"), json.dumps(self.parameters, sort_keys=True), code_digest()]
+        asked = {name: given for name, given in self.preset.notebooks.items() if name in QUESTIONS}
+        settings = [self.parameters, asked if self.is_summary else None]
+        facts = [self.source.read_text("utf-8"), json.dumps(settings, sort_keys=True), code_digest()]
         questions = questions_of(self.preset, None if self.is_summary else self.stem)
         facts += [runs_digest(question, self.machine) for question in questions]
         if not self.asks:
-            facts += sorted(folder.parent.name for folder in self.machine.packs.glob("*/pack.json"))
+            packs = sorted(self.machine.packs.glob("*/pack.json"))
+            facts += [f"{path.parent.name} {read_mapping(path).get('digest')}" for path in packs]
         return sha256("\0".join(facts).encode()).hexdigest()
 
     def is_current(self) -> bool:

@@ -52,7 +52,7 @@ def figure(rows: pd.DataFrame) -> str:
     Returns:
         An SVG file in base64.
     """
-    known = rows[rows["gain"] > 0]
+    known = rows[rows["gain_low"] > 0]
     if known.empty:
         return ""
     import matplotlib.pyplot as plt  # slow to import, and an index under way draws nothing

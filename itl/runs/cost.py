@@ -140,6 +140,12 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
         subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
         kept = _kept(train, subset, machine.taxonomies)
         n_train, classes = sum(kept.values()), len(kept)
+        contents = _contents(train, subset, machine.taxonomies)
+        if size.scored and not any(wnids & set(size.scored) for wnids, _ in contents):
+            raise ItlError(
+                f"{spec.labels} keeps none of the {n_test:,} images that {spec.target} is scored on, of "
+                f"{examples(size.scored)}; choose other labels"
+            )
         _refuse_too_few(spec, kept, n_train + n_val, chosen_on_val=n_val > 0)
     return Images(n_train + n_val, n_val or n_train // 5, n_test, classes)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed
@@ -34,7 +35,7 @@ from itl.training.numerics import autocast, described, repeatable
 from itl.training.weights import fill_body, load_kept
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
-BEGUN = "begun.json"  # the provenance of a run that is not done
+BEGUN = "begun.json"  # provenance of a run that is not done, and the seconds of earlier processes
 CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
 
 
@@ -53,13 +54,14 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
-    started = time.time()
     recipe = spec.recipe or pretraining_of(spec).recipe  # a frozen net is computed as it was trained
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
-    earlier = read_mapping(folder / BEGUN) if store.state(spec) == "partial" else {}
-    begun = mixed(earlier, provenance(machine))
-    store.write(spec, BEGUN, begun)  # what a later process, with other code or torch, goes on from
+    earlier, seconds = _begun(folder) if store.state(spec) == "partial" else ({}, 0.0)
+    begun, started = mixed(earlier, provenance(machine)), time.time() - seconds
+    store.write(
+        spec, BEGUN, begun | {"seconds": seconds}
+    )  # what a later process, with other code, goes on from
     with repeatable(machine):
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
@@ -71,6 +73,15 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     store.finish(spec, result)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
+
+
+def _begun(folder: Path) -> tuple[dict[str, Any], float]:
+    """Return the provenance of the run in *folder*, which waits, and the seconds that its checkpoint took."""
+    begun, checkpoint = folder / BEGUN, folder / "checkpoint.safetensors"
+    if not begun.exists():
+        return {}, 0.0
+    earlier, seconds = read_mapping(begun), checkpoint.stat().st_mtime - begun.stat().st_mtime
+    return earlier, earlier.get("seconds", 0.0) + max(0.0, seconds)
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:

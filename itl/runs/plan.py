@@ -4,7 +4,7 @@ import logging
 import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Protocol
@@ -309,28 +309,33 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
     Such as 30 images per class beside all where there are 30: one condition would be compared with itself,
     and count twice in the spread that all comparisons are judged by. In some seeds, draws may be the same.
     """
-    first: dict[tuple, str] = {}  # condition of each training
+    first: dict[tuple, tuple[str, Recipe]] = {}  # condition of each training
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)  # of a condition
-    same: dict[tuple[str, str, str], dict[int, frozenset]] = defaultdict(dict)  # what a pair shares, by seed
+    same: dict[tuple[str, str, str, str], dict[int, frozenset]] = defaultdict(
+        dict
+    )  # what a pair shares, by seed
     for run in runs:
         spec, condition = run.spec, run.conditions[0]
         if not isinstance(spec, Pretrain) or not spec.trained:
             continue
         contents = contents_of(spec, run.size, machine)
-        shared = (spec.subset.pack, spec.seed, spec.net, spec.recipe, contents)
+        steps = spec.recipe.total_steps(max(1, sum(count for _, count in contents) // spec.recipe.batch))
+        recipe = replace(spec.recipe, epochs=None, steps=steps)  # as many passes are the same training
+        shared = (spec.subset.pack, spec.seed, spec.net, recipe, contents)
         for question in run.questions:
             for name in run.conditions:
                 seeds[question, name].add(spec.seed)
-            other = first.setdefault((question, *shared), condition)
+            other, of_other = first.setdefault((question, *shared), (condition, spec.recipe))
+            cure = "leave one of them out" if of_other == spec.recipe else "train one of them for longer"
             if other != condition:
-                same[question, other, condition][spec.seed] = contents
-    for (question, *pair), by_seed in same.items():
+                same[question, other, condition, cure][spec.seed] = contents
+    for (question, *pair, cure), by_seed in same.items():
         if by_seed.keys() >= seeds[question, pair[0]] & seeds[question, pair[1]]:
             contents = next(iter(by_seed.values()))
             images = counted(sum(count for _, count in contents), "images")
             raise ItlError(
                 f"{question}: {' and '.join(pair)} are the same {images} of the same "
-                f"{counted(len(contents), 'classes')}; leave one of them out"
+                f"{counted(len(contents), 'classes')}; {cure}"
             )
 
 

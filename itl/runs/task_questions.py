@@ -176,7 +176,7 @@ class Scores(NetGrid):
                     f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
                 )
         trained = len(self.label_sets) * len(self.images_per_class)
-        if not trained or trained + len(self.weights) < 2 or len(self.seeds) < 2:
+        if trained < 2 or len(self.seeds) < 2:
             raise ItlError(
                 f"scores orders nets of two options or more, each a label set and a number of images, and of "
                 f"two seeds or more; got label_sets {list(self.label_sets)}, images_per_class "

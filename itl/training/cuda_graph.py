@@ -63,37 +63,38 @@ class RecordedSteps:
         """Record the graph. The net, its buffers and the momentum keep their values and their memory."""
         self.batches, self.recipe, steps = batches, recipe, len(batches)
         device, count = batches.device, batches.step_images
-        self.plan = batches.plan(0).map(lambda part: part.to(device))  # any epoch's, for its shapes
-        self.learning_rates, self.losses = torch.zeros(2, steps, device=device)
-        self.number = torch.zeros(1, dtype=torch.int64, device=device)
-        self.sent: Tensor | None = None  # images of the current step of a streamed pack
+        plan = self.plan = batches.plan(0).map(lambda part: part.to(device))  # any epoch's, for its shapes
+        learning_rates, losses = self.learning_rates, self.losses = torch.zeros(2, steps, device=device)
+        number = self.number = torch.zeros(1, dtype=torch.int64, device=device)
+        sent: Tensor | None = None  # images of the current step of a streamed pack
         if batches.on_device is None:
-            shape = count, *batches.images.shape[1:]
-            self.sent = torch.zeros(shape, dtype=torch.uint8, device=device)
+            sent = torch.zeros((count, *batches.images.shape[1:]), dtype=torch.uint8, device=device)
+        self.sent = sent
         crop, within = crop_on(device), torch.arange(count, device=device)
         rate = torch.zeros((), device=device)
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-        def one_step() -> None:
-            index = self.number * count + within
-            positions, *boxes_and_flips, targets = (part.index_select(0, index) for part in self.plan)
-            rate.copy_(self.learning_rates.index_select(0, self.number)[0])
-            if self.sent is None:
+        def one_step() -> None:  # without self: a cycle would keep net and images on the GPU after training
+            index = number * count + within
+            positions, *boxes_and_flips, targets = (part.index_select(0, index) for part in plan)
+            rate.copy_(learning_rates.index_select(0, number)[0])
+            if sent is None:
                 images, rows = batches.on_device, batches.device_rows.index_select(0, positions)
             else:
-                images, rows = self.sent, within
+                images, rows = sent, within
             loss = step(crop(images, rows, *boxes_and_flips, recipe.pixels, batches.dtype), targets)
-            self.losses.index_copy_(0, self.number, loss.view(1))
-            self.number.add_(1).remainder_(steps)  # there may be more warm-up runs than steps in an epoch
+            losses.index_copy_(0, number, loss.view(1))
+            number.add_(1).remainder_(steps)  # there may be more warm-up runs than steps in an epoch
 
         self.one_step = one_step  # keeps the tensors whose memory the graph reads and writes
-        self.graph = record(one_step, [*training_state(net, optimizer), self.number])
+        self.graph = record(one_step, [*training_state(net, optimizer), number])
 
     def epoch(self, step: int, count: int) -> Tensor:
         """Take the *count* steps of an epoch from *step* on; return their losses (count,), on the GPU."""
-        plan, total = self.batches.plan(step // len(self.batches)), self.recipe.total_steps(len(self.batches))
-        rates = [self.recipe.lr_at((step + offset + 0.5) / total) for offset in range(count)]  # at mid-step
+        steps = len(self.batches)
+        plan = self.batches.plan(step // steps)
+        rates = [self.recipe.lr_of_step(step + offset, steps) for offset in range(count)]
         self.learning_rates[:count].copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
         for recorded, part in zip(self.plan, plan, strict=True):
             recorded.copy_(part, non_blocking=True)

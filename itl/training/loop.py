@@ -104,16 +104,15 @@ def fit_epoch(
 
     *recorded* steps, if given, are replayed. The losses (steps,) are on the device: nothing waits for it.
     """
-    total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
-    count = min(len(batches), total - step)
+    ranks, count = batches.machine.ranks, min(len(batches), recipe.total_steps(len(batches)) - step)
     net.train()
     if recorded is not None:
         return recorded.epoch(step, count)
     losses = torch.zeros(count, device=batches.device)
     epoch = batches.epoch(step // len(batches))
     for offset, (images, targets) in enumerate(islice(epoch, count)):
-        for group in optimizer.param_groups:  # at mid-step: never quite zero
-            group["lr"] = group["lr_factor"] * recipe.lr_at((step + offset + 0.5) / total)
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr_factor"] * recipe.lr_of_step(step + offset, len(batches))
         losses[offset] = take_step(net, optimizer, batches, recipe, objective, images, targets)
     if ranks > 1:
         distributed.all_reduce(losses)  # so that all ranks decide alike
@@ -228,7 +227,7 @@ def recorded_steps(
     """Record the steps of this training as a CUDA graph, for `fit_epoch`.
 
     None on a CPU, with several ranks, for a detector, whose images differ in shape, and, with a warning, for
-    a net that waits for the device.
+    a net that waits for the device and where memory is short.
     """
     if not isinstance(batches, Batches) or batches.device.type != "cuda" or batches.machine.ranks > 1:
         return None
@@ -238,6 +237,12 @@ def recorded_steps(
 
     try:
         return RecordedSteps(net, optimizer, batches, recipe, step)
+    except torch.OutOfMemoryError:  # a graph keeps its activations in memory of its own
+        warn(
+            "too little GPU memory is free to record training as a CUDA graph; it trains slower; "
+            "fewer --workers leave more"
+        )
+        return None
     except RuntimeError as error:  # for example the net reads its values on the host
         reason = str(error).splitlines()[0]
         warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower")

@@ -57,6 +57,7 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
             "option": [f"option {number}" for number in range(OPTIONS)],
             "trained": images > 0,
             "drawn": (images > 0) & (images < 500),
+            "one_net": False,
             "images": images,
             "classes": np.minimum(images, 10),
             "hours": np.where(images > 0, 1.0, 0.0),
@@ -231,6 +232,15 @@ def test_a_budget_that_nothing_fits_is_refused():
         advise(world(5, 0.0)[0], "probe@target0", Budget(50, "images"))
 
 
+def test_weights_that_one_has_are_measured_once():
+    grid, _ = world(6, 0.0, measured=0)
+    once = grid.measured.assign(task=0, seed=0).drop_duplicates("option")
+    all_own = grid.options.assign(one_net=True)
+    advice = advise(replace(grid, options=all_own, measured=once), "probe@target0")
+    assert (advice.experiment, advice.pilot[0]) == (None, 0), "nothing is left"
+    assert advise(replace(grid, measured=once), "probe@target0").experiment.option > 0
+
+
 def test_nothing_measured_names_a_pilot():
     grid, _ = world(6, 0.0)
     with pytest.raises(ItlError, match="with --pilot 4 does it"):
@@ -262,6 +272,10 @@ def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     letters = dict(line.split("  ")[::-1] for line in ax.get_title("left").splitlines())
     assert letters[f"option {BEST}"] in {text.get_text() for text in ax.texts}
     assert "1,000" in {label.get_text() for label in ax.get_xticklabels()}
+    baselines = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert len(baselines) == 1
+    assert ax.texts[-1].get_text() == "option 0"
+    assert baselines[0].get_ydata()[0] == ax.texts[-1].xy[1]
 
 
 def test_at_a_ceiling_no_net_improves_the_choice_by_more_than_is_left():

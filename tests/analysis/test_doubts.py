@@ -33,7 +33,7 @@ from itl.runs.question import Margin
 from itl.runs.questions import class_count
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
-from itl.specs import Pretrain
+from itl.specs import Pretrain, Recipe
 from tests.analysis.test_comparisons import frame, noisy, question
 from tests.worlds import MADE, SETTINGS, SHARED, here, pretend, run_here, small_study
 
@@ -100,6 +100,14 @@ def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
         "exposure differs too."
     )
     assert exposure(pd.DataFrame(rows).assign(images=48), data_size, compared) == ""
+    steps = Recipe(steps=10, batch=512)  # of all images, where there are fewer
+    large = [
+        replace(run, spec=replace(run.spec, recipe=steps)) if isinstance(run.spec, Pretrain) else run
+        for run in compared
+    ]
+    rows = [row | {"run": module.key(run.spec)} for row, run in zip(rows[-len(large) :], large, strict=True)]
+    images = [16 if dict(run.columns)["images_per_class"] == 4 else 48 for run in large]
+    assert exposure(pd.DataFrame(rows).assign(images=images), data_size, large) == ""
 
 
 @pytest.mark.parametrize(("chosen", "edge"), [(0.01, True), (0.02, False), (0.04, True), (None, False)])

@@ -60,6 +60,23 @@ def test_the_untrained_net_and_what_is_missing_stay_out():
     assert variances(data_size, given[given["images_per_class"] != 25], "probe@x") is None
 
 
+def test_a_seed_that_only_some_conditions_have_hides_no_noise():
+    data_size, results = study(FITS, 0)
+    interrupted = pd.concat([results, frame({0: [50]}).assign(seed=2, classes=0)])
+    assert variances(data_size, interrupted, "probe@x") == variances(data_size, results, "probe@x")
+    more = pd.concat([interrupted, results.query("images_per_class == 25 and seed == 0").assign(seed=2)])
+    assert variances(data_size, more, "probe@x").net == variances(data_size, results, "probe@x").net
+
+
+def test_one_pretrained_condition_shows_no_noise_and_says_so():
+    data_size, store = study_of_runs()
+    data_size.conditions = [
+        one for one in data_size.conditions if dict(one.columns)["images_per_class"] != 25
+    ]
+    (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
+    assert row["note"] == "noise is known from two pre-trained conditions or more; add one"
+
+
 def test_the_table_is_in_points(monkeypatch):
     monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
     data_size, results = study(FITS, 0)

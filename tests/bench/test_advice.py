@@ -39,6 +39,7 @@ def grid() -> Grid:
             "option": [f"option {number}" for number in range(OPTIONS)],
             "trained": images > 0,
             "drawn": False,
+            "one_net": False,
             "images": images,
             "classes": [0, 5, 10, 5, 10],
             "hours": np.where(images > 0, 1.0, 0.0),

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+import torch
 
 from itl import ItlError
 from itl.bench import table
@@ -89,6 +90,25 @@ def test_several_rows_are_named_with_commas_and_come_in_that_order(tmp_path, cap
     table.bench("needs-more,toy", tmp_path / "table.json", "cpu")
     written = json.loads((tmp_path / "table.json").read_text())
     assert [row["name"] for row in written["rows"]] == ["needs-more", "toy"]
+
+
+@pytest.mark.parametrize(("device", "used"), [("cuda:1", 1), ("cuda:1,0", 1), ("cuda", 0)])
+def test_rows_are_measured_with_their_gpu_as_the_current_one(device, used, monkeypatch):
+    """Else a CUDA graph records nothing: it is of the current device."""
+    current = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    described = dict.fromkeys(("device", "threads", "torch", "commit"), "")
+    monkeypatch.setattr(table, "provenance", lambda machine: described)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    gpu = torch.device("cuda", used)
+
+    def limits(name: str) -> Limits:
+        assert (current, torch.device(name)) == ([gpu], gpu)
+        return LIMITS
+
+    monkeypatch.setattr(table, "measure", limits)
+    table.bench("needs-more", None, device)
+    assert current == [gpu]
 
 
 def test_without_names_rows_that_measure_another_device_are_left_out():

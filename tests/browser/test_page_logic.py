@@ -12,6 +12,7 @@ import pytest
 from itl import ItlError
 from itl.browser.choice import Choice
 from itl.browser.tree_columns import columns, rounds, script
+from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
@@ -20,6 +21,10 @@ from itl.specs import Subset
 BASES = ["original", *(f"bottom-up@{n}" for n in range(19)), *(f"top-down@{n}" for n in (1, 2, 3))]
 PARTS = ["", "half-random-a@3", "half-random-b@0", "half-minimal-a", "half-minimal-b"]
 QUERIES = ["husky", "Sea cow", "n02084071", "dog", "it", "fur", "a", "  ", "zzz", "dog.n.01"]
+ELSEWHERE = (
+    "This page has no kernel: halves and numbers of classes need JupyterLab; “Start again” drops them."
+)
+NO_CLASS = "no class is left; tick some, or choose another cut"
 RUN = """
 const tree = new Tree(COLUMNS), search = new Search(tree);
 function click(clicks) {
@@ -147,3 +152,47 @@ def test_200_random_click_sequences_make_the_choice_that_python_makes(imagenet, 
 @pytest.mark.parametrize("query", QUERIES)
 def test_search_finds_what_python_finds_in_the_same_order(imagenet, page, query):
     assert page("find", query) == [synset.wnid for synset in imagenet.search(query)]
+
+
+@pytest.fixture
+def exported(tree, tmp_path) -> Callable:
+    """What a page without a kernel says of a choice of three classes with images."""
+    quickjs = pytest.importorskip("quickjs", reason="the package quickjs is not installed")
+    context = quickjs.Context()
+    context.eval(script(("tree", "choice", "rows", "standalone")))
+
+    def summary(choice: Choice) -> dict:
+        browser = HierarchyBrowser(tree=tree)
+        browser.choice = choice
+        browser.columns = columns(tree, {"husky": 2, "poodle": 5, "trout": 9}, True)
+        page = browser.to_html(tmp_path / "tree.html").read_text()
+        fields = page.split('id="fields">')[1].split("</script>")[0]
+        return json.loads(context.eval(f"JSON.stringify(new FileModel({fields}).summary())"))
+
+    return summary
+
+
+@pytest.mark.parametrize(
+    ("settings", "images"),
+    [({}, "16"), ({"images_per_class": 2}, "6"), ({"images_per_class": 1, "seed": 3}, "3")],
+)
+def test_without_a_kernel_images_are_counted_as_with_one(exported, settings, images):
+    facts = [["classes", "3"], ["images", images]]
+    assert exported(Choice(**settings)) == {"facts": facts, "dropped": []}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"images_per_class": -5}, "images_per_class should be at least 1, not -5"),
+        ({"images_per_class": 0}, "images_per_class should be at least 1, not 0"),
+        ({"images_per_class": 3}, "3 images per class were asked for; class husky has 2; ask for at most 2"),
+        ({"seed": -1}, "seed should be at least 0, not -1"),
+        ({"unticked": frozenset(("husky", "poodle", "trout"))}, NO_CLASS),
+        ({"base": "cut"}, NO_CLASS),
+        ({"half": "half-minimal-a"}, ELSEWHERE),
+        ({"classes": 2}, ELSEWHERE),
+    ],
+)
+def test_without_a_kernel_what_cannot_be_is_a_problem(exported, settings, problem):
+    assert exported(Choice(**settings)) == {"problem": problem, "facts": [], "dropped": []}

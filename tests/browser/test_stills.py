@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
+from itl.browser.choice import Choice
 from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.label_sets import label_set
 from itl.packs.pack import Pack
@@ -85,6 +86,33 @@ def test_the_browser_in_a_file_works_without_a_kernel(chromium, tmp_path):
     )
     page.screenshot(path=SHOTS / "standalone.png")
     assert not errors
+
+
+def test_labels_without_the_half_that_was_chosen_are_not_downloaded(chromium, tmp_path):
+    browser = HierarchyBrowser()
+    browser.choice = Choice(half="half-minimal-a")
+    browser.show("n02084071")
+    page = chromium.new_page()
+    page.goto(browser.to_html(tmp_path / "half.html").as_uri())
+    button = page.get_by_role("button", name="Download labels")
+    with page.expect_download() as download:
+        button.click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    wanted = label_set(browser.tree, "half-minimal-a", browser.tree.leaves).class_of
+    assert rows[1:] == [f"{wnid},{wanted[wnid]}" for wnid in sorted(wanted)]
+    downloads = []
+    page.on("download", lambda file: downloads.append(file))
+    row(page, "dog").locator(".box").click()
+    page.wait_for_selector(".itl-browser .problem:text('halves and numbers of classes need JupyterLab')")
+    button.click()
+    page.wait_for_selector(".itl-browser .said:text('Not downloaded: what is said above comes first.')")
+    assert downloads == []
+    page.get_by_role("button", name="Start again").click()
+    page.wait_for_selector(".itl-browser .summary dd:text-is('1,000')")
+    with page.expect_download() as download:
+        button.click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == 1 + 1000
+    assert page.locator(".itl-browser .said", has_text="Not downloaded").count() == 0
 
 
 def test_nodes_without_images_are_hidden_until_they_are_asked_for(chromium, tmp_path):

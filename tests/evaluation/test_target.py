@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from itl import ItlError
 from itl.evaluation import finetune as module
 from itl.evaluation.finetune import LR_SCORES_FILE, actions, independent, map_percent, select_lr
-from itl.evaluation.target import hold_out, multilabel_target, target_of
+from itl.evaluation.target import Target, hold_out, multilabel_target, target_of
 from itl.machine import Machine
 from itl.packs.subset import Selection, merge
 from itl.specs import Pretrain, Recipe, Subset, Transfer
@@ -120,6 +120,34 @@ def test_a_target_without_an_object_to_score_is_refused():
         multilabel_target(spec(method="detection"), pack)
 
 
+@pytest.mark.parametrize("difficult", [True, False])
+def test_no_learning_rate_is_chosen_on_images_without_an_object_to_score(tmp_path, difficult):
+    pack = boxes_pack({"train": 20, "val": 4, "test": 10})
+    in_val = pack.objects["row"].between(20, 23)
+    if difficult:
+        pack.objects.loc[in_val, "difficult"] = True
+    else:
+        pack.objects = pack.objects[~in_val]
+    several = spec(method="actions", recipe=Recipe(lrs=(0.1, 0.01), pixels=16))
+    target = multilabel_target(several, pack)
+    says = "chosen from lrs: 4 val images have no object that is scored; annotate some, or give one lr$"
+    with pytest.raises(ItlError, match=says):
+        actions(several, build("small", 4, 16, 0), target, tmp_path, MACHINE)
+    assert list(tmp_path.iterdir()) == [], "nothing is trained"
+    one = replace(several, recipe=Recipe(lr=0.1, epochs=0, pixels=16))
+    assert actions(one, build("small", 4, 16, 0), target, tmp_path, MACHINE).keys() == {"map"}
+
+
+def test_held_out_images_need_an_object_to_score_too():
+    labels = np.array([[1, 0], [0, 1], [0, 0], [0, 0]])
+    train, test = (
+        Selection(np.arange(4), labels, ("a", "b")),
+        Selection(np.arange(4, 6), labels[:2], ("a", "b")),
+    )
+    with pytest.raises(ItlError, match="1 held-out training image has no object that is scored;"):
+        Target(boxes_pack({"train": 4, "test": 2}), train, test).validation_target(0)
+
+
 def test_images_of_no_one_class_are_not_classified():
     pack = classes_pack(train=6, test=4)
     pack.table["wnid"] = ""
@@ -165,6 +193,7 @@ def scored(scores: dict[float, float | None], calls: list):
         ({0.1: 50.0, 0.01: 40.0}, 0.1),
         ({0.1: 40.0, 0.01: 40.0, 0.001: 3.0}, 0.01),
         ({0.1: None, 0.01: 1.0}, 0.01),
+        ({0.1: None, 0.01: 0.0}, 0.01),
     ],
 )
 def test_the_best_learning_rate_is_chosen_and_the_scores_kept(tmp_path, scores, best):
@@ -175,6 +204,18 @@ def test_the_best_learning_rate_is_chosen_and_the_scores_kept(tmp_path, scores, 
     assert json.loads((tmp_path / LR_SCORES_FILE).read_text()) == {repr(lr): scores[lr] for lr in scores}
     assert [path.name for path in tmp_path.iterdir()] == [LR_SCORES_FILE]
     assert select_lr(recipe, tmp_path, None).lr == best  # all are scored already
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.01, 0.001])
+def test_a_learning_rate_without_a_score_is_not_chosen(tmp_path, lr):
+    scores = {0.1: 30.0, 0.01: 20.0, 0.001: 10.0} | {lr: float("nan")}
+    best = 0.01 if lr == 0.1 else 0.1
+    for score in (scored(scores, []), None):
+        assert select_lr(Recipe(lrs=tuple(scores)), tmp_path, score).lr == best
+    (tmp_path / "nothing").mkdir()
+    nothing = {0.2: float("nan"), 0.4: None}
+    with pytest.raises(ItlError, match=r"diverges at each of lrs 0\.2, 0\.4; give lower ones"):
+        select_lr(Recipe(lrs=tuple(nothing)), tmp_path / "nothing", scored(nothing, []))
 
 
 def test_a_choice_cut_short_goes_on(tmp_path):

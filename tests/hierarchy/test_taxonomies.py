@@ -113,6 +113,22 @@ def test_a_table_that_was_changed_or_lies_elsewhere_is_read_anew(table, tmp_path
     assert list(open_taxonomy("rooms.csv", [tmp_path / "other"])) == ["cup", "kitchen"]
 
 
+def test_the_order_of_lines_is_no_part_of_a_tree(tmp_path):
+    header, *lines = "child,parent", "cat,pet", "cat,beast", "pet,thing", "beast,thing"
+    trees = []
+    for number, order in enumerate([lines, lines[::-1]]):
+        (path := tmp_path / f"{number}.csv").write_text("\n".join([header, *order]))
+        trees.append(read_table(path))
+    assert trees[0].digest == trees[1].digest
+    assert trees[0]["cat"] == trees[1]["cat"]
+
+
+def test_a_line_is_counted_as_an_editor_does(tmp_path):
+    (path := tmp_path / "tree.csv").write_text('child,parent,name\ncat,pet,"a\ncat"\n,pet,dog\n')
+    with pytest.raises(ItlError, match="line 4 of .* is ',pet,dog'"):
+        read_table(path)
+
+
 def test_the_snapshot_has_no_digest_and_is_kept_nowhere(tmp_path):
     keep_taxonomy(Taxonomy.snapshot(), tmp_path / "kept")
     assert not (tmp_path / "kept").exists()

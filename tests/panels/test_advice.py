@@ -45,6 +45,19 @@ def test_what_is_over_the_budget_begins_between_two_options(panel):
     assert panel.over_budget(box, limits) == {}
 
 
+def test_a_budget_that_only_weights_that_one_has_fit():
+    options = GRID.options.assign(
+        images=GRID.options["images"].where(GRID.options.index != 3, 0), one_net=False
+    )
+    options.loc[3, "one_net"] = True
+    panel = AdvicePanel(replace(GRID, options=options))
+    assert [value for _, value in panel.controls()[2].options] == [100, 200, 800, 1600, 3200, math.inf]
+    panel.number = 50.0
+    assert panel.html().count("over the budget</td>") == 5
+    _, box, limits = panel.frontier_figure("images", panel.task)
+    assert panel.over_budget(box, limits)["left"] == round(100 * box.x0, 1), "all of it"
+
+
 def test_controls_offer_the_cost_of_each_option_and_follow_the_settings(panel):
     task, unit, number = panel.controls()
     assert [value for _, value in number.options] == [100, 200, 400, 800, 1600, 3200, math.inf]

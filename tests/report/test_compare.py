@@ -79,6 +79,21 @@ def test_changes_that_differ_under_one_verdict_are_said(tmp_path, capsys):
     ]
 
 
+def test_another_margin_is_what_differs_where_the_runs_are_the_same(tmp_path, capsys):
+    first = write_report(tmp_path / "a", {"own": "a gain", "knn": "cannot tell"}, [0])
+    second = write_report(tmp_path / "b", {"own": "a gain", "knn": "the same"}, [0])
+    for folder, margin in ((first, 1.0), (second, 4.0)):
+        table = pd.read_csv(folder / "contrasts.csv").assign(margin=[2.0, margin])
+        table.to_csv(folder / "contrasts.csv", index=False)
+    assert main(["compare", str(first), str(second)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2 answers: 1 alike, 1 changed",
+        "data-size: 4 instead of 12, knn: cannot tell (+2.0 points) → the same (+2.0 points)",
+        "data-size differs in margin: 1.0 → 4.0 points",
+    ]
+    assert "margin_1" not in compare_reports(first, second)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [

@@ -18,10 +18,12 @@ def table(question: str, compared: str, verdict: str, **values: float) -> pd.Dat
 
 
 TABLES = [
-    table("a", "4 instead of 12 images", "the same", change=-1, low=-2, high=0.5, gain=10, share=0.9),
-    table("b", "6 instead of 40 classes", "a loss", change=-5, low=-7, high=-3, gain=10),
-    table("c", "coarse instead of fine", "cannot tell", change=0, low=-9, high=9, gain=-1),
-    table("d", "A + B instead of A", "a loss", change=-8, low=-9, high=-7, gain=10),
+    table(
+        "a", "4 instead of 12 images", "the same", change=-1, low=-2, high=0.5, gain=10, gain_low=5, share=0.9
+    ),
+    table("b", "6 instead of 40 classes", "a loss", change=-5, low=-7, high=-3, gain=10, gain_low=5),
+    table("c", "coarse instead of fine", "cannot tell", change=0, low=-9, high=9, gain=0.1, gain_low=-5),
+    table("d", "A + B instead of A", "a loss", change=-8, low=-9, high=-7, gain=10, gain_low=5),
 ]
 
 

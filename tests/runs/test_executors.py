@@ -134,6 +134,29 @@ def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
     assert store.result(trained) == Store(here(undisturbed).runs).result(trained)
 
 
+def stop_before_the_provenance(spec: Pretrain, store: Store, machine: Machine) -> None:
+    write = Store.write
+    Store.write = lambda self, spec, name, content: (
+        os._exit(9) if name == "provenance.json" else write(self, spec, name, content)
+    )
+    perform(spec, store, machine)
+
+
+def test_a_run_that_goes_on_took_the_seconds_of_all_its_processes(undisturbed, tmp_path):
+    machine = here(with_packs(undisturbed, tmp_path))
+    question, store = small_study(), Store(machine.runs)
+    question.prepare(machine)
+    trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+    for _ in range(2):
+        child = start_child(stop_before_the_provenance, trained, store, machine)
+        child.join()
+        assert (child.exitcode, store.state(trained)) == (9, "partial")
+        kept = (store.path(trained) / "checkpoint.safetensors").stat().st_mtime
+        os.utime(store.path(trained) / "begun.json", (kept - 1000, kept - 1000))
+    execute_here([trained], store, machine)
+    assert 2000 <= store.read(trained, "provenance.json")["seconds"] < 2100
+
+
 @pytest.mark.timeout(120)
 def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)

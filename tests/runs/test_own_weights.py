@@ -18,6 +18,7 @@ from itl import ItlError
 from itl.__main__ import main
 from itl.analysis import figures, tables
 from itl.analysis.comparisons import answer
+from itl.analysis.option_grid import measured
 from itl.packs.paths import packed
 from itl.packs.subset import Selection
 from itl.panels.net import NetPanel
@@ -106,6 +107,17 @@ def test_a_question_is_asked_of_own_weights_beside_all_others(study):
     assert facts["weights mine.pth"] == (
         "trained on nothing at all; which test images mine.pth has seen is not known"
     )
+
+
+def test_advice_takes_own_weights_as_the_one_net_that_they_are(study):
+    values = measured(study.question, study.store, study.machine)
+    conditions = [condition.weights is not None for condition in study.question.conditions]
+    sizes = [3 if own else 6 for own in conditions]  # tasks, by seeds
+    assert values.groupby("option").size().tolist() == sizes
+    tuned = study.results.query("task == 'finetune@scenes' and weights == 'grey' and metric == 'accuracy'")
+    assert tuned["seed"].tolist() == [0, 1]
+    ((_, row),) = values[(values["task"] == 2) & (values["option"] == len(conditions) - 1)].iterrows()
+    assert (row["seed"], row["value"]) == (0, tuned["value"].mean())
 
 
 def test_tuned_weights_are_not_kept_and_cannot_be_exported(study, tmp_path):

@@ -236,6 +236,27 @@ def test_conditions_that_are_the_same_images_and_labels_are_refused(tmp_path, ra
         plan.plan([ask(**SHARED | changes)], Store(tmp_path), here(tmp_path))
 
 
+def test_as_many_passes_as_steps_are_the_same_training(tmp_path, rated):
+    same = "all, equal steps and .* all, equal passes are the same 48 images of the same 4 classes"
+    with pytest.raises(ItlError, match=f"{same}; train one of them for longer$"):
+        plan.plan(
+            [data_size(**SHARED, images_per_class=[0, 4, "all"], passes=2)], Store(tmp_path), here(tmp_path)
+        )
+
+
+def test_labels_that_keep_no_scored_image_are_refused_at_once(tmp_path, monkeypatch, rated):
+    folders = ("train/a", "train/b", "train/c", "train/d", "test/a", "test/b")
+    images = {f"{folder}/{number}.jpg": jpeg() for folder in folders for number in range(6)}
+    target = {"source": "folder", "path": str(written(tmp_path / "t", images)), "size": 16}
+    (tmp_path / "cd.csv").write_text("c\nd\n")
+    monkeypatch.chdir(tmp_path)
+    shared = SHARED | {"targets": {"t": target}, "tasks": ["knn@t/file@cd.csv"]}
+    with pytest.raises(
+        ItlError, match="keeps none of the 12 images that t is scored on, of a, b; choose other labels"
+    ):
+        plan.plan([data_size(**shared, **FOUR)], Store(tmp_path), here(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("budgets", "says"),
     [
@@ -262,5 +283,5 @@ def test_draws_may_be_the_same_in_some_seeds(tmp_path, rated):
 
 
 def test_the_same_images_for_other_steps_or_another_seed_are_another_condition(tmp_path, rated):
-    passes = data_size(**SHARED, images_per_class=[0, 4, "all"], passes=2)
+    passes = data_size(**SHARED, images_per_class=[0, 4, "all"], passes=3)
     assert plan.plan([passes], Store(tmp_path), here(tmp_path)).by_condition()["nets"].sum() == 10

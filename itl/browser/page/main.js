@@ -28,7 +28,7 @@ export class Browser {
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, details) => {
         if (what === "clear") this.change(() => this.begin(NOTHING));
-        else if (what === "labels") download("labels.csv", this.choice.labelsCsv(this.kept));
+        else if (what === "labels") this.takeAlong();
         else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
       }, hasKernel);
     this.panes = [];
@@ -124,6 +124,13 @@ export class Browser {
     const leaves = sizes.map((one) => one[1]).sort((a, b) => b - a);
     this.cut.draw(tree.counted ? images : leaves, tree.counted ? "images" : "leaves");
     this.selection.show(choice, summary, waiting);
+  }
+
+  // Hand over the labels; where there is a problem, they may not be those of the choice.
+  takeAlong() {
+    const { problem } = this.model.get("summary");
+    this.selection.say(problem ? "Not downloaded: what is said above comes first." : "");
+    if (!problem) download("labels.csv", this.choice.labelsCsv(this.kept));
   }
 
   // Every node that has, by any path, a class that is kept.

@@ -1,10 +1,10 @@
 // The browser in a file of its own, without a kernel: what only the kernel computes is said to be missing.
 import { Choice, tally } from "./choice.js";
 import { Browser } from "./main.js";
-import { number } from "./rows.js";
+import { number, some } from "./rows.js";
 import { Tree } from "./tree.js";
 
-const ELSEWHERE = "This page has no kernel: halves and numbers of classes need JupyterLab.";
+const ELSEWHERE = "This page has no kernel: halves and numbers of classes need JupyterLab; “Start again” drops them.";
 
 // What a widget's model is to the page, with the traits in fields.
 export class FileModel {
@@ -39,14 +39,29 @@ export class FileModel {
 
   summary() {
     const choice = new Choice(this.tree, this.fields._choice, this.fields._rounds);
-    if (choice.half || choice.classes !== null) return { problem: ELSEWHERE, facts: [], dropped: [] };
     const dropped = new Set(choice.pascal ? [] : this.fields._pascal);
     const sizes = tally(this.tree, choice.kept(dropped));
+    const problem = this.problem(choice, sizes);
+    if (problem) return { problem, facts: [], dropped: [] };
     const [unit, column] = this.tree.counted ? ["images", 2] : ["leaves", 1];
     const most = column === 2 ? choice.images_per_class ?? Infinity : Infinity;
     const total = sizes.reduce((sum, row) => sum + Math.min(row[column], most), 0);
     const facts = [["classes", number(sizes.length)], [unit, number(total)]];
     return { facts, dropped: [] };
+  }
+
+  // Why no images can be selected so, as the kernel would say it; "" where they can.
+  problem(choice, sizes) {
+    const { half, classes, seed, images_per_class: wanted } = choice;
+    if (half || classes !== null) return ELSEWHERE;
+    if (!sizes.length) return "no class is left; tick some, or choose another cut";
+    if (seed < 0) return `seed should be at least 0, not ${seed}`;
+    if (wanted === null) return "";
+    if (wanted < 1) return `images_per_class should be at least 1, not ${wanted}`;
+    const [node, , fewest] = sizes[sizes.length - 1];
+    if (!this.tree.counted || fewest >= wanted) return "";
+    return `${some(wanted, "image")} per class were asked for; class ${this.tree.name[node]} has ${number(fewest)}; `
+      + `ask for at most ${number(fewest)}`;
   }
 }
 

@@ -1,0 +1,55 @@
+"""What a report says once settings, packs, folders or processes are others than they were."""
+
+import json
+
+import pytest
+
+from itl import ItlError
+from itl.presets import Preset
+from itl.report.build import join_tables, pages_of, repeating_command, report
+from tests.worlds import SETTINGS, here
+
+
+def preset(**settings) -> Preset:
+    asked = {"00-hierarchy": {}, "01-data-size": SETTINGS | settings, "99-summary": {}}
+    return Preset(name="test", about="Throwaway.", notebooks=asked)
+
+
+def fingerprints(home, **settings) -> dict[str, str]:
+    pages = pages_of(preset(**settings), home / "reports/test", here(home))
+    return {page.stem: page.fingerprint() for page in pages}
+
+
+def test_a_summary_is_made_anew_where_a_question_has_another_margin(tmp_path):
+    first, same, other = (
+        fingerprints(tmp_path, margin={"points": {"knn5": points}}) for points in (2.0, 2.0, 4.0)
+    )
+    assert first == same
+    assert {stem for stem in first if first[stem] != other[stem]} == {"01-data-size", "99-summary"}
+
+
+def test_a_page_without_a_question_is_made_anew_where_a_pack_has_other_images(tmp_path):
+    (tmp_path / "packs/images").mkdir(parents=True)
+    pages = []
+    for digest in "ab":
+        (tmp_path / "packs/images/pack.json").write_text(json.dumps({"digest": digest}))
+        pages.append(fingerprints(tmp_path)["00-hierarchy"])
+    assert pages[0] != pages[1]
+
+
+def test_tables_of_all_questions_do_not_stay_where_no_page_is_of_these_settings(tmp_path):
+    for name in ("results.csv", "contrasts.csv", "runs.csv"):
+        (tmp_path / name).write_text("of other settings")
+    join_tables([], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_the_command_that_repeats_a_report_names_another_home(tmp_path, monkeypatch):
+    assert repeating_command(preset(), here(tmp_path)) == f"itl report test --home {tmp_path}"
+    monkeypatch.chdir(tmp_path)
+    assert repeating_command(preset(), here(tmp_path)) == "itl report test"
+
+
+def test_torchrun_makes_no_report(tmp_path):
+    with pytest.raises(ItlError, match="torchrun starts 2; do the runs with `torchrun … -m itl run test`"):
+        report(preset(), tmp_path / "out", here(tmp_path).replace(ranks=2))

@@ -1,0 +1,101 @@
+"""Recorded steps on the CPU, where a graph is only pretended: the numbers, the memory, and what is said."""
+
+import gc
+import weakref
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from itl.specs import Recipe
+from itl.training import cuda_graph, loop
+from itl.training.batches import Batches
+from itl.training.crop_cpu import batch_crop
+from itl.training.cuda_graph import RecordedSteps
+from itl.training.loop import classify, fit_epoch, recorded_steps, sgd, take_step
+from tests.training.test_loop import batches, plain
+
+RECIPE = Recipe(epochs=2, batch=16, pixels=16, lr=0.1, momentum=0.5, precision="fp32")
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """A graph that calls what it recorded, and a crop in plain torch."""
+
+    def crop(images, rows, boxes, flips, pixels, dtype):
+        return batch_crop(images[rows], boxes, flips, pixels).to(dtype)
+
+    monkeypatch.setattr(cuda_graph, "record", lambda work, state: SimpleNamespace(replay=work))
+    monkeypatch.setattr(cuda_graph, "crop_on", lambda device: crop)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+
+
+def resident() -> Batches:
+    """Batches whose images are where a GPU would have them."""
+    loader = batches(RECIPE)
+    loader.on_device = torch.from_numpy(loader.images)
+    loader.device_rows = torch.from_numpy(loader.rows)
+    return loader
+
+
+def streamed() -> Batches:
+    """Batches whose images are sent for each step."""
+    loader = batches(RECIPE)
+    loader.stream = SimpleNamespace(
+        send=lambda images, parts: (torch.from_numpy(images[rows]) for rows in parts)
+    )
+    return loader
+
+
+def two_epochs(loader: Batches, record: bool) -> tuple[list[float], list[weakref.ref]]:
+    """The losses of all steps, and references to the net and its batches."""
+    net, recorded = plain(), None
+    optimizer = sgd(net, RECIPE)
+
+    def step(images, targets):
+        return take_step(net, optimizer, loader, RECIPE, classify, images, targets)
+
+    if record:
+        recorded = RecordedSteps(net, optimizer, loader, RECIPE, step)
+    losses = [fit_epoch(net, optimizer, loader, RECIPE, start, classify, recorded) for start in (0, 4)]
+    return torch.cat(losses).tolist(), [weakref.ref(net), weakref.ref(loader)]
+
+
+@pytest.mark.parametrize("make", [resident, streamed])
+def test_recorded_steps_are_those_of_the_loop_and_end_with_it(make, pretended):
+    slow, _ = two_epochs(batches(RECIPE), record=False)
+    gc.collect()
+    gc.disable()
+    try:
+        fast, kept = two_epochs(make(), record=True)
+        alive = [reference() for reference in kept]
+    finally:
+        gc.enable()
+    assert fast == pytest.approx(slow, rel=1e-5)
+    assert len(fast) == 8
+    assert alive == [None, None], "net and images wait for the collector, beside the next training's"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee documentation"),
+            "^too little GPU memory is free to record training as a CUDA graph; it trains slower; "
+            "fewer --workers leave more$",
+        ),
+        (
+            RuntimeError("cannot wait\nand more"),
+            r"^this net's steps cannot be a CUDA graph \(cannot wait\); it trains slower$",
+        ),
+    ],
+)
+def test_where_steps_cannot_be_recorded_the_reason_is_said(error, says, monkeypatch):
+    def fail(*how):
+        raise error
+
+    loader, net = batches(RECIPE), plain()
+    loader.device = torch.device("cuda")
+    monkeypatch.setattr(loop, "RecordedSteps", fail)
+    with pytest.warns(UserWarning, match=says):
+        assert recorded_steps(net, sgd(net, RECIPE), loader, RECIPE, classify) is None
