@@ -24,19 +24,8 @@ from itl.sources.voc_detection import NO_TRAINING
 
 EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
 OBJECT_WORDS = {  # beside a split in the name of a file with objects, unlike captions_val2017 of COCO
-    *(
-        "annotation",
-        "annotations",
-        "box",
-        "boxes",
-        "bbox",
-        "bboxes",
-        "coco",
-        "det",
-        "detection",
-        "detections",
-    ),
-    *("instance", "instances", "label", "labels", "object", "objects"),
+    *("annotation", "annotations", "instance", "instances", "label", "labels", "object", "objects"),
+    *("box", "boxes", "bbox", "bboxes", "coco", "det", "detection", "detections"),
 }
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),

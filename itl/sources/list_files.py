@@ -256,11 +256,12 @@ def describe_joined(labels: Collection[str]) -> list[str]:
     >>> describe_joined({"cat", "dog", "cat|dog", "big cat"})
     ["1 label is others together, such as 'cat|dog'; it is read as a class of its own"]
     """
+    known = set(labels)
     joined = [
         repr(label)
-        for label in sorted(labels)
+        for label in sorted(known)
         for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
-        if len(parts) > 1 and set(parts) <= set(labels)
+        if len(parts) > 1 and known.issuperset(parts)
     ]
     count, classes = counted(len(joined), "labels are"), "each is read" if len(joined) > 1 else "it is read"
     return (
