@@ -327,6 +327,8 @@ def plan(args: argparse.Namespace) -> None:
     from itl.analysis.comparisons import pilot_lines
     from itl.runs.plan_text import describe, describe_designs
 
+    if args.detect and args.within:
+        raise ItlError("give --detect or --within, not both")
     made, questions, store, machine = _plan(args)
     print(describe(made, every_run=args.runs))
     for line in pilot_lines(made.unfinished, questions, store, machine):

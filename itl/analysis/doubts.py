@@ -91,7 +91,10 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
                 passes[run.columns] = images_trained_on(recipe, images) / images
     if not passes or max(passes.values()) < UNEQUAL_PASSES * min(passes.values()):
         return ""
-    seen = [f"{count:.0f} times ({columns_text(columns)})" for columns, count in passes.items()]
+    alike: dict[str, list[str]] = {}  # conditions by how often
+    for columns, count in passes.items():
+        alike.setdefault(f"{count:.0f}", []).append(columns_text(columns))
+    seen = [f"{count} times ({'; '.join(names)})" for count, names in alike.items()]
     return f"Nets have seen each of their images {' or '.join(seen)}: exposure differs too."
 
 

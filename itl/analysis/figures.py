@@ -97,9 +97,10 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
     if results.empty:
         raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
     panels, chance = {}, []
-    for task, data in results.groupby("task", sort=False):
+    labels = [Task.read(task).labels for task in results["task"].unique()]
+    for (task, data), scored in zip(results.groupby("task", sort=False), labels, strict=True):
         lines = {name: data[data["metric"] == metric] for metric, name in INDUCTION_METRICS.items()}
-        panels[f"scored on {Task.read(task).labels} classes"] = lines
+        panels[f"scored on {scored} classes" if labels.count(scored) == 1 else task_name(task)] = lines
         chance.append(data.loc[data["metric"] == "chance", "value"].mean())
     return _side_by_side(panels, x, chance)
 
@@ -176,6 +177,10 @@ def _draw_trained(
     ticks, tables = positions(pd.concat(groups.values())[x]), []
     for number, (name, rows) in enumerate(groups.items()):
         shift = 2 ** (GROUP_SHIFT * (number - (len(groups) - 1) / 2))
+        of_fit = [column for column in rows if column not in ("value", "repeat", "run")]
+        rows = rows.groupby(of_fit, sort=False, dropna=False, as_index=False)[
+            "value"
+        ].mean()  # of a net's fits
         table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=rows[x] != 0)
         tables.append(table[["line", "position", "value", "trained"]])
     data = pd.concat(tables, ignore_index=True)

@@ -60,7 +60,8 @@ class TaskModel:
     n: int  # seeds
     pooled: float  # variance within a seed, pooled over trained conditions; nan for fewer than two
     spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
-    outside: np.ndarray  # (seeds, conditions) values of those that stay out of the pool, nan for others
+    values: np.ndarray  # (seeds, conditions), nan for those that are left out
+    outside: np.ndarray  # (conditions,) of bool: which stay out of the pool
 
     @property
     def unequal(self) -> np.ndarray:
@@ -80,8 +81,8 @@ class TaskModel:
             raise ItlError(
                 f"weights of a contrast add up to 0, those given to {weights.sum():g}; subtract their mean"
             )
-        sums = self.outside[:, used] @ weights[used]
-        if np.isfinite(sums).all():
+        if self.outside[used].all():
+            sums = self.values[:, used] @ weights[used]
             spread = float(sums.var(ddof=1)) if self.n > 1 else math.nan
             return Estimate(float(sums.mean()), math.sqrt(spread / self.n), self.n - 1.0, self.n)
         parts = weights[used] ** 2 * self.variances[used]
@@ -97,7 +98,8 @@ class TaskModel:
     def ratio(self, of: np.ndarray, to: np.ndarray) -> tuple[float, float, float]:
         """Ratio of two contrasts, by their weights, with its 95 % interval by Fieller's theorem.
 
-        There is no interval where the second may be 0, by its own interval, and no ratio to what is 0.
+        There is no interval where the second may be 0, by its own interval, and no ratio to what is 0. Where
+        the first has only conditions out of the pool, both vary as their differences in each seed do.
         """
         first, second = self.estimate(of), self.estimate(to)
         if abs(second.mean) < ROUNDING:
@@ -106,6 +108,10 @@ class TaskModel:
         low, high = second.interval()
         if low <= 0 <= high:
             return middle, math.nan, math.nan
+        if self.outside[of != 0].all():
+            sums = [self.values[:, weights != 0] @ weights[weights != 0] for weights in (of, to)]
+            (a, covariance), (_, b) = np.cov(sums) / self.n
+            return fieller((first.mean, second.mean), (a, b), covariance, self.n - 1.0)
         remainder = self.estimate(of - middle * to)  # what the theorem tests, at the ratio itself
         if not remainder.testable:
             return middle, math.nan, math.nan
@@ -141,8 +147,8 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
         own = ours.var(axis=0, ddof=1) - (beside / len(pool))
         variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
     means = np.where(complete, rows.mean(axis=0), math.nan)
-    outside = np.where(complete & ~trained, rows, math.nan)
-    return TaskModel(means, variances, df, together, n, pooled, spread_p, outside)
+    known = np.where(complete, rows, math.nan)
+    return TaskModel(means, variances, df, together, n, pooled, spread_p, known, complete & ~trained)
 
 
 def residual_variance(values: np.ndarray) -> float:

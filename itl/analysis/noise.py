@@ -59,7 +59,8 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
             error, _ = sampling_error(answer, task, main_metric(task), machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
             judged = _judged_together(answer.question, answer.results, task)
-            shown += [smallest_detectable(spread.of_seed(1), seeds, judged) for seeds in SEEDS_SHOWN]
+            fits = answer.question.repeats if METHODS[task.partition("@")[0]].recipe else 1
+            shown += [smallest_detectable(spread.of_seed(fits), seeds, judged) for seeds in SEEDS_SHOWN]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
     return pd.DataFrame(
@@ -87,7 +88,9 @@ def designs(
         ItlError: Both of *detect* and *within* are above 0, or neither is.
     """
     if (detect > 0) == (within > 0):
-        raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
+        raise ItlError(
+            f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}"
+        )
     rows: list[dict[str, object]] = []
     for question in questions:
         task = question.tasks[0].name

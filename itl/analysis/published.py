@@ -92,11 +92,11 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
     """
     rows = []
     for answer in answers:
-        published, main_task = "", answer.question.tasks[0].name
-        for row in beside_paper(answer).itertuples():
-            if row.whose == "the paper":
-                published = row.finding
-            elif row.task in (main_task, ""):
+        table, main_task = beside_paper(answer), answer.question.tasks[0].name
+        for _, block in table.groupby((table["whose"] == "the paper").cumsum()):
+            published, ours = block["finding"].iloc[0], block.iloc[1:]
+            shown = main_task if main_task in set(ours["task"]) else ours["task"].iloc[:1].sum()
+            for row in ours[ours["task"].isin([shown, ""])].itertuples():
                 names = (answer.question.name, published, row.finding, row.compared, row.task)
                 rows.append((*names, row.change, row.verdict))
     columns = ["question", "the paper found", "finding", "ours", "task", "change", "verdict"]

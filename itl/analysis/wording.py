@@ -187,4 +187,4 @@ def interval(low: float, high: float) -> str:
 
 def signed(value: float) -> str:
     """Write a change in points with its sign."""
-    return f"{value:+.1f}".replace("-", "−")
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # 0.0 for -0.0

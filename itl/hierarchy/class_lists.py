@@ -18,6 +18,7 @@ from itl.storage import text_lines, unique_keys
 WNID = re.compile(r"n\d{8}")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
 LABEL_COLUMNS = ("label", "superclass", "wnid")
+COARSE = re.compile("coarse|super|group|parent")  # in the header of what classes count as
 OTHER_COLUMNS = (  # of a header, certainly not what a class counts as
     *("name", "names", "words", "description", "gloss", "index", "id", "number", "count", "images", "split"),
 )
@@ -190,21 +191,16 @@ def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> t
     for number in others:
         if cells[number] not in KEY_COLUMNS and (near := nearest(cells[number], LABEL_COLUMNS)):
             raise ItlError(f"{path}: its header has a column {cells[number]!r}; did you mean {near[0]!r}?")
-    repeating = [number for number in others if _repeats([row[number : number + 1] for row in rows])]
-    if len(repeating) > 1:
-        columns = " or ".join(header[number] for number in repeating)
-        raise ItlError(f"{path}: classes may count as their {columns}; call the one that you mean label")
-    return (repeating or others or [0])[0], False
-
-
-def _repeats(cells: Sequence[list[str]]) -> bool:
-    """Say whether a column of *cells* has words that several rows share, and other rows have others.
-
-    Numbers may be counts, such as that of images, which repeat by chance.
-    """
-    values = ["".join(cell) for cell in cells]
-    has_words = re.search(r"[^\W\d_]", "".join(values))
-    return bool(has_words) and all(values) and 1 < len(set(values)) < len(values)
+    if coarse := [number for number in others if COARSE.search(cells[number])]:
+        others = coarse
+    values = {number: [row[number] for row in rows if number < len(row)] for number in others}
+    words = [number for number in others if re.search(r"[^\W\d_]", "".join(values[number]))]  # no counts
+    repeating = [number for number in words if 1 < len(set(values[number])) < len(values[number])]
+    if len(repeating) > 1 or (repeating and repeating[0] != words[0]):
+        names = " or ".join(header[number] for number in repeating)
+        alone = "" if len(repeating) > 1 else ", or each as itself"
+        raise ItlError(f"{path}: classes may count as their {names}{alone}; call the one that you mean label")
+    return (words or coarse or [0])[0], False
 
 
 def _csv_row(number: int, line: str, column: int, is_label: bool, width: int, path: Path) -> Row:

@@ -161,7 +161,10 @@ class ClassCount(LabelSets):
             if not every:
                 raise ItlError("class-count compares some classes with all: add original to label_sets")
             fewest = min(conditions, key=lambda condition: condition.classes or math.inf)
-            comparisons.append(Comparison(fewest.columns, every[0]))
+            _, trained = by_training(sets)  # of one label set, numbers of classes are what is asked
+            comparisons.insert(
+                len(comparisons) if len(trained) > 1 else 0, Comparison(fewest.columns, every[0])
+            )
         return comparisons
 
 

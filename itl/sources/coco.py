@@ -27,6 +27,10 @@ OBJECT_WORDS = {  # beside a split in the name of a file with objects, unlike ca
     *("annotation", "annotations", "instance", "instances", "label", "labels", "object", "objects"),
     *("box", "boxes", "bbox", "bboxes", "coco", "det", "detection", "detections"),
 }
+OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what detectors write
+    *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
+    *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
+}
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -112,7 +116,7 @@ class Coco(AnnotatedSource):
         by_split = other_words | usual
         without_split = [name for name in files if not split_of(name)]
         if not by_split and len(without_split) == 1:
-            return {_any_split(without_split[0]) or "train": without_split[0]}
+            return {_likely_split(without_split[0]) or "train": without_split[0]}
         for split, names in by_split.items():
             if len(names) > 1:
                 raise ItlError(
@@ -129,8 +133,12 @@ class Coco(AnnotatedSource):
 
     def _describe_unread(self) -> list[str]:
         """Return a note if the names of other files tell a split that is not read, and no option chose."""
-        named = {name: _any_split(name) for name in self.listing.files if name.lower().endswith(".json")}
-        unread = {split: name for name, split in named.items() if split and split not in self._json_files}
+        unread: dict[str, str] = {}
+        for name in sorted(self.listing.files):
+            last = name.rpartition("/")[2].lower()
+            if last.endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
+                split = split_in_name(last) or split_of_folder(name)
+                unread |= {split: name} if split and split not in self._json_files else {}
         if not unread or self.annotations is not None:
             return []
         every = ",".join(f"{split}={name}" for split, name in (self._json_files | unread).items())
@@ -150,6 +158,13 @@ class Coco(AnnotatedSource):
             )
         return matches[0]
 
+    def _find(self, name: str, split: str) -> str:
+        """Return the image that the JSON file of *split* calls *name*; ItlError if there is none."""
+        image = self._names.find(name, split)
+        if self.annotations is None:  # else the option says what is meant
+            self._names.refuse_other_split(image, name, split)
+        return image
+
     def _scan_json(self, scan: Scan, split: str, name: str, tables: dict, json_of: dict[str, str]) -> None:
         """Add the images of one JSON file with their objects, or problems; *json_of* has those of others."""
         classes = category_names(tables)
@@ -160,8 +175,7 @@ class Coco(AnnotatedSource):
         for row in tables["images"]:
             annotations = rows_of.pop(row["id"], [])
             try:
-                image = self._names.find(file_name := str(row["file_name"]), split)
-                self._names.refuse_other_split(image, file_name, split)
+                image = self._find(str(row["file_name"]), split)
             except ItlError as error:
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
@@ -217,7 +231,7 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
         pairs = []
         for part in str(option).split(","):
             split, equals, name = part.strip().partition("=")
-            pairs.append((split, name) if equals else (_any_split(split) or "train", split))
+            pairs.append((split, name) if equals else (_likely_split(split) or "train", split))
     files = {SPLITS.get(split, split): name for split, name in pairs}
     if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
         raise ItlError(
@@ -251,9 +265,16 @@ def _split_of_words(name: str) -> str | None:
     return split_of_name(" ".join(word for word in words if word not in OBJECT_WORDS))
 
 
-def _any_split(name: str) -> str | None:
-    """Return the split that any word in the name of a JSON file tells, or its folder; None if none does."""
-    return split_of(name) or split_in_name(name.rpartition("/")[2]) or split_of_folder(name)
+def _likely_split(name: str) -> str | None:
+    """Return the split that a JSON file's name, or the last word of it, tells, or its folder; None if none.
+
+    >>> _likely_split("test/boats.json"), _likely_split("boats_test.json"), _likely_split("test_tubes.json")
+    ('test', 'test', None)
+    """
+    last_word = words_of(name.rpartition("/")[2].rpartition(".")[0])[-1:]
+    return (
+        split_of(name) or _split_of_words(name) or split_of_name(" ".join(last_word)) or split_of_folder(name)
+    )
 
 
 def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> dict[str, list[dict]]:

@@ -111,6 +111,13 @@ def describe_missing_parts(names: Iterable[str]) -> str:
     return f", without {' and '.join(lacking)}" if lacking else ""
 
 
+VARIANTS = {  # words in the names of two versions of a data set, which share images
+    *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
+    *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
+}
+HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
+
+
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     """Return the split of each of the files *names* at *path*: all are train if no name tells any.
 
@@ -130,20 +137,21 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
 
 
 def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:
-    """Raise ItlError if the words of one of *names* are in all others too, which have more or its synonyms.
+    """Raise ItlError if one of *names* is another with words of `VARIANTS` more, or with a synonym.
 
     Names that differ otherwise, as train-cat-0.tar and train-dog-0.tar, are parts of one data set.
     """
     first: dict[frozenset[str], str] = {}  # with these words
     for name in names:
         first.setdefault(_words(name), name)
-    plain = {name: {SPLITS.get(word, word) for word in words} for words, name in first.items()}
-    shortest, *others = sorted(plain, key=lambda name: len(plain[name]))
-    if others and all(plain[shortest] <= plain[name] for name in others):
-        raise ItlError(
-            f"{path}: {shortest} and {others[0]} are of one split by their names, but of two data sets, "
-            f"which may share images; move the files of one elsewhere, or give one as the path"
-        )
+    plain: dict[frozenset[str], str] = {}  # without variants and synonyms
+    for words, name in sorted(first.items(), key=lambda entry: len(entry[0])):
+        other = plain.setdefault(frozenset(SPLITS.get(word, word) for word in words - VARIANTS), name)
+        if other != name:
+            raise ItlError(
+                f"{path}: {other} and {name} are of one split by their names, but of two data sets, which "
+                f"may share images; move the files of one elsewhere, or give one as the path"
+            )
 
 
 def _words(name: str) -> frozenset[str]:
@@ -153,5 +161,5 @@ def _words(name: str) -> frozenset[str]:
     ['of', 'parquet', 'small', 'train']
     """
     words = re.split(r"[\W_]+", name.lower())
-    words = [word.rstrip("0123456789") for word in words if not re.fullmatch("[0-9a-f]{4,}", word)]
+    words = [word.rstrip("0123456789") for word in words if not HEXADECIMAL.fullmatch(word)]
     return frozenset(filter(None, words))

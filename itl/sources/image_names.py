@@ -1,7 +1,8 @@
 """Finding the images that lists and JSON files name: whole, by the last parts of their path, or by ids."""
 
+import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
 
@@ -85,13 +86,16 @@ class ImageNames:
     def refuse_other_split(self, image: str, name: str, split: str) -> None:
         """Raise ItlError if *image* may be another than a list of *split* means, which calls it *name*.
 
-        That is so in a folder of another split that *name* does not tell, where folders of splits share
-        names of images, as 1.png, or that of train is missing.
+        That is so in a folder of another split that *name* does not tell, where folders of splits share names
+        of images, or where that of train is missing and *name* is a number as in any, such as 1.png.
         """
         other = split_of_folder(image)
         if other in (None, split, split_in_name(name), split_of_folder(name)):
             return
-        if self.splits_share_names or (split == "train" and split not in self.splits):
+        in_any = re.fullmatch(
+            "0|[1-9][0-9]*", short_name(name)
+        )  # unlike COCO's 000000000139, which one split has
+        if self.splits_share_names or (in_any and split == "train" and split not in self.splits):
             raise ItlError(
                 f"lists {name[:80]!r}, but of that name there is only {image}, in a folder of another split; "
                 f"copy the image that is meant, or write its folder too"
@@ -104,8 +108,10 @@ class ImageNames:
 
     @cached_property
     def splits_share_names(self) -> bool:
-        """Whether an image in the folder of one split is called as one in that of another."""
-        return any(len(splits) > 1 for splits in self._splits_of_name.values())
+        """Whether half of the images in the folders of a split are called as those of another, or more."""
+        images = Counter(split for splits in self._splits_of_name.values() for split in splits)
+        shared = sum(len(splits) > 1 for splits in self._splits_of_name.values())
+        return bool(shared) and 2 * shared >= min(images.values())
 
     @cached_property
     def _splits_of_name(self) -> Mapping[str, set[str]]:

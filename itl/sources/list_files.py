@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import NEUTRAL, SPLITS, split_of, words_of
 from itl.sources.numbered_classes import is_number
-from itl.sources.records import examples, parse_json
+from itl.sources.records import examples, is_image, parse_json
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
@@ -31,6 +31,7 @@ LIKE_SPLITS = {"eval", "evaluation", "holdout", "heldout"}  # values beside trai
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing"}
 BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
 FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
+LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
@@ -59,7 +60,11 @@ def split_in_name(name: str) -> str | None:
     (None, None, 'train')
     """
     for part in reversed(name.split("/")):
-        splits = {SPLITS[word] for word in words_of(part) if word in SPLITS}
+        part = re.sub(r"[^\x00-\x7f]+", " ", part)  # other scripts put no blank between words
+        words, parts = words_of(part.casefold()), words_of(part)
+        if all(word in SPLITS or word in LIST_WORDS or len(word) == 1 for word in parts):
+            words = parts  # trainLabels.csv, but not testTube-0.tar
+        splits = {SPLITS[word] for word in words if word in SPLITS}
         if splits:
             return splits.pop() if len(splits) == 1 else None
     return None
@@ -150,18 +155,22 @@ def _from_line(line: str, number: int) -> ListedImage:
 def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
     """Raise ItlError if lines of *text* have more than an image and its label, as a fold or a score.
 
-    That is what follows a second comma or tab, or numbers that all labels end with, but for labels of one
-    name (grade 0, grade 1) and where each number belongs to a name (Boeing 747).
+    That is what follows a second comma or tab, and where all labels end with numbers of which each name has
+    the same, as folds, or which are several or no whole ones. Other numbers belong to a name (Audi S4 2012).
     """
     lines = list(text_lines(text))
     rests = [lines[one.line - 1].strip()[len(one.image) :].lstrip(" ") for one in images]
     more = [one for one, rest in zip(images, rests, strict=True) if rest[:1] in {*",;\t"} & {*one.label}]
     matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {one.label for one in images}]
-    pairs = [(match[1], re.split(r"[\s,;|]+", match[2])[1:]) for match in matches if match]
-    if len(pairs) == len(matches) and len({name for name, _ in pairs}) > 1:
-        first = [numbers[0] for _, numbers in pairs]
-        are_several = any(len(numbers) > 1 or "." in numbers[0] for _, numbers in pairs)
-        if are_several or len(set(first)) < len(first) or {*first} & {"0", "1"}:
+    if matches and all(matches):
+        numbers_of: dict[str, set[str]] = defaultdict(set)
+        for match in filter(None, matches):
+            numbers_of[match[1]].add(match[2].strip())
+        first, *others = numbers_of.values()
+        are_no_whole = any(
+            re.search(r"[\s,;|.]", number) for numbers in numbers_of.values() for number in numbers
+        )
+        if others and (are_no_whole or (len(first) > 1 and all(numbers == first for numbers in others))):
             more += images
     if more := [one for one in more if not _SEVERAL_NUMBERS.fullmatch(one.label)]:
         raise ItlError(
@@ -229,6 +238,9 @@ def _from_objects(
     names = list(columns or (numbered[0][1] if numbered else ()))
     lowered = {name.lower() for name in names}
     with_file = lowered & {*IMAGE_COLUMNS} or not lowered & {*ID_COLUMNS}
+    if not with_file:  # no id where another column has files
+        of_files = [name for name in names if numbered and is_image(str(numbered[0][1].get(name)))]
+        image = image or (of_files[0] if len(of_files) == 1 else None)
     image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
 
@@ -261,7 +273,7 @@ def describe_joined(labels: Collection[str]) -> list[str]:
         repr(label)
         for label in sorted(known)
         for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
-        if len(parts) > 1 and known.issuperset(parts)
+        if len(set(parts)) > 1 and known.issuperset(parts)
     ]
     count, classes = counted(len(joined), "labels are"), "each is read" if len(joined) > 1 else "it is read"
     return (

@@ -299,7 +299,8 @@ class Lists(ListedSource):
         splits = [split_of_folder(name) if name else "" for name in names]
         cure = f"write a column split, or set the option train={file} to take all as train"
         if not any(splits):
-            folders = {split_in_name(folder): folder for name in names if (folder := name.rpartition("/")[0])}
+            outer = sorted({name.rpartition("/")[0] for name in names} - {""})
+            folders = {split_in_name(folder): folder for folder in outer}
             if len(folders) > 1 and None not in folders:
                 raise ItlError(
                     f"{file} names no split, and its images lie in folders that are named like splits, as "
@@ -319,7 +320,8 @@ class Lists(ListedSource):
     def find(self, name: str, split: str) -> str:
         """Return the image that a list of *split* calls *name*, unless it may be another split's."""
         image = self.finder.find(name, split)
-        self.finder.names.refuse_other_split(image, name, split)
+        if not self._options:  # which say what is meant
+            self.finder.names.refuse_other_split(image, name, split)
         return image
 
     def _found(self, name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from itl import ItlError, counted
@@ -113,7 +114,10 @@ def name_of(number: str, names: Mapping[str, str], file: str) -> str:
 
 
 def _is_json(text: str, file: str) -> bool:
-    return file.endswith(".json") or text.lstrip()[:1] in ("[", "{")
+    """Say whether *text* is JSON, or a mapping of Python, which is refused; [other] may be a class."""
+    with suppress(ValueError, RecursionError):
+        return file.endswith(".json") or isinstance(json.loads(text), list | dict)
+    return text.lstrip()[:1] == "{"
 
 
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
@@ -134,7 +138,7 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
-    parts = re.sub(r"^(\d+)[:;]", r"\1 ", line).replace(",", " ").split()
+    parts = re.sub(r"^(\d+)[:;](?!\d)", r"\1 ", line).replace(",", " ").split()
     if len(parts) >= 2 and WNID.fullmatch(parts[0]) and is_number(parts[1]):
         return parts[1], parts[0]
     if len(parts) >= 2 and is_number(parts[-1]) and not is_number(parts[0]):

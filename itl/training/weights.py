@@ -70,7 +70,7 @@ def _read_pickle(path: Path) -> object:
         with torch.serialization.safe_globals([argparse.Namespace]):  # plain data; many checkpoints hold it
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        if code := re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error)):
             raise ItlError(
                 f"{path} names {code[1]}, code that would be run; none was; where you trust it, load it and "
                 f"write torch.save(net.state_dict(), FILE)"

@@ -58,6 +58,19 @@ def test_means_have_students_interval():
     )
 
 
+def test_fits_of_one_net_are_one_dot_and_no_seeds():
+    results = frame([25, 50])
+    fits = pd.concat(
+        [results.assign(repeat=fit, run=f"{fit}", value=results["value"] + fit) for fit in (0, 2)]
+    )
+    once, both = (
+        figures.curve(table, "images_per_class", "accuracy", task="own")
+        for table in (results.assign(value=results["value"] + 1), fits)
+    )
+    np.testing.assert_allclose(bars(both), bars(once))
+    np.testing.assert_allclose(dots(both), dots(once))
+
+
 def test_one_seed_has_no_interval():
     ax = figures.curve(frame([25, 50], seeds=1), "images_per_class", "accuracy")
     assert not any(np.isfinite(bar).any() for bar in bars(ax))
@@ -136,6 +149,11 @@ def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
         assert [12.5, 12.5] in [list(line.get_ydata()) for line in ax.lines]
     named = [{text.get_text() for text in ax.texts} for ax in figure.axes]
     assert named == [set(), {"chance", "linear probe", "5 neighbours"}]
+    few = results.assign(
+        task=results["task"].map({tasks[0]: "induction@images:25", tasks[1]: "induction@birds"})
+    )
+    titles = [ax.get_title(loc="left") for ax in figures.induced(few).axes]
+    assert len(set(titles)) == 2, "of one label set, panels are told apart by their tasks"
     with pytest.raises(ItlError, match="no induction to draw"):
         figures.induced(results.assign(method="knn"))
 

@@ -131,7 +131,7 @@ def test_unequal_spreads_are_below_the_level_among_all_of_them():
     def unequal(*spread_p: float) -> list[bool]:
         nothing = np.zeros(len(spread_p))
         return TaskModel(
-            nothing, nothing, nothing, nothing, 3, 0.0, np.array(spread_p), nothing
+            nothing, nothing, nothing, nothing, 3, 0.0, np.array(spread_p), nothing, nothing
         ).unequal.tolist()
 
     assert FLAG_LEVEL == 0.1
@@ -310,3 +310,21 @@ def test_unequal_spreads_are_flagged(seeds, least):
         right += fit(values, np.ones(6, bool), np.array([0, 1])).unequal[2]
     assert false / studies < 0.15
     assert right / studies > least
+
+
+@pytest.mark.parametrize("conditions", [1, 4])
+@pytest.mark.parametrize("own", [50.0, 75.0])
+def test_the_share_of_a_net_that_is_the_same_for_all_seeds_holds_the_true_one(conditions, own):
+    """As of weights that one has: no pre-training scores 40, all nets 60, each with noise of 1."""
+    random, trained = np.random.default_rng(1), np.array([False, False] + [True] * conditions)
+    weights = np.eye(2 + conditions)
+    held, widths = [], []
+    for _ in range(400):
+        noisy = random.normal(0, 1, (4, 2 + conditions))
+        values = np.array([40.0, own] + [60.0] * conditions) + noisy * [1, 0, *[1] * conditions]
+        model = fit(values, trained, np.array([0, 1, 2]))
+        _, low, high = model.ratio(weights[1] - weights[0], weights[2] - weights[0])
+        held.append(low <= (own - 40) / 20 <= high)
+        widths.append(high - low)
+    assert 0.92 <= np.mean(held) <= 0.98
+    assert min(widths) > 0.001

@@ -184,7 +184,7 @@ def test_runs_of_two_conditions_are_done_and_judged_once(monkeypatch):
     assert other.tolist() == one.tolist()
     made = SimpleNamespace(question=again, results=given, contrasts=None)
     (row,) = variance_table([made], None).to_dict("records")
-    assert row["3 seeds detect"] == f"{smallest_detectable(7.25, 3, 2):.1f}"
+    assert row["3 seeds detect"] == f"{smallest_detectable(5.25 + 2 / 2, 3, 2):.1f}", "two fits of each net"
 
 
 @pytest.mark.parametrize("wanted", [{}, {"detect": 1.0, "within": 1.0}])

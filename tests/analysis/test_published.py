@@ -221,6 +221,10 @@ def test_the_summary_has_the_main_task_of_each_question():
         table = published.judged_findings([Answer(study, both, contrasts(study, both))])
         assert set(table["task"]) == {tasks[0].name, ""}
     assert len(table) == 4, "a row for each finding"
+    study.tasks = (Task.read("knn@elsewhere"),)
+    table = published.judged_findings([Answer(study, both, contrasts(study, both))])
+    assert len(table) == 4, "of the first task that it was compared on"
+    assert set(table["task"]) == {both["task"][both["task"] != "own"].iloc[0], ""}
     assert table["the paper found"].str.contains("half of the images").any()
 
 

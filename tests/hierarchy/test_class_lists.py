@@ -134,8 +134,8 @@ def test_names_of_folders(tmp_path):
             "classes may count as their kind or home; call the one that you mean label",
         ),
         (
-            f"wnid,fine,kind\n{TENCH},a,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n",
-            "'fish' stands beside two classes",
+            f"wnid,short,source\n{TENCH},a,in1k\n{GOLDFISH},b,in1k\n{CHIHUAHUA},c,in21k\n",
+            "classes may count as their source, or each as itself; call the one that you mean label",
         ),
         (f"wnid,lable\n{TENCH},a\n{GOLDFISH},b\n", "a column 'lable'; did you mean 'label'?"),
         ("name,super_class\ntench,a\ngoldfish,b\n", "a column 'super_class'; did you mean 'superclass'?"),

@@ -85,6 +85,12 @@ def test_class_count_shares_its_nets_with_granularity():
     assert compared == [("bottom-up@5", "original"), ("bottom-up@5", "none"), ("original", "none")]
 
 
+def test_of_one_label_set_class_count_compares_numbers_of_classes_first():
+    fewer = other(questions.class_count, label_sets=["none", "original"], classes=[2, 3])
+    compared = [(dict(pair.of)["label_set"], dict(pair.against)["label_set"]) for pair in fewer.comparisons]
+    assert compared == [("2 classes", "original"), ("original", "none")]
+
+
 def test_a_budget_is_a_grid_of_designs():
     question = other(questions.budget, budgets=[["all x 6", "2 x 12"], ["all x 3", "2 × 6"]])
     nets = [run.spec.subset for run in question.runs(NOWHERE) if run.task == "own" and run.seed == 1]

@@ -149,11 +149,12 @@ def test_file_names_are_found_by_as_much_as_they_tell():
 )
 def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
     files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
-    path = written(tmp_path, files | {train: TRAIN, test: TEST, "annotations/captions_val2017.json": b"{}"})
+    others = dict.fromkeys(("annotations/captions_val2017.json", "annotations/val_corrected.json"), b"{}")
+    path = written(tmp_path, files | {train: TRAIN, test: TEST} | others)
     assert Coco(path).layout == f"COCO-style JSON (train in {train}, test in {test})"
     note = (
-        f"not read: annotations/captions_val2017.json, of another name than those with objects have; the "
-        f"option annotations=train={train},test={test},val=annotations/captions_val2017.json would read it"
+        f"not read: annotations/val_corrected.json, of another name than those with objects have; the option "
+        f"annotations=train={train},test={test},val=annotations/val_corrected.json would read it"
     )
     assert note in Coco(path).scan.notes
     assert Coco(path, annotations=f"train={train}").scan.notes == []
@@ -164,6 +165,8 @@ def test_one_json_file_is_of_the_split_that_its_name_or_folder_tells(tmp_path):
         path = written(tmp_path / name.replace("/", "-"), {name: TEST, "images/three.jpg": jpeg()})
         assert Coco(path).layout == f"COCO-style JSON (test in {name})"
         assert Coco(path, annotations=name).layout == Coco(path).layout
+    path = written(tmp_path / "tubes", {"test_tubes.json": TEST, "images/three.jpg": jpeg()})
+    assert Coco(path).layout == "COCO-style JSON (train in test_tubes.json)"
 
 
 def test_an_image_of_the_same_name_in_another_split_is_not_taken(tmp_path):

@@ -371,9 +371,9 @@ def test_two_data_sets_of_one_split_are_refused(tmp_path):
             tarred(folder / f"{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
         with pytest.raises(ItlError, match=f"{one}-0.tar and {other}-0.tar are of one split by their names"):
             open_source("webdataset", folder).records()
-    for name in ("train-cat-0", "train-dog-0", "a/train-1"):
+    for name in ("train-cat-0", "train-dog-0", "train-face-0", "a/train-1"):
         tarred(tmp_path / f"parts/{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
-    assert len(open_source("webdataset", tmp_path / "parts").records()) == 6
+    assert len(open_source("webdataset", tmp_path / "parts").records()) == 8
 
 
 def test_parts_that_are_missing_are_named(tmp_path):

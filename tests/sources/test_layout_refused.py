@@ -5,7 +5,7 @@ import pytest
 from itl import ItlError
 from itl.sources.layout import split_of
 from itl.sources.registry import open_source
-from tests.annotated import check_lines
+from tests.annotated import check_lines, jpeg, written
 from tests.pictures import tree
 from tests.sources.test_layout import FLAT, VAL, A, B, world
 
@@ -325,3 +325,12 @@ def test_links_that_lead_nowhere_are_counted(tmp_path):
     assert "2 links that lead nowhere" in check_lines("folder", tmp_path)[1]
     (tmp_path / "gone/1.jpg").symlink_to("nowhere")
     assert "left out: 1 link that leads nowhere" in check_lines("folder", tmp_path / "gone")[0]
+
+
+@pytest.mark.parametrize(
+    "names", [("testTube", "beaker"), ("TestPositive", "TestNegative"), ("validID", "other")]
+)
+def test_classes_may_have_words_of_one_split_in_camel_case(tmp_path, names):
+    for split in ("", "train/"):
+        path = written(tmp_path / f"in{len(split)}", {f"{split}{name}/1.jpg": jpeg() for name in names})
+        assert {record.wnid for record in open_source("folder", path).records()} == {*names}

@@ -324,6 +324,8 @@ def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
         ("a.json", b'{"0": ["n02119789", "kit_fox"]}', {"0": "n02119789"}),
         ("a.json", b'[["n02119789", "kit_fox"], ["n02100735"]]', {"0": "n02119789", "1": "n02100735"}),
         ("a.txt", b"great dane 3\ngreat big dog 4\n", {"3": "great dane", "4": "great big dog"}),
+        ("a.txt", b"16:9\n4:3\n", {"0": "16:9", "1": "4:3"}),
+        ("a.txt", b"[other]\ncat\n", {"0": "[other]", "1": "cat"}),
         ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"0": "cat", "1": "dog"}', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"cat": 0, "dog": 1}', {"0": "cat", "1": "dog"}),
@@ -368,12 +370,11 @@ def test_a_list_may_have_blanks_in_names_and_no_labels():
 @pytest.mark.parametrize(
     "lines",
     [
-        ["0.jpg cat 0", "1.jpg cat 1", "2.jpg dog 0"],  # a fold
+        ["0.jpg cat 0", "1.jpg cat 1", "2.jpg dog 0", "3.jpg dog 1"],  # a fold
         ["0.jpg,cat,0", "1.jpg,cat,1"],
         ["0.jpg\tcat\t0.5", "1.jpg\tcat\t0.6"],
         ["0.jpg cat 0.9", "1.jpg dog 0.8"],  # a score
         ["0.jpg cat 7 8 9", "1.jpg dog 5 6 3"],
-        ["0.jpg cat 1", "1.jpg dog 2"],  # the number of the class
         ["0.jpg,cat,good", "1.jpg,dog,bad"],
     ],
 )
@@ -389,6 +390,7 @@ def test_lines_of_more_than_an_image_and_its_label_are_refused(lines):
         ("Boeing 747", "Airbus 320"),
         ("tench, Tinca tinca", "goldfish, Carassius"),
         ("cat 0", "dog"),
+        ("Audi S4 Sedan 2007", "Audi S4 Sedan 2012", "Audi TT RS Coupe 2012"),
     ],
 )
 def test_labels_may_have_numbers_and_commas(labels):

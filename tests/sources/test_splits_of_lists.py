@@ -166,6 +166,27 @@ def test_a_list_of_train_is_not_read_from_a_folder_of_test_alone(tmp_path):
     assert set(splits(written(tmp_path / "none", ONLY_TEST | {"labels.csv": BY_ID})).values()) == {"test"}
 
 
+def test_images_of_names_that_one_split_has_may_be_divided_anew(tmp_path):
+    images = {f"val2017/00000000{number}.jpg": jpeg() for number in range(3)}
+    rows = "".join(f"{image.rpartition('/')[2]},x\n" for image in images)
+    path = written(tmp_path, images | {"train.csv": f"image,label\n{rows}".encode()})
+    assert set(splits(path).values()) == {"train"}
+    assert any("3 images are in a folder of another split" in line for line in check_lines("lists", path))
+
+
+def test_a_column_of_images_goes_before_one_of_ids(tmp_path):
+    rows = b"id,photo,label\n0,b.png,cat\n1,a.png,dog\n"
+    images = dict.fromkeys(("0.png", "1.png", "a.png", "b.png"), jpeg())
+    records = open_source("lists", written(tmp_path, images | {"train.csv": rows})).records()
+    assert {record.id: record.wnid for record in records} == {"a.png": "dog", "b.png": "cat"}
+
+
+def test_words_of_splits_end_where_another_script_begins(tmp_path):
+    images = dict.fromkeys(("a.jpg", "b.jpg"), jpeg())
+    lists = {"train标签.txt": b"a.jpg x\n", "test标签.txt": b"b.jpg x\n"}
+    assert splits(written(tmp_path, images | lists)) == {"a.jpg": "train", "b.jpg": "test"}
+
+
 def test_lists_may_divide_the_folder_of_one_split_by_names_of_its_own(tmp_path):
     images = dict.fromkeys(("train/a.jpg", "train/b.jpg", "test/c.jpg"), jpeg())
     lists = {"train.csv": b"image,label\na.jpg,x\n", "test.csv": b"image,label\nb.jpg,x\n"}
