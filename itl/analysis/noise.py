@@ -88,9 +88,7 @@ def designs(
         ItlError: Both of *detect* and *within* are above 0, or neither is.
     """
     if (detect > 0) == (within > 0):
-        raise ItlError(
-            f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}"
-        )
+        raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
     rows: list[dict[str, object]] = []
     for question in questions:
         task = question.tasks[0].name

@@ -64,9 +64,7 @@ def cheapest(
         ItlError: not one of the two is given, or no number of seeds up to MAX_SEEDS is enough.
     """
     if (detect > 0) == (within > 0):
-        raise ItlError(
-            f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}"
-        )
+        raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
     chance, points = (power_same, within) if within else (power_different, detect)
     designs = []
     for repeats in range(1, (MAX_REPEATS if variances.fit else 1) + 1):
