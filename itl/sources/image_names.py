@@ -92,13 +92,14 @@ class ImageNames:
         other = split_of_folder(image)
         if other in (None, split, split_in_name(name), split_of_folder(name)):
             return
-        in_any = re.fullmatch(
-            "0|[1-9][0-9]*", short_name(name)
-        )  # unlike COCO's 000000000139, which one split has
-        if self.splits_share_names or (in_any and split == "train" and split not in self.splits):
+        if split in self.splits:
+            may_be_another = self.splits_share_names
+        else:  # 000000000139 is of one split of COCO, but any may have 139
+            may_be_another = split == "train" and bool(re.fullmatch("0|[1-9][0-9]*", short_name(name)))
+        if may_be_another:
             raise ItlError(
                 f"lists {name[:80]!r}, but of that name there is only {image}, in a folder of another split; "
-                f"copy the image that is meant, or write its folder too"
+                f"copy the image that is meant, write its folder too, or name the list by an option"
             )
 
     @cached_property

@@ -24,7 +24,7 @@ LABEL_COLUMNS = (
     *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
-CODED_SPLIT_COLUMNS = {"set", "subset", "partition"}  # 0, 1 and 2 in CelebA, 1, 2 and 3 in MatConvNet
+CODED_SPLIT_COLUMN = "partition"  # 0, 1 and 2 in CelebA
 SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
 LIKE_SPLITS = {"eval", "evaluation", "holdout", "heldout"}  # values beside train: of val, or of test?
 # Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image.
@@ -321,8 +321,8 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
 def _value_of_no_split(name: str, texts: Collection[str]) -> str:
     """Return one of *texts*, the values of the column *name* of splits, that is none; '' if all are.
 
-    It is one of splits if it is called split, has the numbers of two or three in a `CODED_SPLIT_COLUMNS`, or
-    if one of few values is a split, and its name, another split or a word such as eval says so too.
+    It is one of splits if it is called split, is `CODED_SPLIT_COLUMN` with two or three numbers, or if one
+    of few values is a split, and its name, another split or a word such as eval says so too.
 
     >>> _value_of_no_split("phase", ["train", "eval"]), _value_of_no_split("source", ["train", "web"])
     ('eval', '')
@@ -332,7 +332,7 @@ def _value_of_no_split(name: str, texts: Collection[str]) -> str:
         words = {word for text in texts for word in words_of(text)}
         is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
         several = len({SPLITS[word] for word in words if word in SPLITS}) > 1
-        if name.lower() in CODED_SPLIT_COLUMNS and 1 < len(texts) <= 3 and all(map(is_number, texts)):
+        if name.lower() == CODED_SPLIT_COLUMN and 1 < len(texts) <= 3 and all(map(is_number, texts)):
             return others[0]
         if len(others) == len(texts) or len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
             return ""

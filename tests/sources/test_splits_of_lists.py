@@ -215,3 +215,18 @@ def test_a_label_of_several_classes_is_noted(tmp_path):
         "note: 2 labels are others together, such as 'cat dog', 'dog + cat'; each is read as a class of its "
         "own"
     ]
+
+
+def test_a_list_of_val_may_be_a_part_of_the_folder_of_train(tmp_path):
+    images = {f"train/{number}.png": jpeg() for number in range(3)} | {"test/0.png": jpeg()}
+    lists = {"train.csv": b"image,label\n0.png,x\n", "val.csv": b"image,label\n1.png,x\n2.png,x\n"}
+    assert splits(written(tmp_path, images | lists)) == {
+        "train/0.png": "train",
+        "train/1.png": "val",
+        "train/2.png": "val",
+    }
+
+
+def test_an_option_says_that_images_of_another_folder_are_meant(tmp_path):
+    path = written(tmp_path, ONLY_TEST | {"trainLabels.csv": BY_ID})
+    assert set(splits(path, train="trainLabels.csv").values()) == {"train"}
