@@ -295,6 +295,11 @@ def project_folder() -> Path:
     return start
 
 
+def in_project(path: str) -> Path:
+    """Return *path*, ~ expanded; a relative one is in the project's folder."""
+    return project_folder() / Path(path).expanduser()
+
+
 def _device(name: str | None) -> str:
     """Return the device *name*, or the default for None, with GPUs numbered one by one, as in cuda:0,1.
 

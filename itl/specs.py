@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from itl import ItlError, cannot_read, pick
-from itl.machine import project_folder
+from itl.machine import in_project
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -374,7 +373,7 @@ def file_digest(path: str) -> str:
 
     A relative path is one in the project's folder.
     """
-    file = project_folder() / Path(path).expanduser()
+    file = in_project(path)
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     except OSError as error:

@@ -177,10 +177,9 @@ def _draw_trained(
     ticks, tables = positions(pd.concat(groups.values())[x]), []
     for number, (name, rows) in enumerate(groups.items()):
         shift = 2 ** (GROUP_SHIFT * (number - (len(groups) - 1) / 2))
-        of_fit = [column for column in rows if column not in ("value", "repeat", "run")]
-        rows = rows.groupby(of_fit, sort=False, dropna=False, as_index=False)[
-            "value"
-        ].mean()  # of a net's fits
+        of_net = [column for column in rows if column not in ("value", "repeat", "run")]
+        fits = rows.groupby(of_net, sort=False, dropna=False, as_index=False)["value"]
+        rows = fits.mean()  # a net is one dot, however often it was fitted
         table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=rows[x] != 0)
         tables.append(table[["line", "position", "value", "trained"]])
     data = pd.concat(tables, ignore_index=True)

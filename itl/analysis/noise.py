@@ -130,7 +130,7 @@ def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float,
     runs = question.runs(machine)
     for run in runs:
         specs.setdefault(run.task, {})[run.spec] = None
-    seeds, once, each = len({run.seed for run in runs}), 0.0, 0.0
+    seeds, once, per_repeat = len({run.seed for run in runs}), 0.0, 0.0
     for every in specs.values():
         seconds = [
             store.read(spec, "provenance.json")["seconds"] for spec in every if store.state(spec) == "done"
@@ -139,7 +139,7 @@ def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float,
             return None
         minutes = sum(seconds) / len(seconds) * len(every) / seeds / 60
         if any(isinstance(spec, Transfer) and METHODS[spec.method].recipe for spec in every):
-            each += minutes / question.repeats
+            per_repeat += minutes / question.repeats
         else:
             once += minutes
-    return once, each
+    return once, per_repeat

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from itl import ItlError, counted, pick
 from itl.hierarchy.class_lists import read_class_list
@@ -20,7 +19,7 @@ from itl.hierarchy.halves import (
 )
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
-from itl.machine import project_folder
+from itl.machine import in_project
 from itl.specs import file_digest
 
 CONTROL_TOLERANCE = 0.1  # by how much of what is removed a control may leave out more or less
@@ -266,8 +265,7 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
 
 
 def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str]:
-    file = project_folder() / Path(path).expanduser()
-    return read_class_list(file, tree, {wnid: wnid for wnid in wnids})
+    return read_class_list(in_project(path), tree, {wnid: wnid for wnid in wnids})
 
 
 def describe_in_vain(tree: Taxonomy, method: str, wnids: Sequence[str]) -> list[str]:

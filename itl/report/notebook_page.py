@@ -84,8 +84,8 @@ class NotebookPage:
 
         A summary reads the answers to every question, a question its own, other notebooks only packs.
         """
-        asked = {name: given for name, given in self.preset.notebooks.items() if name in QUESTIONS}
-        settings = [self.parameters, asked if self.is_summary else None]
+        by_question = {name: given for name, given in self.preset.notebooks.items() if name in QUESTIONS}
+        settings = [self.parameters, by_question if self.is_summary else None]
         facts = [self.source.read_text("utf-8"), json.dumps(settings, sort_keys=True), code_digest()]
         questions = questions_of(self.preset, None if self.is_summary else self.stem)
         facts += [runs_digest(question, self.machine) for question in questions]

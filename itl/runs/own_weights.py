@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itl import ItlError
-from itl.machine import Machine, project_folder
+from itl.machine import Machine, in_project
 from itl.settings import spec_of
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest
 
@@ -62,7 +62,7 @@ class OwnWeights:
         entry = spec_of(Entry, value if isinstance(value, Mapping) else {"net": value}, "weights")
         library, _, name = entry.net.rpartition(":")
         hub = published(entry.net) if not entry.file or (library in HUBS and "." in name) else None
-        file = str(project_folder() / Path(entry.file).expanduser()) if entry.file else ""
+        file = str(in_project(entry.file)) if entry.file else ""
         if file and not Path(file).is_file():
             what = "a folder" if Path(file).is_dir() else "not there"
             raise ItlError(f"the weights {file} are {what}; give a .safetensors, .pth or .pt file")

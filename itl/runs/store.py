@@ -32,13 +32,13 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / "spec.json"
-            there = file.exists()  # another process may write it right after
-            current = file.read_text("utf-8", "replace") if there else ""
+            exists = file.exists()  # another process may write it right after
+            current = file.read_text("utf-8", "replace") if exists else ""
         except OSError as error:
             reason = error.strerror
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
         if current != text:
-            if there:
+            if exists:
                 warn(f"{file} is damaged; it is made again")
             write_atomic(file, lambda path: path.write_text(text))
         return folder

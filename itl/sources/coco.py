@@ -133,13 +133,15 @@ class Coco(AnnotatedSource):
 
     def _describe_unread(self) -> list[str]:
         """Return a note if the names of other files tell a split that is not read, and no option chose."""
+        if self.annotations is not None:
+            return []
         unread: dict[str, str] = {}
         for name in sorted(self.listing.files):
             last = name.rpartition("/")[2].lower()
             if last.endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
                 split = split_in_name(last) or split_of_folder(name)
                 unread |= {split: name} if split and split not in self._json_files else {}
-        if not unread or self.annotations is not None:
+        if not unread:
             return []
         every = ",".join(f"{split}={name}" for split, name in (self._json_files | unread).items())
         return [
@@ -261,8 +263,7 @@ def _split_of_words(name: str) -> str | None:
     >>> _split_of_words("val_annotations.json"), _split_of_words("captions_val2017.json")
     ('val', None)
     """
-    words = words_of(name.rpartition("/")[2].rpartition(".")[0])
-    return split_of_name(" ".join(word for word in words if word not in OBJECT_WORDS))
+    return split_of_name(" ".join(word for word in _words(name) if word not in OBJECT_WORDS))
 
 
 def _likely_split(name: str) -> str | None:
@@ -271,10 +272,14 @@ def _likely_split(name: str) -> str | None:
     >>> _likely_split("test/boats.json"), _likely_split("boats_test.json"), _likely_split("test_tubes.json")
     ('test', 'test', None)
     """
-    last_word = words_of(name.rpartition("/")[2].rpartition(".")[0])[-1:]
-    return (
-        split_of(name) or _split_of_words(name) or split_of_name(" ".join(last_word)) or split_of_folder(name)
-    )
+    last_word = _words(name)[-1:]
+    by_name = split_of(name) or _split_of_words(name) or split_of_name("".join(last_word))
+    return by_name or split_of_folder(name)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words in the last part of the path *name*, without its suffix."""
+    return words_of(name.rpartition("/")[2].rpartition(".")[0])
 
 
 def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> dict[str, list[dict]]:

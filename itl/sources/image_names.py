@@ -90,7 +90,7 @@ class ImageNames:
         of images, or where that of train is missing and *name* is a number as in any, such as 1.png.
         """
         other = split_of_folder(image)
-        if other in (None, split, split_in_name(name), split_of_folder(name)):
+        if other in (None, split) or other in (split_in_name(name), split_of_folder(name)):
             return
         if split in self.splits:
             may_be_another = self.splits_share_names

@@ -249,8 +249,8 @@ def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
 def _as_split(tree: _Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
     classes = {_last(child) for folder in folders for child in tree.children.get(folder, ())}
-    told = {SPLITS[word] for word in words_of(_last(other)) if word in SPLITS} or set(SPLITS.values())
-    free = [split for split in ("val", "test", "train") if split in told.difference(folders.values())]
+    likely = {SPLITS[word] for word in words_of(_last(other)) if word in SPLITS} or set(SPLITS.values())
+    free = [split for split in ("val", "test", "train") if split in likely.difference(folders.values())]
     if not free or not classes & {_last(child) for child in tree.children.get(other, ())}:
         return ""
     named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])

@@ -275,12 +275,10 @@ def describe_joined(labels: Collection[str]) -> list[str]:
         for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
         if len(set(parts)) > 1 and known.issuperset(parts)
     ]
+    if not joined:
+        return []
     count, classes = counted(len(joined), "labels are"), "each is read" if len(joined) > 1 else "it is read"
-    return (
-        [f"{count} others together, such as {examples(joined)}; {classes} as a class of its own"]
-        if joined
-        else []
-    )
+    return [f"{count} others together, such as {examples(joined)}; {classes} as a class of its own"]
 
 
 def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:

@@ -116,16 +116,22 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
     assert weights(tmp_path) == weights(undisturbed)
 
 
+def a_training(undisturbed: Path, home: Path) -> tuple[Pretrain, Store, Machine]:
+    """A pre-training that is to be done, its store and the machine with the packs."""
+    machine = here(with_packs(undisturbed, home))
+    question = small_study()
+    question.prepare(machine)
+    trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+    return trained, Store(machine.runs), machine
+
+
 def stop_before_the_result(spec: Pretrain, store: Store, machine: Machine) -> None:
     Store.finish = lambda *_: os._exit(9)  # of this process, which is another one
     perform(spec, store, machine)
 
 
 def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
-    machine = here(with_packs(undisturbed, tmp_path))
-    question, store = small_study(), Store(machine.runs)
-    question.prepare(machine)
-    trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+    trained, store, machine = a_training(undisturbed, tmp_path)
     child = start_child(stop_before_the_result, trained, store, machine)
     child.join()
     assert child.exitcode == 9
@@ -143,10 +149,7 @@ def stop_before_the_provenance(spec: Pretrain, store: Store, machine: Machine) -
 
 
 def test_a_run_that_goes_on_took_the_seconds_of_all_its_processes(undisturbed, tmp_path):
-    machine = here(with_packs(undisturbed, tmp_path))
-    question, store = small_study(), Store(machine.runs)
-    question.prepare(machine)
-    trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+    trained, store, machine = a_training(undisturbed, tmp_path)
     for _ in range(2):
         child = start_child(stop_before_the_provenance, trained, store, machine)
         child.join()
