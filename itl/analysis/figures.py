@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from itl import ItlError
@@ -155,6 +156,7 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     Returns:
         Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
     """
+    in_percent = all("%" in AXIS_LABELS.get(name, "") for rows in groups.values() for name in rows["metric"])
     levels, groups = _own_weights_apart(groups)
     colours = dict(zip(groups, cycle(COLOURS)))
     ends = _draw_trained(ax, groups, x, colours) if groups else {}
@@ -162,9 +164,13 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
         colour = colours.get(line, INK)
         ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
         text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
-        ax.annotate(name, (0.01, height), color=colour, **text)
+        text["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # dots may lie under it
+        ax.annotate(f"{name}, own weights", (0.01, height), color=colour, **text)
     if not groups:
         ax.set_xticks([])
+    if in_percent:  # the interval of two seeds may be wider than 0 to 100
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, -2), min(high, 102))
     ax.grid(axis="y")
     ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
     return {name: (height, colours[name]) for name, height in ends.items()}

@@ -78,9 +78,10 @@ def cheapest(
             designs.append(Design(seeds, repeats, minutes, chance(points, variance, seeds, conditions)))
     if not designs:
         spread = math.sqrt(variances.of_seed(1))
+        words = "point is" if points == 1 else "points are"
         raise ItlError(
-            f"{points:g} points are too few for {MAX_SEEDS} seeds: scores spread by {spread:.1f} points "
-            f"between seeds; ask for more points"
+            f"{points:g} {words} too few for {MAX_SEEDS} seeds: scores spread "
+            f"by {spread:.1f} points between seeds; ask for more points"
         )
     return min(designs, key=lambda design: design.minutes)
 

@@ -97,6 +97,14 @@ def test_curve_sets_the_untrained_and_all_at_the_ends():
     assert [1.0, 1.0] in [list(line.get_ydata()) for line in ax.lines], "whose mean is dotted through"
 
 
+def test_an_axis_of_percent_ends_where_percent_do():
+    wide = frame([25, 50], seeds=2, tasks=["own"]).assign(value=[5.0, 60.0, 40.0, 99.0])
+    assert figures.curve(wide, "images_per_class").get_ylim() == (-2, 102)
+    nats = wide.assign(metric="logme", task="scores@scenes")
+    low, high = figures.curve(nats, "images_per_class", "logme").get_ylim()
+    assert low < -100 < 200 < high, "the interval of two seeds"
+
+
 def test_curve_names_each_task_once_without_overlap():
     ax = figures.curve(frame([25, 50]), "images_per_class", "accuracy")
     heights = {text.get_text(): text.xy[1] for text in ax.texts}
@@ -123,7 +131,8 @@ def test_nets_with_own_weights_may_be_the_first_with_results():
     panels = figures.figure_of(drawn), figures.panels(results, "images_per_class", "by")
     for ax in [*panels[0].axes, *panels[1].axes]:
         assert [list(line.get_ydata()) for line in ax.lines] == [[0.0, 0.0], [10.0, 10.0]]
-        assert [text.get_text() for text in ax.texts] == ["resnet18.pth", "resnet50.pth"]
+        names = ["resnet18.pth, own weights", "resnet50.pth, own weights"]
+        assert [text.get_text() for text in ax.texts] == names
         assert list(ax.get_xticks()) == []
         figures.figure_of(ax).canvas.draw()
     assert [len(figure.axes) for figure in panels] == [1, 2]
