@@ -111,7 +111,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     from itl.hierarchy.label_sets import describe_methods  # a light import, which help needs
 
-    leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
+    leaves = ("--leaves", {"type": Path, "help": "file that lists classes, instead of ILSVRC's 1000"})
     command(labels, ("method", {"type": label_method, "help": describe_methods()}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
@@ -132,7 +132,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         *MACHINE,
     )
     weights_file = {"type": Path, "help": "FILE.safetensors, FILE.pth or FILE.pt"}
-    command(export, ("run", {"help": "key of a run, or its beginning"}), ("file", weights_file), MACHINE[1])
+    command(export, ("run", {"help": "key of a run; 4 letters may do"}), ("file", weights_file), MACHINE[1])
     command(
         bench,
         DEVICE,
@@ -219,7 +219,10 @@ def labels(args: argparse.Namespace) -> None:
     tree = open_taxonomy(args.taxonomy)
     wnids = tree.leaves
     if args.leaves is not None:
-        wnids = tuple(read_class_list(args.leaves, tree))
+        listed = read_class_list(args.leaves, tree)
+        wnids = tuple(listed)
+        if any(wnid != label for wnid, label in listed.items()):
+            _note(f"--leaves keeps the classes of {args.leaves}; `itl labels file@{args.leaves}` merges them")
         if others := [wnid for wnid in wnids if wnid not in tree]:
             _note(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
     text = label_set(tree, args.method, wnids).to_csv()

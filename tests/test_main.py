@@ -76,6 +76,13 @@ def test_labels_of_some_leaves(capsys, tmp_path):
     )
 
 
+def test_labels_of_some_leaves_say_that_they_are_not_merged(capsys, tmp_path):
+    (listed := tmp_path / "pets.csv").write_text("wnid,label\nn02110185,dogs\nn02108915,dogs\n")
+    _, out, note = itl(capsys, "labels", "original", "--leaves", str(listed))
+    assert out == "wnid,label\nn02108915,n02108915\nn02110185,n02110185\n"
+    assert note == f"note: --leaves keeps the classes of {listed}; `itl labels file@{listed}` merges them\n"
+
+
 def test_labels_of_a_list_say_what_of_it_is_no_class(capsys, tmp_path):
     (listed := tmp_path / "listed").write_text("n02110185\nn02084071\n")
     status, out, err = itl(capsys, "labels", f"file@{listed}")
@@ -99,7 +106,7 @@ def test_plan_run_results_subset(capsys, project):
     assert status == 0
     assert out.count("after packing") == 4
     assert "images        demo     64     32 to do" in out
-    assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
+    assert "2 packs to build, 4 runs to do (2 nets and 2 evaluations): about " in out
     status, out, _ = itl(capsys, "run", "mini", "--home", str(project), "--data", str(project))
     assert " runs are done; next: " in out, "none is left"
     assert out.endswith(f"next: itl report mini --data {project} --home {project}\n"), (
@@ -107,7 +114,7 @@ def test_plan_run_results_subset(capsys, project):
     )
     assert status == 0
     status, out, _ = itl(capsys, "plan", "mini")
-    assert "0 packs to build, 0 runs to do (0 trainings and 0 evaluations)\n" in out, "takes no time"
+    assert "0 packs to build, 0 runs to do (0 nets and 0 evaluations)\n" in out, "takes no time"
     status, out, err = itl(capsys, "results", "mini")
     rows = pd.read_csv(io.StringIO(out))
     assert (status, err) == (0, "")
@@ -187,7 +194,7 @@ def test_a_net_whose_weights_are_lost_is_trained_again(capsys, lost):
     weights = {path: path.read_bytes() for path in lost.glob("runs/pretrain/*/weights.safetensors")}
     for path in weights:
         path.unlink()
-    assert "2 runs to do (2 trainings and 0" in itl(capsys, "plan", "mini", "--home", str(lost))[1]
+    assert "2 runs to do (2 nets and 0" in itl(capsys, "plan", "mini", "--home", str(lost))[1]
     run = str(next(iter(weights)).parent.name)
     status, _, err = itl(capsys, "export", run, str(lost / "net.pth"), "--home", str(lost))
     assert status == 1

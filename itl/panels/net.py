@@ -37,7 +37,7 @@ class NetPanel(Panel):
     On its own classes the net is judged by its head; on a target, by the 5 nearest training images.
 
     Args:
-        run: a net or what was measured on it: a spec, or the key of a run in the store or its beginning.
+        run: a net or what was measured on it: a spec, or the key of a run in the store, or its first letters.
         machine: that holds the store and computes features; by default this one.
         limit: look at no more images, and at no more training images, evenly spread.
 

@@ -40,8 +40,9 @@ def _folder_of(run: str, store: Store) -> Path:
     if len(matches) != 1 or len(run) < LEAST_KEY:
         keys = [folder.name for folder in _folders(store)]
         more = f"give its first {LEAST_KEY} letters, or as many as no other run has; " if matches else ""
+        verb = "has" if len(matches) == 1 else "have"
         raise ItlError(
-            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have a "
+            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} {verb} a "
             f"key that begins so; {more}{did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys"
         )
     return matches[0]

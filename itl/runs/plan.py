@@ -210,7 +210,7 @@ class Plan:
         nets, slots = int((self.left["kind"] == "pretrain").sum()), self.machine.slots
         packs = int((self.packs["state"] != "done").sum())
         where = "" if self.machine.device == "cpu" else f" on {describe_devices(self.machine)}"
-        kinds = f"{counted(nets, 'trainings')} and {counted(len(self.left) - nets, 'evaluations')}"
+        kinds = f"{counted(nets, 'nets')} and {counted(len(self.left) - nets, 'evaluations')}"
         time = f": about {duration(self.minutes)} with {slots} side by side{where}"
         if not self.is_measured:
             time = ", which are not measured here yet: how long they take is not known"

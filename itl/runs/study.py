@@ -271,14 +271,12 @@ class Study(BaseModel):
         """Raise ItlError for points of a metric that no task is judged by, and for a share that none is."""
         metrics = dict.fromkeys(main_metric(task.name) for task in self.tasks if task.measures_transfer)
         for metric, points in self.margin.points:
+            given = f"margin of {self.name} has {points:g} {'point' if points == 1 else 'points'} of {metric}"
             if not metrics:
-                raise ItlError(
-                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
-                    f"measures transfer; leave points out"
-                )
+                raise ItlError(f"{given}, and no task of this question measures transfer; leave points out")
             if metric not in metrics:
                 raise ItlError(
-                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
+                    f"{given}, and no task of this question "
                     f"has {metric}; there is {' and '.join(metrics)}: name that, or leave {metric} out"
                 )
         without_points = metrics.keys() - dict(self.margin.points).keys()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, counted
-from itl.sources.boxes import AnnotatedObject, Box
+from itl.sources.boxes import AnnotatedObject, Box, clip_box
 from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS, words_of
 from itl.sources.layout import split_of as split_of_name
@@ -67,8 +67,11 @@ class Coco(AnnotatedSource):
     @property
     def layout(self) -> str:
         """The JSON file of each split."""
-        files = ", ".join(f"{split} in {name}" for split, name in self._json_files.items())
-        return f"COCO-style JSON ({files})"
+        files = self._json_files
+        if len(set(files.values())) == 1:  # it may be of several
+            read = {record.split for record in self.scan.records} or files
+            files = dict.fromkeys([split for split in SPLIT_ORDER if split in read], *files.values())
+        return f"COCO-style JSON ({', '.join(f'{split} in {name}' for split, name in files.items())})"
 
     @cached_property
     def scan(self) -> Scan:
@@ -78,6 +81,7 @@ class Coco(AnnotatedSource):
         for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
+                rows_of_split = self._images_by_split(scan, split, name, tables["images"])
             except ItlError as error:
                 scan.add_problem(str(error))
                 continue
@@ -85,7 +89,16 @@ class Coco(AnnotatedSource):
                 scan.left_out["images of a test split without annotations"] += len(tables["images"])
                 scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
-            self._scan_json(scan, split, name, tables, json_of)
+            for part, rows in rows_of_split.items():
+                self._scan_json(scan, part, name, tables, rows, json_of)
+            listed = {row["id"] for row in tables["images"]}
+            unlisted = [row["image_id"] for row in tables["annotations"] if row["image_id"] not in listed]
+            if unlisted:
+                ids = examples([repr(image_id)[:30] for image_id in dict.fromkeys(unlisted)])
+                scan.add_problem(
+                    f"{name}: {counted(len(unlisted), 'annotations are')} of images that the file does not "
+                    f"list, such as image_id {ids}; export it again"
+                )
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
         scan.notes += self._describe_unread()
@@ -124,10 +137,10 @@ class Coco(AnnotatedSource):
                     f"with the option annotations={split}={names[0]}"
                 )
         if not by_split:
+            others = f"only {examples(without_split)}" if without_split else "and no other JSON file"
             raise ItlError(
                 f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
-                f" but {examples(without_split) or 'no JSON file'}; name the files with the option "
-                f"annotations=train=a.json,test=b.json"
+                f", {others}; name the files with the option annotations=train=a.json,test=b.json"
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
@@ -167,15 +180,52 @@ class Coco(AnnotatedSource):
             self._names.refuse_other_split(image, name, split)
         return image
 
-    def _scan_json(self, scan: Scan, split: str, name: str, tables: dict, json_of: dict[str, str]) -> None:
-        """Add the images of one JSON file with their objects, or problems; *json_of* has those of others."""
+    def _images_by_split(self, scan: Scan, split: str, name: str, rows: list[dict]) -> dict[str, list[dict]]:
+        """Divide the *rows* of images of a JSON file whose split neither its *name* nor an option tells.
+
+        Each is in the split that its field split says; without such fields in that of its folder, if these
+        are of several splits. ItlError where this tells only some of them.
+        """
+        if self.annotations is not None or _likely_split(name):
+            return {split: rows}
+        if any("split" in row for row in rows):
+            splits = [split_of_name(str(row.get("split"))) for row in rows]
+            source = "its field split"
+        else:
+            splits = [self._split_of_folder(str(row["file_name"])) for row in rows]
+            source = "its folder"
+            if len({*splits} - {None}) < 2:
+                return {split: rows}
+        if None in splits:
+            image = str(rows[splits.index(None)]["file_name"])
+            raise ItlError(
+                f"{name} has images of several splits, and {source} tells none for {image[:80]!r}; correct "
+                f"that, or write a file for each split and set annotations=train=a.json,test=b.json"
+            )
+        scan.notes.append(f"{name} is of no split; each image is in that of {source}")
+        divided: dict[str, list[dict]] = defaultdict(list)
+        for row, part in zip(rows, splits, strict=True):
+            divided[str(part)].append(row)
+        return divided
+
+    def _split_of_folder(self, name: str) -> str | None:
+        """Return the split that the folder of the image *name* tells; None also where it is not there."""
+        try:
+            return split_of_folder(self._names.find(name, ""))
+        except ItlError:  # which the scan tells again
+            return split_of_folder(name)
+
+    def _scan_json(
+        self, scan: Scan, split: str, name: str, tables: dict, images: list[dict], json_of: dict[str, str]
+    ) -> None:
+        """Add *images* of one JSON file with their objects, or problems; *json_of* has those of others."""
         classes = category_names(tables)
         rows_of = defaultdict(list)
         for number, row in enumerate(tables["annotations"], 1):
             rows_of[row["image_id"]].append((number, row))
         missing = {}
-        for row in tables["images"]:
-            annotations = rows_of.pop(row["id"], [])
+        for row in images:
+            annotations = rows_of.get(row["id"], [])
             try:
                 image = self._find(str(row["file_name"]), split)
             except ItlError as error:
@@ -200,23 +250,17 @@ class Coco(AnnotatedSource):
                 where = f"{name}, annotation {number} ({image})"
                 try:
                     one = parse_object(annotation, classes, boxes.size, where)
-                    scan.objects[image].append(boxes.upright(one, where, self.outside))
+                    one = clip_box(one, *boxes.size, where, self.outside)
+                    scan.objects[image].append(boxes.upright(one))
                 except ItlError as error:
                     scan.add_problem(str(error), image)
         scan.notes += self._names.describe_other_split(
-            [image for image in json_of if json_of[image] == name], split, name
+            [record.id for record in scan.records if record.split == split], split, name
         )
         summary = (
             f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
         )
         scan.add_problems(missing, summary, next(iter(missing.values()), "").partition(": ")[2])
-        if rows_of:
-            count = sum(map(len, rows_of.values()))
-            ids = examples([repr(image_id)[:30] for image_id in rows_of])
-            scan.add_problem(
-                f"{name}: {counted(count, 'annotations are')} of images that the file does not list, "
-                f"such as image_id {ids}; export it again"
-            )
 
 
 def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:

@@ -57,9 +57,9 @@ class DownsampledImageNet(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        wnids, records = self._wnids, []
+        files, wnids, records = self._files, self._wnids, []
         file_of_side: dict[int, Path] = {}
-        for (split, number), file in sorted(self._files.items()):
+        for (split, number), file in sorted(files.items()):
             member = Member(str(file))  # tells when it has changed
             pixels, labels = _load(file)
             file_of_side.setdefault(pixels.shape[-1], file)

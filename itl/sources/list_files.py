@@ -152,6 +152,16 @@ def _from_line(line: str, number: int) -> ListedImage:
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
 
 
+def has_label(data: bytes) -> bool:
+    """Say whether the first line of a text names an image, and has more after it.
+
+    >>> has_label(b"img/0.jpg dog 0.5"), has_label(b"img/0.jpg"), has_label(b"image,label")
+    (True, False, False)
+    """
+    match = _IMAGE_AND_LABEL.fullmatch(data.decode("utf-8-sig", "replace").strip().partition("\n")[0].strip())
+    return bool(match and match[2])
+
+
 def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
     """Raise ItlError if lines of *text* have more than an image and its label, as a fold or a score.
 

@@ -22,6 +22,7 @@ from itl.sources.list_files import (
     LIST_SUFFIXES,
     ListedImage,
     describe_joined,
+    has_label,
     read_list_file,
     split_in_name,
     split_of_folder,
@@ -254,14 +255,18 @@ class Lists(ListedSource):
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
         if not self._options:
-            known = {None, *(split for split, _ in lists)}
-            scan.notes += [
-                f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
-            ]
+            scan.notes += self._describe_unread({split for split, _ in lists})
         scan.notes += describe_joined({one.label for one in taken})
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
+
+    def _describe_unread(self, read: Collection[str]) -> list[str]:
+        """Return notes on unread files named after a split that is not *read*; ItlError if one has labels."""
+        unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
+        if lists := [name for name in unread if has_label(self._member(name).read_start(PEEKED_BYTES))]:
+            raise ItlError(self._unread[lists[0]])
+        return [f"not read: {self._unread[name]}" for name in unread]
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""

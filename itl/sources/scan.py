@@ -12,7 +12,7 @@ import numpy as np
 
 from itl import ItlError, counted, no_such
 from itl.sources.archives import Member
-from itl.sources.boxes import AnnotatedObject, clip_box, turn_box
+from itl.sources.boxes import AnnotatedObject, turn_box
 from itl.sources.image_files import read_header
 from itl.sources.records import Record, examples, plain_line
 
@@ -158,7 +158,7 @@ class Scan:
             return
         image, sizes = next(iter(self.resized.items()))
         count = counted(len(self.resized), "images have")
-        text = f"{count} another size than their annotations state, such as {image}, {sizes}"
+        text = f"{count} another size than annotations state, such as {image}, {sizes}"
         if resized == "refuse":
             text += (
                 "; set the option resized=scale if their boxes are those of the stated size, or resized=keep "
@@ -262,9 +262,8 @@ class BoxFrame:
     size: tuple[int, int]  # width and height there
     is_of_stored: bool = False
 
-    def upright(self, one: AnnotatedObject, where: str, outside: str) -> AnnotatedObject:
-        """Return the object *one*, clipped as `clip_box` does, with its box in the upright image."""
-        one = clip_box(one, *self.size, where, outside)
+    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
+        """Return the object *one*, whose box lies inside, with its box in the upright image."""
         if self.is_of_stored:
             return self.image.upright(one)
         across, down = self.image.width / self.size[0], self.image.height / self.size[1]

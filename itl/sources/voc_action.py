@@ -17,7 +17,7 @@ from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import LISTS, NO_TRAINING, images_by_name, splits_of_lists
-from itl.sources.voc_xml import Annotation, list_devkit, parse_annotation, read_list
+from itl.sources.voc_xml import Annotation, list_devkit, parse_annotation, parse_xml, read_list, stated_size
 
 ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
@@ -169,7 +169,8 @@ class VocAction(AnnotatedSource):
     def _people_with_actions(self, image: str) -> list[int]:
         """Return the numbers of the objects of *image* whose actions are annotated; 1 if it is invalid."""
         try:
-            annotation, _ = parse_annotation(self.listing.files[f"Annotations/{image}.xml"].read(), image)
+            root = parse_xml(self.listing.files[f"Annotations/{image}.xml"].read(), image)
+            annotation, _ = parse_annotation(root, image, (None, None), "cut")
         except (KeyError, ItlError):
             return [1]
         return [number for number, actions in enumerate(annotation.actions, 1) if actions]
@@ -186,17 +187,16 @@ class VocAction(AnnotatedSource):
                     f"remove it from the lists"
                 )
         name, member = images[image]
-        annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
-        frame = image_frame(member, name)
+        root, frame = parse_xml(self.listing.files[xml].read(), xml), image_frame(member, name)
+        boxes = scan.box_frame(list(map(_id, people)), frame, stated_size(root, xml), self.resized)
+        annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
         if annotation.image != image and annotation.image in images:
             scan.other_image.append(f"{image}.xml ({annotation.image})")
         if problems:
             for text in problems[:-1]:
                 scan.add_problem(text, *map(_id, people))
             raise ItlError(problems[-1])
-        where, stated = f"{xml} (by the size of {name})", (annotation.width, annotation.height)
-        boxes = scan.box_frame(list(map(_id, people)), frame, stated, self.resized)
-        objects = [boxes.upright(one, where, self.outside) for one in annotation.objects]
+        objects = [boxes.upright(one) for one in annotation.objects]
         return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(

@@ -14,7 +14,14 @@ from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
-from itl.sources.voc_xml import assign_splits, list_devkit, parse_annotation, read_list
+from itl.sources.voc_xml import (
+    assign_splits,
+    list_devkit,
+    parse_annotation,
+    parse_xml,
+    read_list,
+    stated_size,
+)
 
 LISTS = ("train", "val", "trainval", "test")
 NO_TRAINING = "without it nothing can be trained on this source"
@@ -133,15 +140,15 @@ class Voc2007(AnnotatedSource):
         try:
             if xml not in self.listing.files:
                 raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy it again")
-            annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
+            root = parse_xml(self.listing.files[xml].read(), xml)
+            frame = image_frame(record.member, name)
+            scan.sizes[record.id] = frame.width, frame.height
+            boxes = scan.box_frame([record.id], frame, stated_size(root, xml), self.resized)
+            annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
             stated = annotation.image
             for text in problems:
                 scan.add_problem(text, record.id)
-            frame = image_frame(record.member, name)
-            scan.sizes[record.id] = frame.width, frame.height
-            boxes = scan.box_frame([record.id], frame, (annotation.width, annotation.height), self.resized)
-            for one in annotation.objects:
-                objects.append(boxes.upright(one, f"{xml} (by the size of {name})", self.outside))
+            objects = [boxes.upright(one) for one in annotation.objects]
         except ItlError as error:
             scan.add_problem(str(error), record.id)
         scan.add(record, objects)

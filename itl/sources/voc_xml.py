@@ -24,7 +24,7 @@ FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "unspec
 class Annotation:
     """What one XML file says about its image."""
 
-    width: int | None  # None if the file does not say, or says 0
+    width: int | None  # of the image that boxes are measured in, None if that is not known
     height: int | None
     objects: tuple[AnnotatedObject, ...]  # in the file's order; parts of persons are not objects
     actions: tuple[Mapping[str, bool], ...] = ()  # of each object; empty where the file says nothing
@@ -37,31 +37,34 @@ def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotati
     Boxes are 1-based and inclusive; the fractions that VOC2011 and later years hold are rounded. Those that
     reach outside their image are a mistake, unless *outside* is "cut", which clips them.
     """
-    annotation, problems = parse_annotation(data, name, outside)
+    root = parse_xml(data, name)
+    annotation, problems = parse_annotation(root, name, stated_size(root, name), outside)
     if problems:
         raise ItlError(problems[0])
     return annotation
 
 
-def parse_annotation(data: bytes, name: str, outside: str = "refuse") -> tuple[Annotation, list[str]]:
+def parse_annotation(
+    root: ElementTree.Element, name: str, size: tuple[int | None, int | None], outside: str
+) -> tuple[Annotation, list[str]]:
     """Read an annotation file as `read_annotation` does, but without invalid objects.
+
+    *size* is width and height of the image that its boxes are measured in; None where it is not known.
 
     Returns:
         The annotation, and a line for each object that was left out.
     """
-    root = _parse_xml(data, name)
-    width, height = _image_side(root, "width", name), _image_side(root, "height", name)
     objects, actions, problems = [], [], []
     for number, element in enumerate(root.findall("object"), 1):
         where = f"{name}, object {number}"
         try:
-            one = _object(element, (width, height), where)
-            objects.append(clip_box(one, width, height, where, outside))
+            one = _object(element, size, where)
+            objects.append(clip_box(one, *size, where, outside))
             actions.append(_actions(element, where))
         except ItlError as error:
             problems.append(str(error))
     image = short_name(_text(root, "filename"))
-    return Annotation(width, height, tuple(objects), tuple(actions), image), problems
+    return Annotation(*size, tuple(objects), tuple(actions), image), problems
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
@@ -227,8 +230,11 @@ def _year_roots(listing: Listing) -> set[str]:
     return {"/".join(parts[:-1]) for parts in outermost if parts[-1] in YEAR_FOLDERS}
 
 
-def _parse_xml(data: bytes, name: str) -> ElementTree.Element:
-    """Parse; entities are refused: annotations have none, and expat alone limits their expansion."""
+def parse_xml(data: bytes, name: str) -> ElementTree.Element:
+    """Parse the file *name*; ItlError if it is no annotation.
+
+    Entities are refused: annotations have none, and expat alone limits their expansion.
+    """
     if b"<!ENTITY" in data:
         raise ItlError(f"{name} declares XML entities, which annotations do not need; remove them")
     try:
@@ -241,6 +247,21 @@ def _parse_xml(data: bytes, name: str) -> ElementTree.Element:
     if root.tag != "annotation":
         raise ItlError(f"{name} holds <{root.tag[:40]}>, not the <annotation> of VOC; copy the file again")
     return root
+
+
+def stated_size(root: ElementTree.Element, name: str) -> tuple[int | None, int | None]:
+    """Return width and height of the image that an annotation states; some tools write 0 or nothing."""
+    return _image_side(root, "width", name), _image_side(root, "height", name)
+
+
+def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
+    size = root.find("size")
+    if size is None or not _text(size, tag):
+        return None
+    value = _pixel(_number(size, tag, name), None)
+    if value < 0:
+        raise ItlError(f"{name}: {tag} is {value}; it should be a number of pixels")
+    return value or None
 
 
 def _object(element: ElementTree.Element, size: tuple[int | None, int | None], where: str) -> AnnotatedObject:
@@ -274,17 +295,6 @@ def _number(element: ElementTree.Element, tag: str, where: str) -> float:
     if not math.isfinite(value):
         raise ItlError(f"{where}: {tag} is {text[:40]!r}; it should be a number of pixels")
     return value
-
-
-def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
-    """Return width or height; some tools write 0 or nothing if they do not know it."""
-    size = root.find("size")
-    if size is None or not _text(size, tag):
-        return None
-    value = _pixel(_number(size, tag, name), None)
-    if value < 0:
-        raise ItlError(f"{name}: {tag} is {value}; it should be a number of pixels")
-    return value or None
 
 
 def _flag(element: ElementTree.Element, tag: str, where: str) -> bool:

@@ -199,10 +199,7 @@ def test_what_fits_is_not_refused(tmp_path, monkeypatch):
     made = planned(tmp_path, RUNS, packs=900, workers=3)
     made.refuse()
     assert made.disk == (900, 660)
-    assert (
-        "4 runs to do (0 trainings and 4 evaluations): about 10.0 minutes with 3 side by side"
-        in made.summary()
-    )
+    assert "4 runs to do (0 nets and 4 evaluations): about 10.0 minutes with 3 side by side" in made.summary()
 
 
 def test_no_question_needs_nothing(tmp_path):
@@ -251,7 +248,7 @@ def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path
     assert any("x" * 90 in line for line in describe(before, every_run=True).splitlines()), "to be searched"
     counts = before.by_condition()[["nets", "evaluations"]].to_numpy().sum()
     assert counts == len(before.runs) == 6 + 2 + 6 + 2
-    assert f"{counts} runs to do (8 trainings and 8 evaluations)" in before.summary()
+    assert f"{counts} runs to do (8 nets and 8 evaluations)" in before.summary()
     run_all(questions, store, machine, watch=lambda progress: bars.append(str(progress)))
     assert bars[-1].startswith(f"{counts} of {counts} runs done")
     facts = questions[-1].provenance(store, machine).set_index("item")["value"]

@@ -103,6 +103,54 @@ def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     assert packs[0].objects["ymax"].tolist() == [14.5, 3, 40]
 
 
+def test_one_file_is_of_all_splits_that_it_or_the_folders_of_its_images_tell(tmp_path):
+    box = [0, 9, 20, 5]
+    boxes = [row(number, 1, box) for number in (1, 2, 3)]
+    names = {1: "train/a.jpg", 2: "val/b.jpg", 3: "test/c.jpg"}
+    photos = {f"photos/{name}": jpeg() for name in names.values()}
+    bare = {number: name.rpartition("/")[2] for number, name in names.items()}
+    for number, listed in enumerate((names, bare)):
+        source = Coco(written(tmp_path / f"{number}", photos | {"labels.json": coco_json(listed, *boxes)}))
+        splits = {record.id: record.split for record in source.records()}
+        assert splits == {f"photos/{name}": name.partition("/")[0] for name in names.values()}
+        assert [len(source.annotation(record)) for record in source.records()] == [1, 1, 1]
+        assert source.layout == (
+            "COCO-style JSON (train in labels.json, val in labels.json, test in labels.json)"
+        )
+        assert source.scan.notes == ["labels.json is of no split; each image is in that of its folder"]
+    tables = json.loads(coco_json(bare, *boxes))
+    for image, split in zip(tables["images"], ("training", "Valid", "valid"), strict=True):
+        image["split"] = split
+    flat = {f"images/{name}": jpeg() for name in bare.values()}
+    source = Coco(written(tmp_path / "field", flat | {"labels.json": json.dumps(tables).encode()}))
+    assert [record.split for record in source.records()] == ["train", "val", "val"]
+    assert source.scan.notes == ["labels.json is of no split; each image is in that of its field split"]
+
+
+def test_of_one_file_for_several_splits_no_image_is_left_without(tmp_path):
+    names = {1: "train/a.jpg", 2: "val/b.jpg", 3: "c.jpg"}
+    files = {name: jpeg() for name in names.values()} | {"labels.json": coco_json(names)}
+    path = written(tmp_path / "folders", files)
+    assert problems_of(Coco(path)) == [
+        "labels.json has images of several splits, and its folder tells none for 'c.jpg'; correct that, or "
+        "write a file for each split and set annotations=train=a.json,test=b.json"
+    ]
+    chosen = Coco(path, annotations="labels.json").scan.records
+    assert [record.split for record in chosen] == ["train", "train", "train"]
+    tables = json.loads(coco_json(names))
+    for image, split in zip(tables["images"], ("train", "val", "unlabelled"), strict=True):
+        image["split"] = split
+    path = written(tmp_path / "field", files | {"labels.json": json.dumps(tables).encode()})
+    with pytest.raises(ItlError, match="several splits, and its field split tells none for 'c.jpg'"):
+        Coco(path).records()
+    unlisted = coco_json({1: "train/a.jpg", 2: "val/b.jpg"}, row(3, 1, [0, 9, 20, 5]))
+    path = written(tmp_path / "more", files | {"labels.json": unlisted})
+    assert problems_of(Coco(path)) == [
+        "labels.json: 1 annotation is of images that the file does not list, such as image_id 3; export it "
+        "again"
+    ]
+
+
 def test_files_can_be_named(tmp_path):
     root = written(tmp_path, {"a.json": TRAIN, "deep/b.json": TEST, **PLAIN})
     assert [record.id for record in Coco(root, annotations="train=a.json").records()] == [
@@ -349,5 +397,5 @@ def test_one_json_file_of_any_name_is_train(tmp_path):
     files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
     source = Coco(written(tmp_path, files | {"labels.json": TRAIN}))
     assert {record.split for record in source.records()} == {"train"}
-    with pytest.raises(ItlError, match="but no JSON file; name the files with the option annotations"):
+    with pytest.raises(ItlError, match="and no other JSON file; name the files with the option annotations"):
         Coco(written(tmp_path / "none", files)).records()

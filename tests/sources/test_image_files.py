@@ -323,6 +323,14 @@ def test_boxes_are_of_the_image_whose_size_the_annotation_states(tmp_path, store
     assert (source.read(record)[6:-6, 6:-6] == 255).all()  # the crop shows the person's box
 
 
+def test_boxes_beside_swapped_sides_may_reach_to_the_edges_of_the_file(tmp_path):
+    wide = (20, 3, 35, 9)  # outside of 24 × 36
+    for kind, folder in one_box(tmp_path, boxed(1), wide, (24, 36)).items():
+        for outside in ("refuse", "cut"):
+            source = open_source(kind, folder, outside=outside)
+            assert source.annotation(source.records()[0])[0].box == wide, kind
+
+
 def test_boxes_of_an_image_that_was_resized_are_refused_scaled_or_kept(tmp_path):
     twice = tuple(2 * side - (number < 2) for number, side in enumerate(BOX))  # in an image of 72 × 48
     for kind, folder in one_box(tmp_path, boxed(1), twice, (72, 48)).items():
@@ -337,9 +345,10 @@ def test_boxes_of_an_image_that_was_resized_are_refused_scaled_or_kept(tmp_path)
         assert "; their boxes are scaled to the files" in source.scan.notes[-1]
         with pytest.raises(ItlError, match="reaches outside its image of 36 × 24"):
             open_source(kind, folder, resized="keep").records()
-    for kind, folder in one_box(tmp_path / "smaller", boxed(1), BOX, (30, 20)).items():
-        source = open_source(kind, folder, resized="keep")
-        assert source.annotation(source.records()[0])[0].box == BOX, kind
+    for kind, folder in one_box(tmp_path / "smaller", boxed(1), BOX, (12, 8)).items():
+        for outside in ("refuse", "cut"):  # of the file, not of the size that is stated
+            source = open_source(kind, folder, resized="keep", outside=outside)
+            assert source.annotation(source.records()[0])[0].box == BOX, kind
         with pytest.raises(ItlError, match="there are keep, refuse, scale"):
             open_source(kind, folder, resized="yes").records()
 

@@ -228,6 +228,25 @@ def test_what_is_named_like_a_list_of_a_split_and_not_read_is_said(tmp_path, val
     assert "not read" not in "\n".join(check_lines("lists", path)), "another list is of that split"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("cat/1.jpg a 0.5", "dog/1.jpg b 0.7"),
+        ("cat/1.jpg,a,0", "dog/1.jpg,b,1"),
+        ("cat/1.jpg 0 1", "dog/1.jpg 1 0"),
+    ],
+)
+def test_no_split_is_left_out_for_what_follows_its_labels(tmp_path, lines):
+    lists = {"train.txt": text("cat/0.jpg a"), "val.txt": text(*lines)}
+    path = written(tmp_path, MANY | lists)
+    with pytest.raises(ItlError, match="val.txt, line 1: .*(may be more than a label|are several numbers)"):
+        open_source("lists", path).records()
+    assert len(open_source("lists", path, train="train.txt").records()) == 1
+    scores = {"train_scores.txt": text(*lines), "val.txt": text("cat/1.jpg a")}
+    path = written(tmp_path / "scores", MANY | lists | scores)
+    assert len(open_source("lists", path).records()) == 2, "there is another list of that split"
+
+
 def test_images_of_a_list_in_a_folder_of_another_split_are_said(tmp_path):
     files = images("train/a.jpg", "train/b.jpg", "train/c.jpg", "test/d.jpg")
     lists = {"train.csv": text("image,label", "a.jpg,x", "c.jpg,y")}

@@ -91,7 +91,7 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
         ({"2010_1.xml": None}, "lists '2010_1', but 'Annotations/2010_1.xml' is missing"),
         ({"2010_1.xml": xml(thing("person", (1, 1, 1, 9)), thing("person", (1, 1, 9, 9)))}, "has no area"),
         ({"2010_1.jpg": jpeg(1, 1)}, "is 1 × 1 pixels"),
-        ({"2010_1.jpg": jpeg(50, 40)}, "2 images have another size than their annotations"),
+        ({"2010_1.jpg": jpeg(50, 40)}, "2 images have another size than annotations"),
         ({"2011_2.xml": xml(thing("person", (1, 1, 9, 9), actions="<juming>1</juming>"))}, "mean 'jumping'"),
         ({"Action": None}, "ImageSets/Action has no list of people"),
         (
