@@ -222,6 +222,12 @@ class Study(BaseModel):
         """Raise ItlError where a seed, a task or a value that is compared is given twice."""
         values_of = [" ".join(str(value) for _, value in condition.columns) for condition in conditions]
         tasks = [task.name for task in self.tasks]
+        own = [weights.name for weights in {condition.weights for condition in conditions} if weights]
+        if twice := [name for name in own if own.count(name) > 1]:
+            raise ItlError(
+                f"{self.name} has two weights called {twice[0]}; give each its own name, as in "
+                f"{{file: a/{twice[0]}, name: a}}"
+            )
         for values, what in (
             (self.seeds, "seed"),
             (tasks, "task"),

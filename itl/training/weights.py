@@ -122,6 +122,12 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
         raise _misfit(net, wanted, tensors, prefixes, path)
     missing_counter = torch.tensor(0)
     taken = {name: tensors.get(matching[0] + name, missing_counter) for name in wanted}
+    whole = [name for name in wanted if not (taken[name].is_floating_point() or name.endswith(COUNTER))]
+    if whole:
+        raise ItlError(
+            f"{path} has whole numbers in {counted(len(whole), 'tensors')}, such as {whole[0]}: its net was "
+            f"quantised; give its weights before that"
+        )
     if broken := [name for name, tensor in taken.items() if not torch.isfinite(tensor).all()]:
         raise ItlError(
             f"{path} has {counted(len(broken), 'tensors')} with values that are not finite, such as "

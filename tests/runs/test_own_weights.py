@@ -1,6 +1,7 @@
 """Nets that exist already, as conditions of a question: hubs', files', and what is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -170,7 +171,8 @@ def test_a_net_is_exported_on_the_command_line(study, tmp_path, capsys):
 def test_pictures_and_pages_show_own_weights(study):
     """Levels in the figure, a column in the table, words in the list of runs, and the panel of a net."""
     axes = figures.curve(study.results, x="images_per_class", task="knn@scenes")
-    assert {"again", "mine.pth", "grey"} <= {text.get_text() for text in axes.texts}
+    written = {text.get_text() for text in axes.texts}
+    assert {f"{name}, own weights" for name in ("again", "mine.pth", "grey")} <= written
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["none", "12"]
     assert "grey" in str(tables.summary(study.results).columns)
     entries = run_index([study.question], study.machine)
@@ -306,6 +308,18 @@ def test_the_same_weights_twice_and_weights_alone_are_refused(resnet):
             ItlError, match=f"the weights mine.pth and {again.get('name', 'mine.pth')} are the"
         ):
             small_study(weights=[entry(resnet), again])
+
+
+def test_two_weights_of_one_name_are_refused_with_what_tells_them_apart(resnet, tmp_path):
+    state = models.resnet18().state_dict()
+    torch.save(state, tmp_path / "mine.pth")
+    other = entry(tmp_path / "mine.pth")
+    says = (
+        "data-size has two weights called mine.pth; give each its own name, as in {file: a/mine.pth, name: a}"
+    )
+    with pytest.raises(ItlError, match=re.escape(says)):
+        small_study(weights=[entry(resnet), other])
+    assert len(small_study(weights=[entry(resnet), other | {"name": "a"}]).own_weights()) == 2
 
 
 def test_weights_that_do_not_fit_stop_a_question_before_it_trains(resnet, tmp_path):

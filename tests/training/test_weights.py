@@ -267,6 +267,14 @@ def test_a_variance_below_0_is_refused(tmp_path):
         filled("small", tensors, tmp_path / "a.pth")
 
 
+def test_weights_of_a_quantised_net_are_refused(tmp_path):
+    tensors = library_tensors("small", trained("small"))
+    name = next(name for name in tensors if tensors[name].dim() > 1)
+    tensors[name] = (100 * tensors[name]).to(torch.int8)
+    with pytest.raises(ItlError, match=f"a.pth has whole numbers in 1 tensor, such as {name}: its net was q"):
+        filled("small", tensors, tmp_path / "a.pth")
+
+
 def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
     tensors = library_tensors("small", trained("small"))
     name = next(name for name in tensors if tensors[name].dim() > 1)
