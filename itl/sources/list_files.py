@@ -35,6 +35,9 @@ LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
+# Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said. One list alone of
+# `prediction` may be of a task, as age_prediction_train.csv.
+_MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _IMAGE_AND_LABEL = re.compile(
@@ -68,6 +71,23 @@ def split_in_name(name: str) -> str | None:
         if splits:
             return splits.pop() if len(splits) == 1 else None
     return None
+
+
+def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
+    """Say whether the labels of a list are by its *name* those of a submission, or of a model's predictions.
+
+    A data set whose training list among *files* is of a prediction is of such a task: its lists are read.
+
+    >>> is_made_up("sampleSubmission.csv"), is_made_up("test_prediction.csv"), is_made_up("test.csv")
+    (True, True, False)
+    >>> is_made_up("age_prediction_test.csv", ["age_prediction_train.csv"])
+    False
+    """
+    last = name.rpartition("/")[2].casefold()
+    if "prediction" not in last or _MADE_UP.search(last):
+        return bool(_MADE_UP.search(last))
+    training = (file.rpartition("/")[2].casefold() for file in files if split_in_name(file) == "train")
+    return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
 
 
 def split_of_folder(image: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,6 +23,7 @@ from itl.sources.list_files import (
     ListedImage,
     describe_joined,
     has_label,
+    is_made_up,
     read_list_file,
     split_in_name,
     split_of_folder,
@@ -30,6 +31,7 @@ from itl.sources.list_files import (
 )
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
+    describe_exceptions,
     describe_zero,
     is_number,
     name_of,
@@ -263,10 +265,12 @@ class Lists(ListedSource):
 
     def _describe_unread(self, read: Collection[str]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*; ItlError if one has labels."""
+        made_up = [name for name in self._unread if self._is_made_up(name)]
         unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
-        if lists := [name for name in unread if has_label(self._member(name).read_start(PEEKED_BYTES))]:
-            raise ItlError(self._unread[lists[0]])
-        return [f"not read: {self._unread[name]}" for name in unread]
+        for name in set(unread) - set(made_up):
+            if has_label(self._member(name).read_start(PEEKED_BYTES)):
+                raise ItlError(self._unread[name])
+        return [f"not read: {self._unread[name]}" for name in dict.fromkeys(made_up + unread)]
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
@@ -382,8 +386,8 @@ class Lists(ListedSource):
             if name not in self._unread:
                 by_split[split_in_name(name) or "train"].append(name)
         for split, files in by_split.items():
-            if len(files) > 1:  # such as Kaggle's sample_submission.csv, whose labels are made up
-                best = min(files, key=lambda file: ("submission" in file.lower(), not split_in_name(file)))
+            if len(files) > 1:
+                best = min(files, key=lambda file: not split_in_name(file))
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
                     f"choose one with the option {split}={best}"
@@ -405,7 +409,17 @@ class Lists(ListedSource):
     def _unread(self) -> dict[str, str]:
         """Why some of the candidates are not lists."""
         reasons = {name: self._why_no_list(name) for name in self._candidates}
+        for name in filter(self._is_made_up, self._candidates):
+            if not reasons[name] or split_in_name(name):  # it would be read, or missed
+                option = f"{split_in_name(name) or 'test'}={name}"
+                reasons[name] = (
+                    f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
+                    f"if options name all lists, {option} among them"
+                )
         return {name: reason for name, reason in reasons.items() if reason}
+
+    def _is_made_up(self, name: str) -> bool:
+        return is_made_up(name, self._candidates)
 
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
@@ -471,27 +485,8 @@ class Lists(ListedSource):
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
             return partial(name_of, names=names, file="the folders")
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        scan.notes += _describe_exceptions([(one.label, _folder_of(one.image)) for one in images])
+        scan.notes += describe_exceptions([(one.label, _folder_of(one.image)) for one in images])
         return str
-
-
-def _describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a note if folders stand for numbers with few exceptions, of *pairs* of a number and a folder.
-
-    >>> _describe_exceptions([("0", "cat"), ("0", "cat"), ("1", "dog"), ("1", "cat")])
-    ['1 image has another label than most of the folder: 1 in cat; the list is taken']
-    """
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for number, folder in pairs:
-        counts[folder][number] += 1
-    usual = {folder: of_folder.most_common(1)[0][0] for folder, of_folder in counts.items() if folder}
-    others = [f"{number} in {folder}" for number, folder in pairs if folder and number != usual[folder]]
-    numbers = {number for number, _ in pairs}
-    if not others or len(set(usual.values())) < len(numbers) or 2 * len(others) > len(pairs):
-        return []
-    count = counted(len(others), "images have")
-    such = examples(list(dict.fromkeys(others)))
-    return [f"{count} another label than most of the folder: {such}; the list is taken"]
 
 
 def _folder_of(image: str) -> str:

@@ -230,3 +230,32 @@ def test_a_list_of_val_may_be_a_part_of_the_folder_of_train(tmp_path):
 def test_an_option_says_that_images_of_another_folder_are_meant(tmp_path):
     path = written(tmp_path, ONLY_TEST | {"trainLabels.csv": BY_ID})
     assert set(splits(path, train="trainLabels.csv").values()) == {"train"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("test/sample_submission.csv", "sampleSubmission.csv", "sample_submission_test.csv"),
+        *("test_predictions.csv", "test_prediction.csv", "predicted_test.csv", "preds.csv"),
+    ],
+)
+def test_labels_that_a_submission_or_a_model_made_up_are_no_truth(tmp_path, name):
+    made_up, truth = (
+        b"file,label\ntest/3.jpg,a\ntest/4.jpg,a\n",
+        b"file,label\ntrain/1.jpg,a\ntrain/2.jpg,b\n",
+    )
+    path = written(tmp_path, IN_SPLITS | {"train.csv": truth, name: made_up})
+    assert splits(path) == {"train/1.jpg": "train", "train/2.jpg": "train"}
+    assert f"note: not read: {name}, by its name a submission or predictions" in "\n".join(
+        check_lines("lists", path)
+    )
+    assert set(splits(path, train="train.csv", test=name).values()) == {"train", "test"}, "as options say"
+    (path / "train.csv").unlink()
+    with pytest.raises(ItlError, match=f"no list of images .*{name}, by its name a submission"):
+        splits(path)
+
+
+def test_lists_of_a_task_of_prediction_are_read(tmp_path):
+    files = {"age_prediction_train.csv": b"file,label\ntrain/1.jpg,a\n"}
+    files |= {"age_prediction_test.csv": b"file,label\ntest/3.jpg,a\n"}
+    assert splits(written(tmp_path, IN_SPLITS | files)) == {"train/1.jpg": "train", "test/3.jpg": "test"}
