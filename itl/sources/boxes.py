@@ -13,6 +13,7 @@ from itl import ItlError
 
 Box = tuple[float, float, float, float]
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
+OUTSIDE = {"refuse": "correct it", "cut": "clip it"}  # a box that reaches outside its image
 OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 
 
