@@ -31,6 +31,7 @@ OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what 
     *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
     *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
 }
+WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -81,6 +82,7 @@ class Coco(AnnotatedSource):
         for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
+                refuse_whole_images(tables["annotations"], name)
                 rows_of_split = self._images_by_split(scan, split, name, tables["images"])
             except ItlError as error:
                 scan.add_problem(str(error))
@@ -118,7 +120,14 @@ class Coco(AnnotatedSource):
         files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
-            return {split: self._named_file(name, files) for split, name in named.items()}
+            chosen = {split: self._named_file(name, files) for split, name in named.items()}
+            if len(set(chosen.values())) < len(chosen):
+                raise ItlError(
+                    "the option annotations names one file for several splits; write a file for each, or "
+                    "leave the option out: one JSON alone is divided by a field split of its images, or by "
+                    "their folders"
+                )
+            return chosen
         usual: dict[str, list[str]] = defaultdict(list)
         other_words: dict[str, list[str]] = defaultdict(list)  # taken where no file has a usual name
         for name in files:
@@ -232,10 +241,7 @@ class Coco(AnnotatedSource):
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
             if json_of.setdefault(image, name) != name or image in scan.objects:
-                cure = "leave it in one"
-                if split_of_folder(image) not in (None, split):  # that of split is not there
-                    cure = f"copy that of {split} to its folder, or leave it in one"
-                scan.add_problem(f"{image} is in {json_of[image]} and again in {name}; {cure}")
+                scan.add_problem(f"{image} is {_describe_twice(image, split, json_of[image], name)}")
                 continue
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
@@ -261,6 +267,15 @@ class Coco(AnnotatedSource):
             f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
         )
         scan.add_problems(missing, summary, next(iter(missing.values()), "").partition(": ")[2])
+
+
+def _describe_twice(image: str, split: str, first: str, name: str) -> str:
+    """Say that *image* is in the files *first* and *name*, the latter of *split*, and what helps."""
+    if first == name:
+        return f"listed twice in {name}; give the annotations of both one image_id, and leave out the other"
+    if split_of_folder(image) not in (None, split):  # that of split is not there
+        return f"in {first} and again in {name}; copy that of {split} to its folder, or leave it in one"
+    return f"in {first} and again in {name}; leave it in one"
 
 
 def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
@@ -346,9 +361,8 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
         rows = rows if isinstance(rows, list) else [rows]
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
-                raise ItlError(
-                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export again"
-                )
+                what = f"{name}: number {number} of its {table} lacks {' or '.join(keys)}"
+                raise ItlError(f"{what}; {_cure_of_row(row)}")
         tables[table] = rows
     for table in ("images", "categories"):
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
@@ -356,6 +370,41 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
     _refuse_two_of_one_name(tables, name)
     refuse_normalised_bboxes(tables["annotations"], name)
     return tables
+
+
+def _cure_of_row(row: object) -> str:
+    """Return what helps where *row* of images or annotations lacks keys; other kinds of files are named.
+
+    >>> _cure_of_row({"id": 1, "image_id": 1, "caption": "a dog"})
+    'it is a caption without a box, so give the file with objects, such as instances_train2017.json'
+    """
+    if not isinstance(row, dict):
+        return "export again"
+    for key, what in WITHOUT_BOXES.items():
+        if key in row:
+            return (
+                f"it is {what} without a box, so give the file with objects, such as instances_train2017.json"
+            )
+    if "file_name" not in row and isinstance(url := row.get("coco_url"), str):  # LVIS
+        ending = "/".join(url.split("/")[-2:])
+        return f"it has a coco_url alone, as in LVIS: add to each image its end, file_name {ending[:60]!r}"
+    return "export again"
+
+
+def refuse_whole_images(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if *rows* are annotations of which none has a box, those of the file *name*."""
+    if not rows or any(row.get("bbox", []) != [] for row in rows):
+        return
+    if any(row.get("segmentation") for row in rows):
+        raise ItlError(
+            f"{name}: its annotations have outlines without a bbox; add to each the box around its outline, "
+            f"[x, y, width, height] in pixels"
+        )
+    raise ItlError(
+        f"{name}: no annotation has a bbox, so they label whole images; write a CSV with the columns "
+        f"file_name, label and split, a line for each image with the name of its category, and read it with "
+        f"the source lists"
+    )
 
 
 def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:

@@ -351,4 +351,6 @@ def test_boxes_outside_of_annotated_images_can_be_cut_as_the_message_says(comman
     advice = capsys.readouterr().err.strip().rpartition(", or set the option ")[2]
     assert advice == "outside=cut"
     assert main([*words, *([f"--{advice}"] if annotations else ["--option", advice])]) == 0
-    assert {"voc-ap": "dog,1.0", "proposals": "300,0.5,1,1.0"}.get(command, "next: ") in capsys.readouterr().out
+    assert {"voc-ap": "dog,1.0", "proposals": "300,0.5,1,1.0"}.get(
+        command, "next: "
+    ) in capsys.readouterr().out
