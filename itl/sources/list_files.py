@@ -30,10 +30,12 @@ LIKE_SPLITS = {"eval", "evaluation", "holdout", "heldout"}  # values beside trai
 # Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing"}
 BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
-FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
+FLAGS_SET = {"1", "1.0", "true", "yes"}
+FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
+MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said. One list alone of
 # `prediction` may be of a task, as age_prediction_train.csv.
@@ -272,6 +274,9 @@ def _from_objects(
         of_files = [name for name in names if numbered and is_image(str(numbered[0][1].get(name)))]
         image = image or (of_files[0] if len(of_files) == 1 else None)
     image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
+    _refuse_one_hot(
+        [row for _, row in numbered], [name for name in names if name != image_column], label, file
+    )
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
 
     def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
@@ -290,6 +295,45 @@ def _from_objects(
         split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
+
+
+def _refuse_one_hot(
+    rows: Sequence[Mapping[str, object]], columns: Sequence[str], label: str | None, file: str
+) -> None:
+    """Raise ItlError if the flags among *columns* are the classes, one set in each row.
+
+    That is where *label* chooses none, or one of them. In few rows, as at the start of a file, other columns
+    may look alike: then a chosen one is taken, and two alone are no classes.
+    """
+    texts = {name: [str(row.get(name, "")).strip().lower() for row in rows] for name in columns if name}
+    flags = {
+        name: [text in FLAGS_SET for text in of_column]
+        for name, of_column in texts.items()
+        if FLAGS.issuperset(of_column)
+    }
+    is_chosen, least = (label in flags, 2) if len(rows) > MAX_PEEKED_ROWS else (False, 3)
+    if (
+        len(flags) < least
+        or not rows
+        or any(sum(of_row) != 1 for of_row in zip(*flags.values(), strict=True))
+    ):
+        return
+    if is_chosen or (label is None and not {name.lower() for name in columns} & {*LABEL_COLUMNS}):
+        raise ItlError(
+            f"{file} has a column for each class, {examples(list(flags))}, of which one is 1 in each line; "
+            f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
+        )
+
+
+def describe_flags(labels: Collection[str], column: str | None) -> list[str]:
+    """Return a note if the *labels* of a chosen *column* are yes and no.
+
+    >>> describe_flags({"0.0", "1.0"}, "melanoma")
+    ['the classes are 0.0, 1.0: no and yes of the column melanoma alone']
+    """
+    if not column or column.lower() in LABEL_COLUMNS or not FLAGS.issuperset(map(str.lower, labels)):
+        return []
+    return [f"the classes are {examples(sorted(labels))}: no and yes of the column {column} alone"]
 
 
 def describe_joined(labels: Collection[str]) -> list[str]:

@@ -20,7 +20,9 @@ from itl.sources.list_files import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     LIST_SUFFIXES,
+    MAX_PEEKED_ROWS,
     ListedImage,
+    describe_flags,
     describe_joined,
     has_label,
     is_made_up,
@@ -258,7 +260,8 @@ class Lists(ListedSource):
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
         if not self._options:
             scan.notes += self._describe_unread({split for split, _ in lists})
-        scan.notes += describe_joined({one.label for one in taken})
+        labels = {one.label for one in taken}
+        scan.notes += [*describe_joined(labels), *describe_flags(labels, self.label)]
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
@@ -436,7 +439,7 @@ class Lists(ListedSource):
         """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
         start = self.listing.files[name].read_start(PEEKED_BYTES)
         lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
-        data = b"\n".join(lines[:3])
+        data = b"\n".join(lines[:MAX_PEEKED_ROWS])
         try:
             text_of(data, name)
         except ItlError as error:

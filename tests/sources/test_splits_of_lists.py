@@ -259,3 +259,28 @@ def test_lists_of_a_task_of_prediction_are_read(tmp_path):
     files = {"age_prediction_train.csv": b"file,label\ntrain/1.jpg,a\n"}
     files |= {"age_prediction_test.csv": b"file,label\ntest/3.jpg,a\n"}
     assert splits(written(tmp_path, IN_SPLITS | files)) == {"train/1.jpg": "train", "test/3.jpg": "test"}
+
+
+ONE_HOT = (
+    "image,MEL,NV,UNK\ntrain/1.jpg,{1},{0},{0}\ntrain/2.jpg,{0},{1},{0}\n"
+    "test/3.jpg,{0},{1},{0}\ntest/4.jpg,{1},{0},{0}\n"
+)
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0.0", "1.0"), ("0", "1"), ("False", "True")])
+def test_a_column_for_each_class_is_no_label(tmp_path, no, yes):
+    path = written(tmp_path, IN_SPLITS | {"all.csv": ONE_HOT.format(no, yes).encode()})
+    cure = "has a column for each class, MEL, NV, UNK, of which one is 1 in each line; write one column label"
+    for options in ({}, {"train": "all.csv"}, {"label": "MEL"}):
+        with pytest.raises(ItlError, match=cure):
+            splits(path, **options)
+
+
+def test_a_flag_beside_others_is_a_label_that_is_said(tmp_path):
+    several = ONE_HOT.replace("{1},{0},{0}\n", "{1},{1},{0}\n").format("0.0", "1.0").encode()
+    path = written(tmp_path, IN_SPLITS | {"all.csv": several})
+    assert set(splits(path, label="MEL").values()) == {"train", "test"}
+    note = "note: the classes are 0.0, 1.0: no and yes of the column MEL alone"
+    assert note in check_lines("lists", path, label="MEL")
+    usual = b"image,label,blurred\ntrain/1.jpg,0,1\ntrain/2.jpg,1,0\ntest/3.jpg,1,0\ntest/4.jpg,0,1\n"
+    assert set(splits(written(tmp_path, {"all.csv": usual})).values()) == {"train", "test"}
