@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, counted
-from itl.sources.boxes import AnnotatedObject, Box, clip_box
+from itl.sources.boxes import AnnotatedObject, clip_box, is_finite_number, voc_box
 from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS, words_of
 from itl.sources.layout import split_of as split_of_name
@@ -62,6 +61,11 @@ class Coco(AnnotatedSource):
         "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
         "test": "without it scores are measured on val, if there is one",
     }
+    dividing = (
+        "a field split of train, val or test in each of the images of one JSON, whose name tells no split "
+        "(annotations.json, without the option annotations), divides them, or write a second JSON, such as "
+        "val.json"
+    )
     pack_options = "--size 640 --fit pad"
     labelled_by = "the categories in these files"
 
@@ -448,51 +452,3 @@ def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: s
     if (crowd := row.get("iscrowd", 0)) not in (0, 1):
         raise ItlError(f"{where}, {name!r}: iscrowd is {str(crowd)[:20]!r}; it should be 0 or 1")
     return AnnotatedObject(name, box, bool(crowd))
-
-
-def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
-    """Turn COCO's x, y, width, height into VOC's 1-based inclusive box, fractions kept.
-
-    COCO measures from the image's corner: pixel n reaches from n − 1 to n. So xmin = x + 1, xmax = x + width.
-    Less than a pixel outside is a fraction, not a mistake.
-
-    >>> voc_box([0, 10, 20, 5.5], (100, 100), "here")
-    (1, 11, 20, 15.5)
-    """
-    xmin, ymin, xmax, ymax = voc_corners(bbox, where)
-    xmin, xmax = _voc_side(xmin, xmax, size[0])
-    ymin, ymax = _voc_side(ymin, ymax, size[1])
-    return xmin, ymin, xmax, ymax
-
-
-def voc_corners(bbox: object, where: str) -> Box:
-    """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
-
-    ItlError, about *where*, if *bbox* is not four finite numbers, or has no area.
-
-    >>> voc_corners([9, 9, 41, 51], "here")
-    (10, 10, 50, 60)
-    """
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_finite_number, bbox))):
-        raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
-    x, y, width, height = bbox
-    if width <= 0 or height <= 0:
-        raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
-    return x + 1, y + 1, x + width, y + height
-
-
-def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
-    """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
-    low = 1 if 0 < low < 1 else low
-    high = last if last < high < last + 1 else high
-    return low, max(low, high)
-
-
-def is_finite_number(value: object) -> bool:
-    """Say whether *value* is a finite number; an integer too large for a float is none.
-
-    >>> is_finite_number(3), is_finite_number(True), is_finite_number(10**400)
-    (True, False, False)
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

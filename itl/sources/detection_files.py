@@ -14,8 +14,16 @@ import pandas as pd
 
 from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import OUTSIDE, SIDES, first_invalid_box, reaching_outside, refuse_normalised
-from itl.sources.coco import is_finite_number, read_tables, refuse_normalised_bboxes, voc_corners
+from itl.sources.boxes import (
+    OUTSIDE,
+    SIDES,
+    first_invalid_box,
+    is_finite_number,
+    reaching_outside,
+    refuse_normalised,
+    voc_corners,
+)
+from itl.sources.coco import read_tables, refuse_normalised_bboxes
 from itl.sources.findings import Finding, refuse_no_paths
 from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import examples, parse_json, short_name

@@ -106,6 +106,12 @@ def _split_of_folders(path: str) -> str | None:
     return next(filter(None, map(split_of, path.split("/"))), None)
 
 
+def class_folder(image: str) -> str:
+    """Return the innermost folder of an image, unless it is a split."""
+    folder = image.rpartition("/")[0].rpartition("/")[2]
+    return "" if split_of(folder) else folder
+
+
 def text_of(data: bytes, file: str) -> str:
     """Return the text of a list in UTF-8, its characters composed as those in names of files are.
 

@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.image_names import ImageFinder
-from itl.sources.layout import SPLITS, split_of
+from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
@@ -22,6 +22,7 @@ from itl.sources.list_files import (
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
     ListedImage,
+    class_folder,
     describe_flags,
     describe_joined,
     has_label,
@@ -228,6 +229,9 @@ class Lists(ListedSource):
     )
     labelled_by = "the lists"
     labels_are_folders = False
+    dividing = (
+        "a column split of train, val or test in the list divides it, or a second list, such as test.csv"
+    )
 
     @property
     def layout(self) -> str:
@@ -483,16 +487,10 @@ class Lists(ListedSource):
             names = read_names(data := self._member(file).read(), file)
             scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
             return partial(name_of, names=names, file=file)
-        names = names_of_numbers((one.label, _folder_of(one.image)) for one in images)
+        names = names_of_numbers((one.label, class_folder(one.image)) for one in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
             return partial(name_of, names=names, file="the folders")
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        scan.notes += describe_exceptions([(one.label, _folder_of(one.image)) for one in images])
+        scan.notes += describe_exceptions([(one.label, class_folder(one.image)) for one in images])
         return str
-
-
-def _folder_of(image: str) -> str:
-    """Return the innermost folder of an image, unless it is a split."""
-    folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if split_of(folder) else folder

@@ -7,8 +7,8 @@ import pytest
 from itl import ItlError
 from itl.packs.pack import Pack
 from itl.sources.archives import Listing, Member
-from itl.sources.boxes import AnnotatedObject
-from itl.sources.coco import Coco, voc_box
+from itl.sources.boxes import AnnotatedObject, voc_box
+from itl.sources.coco import Coco
 from itl.sources.image_names import ImageNames
 from itl.specs import Packing
 from tests.annotated import check_lines, jpeg, problems_of, written
