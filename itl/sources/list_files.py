@@ -37,8 +37,7 @@ LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
-# Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said. One list alone of
-# `prediction` may be of a task, as age_prediction_train.csv.
+# Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
@@ -78,16 +77,19 @@ def split_in_name(name: str) -> str | None:
 def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
     """Say whether the labels of a list are by its *name* those of a submission, or of a model's predictions.
 
-    A data set whose training list among *files* is of a prediction is of such a task: its lists are read.
+    A prediction may also be the task, as in disease_prediction.csv, or where a training list among *files* is
+    of one too.
 
     >>> is_made_up("sampleSubmission.csv"), is_made_up("test_prediction.csv"), is_made_up("test.csv")
     (True, True, False)
-    >>> is_made_up("age_prediction_test.csv", ["age_prediction_train.csv"])
-    False
+    >>> is_made_up("age_prediction_test.csv", ["age_prediction_train.csv"]), is_made_up("age_prediction.csv")
+    (False, False)
     """
     last = name.rpartition("/")[2].casefold()
     if "prediction" not in last or _MADE_UP.search(last):
         return bool(_MADE_UP.search(last))
+    if split_in_name(last) is None:
+        return words_of(last.rpartition(".")[0]) == ["prediction"]
     training = (file.rpartition("/")[2].casefold() for file in files if split_in_name(file) == "train")
     return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
 
@@ -317,9 +319,10 @@ def _refuse_one_hot(
         for name, of_column in texts.items()
         if FLAGS.issuperset(of_column)
     }
-    is_chosen, least = (label in flags, 2) if len(rows) > MAX_PEEKED_ROWS else (False, 3)
+    are_all_rows = len(rows) > MAX_PEEKED_ROWS
+    is_chosen = label in flags and are_all_rows and len(flags) > 2  # of two, each says the same
     if (
-        len(flags) < least
+        len(flags) < (2 if are_all_rows else 3)
         or not rows
         or any(sum(of_row) != 1 for of_row in zip(*flags.values(), strict=True))
     ):

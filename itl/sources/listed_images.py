@@ -272,12 +272,11 @@ class Lists(ListedSource):
 
     def _describe_unread(self, read: Collection[str]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*; ItlError if one has labels."""
-        made_up = [name for name in self._unread if self._is_made_up(name)]
         unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
-        for name in set(unread) - set(made_up):
-            if has_label(self._member(name).read_start(PEEKED_BYTES)):
+        for name in unread:
+            if name not in self._made_up and has_label(self._member(name).read_start(PEEKED_BYTES)):
                 raise ItlError(self._unread[name])
-        return [f"not read: {self._unread[name]}" for name in dict.fromkeys(made_up + unread)]
+        return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
@@ -416,17 +415,17 @@ class Lists(ListedSource):
     def _unread(self) -> dict[str, str]:
         """Why some of the candidates are not lists."""
         reasons = {name: self._why_no_list(name) for name in self._candidates}
-        for name in filter(self._is_made_up, self._candidates):
-            if not reasons[name] or split_in_name(name):  # it would be read, or missed
-                option = f"{split_in_name(name) or 'test'}={name}"
-                reasons[name] = (
-                    f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
-                    f"if options name all lists, {option} among them"
-                )
-        return {name: reason for name, reason in reasons.items() if reason}
+        return {name: reason for name, reason in reasons.items() if reason} | self._made_up
 
-    def _is_made_up(self, name: str) -> bool:
-        return is_made_up(name, self._candidates)
+    @cached_property
+    def _made_up(self) -> dict[str, str]:
+        """Likewise of candidates whose labels are no truth, though they may look like lists."""
+        return {
+            name: f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
+            f"if options name all lists, {split_in_name(name) or 'test'}={name} among them"
+            for name in self._candidates
+            if is_made_up(name, self._candidates) and (split_in_name(name) or not self._why_no_list(name))
+        }
 
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:

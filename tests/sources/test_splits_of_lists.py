@@ -255,10 +255,16 @@ def test_labels_that_a_submission_or_a_model_made_up_are_no_truth(tmp_path, name
         splits(path)
 
 
-def test_lists_of_a_task_of_prediction_are_read(tmp_path):
-    files = {"age_prediction_train.csv": b"file,label\ntrain/1.jpg,a\n"}
-    files |= {"age_prediction_test.csv": b"file,label\ntest/3.jpg,a\n"}
-    assert splits(written(tmp_path, IN_SPLITS | files)) == {"train/1.jpg": "train", "test/3.jpg": "test"}
+@pytest.mark.parametrize("names", [("age_prediction_{}.csv", "train", "test"), ("age_prediction.csv",)])
+def test_lists_of_a_task_of_prediction_are_read(tmp_path, names):
+    pattern, *parts = names
+    rows = {"train": b"train/1.jpg,a\n", "test": b"test/3.jpg,a\n"}
+    files = {pattern.format(part): b"file,label\n" + rows[part] for part in parts}
+    files = files or {pattern: b"file,label\n" + b"".join(rows.values())}
+    notice = {"submission_format.txt": b"write an image and its label"}
+    path = written(tmp_path, IN_SPLITS | files | notice)
+    assert splits(path) == {"train/1.jpg": "train", "test/3.jpg": "test"}
+    assert not any("not read" in line for line in check_lines("lists", path))
 
 
 ONE_HOT = (
@@ -280,7 +286,10 @@ def test_a_flag_beside_others_is_a_label_that_is_said(tmp_path):
     several = ONE_HOT.replace("{1},{0},{0}\n", "{1},{1},{0}\n").format("0.0", "1.0").encode()
     path = written(tmp_path, IN_SPLITS | {"all.csv": several})
     assert set(splits(path, label="MEL").values()) == {"train", "test"}
+    two = ONE_HOT.replace("UNK", "age").replace(",{0}\n", ",7\n").format("0.0", "1.0").encode()
     note = "note: the classes are 0.0, 1.0: no and yes of the column MEL alone"
     assert note in check_lines("lists", path, label="MEL")
+    (path / "all.csv").write_bytes(two)
+    assert note in check_lines("lists", path, label="MEL"), "of two classes, which either column tells"
     usual = b"image,label,blurred\ntrain/1.jpg,0,1\ntrain/2.jpg,1,0\ntest/3.jpg,1,0\ntest/4.jpg,0,1\n"
     assert set(splits(written(tmp_path, {"all.csv": usual})).values()) == {"train", "test"}
