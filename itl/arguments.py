@@ -122,6 +122,11 @@ UNTIL_DECIDED: Argument = (
     {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
 )
 
+_OUTSIDE_HELP = "what is done about annotated boxes that reach outside their image"
+SCORED: Sequence[Argument] = (  # what is scored against annotations
+    ("--images", {"type": Path, "help": "list of the scored images, such as ImageSets/Main/test.txt"}),
+    ("--outside", {"choices": ["refuse", "cut"], "default": "refuse", "help": _OUTSIDE_HELP}),
+)
 DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
 
 PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.

@@ -18,6 +18,7 @@ from itl.arguments import (
     MACHINE,
     PLAN,
     PROPOSAL_FORMATS,
+    SCORED,
     SHARD,
     TAXONOMY,
     UNTIL_DECIDED,
@@ -182,14 +183,13 @@ def _add_packs(command: Callable[..., None]) -> None:
 
 def _add_detection(command: Callable[..., None]) -> None:
     """Add the commands on detections and region proposals."""
-    scored = {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"}
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
         ("--detections", {"type": Path, "required": True, "help": DETECTION_HELP}),
         ("--categories", {"type": Path, "help": "what COCO's category ids are: annotations JSON, or names"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
-        ("--images", scored),
+        *SCORED,
     )
     command(
         proposals,
@@ -198,7 +198,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
         ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
-        ("--images", scored),
+        *SCORED,
         description=PROPOSAL_FORMATS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -294,7 +294,7 @@ def voc_ap(args: argparse.Namespace) -> None:
     from itl.sources.detection_files import Annotations, load_detections
     from itl.sources.voc_xml import read_objects
 
-    annotations = Annotations(*read_objects(args.annotations, args.images))
+    annotations = Annotations(*read_objects(args.annotations, args.images, args.outside))
     detections, notes = load_detections(args.detections, annotations, args.categories)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
     _note(*notes)
@@ -317,7 +317,7 @@ def proposals(args: argparse.Namespace) -> None:
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
-        table, notes = measure_recall(regions, args.recall, args.count, args.images)
+        table, notes = measure_recall(regions, args.recall, args.count, args.images, args.outside)
         table.to_csv(sys.stdout, index=False)
         _note(*notes)
     elif regions is not None:

@@ -38,7 +38,9 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/journal.py": "tests/packs/test_journal.py",
     "itl/packs/fit.py": "tests/packs/test_fit.py",
     "itl/sources/layout.py": "tests/sources/test_layout.py tests/sources/test_layout_refused.py",
-    "itl/sources/boxes.py": "tests/sources/test_boxes.py tests/sources/test_proposals.py",
+    "itl/sources/boxes.py": " ".join(
+        f"tests/sources/test_{name}.py" for name in ("boxes", "proposals", "coco")
+    ),
     "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",
     "itl/evaluation/rounding.py": "tests/evaluation/test_rounding.py",

@@ -462,8 +462,9 @@ def _size_without_duplicates(
 
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
     """Return the error for a target that has training images alone."""
-    cure = "give it a split val or test"
-    if "val_fraction" in signature(SOURCES[packing.source]).parameters:
+    source, cure = SOURCES[packing.source], "give it a split val or test"
+    cure += f": {source.dividing}" if source.dividing else ""
+    if "val_fraction" in signature(source).parameters:
         cure += f", or the option val_fraction: {VAL_FRACTION}, which holds some of its images out"
     return ItlError(f"target {name} has training images alone, and nets are scored on others; {cure}")
 

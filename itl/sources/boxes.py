@@ -4,6 +4,7 @@ Boxes are 1-based and inclusive, in pixels: xmin, ymin, xmax, ymax.
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from itl import ItlError
 
 Box = tuple[float, float, float, float]
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
+OUTSIDE = {"refuse": "correct it", "cut": "clip it"}  # a box that reaches outside its image
 OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 
 
@@ -189,3 +191,51 @@ def box_text(box: Iterable[float]) -> str:
     '(1, 2, 30, 40.5)'
     """
     return "(" + ", ".join(f"{side:g}" for side in box) + ")"
+
+
+def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
+    """Turn COCO's x, y, width, height into VOC's 1-based inclusive box, fractions kept.
+
+    COCO measures from the image's corner: pixel n reaches from n − 1 to n. So xmin = x + 1, xmax = x + width.
+    Less than a pixel outside is a fraction, not a mistake.
+
+    >>> voc_box([0, 10, 20, 5.5], (100, 100), "here")
+    (1, 11, 20, 15.5)
+    """
+    xmin, ymin, xmax, ymax = voc_corners(bbox, where)
+    xmin, xmax = _voc_side(xmin, xmax, size[0])
+    ymin, ymax = _voc_side(ymin, ymax, size[1])
+    return xmin, ymin, xmax, ymax
+
+
+def voc_corners(bbox: object, where: str) -> Box:
+    """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
+
+    ItlError, about *where*, if *bbox* is not four finite numbers, or has no area.
+
+    >>> voc_corners([9, 9, 41, 51], "here")
+    (10, 10, 50, 60)
+    """
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_finite_number, bbox))):
+        raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
+    x, y, width, height = bbox
+    if width <= 0 or height <= 0:
+        raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
+    return x + 1, y + 1, x + width, y + height
+
+
+def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
+    """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
+    low = 1 if 0 < low < 1 else low
+    high = last if last < high < last + 1 else high
+    return low, max(low, high)
+
+
+def is_finite_number(value: object) -> bool:
+    """Say whether *value* is a finite number; an integer too large for a float is none.
+
+    >>> is_finite_number(3), is_finite_number(True), is_finite_number(10**400)
+    (True, False, False)
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

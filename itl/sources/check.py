@@ -175,8 +175,10 @@ def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
     findings = [Finding("missing", f"{split}: {source.missing_splits[split]}") for split in missing]
     if splits.keys() == {"train"}:
         text = "no val or test images; nothing can be measured on this source alone"
+        cure = source.dividing
         if hasattr(source, "val_fraction"):
-            text += "; the option val_fraction=0.1 makes a tenth of each class val"
+            cure = "the option val_fraction=0.1 makes a tenth of each class val"
+        text += f"; {cure}" if cure else ""
         findings.append(Finding("note", text))
     return findings
 

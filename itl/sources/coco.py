@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, counted
-from itl.sources.boxes import AnnotatedObject, Box, clip_box
+from itl.sources.boxes import AnnotatedObject, clip_box, is_finite_number, voc_box
 from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS, words_of
 from itl.sources.layout import split_of as split_of_name
@@ -31,6 +30,7 @@ OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what 
     *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
     *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
 }
+WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -61,6 +61,11 @@ class Coco(AnnotatedSource):
         "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
         "test": "without it scores are measured on val, if there is one",
     }
+    dividing = (
+        "a field split of train, val or test in each of the images of one JSON, whose name tells no split "
+        "(annotations.json, without the option annotations), divides them, or write a second JSON, such as "
+        "val.json"
+    )
     pack_options = "--size 640 --fit pad"
     labelled_by = "the categories in these files"
 
@@ -81,6 +86,7 @@ class Coco(AnnotatedSource):
         for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
+                refuse_whole_images(tables["annotations"], name)
                 rows_of_split = self._images_by_split(scan, split, name, tables["images"])
             except ItlError as error:
                 scan.add_problem(str(error))
@@ -118,7 +124,14 @@ class Coco(AnnotatedSource):
         files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
-            return {split: self._named_file(name, files) for split, name in named.items()}
+            chosen = {split: self._named_file(name, files) for split, name in named.items()}
+            if len(set(chosen.values())) < len(chosen):
+                raise ItlError(
+                    "the option annotations names one file for several splits; write a file for each, or "
+                    "leave the option out: one JSON alone is divided by a field split of its images, or by "
+                    "their folders"
+                )
+            return chosen
         usual: dict[str, list[str]] = defaultdict(list)
         other_words: dict[str, list[str]] = defaultdict(list)  # taken where no file has a usual name
         for name in files:
@@ -232,10 +245,7 @@ class Coco(AnnotatedSource):
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
             if json_of.setdefault(image, name) != name or image in scan.objects:
-                cure = "leave it in one"
-                if split_of_folder(image) not in (None, split):  # that of split is not there
-                    cure = f"copy that of {split} to its folder, or leave it in one"
-                scan.add_problem(f"{image} is in {json_of[image]} and again in {name}; {cure}")
+                scan.add_problem(f"{image} is {_describe_twice(image, split, json_of[image], name)}")
                 continue
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
@@ -261,6 +271,15 @@ class Coco(AnnotatedSource):
             f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
         )
         scan.add_problems(missing, summary, next(iter(missing.values()), "").partition(": ")[2])
+
+
+def _describe_twice(image: str, split: str, first: str, name: str) -> str:
+    """Say that *image* is in the files *first* and *name*, the latter of *split*, and what helps."""
+    if first == name:
+        return f"listed twice in {name}; give the annotations of both one image_id, and leave out the other"
+    if split_of_folder(image) not in (None, split):  # that of split is not there
+        return f"in {first} and again in {name}; copy that of {split} to its folder, or leave it in one"
+    return f"in {first} and again in {name}; leave it in one"
 
 
 def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
@@ -346,9 +365,8 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
         rows = rows if isinstance(rows, list) else [rows]
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
-                raise ItlError(
-                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export again"
-                )
+                what = f"{name}: number {number} of its {table} lacks {' or '.join(keys)}"
+                raise ItlError(f"{what}; {_cure_of_row(row)}")
         tables[table] = rows
     for table in ("images", "categories"):
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
@@ -356,6 +374,41 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
     _refuse_two_of_one_name(tables, name)
     refuse_normalised_bboxes(tables["annotations"], name)
     return tables
+
+
+def _cure_of_row(row: object) -> str:
+    """Return what helps where *row* of images or annotations lacks keys; other kinds of files are named.
+
+    >>> _cure_of_row({"id": 1, "image_id": 1, "caption": "a dog"})
+    'it is a caption without a box, so give the file with objects, such as instances_train2017.json'
+    """
+    if not isinstance(row, dict):
+        return "export again"
+    for key, what in WITHOUT_BOXES.items():
+        if key in row:
+            return (
+                f"it is {what} without a box, so give the file with objects, such as instances_train2017.json"
+            )
+    if "file_name" not in row and isinstance(url := row.get("coco_url"), str):  # LVIS
+        ending = "/".join(url.split("/")[-2:])
+        return f"it has a coco_url alone, as in LVIS: add to each image its end, file_name {ending[:60]!r}"
+    return "export again"
+
+
+def refuse_whole_images(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if *rows* are annotations of which none has a box, those of the file *name*."""
+    if not rows or any(row.get("bbox", []) != [] for row in rows):
+        return
+    if any(row.get("segmentation") for row in rows):
+        raise ItlError(
+            f"{name}: its annotations have outlines without a bbox; add to each the box around its outline, "
+            f"[x, y, width, height] in pixels"
+        )
+    raise ItlError(
+        f"{name}: no annotation has a bbox, so they label whole images; write a CSV with the columns "
+        f"file_name, label and split, a line for each image with the name of its category, and read it with "
+        f"the source lists"
+    )
 
 
 def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
@@ -399,51 +452,3 @@ def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: s
     if (crowd := row.get("iscrowd", 0)) not in (0, 1):
         raise ItlError(f"{where}, {name!r}: iscrowd is {str(crowd)[:20]!r}; it should be 0 or 1")
     return AnnotatedObject(name, box, bool(crowd))
-
-
-def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
-    """Turn COCO's x, y, width, height into VOC's 1-based inclusive box, fractions kept.
-
-    COCO measures from the image's corner: pixel n reaches from n − 1 to n. So xmin = x + 1, xmax = x + width.
-    Less than a pixel outside is a fraction, not a mistake.
-
-    >>> voc_box([0, 10, 20, 5.5], (100, 100), "here")
-    (1, 11, 20, 15.5)
-    """
-    xmin, ymin, xmax, ymax = voc_corners(bbox, where)
-    xmin, xmax = _voc_side(xmin, xmax, size[0])
-    ymin, ymax = _voc_side(ymin, ymax, size[1])
-    return xmin, ymin, xmax, ymax
-
-
-def voc_corners(bbox: object, where: str) -> Box:
-    """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
-
-    ItlError, about *where*, if *bbox* is not four finite numbers, or has no area.
-
-    >>> voc_corners([9, 9, 41, 51], "here")
-    (10, 10, 50, 60)
-    """
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_finite_number, bbox))):
-        raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
-    x, y, width, height = bbox
-    if width <= 0 or height <= 0:
-        raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
-    return x + 1, y + 1, x + width, y + height
-
-
-def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
-    """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
-    low = 1 if 0 < low < 1 else low
-    high = last if last < high < last + 1 else high
-    return low, max(low, high)
-
-
-def is_finite_number(value: object) -> bool:
-    """Say whether *value* is a finite number; an integer too large for a float is none.
-
-    >>> is_finite_number(3), is_finite_number(True), is_finite_number(10**400)
-    (True, False, False)
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

@@ -14,8 +14,16 @@ import pandas as pd
 
 from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import SIDES, first_invalid_box, reaching_outside, refuse_normalised
-from itl.sources.coco import is_finite_number, read_tables, refuse_normalised_bboxes, voc_corners
+from itl.sources.boxes import (
+    OUTSIDE,
+    SIDES,
+    first_invalid_box,
+    is_finite_number,
+    reaching_outside,
+    refuse_normalised,
+    voc_corners,
+)
+from itl.sources.coco import read_tables, refuse_normalised_bboxes
 from itl.sources.findings import Finding, refuse_no_paths
 from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import examples, parse_json, short_name
@@ -117,14 +125,19 @@ def read_detections(path: Path) -> pd.DataFrame:
 
 
 def check_detections(
-    path: Path | None, annotations: str | None = None, categories: str | None = None, **others: object
+    path: Path | None,
+    annotations: str | None = None,
+    categories: str | None = None,
+    outside: str = "refuse",
+    **others: object,
 ) -> list[Finding]:
     """Check the detections at *path* against the VOC *annotations*, for `itl check`.
 
     ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a finding.
     """
     for name in others:
-        pick({"annotations": 0, "categories": 0}, name, "option of detections")
+        pick({"annotations": 0, "categories": 0, "outside": 0}, name, "option of detections")
+    pick(OUTSIDE, str(outside), "value of the option outside")
     refuse_no_paths(annotations=annotations, categories=categories)
     if path is None or annotations is None:
         raise ItlError(
@@ -132,7 +145,7 @@ def check_detections(
             "annotations=PATH`, where PATH is VOC's XML files, a folder or tar"
         )
     try:
-        ground_truth = Annotations(*read_objects(Path(annotations)))
+        ground_truth = Annotations(*read_objects(Path(annotations), outside=outside))
         detections, notes = load_detections(path, ground_truth, Path(categories) if categories else None)
     except ItlError as error:
         return [Finding("problem", str(error))]
@@ -145,6 +158,7 @@ def check_detections(
     bare = len(images.keys() - set(detections["image"]))
     words = ["itl", "voc-ap", "--annotations", str(annotations), "--detections", str(path)]
     words += ["--categories", str(categories)] if categories else []
+    words += ["--outside", outside] if outside != "refuse" else []
     return [
         *findings,
         Finding(

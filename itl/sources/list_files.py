@@ -30,11 +30,15 @@ LIKE_SPLITS = {"eval", "evaluation", "holdout", "heldout"}  # values beside trai
 # Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing"}
 BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
-FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
+FLAGS_SET = {"1", "1.0", "true", "yes"}
+FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
+MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
+# Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
+_MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _IMAGE_AND_LABEL = re.compile(
@@ -70,6 +74,26 @@ def split_in_name(name: str) -> str | None:
     return None
 
 
+def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
+    """Say whether the labels of a list are by its *name* those of a submission, or of a model's predictions.
+
+    A prediction may also be the task, as in disease_prediction.csv, or where a training list among *files* is
+    of one too.
+
+    >>> is_made_up("sampleSubmission.csv"), is_made_up("test_prediction.csv"), is_made_up("test.csv")
+    (True, True, False)
+    >>> is_made_up("age_prediction_test.csv", ["age_prediction_train.csv"]), is_made_up("age_prediction.csv")
+    (False, False)
+    """
+    last = name.rpartition("/")[2].casefold()
+    if "prediction" not in last or _MADE_UP.search(last):
+        return bool(_MADE_UP.search(last))
+    if split_in_name(last) is None:
+        return words_of(last.rpartition(".")[0]) == ["prediction"]
+    training = (file.rpartition("/")[2].casefold() for file in files if split_in_name(file) == "train")
+    return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
+
+
 def split_of_folder(image: str) -> str | None:
     """Return the split that a folder of the path *image* is named after, None if there is no such folder.
 
@@ -82,6 +106,12 @@ def split_of_folder(image: str) -> str | None:
 @cache
 def _split_of_folders(path: str) -> str | None:
     return next(filter(None, map(split_of, path.split("/"))), None)
+
+
+def class_folder(image: str) -> str:
+    """Return the innermost folder of an image, unless it is a split."""
+    folder = image.rpartition("/")[0].rpartition("/")[2]
+    return "" if split_of(folder) else folder
 
 
 def text_of(data: bytes, file: str) -> str:
@@ -252,6 +282,9 @@ def _from_objects(
         of_files = [name for name in names if numbered and is_image(str(numbered[0][1].get(name)))]
         image = image or (of_files[0] if len(of_files) == 1 else None)
     image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
+    _refuse_one_hot(
+        [row for _, row in numbered], [name for name in names if name != image_column], label, file
+    )
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
 
     def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
@@ -270,6 +303,46 @@ def _from_objects(
         split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
+
+
+def _refuse_one_hot(
+    rows: Sequence[Mapping[str, object]], columns: Sequence[str], label: str | None, file: str
+) -> None:
+    """Raise ItlError if the flags among *columns* are the classes, one set in each row.
+
+    That is where *label* chooses none, or one of them. In few rows, as at the start of a file, other columns
+    may look alike: then a chosen one is taken, and two alone are no classes.
+    """
+    texts = {name: [str(row.get(name, "")).strip().lower() for row in rows] for name in columns if name}
+    flags = {
+        name: [text in FLAGS_SET for text in of_column]
+        for name, of_column in texts.items()
+        if FLAGS.issuperset(of_column)
+    }
+    are_all_rows = len(rows) > MAX_PEEKED_ROWS
+    is_chosen = label in flags and are_all_rows and len(flags) > 2  # of two, each says the same
+    if (
+        len(flags) < (2 if are_all_rows else 3)
+        or not rows
+        or any(sum(of_row) != 1 for of_row in zip(*flags.values(), strict=True))
+    ):
+        return
+    if is_chosen or (label is None and not {name.lower() for name in columns} & {*LABEL_COLUMNS}):
+        raise ItlError(
+            f"{file} has a column for each class, {examples(list(flags))}, of which one is 1 in each line; "
+            f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
+        )
+
+
+def describe_flags(labels: Collection[str], column: str | None) -> list[str]:
+    """Return a note if the *labels* of a chosen *column* are yes and no.
+
+    >>> describe_flags({"0.0", "1.0"}, "melanoma")
+    ['the classes are 0.0, 1.0: no and yes of the column melanoma alone']
+    """
+    if not column or column.lower() in LABEL_COLUMNS or not FLAGS.issuperset(map(str.lower, labels)):
+        return []
+    return [f"the classes are {examples(sorted(labels))}: no and yes of the column {column} alone"]
 
 
 def describe_joined(labels: Collection[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,15 +14,19 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.image_names import ImageFinder
-from itl.sources.layout import SPLITS, split_of
+from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     LIST_SUFFIXES,
+    MAX_PEEKED_ROWS,
     ListedImage,
+    class_folder,
+    describe_flags,
     describe_joined,
     has_label,
+    is_made_up,
     read_list_file,
     split_in_name,
     split_of_folder,
@@ -30,6 +34,7 @@ from itl.sources.list_files import (
 )
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
+    describe_exceptions,
     describe_zero,
     is_number,
     name_of,
@@ -224,6 +229,9 @@ class Lists(ListedSource):
     )
     labelled_by = "the lists"
     labels_are_folders = False
+    dividing = (
+        "a column split of train, val or test in the list divides it, or a second list, such as test.csv"
+    )
 
     @property
     def layout(self) -> str:
@@ -256,7 +264,8 @@ class Lists(ListedSource):
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
         if not self._options:
             scan.notes += self._describe_unread({split for split, _ in lists})
-        scan.notes += describe_joined({one.label for one in taken})
+        labels = {one.label for one in taken}
+        scan.notes += [*describe_joined(labels), *describe_flags(labels, self.label)]
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
@@ -264,9 +273,10 @@ class Lists(ListedSource):
     def _describe_unread(self, read: Collection[str]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*; ItlError if one has labels."""
         unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
-        if lists := [name for name in unread if has_label(self._member(name).read_start(PEEKED_BYTES))]:
-            raise ItlError(self._unread[lists[0]])
-        return [f"not read: {self._unread[name]}" for name in unread]
+        for name in unread:
+            if name not in self._made_up and has_label(self._member(name).read_start(PEEKED_BYTES)):
+                raise ItlError(self._unread[name])
+        return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
@@ -382,8 +392,8 @@ class Lists(ListedSource):
             if name not in self._unread:
                 by_split[split_in_name(name) or "train"].append(name)
         for split, files in by_split.items():
-            if len(files) > 1:  # such as Kaggle's sample_submission.csv, whose labels are made up
-                best = min(files, key=lambda file: ("submission" in file.lower(), not split_in_name(file)))
+            if len(files) > 1:
+                best = min(files, key=lambda file: not split_in_name(file))
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
                     f"choose one with the option {split}={best}"
@@ -405,7 +415,17 @@ class Lists(ListedSource):
     def _unread(self) -> dict[str, str]:
         """Why some of the candidates are not lists."""
         reasons = {name: self._why_no_list(name) for name in self._candidates}
-        return {name: reason for name, reason in reasons.items() if reason}
+        return {name: reason for name, reason in reasons.items() if reason} | self._made_up
+
+    @cached_property
+    def _made_up(self) -> dict[str, str]:
+        """Likewise of candidates whose labels are no truth, though they may look like lists."""
+        return {
+            name: f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
+            f"if options name all lists, {split_in_name(name) or 'test'}={name} among them"
+            for name in self._candidates
+            if is_made_up(name, self._candidates) and (split_in_name(name) or not self._why_no_list(name))
+        }
 
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
@@ -422,7 +442,7 @@ class Lists(ListedSource):
         """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
         start = self.listing.files[name].read_start(PEEKED_BYTES)
         lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
-        data = b"\n".join(lines[:3])
+        data = b"\n".join(lines[:MAX_PEEKED_ROWS])
         try:
             text_of(data, name)
         except ItlError as error:
@@ -466,35 +486,10 @@ class Lists(ListedSource):
             names = read_names(data := self._member(file).read(), file)
             scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
             return partial(name_of, names=names, file=file)
-        names = names_of_numbers((one.label, _folder_of(one.image)) for one in images)
+        names = names_of_numbers((one.label, class_folder(one.image)) for one in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
             return partial(name_of, names=names, file="the folders")
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        scan.notes += _describe_exceptions([(one.label, _folder_of(one.image)) for one in images])
+        scan.notes += describe_exceptions([(one.label, class_folder(one.image)) for one in images])
         return str
-
-
-def _describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a note if folders stand for numbers with few exceptions, of *pairs* of a number and a folder.
-
-    >>> _describe_exceptions([("0", "cat"), ("0", "cat"), ("1", "dog"), ("1", "cat")])
-    ['1 image has another label than most of the folder: 1 in cat; the list is taken']
-    """
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for number, folder in pairs:
-        counts[folder][number] += 1
-    usual = {folder: of_folder.most_common(1)[0][0] for folder, of_folder in counts.items() if folder}
-    others = [f"{number} in {folder}" for number, folder in pairs if folder and number != usual[folder]]
-    numbers = {number for number, _ in pairs}
-    if not others or len(set(usual.values())) < len(numbers) or 2 * len(others) > len(pairs):
-        return []
-    count = counted(len(others), "images have")
-    such = examples(list(dict.fromkeys(others)))
-    return [f"{count} another label than most of the folder: {such}; the list is taken"]
-
-
-def _folder_of(image: str) -> str:
-    """Return the innermost folder of an image, unless it is a split."""
-    folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if split_of(folder) else folder

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from itl import ItlError, counted
 from itl.sources.layout import wnid_of
-from itl.sources.records import WNID, parse_json
+from itl.sources.records import WNID, examples, parse_json
 from itl.storage import text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images
@@ -104,6 +105,25 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     return [
         f"no {what} is 0, for which {first!r} stands in {file}; if {what}s count from 1, write {way} there"
     ]
+
+
+def describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a note if folders stand for numbers with few exceptions, of *pairs* of a number and a folder.
+
+    >>> describe_exceptions([("0", "cat"), ("0", "cat"), ("1", "dog"), ("1", "cat")])
+    ['1 image has another label than most of the folder: 1 in cat; the list is taken']
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for number, folder in pairs:
+        counts[folder][number] += 1
+    usual = {folder: of_folder.most_common(1)[0][0] for folder, of_folder in counts.items() if folder}
+    others = [f"{number} in {folder}" for number, folder in pairs if folder and number != usual[folder]]
+    numbers = {number for number, _ in pairs}
+    if not others or len(set(usual.values())) < len(numbers) or 2 * len(others) > len(pairs):
+        return []
+    count = counted(len(others), "images have")
+    such = examples(list(dict.fromkeys(others)))
+    return [f"{count} another label than most of the folder: {such}; the list is taken"]
 
 
 def name_of(number: str, names: Mapping[str, str], file: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, counted, pick
-from itl.sources.boxes import SIDES, iou_of, reaching_outside
+from itl.sources.boxes import OUTSIDE, SIDES, iou_of, reaching_outside
 from itl.sources.findings import Finding, refuse_no_paths
 from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.records import examples, short_name
@@ -226,7 +226,9 @@ def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
     return {name: image for image, name in names.items() if counts[name] == 1}
 
 
-def check_proposals(path: Path | None, annotations: str | None = None, **others: object) -> list[Finding]:
+def check_proposals(
+    path: Path | None, annotations: str | None = None, outside: str = "refuse", **others: object
+) -> list[Finding]:
     """Check the region proposals at *path*, for `itl check`.
 
     With *annotations*, VOC's XML files, it also reports how many of the objects they cover.
@@ -234,7 +236,8 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
     ItlError without *path*, and for other options; what is wrong in the files is a finding.
     """
     for name in others:
-        pick({"annotations": 0}, name, "option of proposals")
+        pick({"annotations": 0, "outside": 0}, name, "option of proposals")
+    pick(OUTSIDE, str(outside), "value of the option outside")
     refuse_no_paths(annotations=annotations)
     if path is None:
         raise ItlError("proposals are read from a file, or all files of a folder; give its path")
@@ -252,15 +255,16 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
             text = f"{counted(before.total(), 'regions are')} partly before pixel 1, such as on"
             findings.append(Finding("note", f"{text} {next(iter(+before))}; pixels count from 1"))
         if annotations is not None:
-            table, notes = measure_recall(regions, Path(annotations), [max(counts)])
+            table, notes = measure_recall(regions, Path(annotations), [max(counts)], outside=outside)
             findings += [Finding("note", note) for note in notes]
             half = table.iloc[0]
             text = f"{half['recall']:.1%} of {half['objects']:,.0f} objects that are not difficult"
             findings.append(Finding("count", f"recall at IoU 0.5: {text}"))
     except ItlError as error:
         return [Finding("problem", str(error))]
-    command = f"itl pack voc2007 PATH --size 500 --fit pad --option proposals={path} --out PACK"
-    return [*findings, Finding("next", command)]
+    command = f"itl pack voc2007 PATH --size 500 --fit pad --option proposals={path}"
+    command += f" --option outside={outside}" if outside != "refuse" else ""
+    return [*findings, Finding("next", f"{command} --out PACK")]
 
 
 def _resolve(file: str, source: Path) -> Path:
@@ -276,11 +280,15 @@ def _resolve(file: str, source: Path) -> Path:
 
 
 def measure_recall(
-    regions: Regions | None, annotations: Path, counts: Iterable[int], image_list: Path | None = None
+    regions: Regions | None,
+    annotations: Path,
+    counts: Iterable[int],
+    image_list: Path | None = None,
+    outside: str = "refuse",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure how many of VOC's objects are covered by *regions*, or by windows if these are None.
 
-    *annotations* and *image_list* are as in `read_objects`, *counts* as in `recall_table`.
+    *annotations*, *image_list* and *outside* are as in `read_objects`, *counts* as in `recall_table`.
 
     Returns:
         The table of `recall_table`, and notes: on images without regions, which do not count, and on regions
@@ -290,7 +298,7 @@ def measure_recall(
         ItlError: If no annotated image has regions, or windows need a size that an annotation does not tell;
             also as `read_objects` and `recall_table` raise it.
     """
-    objects, sizes = read_objects(annotations, image_list)
+    objects, sizes = read_objects(annotations, image_list, outside)
     if regions is None:
         if unsized := [image for image, size in sizes.items() if None in size]:
             raise ItlError(
@@ -309,14 +317,14 @@ def measure_recall(
     notes = []
     if bare:
         notes.append(f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out")
-    outside = Counter(
+    reaching = Counter(
         {image: int(reaching_outside(boxes, sizes[image]).sum()) for image, boxes in matched.items()}
     )
-    if outside.total():
-        first = next(iter(+outside))
+    if reaching.total():
+        first = next(iter(+reaching))
         notes.append(
-            f"{outside.total():,} of {sum(map(len, matched.values())):,} regions reach outside their image, "
-            f"such as {outside[first]:,} on {first}; pixels count from 1, and sides may have another order"
+            f"{reaching.total():,} of {sum(map(len, matched.values())):,} regions reach outside their image, "
+            f"such as {reaching[first]:,} on {first}; pixels count from 1, and sides may have another order"
         )
     objects = objects[objects["image"].isin(list(matched))]
     table = recall_table(objects, lambda image, count: matched[image][:count], counts)

@@ -60,6 +60,7 @@ class WebDataset(Source):
         "a folder of plain .tar shards, such as imagenet1k-train-0000.tar and imagenet1k-validation-00.tar, "
         "with KEY.jpg and KEY.cls, KEY.json or KEY.txt"
     )
+    dividing = "write shards of another split, whose names tell it, such as val-000000.tar"
 
     @cached_property
     def listing(self) -> Listing:

@@ -34,6 +34,7 @@ class Source(ABC):
     counted: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
     expected: ClassVar[str] = ""  # the layout that it reads, for people
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
+    dividing: ClassVar[str] = ""  # what gives images of one split alone another, for people; '' for an option
     published_classes: ClassVar[int] = 0  # 0: not known
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
     metric: ClassVar[str] = "accuracy"  # by which papers compare; per_class: mean of the classes' accuracies

@@ -1,5 +1,6 @@
 """VOC 2007 and 2012 detection, and a user's own images in VOC's format: whole images with boxes."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject
+from itl.sources.layout import SPLITS
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Resized, Scan, image_frame
@@ -52,6 +54,7 @@ class Voc2007(AnnotatedSource):
         "test": "PASCAL VOC's project page has it, in VOCtest_06-Nov-2007.tar; without it scores are "
         "measured on val, not as papers report them",
     }
+    dividing = "list some of them in ImageSets/Main/val.txt, and no longer in train.txt"
     published_images = {"train": 2501, "val": 2510, "test": 4952}
     pack_options = "--size 500 --fit pad"
     labelled_by = "the XML files in Annotations"
@@ -97,11 +100,10 @@ class Voc2007(AnnotatedSource):
 
     def _splits(self, scan: Scan, images: dict[str, tuple[str, Member]]) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
-        lists = {}
-        for name in LISTS:
-            member = self.listing.files.get(f"ImageSets/Main/{name}.txt")
-            if member:
-                lists[name] = [listed_image(line, images) for line in read_list(member.read())]
+        file_of, lists = list_files(self.listing.files), {}
+        for name, file in file_of.items():
+            lines = read_list(self.listing.files[file].read())
+            lists[name] = [listed_image(line, images) for line in lines]
         if not lists:
             raise ItlError(
                 f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "
@@ -109,7 +111,7 @@ class Voc2007(AnnotatedSource):
             )
         split_of = splits_of_lists(scan, lists, "images")
         for name, listed in lists.items():
-            start, texts = f"ImageSets/Main/{name}.txt lists", {}
+            start, texts = f"{file_of[name]} lists", {}
             for image in sorted(split_of.keys() & set(listed) - images.keys()):
                 del split_of[image]
                 texts[self._id(image)] = (
@@ -242,6 +244,25 @@ def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
                     f"lists and annotations call {other} and {name} both {stem!r}; leave one of them"
                 )
     return images
+
+
+def list_files(files: Iterable[str]) -> dict[str, str]:
+    """Return those of *files* that list images of a split, by the names of lists and in the order of `LISTS`.
+
+    The names of splits may be spelt as those of folders. ItlError if two files are of one list.
+
+    >>> list_files(["ImageSets/Main/Train.txt", "ImageSets/Main/valid.txt", "ImageSets/Main/dog_val.txt"])
+    {'train': 'ImageSets/Main/Train.txt', 'val': 'ImageSets/Main/valid.txt'}
+    """
+    found: dict[str, list[str]] = {name: [] for name in LISTS}
+    for file in sorted(files):
+        folder, _, last = file.rpartition("/")
+        name, suffix = os.path.splitext(last.lower())
+        if folder == "ImageSets/Main" and suffix == ".txt" and (name in LISTS or name in SPLITS):
+            found[name if name in LISTS else SPLITS[name]].append(file)
+    if two := next((of_list for of_list in found.values() if len(of_list) > 1), None):
+        raise ItlError(f"{examples(two)} are lists of one split; leave one of them")
+    return {name: of_list[0] for name, of_list in found.items() if of_list}
 
 
 def listed_image(line: str, images: Iterable[str]) -> str:

@@ -67,10 +67,10 @@ def parse_annotation(
     return Annotation(*size, tuple(objects), tuple(actions), image), problems
 
 
-def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
+def read_annotations(path: Path, outside: str = "refuse") -> Iterator[tuple[str, Annotation]]:
     """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar.
 
-    ItlError if there is none, one is invalid, or two are of one image.
+    *outside* is as in `read_annotation`. ItlError if there is none, one is invalid, or two are of one image.
     """
     listing = archives.list_files(Path(path))
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
@@ -81,13 +81,13 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
         if image in names:
             raise ItlError(f"{path}: {names[image]} and {name} annotate one image; give one year's folder")
         names[image] = name
-        yield image, read_annotation(file.read(), name)
+        yield image, read_annotation(file.read(), name, outside)
     if not names:
         raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
 
 
 def read_objects(
-    path: Path, image_list: Path | None = None
+    path: Path, image_list: Path | None = None, outside: str = "refuse"
 ) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
     """Read VOC's annotations at *path*, as `read_annotations` does, of all images or those in *image_list*.
 
@@ -101,7 +101,7 @@ def read_objects(
     listed = None if image_list is None else _read_image_list(Path(image_list))
     wanted = None if listed is None else {*listed, *map(short_name, listed)}
     rows, sizes = [], {}
-    for image, annotation in read_annotations(Path(path)):
+    for image, annotation in read_annotations(Path(path), outside):
         if wanted is None or image in wanted:
             sizes[image] = annotation.width, annotation.height
             rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]

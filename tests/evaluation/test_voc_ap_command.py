@@ -11,6 +11,8 @@ from itl import ItlError
 from itl.__main__ import main
 from itl.sources.boxes import SIDES
 from itl.sources.detection_files import read_detections
+from itl.sources.proposal_files import write_regions
+from tests.annotated import thing, xml
 from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, random_world, slow_ap
 from tests.sources.containers import mutated
 
@@ -330,3 +332,25 @@ def test_damaged_results_are_one_line_each(kind, tmp_path, capsys):
             refused.append(output.err)
     assert len(refused) > 100
     assert not [text for text in refused if text.count("\n") - text.count("note: ") != 1]
+
+
+@pytest.mark.parametrize("command", ["voc-ap", "proposals", "check detections", "check proposals"])
+def test_boxes_outside_of_annotated_images_can_be_cut_as_the_message_says(command, tmp_path, capsys):
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml/a.xml").write_bytes(xml(thing("dog", (0, 1, 9, 9))))
+    detections(("a", "dog", 0.9, (1, 1, 9, 9))).to_csv(tmp_path / "detections.csv", index=False)
+    write_regions(tmp_path / "regions.npz", {"a": np.array([[1.0, 1, 9, 9]])})
+    file = {"voc-ap": "detections.csv", "check detections": "detections.csv"}.get(command, "regions.npz")
+    annotations = {"voc-ap": "--annotations", "proposals": "--recall"}.get(command, "")
+    if annotations:
+        words = [command, *(["--detections"] if command == "voc-ap" else []), str(tmp_path / file)]
+        words += [annotations, str(tmp_path / "xml")]
+    else:
+        words = [*command.split(), str(tmp_path / file), "--option", f"annotations={tmp_path / 'xml'}"]
+    assert main(words) == 1
+    advice = capsys.readouterr().err.strip().rpartition(", or set the option ")[2]
+    assert advice == "outside=cut"
+    assert main([*words, *([f"--{advice}"] if annotations else ["--option", advice])]) == 0
+    assert {"voc-ap": "dog,1.0", "proposals": "300,0.5,1,1.0"}.get(
+        command, "next: "
+    ) in capsys.readouterr().out

@@ -107,6 +107,18 @@ def test_a_target_without_images_to_score_on_is_refused_before_it_is_compared(le
         plan.plan([study], Store(tmp_path / "runs"), here(tmp_path))
 
 
+def test_a_list_of_training_images_alone_is_refused_with_what_divides_it(leaky, tmp_path, rated):
+    images = sorted((tmp_path / "scenes/train").rglob("*.png"))
+    rows = [f"train/{image.parent.name}/{image.name},{image.parent.name}" for image in images]
+    (tmp_path / "scenes/all.csv").write_text("\n".join(["file,label", *rows]))
+    target = {"source": "lists", "path": str(tmp_path / "scenes"), "size": 32}
+    study = data_size(**leaky | {"targets": {"scenes": target}}, images_per_class=[], subset={"seed": 0})
+    with pytest.raises(
+        ItlError, match="give it a split val or test: a column split of train, val or test in"
+    ):
+        plan.plan([study], Store(tmp_path / "runs"), here(tmp_path))
+
+
 def test_a_plan_refuses_a_class_that_duplicates_leave_without_images(leaky, tmp_path, rated):
     copies = {f"copy{seed}": picture(seed) for seed in range(0, 12, 2)}  # those of class a
     write(tmp_path / "scenes", "test", copies)

@@ -16,8 +16,12 @@ from itl.sources.registry import open_source
 from itl.sources.voc_xml import read_annotation
 from tests.annotated import changed, check_lines, jpeg, thing, voc2007, voc2012, written, xml
 from tests.pictures import encoded, smooth
-from tests.sources.test_coco import PLAIN
+from tests.sources.containers import parquet, shards
+from tests.sources.test_coco import PLAIN, coco_json, row
 from tests.sources.test_sun397 import IMAGES, LISTS
+
+MAIN = "VOCdevkit/VOC2007/ImageSets/Main/"
+DOG = row(3, 1, [0, 0, 9, 9])
 
 
 @pytest.mark.parametrize("option", ["annotations", "categories"])
@@ -257,3 +261,47 @@ def annotation_or_error(data: bytes) -> None:
     except ItlError as error:
         message = str(error)
         assert message.isprintable(), message
+
+
+ONE_SPLIT = {  # of each source: images of train alone, and files that give it another split as the note says
+    "lists": (
+        {"1.jpg": jpeg(), "2.jpg": jpeg(), "all.csv": b"file,label\n1.jpg,a\n2.jpg,b\n"},
+        {"all.csv": b"file,label,split\n1.jpg,a,train\n2.jpg,a,test\n"},
+        "a column split of train, val or test in the list divides it, or a second list, such as test.csv",
+    ),
+    "coco": (
+        {"1.jpg": jpeg(), "2.jpg": jpeg(), "annotations.json": coco_json({3: "1.jpg", 4: "2.jpg"}, DOG)},
+        {
+            "annotations.json": coco_json({3: "1.jpg", 4: "2.jpg"}, DOG)
+            .replace(b'"1.jpg",', b'"1.jpg", "split": "train",')
+            .replace(b'"2.jpg",', b'"2.jpg", "split": "test",')
+        },
+        "a field split of train, val or test in each of the images of one JSON, whose name tells no split "
+        "(annotations.json, without the option annotations), divides them, or write a second JSON, such as "
+        "val.json",
+    ),
+    "voc2007": (
+        changed(voc2007(), ImageSets=None) | {f"{MAIN}train.txt": b"000001\n000002\n"},
+        {f"{MAIN}train.txt": b"000001\n", f"{MAIN}val.txt": b"000002\n"},
+        "list some of them in ImageSets/Main/val.txt, and no longer in train.txt",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ONE_SPLIT)
+def test_images_of_train_alone_are_divided_as_the_note_says(tmp_path, kind):
+    files, others, cure = ONE_SPLIT[kind]
+    note = "note: no val or test images; nothing can be measured on this source alone; "
+    assert note + cure in check_lines(kind, written(tmp_path, files))
+    assert len({record.split for record in open_source(kind, written(tmp_path, others)).records()}) == 2
+
+
+def test_shards_and_tables_of_train_alone_say_what_divides_them(tmp_path):
+    for kind, make, cure in (
+        ("webdataset", shards, "write shards of another split, whose names tell it, such as val-000000.tar"),
+        ("parquet", parquet, "a column split of train, val or test divides files whose names tell none, or "),
+    ):
+        for file in make(tmp_path / kind).rglob("*-*"):
+            if not {"val", "test"}.isdisjoint(file.name.split("-")):
+                file.unlink()
+        assert any(f"this source alone; {cure}" in line for line in check_lines(kind, tmp_path / kind))

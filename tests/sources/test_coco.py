@@ -7,8 +7,8 @@ import pytest
 from itl import ItlError
 from itl.packs.pack import Pack
 from itl.sources.archives import Listing, Member
-from itl.sources.boxes import AnnotatedObject
-from itl.sources.coco import Coco, voc_box
+from itl.sources.boxes import AnnotatedObject, voc_box
+from itl.sources.coco import Coco
 from itl.sources.image_names import ImageNames
 from itl.specs import Packing
 from tests.annotated import check_lines, jpeg, problems_of, written
@@ -324,7 +324,7 @@ def test_two_names_are_two_images():
         ),
         (
             {"train.json": coco_json({3: "one.jpg", 4: "one.jpg"})},
-            "one.jpg is in train.json and again in train.json",
+            "one.jpg is listed twice in train.json; give the annotations of both one image_id, and leave",
         ),
         ({"test.json": TRAIN}, "images/one.jpg is in train.json and again in test.json"),
         ({"images/one.jpg": jpeg(1, 1)}, "images/one.jpg is 1 × 1 pixels"),
@@ -399,3 +399,47 @@ def test_one_json_file_of_any_name_is_train(tmp_path):
     assert {record.split for record in source.records()} == {"train"}
     with pytest.raises(ItlError, match="and no other JSON file; name the files with the option annotations"):
         Coco(written(tmp_path / "none", files)).records()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (
+            {"segments_info": []},
+            "lacks image_id or category_id; it is of panoptic segments without a box, so give",
+        ),
+        (
+            {"caption": "a dog"},
+            "it is a caption without a box, so give the file with objects, such as instances_",
+        ),
+        (
+            {"category_id": 1},
+            "so they label whole images; write a CSV with the columns file_name, label and split",
+        ),
+        ({"category_id": 1, "bbox": []}, "no annotation has a bbox, so they label whole images; write"),
+        ({"category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}, "outlines without a bbox; add to each"),
+    ],
+)
+def test_files_without_boxes_are_called_what_they_are(tmp_path, annotation, message):
+    files = PLAIN | {"train.json": one({"image_id": 3} | annotation)}
+    assert message in problems_of(Coco(written(tmp_path, files)))[0]
+
+
+def test_images_of_lvis_are_said_to_lack_their_names(tmp_path):
+    content = {
+        "images": [{"id": 3, "coco_url": "http://x/train2017/1.jpg"}],
+        "annotations": [],
+        "categories": [],
+    }
+    files = PLAIN | {"train.json": json.dumps(content).encode()}
+    assert problems_of(Coco(written(tmp_path, files))) == [
+        "train.json: number 1 of its images lacks id or file_name; it has a coco_url alone, as in LVIS: add "
+        "to each image its end, file_name 'train2017/1.jpg'"
+    ]
+
+
+def test_one_file_for_two_splits_is_no_option(tmp_path):
+    with pytest.raises(
+        ItlError, match="names one file for several splits; write a file for each, or leave the"
+    ):
+        Coco(written(tmp_path, PLAIN), annotations="train=train.json,val=train.json").records()

@@ -230,3 +230,66 @@ def test_a_list_of_val_may_be_a_part_of_the_folder_of_train(tmp_path):
 def test_an_option_says_that_images_of_another_folder_are_meant(tmp_path):
     path = written(tmp_path, ONLY_TEST | {"trainLabels.csv": BY_ID})
     assert set(splits(path, train="trainLabels.csv").values()) == {"train"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("test/sample_submission.csv", "sampleSubmission.csv", "sample_submission_test.csv"),
+        *("test_predictions.csv", "test_prediction.csv", "predicted_test.csv", "preds.csv"),
+    ],
+)
+def test_labels_that_a_submission_or_a_model_made_up_are_no_truth(tmp_path, name):
+    made_up, truth = (
+        b"file,label\ntest/3.jpg,a\ntest/4.jpg,a\n",
+        b"file,label\ntrain/1.jpg,a\ntrain/2.jpg,b\n",
+    )
+    path = written(tmp_path, IN_SPLITS | {"train.csv": truth, name: made_up})
+    assert splits(path) == {"train/1.jpg": "train", "train/2.jpg": "train"}
+    assert f"note: not read: {name}, by its name a submission or predictions" in "\n".join(
+        check_lines("lists", path)
+    )
+    assert set(splits(path, train="train.csv", test=name).values()) == {"train", "test"}, "as options say"
+    (path / "train.csv").unlink()
+    with pytest.raises(ItlError, match=f"no list of images .*{name}, by its name a submission"):
+        splits(path)
+
+
+@pytest.mark.parametrize("names", [("age_prediction_{}.csv", "train", "test"), ("age_prediction.csv",)])
+def test_lists_of_a_task_of_prediction_are_read(tmp_path, names):
+    pattern, *parts = names
+    rows = {"train": b"train/1.jpg,a\n", "test": b"test/3.jpg,a\n"}
+    files = {pattern.format(part): b"file,label\n" + rows[part] for part in parts}
+    files = files or {pattern: b"file,label\n" + b"".join(rows.values())}
+    notice = {"submission_format.txt": b"write an image and its label"}
+    path = written(tmp_path, IN_SPLITS | files | notice)
+    assert splits(path) == {"train/1.jpg": "train", "test/3.jpg": "test"}
+    assert not any("not read" in line for line in check_lines("lists", path))
+
+
+ONE_HOT = (
+    "image,MEL,NV,UNK\ntrain/1.jpg,{1},{0},{0}\ntrain/2.jpg,{0},{1},{0}\n"
+    "test/3.jpg,{0},{1},{0}\ntest/4.jpg,{1},{0},{0}\n"
+)
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0.0", "1.0"), ("0", "1"), ("False", "True")])
+def test_a_column_for_each_class_is_no_label(tmp_path, no, yes):
+    path = written(tmp_path, IN_SPLITS | {"all.csv": ONE_HOT.format(no, yes).encode()})
+    cure = "has a column for each class, MEL, NV, UNK, of which one is 1 in each line; write one column label"
+    for options in ({}, {"train": "all.csv"}, {"label": "MEL"}):
+        with pytest.raises(ItlError, match=cure):
+            splits(path, **options)
+
+
+def test_a_flag_beside_others_is_a_label_that_is_said(tmp_path):
+    several = ONE_HOT.replace("{1},{0},{0}\n", "{1},{1},{0}\n").format("0.0", "1.0").encode()
+    path = written(tmp_path, IN_SPLITS | {"all.csv": several})
+    assert set(splits(path, label="MEL").values()) == {"train", "test"}
+    two = ONE_HOT.replace("UNK", "age").replace(",{0}\n", ",7\n").format("0.0", "1.0").encode()
+    note = "note: the classes are 0.0, 1.0: no and yes of the column MEL alone"
+    assert note in check_lines("lists", path, label="MEL")
+    (path / "all.csv").write_bytes(two)
+    assert note in check_lines("lists", path, label="MEL"), "of two classes, which either column tells"
+    usual = b"image,label,blurred\ntrain/1.jpg,0,1\ntrain/2.jpg,1,0\ntest/3.jpg,1,0\ntest/4.jpg,0,1\n"
+    assert set(splits(written(tmp_path, {"all.csv": usual})).values()) == {"train", "test"}

@@ -459,3 +459,23 @@ def test_voc2012_as_kaggle_has_it(tmp_path, suffix):
 def test_boxes_in_other_layouts_are_named(tmp_path, names, message):
     with pytest.raises(ItlError, match=message):
         open_source("voc2007", written(tmp_path, dict.fromkeys(names, b"x"))).records()
+
+
+def test_lists_are_called_as_folders_of_splits_may_be(tmp_path):
+    main = "VOCdevkit/VOC2007/ImageSets/Main/"
+    lists = {
+        main + "Train.txt": b"000001\n000002\n",
+        main + "Validation.txt": b"000003\n",
+        main + "Testing.txt": b"000004\n",
+    }
+    path = written(tmp_path, changed(voc2007(), ImageSets=None) | lists)
+    assert {record.id[-6:]: record.split for record in Voc2007(path).records()} == {
+        **dict.fromkeys(("000001", "000002"), "train"),
+        "000003": "val",
+        "000004": "test",
+    }
+    (path / main / "valid.txt").write_bytes(b"000005\n")
+    with pytest.raises(
+        ItlError, match="Main/Validation.txt, .*/valid.txt are lists of one split; leave one of"
+    ):
+        Voc2007(path).records()
