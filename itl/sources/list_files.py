@@ -313,11 +313,10 @@ def _refuse_one_hot(
     That is where *label* chooses none, or one of them. In few rows, as at the start of a file, other columns
     may look alike: then a chosen one is taken, and two alone are no classes.
     """
-    texts = {name: [str(row.get(name, "")).strip().lower() for row in rows] for name in columns if name}
     flags = {
-        name: [text in FLAGS_SET for text in of_column]
-        for name, of_column in texts.items()
-        if FLAGS.issuperset(of_column)
+        name: [_flag(row, name) in FLAGS_SET for row in rows]
+        for name in columns
+        if name and all(_flag(row, name) in FLAGS for row in rows)
     }
     are_all_rows = len(rows) > MAX_PEEKED_ROWS
     is_chosen = label in flags and are_all_rows and len(flags) > 2  # of two, each says the same
@@ -332,6 +331,10 @@ def _refuse_one_hot(
             f"{file} has a column for each class, {examples(list(flags))}, of which one is 1 in each line; "
             f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
         )
+
+
+def _flag(row: Mapping[str, object], column: str) -> str:
+    return str(row.get(column, "")).strip().lower()
 
 
 def describe_flags(labels: Collection[str], column: str | None) -> list[str]:
