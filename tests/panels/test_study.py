@@ -26,10 +26,9 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
 from tests.accessible import faults
-from tests.chaos import write_rates
 from tests.pictures import encoded, smooth
 from tests.sources import containers
-from tests.worlds import SETTINGS, here, run_here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study, write_rates
 
 LONG = {"steps": 80, "batch": 8, "pixels": 24}
 
