@@ -322,7 +322,8 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     panel.run()
     with pytest.raises(ItlError, match="runs are under way"):
         panel.run()
-    until(lambda: "Loss by epoch" in panel.html())
+    until(lambda: any(path.stat().st_size for path in project.glob("runs/pretrain/*/log.jsonl")))
+    assert "Loss by epoch" in panel.html()
     panel.stop()
     assert panel.process.wait(120) == "stopped"
     panel.refresh()
