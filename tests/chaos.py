@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -28,7 +28,6 @@ from shutil import copytree, rmtree
 import psutil
 
 from itl import ItlError, log_lines
-from itl.machine import Machine
 from itl.presets import load_preset
 from itl.report.build import pages_of
 from itl.report.notebook_page import NotebookPage
@@ -36,9 +35,7 @@ from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.plan import plan as make_plan
 from itl.runs.store import Store
-from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
-from itl.specs import Recipe
-from tests.worlds import FOUR, SETTINGS, here, small_study
+from tests.worlds import FOUR, SETTINGS, here, small_study, write_rates
 
 CHECKOUT = Path(__file__).parents[1]
 MARK = "ITL_CHAOS"  # in the environment of every process that a stage starts
@@ -129,19 +126,6 @@ def project(home: Path, **changes: object) -> Path:
     (home / "params/mini.yaml").write_text(json.dumps(PRESET | {"notebooks": notebooks}))
     (home / "notebooks").symlink_to(CHECKOUT / "notebooks")
     return home
-
-
-def write_rates(machine: Machine, study: dict) -> None:
-    """Add what the nets of *study* cost on *machine*, made up, so that its plan measures nothing."""
-    net, recipe = SETTINGS["net"], Recipe(**study["recipe"])
-    rates = {
-        name_of(net, recipe, machine): Rate(0.01, 0.01, 1 << 28, 0, 1 << 20, 256),
-        frozen_name(machine): Frozen(0.1, 1e-9, 1e-9),
-    }
-    file = machine.runs / "rates.json"
-    machine.runs.mkdir(parents=True, exist_ok=True)
-    known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps({name: asdict(rate) for name, rate in rates.items()} | known))
 
 
 def left_over(home: Path) -> list[psutil.Process]:

@@ -9,6 +9,7 @@ import pytest
 
 from itl.machine import Machine
 from tests import chaos
+from tests.worlds import write_rates
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_a_run_that_is_terminated_clears_away_what_it_shared(finished, tmp_path)
     recipe = {"steps": 100_000, "batch": 8, "pixels": 24}
     home = chaos.project(tmp_path / "terminated", recipe=recipe)
     copytree(finished / "packs", home / "packs")
-    chaos.write_rates(Machine.from_environment(home=home, device="cpu", workers=2), {"recipe": recipe})
+    write_rates(Machine.from_environment(home=home, device="cpu", workers=2), {"recipe": recipe})
     process = chaos.start(home, chaos.TRAINING.command)
     while not list(home.glob("runs/pretrain/*/log.jsonl")):
         assert process.poll() is None, process.stdout.read()
@@ -54,7 +55,7 @@ def test_a_preset_that_is_killed_ends_the_same_and_leaves_nothing(finished, tmp_
     for folder in (calm, home):  # how these and rates are made is the other stages' topic
         copytree(finished / "packs", folder / "packs")
     chaos.small_home(calm, study)
-    chaos.write_rates(Machine.from_environment(home=home, device="cpu", workers=2), study)
+    write_rates(Machine.from_environment(home=home, device="cpu", workers=2), study)
     process = chaos.start(home, chaos.TRAINING.command)
     while not list(home.glob("runs/pretrain/*/log.jsonl")):
         assert process.poll() is None, process.stdout.read()
@@ -62,5 +63,5 @@ def test_a_preset_that_is_killed_ends_the_same_and_leaves_nothing(finished, tmp_
     assert chaos.kill(home, process) == []
     done, in_all = (len(list(folder.glob("runs/*/*/result.json"))) for folder in (home, calm))
     assert done < in_all, "it was killed before its end"
-    chaos.finish(home, chaos.TRAINING.command)
+    chaos.go_on(home, study)  # in this process: a command takes ten seconds to start
     assert chaos.content(home, chaos.WEIGHTS) == chaos.content(calm, chaos.WEIGHTS) != {}

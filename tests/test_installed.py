@@ -20,7 +20,7 @@ ABSENT = {  # modules of itl -> what their import leaves out; imported in this o
     "itl.runs.questions": "torch nltk papermill",
     "itl.runs.question": "torch papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask",
     "itl.analysis.comparisons": "torch papermill nltk matplotlib scipy.stats",
-    "itl.report.build": "torch nltk papermill nbformat nbconvert",
+    "itl.report.build": "torch nltk papermill nbformat nbconvert scipy.stats",
     "itl.runs.perform": "papermill nltk jupyterlab IPython torchvision timm",
     "itl.bench.table": "papermill nltk jupyterlab IPython sklearn torchmetrics",
 }

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
-from scipy.stats import false_discovery_control
 
 from itl import ItlError, pick
 from itl.analysis import wording
@@ -210,6 +209,8 @@ class HalvesScored:
                 f"all {len(self.scores)} nets score {self.scores[0]:g} on {self.task}, which says nothing of "
                 f"their classes; take a task with more test images, or train for more steps"
             )
+        from scipy.stats import false_discovery_control  # takes 1.5 s to import, and each page imports this
+
         effects = pick(ESTIMATORS, estimator, "estimator")(self.inclusion, self.scores, self.nodes)
         q = false_discovery_control(effects.p)
         claimed = q <= LEVEL

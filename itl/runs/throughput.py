@@ -112,7 +112,6 @@ def refuse_impossible(net: str, recipe: Recipe, built_for: int) -> None:
     """
     import torch
 
-    from itl.training.detection_nets import detection_backbone
     from itl.training.nets import build, check_resized
 
     resized = is_resized(net, recipe, built_for)
@@ -120,6 +119,8 @@ def refuse_impossible(net: str, recipe: Recipe, built_for: int) -> None:
     if resized:
         check_resized(net, whole, built_for, recipe.pixels)
     if isinstance(recipe, DetectionRecipe):
+        from itl.training.detection_nets import detection_backbone  # it imports torchvision, which is slow
+
         detection_backbone(net, whole)
     elif recipe.batch == 1:
         try:

@@ -1,5 +1,6 @@
 """Worker processes of this machine: each stays on one device and ends with the process that started it."""
 
+import gc
 import logging
 import os
 import pickle
@@ -124,6 +125,7 @@ class OneProcess:
 
 def serve_runs() -> None:
     """Do the runs that arrive at standard input, and answer each: its lines, then what went wrong, or ''."""
+    gc.set_threshold(50_000)  # by default 700 new objects: the imports of a first run took a tenth longer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     runs: SimpleQueue[tuple] = SimpleQueue()

@@ -9,9 +9,8 @@ from itl.presets import load_preset
 from itl.report.build import report
 from itl.report.compare import compare_reports, page
 from tests.browser.axe import SCRIPT, serious_faults
-from tests.chaos import write_rates
 from tests.report.test_compare import write_report
-from tests.worlds import SETTINGS, here
+from tests.worlds import SETTINGS, here, write_rates
 
 
 def test_axe_core_is_there():

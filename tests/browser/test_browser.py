@@ -13,8 +13,7 @@ from itl.settings import spec_of
 from itl.specs import Packing, Subset
 from tests.browser.steps import OPEN, go_to, row, settled, shot
 from tests.browser.worlds import EVERY_CLASS, NAUGHTY
-from tests.chaos import write_rates
-from tests.worlds import SETTINGS, here
+from tests.worlds import SETTINGS, here, write_rates
 
 RECIPE = {"steps": 4, "batch": 8, "pixels": 16}
 TRAIN = f"""from dataclasses import replace

@@ -33,9 +33,8 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, key
 from tests.analysis import test_advice
 from tests.browser.worlds import wide_tree
-from tests.chaos import write_rates
 from tests.pictures import encoded, smooth
-from tests.worlds import SETTINGS, here, pretend
+from tests.worlds import SETTINGS, here, pretend, write_rates
 
 IMAGES, FEATURES, PIXELS = 5000, 512, 64
 SEEDS, SIZES = 50, 20  # 50 × 20 nets, and as many measurements: 2,000 runs

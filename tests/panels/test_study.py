@@ -26,10 +26,9 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
 from tests.accessible import faults
-from tests.chaos import write_rates
 from tests.pictures import encoded, smooth
 from tests.sources import containers
-from tests.worlds import SETTINGS, here, run_here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study, write_rates
 
 LONG = {"steps": 80, "batch": 8, "pixels": 24}
 
@@ -323,7 +322,8 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     panel.run()
     with pytest.raises(ItlError, match="runs are under way"):
         panel.run()
-    until(lambda: "Loss by epoch" in panel.html())
+    until(lambda: any(path.stat().st_size for path in project.glob("runs/pretrain/*/log.jsonl")))
+    assert "Loss by epoch" in panel.html()
     panel.stop()
     assert panel.process.wait(120) == "stopped"
     panel.refresh()

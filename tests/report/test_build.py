@@ -78,6 +78,16 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
+@pytest.fixture
+def no_kernels(monkeypatch):
+    """Notebooks become pages as they are: to start a kernel for each takes seconds."""
+
+    def copy(source: Path, target: Path, *_: object) -> None:
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr("itl.report.execute_notebook.execute_notebook", copy)
+
+
 def make(home: Path, wanted: Preset, **more) -> Path:
     machine = Machine(home=home, data=("x=data",), workers=2)
     return report(wanted, home / "reports/test", machine, home / "notebooks", **more)
@@ -354,7 +364,7 @@ def test_live_outputs_become_their_last_state():
     assert "alert" not in html
 
 
-def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rated):
+def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rated, no_kernels):
     """While the runs of the second question are under way, the first page stands and the index links it."""
     questions = {"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}
     shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
@@ -394,7 +404,7 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rate
     assert 'href="02-class-count.html"' in index
 
 
-def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_path):
+def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_path, no_kernels):
     shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
 
     def asked(steps: int) -> Preset:
@@ -445,7 +455,9 @@ def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_
         (None, "01-data-size: its runs are not all done, so there is no page; `itl run` does them"),
     ],
 )
-def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, rated, failure, says):
+def test_failed_runs_leave_the_pages_of_other_questions(
+    tmp_path, monkeypatch, rated, no_kernels, failure, says
+):
     settings = SETTINGS | {"images_per_class": [4, 12]}
     (question,) = questions_of(preset(**{"01_data_size": settings}))
     question.prepare(here(tmp_path))

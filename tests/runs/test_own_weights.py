@@ -1,9 +1,6 @@
 """Nets that exist already, as conditions of a question: hubs', files', and what is refused."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,7 +35,7 @@ from itl.training.detection_nets import detection_backbone
 from itl.training.hubs import fetch, published
 from itl.training.nets import Renormalised, build, build_for
 from itl.training.weights import fill_body, load_kept
-from tests.worlds import here, run_here, small_study
+from tests.worlds import here, run_here, small_study, start_child
 
 HALF_GREY = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
@@ -60,7 +57,8 @@ def entry(path: Path, **settings) -> dict:
 def study(resnet, tmp_path_factory) -> SimpleNamespace:
     """A small study that has run, then again beside its own exported net and the ResNet, twice."""
     home = tmp_path_factory.mktemp("study")
-    machine, store, file = here(home), Store(home / "runs"), home / "net.safetensors"
+    machine = here(home, checkpoint_seconds=60)  # none: each of the ResNet takes as long as its epoch
+    store, file = Store(home / "runs"), home / "net.safetensors"
     settings = {"images_per_class": [0, 12], "tasks": ["knn@scenes", "probe@scenes", "finetune@scenes"]}
     first = small_study(**settings, seeds=[0])
     run_here(first, machine)
@@ -356,16 +354,20 @@ def test_torchvisions_cache_is_read_without_network(monkeypatch, tmp_path):
 
 
 OFFLINE = """
-import socket, sys
+import os, socket, sys
+assert "huggingface_hub" not in sys.modules, "it reads the environment as it is imported"
+os.environ |= environment
 def refuse(*_, **__): raise OSError("no network")
 socket.socket.connect = socket.getaddrinfo = refuse
 from itl import ItlError
 from itl.training.hubs import fetch
-for name in sys.argv[1:]:
+for name in names:
     try:
-        print("itl:", sum(value.numel() for value in fetch(name).values()))
+        said = sum(value.numel() for value in fetch(name).values())
     except ItlError as error:
-        print("itl:", error)
+        said = error
+    with open(file, "a") as lines:
+        print(said, file=lines)
 """
 
 
@@ -374,10 +376,12 @@ def offline(home: Path, *names: str) -> list[str]:
 
     The client of timm's hub knows: it would try for a minute.
     """
-    environment = os.environ | {"HF_HOME": str(home), "TORCH_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", OFFLINE, *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return [line.removeprefix("itl: ") for line in done.stdout.splitlines() if line.startswith("itl: ")]
+    environment = {"HF_HOME": str(home), "TORCH_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    given = {"environment": environment, "names": names, "file": str(home / "said.txt")}
+    child = start_child(exec, OFFLINE, given)  # no function of this file, which has imported timm
+    child.join()
+    assert child.exitcode == 0
+    return (home / "said.txt").read_text().splitlines()
 
 
 def test_without_network_caches_are_read_or_one_line_says_how_to_give_a_file(tmp_path):

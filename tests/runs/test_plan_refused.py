@@ -148,10 +148,14 @@ def test_all_data_that_are_missing_are_named_at_once(tmp_path):
             "data-size, images_per_class 0: one image of one class, .*, is nothing to learn from; give more",
         ),
         (
-            {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
+            {
+                "net": "torchvision:mnasnet0_5",
+                "recipe": {"steps": 3, "pixels": 64},
+                "tasks": ["detection@objects"],
+            }
             | {"targets": {"objects": {"source": "demo-detection", "size": 64, "fit": "pad"}}}
             | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
-            "data-size, detection: no net for detection .* called 'torchvision:vgg11'",
+            "data-size, detection: no net for detection .* called 'torchvision:mnasnet0_5'",
         ),
     ],
 )

@@ -14,8 +14,7 @@ import pytest
 
 from itl.runs.store import Store
 from tests import slurm
-from tests.chaos import write_rates
-from tests.worlds import SETTINGS, here, run_here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study, write_rates
 
 pytest.importorskip("dask_jobqueue")
 pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(600)]
@@ -97,8 +96,9 @@ def weights(home: Path) -> dict[str, bytes]:
 
 def test_whatever_ends_jobs_early_the_store_resumes(cluster, undisturbed, home):
     """Ctrl-C cancels all jobs; a killed scheduler leaves none; a cancelled job is replaced."""
-    process = start(home)
+    process = start(home, CORES=str(slurm.CPUS))  # so that one job fills the node, and another waits
     wait_for_epochs(home)
+    assert len(jobs()) == 2
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
