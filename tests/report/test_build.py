@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from shutil import copyfile
 
 import nbformat
 import pandas as pd
@@ -27,7 +28,7 @@ from itl.runs.executors import with_needs
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from tests.accessible import faults
-from tests.worlds import SETTINGS, here, pretend, small_study, start_child
+from tests.worlds import SETTINGS, SHARED, here, pretend, small_study, start_child
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
 ANSWER = """from IPython.display import Markdown
@@ -81,11 +82,8 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture
 def no_kernels(monkeypatch):
     """Notebooks become pages as they are: to start a kernel for each takes seconds."""
-
-    def copy(source: Path, target: Path, *_: object) -> None:
-        target.write_bytes(source.read_bytes())
-
-    monkeypatch.setattr("itl.report.execute_notebook.execute_notebook", copy)
+    execute = "itl.report.execute_notebook.execute_notebook"
+    monkeypatch.setattr(execute, lambda source, target, *_: copyfile(source, target))
 
 
 def make(home: Path, wanted: Preset, **more) -> Path:
@@ -367,8 +365,7 @@ def test_live_outputs_become_their_last_state():
 def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rated, no_kernels):
     """While the runs of the second question are under way, the first page stands and the index links it."""
     questions = {"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}
-    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    questions["02_class_count"] = shared | {"label_sets": ["none", "original"]}
+    questions["02_class_count"] = SHARED | {"label_sets": ["none", "original"]}
     first, second = both = questions_of(preset(**questions))
     for question in both:
         question.prepare(here(tmp_path))
@@ -405,21 +402,17 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rate
 
 
 def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_path, no_kernels):
-    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-
     def asked(steps: int) -> Preset:
         recipe = {"recipe": SETTINGS["recipe"] | {"steps": steps}}
         first = SETTINGS | recipe | {"images_per_class": [4, 12]}
-        second = shared | recipe | {"label_sets": ["none", "original"]}
+        second = SHARED | recipe | {"label_sets": ["none", "original"]}
         return preset(**{"01_data_size": first, "02_class_count": second})
 
     def pretend_question(number: int, steps: int) -> None:
         question = questions_of(asked(steps))[number]
         question.prepare(here(tmp_path))
-        specs, store = (
-            with_needs([run.spec for run in question.runs(here(tmp_path))]),
-            Store(tmp_path / "runs"),
-        )
+        store = Store(tmp_path / "runs")
+        specs = with_needs([run.spec for run in question.runs(here(tmp_path))])
         pretend([spec for spec in specs if store.state(spec) != "done"], store)  # some both questions need
 
     def summed_up() -> tuple[bool, set[str]]:
@@ -455,9 +448,8 @@ def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_
         (None, "01-data-size: its runs are not all done, so there is no page; `itl run` does them"),
     ],
 )
-def test_failed_runs_leave_the_pages_of_other_questions(
-    tmp_path, monkeypatch, rated, no_kernels, failure, says
-):
+@pytest.mark.usefixtures("rated", "no_kernels")
+def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, failure, says):
     settings = SETTINGS | {"images_per_class": [4, 12]}
     (question,) = questions_of(preset(**{"01_data_size": settings}))
     question.prepare(here(tmp_path))
