@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.machine import Machine
 from itl.runs.store import Store
 from itl.runs.worker_processes import OneProcess, print_line
@@ -40,52 +40,111 @@ SLURM = {  # what jobqueue.slurm of Dask's configuration leaves open
 }
 
 
+class _Work:
+    """A run that a worker does, or is to do again where its worker was lost."""
+
+    def __init__(self, spec: Spec, store: Store) -> None:
+        self.spec, self.store, self.future = spec, store, Future[str]()
+        self.run: DaskFuture | None = None
+        self.lost = 0  # workers
+
+    def settle(self, run: "DaskFuture") -> None:
+        """Give the future the outcome of *run*, unless that was given up since."""
+        outcome: Future[str] = Future()
+        settle(outcome, run, self.spec, self.store)
+        if run is not self.run:
+            return
+        if error := outcome.exception():
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(outcome.result())
+
+    def lose(self, allowed: int) -> None:
+        """Give up what the worker that was lost did; that is an error after more than *allowed* workers."""
+        run, self.run, self.lost = self.run, None, self.lost + 1
+        if run is not None:
+            run.cancel()
+        if self.lost > allowed:
+            self.future.set_exception(
+                ItlError(
+                    f"run {key(self.spec)} has lost {counted(self.lost, 'workers')} (killed, or out of "
+                    f"memory?); what was finished is kept: repeat to resume"
+                )
+            )
+
+
 class DaskWorkers:
     """The workers of a Dask cluster that share `machine.home`: one run at a time on each."""
 
     def __init__(self, client: "Client", machine: Machine):
         """Take the *client* of a scheduler that answers."""
+        import dask
+
         self.client, self.machine = client, machine
+        self.losses: int = dask.config.get("distributed.scheduler.allowed-failures")
         self.address = client.scheduler.address
         self.call = uuid4().hex  # names what this call has started, so that only that is stopped
-        self.running: dict[str, Future] = {}  # by worker
+        self.running: dict[str, _Work] = {}  # by worker
+        self.waiting: list[_Work] = []  # whose worker was lost
         self.lonely_since: float | None = time.monotonic()  # without workers; None once that was told
         client.subscribe_topic(self.call, lambda event: print_line(event[1]))  # what runs say
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec* on a worker; None where each has one.
 
-        Dask hands the run of a worker that died to another, which resumes it from its checkpoint. ItlError if
-        the scheduler no longer answers.
+        ItlError if the scheduler no longer answers.
         """
-        try:
-            workers = list(self.client.nthreads())
-        except OSError as error:
-            raise self._lost() from error
-        free = [name for name in workers if name not in self.running or self.running[name].done()]
+        workers = self._workers()
+        free = self._free(workers)
         if not free:
             self._tell_if_lonely(workers)
             return None
         store.folder(spec)  # which the worker must see
-        run = self.client.submit(
-            perform_on_worker,
-            spec,
-            store,
-            self.machine,
-            self.call,
-            key=f"itl-{key(spec)}-{uuid4().hex[:8]}",
-            workers=[free[0]],
-            allow_other_workers=True,
-        )
-        future: Future = Future()
-        run.add_done_callback(lambda run: settle(future, run, spec, store))
-        self.running[free[0]] = future
-        return future
+        work = _Work(spec, store)
+        self._start(work, free[0])
+        return work.future
 
     def check(self) -> None:
-        """Raise ItlError where the scheduler no longer answers."""
+        """Start runs whose workers were lost on others, which resume them from their checkpoints.
+
+        Dask would do that too, but never again start a run that waited while there was no worker at all.
+        ItlError where the scheduler no longer answers.
+        """
         if self.client.status != "running":
             raise self._lost()
+        workers = self._workers()
+        for name in [name for name, work in self.running.items() if name not in workers]:
+            work = self.running.pop(name)
+            if not work.future.done():
+                work.lose(self.losses)
+                self.waiting.append(work)
+        self.waiting = [work for work in self.waiting if not work.future.done()]
+        for name in self._free(workers)[: len(self.waiting)]:
+            self._start(self.waiting.pop(0), name)
+
+    def _workers(self) -> list[str]:
+        try:
+            return list(self.client.nthreads())
+        except OSError as error:
+            raise self._lost() from error
+
+    def _free(self, workers: list[str]) -> list[str]:
+        """Return those of *workers* that have no run of this call."""
+        return [name for name in workers if name not in self.running or self.running[name].future.done()]
+
+    def _start(self, work: "_Work", worker: str) -> None:
+        run = self.client.submit(
+            perform_on_worker,
+            work.spec,
+            work.store,
+            self.machine,
+            self.call,
+            key=f"itl-{key(work.spec)}-{uuid4().hex[:8]}",
+            workers=[worker],
+        )
+        work.run = run
+        self.running[worker] = work
+        run.add_done_callback(work.settle)
 
     def stop(self) -> None:
         """End the runs of this call on all workers."""

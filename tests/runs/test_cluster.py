@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import copytree
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -21,7 +22,7 @@ from itl.runs import cluster as module
 from itl.runs.executors import execute, shard_of, with_needs
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
-from tests.worlds import FOUR, here, run_here, small_study
+from tests.worlds import FOUR, here, pretend, run_here, small_study
 
 distributed = pytest.importorskip("dask.distributed")
 HOST = socket.gethostname()
@@ -160,6 +161,57 @@ def test_an_interrupt_ends_the_runs_on_workers(cluster, left_over, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         execute(specs, Store(machine.runs), machine, watch=interrupt)
     wait_for(lambda: not left_over())
+
+
+class Workers:
+    """Stands in for a Dask client: its workers come and go, and runs end when a test says so."""
+
+    status, scheduler = "running", SimpleNamespace(address="tcp://made:1")
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.runs = list(names), []
+
+    def subscribe_topic(self, *_: object) -> None:
+        pass
+
+    def nthreads(self) -> dict[str, int]:
+        return dict.fromkeys(self.names, 1)
+
+    def submit(self, _: object, spec: Pretrain, *__: object, workers: list[str], **___: object) -> Future:
+        self.runs.append((spec, *workers, run := Future()))
+        return run
+
+
+def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_path):
+    """Each on a worker of its own; no more often than Dask allows, as such a run may be what kills them."""
+    client, store = Workers("a", "b"), Store(tmp_path)
+    workers = module.DaskWorkers(client, here(tmp_path))
+    first, second, third = (Pretrain(Subset("p"), seed=seed) for seed in range(3))
+    futures = [workers.submit(spec, store) for spec in (first, second)]
+    assert workers.submit(third, store) is None
+    workers.check()
+    assert [(spec, name) for spec, name, _ in client.runs] == [(first, "a"), (second, "b")]
+    client.names = []
+    workers.check()
+    workers.check()
+    assert [run.cancelled() for *_, run in client.runs] == [True, True]
+    assert not any(future.done() for future in futures), "they wait"
+    client.names = ["c"]
+    workers.check()
+    assert workers.submit(third, store) is None, "what was lost comes first"
+    client.names = ["c", "d"]
+    workers.check()
+    assert [(spec, name) for spec, name, _ in client.runs[2:]] == [(first, "c"), (second, "d")]
+    pretend([second], store)
+    client.runs[3][2].set_result("host")
+    assert futures[1].result(1) == "host"
+    for number in range(workers.losses):
+        client.names = [f"e{number}"]
+        workers.check()
+    says = f"run .* has lost {workers.losses + 1} workers .killed, or out of memory.*: repeat to resume"
+    with pytest.raises(ItlError, match=says):
+        futures[0].result(1)
+    assert workers.submit(third, store) is not None, "its worker is free"
 
 
 def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):
