@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SLOW, small_taxonomy
+# One thread for each process of tests, and for those that they start: there is a process for each core, and
+# threads that wait for one another actively while others have work for the same cores make a step of training
+# take ten times as long. Said before NumPy is imported, whose linear algebra reads it once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.conftest import SLOW, small_taxonomy  # noqa: E402
 
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
@@ -31,10 +36,7 @@ def pytest_configure() -> None:
     """Set what processes of tests, and those that they start, find in their environment.
 
     Files are written into memory, where there is enough: 3 GB, and itl flushes what it writes to the disk.
-    Each has one thread: there is one of them for each core, and threads that wait for one another actively
-    while others have work for the same cores make a step of training take ten times as long.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
         return
     executable = not os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC

@@ -157,10 +157,15 @@ def residual_variance(values: np.ndarray) -> float:
     The residual mean square of a two-way analysis of variance without interaction; nan where there is none.
     """
     n, k = values.shape
-    if n < 2 or k < 2:
-        return math.nan
-    residuals = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    return float((residuals**2).sum() / ((n - 1) * (k - 1)))
+    return float(_residual_mean_square(values)) if n > 1 and k > 1 else math.nan
+
+
+def _residual_mean_square(values: np.ndarray) -> np.ndarray:
+    """Residual mean squares of some tables at once, (..., seeds, conditions), two or more of both."""
+    n, k = values.shape[-2:]
+    of_seeds, of_conditions = values.mean(axis=-1, keepdims=True), values.mean(axis=-2, keepdims=True)
+    residuals = values - of_conditions - of_seeds + of_seeds.mean(axis=-2, keepdims=True)
+    return (residuals**2).sum(axis=(-2, -1)) / ((n - 1) * (k - 1))
 
 
 def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -177,13 +182,11 @@ def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarra
         return np.full(k, pooled), np.full(k, n - 1.0), np.full(k, math.nan)
     if k == 1:
         return np.zeros(k), np.full(k, 1e-9), np.full(k, math.nan)
-    variances, spread_p = np.empty(k), np.empty(k)
-    for condition in range(k):
-        others = np.delete(values, condition, axis=1)
-        spread = float((values[:, condition] - others.mean(axis=1)).var(ddof=1))
-        rest = residual_variance(others)
-        own = max(spread - rest / (k - 1), 0.0)
-        variances[condition] = (PRIOR_DF * pooled + (n - 1) * own) / (PRIOR_DF + n - 1)
-        ratio = spread / (rest * k / (k - 1)) if rest > 0 else math.inf if spread > 0 else 0.0
-        spread_p[condition] = fdtrc(n - 1, (n - 1) * (k - 2), ratio)
-    return variances, df + PRIOR_DF, spread_p
+    others = np.array([np.delete(values, condition, axis=1) for condition in range(k)])  # (k, n, k - 1)
+    spread = (values.T - others.mean(axis=2)).var(axis=1, ddof=1)
+    rest = _residual_mean_square(others)
+    own = np.maximum(spread - rest / (k - 1), 0.0)
+    variances = (PRIOR_DF * pooled + (n - 1) * own) / (PRIOR_DF + n - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(spread > 0, spread / (rest * k / (k - 1)), 0.0)
+    return variances, df + PRIOR_DF, fdtrc(n - 1, (n - 1) * (k - 2), ratio)

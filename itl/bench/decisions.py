@@ -8,12 +8,13 @@ nine comparisons, the first of them the main one. Scores have a spread of 1 with
 import math
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from itl.analysis.model import TaskModel, fit, residual_variance
+from itl.analysis.model import Estimate, TaskModel, fit, residual_variance
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, holm, main_first
 from itl.analysis.verdicts import GAIN, LOSS, SAME, Evidence, Verdict, judge
@@ -43,15 +44,18 @@ def simulated(
         yield list(tasks)
 
 
-def verdicts(tasks: list[np.ndarray], margin: float = TWO_SD) -> list[Verdict]:
-    """Judge the nine comparisons of a question, the main one first."""
+def changes(tasks: list[np.ndarray]) -> list[Estimate]:
+    """Estimate the nine comparisons of a question, the main one first."""
+    models = [model_of(values) for values in tasks]
+    return [model.estimate(contrast(first)) for model in models for first in range(COMPARED)]
+
+
+def verdicts(compared: list[Estimate], margin: float) -> list[Verdict]:
+    """Judge the `changes` of a question."""
     family = []
-    for values in tasks:
-        model = model_of(values)
-        for first in range(COMPARED):
-            weights = contrast(first)
-            sides = [model.estimate(sign * weights).p_above(-margin) for sign in (1, -1)]
-            family.append(Evidence(model.estimate(weights), margin, max(sides)))
+    for change in compared:
+        sides = change, replace(change, mean=-change.mean)
+        family.append(Evidence(change, margin, max(side.p_above(-margin) for side in sides)))
     return judge(family)
 
 
@@ -72,14 +76,14 @@ def verdict_table(studies: int) -> pd.DataFrame:
     """
     rows = []
     for seeds in SEEDS:
-        equal, same = ([verdicts(tasks, m) for tasks in simulated(seeds, studies)] for m in (0.0, TWO_SD))
+        nowhere = [changes(tasks) for tasks in simulated(seeds, studies)]
+        equal, same = ([verdicts(compared, m) for compared in nowhere] for m in (0.0, TWO_SD))
         noisy_tasks = list(simulated(seeds, studies, spread=NOISY))
-        noisy = [verdicts(tasks, 0.0) for tasks in noisy_tasks]
-        everywhere = list(simulated(seeds, studies, (TWO_SD,) * COMPARED))
-        at_margin, nine = ([verdicts(tasks, m) for tasks in everywhere] for m in (TWO_SD, TWO_SD / 2))
-        alone = [
-            verdicts(tasks, TWO_SD / 2) for tasks in simulated(seeds, studies, (TWO_SD, 0.0, 0.0), only=1)
-        ]
+        noisy = [verdicts(changes(tasks), 0.0) for tasks in noisy_tasks]
+        everywhere = [changes(tasks) for tasks in simulated(seeds, studies, (TWO_SD,) * COMPARED)]
+        at_margin, nine = ([verdicts(compared, m) for compared in everywhere] for m in (TWO_SD, TWO_SD / 2))
+        once = simulated(seeds, studies, (TWO_SD, 0.0, 0.0), only=1)
+        alone = [verdicts(changes(tasks), TWO_SD / 2) for tasks in once]
         rows.append(
             {
                 "seeds": seeds,
@@ -155,7 +159,7 @@ def family_table(studies: int) -> pd.DataFrame:
         for world, (effects, _) in worlds.items():
             only = TASKS if world == "another of nine" else 1
             questions = simulated(seeds, studies, effects, only=only)
-            p_values[world] = [_p_of_changes(tasks) for tasks in questions]
+            p_values[world] = [[change.p for change in changes(tasks)] for tasks in questions]
         for rule, adjust in rules.items():
             rates = [
                 _percent(adjust(question)[row] < LEVEL for question in p_values[world])
@@ -163,11 +167,6 @@ def family_table(studies: int) -> pd.DataFrame:
             ]
             rows.append((seeds, rule, *rates))
     return pd.DataFrame(rows, columns=["seeds", "rule", *worlds])
-
-
-def _p_of_changes(tasks: list[np.ndarray]) -> list[float]:
-    models = map(model_of, tasks)
-    return [model.estimate(contrast(first)).p for model in models for first in range(COMPARED)]
 
 
 def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.DataFrame:

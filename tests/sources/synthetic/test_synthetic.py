@@ -352,25 +352,38 @@ def test_positions_are_in_the_image(arrangement):
     assert points.max() < 1
 
 
-def hue_vectors(source, wnid: str, middle: bool, count: int = 30) -> np.ndarray:
+def images_by_class(source, count: int = 30) -> dict[str, list[np.ndarray]]:
+    """Draw the first images of each class."""
+    records: dict[str, list] = {}
+    for record in source.records():
+        records.setdefault(record.wnid, []).append(record)
+    return {wnid: [source.read(record) for record in listed[:count]] for wnid, listed in records.items()}
+
+
+@pytest.fixture(scope="module")
+def planted() -> dict[str, list[np.ndarray]]:
+    return images_by_class(DemoPlanted())
+
+
+def hue_vectors(images: list[np.ndarray], middle: bool) -> np.ndarray:
     """Where the most saturated pixels of images, in their middle or around it, lie on the circle of hues."""
-    records = [record for record in source.records() if record.wnid == wnid][:count]
-    inside, half = np.zeros((source.size, source.size), bool), slice(source.size // 4, -source.size // 4)
+    side = len(images[0])
+    inside, half = np.zeros((side, side), bool), slice(side // 4, -side // 4)
     inside[half, half] = True
     vectors = []
-    for record in records:
-        pixels = source.read(record)[inside == middle].astype(float)
+    for image in images:
+        pixels = image[inside == middle].astype(float)
         colour = pixels @ np.exp(2j * np.pi * np.arange(3) / 3)
         vectors.append(colour[np.abs(colour).argsort()[-len(colour) // 10 :]].mean())
     return np.array(vectors)
 
 
 @pytest.mark.parametrize(("nodes", "middle"), [(HELPFUL, True), (HARMFUL, False)])
-def test_what_is_planted_is_in_the_pixels(world, nodes, middle):
+def test_what_is_planted_is_in_the_pixels(world, planted, nodes, middle):
     """Classes that help have a colour each in the middle, those that hurt around it, and others nowhere."""
-    source, alike = DemoPlanted(), {True: [], False: []}
-    for wnid in source.names:
-        vectors = hue_vectors(source, wnid, middle)
+    alike = {True: [], False: []}
+    for wnid, images in planted.items():
+        vectors = hue_vectors(images, middle)
         told_apart = not world.ancestors(wnid).isdisjoint(nodes)
         alike[told_apart].append(np.abs(vectors.mean()) / np.abs(vectors).mean())
     assert len(alike[True]) == 10
@@ -378,14 +391,15 @@ def test_what_is_planted_is_in_the_pixels(world, nodes, middle):
     assert np.mean(alike[True]) > 2 * np.mean(alike[False])
     nothing = DemoPlanted(planted=False)
     wnid = next(wnid for wnid in nothing.names if not world.ancestors(wnid).isdisjoint(nodes))
-    vectors = hue_vectors(nothing, wnid, middle)
+    records = [record for record in nothing.records() if record.wnid == wnid]
+    vectors = hue_vectors([nothing.read(record) for record in records[:30]], middle)
     assert np.abs(vectors.mean()) / np.abs(vectors).mean() < min(alike[True])
 
 
 def test_the_target_is_told_apart_as_what_helps_is():
-    source = DemoSurfaces()
+    images = images_by_class(DemoSurfaces())
     alike = {
-        middle: [np.abs((v := hue_vectors(source, name, middle)).mean()) / np.abs(v).mean() for name in NAMES]
+        middle: [np.abs((v := hue_vectors(images[name], middle)).mean()) / np.abs(v).mean() for name in NAMES]
         for middle in (True, False)
     }
     assert min(alike[True]) > 0.5
