@@ -53,6 +53,11 @@ def numbers(home: Path) -> pd.DataFrame:
     return small_study().results(Store(machine.runs), machine)
 
 
+def trained_epochs(home: Path) -> int:
+    """How many epochs the nets in *home* were trained for."""
+    return sum(len(log.read_text().splitlines()) for log in home.glob("runs/pretrain/*/log.jsonl"))
+
+
 def weights(home: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in home.glob("runs/pretrain/*/weights.safetensors")}
 
@@ -100,10 +105,14 @@ def test_what_a_run_keeps(undisturbed):
 
 @pytest.mark.timeout(240)
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp_path):
+    with_packs(undisturbed, tmp_path)
     moments = random.Random(0)
     for _ in range(4):
+        epochs = trained_epochs(tmp_path) + moments.randint(1, 2)  # of 16
         child = start_child(run_study, tmp_path)
-        time.sleep(moments.uniform(0.2, 1.2))
+        while trained_epochs(tmp_path) < epochs:
+            assert child.is_alive()
+            time.sleep(0.002)
         kill(child)
         assert child.exitcode == -signal.SIGKILL, "it was killed before its end"
         for result in tmp_path.glob("runs/*/*/result.json"):
