@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dask.distributed import Future as DaskFuture
 
 SCHEDULER_TIMEOUT_S = 30  # in which a scheduler answers
-FIRST_WORKER_S = 10  # without a worker, after which the wait is told
+LONELY_S = 10  # without a worker, after which the wait is told
 SHARED_FOLDER_S = 15  # until a file that another host wrote can be seen here
 COMES_LATER = ("are busy", "down, drained or reserved")  # in what SLURM says of jobs that may still start
 JOB_LOSSES = 100  # of a run's workers: SLURM may preempt a job any number of times
@@ -86,7 +86,7 @@ class DaskWorkers:
         self.call = uuid4().hex  # names what this call has started, so that only that is stopped
         self.running: dict[str, _Work] = {}  # by worker
         self.waiting: list[_Work] = []  # whose worker was lost
-        self.lonely_since: float | None = time.monotonic()  # without workers; None once that was told
+        self.seen, self.told = time.monotonic(), False  # when a worker was; whether the wait for one was told
         client.subscribe_topic(self.call, lambda event: print_line(event[1]))  # what runs say
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
@@ -94,10 +94,8 @@ class DaskWorkers:
 
         ItlError if the scheduler no longer answers.
         """
-        workers = self._workers()
-        free = self._free(workers)
+        free = self._free(self._workers())
         if not free:
-            self._tell_if_lonely(workers)
             return None
         store.folder(spec)  # which the worker must see
         work = _Work(spec, store)
@@ -113,6 +111,7 @@ class DaskWorkers:
         if self.client.status != "running":
             raise self._lost()
         workers = self._workers()
+        self._tell_if_lonely(workers)
         for name in [name for name, work in self.running.items() if name not in workers]:
             work = self.running.pop(name)
             if not work.future.done():
@@ -161,11 +160,11 @@ class DaskWorkers:
         )
 
     def _tell_if_lonely(self, workers: list[str]) -> None:
-        if workers or self.lonely_since is None:
-            return
-        if time.monotonic() - self.lonely_since > FIRST_WORKER_S:
-            self.lonely_since = None
-            print(f"itl: {self.address} has no workers yet; waiting for them", file=sys.stderr, flush=True)
+        if workers:
+            self.seen, self.told = time.monotonic(), False
+        elif not self.told and time.monotonic() - self.seen > LONELY_S:
+            self.told = True
+            print(f"itl: {self.address} has no workers; waiting for them", file=sys.stderr, flush=True)
 
 
 @contextmanager

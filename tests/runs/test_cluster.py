@@ -182,8 +182,9 @@ class Workers:
         return run
 
 
-def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_path):
+def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_path, monkeypatch, capsys):
     """Each on a worker of its own; no more often than Dask allows, as such a run may be what kills them."""
+    monkeypatch.setattr(module, "LONELY_S", -1)
     client, store = Workers("a", "b"), Store(tmp_path)
     workers = module.DaskWorkers(client, here(tmp_path))
     first, second, third = (Pretrain(Subset("p"), seed=seed) for seed in range(3))
@@ -194,6 +195,7 @@ def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_pat
     client.names = []
     workers.check()
     workers.check()
+    assert capsys.readouterr().err == "itl: tcp://made:1 has no workers; waiting for them\n", "once"
     assert [run.cancelled() for *_, run in client.runs] == [True, True]
     assert not any(future.done() for future in futures), "they wait"
     client.names = ["c"]
