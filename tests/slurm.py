@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CPUS = 4  # of the node
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -35,7 +34,7 @@ KillWait=2
 SlurmdParameters=config_overrides
 MpiDefault=none
 SchedulerParameters=sched_interval=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000 State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -56,8 +55,7 @@ def running(folder: Path) -> Iterator[None]:
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     configuration = folder / "slurm.conf"
-    names = {"host": host, "folder": folder, "controller": controller, "node": node, "cpus": CPUS}
-    configuration.write_text(CONFIGURATION.format(**names))
+    configuration.write_text(CONFIGURATION.format(host=host, folder=folder, controller=controller, node=node))
     os.environ["SLURM_CONF"] = str(configuration)
     key = folder / "munge.key"
     key.write_bytes(os.urandom(64))

@@ -313,20 +313,18 @@ def _refuse_one_hot(
     That is where *label* chooses none, or one of them. In few rows, as at the start of a file, other columns
     may look alike: then a chosen one is taken, and two alone are no classes.
     """
+    if not rows or (label is None and not {*LABEL_COLUMNS}.isdisjoint(map(str.lower, columns))):
+        return
     flags = {
         name: [_flag(row, name) in FLAGS_SET for row in rows]
         for name in columns
         if name and all(_flag(row, name) in FLAGS for row in rows)
     }
     are_all_rows = len(rows) > MAX_PEEKED_ROWS
-    is_chosen = label in flags and are_all_rows and len(flags) > 2  # of two, each says the same
-    if (
-        len(flags) < (2 if are_all_rows else 3)
-        or not rows
-        or any(sum(of_row) != 1 for of_row in zip(*flags.values(), strict=True))
-    ):
+    least = 2 if are_all_rows and label is None else 3  # of two, each says the same as the other
+    if len(flags) < least or any(sum(of_row) != 1 for of_row in zip(*flags.values(), strict=True)):
         return
-    if is_chosen or (label is None and not {name.lower() for name in columns} & {*LABEL_COLUMNS}):
+    if label is None or (label in flags and are_all_rows):
         raise ItlError(
             f"{file} has a column for each class, {examples(list(flags))}, of which one is 1 in each line; "
             f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"

@@ -100,7 +100,7 @@ class Voc2007(AnnotatedSource):
 
     def _splits(self, scan: Scan, images: dict[str, tuple[str, Member]]) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
-        file_of, lists = list_files(self.listing.files), {}
+        file_of, lists = image_lists(self.listing.files), {}
         for name, file in file_of.items():
             lines = read_list(self.listing.files[file].read())
             lists[name] = [listed_image(line, images) for line in lines]
@@ -246,23 +246,23 @@ def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     return images
 
 
-def list_files(files: Iterable[str]) -> dict[str, str]:
+def image_lists(files: Iterable[str]) -> dict[str, str]:
     """Return those of *files* that list images of a split, by the names of lists and in the order of `LISTS`.
 
     The names of splits may be spelt as those of folders. ItlError if two files are of one list.
 
-    >>> list_files(["ImageSets/Main/Train.txt", "ImageSets/Main/valid.txt", "ImageSets/Main/dog_val.txt"])
+    >>> image_lists(["ImageSets/Main/Train.txt", "ImageSets/Main/valid.txt", "ImageSets/Main/dog_val.txt"])
     {'train': 'ImageSets/Main/Train.txt', 'val': 'ImageSets/Main/valid.txt'}
     """
-    found: dict[str, list[str]] = {name: [] for name in LISTS}
+    files_of: dict[str, list[str]] = {name: [] for name in LISTS}
     for file in sorted(files):
         folder, _, last = file.rpartition("/")
         name, suffix = os.path.splitext(last.lower())
         if folder == "ImageSets/Main" and suffix == ".txt" and (name in LISTS or name in SPLITS):
-            found[name if name in LISTS else SPLITS[name]].append(file)
-    if two := next((of_list for of_list in found.values() if len(of_list) > 1), None):
-        raise ItlError(f"{examples(two)} are lists of one split; leave one of them")
-    return {name: of_list[0] for name, of_list in found.items() if of_list}
+            files_of[name if name in LISTS else SPLITS[name]].append(file)
+    if several := next((names for names in files_of.values() if len(names) > 1), None):
+        raise ItlError(f"{examples(several)} are lists of one split; leave one of them")
+    return {name: names[0] for name, names in files_of.items() if names}
 
 
 def listed_image(line: str, images: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from multiprocessing.process import BaseProcess
@@ -15,7 +16,6 @@ import psutil
 import pytest
 
 from itl import ItlError
-from itl.__main__ import main
 from itl.machine import Machine
 from itl.runs.executors import execute, with_needs
 from itl.runs.perform import perform
@@ -210,18 +210,6 @@ def test_needs_come_first_and_each_run_once():
     assert sum(isinstance(spec, Pretrain) for spec in specs) == 6
 
 
-def run_on_two_ranks(home: Path) -> None:
-    """Do as `torchrun --standalone --nproc-per-node 2 -m itl run two`, with ranks that are forks."""
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    os.environ |= {"ITL_HOME": str(home), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    os.chdir(home)
-    one_host = {"min_nodes": 1, "max_nodes": 1, "rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}
-    launch = LaunchConfig(**one_host, nproc_per_node=2, start_method="forkserver", max_restarts=0)
-    statuses = elastic_launch(launch, main)(["run", "two"])
-    sys.exit(any(statuses.values()))
-
-
 @pytest.mark.timeout(120)
 def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
@@ -231,9 +219,11 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     preset = {"about": "two ranks", "notebooks": {"01-data-size": settings}}
     (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
     write_rates(here(tmp_path), settings)
-    agent = start_child(run_on_two_ranks, tmp_path)
-    agent.join()
-    assert agent.exitcode == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "itl", "run", "two"]
+    environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 4
     for kind, ranks in (("pretrain", "2"), ("transfer", "1")):
         made = next(tmp_path.glob(f"runs/{kind}/*/provenance.json"))

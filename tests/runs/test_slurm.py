@@ -96,7 +96,7 @@ def weights(home: Path) -> dict[str, bytes]:
 
 def test_whatever_ends_jobs_early_the_store_resumes(cluster, undisturbed, home):
     """Ctrl-C cancels all jobs; a killed scheduler leaves none; the only job, cancelled, is replaced."""
-    process = start(home, CORES=str(slurm.CPUS))  # so that one job fills the node, and another waits
+    process = start(home)
     wait_for_epochs(home)
     assert len(jobs()) == 2
     process.send_signal(signal.SIGINT)
