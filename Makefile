@@ -20,7 +20,7 @@ setup: .venv/done  ## install itl and all it needs into .venv
 	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python $(WANTED) || \
 		{ echo "uv does not find all of it, as where a mirror is set for pip alone: now with pip, which takes minutes"; \
 		$(BIN)/python -m pip install --quiet --no-compile $(WANTED); }
-	@$(BIN)/python -m compileall -qq -j 0 -x /tests/ .venv/lib || true  # as pip would, but on all cores
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 -x /tests/ .venv/lib || true  # as pip would, but on all cores
 	touch $@
 
 report: setup  ## run PRESET (demo) and write reports/PRESET/index.html
