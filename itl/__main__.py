@@ -6,14 +6,15 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted, 143 terminated. Wrong
-        usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted, 143 terminated, 129 where
+        the terminal was closed. Wrong usage exits with 2.
     """
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by the caller, as in `itl run demo 2>&-`
@@ -23,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return commands.main(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as error:
-        print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        interrupted = type(error) is KeyboardInterrupt  # else `itl.machine.Terminated`
-        return 128 + (signal.SIGINT if interrupted else signal.SIGTERM)
+        with suppress(OSError):  # of a terminal that is gone
+            print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
+        return 128 + (error.args[0] if error.args else signal.SIGINT)  # else `itl.machine.Terminated`
 
 
 def script() -> int:

@@ -28,7 +28,7 @@ from itl.arguments import (
     parse_options,
     parse_shard,
 )
-from itl.machine import Machine, stopping_on_sigterm
+from itl.machine import Machine, stopping_on_signals
 from itl.specs import Packing, Subset
 from itl.storage import is_disk_full
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     args = parse(parser(argv), argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        with warnings.catch_warnings(), log_lines(print), stopping_on_sigterm():
+        with warnings.catch_warnings(), log_lines(print), stopping_on_signals():
             warnings_as_notes(_print_beside_bar)
             args.function(args)
         sys.stdout.flush()

@@ -262,28 +262,39 @@ def _named(setting: str) -> Iterator[None]:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a job that is cancelled gets it: work stops as it does after Ctrl-C."""
+    """A signal, its first argument, that ends a job: work stops as it does after Ctrl-C."""
 
 
 @contextmanager
-def stopping_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise Terminated, so that worker processes and their semaphores are cleared away.
+def stopping_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise Terminated, so that worker processes and their semaphores are cleared away.
 
-    A second SIGTERM ends this process at once. In a thread, which gets no signals, nothing changes.
+    A job that is cancelled gets SIGTERM, one whose terminal is closed SIGHUP. What is ignored stays so, as
+    SIGHUP under nohup. A second SIGTERM ends this process at once. In a thread, which gets no signals,
+    nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGTERM, before)
-        raise Terminated
+    def stop(number: int, _: object) -> None:
+        restore()
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)  # the shell passes it on to jobs that have it already
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        restore()
 
 
 def project_folder() -> Path:

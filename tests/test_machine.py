@@ -1,6 +1,7 @@
 """Machines: the environment read, settings that win, and what cannot be."""
 
 import os
+import signal
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -19,7 +20,21 @@ from itl.machine import (
     project_folder,
     readable,
     split_data,
+    stopping_on_signals,
 )
+
+
+def test_a_closed_terminal_stops_work_once_and_nothing_under_nohup():
+    ours = signal.getsignal(signal.SIGHUP)
+    with pytest.raises(machine.Terminated), stopping_on_signals():
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)  # as a shell passes it on
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stopping_on_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.signal(signal.SIGHUP, ours) == signal.SIG_IGN
 
 
 def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_path):

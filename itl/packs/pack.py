@@ -116,7 +116,7 @@ class Pack:
             expected = (len(pack), pack.size, pack.size, 3)
         except PermissionError as error:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())  # Arrow's errors have several lines
             raise ItlError(
                 f"{out} should be a pack but is not one, or is damaged ({reason}); {PACK_AGAIN}"

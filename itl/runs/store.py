@@ -1,6 +1,7 @@
 """The run store: one folder per spec key. A run is done when its result.json and its files are whole."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +54,8 @@ class Store:
         if not result:
             return None
         files = result.pop("files", {})
-        if not isinstance(files, dict) or not isinstance(result.get("metrics"), dict):
-            warn(f"{folder / RESULT} is damaged: it lacks metrics or files; {AGAIN}")
+        if not isinstance(files, dict) or not _numbers_by_name(result.get("metrics")):
+            warn(f"{folder / RESULT} is damaged: it lacks files, or metrics that are numbers; {AGAIN}")
             return None
         if damaged := changed_file(folder, files):
             reason = "damaged: its size has changed" if (folder / damaged).exists() else "missing"
@@ -124,3 +125,9 @@ class Store:
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies, whether it exists or not."""
         return self.root / type(spec).__name__.lower() / key(spec)
+
+
+def _numbers_by_name(metrics: object) -> bool:
+    """Whether *metrics* are finite numbers by name; none is a number of no metrics."""
+    numbers = metrics.values() if isinstance(metrics, dict) else [None]
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)

@@ -367,6 +367,11 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
     (tmp_path / "cut/pack.json").write_text(json.dumps(summary | {"images": 3}))
     with pytest.raises(ItlError, match="is damaged: 3 images were packed, images.npy is"):
         Pack.open(tmp_path / "cut")
+    for field, value in (("files", []), ("files", 3), ("request", []), ("digest", ...)):
+        kept = {name: kind for name, kind in summary.items() if name != field}
+        (tmp_path / "cut/pack.json").write_text(json.dumps(kept if value is ... else kept | {field: value}))
+        with pytest.raises(ItlError, match=r"cut should be a pack but is not one, or is damaged \(.*; move the"):
+            Pack.open(tmp_path / "cut")
 
 
 def test_reading_a_pack_takes_no_torch(undisturbed):

@@ -138,9 +138,12 @@ def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
         '{"classes": 4, "files": {}}',
         '{"metrics": [1], "files": {}}',
         '{"metrics": {}, "files": []}',
+        '{"metrics": {"accuracy": "61"}, "files": {}}',
+        '{"metrics": {"accuracy": null}, "files": {}}',
+        '{"metrics": {"accuracy": NaN}, "files": {}}',
     ):
         (store.path(SPEC) / "result.json").write_text(text)
-        with pytest.warns(UserWarning, match="result.json is damaged: it lacks metrics or files; the run is"):
+        with pytest.warns(UserWarning, match="result.json is damaged: it lacks files, or metrics that are"):
             assert store.state(SPEC) == "to do"
 
 
