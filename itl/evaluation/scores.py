@@ -130,26 +130,30 @@ def logme(features: Tensor, labels: Tensor) -> float:
     learning, 2021.
     """
     targets = F.one_hot(labels).double()
-    n = len(features)
+    n, rounding = len(features), max(features.shape) * torch.finfo(features.dtype).eps
     left, singular, _ = torch.linalg.svd(features, full_matrices=False)
-    spectrum = (singular**2)[:, None]
-    inside = (left.T @ targets) ** 2
-    outside = ((targets**2).sum(0) - inside.sum(0)).clamp(min=0)  # of y, what no weights reach
+    spans = singular > rounding * singular[0]  # as `torch.linalg.matrix_rank` counts
+    spectrum = (singular[spans] ** 2)[:, None]
+    inside, total = (left[:, spans].T @ targets) ** 2, (targets**2).sum(0)
+    outside = total - inside.sum(0)  # of y, what no weights reach
+    outside = torch.where(outside > rounding * total, outside, 0)
     tiny = torch.finfo(features.dtype).tiny
-    # β / α, by which all is written: of a class that features say nothing of, α has no finite maximum
-    ratio = torch.ones_like(outside)
+    # β / α, by which all is written: of a class that features say nothing of, α has no finite maximum, and of
+    # one that weights reach all of, β has none: the evidence is that at *most*, as near as it comes
+    ratio, most = torch.ones_like(outside), 1 / (rounding**3 * spectrum.amax().item()) if len(spectrum) else 1
     for _ in range(LOGME_ROUNDS):
         shrunk = 1 + ratio * spectrum
         weights = (spectrum * inside / shrunk**2).sum(0)  # |w|² by its share of β / α, squared
         residual = (inside / shrunk**2).sum(0) + outside
         beta = (n - len(spectrum) + (1 / shrunk).sum(0)) / (residual + tiny)
-        before, ratio = ratio, ratio * beta * weights / ((spectrum / shrunk).sum(0) + tiny)
+        growth = beta * weights / ((spectrum / shrunk).sum(0) + tiny)
+        before, ratio = ratio, (ratio * growth).clamp(max=most)
         if ((ratio - before).abs() <= LOGME_TOLERANCE * before).all():
             break
     shrunk = 1 + ratio * spectrum
-    misfit = (inside / shrunk).sum(0) + outside  # of y, with what large weights cost
-    evidence = n * beta.log() - shrunk.log().sum(0) - beta * misfit
-    return (evidence / 2 - n / 2 * math.log(2 * math.pi)).mean().item() / n
+    misfit = (inside / shrunk).sum(0) + outside  # of y, with what large weights cost; the best β is n over it
+    evidence = -n * (misfit + tiny).log() - shrunk.log().sum(0)
+    return (evidence / 2 + n / 2 * (math.log(n / (2 * math.pi)) - 1)).mean().item() / n
 
 
 def h_score(features: Tensor, labels: Tensor) -> float:

@@ -159,19 +159,34 @@ def test_logme_is_the_maximum_of_the_gaussian_evidence(n, d):
     assert scores.logme(features, labels) == pytest.approx(np.mean(values), abs=1e-6)
 
 
+def evidence_on_a_grid(features: np.ndarray, labels: np.ndarray) -> float:
+    """LogME by trying many ratios of β / α, with the best β for each of them and each class."""
+    spectrum, vectors = np.linalg.eigh(features @ features.T)
+    shrunk = 1 + np.geomspace(1e-14, 1e14, 4000)[:, None] * spectrum.clip(0)
+    inside, n = (vectors.T @ np.eye(labels.max() + 1)[labels]) ** 2, len(labels)
+    beta = n / (1 / shrunk @ inside)  # where its derivative is 0
+    evidence = n / 2 * np.log(beta / (2 * math.pi)) - np.log(shrunk).sum(1, keepdims=True) / 2 - n / 2
+    return (evidence.max(0) / n).mean()
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("centred", [True, False])
 def test_logme_where_features_say_nothing_of_some_classes(centred, seed):
     """The evidence is then highest where weights are 0, and goes on growing as their variance falls."""
-    features = torch.tensor(np.random.default_rng(seed).normal(0, 1, (24, 64)))
-    features, labels = features - centred * features.mean(0), torch.arange(24) % 3
-    spectrum, vectors = np.linalg.eigh((features @ features.T).numpy())
-    shrunk = 1 + np.geomspace(1e-14, 1e14, 4000)[:, None] * spectrum.clip(0)  # a row for each β / α
-    inside = (vectors.T @ np.eye(3)[labels]) ** 2
-    beta = 24 / (1 / shrunk @ inside)  # where its derivative is 0
-    evidence = 12 * np.log(beta / (2 * math.pi)) - np.log(shrunk).sum(1, keepdims=True) / 2 - 12
-    expected = (evidence.max(0) / 24).mean()
-    assert scores.logme(features, labels) == pytest.approx(expected, abs=1e-5)
+    features = np.random.default_rng(seed).normal(0, 1, (24, 64))
+    features, labels = features - centred * features.mean(0), np.arange(24) % 3
+    expected = evidence_on_a_grid(features, labels)
+    assert scores.logme(torch.tensor(features), torch.tensor(labels)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n", [40, 100])
+def test_logme_where_few_images_have_many_features(n, seed):
+    """Weights then reach all labels, and the evidence goes on growing as the noise falls."""
+    rng, labels = np.random.default_rng(seed), np.arange(n) % 4
+    features = np.maximum(0.3 * rng.normal(size=(4, 5 * n))[labels] + rng.normal(size=(n, 5 * n)), 0)
+    expected = evidence_on_a_grid(features, labels)
+    assert scores.logme(torch.tensor(features), torch.tensor(labels)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_h_score():
