@@ -267,7 +267,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise Terminated, so that worker processes and their semaphores are cleared away.
+    """Let SIGTERM and SIGHUP raise Terminated, so that worker processes and semaphores are cleared away.
 
     A job that is cancelled gets SIGTERM, one whose terminal is closed SIGHUP. What is ignored stays so, as
     SIGHUP under nohup. A second SIGTERM ends this process at once. In a thread, which gets no signals,

@@ -26,7 +26,14 @@ def process_pool(
 
     Each has so many *threads* of OpenMP and BLAS (torch counts its own), and calls *prepare* with *arguments*
     before its first work.
+
+    ItlError in a worker of `multiprocessing.Pool`, which may start no processes.
     """
+    if current_process().daemon:
+        raise ItlError(
+            "a worker of multiprocessing.Pool may start no processes, and runs need some; call this from the "
+            "main process, or from a worker of concurrent.futures.ProcessPoolExecutor"
+        )
     environment, context = os.environ | {OPENMP_THREADS: str(threads)}, process_context(device)
     initial = dict(environment), threads, prepare, arguments
     return ProcessPoolExecutor(workers, context, start_process, initial)

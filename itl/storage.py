@@ -74,11 +74,16 @@ def flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
+class DamagedFile(ItlError):
+    """A file was read, and does not hold what it should."""
+
+
 def read_json(path: Path, cure: str) -> Any:
     """Return the content of the JSON file *path*; None if there is no such file.
 
     Raises:
-        ItlError: If the file cannot be read or is damaged, with *cure*, which says what to do.
+        DamagedFile: If it is not JSON, with *cure*, which says what to do.
+        ItlError: If the file cannot be read, which says nothing of what it holds.
     """
     try:
         return json.loads(path.read_text("utf-8"))
@@ -88,14 +93,17 @@ def read_json(path: Path, cure: str) -> Any:
         raise ItlError(f"cannot read {path}: {error.strerror}; allow reading it, then repeat") from error
     except ValueError as error:
         reason = "empty" if path.stat().st_size == 0 else f"damaged: {error}"
-        raise ItlError(f"{path} is {reason}; {cure}") from error
+        raise DamagedFile(f"{path} is {reason}; {cure}") from error
 
 
 def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
-    """Return the object in the JSON file *path*; {} if there is none, or a damaged one, with a warning."""
+    """Return the object in the JSON file *path*; {} if there is none, or a damaged one, with a warning.
+
+    ItlError if it cannot be read: it may be whole, and must not be made again.
+    """
     try:
         content = read_json(path, cure)
-    except ItlError as error:
+    except DamagedFile as error:
         warn(str(error))
         return {}
     if isinstance(content, dict) and content:

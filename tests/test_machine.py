@@ -26,11 +26,16 @@ from itl.machine import (
 
 def test_a_closed_terminal_stops_work_once_and_nothing_under_nohup():
     ours = signal.getsignal(signal.SIGHUP)
-    with pytest.raises(machine.Terminated), stopping_on_signals():
-        try:
-            os.kill(os.getpid(), signal.SIGHUP)
-        finally:
-            os.kill(os.getpid(), signal.SIGHUP)  # as a shell passes it on
+
+    def close_terminal():
+        with stopping_on_signals():
+            try:
+                os.kill(os.getpid(), signal.SIGHUP)
+            finally:
+                os.kill(os.getpid(), signal.SIGHUP)  # as a shell passes it on
+
+    with pytest.raises(machine.Terminated):
+        close_terminal()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with stopping_on_signals():
         os.kill(os.getpid(), signal.SIGHUP)

@@ -6,10 +6,12 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from itl import ItlError
 from itl.processes import process_pool
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are forks on Linux alone")
@@ -48,6 +50,14 @@ def describe_process(variable: str) -> dict:
 def describe(threads: int, variable: str = "HOME", device: str = "cpu") -> dict:
     with process_pool(1, threads, device=device) as pool:
         return pool.submit(describe_process, variable).result()
+
+
+def test_a_process_that_may_start_none_says_what_may(monkeypatch):
+    monkeypatch.setattr("itl.processes.current_process", lambda: SimpleNamespace(daemon=True))
+    with pytest.raises(
+        ItlError, match=r"a worker of multiprocessing.Pool may start no processes.*main process"
+    ):
+        process_pool(1, threads=1)
 
 
 def test_a_process_has_the_environment_folder_and_threads_of_its_call(tmp_path, monkeypatch):

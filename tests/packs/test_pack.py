@@ -370,7 +370,9 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
     for field, value in (("files", []), ("files", 3), ("request", []), ("digest", ...)):
         kept = {name: kind for name, kind in summary.items() if name != field}
         (tmp_path / "cut/pack.json").write_text(json.dumps(kept if value is ... else kept | {field: value}))
-        with pytest.raises(ItlError, match=r"cut should be a pack but is not one, or is damaged \(.*; move the"):
+        with pytest.raises(
+            ItlError, match=r"cut should be a pack but is not one, or is damaged \(.*; move the"
+        ):
             Pack.open(tmp_path / "cut")
 
 

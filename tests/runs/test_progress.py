@@ -272,6 +272,19 @@ def test_rows_of_a_log_that_a_power_cut_damaged_are_left_out_and_named(tmp_path)
         assert [row["epoch"] for row in log_rows(log)] == [1, 2]
 
 
+def test_runs_go_on_where_their_estimates_cannot_be_kept(tmp_path):
+    """As in a folder that users share, where the file is another's; said once."""
+    specs = [Subset(name) for name in "ab"]
+    (tmp_path / "progress.jsonl").mkdir()
+    store = Store(tmp_path)
+    with warnings.catch_warnings(record=True, action="always") as notes, Progress(specs, store) as progress:
+        for spec in specs:
+            store.finish(spec, {"metrics": {}})
+            progress.update()
+    assert (progress.done, len(notes)) == (1, 1)
+    assert "progress.jsonl: Is a directory; `itl.runs.progress.estimates` will lack" in str(notes[0].message)
+
+
 def test_starting_workers_is_not_taken_for_slow_work(tmp_path):
     store, clock, run = Store(tmp_path), Clock(), Subset("a")
     with Progress([run], store, {key(run): 2.0}, clock=clock) as progress:

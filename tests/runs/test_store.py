@@ -147,6 +147,17 @@ def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
             assert store.state(SPEC) == "to do"
 
 
+def test_a_result_that_cannot_be_read_for_now_is_not_done_again(tmp_path):
+    """As where another user's files are for that user alone: it may be whole."""
+    store = Store(tmp_path)
+    result = store.folder(SPEC) / "result.json"
+    result.symlink_to(result)  # too many levels of links, for root too
+    for ask in (store.result, store.state, lambda spec: store.claim(spec).__enter__()):
+        with pytest.raises(ItlError, match="cannot read .*result.json: .*; allow reading it, then repeat"):
+            ask(SPEC)
+    assert result.is_symlink()
+
+
 def test_what_is_kept_beside_a_result_is_named_when_damaged(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(ItlError, match="provenance.json is missing; remove .*result.json and repeat"):
