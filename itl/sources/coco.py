@@ -81,7 +81,7 @@ class Coco(AnnotatedSource):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads the JSON and the images' headers."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         json_of: dict[str, str] = {}  # image -> the JSON file that lists it
         for split, name in self._json_files.items():
             try:

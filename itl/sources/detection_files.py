@@ -64,7 +64,7 @@ def load_detections(
         ItlError: If *path* is none of these or holds no detections, a box is invalid or in parts of its
             image, or an image is not annotated.
     """
-    path, note = Path(path), ""
+    note = ""
     annotated = sorted(set(annotations.objects["name"]))
     if KIT_FILE.fullmatch(path.name) and path.is_file():
         raise ItlError(

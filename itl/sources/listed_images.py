@@ -74,7 +74,7 @@ class ListedSource(ScannedSource):
         ItlError if the images are still packed, a list is missing or cannot be read, or the images do not
         pass `validate_records`.
         """
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
@@ -109,7 +109,7 @@ class ListedSource(ScannedSource):
         scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - listed
         scan.finish(self.bad)
         if scan.records and not scan.problems:
-            validate_records(scan.records, Path(self.path))
+            validate_records(scan.records, self.path)
         return scan
 
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
@@ -170,9 +170,7 @@ class ListedSource(ScannedSource):
             return member
         packed = archives.describe_packed(self.listing.files)
         if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
-            way = (
-                "it and that" if Path(self.path).is_file() else f"it, or give {self.path}/{inside[0]} itself"
-            )
+            way = "it and that" if self.path.is_file() else f"it, or give {self.path}/{inside[0]} itself"
             packed = f"{inside[0]} was not opened: unpack {way}"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
@@ -190,7 +188,7 @@ class ListedSource(ScannedSource):
                     f"{self.path}: {first} and {differing[0]} differ; remove the one that is wrong"
                 )
             return self.listing.files[first]
-        beside = Path(self.path).parent / name
+        beside = self.path.parent / name
         return Member(str(beside)) if beside.is_file() else None
 
     def lines(self, name: str) -> list[str]:
@@ -430,7 +428,7 @@ class Lists(ListedSource):
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
             return name
-        for file in (Path(name), Path(self.path).parent / name):
+        for file in (Path(name), self.path.parent / name):
             if file.is_file():
                 return str(file)
         raise ItlError(

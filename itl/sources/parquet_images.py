@@ -92,7 +92,7 @@ class ParquetImages(Source):
             return describe_copies(self._files)
         groups = [group for of_split in self._groups.values() for group in of_split]
         numbers = set(map(str, self._column(groups, self._columns[1]))) - {UNLABELLED}
-        doubts = describe_zero(Path(self.names).read_bytes(), str(self.names), numbers)
+        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
         return [*doubts, *describe_copies(self._files)]
 
     @property
@@ -133,13 +133,13 @@ class ParquetImages(Source):
     @cached_property
     def _files(self) -> dict[str, Path]:
         """The files, by their name relative to the path."""
-        return container_files(Path(self.path), ".parquet", self.expected)
+        return container_files(self.path, ".parquet", self.expected)
 
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
         self._refuse_configurations()
-        split_of = splits_by_name(self._files, Path(self.path))
+        split_of = splits_by_name(self._files, self.path)
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
@@ -228,7 +228,7 @@ class ParquetImages(Source):
                 if label:
                     name = ids[number] if ids else f"{splits[number]}/{number:08d}"
                     rows[name] = Record(name, label, splits[number], files[group.file]), group, row
-        records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
+        records = validate_records((record for record, _, _ in rows.values()), self.path)
         return {record.id: rows[record.id] for record in records}
 
     def _refuse_without_bytes(self) -> None:
@@ -329,16 +329,15 @@ class ParquetImages(Source):
         """Names of numbered classes and the file that has them; empty if labels are names or unnamed."""
         column = self._columns[1]
         if self.names:
-            file = Path(self.names)
-            return read_names(file.read_bytes(), str(file)), str(file)
+            file = str(self.names)
+            return read_names(self.names.read_bytes(), file), file
         if not pa.types.is_integer(self._first_schema.field(column).type):
             return {}, ""
         if names := _names_in_metadata(self._first_schema, column):
             first = next(iter(self._files))
             self._refuse_other_names(names, first, column)
             return names, first
-        folder = Path(self.path)
-        for card in (folder / "README.md", folder.parent / "README.md"):
+        for card in (self.path / "README.md", self.path.parent / "README.md"):
             text = card.read_text("utf-8-sig", errors="replace") if card.is_file() else ""
             if names := _names_in_card(text, column):
                 return names, str(card)

@@ -86,7 +86,7 @@ class WebDataset(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
-        split_of = splits_by_name(self._shards, Path(self.path))
+        split_of = splits_by_name(self._shards, self.path)
         has_splits = any(map(split_in_name, self._shards))
         bare = Counter(split_of[one.shard] for one in self._samples if not one.label)
         total = Counter(split_of[one.shard] for one in self._samples)
@@ -114,7 +114,7 @@ class WebDataset(Source):
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
-        return validate_records(records, Path(self.path))
+        return validate_records(records, self.path)
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -122,7 +122,7 @@ class WebDataset(Source):
         if not self.names:
             return self._describe_copies()
         numbers = {one.number for one in self._labelled}
-        doubts = describe_zero(Path(self.names).read_bytes(), str(self.names), numbers)
+        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
         return [*doubts, *self._describe_copies()]
 
     def _describe_copies(self) -> list[str]:
@@ -147,7 +147,7 @@ class WebDataset(Source):
     @cached_property
     def _files(self) -> dict[str, Path]:
         """The shards, by their name relative to the path."""
-        return container_files(Path(self.path), ".tar", self.expected)
+        return container_files(self.path, ".tar", self.expected)
 
     @cached_property
     def _shards(self) -> dict[str, Listing]:
@@ -269,9 +269,9 @@ class WebDataset(Source):
             raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
         numbers = {one.number for one in numbered}
         if self.names:
-            file = Path(self.names)
-            names_in_file = read_names(file.read_bytes(), str(file))
-            classes = {number: name_of(number, names_in_file, str(file)) for number in numbers}
+            file = str(self.names)
+            names_in_file = read_names(self.names.read_bytes(), file)
+            classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
         hints = {
             "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),

@@ -187,7 +187,7 @@ class ScannedSource(Source):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return list_files(Path(self.path))
+        return list_files(self.path)
 
     @property
     def left_out(self) -> Counter:

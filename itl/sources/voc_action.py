@@ -70,7 +70,7 @@ class VocAction(AnnotatedSource):
     @cached_property
     def scan(self) -> Scan:
         """People, actions and problems; reads lists, annotations and the images' headers."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         lists, flags = self._lists(scan)
         split_of = splits_of_lists(scan, lists, "people")
         people_on = defaultdict(list)
@@ -110,7 +110,7 @@ class VocAction(AnnotatedSource):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return list_devkit(Path(self.path), "VOC2012")
+        return list_devkit(self.path, "VOC2012")
 
     def _lists(self, scan: Scan) -> tuple[dict[str, list[str]], Flags]:
         """Return people (IMAGE#OBJECT) by list, and their flags, from ImageSets/Action.

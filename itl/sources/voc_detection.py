@@ -77,7 +77,7 @@ class Voc2007(AnnotatedSource):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         images = images_by_name(self.listing)
         split_of = self._splits(scan, images)
         scan.left_out["images in no list"] += len(images.keys() - split_of.keys())
@@ -96,7 +96,7 @@ class Voc2007(AnnotatedSource):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return list_devkit(Path(self.path), self.year)
+        return list_devkit(self.path, self.year)
 
     def _splits(self, scan: Scan, images: dict[str, tuple[str, Member]]) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
@@ -192,7 +192,7 @@ class Voc0712(Voc2007):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems of both years."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         for year in self._years:
             part = year.scan
             scan.records += part.records

@@ -72,7 +72,7 @@ def read_annotations(path: Path, outside: str = "refuse") -> Iterator[tuple[str,
 
     *outside* is as in `read_annotation`. ItlError if there is none, one is invalid, or two are of one image.
     """
-    listing = archives.list_files(Path(path))
+    listing = archives.list_files(path)
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
     names: dict[str, str] = {}
@@ -98,10 +98,10 @@ def read_objects(
     Raises:
         ItlError: If an annotation is invalid, or *image_list* lists no image or one that is not annotated.
     """
-    listed = None if image_list is None else _read_image_list(Path(image_list))
+    listed = None if image_list is None else _read_image_list(image_list)
     wanted = None if listed is None else {*listed, *map(short_name, listed)}
     rows, sizes = [], {}
-    for image, annotation in read_annotations(Path(path), outside):
+    for image, annotation in read_annotations(path, outside):
         if wanted is None or image in wanted:
             sizes[image] = annotation.width, annotation.height
             rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
@@ -171,7 +171,6 @@ def list_devkit(path: Path, year: str) -> Listing:
 
     It is at *path*, inside it or in a tar, or in the published tars side by side, whose contents are merged.
     """
-    path = Path(path)
     listings = [archives.list_files(path)]
     if path.is_dir():
         tars = [file for file in path.iterdir() if file.suffix == ".tar" and "voc" in file.name.lower()]
