@@ -17,7 +17,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import BinaryIO
 
-from itl import ItlError, counted
+from itl import ItlError, cannot_read, counted
 from itl.sources.limits import explain_damage, inflate
 
 STRAY_NAMES = {  # and all that begin with a dot
@@ -207,6 +207,14 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         _refuse_compressed(path, start)
         file.seek(0)
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size, prefix=prefix)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of the file *path*, which is in no archive; ItlError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def is_archive(name: str) -> bool:

@@ -69,7 +69,7 @@ class ImageNet(Source):
         parts = list(_split_paths(root))
         if not parts:
             return archives.list_files(root)
-        joined = Listing(left_out=_beside(root, {path for _, path in parts}))
+        joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
         for prefix, path in parts:
             listing = _open_class_tars(archives.list_files(path, f"{prefix}/"))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
@@ -215,7 +215,7 @@ class ImageNet(Source):
             if all(re.fullmatch(pattern, name, re.IGNORECASE) for name in files):
                 class_of = {folder: (split, name) for folder, (_, name) in layout.class_of.items()}
                 if words == "ImageNet-V2":
-                    class_of = {folder: (split, _numbered(name)) for folder, (_, name) in class_of.items()}
+                    class_of = {folder: (split, _wnid_of_v2(name)) for folder, (_, name) in class_of.items()}
                 return replace(layout, class_of=class_of, words=f"{layout.words} of {words}")
         raise ItlError(
             "class folders without splits, and the names of the images do not say which split this is; "
@@ -286,7 +286,7 @@ def _split_of_21k(folder: str) -> str | None:
     return split_of(re.split(r"[^a-zA-Z]+", folder)[-1])
 
 
-def _beside(root: Path, read: Collection[Path]) -> Counter[str]:
+def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
     """Count what lies in *root* beside the folders and tars of splits that are *read* and may have images."""
     others = [
         path for path in sorted(root.iterdir()) if path not in read and not archives.is_stray([path.name])
@@ -326,7 +326,7 @@ def _inside_wrapper(listing: Listing) -> Listing:
     return _inside_wrapper(listing.inside(tops[0])) if is_wrapper else listing
 
 
-def _numbered(name: str) -> str:
+def _wnid_of_v2(name: str) -> str:
     """Return the wnid of the class folder *name* of ImageNet-V2: its number in the order of wnids."""
     leaves = Taxonomy.snapshot().leaves
     if name.isdecimal() and int(name) < len(leaves):

@@ -19,7 +19,7 @@ from itl.sources.container_files import (
     splits_by_name,
 )
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.list_files import split_in_name
+from itl.sources.list_files import NO_LABEL, split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import WNID, Record, examples, is_image, plain_line, suffix_of, validate_records
 from itl.sources.source import Source
@@ -27,7 +27,6 @@ from itl.sources.source import Source
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
-NO_LABEL = ("", "-1")
 
 
 @dataclass(slots=True)
@@ -204,7 +203,7 @@ class WebDataset(Source):
                 if len(images) > 1:
                     raise ItlError(
                         f"{self.path}: a sample of {shard} has several images, "
-                        f"{examples(list(images.values()))}; choose one by what follows the first dot of its "
+                        f"{examples(images.values())}; choose one by what follows the first dot of its "
                         f"name, with the option image={min(images, key=len)}"
                     )
                 for name in images.values():
@@ -226,7 +225,7 @@ class WebDataset(Source):
             sample.number, sample.name = _labels_of_json(texts["json"], f"{sample.shard}: {sample.key}.json")
         for suffix in ("cls", "txt"):
             label = texts[suffix]
-            if label in NO_LABEL:
+            if label in ("", NO_LABEL):
                 continue
             is_name = not is_number(label)
             known = sample.name if is_name else sample.number
@@ -304,13 +303,10 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         content = {"label": content}
     labels = [content.get(key) for key in (*LABEL_KEYS, *NAME_KEYS)]
     values = [str(one).strip() for one in labels if isinstance(one, str | int) and not isinstance(one, bool)]
-    number = next((value for value in values if is_number(value) and value not in NO_LABEL), "")
+    number = next((value for value in values if is_number(value) and value != NO_LABEL), "")
     return number, plain_line(next((value for value in values if not is_number(value) and value), ""))
 
 
 def _wnid_of(key: str) -> str:
     """Return the wnid with which the name of a sample, or its folder, starts; empty without one."""
-    for part in reversed(key.split("/")):
-        if WNID.match(part):
-            return part[:9]
-    return ""
+    return next((part[:9] for part in reversed(key.split("/")) if WNID.match(part)), "")

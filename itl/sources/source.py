@@ -100,18 +100,7 @@ class Source(ABC):
             *([f"by {self.labelled_by}"] if self.labelled_by else []),
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
-        notes = self.describe_lacking(records)
-        alike: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-            words = re.split(r"[\s_-]+", name.casefold().strip())
-            alike[number[1] if number else " ".join(words)].append(repr(name))
-        notes += [
-            f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
-            f"underscores or the form of a number alone"
-            for several in alike.values()
-            if len(several) > 1
-        ]
+        notes = [*self.describe_lacking(records), *_describe_alike(names)]
         notes += [*describe_doubtful_names(records), *self.notes]
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
@@ -172,6 +161,21 @@ class Source(ABC):
     def regions(self, record: Record) -> np.ndarray:
         """Return the region proposals of *record*, float32 (n, 4); none by default."""
         return np.empty((0, 4), np.float32)
+
+
+def _describe_alike(names: Sequence[str]) -> list[str]:
+    """Return a note for each two or more of the classes *names* that may be meant as one."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
+        words = re.split(r"[\s_-]+", name.casefold().strip())
+        alike[number[1] if number else " ".join(words)].append(repr(name))
+    return [
+        f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
+        f"underscores or the form of a number alone"
+        for several in alike.values()
+        if len(several) > 1
+    ]
 
 
 class ScannedSource(Source):

@@ -41,7 +41,7 @@ class Sun397(ScannedSource):
 
     def __post_init__(self) -> None:
         """Raise ItlError for a partition that does not exist."""
-        if self.partition not in range(1, 11) or isinstance(self.partition, bool):
+        if not 1 <= self.partition <= 10:
             raise ItlError(f"SUN397 has partitions 1 to 10, not {self.partition!r}")
 
     @property
@@ -52,7 +52,7 @@ class Sun397(ScannedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name(f"SUN397 partition {int(self.partition):02d}", self.published_images)
+        return self.scan.protocol_name(f"SUN397 partition {self.partition:02d}", self.published_images)
 
     @cached_property
     def scan(self) -> Scan:

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, cannot_read, counted
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing
-from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
+from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box, float_or_nan
 from itl.sources.records import short_name
 from itl.storage import text_lines
 
@@ -114,10 +114,7 @@ def read_objects(
 
 
 def _read_image_list(path: Path) -> set[str]:
-    try:
-        names = {line.split()[0] for line in read_list(path.read_bytes())}
-    except OSError as error:
-        raise cannot_read(path, error) from error
+    names = {line.split()[0] for line in read_list(archives.read_file(path))}
     if not names:
         raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
     return names
@@ -287,11 +284,7 @@ def _pixel(value: float, last: int | None) -> int:
 
 def _number(element: ElementTree.Element, tag: str, where: str) -> float:
     text = _text(element, tag)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(value := float_or_nan(text)):
         raise ItlError(f"{where}: {tag} is {text[:40]!r}; it should be a number of pixels")
     return value
 
