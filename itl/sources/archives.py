@@ -231,13 +231,13 @@ def describe_packed(files: Mapping[str, Member]) -> str:
     packed = next((name for name in files if name.lower().endswith(PACKED_SUFFIXES)), "")
     if not packed:
         return ""
-    is_zip, member = packed.lower().endswith(".zip"), files[packed]
-    why = (
-        "is a zip inside the folder" if is_zip else "is compressed, so single images cannot be read in place"
-    )
+    member = files[packed]
     if member.size is not None:
         way = f"unpack {member.path} to a folder, then {packed} in it, and give that folder"
         return f"{packed} is packed itself; {way}"
+    why = "is compressed, so single images cannot be read in place"
+    if packed.lower().endswith(".zip"):
+        why = "is a zip inside the folder"
     return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
 
 

@@ -138,9 +138,8 @@ class Coco(AnnotatedSource):
             elif split := _split_of_words(name):
                 other_words[split].append(name)
         by_split = other_words | usual
-        without_split = [name for name in files if not _split_of_usual_name(name)]
-        if not by_split and len(without_split) == 1:
-            return {_likely_split(without_split[0]) or "train": without_split[0]}
+        if not by_split and len(files) == 1:
+            return {_likely_split(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
                 raise ItlError(
@@ -148,7 +147,7 @@ class Coco(AnnotatedSource):
                     f"with the option annotations={split}={names[0]}"
                 )
         if not by_split:
-            others = f"only {examples(without_split)}" if without_split else "and no other JSON file"
+            others = f"only {examples(files)}" if files else "and no other JSON file"
             raise ItlError(
                 f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
                 f", {others}; name the files with the option annotations=train=a.json,test=b.json"

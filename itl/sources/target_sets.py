@@ -389,7 +389,7 @@ class Caltech101(TargetSet):
         """Yield training and test images."""
         top = "101_ObjectCategories/"
         names = [name for name in self.listing.files if is_image(name) and "/" in name]
-        inside = [name for name in names if top in f"/{name}" and f"/{top}" in f"/{name}"]
+        inside = [name for name in names if f"/{top}" in f"/{name}"]
         rows = [(name, name.rpartition("/")[0].rpartition("/")[2]) for name in inside or names]
         if self.background == "drop":
             rows = [row for row in rows if row[1] != "BACKGROUND_Google"]
