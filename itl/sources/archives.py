@@ -17,7 +17,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import BinaryIO
 
-from itl import ItlError, counted
+from itl import ItlError, cannot_read, counted
 from itl.sources.limits import explain_damage, inflate
 
 STRAY_NAMES = {  # and all that begin with a dot
@@ -209,6 +209,14 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size, prefix=prefix)
 
 
+def read_file(path: Path) -> bytes:
+    """Return the content of the file *path*, which is in no archive; ItlError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
 def is_archive(name: str) -> bool:
     """Say whether the file *name* is an archive, by its suffix."""
     return name.lower().endswith((*PACKED_SUFFIXES, ".tar"))
@@ -223,13 +231,13 @@ def describe_packed(files: Mapping[str, Member]) -> str:
     packed = next((name for name in files if name.lower().endswith(PACKED_SUFFIXES)), "")
     if not packed:
         return ""
-    is_zip, member = packed.lower().endswith(".zip"), files[packed]
-    why = (
-        "is a zip inside the folder" if is_zip else "is compressed, so single images cannot be read in place"
-    )
+    member = files[packed]
     if member.size is not None:
         way = f"unpack {member.path} to a folder, then {packed} in it, and give that folder"
         return f"{packed} is packed itself; {way}"
+    why = "is compressed, so single images cannot be read in place"
+    if packed.lower().endswith(".zip"):
+        why = "is a zip inside the folder"
     return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
 
 

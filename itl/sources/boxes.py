@@ -231,6 +231,14 @@ def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
     return low, max(low, high)
 
 
+def float_or_nan(text: str) -> float:
+    """Return the number that *text* is; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def is_finite_number(value: object) -> bool:
     """Say whether *value* is a finite number; an integer too large for a float is none.
 

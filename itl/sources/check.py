@@ -35,7 +35,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     'problem: there is nothing at nowhere; give a folder, a .tar or a .zip'
     """
     if kind in OTHER_KINDS:
-        return OTHER_KINDS[kind](path, **options)
+        return OTHER_KINDS[kind](None if path is None else Path(path), **options)
     try:
         source = open_source(kind, path, **options)
     except ItlError as error:  # of the kind, an option, or a path that is not given

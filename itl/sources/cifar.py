@@ -93,7 +93,7 @@ class Cifar100(Source):
             raise ItlError(
                 f"{self.kind} has no class with a wnid, so plain=drop leaves no image; leave it out"
             )
-        return validate_records(records, Path(self.path))
+        return validate_records(records, self.path)
 
     def read(self, record: Record) -> np.ndarray:
         """Return the pixels of *record*: uint8 (32, 32, 3)."""
@@ -103,7 +103,7 @@ class Cifar100(Source):
     def _batch(self, split: str) -> Batch:
         if self.download:
             _download(str(self.path), self.layout.replace("-", ""))
-        return load_split(str(self.path), type(self), split)
+        return load_split(self.path, type(self), split)
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,12 @@ def _download(path: str, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def load_split(path: str, source: type[Cifar100], split: str) -> Batch:
+def load_split(path: Path, source: type[Cifar100], split: str) -> Batch:
     """Load one split, once per process: kept in the source, its 150 MB would be pickled with it.
 
     ItlError if a file is missing or damaged, or labels do not fit the names of the classes.
     """
-    files = _files(Path(path), source)
+    files = _files(path, source)
     is_binary = source.names_text in files
     pickles = [name for of_split in source.files.values() for name in of_split]
     parts = {name: files[f"{name}.bin" if is_binary else name] for name in pickles}

@@ -73,7 +73,7 @@ class ClassFolders(Source):
     @cached_property
     def listing(self) -> Listing:
         """Files and folders, relative to the path."""
-        return archives.list_files(Path(self.path))
+        return archives.list_files(self.path)
 
     @cached_property
     def folders(self) -> Layout:
@@ -84,9 +84,9 @@ class ClassFolders(Source):
         """
         counts = image_counts(self.listing)
         if not counts:
-            raise ItlError(no_images(self.listing, Path(self.path)))
+            raise ItlError(no_images(self.listing, self.path))
         choice = Choice(self.splits, self.class_level, self.nested)
-        if choice == Choice() and (other := other_source(self.listing.files, Path(self.path))):
+        if choice == Choice() and (other := other_source(self.listing.files, self.path)):
             readings = offer_readings(counts)
             raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
@@ -199,7 +199,7 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
     """
     known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
     tree = Taxonomy.snapshot()
-    listed = read_class_list(Path(file), tree, known)
+    listed = read_class_list(file, tree, known)
     chosen = {name: listed[name] for name in classes if name in listed}
     if not chosen:
         raise ItlError(f"{file} lists {counted(len(listed), 'classes')}, of which the images have none")

@@ -12,8 +12,7 @@ from typing import Literal
 from itl import ItlError, counted
 from itl.sources.boxes import AnnotatedObject, clip_box, is_finite_number, voc_box
 from itl.sources.image_names import ImageNames
-from itl.sources.layout import SPLITS, words_of
-from itl.sources.layout import split_of as split_of_name
+from itl.sources.layout import SPLITS, split_of, words_of
 from itl.sources.list_files import split_in_name, split_of_folder
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, parse_json
@@ -81,7 +80,7 @@ class Coco(AnnotatedSource):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads the JSON and the images' headers."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         json_of: dict[str, str] = {}  # image -> the JSON file that lists it
         for split, name in self._json_files.items():
             try:
@@ -109,8 +108,7 @@ class Coco(AnnotatedSource):
         scan.notes += self._names.describe_elsewhere()
         scan.notes += self._describe_unread()
         scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
-        if self.proposals:
-            add_regions(scan, self.proposals, self.outside)
+        add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 
     @cached_property
@@ -135,14 +133,13 @@ class Coco(AnnotatedSource):
         usual: dict[str, list[str]] = defaultdict(list)
         other_words: dict[str, list[str]] = defaultdict(list)  # taken where no file has a usual name
         for name in files:
-            if split := split_of(name):
+            if split := _split_of_usual_name(name):
                 usual[split].append(name)
             elif split := _split_of_words(name):
                 other_words[split].append(name)
         by_split = other_words | usual
-        without_split = [name for name in files if not split_of(name)]
-        if not by_split and len(without_split) == 1:
-            return {_likely_split(without_split[0]) or "train": without_split[0]}
+        if not by_split and len(files) == 1:
+            return {_likely_split(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
                 raise ItlError(
@@ -150,7 +147,7 @@ class Coco(AnnotatedSource):
                     f"with the option annotations={split}={names[0]}"
                 )
         if not by_split:
-            others = f"only {examples(without_split)}" if without_split else "and no other JSON file"
+            others = f"only {examples(files)}" if files else "and no other JSON file"
             raise ItlError(
                 f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
                 f", {others}; name the files with the option annotations=train=a.json,test=b.json"
@@ -171,7 +168,7 @@ class Coco(AnnotatedSource):
             return []
         every = ",".join(f"{split}={name}" for split, name in (self._json_files | unread).items())
         return [
-            f"not read: {examples(list(unread.values()))}, of another name than those with objects have; the "
+            f"not read: {examples(unread.values())}, of another name than those with objects have; the "
             f"option annotations={every} would read {'them' if len(unread) > 1 else 'it'}"
         ]
 
@@ -202,7 +199,7 @@ class Coco(AnnotatedSource):
         if self.annotations is not None or _likely_split(name):
             return {split: rows}
         if any("split" in row for row in rows):
-            splits = [split_of_name(str(row.get("split"))) for row in rows]
+            splits = [split_of(str(row.get("split"))) for row in rows]
             source = "its field split"
         else:
             splits = [self._split_of_folder(str(row["file_name"])) for row in rows]
@@ -254,7 +251,7 @@ class Coco(AnnotatedSource):
             except ItlError as error:
                 scan.add_problem(str(error), image)
                 continue
-            scan.sizes[image] = frame.width, frame.height
+            scan.sizes[image] = frame.size
             boxes = scan.box_frame([image], frame, (row.get("width"), row.get("height")), self.resized)
             for number, annotation in annotations:
                 where = f"{name}, annotation {number} ({image})"
@@ -270,7 +267,7 @@ class Coco(AnnotatedSource):
         summary = (
             f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
         )
-        scan.add_problems(missing, summary, next(iter(missing.values()), "").partition(": ")[2])
+        scan.add_problems(missing, summary, with_first=True)
 
 
 def _describe_twice(image: str, split: str, first: str, name: str) -> str:
@@ -294,7 +291,7 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
         pairs = list(option.items())
     else:
         pairs = []
-        for part in str(option).split(","):
+        for part in option.split(","):
             split, equals, name = part.strip().partition("=")
             pairs.append((split, name) if equals else (_likely_split(split) or "train", split))
     files = {SPLITS.get(split, split): name for split, name in pairs}
@@ -306,16 +303,16 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
     return files
 
 
-def split_of(name: str) -> str | None:
+def _split_of_usual_name(name: str) -> str | None:
     """Return the split that a JSON file's name tells; None if it tells none.
 
-    >>> split_of("instances_train2017.json"), split_of("valid/labels.json"), split_of("a.json")
-    ('train', 'val', None)
+    >>> _split_of_usual_name("instances_train2017.json"), _split_of_usual_name("valid/labels.json")
+    ('train', 'val')
     """
     *folders, last = name.split("/")
     stem = last.rpartition(".")[0].lower()
     if stem in EXPORTED:
-        return split_of_name(folders[-1]) if folders else None
+        return split_of(folders[-1]) if folders else None
     match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
     return SPLITS.get(match[1]) if match else None
 
@@ -326,7 +323,7 @@ def _split_of_words(name: str) -> str | None:
     >>> _split_of_words("val_annotations.json"), _split_of_words("captions_val2017.json")
     ('val', None)
     """
-    return split_of_name(" ".join(word for word in _words(name) if word not in OBJECT_WORDS))
+    return split_of(" ".join(word for word in _words(name) if word not in OBJECT_WORDS))
 
 
 def _likely_split(name: str) -> str | None:
@@ -336,7 +333,7 @@ def _likely_split(name: str) -> str | None:
     ('test', 'test', None)
     """
     last_word = _words(name)[-1:]
-    by_name = split_of(name) or _split_of_words(name) or split_of_name("".join(last_word))
+    by_name = _split_of_usual_name(name) or _split_of_words(name) or split_of("".join(last_word))
     return by_name or split_of_folder(name)
 
 

@@ -17,6 +17,11 @@ COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whol
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$")
+VARIANTS = {  # words in the names of two versions of a data set, which share images
+    *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
+    *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
+}
+HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
 def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
@@ -109,13 +114,6 @@ def describe_missing_parts(names: Iterable[str]) -> str:
             words = "parts" if parts else "numbers"
             lacking.append(f"{total - len(present):,} of the {total:,} {words} of {prefix or 'its files'}")
     return f", without {' and '.join(lacking)}" if lacking else ""
-
-
-VARIANTS = {  # words in the names of two versions of a data set, which share images
-    *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
-    *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
-}
-HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:

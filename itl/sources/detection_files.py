@@ -12,19 +12,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
+from itl import ItlError, counted, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
+from itl.sources.archives import read_file
 from itl.sources.boxes import (
-    OUTSIDE,
     SIDES,
     first_invalid_box,
+    float_or_nan,
     is_finite_number,
     reaching_outside,
     refuse_normalised,
     voc_corners,
 )
 from itl.sources.coco import read_tables, refuse_normalised_bboxes
-from itl.sources.findings import Finding, refuse_no_paths
+from itl.sources.findings import Finding, check_options
 from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import examples, parse_json, short_name
 from itl.sources.voc_xml import read_objects
@@ -64,7 +65,7 @@ def load_detections(
         ItlError: If *path* is none of these or holds no detections, a box is invalid or in parts of its
             image, or an image is not annotated.
     """
-    path, note = Path(path), ""
+    note = ""
     annotated = sorted(set(annotations.objects["name"]))
     if KIT_FILE.fullmatch(path.name) and path.is_file():
         raise ItlError(
@@ -135,10 +136,7 @@ def check_detections(
 
     ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a finding.
     """
-    for name in others:
-        pick({"annotations": 0, "categories": 0, "outside": 0}, name, "option of detections")
-    pick(OUTSIDE, str(outside), "value of the option outside")
-    refuse_no_paths(annotations=annotations, categories=categories)
+    check_options("detections", others, outside, annotations=annotations, categories=categories)
     if path is None or annotations is None:
         raise ItlError(
             "detections are checked against annotations: `itl check detections FILE --option "
@@ -149,30 +147,23 @@ def check_detections(
         detections, notes = load_detections(path, ground_truth, Path(categories) if categories else None)
     except ItlError as error:
         return [Finding("problem", str(error))]
-    objects, images = ground_truth.objects, ground_truth.images
-    findings, classes = [Finding("note", note) for note in notes], ground_truth.classes
+    classes, images = ground_truth.classes, ground_truth.images
+    findings = [Finding("note", note) for note in notes]
     for name in sorted(set(detections["class"]) - set(classes)):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
         text = f"{path}, row {row}: {no_such(classes, name, 'annotated class')}"
         findings.append(Finding("problem", text))
+    seen = counted(detections["image"].nunique(), "images")
+    text = f"{len(detections):,} of {detections['class'].nunique()} classes on {seen}"
+    findings.append(Finding("count", f"detections: {text}"))
     bare = len(images.keys() - set(detections["image"]))
+    text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
+    text += f"; {bare:,} of these images have no detection"
+    findings.append(Finding("count", f"annotations: {text}"))
     words = ["itl", "voc-ap", "--annotations", str(annotations), "--detections", str(path)]
     words += ["--categories", str(categories)] if categories else []
     words += ["--outside", outside] if outside != "refuse" else []
-    return [
-        *findings,
-        Finding(
-            "count",
-            f"detections: {len(detections):,} of {detections['class'].nunique()} classes on "
-            f"{counted(detections['image'].nunique(), 'images')}",
-        ),
-        Finding(
-            "count",
-            f"annotations: {counted(len(objects), 'objects')} on {counted(len(images), 'images')}; "
-            f"{bare:,} of these images have no detection",
-        ),
-        Finding("next", shlex.join(words)),
-    ]
+    return [*findings, Finding("next", shlex.join(words))]
 
 
 def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:
@@ -191,11 +182,10 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
 
 def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the columns of the CSV as text, without spaces around values."""
+    data = read_file(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except OSError as error:
-        raise cannot_read(path, error) from error
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        rows = [row for row in csv.reader(text, strict=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ItlError(f"{path} cannot be read as a CSV in UTF-8 ({error}); write it again") from None
     header = [name.strip() for name in rows[0]] if rows else []
@@ -215,18 +205,11 @@ def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _numbers(texts: tuple[str, ...], name: str, path: Path) -> np.ndarray:
-    values = np.array([_number(text) for text in texts])  # exact, unlike pandas' parser
+    values = np.array([float_or_nan(text) for text in texts])  # exact, unlike pandas' parser
     if not np.isfinite(values).all():
         row = int(np.isfinite(values).argmin())
         raise ItlError(f"{path}, row {row + 1}: {name} is {texts[row][:40]!r}; it should be a finite number")
     return values
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
@@ -258,10 +241,7 @@ def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
         )
     rows = []
     for name, match in matches.items():
-        try:
-            text = files[name].read_text("utf-8", errors="replace")
-        except OSError as error:
-            raise cannot_read(files[name], error) from error
+        text = read_file(files[name]).decode("utf-8", errors="replace")
         for number, line in enumerate(text_lines(text), 1):
             if line.strip():
                 rows.append(_kit_row(line, match[2], f"{files[name]}, line {number}"))
@@ -325,10 +305,7 @@ def read_coco_results(
 
 def _kit_row(line: str, label: str, where: str) -> tuple:
     words = line.split()
-    try:
-        numbers = [float(word) for word in words[1:]]
-    except ValueError:
-        numbers = []
+    numbers = [float_or_nan(word) for word in words[1:]]
     if len(numbers) != 5 or not np.isfinite(numbers).all():
         raise ItlError(f"{where}: {line.strip()[:60]!r} is not {KIT_LINE}")
     return (words[0], label, *numbers)
@@ -340,10 +317,9 @@ def _frame(rows: list[tuple]) -> pd.DataFrame:
 
 
 def _result_rows(path: Path) -> list[Mapping]:
+    data = read_file(path)
     try:
-        content = parse_json(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise cannot_read(path, error) from error
+        content = parse_json(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{path} is not valid JSON ({str(error)[:80]}); write it again") from None
     if isinstance(content, dict) and "annotations" in content:
@@ -385,10 +361,7 @@ def _read_categories(
 
     ItlError if a list of names says not whether it counts from 0 or 1, as none of the used *ids* is 0.
     """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise cannot_read(file, error) from error
+    data = read_file(file)
     if file.suffix.lower() != ".json" or b'"categories"' not in data:
         if doubts := describe_zero(data, str(file), ids, "category_id"):
             raise ItlError(doubts[0])

@@ -71,7 +71,7 @@ class DownsampledImageNet(Source):
             raise ItlError(
                 f"{file} has images of {side} pixels, but {other} of {other_side}; give batches of one size"
             )
-        return validate_records(records, Path(self.path))
+        return validate_records(records, self.path)
 
     def read(self, record: Record) -> np.ndarray:
         """Return the pixels of *record*: uint8 (side, side, 3)."""
@@ -82,10 +82,10 @@ class DownsampledImageNet(Source):
     @cached_property
     def _files(self) -> dict[tuple[str, int], Path]:
         """The file of each batch, by split and number; an .npz goes before a pickle."""
-        if not Path(self.path).is_dir():
+        if not self.path.is_dir():
             raise ItlError(f"{self.path} is not a folder; {self.kind} takes {self.expected}")
         names: dict[tuple[str, int], str] = {}
-        for name in sorted(archives.list_files(Path(self.path)).files):
+        for name in sorted(archives.list_files(self.path).files):
             if match := BATCH.fullmatch(name):
                 key = match[1].partition("_")[0], int(match[2] or 0)
                 other = names.get(key, name)
@@ -99,7 +99,7 @@ class DownsampledImageNet(Source):
         parts = [name for (split, number), name in names.items() if split == "train" and number]
         if parts and ("train", 0) in names:  # which is all of train
             self._refuse_two(names["train", 0], parts[0])
-        return {key: Path(self.path) / name for key, name in names.items()}
+        return {key: self.path / name for key, name in names.items()}
 
     def _refuse_two(self, one: str, other: str) -> None:
         raise ItlError(
@@ -109,7 +109,7 @@ class DownsampledImageNet(Source):
 
     @cached_property
     def _wnids(self) -> dict[str, str]:
-        for file in (Path(self.path) / self.names, Path(self.path).parent / self.names, Path(self.names)):
+        for file in (self.path / self.names, self.path.parent / self.names, Path(self.names)):
             if file.is_file():
                 return read_names(Member(str(file)).read(), str(file))
         raise ItlError(

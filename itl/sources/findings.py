@@ -1,10 +1,12 @@
 """Findings: what `itl check` has to say, line by line."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from itl import ItlError, counted
+from itl import ItlError, counted, pick
+from itl.sources.boxes import OUTSIDE
 
 MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
 
@@ -13,7 +15,7 @@ MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
 class Finding:
     """One thing that a check found."""
 
-    kind: Literal["problem", "note", "missing", "left out", "next", "count"]
+    kind: Literal["problem", "note", "missing", "next", "count"]
     text: str  # of a count: the whole line
 
     def __str__(self) -> str:
@@ -21,9 +23,12 @@ class Finding:
         return self.text if self.kind == "count" else f"{self.kind}: {self.text}"
 
 
-def refuse_no_paths(**options: object) -> None:
-    """Raise ItlError if one of *options*, which YAML may make a number, is neither a path nor None."""
-    for name, value in options.items():
+def check_options(kind: str, others: Iterable[str], outside: object, **paths: object) -> None:
+    """Raise ItlError for *others* (no options of *kind*), another *outside*, or *paths* that are numbers."""
+    for name in others:
+        pick(dict.fromkeys([*paths, "outside"]), name, f"option of {kind}")
+    pick(OUTSIDE, str(outside), "value of the option outside")
+    for name, value in paths.items():
         if not isinstance(value, str | Path | None):
             raise ItlError(f"the option {name} is the name of a file or folder, not {value!r}")
 

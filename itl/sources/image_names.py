@@ -41,7 +41,7 @@ class ImageNames:
             if len(matches) > 1:
                 matches = [one for one in matches if split_of_folder(one) == split] or matches
             if len(matches) == 1:
-                image = self.named(matches[0], "/".join(parts))
+                image = self.take(matches[0], "/".join(parts))
                 self._refuse_other_folder(image, parts, depth)
                 return image
             if matches and depth < len(parts) and parts[-depth - 1] in self.folders:
@@ -65,8 +65,8 @@ class ImageNames:
             names[short_name(last).casefold()] += images
         return names
 
-    def named(self, image: str, name: str) -> str:
-        """Return *image*, which a list calls *name*; ItlError if another name was taken for it too."""
+    def take(self, image: str, name: str) -> str:
+        """Return *image*, taken for what a list calls *name*; ItlError if it was for another name too."""
         other = self._named.setdefault(image, name)
         if other != name and not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
             raise ItlError(
@@ -150,22 +150,15 @@ class ImageNames:
             self._elsewhere.setdefault(image, "/".join(parts))
 
 
-class ImageFinder:
-    """Finds the images that lists name: from the root, or by the last parts of their path."""
+class ImageFinder(ImageNames):
+    """Finds the images that lists name: from the root, by the last parts of their path, or by ids."""
 
     def __init__(self, listing: Listing) -> None:
         """Take the files of a source."""
-        self.names, self.files = ImageNames(listing), listing.files
-        self.ids: set[str] = set()  # of the images that lists name without their suffix
-        self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
-
-    @cached_property
-    def by_stem(self) -> Mapping[str, list[str]]:
-        """All images by their last name without its suffix."""
-        names: dict[str, list[str]] = defaultdict(list)
-        for last, images in self.names.by_last_name.items():
-            names[last.rpartition(".")[0]] += images
-        return names
+        super().__init__(listing)
+        self.files = listing.files
+        self.found_by_id: set[str] = set()  # images that lists name without their suffix
+        self.starts: dict[str, list[str]] = defaultdict(list)  # split -> folders where its lists' names start
 
     def find(self, entry: str, split: str) -> str:
         """Return the name in the listing of the image that a list of *split* calls *entry*.
@@ -176,25 +169,30 @@ class ImageFinder:
             ItlError: If there is none, or several could be meant.
         """
         entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
-        for folder in self.folders[split]:
-            if folder + entry in self.files:
-                return self.names.named(folder + entry, entry)
+        for start in self.starts[split]:
+            if start + entry in self.files:
+                return self.take(start + entry, entry)
         if not is_image(entry):
             image = self._find_id(entry, split)
-            self.ids.add(image)
+            self.found_by_id.add(image)
             return image
-        image = self.names.named(entry, entry) if entry in self.files else self.names.find(entry, split)
+        image = self.take(entry, entry) if entry in self.files else super().find(entry, split)
         if image.endswith(entry) and split_of_folder(image) in (None, split):
-            self.folders[split].append(image[: len(image) - len(entry)])
+            self.starts[split].append(image[: len(image) - len(entry)])
         return image
 
     def has_id(self, entry: str) -> bool:
         """Say whether *entry* may be the id of an image."""
-        return entry.rpartition("/")[2] in self.by_stem
+        return bool(self._with_id(entry))
+
+    def _with_id(self, entry: str) -> list[str]:
+        """Return the images whose last name without its suffix is that of *entry*."""
+        stem = entry.rpartition("/")[2]
+        return [image for image in self._by_stem.get(stem.casefold(), []) if short_name(image) == stem]
 
     def _find_id(self, entry: str, split: str) -> str:
         """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
-        suffixes = {name[name.rfind(".") :] for name in self.by_stem.get(entry.rpartition("/")[2], [])}
+        suffixes = {image[image.rfind(".") :] for image in self._with_id(entry)}
         if len(suffixes) > 1:
             raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
-        return self.names.find(entry + "".join(suffixes), split)
+        return super().find(entry + "".join(suffixes), split)

@@ -69,7 +69,7 @@ class ImageNet(Source):
         parts = list(_split_paths(root))
         if not parts:
             return archives.list_files(root)
-        joined = Listing(left_out=_beside(root, {path for _, path in parts}))
+        joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
         for prefix, path in parts:
             listing = _open_class_tars(archives.list_files(path, f"{prefix}/"))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
@@ -87,7 +87,7 @@ class ImageNet(Source):
         """
         counts = image_counts(self.listing)
         if not counts:
-            raise ItlError(no_images(self.listing, Path(self.path)))
+            raise ItlError(no_images(self.listing, self.path))
         try:
             layout = recognise(counts, Choice(self.splits), flat_val=True)
             layout = layout if layout.has_splits else self._without_splits(layout)
@@ -188,16 +188,15 @@ class ImageNet(Source):
                     yield root / folder
                 folder = folder.rpartition("/")[0]
         yield root
-        top = Path(self.path)
-        inside = root.relative_to(top).parts
-        yield from [top.joinpath(*inside[:depth]) for depth in range(len(inside) - 1, -1, -1)]
+        inside = root.relative_to(self.path).parts
+        yield from [self.path.joinpath(*inside[:depth]) for depth in range(len(inside) - 1, -1, -1)]
         if root.name == INNER_FOLDERS[-1]:  # the path may be any folder of Kaggle's archive
             yield from root.absolute().parents[: len(INNER_FOLDERS)]
 
     @cached_property
     def _root(self) -> Path:
         """The folder that holds the splits; in Kaggle's archive it is three levels down."""
-        path = Path(self.path)
+        path = self.path
         if not path.exists():
             raise ItlError(f"there is nothing at {path}; {self.kind} takes {self.expected}")
         while path.is_dir() and not any(_split_paths(path)):
@@ -216,7 +215,7 @@ class ImageNet(Source):
             if all(re.fullmatch(pattern, name, re.IGNORECASE) for name in files):
                 class_of = {folder: (split, name) for folder, (_, name) in layout.class_of.items()}
                 if words == "ImageNet-V2":
-                    class_of = {folder: (split, _numbered(name)) for folder, (_, name) in class_of.items()}
+                    class_of = {folder: (split, _wnid_of_v2(name)) for folder, (_, name) in class_of.items()}
                 return replace(layout, class_of=class_of, words=f"{layout.words} of {words}")
         raise ItlError(
             "class folders without splits, and the names of the images do not say which split this is; "
@@ -251,11 +250,12 @@ class ImageNet21k(Source):
     @cached_property
     def listing(self) -> Listing:
         """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
-        path = Path(self.path)
-        outer = archives.list_files(path)
+        outer = archives.list_files(self.path)
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
             command = archives.unpack_command(outer.files[packed[0]].path)
-            raise ItlError(f"{path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid")
+            raise ItlError(
+                f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid"
+            )
         return _open_class_tars(outer)
 
     def records(self) -> list[Record]:
@@ -278,7 +278,7 @@ class ImageNet21k(Source):
             raise ItlError(
                 f"{self.path} has no images in tars or folders of wnids; {self.kind} takes {self.expected}"
             )
-        return validate_records(split_off_val(records, self.val_fraction), Path(self.path))
+        return validate_records(split_off_val(records, self.val_fraction), self.path)
 
 
 def _split_of_21k(folder: str) -> str | None:
@@ -286,7 +286,7 @@ def _split_of_21k(folder: str) -> str | None:
     return split_of(re.split(r"[^a-zA-Z]+", folder)[-1])
 
 
-def _beside(root: Path, read: Collection[Path]) -> Counter[str]:
+def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
     """Count what lies in *root* beside the folders and tars of splits that are *read* and may have images."""
     others = [
         path for path in sorted(root.iterdir()) if path not in read and not archives.is_stray([path.name])
@@ -326,7 +326,7 @@ def _inside_wrapper(listing: Listing) -> Listing:
     return _inside_wrapper(listing.inside(tops[0])) if is_wrapper else listing
 
 
-def _numbered(name: str) -> str:
+def _wnid_of_v2(name: str) -> str:
     """Return the wnid of the class folder *name* of ImageNet-V2: its number in the order of wnids."""
     leaves = Taxonomy.snapshot().leaves
     if name.isdecimal() and int(name) < len(leaves):

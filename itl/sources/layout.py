@@ -28,11 +28,9 @@ SPLITS = {  # words in the names of folders that hold a split, in any case
     "testing": "test",
 }
 UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  # no split, but beside splits
-CONTAINERS = {  # words in the names of folders that are no class: n01440764/images, Images/cat, val/all
-    *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "photos", "pictures"),
-    *("all", "unknown"),
-}
 FILE_FOLDERS = {"data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png"}  # beside masks
+# Words in the names of folders that are no class: n01440764/images, Images/cat, val/all.
+CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}
 NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
     *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
@@ -92,8 +90,13 @@ def split_of(name: str) -> str | None:
     ['train', 'test', 'train', 'train', None]
     """
     words = words_of(name)
-    splits = {SPLITS[word] for word in words if word in SPLITS}
+    splits = splits_in(words)
     return splits.pop() if len(splits) == 1 and all(w in SPLITS or w in NEUTRAL for w in words) else None
+
+
+def splits_in(words: Iterable[str]) -> set[str]:
+    """Return the splits that some of *words*, in lower case, are names of."""
+    return {SPLITS[word] for word in words if word in SPLITS}
 
 
 def wnid_of(folder: str) -> str | None:
@@ -204,8 +207,7 @@ def _assemble(
             other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
             if other != class_folder:
                 raise ItlError(f"{other!r} and {class_folder!r} are two folders of one class, {name}")
-            match = WNID_FOLDER.fullmatch(top[-1])
-            if match and match[2]:
+            if (match := WNID_FOLDER.fullmatch(top[-1])) and match[2]:
                 names[name] = match[2].replace("_", " ")
     images = sum(tree.counts[folder] for folder in class_of)
     if beside > images:
@@ -241,15 +243,15 @@ def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
     ]
     if others:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
-        raise ItlError(f"{beside}{_as_split(tree, folders, others[0])}")
+        raise ItlError(f"{beside}{_split_hint(tree, folders, others[0])}")
     _refuse_two_of_one_split(tree, folders)
     return {_step_into_itself(tree, folder): split for folder, split in folders.items()}
 
 
-def _as_split(tree: _Tree, folders: Mapping[str, str], other: str) -> str:
+def _split_hint(tree: _Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
     classes = {_last(child) for folder in folders for child in tree.children.get(folder, ())}
-    likely = {SPLITS[word] for word in words_of(_last(other)) if word in SPLITS} or set(SPLITS.values())
+    likely = splits_in(words_of(_last(other))) or set(SPLITS.values())
     free = [split for split in ("val", "test", "train") if split in likely.difference(folders.values())]
     if not free or not classes & {_last(child) for child in tree.children.get(other, ())}:
         return ""
@@ -292,8 +294,8 @@ def _chosen_splits(tree: _Tree, text: str) -> dict[str, str]:
             raise ItlError(f"splits names the folder {folder!r}, which holds no images; {hint}".rstrip("; "))
         folders[folder] = split
     for folder in folders:
-        outer = next((name for name in folders if name != folder and f"{folder}/".startswith(f"{name}/")), "")
-        if outer or ("" in folders and len(folders) > 1):
+        is_inside = any(name != folder and f"{folder}/".startswith(f"{name}/") for name in folders)
+        if is_inside or ("" in folders and len(folders) > 1):
             raise ItlError(f"splits names {folder!r} and a folder that holds it")
     return folders
 
@@ -329,14 +331,13 @@ def _flat_splits(
 
 def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
     """Raise ItlError for classes that are named like splits, or for splits further down."""
-    inner = [parts for parts in merged if any(map(split_of, parts))]
-    if inner:
-        raise ItlError(f"{'/'.join(inner[0])!r} has the name of a split, where classes are expected")
+    if inner := next((parts for parts in merged if any(map(split_of, parts))), None):
+        raise ItlError(f"{'/'.join(inner)!r} has the name of a split, where classes are expected")
     tops = {parts[0] for parts in merged}
-    words = {top: SPLITS.keys() & words_of(top) for top in tops if not wnid_of(top)}
-    alike = sorted(top for top in words if words[top])
-    if len({SPLITS[word] for top in alike for word in words[top]}) == 1:  # testTube is a class beside beaker
-        alike = [top for top in alike if SPLITS.keys() & words_of(top.casefold())]
+    splits = {top: splits_in(words_of(top)) for top in tops if not wnid_of(top)}
+    alike = sorted(top for top in splits if splits[top])
+    if len(set().union(*(splits[top] for top in alike))) == 1:  # testTube is a class beside beaker
+        alike = [top for top in alike if splits_in(words_of(top.casefold()))]
     if alike and 2 * len(alike) >= len(tops):
         raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
 
@@ -437,8 +438,7 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
     labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
     splits = filter(None, dict.fromkeys([",".join(named), ",".join(labelled), "inside", "none"]))
-    shapes = [Choice(class_level=level) for level in (1, 2, 3)] + [Choice(nested=True)]
-    shapes = [] if flat_val else shapes
+    shapes = [] if flat_val else [*(Choice(class_level=level) for level in (1, 2, 3)), Choice(nested=True)]
     by_splits = list(map(Choice, splits))
     candidates = [*shapes, *by_splits]
     candidates += [shape._replace(splits=one.splits) for one in by_splits for shape in shapes]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
-from itl.sources.layout import NEUTRAL, SPLITS, split_of, words_of
+from itl.sources.layout import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.numbered_classes import is_number
 from itl.sources.records import examples, is_image, parse_json
 from itl.storage import text_lines
@@ -36,6 +36,7 @@ LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
+NO_LABEL = "-1"  # of a test whose labels are not public
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
@@ -68,8 +69,7 @@ def split_in_name(name: str) -> str | None:
         words, parts = words_of(part.casefold()), words_of(part)
         if all(word in SPLITS or word in LIST_WORDS or len(word) == 1 for word in parts):
             words = parts  # trainLabels.csv, but not testTube-0.tar
-        splits = {SPLITS[word] for word in words if word in SPLITS}
-        if splits:
+        if splits := splits_in(words):
             return splits.pop() if len(splits) == 1 else None
     return None
 
@@ -326,7 +326,7 @@ def _refuse_one_hot(
         return
     if label is None or (label in flags and are_all_rows):
         raise ItlError(
-            f"{file} has a column for each class, {examples(list(flags))}, of which one is 1 in each line; "
+            f"{file} has a column for each class, {examples(flags)}, of which one is 1 in each line; "
             f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
         )
 
@@ -413,7 +413,7 @@ def _value_of_no_split(name: str, texts: Collection[str]) -> str:
     if name.lower() != "split":
         words = {word for text in texts for word in words_of(text)}
         is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
-        several = len({SPLITS[word] for word in words if word in SPLITS}) > 1
+        several = len(splits_in(words)) > 1
         if name.lower() == CODED_SPLIT_COLUMN and 1 < len(texts) <= 3 and all(map(is_number, texts)):
             return others[0]
         if len(others) == len(texts) or len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):

@@ -21,6 +21,7 @@ from itl.sources.list_files import (
     LABEL_COLUMNS,
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
+    NO_LABEL,
     ListedImage,
     class_folder,
     describe_flags,
@@ -43,11 +44,9 @@ from itl.sources.numbered_classes import (
 )
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
 from itl.sources.scan import Scan
-from itl.sources.source import ScannedSource
-from itl.sources.voc_detection import add_split_conflicts
+from itl.sources.source import SPLIT_ORDER, ScannedSource
 from itl.storage import text_lines
 
-NO_LABEL = "-1"  # in lists of a test whose labels are not public
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 
 
@@ -74,7 +73,7 @@ class ListedSource(ScannedSource):
         ItlError if the images are still packed, a list is missing or cannot be read, or the images do not
         pass `validate_records`.
         """
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
@@ -92,9 +91,9 @@ class ListedSource(ScannedSource):
                 if first.wnid != record.wnid:
                     both = f"{labels[record.id]} and of {label}"
                     two_classes[record.id] = f"{record.id} is of {both}; correct one of them"
-        if ids := self.finder.ids:
-            scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
-        scan.notes += self.finder.names.describe_elsewhere()
+        if by_id := len(self.finder.found_by_id):
+            scan.notes.append(f"{counted(by_id, 'images are')} listed by ids: their names without suffix")
+        scan.notes += self.finder.describe_elsewhere()
         if scan.problems and (inside := sorted(filter(archives.is_archive, self.listing.files))):
             scan.notes.append(
                 f"{examples(inside)} in this folder was not opened; unpack it if images are missing"
@@ -104,12 +103,12 @@ class ListedSource(ScannedSource):
         scan.records = list(records.values())
         self._compare_folders(scan)
         scan.add_problems(two_classes, f"{counted(len(two_classes), 'images are')} of two classes")
-        add_split_conflicts(scan, in_two, "images")
+        scan.add_split_conflicts(in_two, "images")
         listed = len(records) + scan.left_out.total()  # what entries has left out is in a list too
         scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - listed
         scan.finish(self.bad)
         if scan.records and not scan.problems:
-            validate_records(scan.records, Path(self.path))
+            validate_records(scan.records, self.path)
         return scan
 
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
@@ -127,11 +126,11 @@ class ListedSource(ScannedSource):
                 wnid = plain_line(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
-            scan.notes += self.finder.names.describe_other_split(images, split, name)
-            count, first = counted(len(missing), "images that are"), next(iter(missing.values()), "")
+            scan.notes += self.finder.describe_other_split(images, split, name)
+            count = counted(len(missing), "images that are")
             are_gone = all("no such image" in text for text in missing.values())
             what = f"{count} not there" if are_gone else f"{count} not found as listed"
-            scan.add_problems(missing, f"{name} lists {what}", first.partition(": ")[2])
+            scan.add_problems(missing, f"{name} lists {what}", with_first=True)
 
     def _compare_folders(self, scan: Scan) -> None:
         """Tell of images whose label is the folder of other images."""
@@ -151,7 +150,7 @@ class ListedSource(ScannedSource):
             scan.add_problems(others, f"{count} another class by their lists than by their folders")
         elif others:
             scan.notes.append(
-                f"{count} the name of another image's folder as a label, such as {examples(list(others))}; "
+                f"{count} the name of another image's folder as a label, such as {examples(others)}; "
                 f"the list is taken"
             )
 
@@ -170,9 +169,7 @@ class ListedSource(ScannedSource):
             return member
         packed = archives.describe_packed(self.listing.files)
         if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
-            way = (
-                "it and that" if Path(self.path).is_file() else f"it, or give {self.path}/{inside[0]} itself"
-            )
+            way = "it and that" if self.path.is_file() else f"it, or give {self.path}/{inside[0]} itself"
             packed = f"{inside[0]} was not opened: unpack {way}"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
@@ -190,7 +187,7 @@ class ListedSource(ScannedSource):
                     f"{self.path}: {first} and {differing[0]} differ; remove the one that is wrong"
                 )
             return self.listing.files[first]
-        beside = Path(self.path).parent / name
+        beside = self.path.parent / name
         return Member(str(beside)) if beside.is_file() else None
 
     def lines(self, name: str) -> list[str]:
@@ -336,13 +333,13 @@ class Lists(ListedSource):
         """Return the image that a list of *split* calls *name*, unless it may be another split's."""
         image = self.finder.find(name, split)
         if not self._options:  # which say what is meant
-            self.finder.names.refuse_other_split(image, name, split)
+            self.finder.refuse_other_split(image, name, split)
         return image
 
     def _found(self, name: str) -> str:
         """Return the image that a list of no split calls *name*; '' for one that is not there."""
         try:
-            return self.find(name, "train" if "train" in self.finder.names.splits else "")
+            return self.find(name, "train" if "train" in self.finder.splits else "")
         except ItlError:  # which names its line where the list is read
             return ""
 
@@ -351,7 +348,7 @@ class Lists(ListedSource):
         in_column = {one.split for one in images}
         for split in named_for:
             if split in self._options and split not in in_column:
-                present = [name for name in ("train", "val", "test") if name in in_column]
+                present = [name for name in SPLIT_ORDER if name in in_column]
                 raise ItlError(
                     f"the option {split} names {file}, but its column of splits has no {split}, only "
                     f"{' and '.join(present)}; name it with the option {present[0]}={file}, or correct the "
@@ -399,12 +396,12 @@ class Lists(ListedSource):
                     f"choose one with the option {split}={best}"
                 )
         if not by_split:
-            reasons = f" ({examples(list(self._unread.values()))})" if self._unread else ""
+            reasons = f" ({examples(self._unread.values())})" if self._unread else ""
             raise ItlError(
                 f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
                 f"{reasons}; correct it, or name the lists with the options train=FILE and test=FILE"
             )
-        return {split: by_split[split][0] for split in ("train", "val", "test") if split in by_split}
+        return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
     @cached_property
     def _candidates(self) -> list[str]:
@@ -430,7 +427,7 @@ class Lists(ListedSource):
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
             return name
-        for file in (Path(name), Path(self.path).parent / name):
+        for file in (Path(name), self.path.parent / name):
             if file.is_file():
                 return str(file)
         raise ItlError(
@@ -489,7 +486,7 @@ class Lists(ListedSource):
         names = names_of_numbers((one.label, class_folder(one.image)) for one in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
-            return partial(name_of, names=names, file="the folders")
+            return names.__getitem__
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
         scan.notes += describe_exceptions([(one.label, class_folder(one.image)) for one in images])
         return str

@@ -83,21 +83,19 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
 def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = "label") -> list[str]:
     """Return a note if *file*, whose content is *data*, lists names alone and none of *numbers* is 0.
 
-    The numbers are labels, or *what* they are called.
-
-    The first name then stands for 0, while some count from 1.
+    The first name then stands for 0, while some count from 1. The numbers are labels, or *what* they are
+    called. ItlError as `read_names` raises it.
 
     >>> describe_zero(b"cat\\ndog\\n", "names.txt", ["1"])[0]
     "no label is 0, for which 'cat' stands in names.txt; if labels count from 1, write `1 cat` … there"
     >>> describe_zero(b"0 cat\\n1 dog\\n", "names.txt", ["1"])
     []
     """
-    text = data.decode("utf-8-sig")
+    names, text = read_names(data, file), data.decode("utf-8-sig")
     is_json = _is_json(text, file)
     is_plain = (
         isinstance(json.loads(text), list) if is_json else not any(map(_numbered_line, text_lines(text)))
     )
-    names = read_names(data, file)
     if not is_plain or not numbers or "0" in numbers or not names.keys() >= set(numbers):  # refused, the last
         return []
     first = names["0"]
@@ -122,7 +120,7 @@ def describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
     if not others or len(set(usual.values())) < len(numbers) or 2 * len(others) > len(pairs):
         return []
     count = counted(len(others), "images have")
-    such = examples(list(dict.fromkeys(others)))
+    such = examples(dict.fromkeys(others))
     return [f"{count} another label than most of the folder: {such}; the list is taken"]
 
 
@@ -143,10 +141,10 @@ def _is_json(text: str, file: str) -> bool:
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     lines = [line.strip() for line in text_lines(text) if line.strip()]
     pairs = [_numbered_line(line) for line in lines]
-    if lines and all(pairs):
-        return [pair for pair in pairs if pair]
-    if numbered := [line for line, pair in zip(lines, pairs, strict=True) if pair]:
-        without = next(line for line, pair in zip(lines, pairs, strict=True) if not pair)
+    if numbered := [pair for pair in pairs if pair]:
+        if None not in pairs:
+            return numbered
+        without = lines[pairs.index(None)]
         raise ItlError(
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number"
@@ -159,13 +157,13 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
     parts = re.sub(r"^(\d+)[:;](?!\d)", r"\1 ", line).replace(",", " ").split()
-    if len(parts) >= 2 and WNID.fullmatch(parts[0]) and is_number(parts[1]):
+    if len(parts) < 2:
+        return None
+    if WNID.fullmatch(parts[0]) and is_number(parts[1]):
         return parts[1], parts[0]
-    if len(parts) >= 2 and is_number(parts[-1]) and not is_number(parts[0]):
-        return parts[-1], " ".join(parts[:-1]).lstrip("/")
-    if len(parts) >= 2 and is_number(parts[0]):
+    if is_number(parts[0]):
         return parts[0], " ".join(parts[1:]).lstrip("/")
-    return None
+    return (parts[-1], " ".join(parts[:-1]).lstrip("/")) if is_number(parts[-1]) else None
 
 
 def _json_pairs(text: str) -> list[tuple[str, str]]:

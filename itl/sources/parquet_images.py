@@ -26,6 +26,7 @@ from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import (
     LABEL_COLUMNS,
+    NO_LABEL,
     SPLIT_COLUMNS,
     choose_column,
     split_column,
@@ -42,7 +43,6 @@ BYTES_OF_NO_PATH = 4096  # a row of more has bytes of an image
 BATCH_ROWS = 64  # that are read at once to find the first image
 CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
 NO_WORDS = (pa.types.is_nested, pa.types.is_floating, pa.types.is_binary, pa.types.is_large_binary)
-UNLABELLED = "-1"  # what the hub stores for a test split without labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,8 @@ class ParquetImages(Source):
         """Files that are there twice, and names that may be those of other numbers."""
         if not self.names:
             return describe_copies(self._files)
-        groups = [group for of_split in self._groups.values() for group in of_split]
-        numbers = set(map(str, self._column(groups, self._columns[1]))) - {UNLABELLED}
-        doubts = describe_zero(Path(self.names).read_bytes(), str(self.names), numbers)
+        numbers = set(map(str, self._column(self._all_groups, self._columns[1]))) - {NO_LABEL}
+        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
         return [*doubts, *describe_copies(self._files)]
 
     @property
@@ -107,9 +106,14 @@ class ParquetImages(Source):
         return f"the column {label}{without_names}"
 
     @cached_property
+    def _schemas(self) -> dict[str, pa.Schema]:
+        """The schema of each file."""
+        return {name: open_table(file).schema_arrow for name, file in self._files.items()}
+
+    @property
     def _first_schema(self) -> pa.Schema:
         """The schema of the first file; all have the same columns."""
-        return open_table(next(iter(self._files.values()))).schema_arrow
+        return next(iter(self._schemas.values()))
 
     def records(self) -> list[Record]:
         """Return one record for each labelled image, sorted by id."""
@@ -127,19 +131,19 @@ class ParquetImages(Source):
     @property
     def left_out(self) -> Counter:
         """Rows without a label."""
-        rows = sum(group.rows for groups in self._groups.values() for group in groups)
+        rows = sum(group.rows for group in self._all_groups)
         return Counter({"unlabelled rows": rows - len(self._rows)})
 
     @cached_property
     def _files(self) -> dict[str, Path]:
         """The files, by their name relative to the path."""
-        return container_files(Path(self.path), ".parquet", self.expected)
+        return container_files(self.path, ".parquet", self.expected)
 
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
         self._refuse_configurations()
-        split_of = splits_by_name(self._files, Path(self.path))
+        split_of = splits_by_name(self._files, self.path)
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
@@ -150,6 +154,10 @@ class ParquetImages(Source):
                 refuse_large(size, f"row group {number} of {file}")
                 of_split.append(RowGroup(name, number, group.num_rows, size, time_ns))
         return groups
+
+    @property
+    def _all_groups(self) -> list[RowGroup]:
+        return [group for of_split in self._groups.values() for group in of_split]
 
     def _refuse_configurations(self) -> None:
         """Raise ItlError where all files of one folder have the names and rows of those of another.
@@ -177,8 +185,8 @@ class ParquetImages(Source):
     def _columns(self) -> tuple[str, str]:
         """The path of the image's bytes in the schema, and the column of the label."""
         schema, columns, first = self._first_schema, self._first_schema.names, next(iter(self._files))
-        for name, file in self._files.items():
-            if (others := open_table(file).schema_arrow.names) != columns:
+        for name, other in self._schemas.items():
+            if (others := other.names) != columns:
                 raise ItlError(
                     f"{self.path}: {name} has the columns {', '.join(others)[:80]}, but {first} has "
                     f"{', '.join(columns)[:80]}; give files of one data set"
@@ -204,7 +212,7 @@ class ParquetImages(Source):
 
     def _refuse_other_kinds(self, label: str) -> None:
         """Raise ItlError where the column *label* is of numbers in one file, and of text in another."""
-        types = {name: open_table(file).schema_arrow.field(label).type for name, file in self._files.items()}
+        types = {name: schema.field(label).type for name, schema in self._schemas.items()}
         kinds = {name: _kind(one) for name, one in types.items() if not pa.types.is_null(one)}
         first = next(iter(kinds), "")
         if other := next((name for name in kinds if kinds[name] != kinds[first]), ""):
@@ -228,13 +236,13 @@ class ParquetImages(Source):
                 if label:
                     name = ids[number] if ids else f"{splits[number]}/{number:08d}"
                     rows[name] = Record(name, label, splits[number], files[group.file]), group, row
-        records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
+        records = validate_records((record for record, _, _ in rows.values()), self.path)
         return {record.id: rows[record.id] for record in records}
 
     def _refuse_without_bytes(self) -> None:
         """Raise ItlError where a file has paths of images alone."""
         rows, sizes = Counter[str](), Counter[str]()
-        for group in (group for of_split in self._groups.values() for group in of_split):
+        for group in self._all_groups:
             rows[group.file] += group.rows
             sizes[group.file] += group.unpacked_bytes
         for name, count in rows.items():
@@ -257,7 +265,7 @@ class ParquetImages(Source):
             if name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_WORDS)
         ]
         by_file = defaultdict(list)
-        for group in (group for of_split in self._groups.values() for group in of_split):
+        for group in self._all_groups:
             by_file[group.file].append(group)
 
         def values(column: str) -> Iterator[object]:  # of as many files as are looked at
@@ -286,14 +294,14 @@ class ParquetImages(Source):
         if not self._split_column and not any(map(split_in_name, self._files)):
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
-        total = sum(group.unpacked_bytes for groups in self._groups.values() for group in groups)
+        total = sum(group.unpacked_bytes for group in self._all_groups)
         in_order = all(one < other for one, other in zip(ids, ids[1:], strict=False))
         return ids if in_order or (len(set(ids)) == len(ids) and total <= CACHED_BYTES) else []
 
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
-        values = ["" if value == UNLABELLED else plain_line(value) for value in values]
+        values = ["" if value == NO_LABEL else plain_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(
@@ -306,8 +314,7 @@ class ParquetImages(Source):
 
     def _paths(self, groups: list[RowGroup]) -> list[str]:
         column, dot, _ = self._columns[0].partition(".")
-        schema = open_table(self._files[groups[0].file]).schema_arrow
-        if not dot or schema.field(column).type.get_field_index("path") < 0:
+        if not dot or self._schemas[groups[0].file].field(column).type.get_field_index("path") < 0:
             return [""] * sum(group.rows for group in groups)
         return [value or "" for value in self._column(groups, f"{column}.path")]
 
@@ -329,16 +336,15 @@ class ParquetImages(Source):
         """Names of numbered classes and the file that has them; empty if labels are names or unnamed."""
         column = self._columns[1]
         if self.names:
-            file = Path(self.names)
-            return read_names(file.read_bytes(), str(file)), str(file)
+            file = str(self.names)
+            return read_names(self.names.read_bytes(), file), file
         if not pa.types.is_integer(self._first_schema.field(column).type):
             return {}, ""
         if names := _names_in_metadata(self._first_schema, column):
             first = next(iter(self._files))
             self._refuse_other_names(names, first, column)
             return names, first
-        folder = Path(self.path)
-        for card in (folder / "README.md", folder.parent / "README.md"):
+        for card in (self.path / "README.md", self.path.parent / "README.md"):
             text = card.read_text("utf-8-sig", errors="replace") if card.is_file() else ""
             if names := _names_in_card(text, column):
                 return names, str(card)
@@ -346,8 +352,8 @@ class ParquetImages(Source):
 
     def _refuse_other_names(self, names: Mapping[str, str], first: str, column: str) -> None:
         """Raise ItlError where a file names the numbers of its classes otherwise than the *first*."""
-        for file, path in self._files.items():
-            others = _names_in_metadata(open_table(path).schema_arrow, column)
+        for file, schema in self._schemas.items():
+            others = _names_in_metadata(schema, column)
             if others and others != names:
                 number = min(key for key in others.keys() | names if others.get(key) != names.get(key))
                 raise ItlError(

@@ -224,7 +224,7 @@ def _read_parquet(path: Path, order: str) -> Regions:
     table = pq.read_table(path)
     if missing := [name for name in ("image", *SIDES) if table.column_names.count(name) != 1]:
         raise ItlError(f"should have one column {missing[0]}, but has {', '.join(table.column_names)[:80]}")
-    scored = [name for name in ("score",) if name in table.column_names]
+    scored = ["score"] if "score" in table.column_names else []
     frame = table.select(["image", *SIDES, *scored]).to_pandas()
     if frame["image"].isna().any():
         raise ItlError(f"row {int(frame['image'].isna().argmax()) + 1} names no image; {FORMAT_HINT}")
@@ -248,7 +248,7 @@ def _write_mat(path: Path, regions: Regions) -> None:
     images, boxes = (np.empty(len(regions), object) for _ in range(2))
     images[:] = list(regions)
     for number, array in enumerate(regions.values()):
-        boxes[number] = array[:, [1, 0, 3, 2]]
+        boxes[number] = array[:, ORDERS["yxyx"]]  # its own inverse
     with path.open("wb") as file:
         scipy.io.savemat(file, {"images": images[:, None], "boxes": boxes[None]}, do_compression=True)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, pick
-from itl.sources.boxes import OUTSIDE, SIDES, iou_of, reaching_outside
-from itl.sources.findings import Finding, refuse_no_paths
+from itl import ItlError, counted
+from itl.sources.boxes import SIDES, iou_of, reaching_outside
+from itl.sources.findings import Finding, check_options
 from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.records import examples, short_name
 from itl.sources.scan import Scan
@@ -153,14 +153,16 @@ def _refuse_empty(best: np.ndarray) -> np.ndarray:
     return best
 
 
-def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
+def add_regions(scan: Scan, file: str | None, outside: str) -> None:
     """Add to *scan* the regions of its images, from the *file*, which may be relative to the images' folder.
 
-    What reaches outside an image by less than a pixel is clipped. Images without regions, and those whose
-    regions reach further, become problems; *outside*="cut" clips any distance.
+    Without a *file* there are none. What reaches outside an image by less than a pixel is clipped. Images
+    without regions, and those whose regions reach further, become problems; *outside*="cut" clips any.
     """
+    if not file:
+        return
     try:
-        path = _resolve(file, scan.path)
+        path = _regions_path(file, scan.path)
         from_file, note = read_regions(path), describe_order(path)
     except ItlError as error:
         scan.add_problem(str(error))
@@ -183,8 +185,8 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
         splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
         scan.add_problem(
             f"{path} has no regions of {len(split_of_bare):,} of {len(scan.records):,} images ({splits}), "
-            f"such as {examples(list(split_of_bare))}; it is on {counted(len(from_file), 'images')}, "
-            f"{examples(list(from_file))}; give the file made for these images, or a folder with the files "
+            f"such as {examples(split_of_bare)}; it is on {counted(len(from_file), 'images')}, "
+            f"{examples(from_file)}; give the file made for these images, or a folder with the files "
             f"of all splits",
             *split_of_bare,
         )
@@ -235,10 +237,7 @@ def check_proposals(
 
     ItlError without *path*, and for other options; what is wrong in the files is a finding.
     """
-    for name in others:
-        pick({"annotations": 0, "outside": 0}, name, "option of proposals")
-    pick(OUTSIDE, str(outside), "value of the option outside")
-    refuse_no_paths(annotations=annotations)
+    check_options("proposals", others, outside, annotations=annotations)
     if path is None:
         raise ItlError("proposals are read from a file, or all files of a folder; give its path")
     try:
@@ -267,14 +266,14 @@ def check_proposals(
     return [*findings, Finding("next", f"{command} --out PACK")]
 
 
-def _resolve(file: str, source: Path) -> Path:
+def _regions_path(file: str, source: Path) -> Path:
     """Return the path of *file*, from the current folder or from that of *source*.
 
     ItlError if neither has it.
     """
-    if (regions := find_regions(str(file), source)) is not None:
+    if (regions := find_regions(file, source)) is not None:
         return regions
-    path, folder = Path(str(file)).expanduser(), source if source.is_dir() else source.parent
+    path, folder = Path(file).expanduser(), source if source.is_dir() else source.parent
     text = f"there is no {path}" if path.is_absolute() else f"neither {Path.cwd()} nor {folder} has {path}"
     raise ItlError(f"{text}; the option proposals takes a .mat, .npz or .parquet file, or a folder")
 
@@ -312,7 +311,7 @@ def measure_recall(
     if not matched:
         raise ItlError(
             f"no annotated image, such as {examples(bare)}, has regions: they are of {len(regions):,} "
-            f"others, {examples(list(regions))}; give the file made for these images"
+            f"others, {examples(regions)}; give the file made for these images"
         )
     notes = []
     if bare:

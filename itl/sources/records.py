@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,13 +117,14 @@ def plain_line(text: str) -> str:
     return one_line(" ".join(text.split()))
 
 
-def examples(names: Sequence[str], limit: int = 3) -> str:
+def examples(names: Collection[str], limit: int = 3) -> str:
     """Return the first few of *names* as text.
 
     >>> examples(["a", "b", "c", "d"])
     'a, b, c …'
     """
-    shown = [one_line(name) if name == name.strip() else repr(name) for name in names[:limit]]  # 'cat '
+    first = list(names)[:limit]
+    shown = [one_line(name) if name == name.strip() else repr(name) for name in first]  # 'cat '
     return ", ".join(shown) + (" …" if len(names) > limit else "")
 
 

@@ -18,7 +18,7 @@ from itl.sources.records import Record, examples, plain_line
 
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
-MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
+MAX_QUOTED_PROBLEMS = 2  # quoted in an error, which is one line
 SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
 Resized = Literal["refuse", "scale", "keep"]
@@ -59,17 +59,24 @@ class Scan:
         """Add a problem of *images*, or of the whole source."""
         self.problems.append(Problem(plain_line(text), images))
 
-    def add_problems(self, texts: dict[str, str], summary: str, first: str = "") -> None:
+    def add_problems(self, texts: dict[str, str], summary: str, with_first: bool = False) -> None:
         """Add a problem for each image of *texts*, or for very many images one *summary* with examples.
 
-        The summary ends with what is said of the *first*.
+        The summary may end with what is said of the first, behind the name of its file.
         """
         if len(texts) > MAX_SINGLE_PROBLEMS:
-            more = f"; {first}" if first else ""
-            self.add_problem(f"{summary}, such as {examples(list(texts))}{more}", *texts)
+            more = f"; {next(iter(texts.values())).partition(': ')[2]}" if with_first else ""
+            self.add_problem(f"{summary}, such as {examples(texts)}{more}", *texts)
             return
         for image, text in texts.items():
             self.add_problem(text, image)
+
+    def add_split_conflicts(self, in_two: dict[str, str], what: str) -> None:
+        """Add a problem for each two splits that share names: a score on training images means nothing."""
+        for splits in sorted(set(in_two.values())):
+            names = [name for name, both in in_two.items() if both == splits]
+            count = counted(len(names), f"{what} are")
+            self.add_problem(f"{count} in {splits}, such as {examples(names)}; leave each in one")
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
@@ -88,14 +95,18 @@ class Scan:
     ) -> "BoxFrame":
         """Return what the boxes of an annotation are measured in.
 
+        Browsers, OpenCV, labelme and detectron2 turn an image before they show or use it, and state its
+        upright size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image,
+        unless the annotation states the size of the stored one and the two differ.
+
         Args:
             ids: Of the records of its image.
             frame: Of the file.
             stated: Width and height that its annotation states; 0 or None where it does not.
             resized: Where these are by far others, "keep" takes the boxes for those of the file.
         """
-        size = frame.width, frame.height
-        if frame.is_of_stored(*stated):
+        size = frame.size
+        if stated == frame.stored_size != size:
             self.turned += ids
             return BoxFrame(frame, frame.stored_size, is_of_stored=True)
         width, height = map(_whole, stated)
@@ -181,9 +192,9 @@ class Scan:
     def valid_records(self) -> list[Record]:
         """Return the records; ItlError if there are problems, or no records."""
         if self.problems:
-            quoted = "; ".join(problem.text for problem in self.problems[:MAX_PROBLEMS_IN_ERROR])
+            quoted = "; ".join(problem.text for problem in self.problems[:MAX_QUOTED_PROBLEMS])
             count = len(self.problems)
-            start = f"{counted(count, 'problems')}, such as: " if count > MAX_PROBLEMS_IN_ERROR else ""
+            start = f"{counted(count, 'problems')}, such as: " if count > MAX_QUOTED_PROBLEMS else ""
             skippable = all(problem.images for problem in self.problems)
             hint = ", and the option bad=skip leaves these images out" if skippable else ""
             raise ItlError(
@@ -212,7 +223,7 @@ def _merge_alike(problems: list[Problem]) -> list[Problem]:
             merged += alike
             continue
         images = dict.fromkeys(image for problem in alike for image in problem.images)
-        on = f", on {examples(list(images))}" if images else ""  # of some no image is left out
+        on = f", on {examples(images)}" if images else ""  # of some no image is left out
         text = f"{alike[0].text} ({counted(len(alike), 'problems')} of this kind{on})"
         merged.append(Problem(text, tuple(images)))
     return merged
@@ -235,23 +246,14 @@ class Frame:
     orientation: int = 1
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    @property
     def stored_size(self) -> tuple[int, int]:
         """Width and height without the orientation."""
-        return (self.width, self.height) if self.orientation < 5 else (self.height, self.width)
-
-    def is_of_stored(self, width: object, height: object) -> bool:
-        """Say whether boxes count in the image as stored, given the *width* and *height* of an annotation.
-
-        Browsers, OpenCV, labelme and detectron2 turn an image before they show or use it, and state its
-        upright size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image,
-        unless the annotation states the size of the stored one and the two differ.
-        """
-        upright = (self.width, self.height)
-        return (width, height) == self.stored_size != upright
-
-    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
-        """Return the object *one* of the image as stored with its box in the upright image."""
-        return replace(one, box=turn_box(one.box, self.orientation, *self.stored_size))
+        return self.size if self.orientation < 5 else (self.height, self.width)
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,7 @@ class BoxFrame:
     def upright(self, one: AnnotatedObject) -> AnnotatedObject:
         """Return the object *one*, whose box lies inside, with its box in the upright image."""
         if self.is_of_stored:
-            return self.image.upright(one)
+            return replace(one, box=turn_box(one.box, self.image.orientation, *self.size))
         across, down = self.image.width / self.size[0], self.image.height / self.size[1]
         if across == down == 1:
             return one

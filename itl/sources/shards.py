@@ -19,7 +19,7 @@ from itl.sources.container_files import (
     splits_by_name,
 )
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.list_files import split_in_name
+from itl.sources.list_files import NO_LABEL, split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import WNID, Record, examples, is_image, plain_line, suffix_of, validate_records
 from itl.sources.source import Source
@@ -27,7 +27,6 @@ from itl.sources.source import Source
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
-NO_LABEL = ("", "-1")
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ class WebDataset(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
-        split_of = splits_by_name(self._shards, Path(self.path))
+        split_of = splits_by_name(self._shards, self.path)
         has_splits = any(map(split_in_name, self._shards))
         bare = Counter(split_of[one.shard] for one in self._samples if not one.label)
         total = Counter(split_of[one.shard] for one in self._samples)
@@ -114,7 +113,7 @@ class WebDataset(Source):
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
-        return validate_records(records, Path(self.path))
+        return validate_records(records, self.path)
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -122,7 +121,7 @@ class WebDataset(Source):
         if not self.names:
             return self._describe_copies()
         numbers = {one.number for one in self._labelled}
-        doubts = describe_zero(Path(self.names).read_bytes(), str(self.names), numbers)
+        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
         return [*doubts, *self._describe_copies()]
 
     def _describe_copies(self) -> list[str]:
@@ -147,7 +146,7 @@ class WebDataset(Source):
     @cached_property
     def _files(self) -> dict[str, Path]:
         """The shards, by their name relative to the path."""
-        return container_files(Path(self.path), ".tar", self.expected)
+        return container_files(self.path, ".tar", self.expected)
 
     @cached_property
     def _shards(self) -> dict[str, Listing]:
@@ -204,7 +203,7 @@ class WebDataset(Source):
                 if len(images) > 1:
                     raise ItlError(
                         f"{self.path}: a sample of {shard} has several images, "
-                        f"{examples(list(images.values()))}; choose one by what follows the first dot of its "
+                        f"{examples(images.values())}; choose one by what follows the first dot of its "
                         f"name, with the option image={min(images, key=len)}"
                     )
                 for name in images.values():
@@ -226,7 +225,7 @@ class WebDataset(Source):
             sample.number, sample.name = _labels_of_json(texts["json"], f"{sample.shard}: {sample.key}.json")
         for suffix in ("cls", "txt"):
             label = texts[suffix]
-            if label in NO_LABEL:
+            if label in ("", NO_LABEL):
                 continue
             is_name = not is_number(label)
             known = sample.name if is_name else sample.number
@@ -269,9 +268,9 @@ class WebDataset(Source):
             raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
         numbers = {one.number for one in numbered}
         if self.names:
-            file = Path(self.names)
-            names_in_file = read_names(file.read_bytes(), str(file))
-            classes = {number: name_of(number, names_in_file, str(file)) for number in numbers}
+            file = str(self.names)
+            names_in_file = read_names(self.names.read_bytes(), file)
+            classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
         hints = {
             "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),
@@ -304,13 +303,10 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         content = {"label": content}
     labels = [content.get(key) for key in (*LABEL_KEYS, *NAME_KEYS)]
     values = [str(one).strip() for one in labels if isinstance(one, str | int) and not isinstance(one, bool)]
-    number = next((value for value in values if is_number(value) and value not in NO_LABEL), "")
+    number = next((value for value in values if is_number(value) and value != NO_LABEL), "")
     return number, plain_line(next((value for value in values if not is_number(value) and value), ""))
 
 
 def _wnid_of(key: str) -> str:
     """Return the wnid with which the name of a sample, or its folder, starts; empty without one."""
-    for part in reversed(key.split("/")):
-        if WNID.match(part):
-            return part[:9]
-    return ""
+    return next((part[:9] for part in reversed(key.split("/")) if WNID.match(part)), "")

@@ -100,18 +100,7 @@ class Source(ABC):
             *([f"by {self.labelled_by}"] if self.labelled_by else []),
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
-        notes = self.describe_lacking(records)
-        alike: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-            words = re.split(r"[\s_-]+", name.casefold().strip())
-            alike[number[1] if number else " ".join(words)].append(repr(name))
-        notes += [
-            f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
-            f"underscores or the form of a number alone"
-            for several in alike.values()
-            if len(several) > 1
-        ]
+        notes = [*self.describe_lacking(records), *_describe_alike(names)]
         notes += [*describe_doubtful_names(records), *self.notes]
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
@@ -174,6 +163,21 @@ class Source(ABC):
         return np.empty((0, 4), np.float32)
 
 
+def _describe_alike(names: Sequence[str]) -> list[str]:
+    """Return a note for each two or more of the classes *names* that may be meant as one."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
+        words = re.split(r"[\s_-]+", name.casefold().strip())
+        alike[number[1] if number else " ".join(words)].append(repr(name))
+    return [
+        f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
+        f"underscores or the form of a number alone"
+        for several in alike.values()
+        if len(several) > 1
+    ]
+
+
 class ScannedSource(Source):
     """A source that is scanned before anything is decoded; it overrides `scan`, and `listing` if it must."""
 
@@ -187,7 +191,7 @@ class ScannedSource(Source):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return list_files(Path(self.path))
+        return list_files(self.path)
 
     @property
     def left_out(self) -> Counter:

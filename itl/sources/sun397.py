@@ -41,7 +41,7 @@ class Sun397(ScannedSource):
 
     def __post_init__(self) -> None:
         """Raise ItlError for a partition that does not exist."""
-        if self.partition not in range(1, 11) or isinstance(self.partition, bool):
+        if not 1 <= self.partition <= 10:
             raise ItlError(f"SUN397 has partitions 1 to 10, not {self.partition!r}")
 
     @property
@@ -52,12 +52,12 @@ class Sun397(ScannedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name(f"SUN397 partition {int(self.partition):02d}", self.published_images)
+        return self.scan.protocol_name(f"SUN397 partition {self.partition:02d}", self.published_images)
 
     @cached_property
     def scan(self) -> Scan:
         """Records and problems; reads the lists."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         images, partition = self._images(), f"partition {self.partition}"
         texts = self._lists(len(images))
         lists = {split: [line.lstrip("/") for line in read_list(text)] for split, text in texts.items()}
@@ -82,11 +82,10 @@ class Sun397(ScannedSource):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        path = Path(self.path)
-        listing = archives.list_files(path)
-        if not path.is_dir():
+        listing = archives.list_files(self.path)
+        if not self.path.is_dir():
             return listing
-        packed = [file for file in sorted(path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
+        packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
         for tar in (file for file in packed if file.suffix == ".tar"):  # in which the images still are
             inner = archives.list_files(tar)
             files, folders = inner.files | listing.files, listing.folders | inner.folders
@@ -127,7 +126,7 @@ class Sun397(ScannedSource):
     @cached_property
     def _text_files(self) -> list[Mapping[str, Member]]:
         """Text files by their last name, from each location where lists may be, the nearest first."""
-        path = Path(self.path).absolute()
+        path = self.path.absolute()
         locations: list[Mapping[str, Member]] = [_text_files_of(self.listing)]
         for folder in [path, path.parent] if path.is_dir() else [path.parent]:
             locations.append({file.name: Member(str(file)) for file in folder.glob("*.txt")})

@@ -22,7 +22,7 @@ from itl.sources.mat_files import load_mat
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import WNID, is_image
 from itl.sources.scan import Scan
-from itl.sources.source import Source
+from itl.sources.source import SPLIT_ORDER, Source
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class Dtd(TargetSet):
     expected = (
         "the folder dtd with images/ and labels/train1.txt, val1.txt and test1.txt, from Oxford VGG's page"
     )
-    lists = {split: f"labels/{split}{{0.fold}}.txt" for split in ("train", "val", "test")}
+    lists = {split: f"labels/{split}{{0.fold}}.txt" for split in SPLIT_ORDER}
     optional = ("val",)
     image_of_line = "images/{}"
     published_images = {"train": 1880, "val": 1880, "test": 1880}
 
     def __post_init__(self) -> None:
         """Raise ItlError for a fold that does not exist."""
-        if self.fold not in range(1, 11) or isinstance(self.fold, bool):
+        if not 1 <= self.fold <= 10:
             raise ItlError(f"DTD has folds 1 to 10, not {self.fold!r}")
 
 
@@ -138,7 +138,7 @@ class Aircraft(TargetSet):
     expected = (
         "the folder data of fgvc-aircraft-2013b, with images/ and images_variant_train.txt, from VGG's page"
     )
-    lists = {split: f"images_{{0.labels}}_{split}.txt" for split in ("train", "val", "test")}
+    lists = {split: f"images_{{0.labels}}_{split}.txt" for split in SPLIT_ORDER}
     published_images = {"train": 3334, "val": 3333, "test": 3333}
 
     def entry(self, line: str) -> tuple[str, str]:
@@ -158,7 +158,7 @@ class ImageNetLT(TargetSet):
         "ImageNet, as the source imagenet takes it, with ImageNet_LT_train.txt, ImageNet_LT_val.txt and "
         "ImageNet_LT_test.txt of the OpenLongTailRecognition repository in it or beside it"
     )
-    lists = {split: f"ImageNet_LT_{split}.txt" for split in ("train", "val", "test")}
+    lists = {split: f"ImageNet_LT_{split}.txt" for split in SPLIT_ORDER}
     optional = ("val",)
     published_images = {"train": 115846, "val": 20000, "test": 50000}
 
@@ -299,7 +299,8 @@ class StanfordDogs(TargetSet):
             if "file_list" not in content:
                 raise ItlError(f"{name} has no file_list; take the lists from Stanford's page")
             images = [str(_one_value(cell, name)) for cell in content["file_list"].ravel()]
-            classes = [_wnid_or_folder(image) for image in images]
+            folders = [image.partition("/")[0] for image in images]
+            classes = [folder[:9] if WNID.match(folder) else folder for folder in folders]
             numbers = np.asarray(content.get("labels", ())).ravel().tolist()
             pairs = set(zip(numbers, classes, strict=False))  # one number for a class, one class for a number
             counts = {len(pairs), len(set(numbers)), len(set(classes))}
@@ -388,7 +389,7 @@ class Caltech101(TargetSet):
         """Yield training and test images."""
         top = "101_ObjectCategories/"
         names = [name for name in self.listing.files if is_image(name) and "/" in name]
-        inside = [name for name in names if top in f"/{name}" and f"/{top}" in f"/{name}"]
+        inside = [name for name in names if f"/{top}" in f"/{name}"]
         rows = [(name, name.rpartition("/")[0].rpartition("/")[2]) for name in inside or names]
         if self.background == "drop":
             rows = [row for row in rows if row[1] != "BACKGROUND_Google"]
@@ -419,14 +420,14 @@ def first_of_each_class(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
-    ItlError, with the *option* that sets *count*, if it is no whole number from 1 on, or a class has no more
-    images than that; also for two images of one class and name, as in two copies of a data set.
+    ItlError, with the *option* that sets *count*, if that is below 1, or a class has no more images; also
+    for two images of one class and name, as in two copies of a data set.
 
     >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1, "train_images")
     >>> len(first), len(rest)
     (1, 2)
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if count < 1:
         raise ItlError(f"the option {option} is a whole number from 1 on, not {count!r}")
     by_class = defaultdict(list)
     named: dict[tuple[str, str], str] = {}
@@ -470,8 +471,3 @@ def _one_value(cell: object, name: str) -> np.ndarray:
     if value.ndim:
         raise ItlError(f"{name} has a cell with {str(cell)[:40]} instead of one value; copy it again")
     return value
-
-
-def _wnid_or_folder(image: str) -> str:
-    folder = image.partition("/")[0]
-    return folder[:9] if WNID.fullmatch(folder[:9]) else folder

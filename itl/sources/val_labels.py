@@ -29,9 +29,7 @@ class ValLabels:
     words: str  # for people, such as: val.txt and synsets.txt
 
 
-def find_labels(
-    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member] | None = None
-) -> ValLabels:
+def find_labels(images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member]) -> ValLabels:
     """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
 
     Other lists of text that fit must say the same; devkits and XML files are read where no such list fits.
@@ -44,21 +42,21 @@ def find_labels(
     Raises:
         ItlError: If no list fits, or two that fit contradict each other.
     """
-    stems, folders, listed = [short_name(name) for name in images], list(folders), listed or {}
+    stems, folders = [short_name(name) for name in images], list(folders)
     faults: list[str] = []
     partial = False  # whether a list has some of them
     chosen: ValLabels | None = None
     for candidates in (_text_lists(folders, listed), _others(folders, listed)):
         for words, read in candidates:
             try:
-                labels = read()
+                labels = ValLabels(read(), words)
             except ItlError as error:
                 faults.append(f"{words}: {error}")
                 continue
-            missing = [stem for stem in stems if stem not in labels]
+            missing = [stem for stem in stems if stem not in labels.wnids]
             if not missing:
-                chosen = chosen or ValLabels(labels, words)
-                _refuse_contradiction(chosen, ValLabels(labels, words), stems)
+                chosen = chosen or labels
+                _refuse_contradiction(chosen, labels, stems)
             elif len(missing) < len(stems):
                 faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
                 partial = True
@@ -137,15 +135,15 @@ def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple
     for folder in folders:
         for name in XML_FOLDERS:
             if (folder / name).is_dir():
-                texts = ((file.stem, file.read_bytes()) for file in (folder / name).glob("*.xml"))
-                yield f"the XML files of {name}", lambda texts=texts: _wnids_of_xml(texts)
+                files = {file.stem: Member(str(file)) for file in (folder / name).glob("*.xml")}
+                yield f"the XML files of {name}", lambda files=files: _wnids_of_xml(files)
     xml = {
         short_name(name[:-4]): member
         for name, member in listed.items()
         if re.search(r"(^|/)val/[^/]+\.xml$", name)
     }
     if xml:
-        yield "the XML files of val", lambda: _wnids_of_xml((stem, xml[stem].read()) for stem in xml)
+        yield "the XML files of val", lambda: _wnids_of_xml(xml)
 
 
 def _is_list(name: str) -> bool:
@@ -170,33 +168,29 @@ def _devkits(folder: Path) -> Iterator[tuple]:
     """Yield the devkit in *folder*, packed or not."""
     tar = folder / f"{DEVKIT}.tar.gz"
     if tar.is_file():
-        yield tar.name, lambda: _labels_of_packed_devkit(tar)
+        yield tar.name, lambda: _labels_of_devkit(files_of_packed_tar(tar, "it", (TRUTH, META)))
     for data in (folder / DEVKIT / "data", folder / "data", folder):
         if (data / TRUTH).is_file() and (data / META).is_file():
+            files = {name: Member(str(data / name)) for name in (TRUTH, META)}
             yield (
                 f"the devkit's {TRUTH}",
-                lambda data=data: _labels_of_devkit((data / TRUTH).read_bytes(), (data / META).read_bytes()),
+                lambda files=files: _labels_of_devkit({name: file.read() for name, file in files.items()}),
             )
 
 
-def _wnids_of_xml(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:
     """Return the wnid that all objects of an image have, for images where it is one."""
-    names = ((stem, set(XML_NAME.findall(data))) for stem, data in files)
+    names = ((stem, set(XML_NAME.findall(file.read()))) for stem, file in files.items())
     return {stem: wnids.pop().decode() for stem, wnids in names if len(wnids) == 1}
 
 
-def _labels_of_packed_devkit(tar: Path) -> dict[str, str]:
-    files = files_of_packed_tar(tar, "it", (TRUTH, META))
-    return _labels_of_devkit(files[TRUTH], files[META])
-
-
-def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
-    """Return labels by file name: *truth* has one class number per line, *meta* (meta.mat) their wnids."""
-    table = load_mat(meta, META, ["synsets"])
+def _labels_of_devkit(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return labels by file name: `TRUTH` has one class number per line, `META` their wnids."""
+    table = load_mat(files[META], META, ["synsets"])
     with explain_damage(f"{TRUTH} or {META}", "list of the devkit"):
         rows = table["synsets"].ravel()
         wnids = {int(row["ILSVRC2012_ID"].item()): str(row["WNID"].item()) for row in rows}
-        numbers = [int(line) for line in truth.split()]
+        numbers = [int(line) for line in files[TRUTH].split()]
     unknown = sorted({str(number) for number in numbers if number not in wnids})
     if unknown:
         raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")

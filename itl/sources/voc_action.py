@@ -10,14 +10,19 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted, no_such
-from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
-from itl.sources.scan import Resized, Scan, image_frame
-from itl.sources.source import AnnotatedSource
-from itl.sources.voc_detection import LISTS, NO_TRAINING, images_by_name, splits_of_lists
-from itl.sources.voc_xml import Annotation, list_devkit, parse_annotation, parse_xml, read_list, stated_size
+from itl.sources.scan import Resized, Scan
+from itl.sources.voc_detection import (
+    LISTS,
+    NO_TRAINING,
+    ImagesByName,
+    VocSource,
+    images_by_name,
+    splits_of_lists,
+)
+from itl.sources.voc_xml import Annotation, parse_annotation, parse_xml, read_list
 
 ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
@@ -30,7 +35,7 @@ Flags = dict[str, dict[str, int]]  # person -> action -> 1 doing it, -1 not, 0 i
 
 
 @dataclass(frozen=True)
-class VocAction(AnnotatedSource):
+class VocAction(VocSource):
     """VOC 2012's action task: a VOCdevkit, the folder VOC2012, or the published tars in one folder.
 
     A record is a person: ``VOC2012/2010_006215#1`` is the first object of that image's annotation. Its pixels
@@ -43,6 +48,7 @@ class VocAction(AnnotatedSource):
     outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
     resized: Resized = "refuse"  # boxes of images that have another size than is stated
     kind = "voc2012-action"
+    year = "VOC2012"
     counted = ("people", "actions")
     expected = (
         "VOCdevkit, its folder VOC2012 with ImageSets/Action, or VOCtrainval_11-May-2012.tar from PASCAL "
@@ -59,7 +65,7 @@ class VocAction(AnnotatedSource):
     def __post_init__(self) -> None:
         """Raise ItlError for a context that leaves nothing of the box."""
         context = self.context
-        if not isinstance(context, int | float) or not (math.isfinite(context) and context > 0):
+        if not (math.isfinite(context) and context > 0):
             raise ItlError(f"context enlarges a person's box, 1 is the box alone; it cannot be {context!r}")
 
     @property
@@ -70,7 +76,7 @@ class VocAction(AnnotatedSource):
     @cached_property
     def scan(self) -> Scan:
         """People, actions and problems; reads lists, annotations and the images' headers."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         lists, flags = self._lists(scan)
         split_of = splits_of_lists(scan, lists, "people")
         people_on = defaultdict(list)
@@ -80,13 +86,16 @@ class VocAction(AnnotatedSource):
         scan.left_out["images without a listed person"] += len(images.keys() - people_on.keys())
         contradicted: list[str] = []
         for image, people in people_on.items():
+            ids = list(map(self.record_id, people))
             try:
-                annotation = self._annotation(scan, image, people, images)
+                self._refuse_missing(image, images)
+                annotation, problems = self.read_listed(scan, ids, image, images)
             except ItlError as error:
-                scan.add_problem(str(error), *map(_id, people))
-                continue
-            for person in people:
-                record = Record(_id(person), "", split_of[person], images[image][1])
+                problems = [str(error)]
+            for text in problems:
+                scan.add_problem(text, *ids)
+            for person in people if not problems else ():
+                record = Record(self.record_id(person), "", split_of[person], images[image][1])
                 try:
                     contradicted += self._scan_person(scan, record, annotation, flags.get(person, {}))
                 except ItlError as error:
@@ -106,11 +115,6 @@ class VocAction(AnnotatedSource):
         box = record.box or (1, 1, width, height)
         rows, columns = crop_with_context(box, self.context, width, height)
         return np.ascontiguousarray(pixels[rows, columns])
-
-    @cached_property
-    def listing(self) -> Listing:
-        """All files."""
-        return list_devkit(Path(self.path), "VOC2012")
 
     def _lists(self, scan: Scan) -> tuple[dict[str, list[str]], Flags]:
         """Return people (IMAGE#OBJECT) by list, and their flags, from ImageSets/Action.
@@ -137,7 +141,7 @@ class VocAction(AnnotatedSource):
                 people[person] = None
                 if flags[person].setdefault(action, flag) != flag:
                     text = f"{name}: {person} has flag {flag}, but another in another list of {action}"
-                    scan.add_problem(f"{text}; correct one", _id(person))
+                    scan.add_problem(f"{text}; correct one", self.record_id(person))
         lists = {split: list(people) for split, people in people_with_flags.items()} | lists
         if not lists and not scan.problems:
             raise ItlError(
@@ -175,10 +179,8 @@ class VocAction(AnnotatedSource):
             return [1]
         return [number for number, actions in enumerate(annotation.actions, 1) if actions]
 
-    def _annotation(
-        self, scan: Scan, image: str, people: list[str], images: dict[str, tuple[str, Member]]
-    ) -> Annotation:
-        """Read the annotation of *image*; ItlError with its last problem, after the others were added."""
+    def _refuse_missing(self, image: str, images: ImagesByName) -> None:
+        """Raise ItlError if *image* or its annotation is not there."""
         xml = f"Annotations/{image}.xml"
         for name, exists in ((f"JPEGImages/{image}.jpg", image in images), (xml, xml in self.listing.files)):
             if not exists:
@@ -186,18 +188,6 @@ class VocAction(AnnotatedSource):
                     f"{LIST_FOLDER} lists {image[:60]!r}, but {name[:80]!r} is missing; copy it again, or "
                     f"remove it from the lists"
                 )
-        name, member = images[image]
-        root, frame = parse_xml(self.listing.files[xml].read(), xml), image_frame(member, name)
-        boxes = scan.box_frame(list(map(_id, people)), frame, stated_size(root, xml), self.resized)
-        annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
-        if annotation.image != image and annotation.image in images:
-            scan.other_image.append(f"{image}.xml ({annotation.image})")
-        if problems:
-            for text in problems[:-1]:
-                scan.add_problem(text, *map(_id, people))
-            raise ItlError(problems[-1])
-        objects = [boxes.upright(one) for one in annotation.objects]
-        return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(
         self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]
@@ -259,7 +249,3 @@ class VocAction(AnnotatedSource):
                 f"{unlabelled:,} of {len(test):,} people in test are not labelled, such as "
                 f"{examples(test)}; test is left out, scores are measured on val"
             )
-
-
-def _id(person: str) -> str:
-    return f"VOC2012/{person}"

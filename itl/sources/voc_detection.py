@@ -1,11 +1,11 @@
 """VOC 2007 and 2012 detection, and a user's own images in VOC's format: whole images with boxes."""
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
@@ -17,6 +17,7 @@ from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_xml import (
+    Annotation,
     assign_splits,
     list_devkit,
     parse_annotation,
@@ -26,11 +27,46 @@ from itl.sources.voc_xml import (
 )
 
 LISTS = ("train", "val", "trainval", "test")
+ImagesByName = dict[str, tuple[str, Member]]  # by the name in lists: the file's name, and where it is
 NO_TRAINING = "without it nothing can be trained on this source"
 
 
+class VocSource(AnnotatedSource):
+    """A source in VOC's format."""
+
+    year: ClassVar[str]  # its folder
+    outside: str  # fields of each
+    resized: str
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All files."""
+        return list_devkit(self.path, self.year)
+
+    def record_id(self, name: str) -> str:
+        """Return the id of what lists call *name*."""
+        return f"{self.year}/{name}"
+
+    def read_listed(
+        self, scan: Scan, ids: Sequence[str], image: str, images: ImagesByName
+    ) -> tuple[Annotation, list[str]]:
+        """Return the annotation of *image*, with upright boxes, and a line for each invalid object.
+
+        *scan* gets the size of the records *ids* of the image. ItlError if XML or image cannot be read.
+        """
+        xml = f"Annotations/{image}.xml"
+        name, member = images[image]
+        root, frame = parse_xml(self.listing.files[xml].read(), xml), image_frame(member, name)
+        scan.sizes |= dict.fromkeys(ids, frame.size)
+        boxes = scan.box_frame(ids, frame, stated_size(root, xml), self.resized)
+        annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
+        if annotation.image != image and annotation.image in images:
+            scan.other_image.append(f"{image}.xml ({annotation.image})")
+        return replace(annotation, objects=tuple(map(boxes.upright, annotation.objects))), problems
+
+
 @dataclass(frozen=True)
-class Voc2007(AnnotatedSource):
+class Voc2007(VocSource):
     """VOC 2007: VOCdevkit, a folder that contains it, VOC2007 itself, or the published tars in one folder.
 
     An image has objects of several classes, so the class of a record is empty; `annotation` has the objects.
@@ -77,28 +113,19 @@ class Voc2007(AnnotatedSource):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         images = images_by_name(self.listing)
         split_of = self._splits(scan, images)
         scan.left_out["images in no list"] += len(images.keys() - split_of.keys())
         self._leave_out_unannotated_test(scan, split_of)
         for image, split in split_of.items():
-            name, member = images[image]
-            stated = self._scan_image(scan, Record(self._id(image), "", split, member), image, name)
-            if stated != image and stated in images:
-                scan.other_image.append(f"{image}.xml ({stated})")
+            self._scan_image(scan, image, split, images)
         names = class_names(self.classes)
         scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
-        if self.proposals:
-            add_regions(scan, self.proposals, self.outside)
+        add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 
-    @cached_property
-    def listing(self) -> Listing:
-        """All files."""
-        return list_devkit(Path(self.path), self.year)
-
-    def _splits(self, scan: Scan, images: dict[str, tuple[str, Member]]) -> dict[str, str]:
+    def _splits(self, scan: Scan, images: ImagesByName) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
         file_of, lists = image_lists(self.listing.files), {}
         for name, file in file_of.items():
@@ -114,7 +141,7 @@ class Voc2007(AnnotatedSource):
             start, texts = f"{file_of[name]} lists", {}
             for image in sorted(split_of.keys() & set(listed) - images.keys()):
                 del split_of[image]
-                texts[self._id(image)] = (
+                texts[self.record_id(image)] = (
                     f"{start} {image[:60]!r}, but JPEGImages has no such image; copy it again, or remove it "
                     f"from the list"
                 )
@@ -134,30 +161,20 @@ class Voc2007(AnnotatedSource):
             for image in test:
                 del split_of[image]
 
-    def _scan_image(self, scan: Scan, record: Record, image: str, name: str) -> str:
-        """Add one image with its objects or problems; return the image that its annotation names."""
-        xml = f"Annotations/{image}.xml"
+    def _scan_image(self, scan: Scan, image: str, split: str, images: ImagesByName) -> None:
+        """Add one image with its objects or problems."""
+        record = Record(self.record_id(image), "", split, images[image][1])
         objects: list[AnnotatedObject] = []
-        stated = ""
         try:
-            if xml not in self.listing.files:
-                raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy it again")
-            root = parse_xml(self.listing.files[xml].read(), xml)
-            frame = image_frame(record.member, name)
-            scan.sizes[record.id] = frame.width, frame.height
-            boxes = scan.box_frame([record.id], frame, stated_size(root, xml), self.resized)
-            annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
-            stated = annotation.image
+            if (xml := f"Annotations/{image}.xml") not in self.listing.files:
+                raise ItlError(f"{xml} is missing, though {image} is in {split}; copy it again")
+            annotation, problems = self.read_listed(scan, [record.id], image, images)
             for text in problems:
                 scan.add_problem(text, record.id)
-            objects = [boxes.upright(one) for one in annotation.objects]
+            objects = list(annotation.objects)
         except ItlError as error:
             scan.add_problem(str(error), record.id)
         scan.add(record, objects)
-        return stated
-
-    def _id(self, image: str) -> str:
-        return f"{self.year}/{image}"
 
 
 @dataclass(frozen=True)
@@ -192,7 +209,7 @@ class Voc0712(Voc2007):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems of both years."""
-        scan = Scan(self.kind, Path(self.path))
+        scan = Scan(self.kind, self.path)
         for year in self._years:
             part = year.scan
             scan.records += part.records
@@ -201,8 +218,7 @@ class Voc0712(Voc2007):
             scan.problems += part.problems
             scan.notes += [f"{year.year}: {note}" for note in part.notes]
             scan.left_out += part.left_out
-        if self.proposals:
-            add_regions(scan, self.proposals, self.outside)
+        add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 
     @cached_property
@@ -226,7 +242,7 @@ class _Voc2012Training(Voc2012):
             del split_of[image]
 
 
-def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
+def images_by_name(files: Listing) -> ImagesByName:
     """Return file name and member of each image in JPEGImages, by the name that lists and annotations use.
 
     ItlError if two differ in their suffix alone.
@@ -235,7 +251,7 @@ def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     >>> images_by_name(Listing(files))
     {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
     """
-    images: dict[str, tuple[str, Member]] = {}
+    images: ImagesByName = {}
     for name in sorted(files.files):
         if name.startswith("JPEGImages/") and is_image(name):
             stem = name.removeprefix("JPEGImages/").rpartition(".")[0]
@@ -279,14 +295,14 @@ def listed_image(line: str, images: Iterable[str]) -> str:
     return word
 
 
-def class_names(option: str | Iterable[str] | None) -> list[str]:
-    """Return the class names of the *option* classes, a,b,c or a list; PASCAL's 20 without it.
+def class_names(option: str | None) -> list[str]:
+    """Return the class names of the *option* classes, a,b,c; PASCAL's 20 without it.
 
     ItlError if one of them is empty, or there twice.
     """
     if option is None:
         return list(PASCAL)
-    names = [name.strip() for name in (option.split(",") if isinstance(option, str) else map(str, option))]
+    names = [name.strip() for name in option.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise ItlError(f"classes are different names, such as classes=cat,dog; got {option!r}")
     return names
@@ -295,7 +311,7 @@ def class_names(option: str | Iterable[str] | None) -> list[str]:
 def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> dict[str, str]:
     """Return the split of each name of *lists*, as `assign_splits` does; what does not fit is a problem."""
     split_of, in_two = assign_splits(lists, scan.notes)
-    add_split_conflicts(scan, in_two, what)
+    scan.add_split_conflicts(in_two, what)
     if {"train", "val", "trainval"} <= lists.keys():  # of which one may be cut
         both, together = {*lists["train"], *lists["val"]}, set(lists["trainval"])
         if extra := sorted(together - both):
@@ -309,12 +325,3 @@ def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> di
                 f"the list trainval lacks {count} of train and val, such as {examples(missing)}"
             )
     return split_of
-
-
-def add_split_conflicts(scan: Scan, in_two: dict[str, str], what: str) -> None:
-    """Add a problem for each two splits that share names: a score on training images means nothing."""
-    for splits in sorted(set(in_two.values())):
-        names = [name for name, both in in_two.items() if both == splits]
-        scan.add_problem(
-            f"{counted(len(names), f'{what} are')} in {splits}, such as {examples(names)}; leave each in one"
-        )

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, cannot_read, counted
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing
-from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
+from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box, float_or_nan
 from itl.sources.records import short_name
 from itl.storage import text_lines
 
@@ -72,7 +72,7 @@ def read_annotations(path: Path, outside: str = "refuse") -> Iterator[tuple[str,
 
     *outside* is as in `read_annotation`. ItlError if there is none, one is invalid, or two are of one image.
     """
-    listing = archives.list_files(Path(path))
+    listing = archives.list_files(path)
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
     names: dict[str, str] = {}
@@ -98,10 +98,10 @@ def read_objects(
     Raises:
         ItlError: If an annotation is invalid, or *image_list* lists no image or one that is not annotated.
     """
-    listed = None if image_list is None else _read_image_list(Path(image_list))
+    listed = None if image_list is None else _read_image_list(image_list)
     wanted = None if listed is None else {*listed, *map(short_name, listed)}
     rows, sizes = [], {}
-    for image, annotation in read_annotations(Path(path), outside):
+    for image, annotation in read_annotations(path, outside):
         if wanted is None or image in wanted:
             sizes[image] = annotation.width, annotation.height
             rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
@@ -114,10 +114,7 @@ def read_objects(
 
 
 def _read_image_list(path: Path) -> set[str]:
-    try:
-        names = {line.split()[0] for line in read_list(path.read_bytes())}
-    except OSError as error:
-        raise cannot_read(path, error) from error
+    names = {line.split()[0] for line in read_list(archives.read_file(path))}
     if not names:
         raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
     return names
@@ -171,7 +168,6 @@ def list_devkit(path: Path, year: str) -> Listing:
 
     It is at *path*, inside it or in a tar, or in the published tars side by side, whose contents are merged.
     """
-    path = Path(path)
     listings = [archives.list_files(path)]
     if path.is_dir():
         tars = [file for file in path.iterdir() if file.suffix == ".tar" and "voc" in file.name.lower()]
@@ -288,11 +284,7 @@ def _pixel(value: float, last: int | None) -> int:
 
 def _number(element: ElementTree.Element, tag: str, where: str) -> float:
     text = _text(element, tag)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(value := float_or_nan(text)):
         raise ItlError(f"{where}: {tag} is {text[:40]!r}; it should be a number of pixels")
     return value
 
