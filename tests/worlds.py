@@ -1,6 +1,7 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from multiprocessing import forkserver
@@ -114,8 +115,11 @@ def do_work(threads: int, work: Callable[..., object], arguments: tuple) -> None
 
 
 def share_server() -> None:
-    """In a fork of a server, let its own processes be forks of it too: Python 3.11 would start another."""
-    if forkserver._forkserver._forkserver_address:
+    """In a fork of a server, let its own processes be forks of it too: Python would start another.
+
+    From Python 3.14 on it does: only who started a server has the key to it.
+    """
+    if forkserver._forkserver._forkserver_address and sys.version_info < (3, 14):
         forkserver._forkserver.ensure_running = lambda: None
 
 

@@ -1,7 +1,7 @@
 """Reasons to doubt an answer, computed: each page names the three strongest under its answer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ from itl.specs import Pretrain, Transfer, key
 SHOWN = 3
 ENOUGH_SEEDS = 5
 LEAKED_SHARE = 0.01  # of the test images
-UNEQUAL_PASSES = 1.5  # ratio of how often an image is seen
+UNEQUAL = 1.5  # ratio of how often an image is seen, or of steps
 FEW_IMAGES = 5  # of a class in the split that is scored
 LAST_PART, STILL_FALLING = 0.2, 0.1  # a loss that falls by a tenth in the last fifth of the steps
 
@@ -37,7 +37,8 @@ def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
     if not reasons:
         return "None of the usual reasons to doubt this answer applies."
     shown = "\n".join(f"* {reason}" for reason in reasons[:SHOWN])
-    return f"**Reasons to doubt it**, the strongest of {len(reasons)}:\n\n{shown}"
+    of_how_many = f", the strongest of {len(reasons)}" if len(reasons) > SHOWN else ""
+    return f"**Reasons to doubt it**{of_how_many}:\n\n{shown}"
 
 
 def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
@@ -81,21 +82,33 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
 
 
 def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run]) -> str:
-    """Say where the nets that are compared have seen each image unequally often; '' where equally often."""
-    passes = {}
+    """Say where the nets that are compared have seen each image unequally often, or have unequal steps.
+
+    '' where both are alike.
+    """
+    passes, steps = {}, {}
     for run in compared:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
             rows, recipe = results[results["run"] == key(run.spec)], run.spec.recipe
             if len(rows):
                 images = rows["images"].iloc[0]
                 passes[run.columns] = images_trained_on(recipe, images) / images
-    if not passes or max(passes.values()) < UNEQUAL_PASSES * min(passes.values()):
+                steps[run.columns] = recipe.total_steps(max(1, images // recipe.batch))
+    if seen := _unequal(passes, "times"):
+        return f"Nets have seen each of their images {seen}: exposure differs too."
+    if took := _unequal(steps, "steps"):
+        return f"Nets were trained for {took}: how long they learned differs too."
+    return ""
+
+
+def _unequal(counts: Mapping[Columns, float], noun: str) -> str:
+    """Say which conditions have which of the *counts*; '' where these are nearly alike."""
+    if not counts or max(counts.values()) < UNEQUAL * min(counts.values()):
         return ""
-    alike: dict[str, list[str]] = {}  # conditions by how often
-    for columns, count in passes.items():
-        alike.setdefault(f"{count:.0f}", []).append(columns_text(columns))
-    seen = [f"{count} times ({'; '.join(names)})" for count, names in alike.items()]
-    return f"Nets have seen each of their images {' or '.join(seen)}: exposure differs too."
+    alike: dict[str, list[str]] = {}  # conditions by their count
+    for columns, count in counts.items():
+        alike.setdefault(f"{count:,.0f}", []).append(columns_text(columns))
+    return " or ".join(f"{count} {noun} ({'; '.join(names)})" for count, names in alike.items())
 
 
 def diverged(runs: Sequence[Run], store: Store) -> str:

@@ -12,7 +12,7 @@ from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.runs.planned_run import SAME_BUDGET
 from itl.runs.question import Question, with_seed
-from itl.runs.questions import EQUAL_STEPS
+from itl.runs.questions import EQUAL_PASSES, EQUAL_STEPS
 
 LABEL_SETS = (
     *(f"bottom-up@{level}" for level in range(17, -1, -1)),
@@ -98,15 +98,19 @@ def _mean_and_half(values: pd.Series) -> str:
     return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
 
 
-def with_exposure(results: pd.DataFrame) -> pd.DataFrame:
-    """Say in a column exposure that nets have equal steps, where results do not tell it apart."""
-    return results if "exposure" in results else results.assign(exposure=EQUAL_STEPS)
+def with_exposure(results: pd.DataFrame, question: Question) -> pd.DataFrame:
+    """Say in a column exposure what nets have equally many of, where results do not tell it apart.
+
+    A recipe of steps gives all nets as many steps, one of epochs as many passes over their images.
+    """
+    if "exposure" in results:
+        return results
+    return results.assign(exposure=EQUAL_PASSES if question.recipe.steps is None else EQUAL_STEPS)
 
 
-def at_equal_steps(results: pd.DataFrame) -> pd.DataFrame:
-    """Keep the results of nets that were trained for equally many steps."""
-    results = with_exposure(results)
-    return results[results["exposure"] == EQUAL_STEPS]
+def without_passes(results: pd.DataFrame) -> pd.DataFrame:
+    """Keep the results of nets that the recipe trained; it has steps where others are trained for passes."""
+    return results[results["exposure"] == EQUAL_STEPS] if "exposure" in results else results
 
 
 def left_out(question: Question, machine: Machine) -> pd.DataFrame:

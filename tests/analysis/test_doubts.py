@@ -100,14 +100,25 @@ def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
         "exposure differs too."
     )
     assert exposure(pd.DataFrame(rows).assign(images=48), data_size, compared) == ""
-    steps = Recipe(steps=10, batch=512)  # of all images, where there are fewer
-    large = [
-        replace(run, spec=replace(run.spec, recipe=steps)) if isinstance(run.spec, Pretrain) else run
-        for run in compared
-    ]
-    rows = [row | {"run": module.key(run.spec)} for row, run in zip(rows[-len(large) :], large, strict=True)]
-    images = [16 if dict(run.columns)["images_per_class"] == 4 else 48 for run in large]
-    assert exposure(pd.DataFrame(rows).assign(images=images), data_size, large) == ""
+    whole = Recipe(steps=10, batch=512)  # of all images, where there are fewer
+    for recipe, expected in (
+        (whole, ""),
+        (
+            Recipe(epochs=3, batch=4),
+            "Nets were trained for 12 steps (images per class 4) or 36 steps (images per class 12): "
+            "how long they learned differs too.",
+        ),
+    ):
+        trained = [
+            replace(run, spec=replace(run.spec, recipe=recipe))
+            for run in compared
+            if isinstance(run.spec, Pretrain)
+        ]
+        rows = [
+            {"run": module.key(run.spec), "images": 16 if dict(run.columns)["images_per_class"] == 4 else 48}
+            for run in trained
+        ]
+        assert exposure(pd.DataFrame(rows), data_size, trained) == expected
 
 
 @pytest.mark.parametrize(("chosen", "edge"), [(0.01, True), (0.02, False), (0.04, True), (None, False)])
@@ -246,6 +257,8 @@ def test_the_three_strongest_doubts_are_listed(monkeypatch):
         "* two.",
         "* three.",
     ]
+    monkeypatch.setattr(module, "doubts", lambda *_: ["one.", "two."])
+    assert doubts_text(None, None, None) == "**Reasons to doubt it**:\n\n* one.\n* two."
     monkeypatch.setattr(module, "doubts", lambda *_: [])
     assert "None of the usual reasons" in doubts_text(None, None, None)
 

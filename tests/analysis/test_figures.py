@@ -17,6 +17,7 @@ from scipy import stats
 from itl import ItlError
 from itl.analysis import figures, hierarchy_figures, tables
 from itl.hierarchy.taxonomy import Taxonomy
+from tests.worlds import SETTINGS, small_study
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +213,24 @@ def test_label_sets_stand_on_the_way_that_made_them():
         "some classes with all their images": [0, 2, 4, 5, 6],
     }
     assert set(tables.by_way(table[table["label_set"].isin(["none", "original"])])["way"]) == {"all classes"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "exposure"), [({"epochs": 3}, "equal passes"), ({"steps": 12}, "equal steps")]
+)
+def test_nets_have_equal_steps_or_passes_by_the_recipe(recipe, exposure):
+    results = frame([4, 12])
+    labelled = tables.with_exposure(
+        results, small_study(recipe=SETTINGS["recipe"] | {"steps": None} | recipe)
+    )
+    assert set(labelled["exposure"]) == {exposure}
+    assert tables.without_passes(results).equals(results)
+
+
+def test_nets_trained_for_passes_stand_apart():
+    results = pd.concat([frame([4, 12]).assign(exposure=f"equal {what}") for what in ("steps", "passes")])
+    assert tables.with_exposure(results, small_study(passes=2)).equals(results)
+    assert set(tables.without_passes(results)["exposure"]) == {"equal steps"}
 
 
 def test_summary_shows_mean_interval_and_n():
