@@ -17,6 +17,7 @@ COMPARED = [*COMPARISON, "verdict", "change"]  # columns of it that are read
 VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 SETTINGS = ("state", "questions", "spec", *ORIGIN)
+ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
 SHOWN_VALUES = 4
 LEAST_MOVE = 0.05  # points between two changes that are not written alike
 
@@ -103,9 +104,19 @@ def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
         for question in row.questions.split(", "):
             values = by_question.setdefault(question, {})
             for name, value in settings.items():
-                plain = name.removeprefix("Pretrain.").removeprefix("Transfer.").removeprefix("pretrain.")
-                values.setdefault(plain, set()).add(str(value))
+                values.setdefault(_plain_name(name), set()).add(str(value))
     return by_question
+
+
+def _plain_name(setting: str) -> str:
+    """Name a setting of a run as that of its net, or, where a net may have one of that name, of its target.
+
+    >>> _plain_name("Transfer.pretrain.recipe.lr"), _plain_name("Transfer.recipe.lr"), _plain_name("commit")
+    ('recipe.lr', 'target.recipe.lr', 'commit')
+    """
+    name = setting.removeprefix("Transfer.pretrain.").removeprefix("Pretrain.")
+    of_task = name.removeprefix("Transfer.")
+    return of_task if of_task in (name, *ONLY_OF_TASKS) else f"target.{of_task}"
 
 
 def _used(settings: dict[str, object]) -> dict[str, object]:

@@ -167,6 +167,18 @@ def test_a_question_of_one_report_is_named_alone(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == ["2 answers: 1 alike, 1 only in 1", "budget: only in 1"]
 
 
+def test_settings_of_a_target_are_told_from_those_of_nets(tmp_path):
+    net, reports = {"recipe": {"lr": 0.1}, "seed": 0}, []
+    for name, lr, images in (("a", 0.02, 10), ("b", 0.1, None)):
+        tuned = {"pretrain": net, "recipe": {"lr": lr}, "images_per_class": images, "seed": 0}
+        reports.append(write_report(tmp_path / name, {"probe": "a gain"}, [0]))
+        specs = [json.dumps({"Pretrain": net}), json.dumps({"Transfer": tuned})]
+        columns = {"questions": "data-size", "state": "done", "commit": "c0ffee", "device": "cpu"}
+        pd.DataFrame({"spec": specs}).assign(**columns).to_csv(reports[-1] / "runs.csv", index=False)
+    why = set(compare_reports(*reports)["why"])
+    assert why == {"target.recipe.lr: 0.02 → 0.1; target.images_per_class: 10 → none"}
+
+
 def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
     first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
     net = {"recipe": {"epochs": 0, "lr": 0.3}, "subset": {"images_per_class": 1}, "seed": 0}
