@@ -23,21 +23,30 @@ SEEDS = (3, 5, 10)
 CONDITIONS, TASKS, COMPARED = 6, 3, 3
 TWO_SD = 2 * math.sqrt(2)  # two standard deviations of the difference of two conditions
 NOISY = 3.0  # how many times as wide the spread of a noisy condition is
+NEIGHBOURS_ALIKE = 0.8  # correlation of what neighbouring conditions vary by within a seed
 NO_EFFECT = (0.0, 0.0, 0.0)  # true changes of the compared conditions
 LAST = CONDITIONS - 1
 
 
 def simulated(
-    seeds: int, studies: int, effects: tuple[float, ...] = NO_EFFECT, spread: float = 1.0, only: int = TASKS
+    seeds: int,
+    studies: int,
+    effects: tuple[float, ...] = NO_EFFECT,
+    spread: float = 1.0,
+    only: int = TASKS,
+    correlation: float = 0.0,
 ) -> Iterable[list[np.ndarray]]:
     """Yield so many *studies*, each the values (seeds, CONDITIONS) of its tasks.
 
     The first conditions have true *effects*, on the first *only* tasks. *spread* is that of the first
-    condition within a seed; that of the others is 1.
+    condition within a seed; that of the others is 1. *correlation* is that of the noise of neighbouring
+    conditions; with each further step between two it is as many times less.
     """
     random = np.random.default_rng(seeds)
+    steps = np.abs(np.subtract.outer(range(CONDITIONS), range(CONDITIONS)))
+    mixing = np.linalg.cholesky(correlation**steps).T
     for _ in range(studies):
-        noise = random.normal(size=(TASKS, seeds, CONDITIONS))
+        noise = random.normal(size=(TASKS, seeds, CONDITIONS)) @ mixing
         noise[:, :, 0] *= spread
         tasks = noise + random.normal(size=(TASKS, seeds, 1))
         tasks[:only, :, : len(effects)] += effects
@@ -111,13 +120,15 @@ def estimator_table(studies: int) -> pd.DataFrame:
         worlds = [
             simulated(seeds, studies),
             simulated(seeds, studies, spread=NOISY),
+            simulated(seeds, studies, correlation=NEIGHBOURS_ALIKE),
             simulated(seeds, studies, (TWO_SD,)),
         ]
         significant = [pd.DataFrame([_p_values(tasks[0]) for tasks in world]) < LEVEL for world in worlds]
         for name in significant[0]:
             rates = [_percent(world[name]) for world in significant]
             rows.append((seeds, name, *rates))
-    columns = ["seeds", "variance", "false", "one condition three times as noisy: false", "2 SD found"]
+    others = ("one condition three times as noisy: false", "neighbours alike: false", "2 SD found")
+    columns = ["seeds", "variance", "false", *others]
     return pd.DataFrame(rows, columns=columns)
 
 

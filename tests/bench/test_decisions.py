@@ -44,6 +44,11 @@ def test_the_estimator_is_better_than_the_paired_test_and_safer_than_the_pooled(
     assert ours["2 SD found"] > paired["2 SD found"] + 15
     noisy = "one condition three times as noisy: false"
     assert ours[noisy] < pooled[noisy] - 4
+    assert (
+        paired["neighbours alike: false"]
+        < ours["neighbours alike: false"]
+        < pooled["neighbours alike: false"]
+    )
 
 
 def test_with_the_whole_level_for_the_main_comparison_no_other_is_found_alone():
