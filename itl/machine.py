@@ -270,8 +270,8 @@ def stopping_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise Terminated, so that worker processes and semaphores are cleared away.
 
     A job that is cancelled gets SIGTERM, one whose terminal is closed SIGHUP. What is ignored stays so, as
-    SIGHUP under nohup. A second SIGTERM ends this process at once. In a thread, which gets no signals,
-    nothing changes.
+    SIGHUP under nohup, and so does what other than Python code handles. A second SIGTERM ends this process at
+    once. In a thread, which gets no signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -288,7 +288,9 @@ def stopping_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
+    before = {
+        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+    }
     for number in before:
         signal.signal(number, stop)
     try:

@@ -92,12 +92,12 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
             rows, recipe = results[results["run"] == key(run.spec)], run.spec.recipe
             if len(rows):
                 images = rows["images"].iloc[0]
-                passes[run.columns] = images_trained_on(recipe, images) / images
-                steps[run.columns] = recipe.total_steps(max(1, images // recipe.batch))
-    if seen := _unequal(passes, "times"):
-        return f"Nets have seen each of their images {seen}: exposure differs too."
-    if took := _unequal(steps, "steps"):
-        return f"Nets were trained for {took}: how long they learned differs too."
+                seen = images_trained_on(recipe, images)
+                passes[run.columns], steps[run.columns] = seen / images, seen / min(recipe.batch, images)
+    if times := _unequal(passes, "times"):
+        return f"Nets have seen each of their images {times}: exposure differs too."
+    if lengths := _unequal(steps, "steps"):
+        return f"Nets were trained for {lengths}: how long they learned differs too."
     return ""
 
 

@@ -40,7 +40,7 @@ def simulated(
 
     The first conditions have true *effects*, on the first *only* tasks. *spread* is that of the first
     condition within a seed; that of the others is 1. *correlation* is that of the noise of neighbouring
-    conditions; with each further step between two it is as many times less.
+    conditions; between two that are k apart it is its kth power.
     """
     random = np.random.default_rng(seeds)
     steps = np.abs(np.subtract.outer(range(CONDITIONS), range(CONDITIONS)))

@@ -140,7 +140,8 @@ def logme(features: Tensor, labels: Tensor) -> float:
     tiny = torch.finfo(features.dtype).tiny
     # β / α, by which all is written: of a class that features say nothing of, α has no finite maximum, and of
     # one that weights reach all of, β has none: the evidence is that at *most*, as near as it comes
-    ratio, most = torch.ones_like(outside), 1 / (rounding**3 * spectrum.amax().item()) if len(spectrum) else 1
+    ratio = torch.ones_like(outside)
+    most = 1 / (rounding**3 * spectrum.amax().item()) if len(spectrum) else 1.0
     for _ in range(LOGME_ROUNDS):
         shrunk = 1 + ratio * spectrum
         weights = (spectrum * inside / shrunk**2).sum(0)  # |w|² by its share of β / α, squared

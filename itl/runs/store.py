@@ -128,6 +128,6 @@ class Store:
 
 
 def _numbers_by_name(metrics: object) -> bool:
-    """Whether *metrics* are finite numbers by name; none is a number of no metrics."""
+    """Whether *metrics*, which may be empty, are finite numbers by name."""
     numbers = metrics.values() if isinstance(metrics, dict) else [None]
     return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
