@@ -24,7 +24,7 @@ from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import detection_backbone
 from itl.training.loop import Objective, classify, fit_epoch, recorded_steps, sgd, take_step
 from itl.training.nets import build
-from itl.training.numerics import autocast, has_bf16, repeatable
+from itl.training.numerics import autocast, computes_bf16, repeatable
 
 CLASSES = 100
 NOISE_BYTES = 100 << 20  # of stored images
@@ -98,7 +98,7 @@ def beside_alone(
         epoch,
         {ALONE: steps},
         operations=len(batches) * counted.get_total_flops(),
-        rate="bf16" if recipe.precision == "bf16" and has_bf16(batches.device) else "fp32",
+        rate="bf16" if computes_bf16(batches.device, recipe.precision) else "fp32",
     )
 
 

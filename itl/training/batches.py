@@ -16,7 +16,7 @@ from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
 from itl.training.device_images import ImageStream, resident
-from itl.training.numerics import has_bf16
+from itl.training.numerics import computes_bf16
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack
@@ -168,7 +168,7 @@ class Batches:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of training images: on a GPU what autocast would convert them to, else float32."""
-        half = self.device.type == "cuda" and self.recipe.precision == "bf16" and has_bf16(self.device)
+        half = self.device.type == "cuda" and computes_bf16(self.device, self.recipe.precision)
         return torch.bfloat16 if half else torch.float32
 
     def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -176,10 +176,7 @@ class Batches:
 
         Each is images (B, 3, P, P) of `dtype`, channels_last, and targets (B,), int64, or (B, C).
         """
-        if self.device.type == "cpu":
-            yield from map_in_order(self.next, self._crop, self._steps(self.plan(number), self.step_images))
-        else:
-            yield from self.crop_on_gpu(self.plan(number), self.step_images, self.dtype)
+        yield from self._cropped(self.plan(number), self.step_images, self.dtype)
 
     def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the center crop of every image once, in the selection's order; the last batch may be short.
@@ -190,10 +187,15 @@ class Batches:
         edge = (self.size - side) // 2
         boxes = np.tile(np.array([edge, edge, side, side], np.float32), (count, 1))
         plan = self._plan_of(np.arange(count), boxes, np.zeros(count, bool))
+        yield from self._cropped(plan, self.batch, torch.float32)
+
+    def _cropped(
+        self, plan: EpochPlan, count: int, dtype: torch.dtype
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the batches of *plan*, *count* images each: of *dtype* on a GPU, float32 on a CPU."""
         if self.device.type == "cpu":
-            yield from map_in_order(self.next, self._crop, self._steps(plan, self.batch))
-        else:
-            yield from self.crop_on_gpu(plan, self.batch, torch.float32)
+            return map_in_order(self.next, self._crop, self._steps(plan, count))
+        return self.crop_on_gpu(plan, count, dtype)
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return what this rank does in *epoch*, on the host: a pure function of the seed and *epoch*.

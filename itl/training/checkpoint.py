@@ -108,12 +108,18 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     except ItlError as error:
         warn(f"{path} is damaged ({error.__cause__}); training starts again")
         return []
-    fill(net, {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}, path)
+    fill(net, tensors_below(tensors, "net."), path)
+    momentum = tensors_below(tensors, "momentum.")
     for name, weight in net.named_parameters():
-        if f"momentum.{name}" in tensors:
-            momentum = torch.empty_like(weight, memory_format=torch.preserve_format, requires_grad=False)
-            optimizer.state[weight]["momentum_buffer"] = momentum.copy_(tensors[f"momentum.{name}"])
+        if name in momentum:
+            buffer = torch.empty_like(weight, requires_grad=False)
+            optimizer.state[weight]["momentum_buffer"] = buffer.copy_(momentum[name])
     return history
+
+
+def tensors_below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return those of *tensors* whose names begin with *prefix*, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def fill(net: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

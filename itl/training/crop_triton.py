@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from itl import ItlError
-from itl.training.crop_cpu import MEAN, STD
+from itl.training.crop_cpu import SCALE, SHIFT
 
 STRIP, SHORT_STRIP = 16, 7  # output lines of a program; short where the batch is small
 FULL = 2**13  # programs that keep a large GPU busy with long strips
@@ -65,9 +65,8 @@ def fused_crop(
         height, width = images.shape[1:3]
         constants, options = launch_options(len(rows), height, width, pixels)
         grid = (len(rows) * triton.cdiv(pixels, constants["STRIP"]),)
-        scale, shift = [1 / (255 * std) for std in STD], [-m / s for m, s in zip(MEAN, STD, strict=True)]
         with torch.cuda.device_of(images):  # where Triton launches
-            arguments = images, rows, boxes, flips, out, height, width, *scale, *shift
+            arguments = images, rows, boxes, flips, out, height, width, *SCALE.tolist(), *SHIFT.tolist()
             crop_kernel[grid](*arguments, **constants, **options)
     return out.permute(0, 3, 1, 2)
 

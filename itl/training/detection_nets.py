@@ -30,14 +30,11 @@ class DetectionBackbone(nn.Module):
         super().__init__()
         self.trunk, self.head = trunk, head
         self.stride, self.side, self.align = stride, side, align
-        self.renormalised: Renormalised | None = None  # a body whose way to normalise images is taken
+        self.normalise: nn.Module = nn.Identity()  # from images of a batch to what the trunk expects
 
     def maps(self, images: Tensor) -> Tensor:
         """Return maps (B, C, h, w) of images (B, 3, H, W)."""
-        return self.trunk(self._normalised(images))
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        return images if self.renormalised is None else self.renormalised.renormalise(images)
+        return self.trunk(self.normalise(images))
 
     def pool_regions(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
         """Cut regions (R, C, side, side) out of *maps* (B, C, h, w).
@@ -116,7 +113,7 @@ class TimmBackbone(DetectionBackbone):
 
     def maps(self, images: Tensor) -> Tensor:
         """Return the maps of the last stage."""
-        return self.trunk.forward_features(self._normalised(images))
+        return self.trunk.forward_features(self.normalise(images))
 
     def features(self, regions: Tensor) -> Tensor:
         """Return what the net pools and normalises before its classifier."""
@@ -132,14 +129,15 @@ def detection_backbone(name: str, net: Classifier) -> DetectionBackbone:
     ItlError for a net of timm whose features are not maps, and one of torchvision that itl cannot take apart.
     """
     body = copy.deepcopy(net.body)
-    inner = body.body if isinstance(body, Renormalised) else body
-    if name.startswith("timm:"):
-        backbone = _timm(name, inner)
-    else:
-        backbone = pick(BACKBONES, name, "net for detection (or timm:NAME)")(inner)
+    normalise: nn.Module = nn.Identity()
     if isinstance(body, Renormalised):
-        body.body = nn.Identity()  # its parts are the backbone's
-        backbone.renormalised = body
+        normalise, body = body, body.body
+        normalise.body = nn.Identity()  # its parts are the backbone's
+    if name.startswith("timm:"):
+        backbone = _timm(name, body)
+    else:
+        backbone = pick(BACKBONES, name, "net for detection (or timm:NAME)")(body)
+    backbone.normalise = normalise
     return backbone
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from itl import ItlError, no_such
 from itl.specs import net_name
 from itl.training.nets import check_known
+from itl.training.weights import reason_of
 
 DATASETS = {  # parts of timm's tags
     "in1k": "ImageNet-1k",
@@ -123,8 +124,7 @@ def fetch(net: str) -> dict[str, Tensor]:
     except ItlError:
         raise
     except Exception as error:  # of urllib, of requests, of the hub's client, of a damaged cache
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ItlError(
-            f"{net} is not in the cache of {library} and cannot be fetched ({reason}); give a file of it: "
-            f"{{net: {net}, file: FILE}}"
+            f"{net} is not in the cache of {library} and cannot be fetched ({reason_of(error)}); give a "
+            f"file of it: {{net: {net}, file: FILE}}"
         ) from error

@@ -1,6 +1,7 @@
 """Nets: a body, which turns images into features, and a linear head. None is pretrained."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,6 @@ from itl.specs import Pretrain, net_name
 from itl.training.crop_cpu import MEAN, STD
 
 Body = tuple[nn.Module, int]  # the module and the number of its features
-CANNOT_TAKE = RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError  # images of this size
 
 
 class Classifier(nn.Module):
@@ -176,13 +176,13 @@ def _timm(name: str, pixels: int) -> Body:
 
 def _torchvision_net(name: str, pixels: int) -> Body:
     """Make a classifier of torchvision without its last linear layer."""
+    head = last_linear(name)
 
     def headless() -> nn.Module:
         net = _torchvision(name)
-        net.set_submodule(last_linear(name), nn.Identity())
+        net.set_submodule(head, nn.Identity())
         return net
 
-    last_linear(name)
     return _checked(headless, f"torchvision:{name}", pixels)
 
 
@@ -209,29 +209,28 @@ def last_linear(name: str) -> str:
 
 def _checked(make: Callable[[], nn.Module], name: str, pixels: int) -> Body:
     """Make a body; a pass on zeros shows its features, and that it takes images of so many *pixels*."""
-    try:
+    with _refuse_pixels(name, pixels, "try more pixels (of weights: their own pixels), or net small"):
         body = make()
-        with torch.no_grad():
-            features = body.eval()(torch.zeros(2, 3, pixels, pixels))
-    except CANNOT_TAKE as error:
-        cure = "try more pixels (of weights: their own pixels), or net small"
-        raise ItlError(f"{_cannot_take(name, pixels, error)}; {cure}") from error
+        features = body.eval()(torch.zeros(2, 3, pixels, pixels))
     return body.train(), features.flatten(1).shape[1]
 
 
 def check_resized(name: str, net: Classifier, built_for: int, pixels: int) -> None:
     """Raise ItlError unless *net*, built as *name* for *built_for* pixels, takes images of *pixels*."""
+    cure = f"as it is pre-trained on {built_for} pixels, give tuning pixels: {built_for}"
+    with _refuse_pixels(name, pixels, cure):
+        net.eval()(torch.zeros(2, 3, pixels, pixels))
+
+
+@contextmanager
+def _refuse_pixels(name: str, pixels: int, cure: str) -> Iterator[None]:
+    """Raise ItlError, with a *cure*, where the net *name* fails on images of so many *pixels*."""
     try:
         with torch.no_grad():
-            net.eval()(torch.zeros(2, 3, pixels, pixels))
-    except CANNOT_TAKE as error:
-        cure = f"as it is pre-trained on {built_for} pixels, give tuning pixels: {built_for}"
-        raise ItlError(f"{_cannot_take(name, pixels, error)}; {cure}") from error
-
-
-def _cannot_take(name: str, pixels: int, error: Exception) -> str:
-    reason = (str(error).splitlines() or ["it fails on them"])[0]
-    return f"{name} cannot take images of {pixels} pixels ({reason})"
+            yield
+    except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
+        reason = (str(error).splitlines() or ["it fails on them"])[0]
+        raise ItlError(f"{name} cannot take images of {pixels} pixels ({reason}); {cure}") from error
 
 
 class Block(nn.Module):

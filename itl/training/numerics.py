@@ -15,9 +15,14 @@ def has_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # no public API
 
 
+def computes_bf16(device: torch.device, precision: str) -> bool:
+    """Whether a forward pass of *precision* is really computed in bfloat16 on *device*."""
+    return precision == "bf16" and has_bf16(device)
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context of a forward pass: bfloat16 if *precision* is bf16 and *device* has it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and has_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=computes_bf16(device, precision))
 
 
 @contextmanager
@@ -39,10 +44,9 @@ def repeatable(machine: Machine) -> Iterator[None]:
 def described(machine: Machine, precision: str) -> dict[str, str]:
     """Describe for a run's provenance how *precision* is really computed on *machine*."""
     device = torch.device(machine.devices[0])
-    half = precision == "bf16" and has_bf16(device)
     on_gpu = device.type == "cuda"
     return {
-        "precision": "bf16" if half else "fp32",
+        "precision": "bf16" if computes_bf16(device, precision) else "fp32",
         "tf32": "off" if on_gpu else "",
         "cudnn": f"{torch.backends.cudnn.version()}, deterministic" if on_gpu else "",
         "compile": "yes" if machine.compile else "no",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from itl import ItlError, counted
 from itl.specs import Weights, key, net_name
 from itl.storage import write_atomic
-from itl.training.checkpoint import load_tensors
+from itl.training.checkpoint import load_tensors, tensors_below
 from itl.training.nets import NETS, Classifier, Renormalised, build, last_linear, library_nets
 
 Tensors = dict[str, Tensor]
@@ -55,7 +55,8 @@ def _read_safetensors(path: Path) -> Tensors:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ItlError(f"{path} is damaged, or not safetensors ({_reason(error)}); copy it again") from error
+        reason = reason_of(error)
+        raise ItlError(f"{path} is damaged, or not safetensors ({reason}); copy it again") from error
 
 
 def _read_pickle(path: Path) -> object:
@@ -75,12 +76,13 @@ def _read_pickle(path: Path) -> object:
                 f"{path} names {code[1]}, code that would be run; none was; where you trust it, load it and "
                 f"write torch.save(net.state_dict(), FILE)"
             ) from None
-        raise ItlError(f"{path} is damaged, or no weights ({_reason(error)}); copy it again") from None
+        raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from None
     except Exception as error:  # damaged files make torch raise all kinds of errors
-        raise ItlError(f"{path} is damaged, or no weights ({_reason(error)}); copy it again") from error
+        raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what *error* says, on one line and not at length; its type if it says nothing."""
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
@@ -103,7 +105,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
-        chosen = _below(tensors, f"{weights.entry}.")
+        chosen = tensors_below(tensors, f"{weights.entry}.")
         if not chosen:
             entries = sorted({name.partition(".")[0] for name in tensors})
             raise ItlError(f"{path} has no entry {weights.entry!r}; it has {', '.join(entries)[:200]}")
@@ -136,11 +138,6 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
         raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
     return taken
-
-
-def _below(tensors: Tensors, prefix: str) -> Tensors:
-    """Return those of *tensors* whose names begin with *prefix*, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _renamed_in_order(net: str, own: Classifier, tensors: Tensors, path: Path) -> Tensors:
@@ -205,7 +202,7 @@ def _prefixes(tensors: Tensors, wanted: Mapping[str, Shape]) -> list[str]:
 
 def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
     """Describe each tensor below *prefix* that is not the net's, or not there, the net's order first."""
-    given = _shapes(_below(tensors, prefix))
+    given = _shapes(tensors_below(tensors, prefix))
     heads = tuple(f"{name}." for name in head_names(net))
     lines = []
     for name, shape in wanted.items():
