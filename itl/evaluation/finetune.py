@@ -9,7 +9,6 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +134,7 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 lr_scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
             except Diverged:
                 lr_scores[repr(lr)] = None
-            write_atomic(path, partial(Path.write_text, data=json.dumps(lr_scores, indent=1)))
+            write_atomic(path, lambda part: part.write_text(json.dumps(lr_scores, indent=1)))
         shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
     converged = {
         lr: value for lr in lrs if (value := lr_scores[repr(lr)]) is not None and not math.isnan(value)

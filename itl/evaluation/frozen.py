@@ -1,8 +1,8 @@
 """Frozen features: a linear probe and exact k-NN on the outputs of a net's body that is not trained."""
 
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +12,9 @@ from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import CORRECT_FILE, Target
 from itl.machine import Machine
-from itl.specs import Transfer
+from itl.packs.pack import Pack, save_array
+from itl.packs.subset import Selection
+from itl.specs import Pretrain, Transfer
 from itl.storage import write_atomic
 from itl.training.batches import Batches
 from itl.training.loop import predict
@@ -35,6 +37,14 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
     return Features(features, labels)
 
 
+def extract_selection(
+    net: Classifier, spec: Pretrain, pack: Pack, selection: Selection, machine: Machine
+) -> Features:
+    """Do as `extract` with images of *pack*, as the center crop of the pre-training *spec* shows them."""
+    batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
+    return extract(net, batches, machine, spec.recipe.precision)
+
+
 def probe(
     spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
 ) -> dict[str, float]:
@@ -44,10 +54,19 @@ def probe(
         accuracy, by `Target.per_class`, and, from six classes, top5, in percent; strength: the L2 penalty.
     """
     train, test = features_of(spec, net, target, machine)
-    classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(spec.seed))
+    metrics, correct = probe_scores(train, test, target, spec.seed)
+    _keep_correct(correct, folder)
+    return metrics
+
+
+def probe_scores(
+    train: Features, test: Features, target: Target, seed: int
+) -> tuple[dict[str, float], Tensor]:
+    """Return what `probe` does, and which of the images of *test* the classifier gets right, (N,)."""
+    classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(seed))
     outputs = classify(test.features)
-    _keep_correct(outputs.argmax(1) == test.labels, folder)
-    return scores(outputs, test.labels, target.per_class) | {"strength": classify.l2}
+    metrics = scores(outputs, test.labels, target.per_class) | {"strength": classify.l2}
+    return metrics, outputs.argmax(1) == test.labels
 
 
 def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
@@ -70,23 +89,15 @@ def knn_scores(train: Features, test: Features, per_class: bool) -> tuple[dict[s
 
 def _keep_correct(correct: Tensor, folder: Path) -> None:
     """Write which test images (N,) are classified correctly, in their order, to the run's *folder*."""
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:  # np.save would add its suffix to a name
-            np.save(file, correct.cpu().numpy())
-
-    write_atomic(folder / CORRECT_FILE, write)
+    write_atomic(folder / CORRECT_FILE, partial(save_array, correct.cpu().numpy()))
 
 
 def features_of(
     spec: Transfer, net: Classifier, target: Target, machine: Machine
 ) -> tuple[Features, Features]:
     """Extract the features of the training and of the test split, on the pre-training's center crop."""
-    recipe, features = spec.pretrain.recipe, []
-    for selection in (target.train, target.test):
-        batches = Batches(target.pack, selection, recipe, spec.seed, machine)
-        features.append(extract(net, batches, machine, recipe.precision))
-    return features[0], features[1]
+    train = extract_selection(net, spec.pretrain, target.pack, target.train, machine)
+    return train, extract_selection(net, spec.pretrain, target.pack, target.test, machine)
 
 
 def vote(labels: Tensor) -> Tensor:

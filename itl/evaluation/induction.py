@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itl.evaluation.accuracy import scores
-from itl.evaluation.frozen import features_of, knn_scores, vote
+from itl.evaluation.frozen import features_of, knn_scores, probe_scores, vote
 from itl.evaluation.knn import nearest
-from itl.evaluation.logistic_regression import Features, choose_l2
+from itl.evaluation.logistic_regression import Features
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
@@ -39,10 +38,9 @@ def induction(
         In percent: what `probe` and `knn` return, and `chance`, by `Target.per_class`. Nodes count images.
     """
     train, test = features_of(spec, net, target, machine)
-    tree, classes = tree_of_digest(spec.tree, machine.taxonomies), target.train.classes
-    classify = choose_l2(train, len(classes), *target.fit_and_val_rows(spec.seed))
-    probe = scores(classify(test.features), test.labels, target.per_class) | {"strength": classify.l2}
-    inner_nodes = branches(tree, classes)
+    tree = tree_of_digest(spec.tree, machine.taxonomies)
+    probe, _ = probe_scores(train, test, target, spec.seed)
+    inner_nodes = branches(tree, target.train.classes)
     *counts, overall = compare(train, test, inner_nodes)
     train_labels, test_labels = train.labels.cpu(), test.labels.cpu()
     nodes = nodes_table(tree, inner_nodes, counts, train_labels, test_labels)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from itl import ItlError
-from itl.evaluation.frozen import extract, vote
+from itl.evaluation.frozen import extract_selection, vote
 from itl.evaluation.induction import Branch, branches
 from itl.evaluation.knn import nearest
 from itl.evaluation.target import Target
@@ -19,7 +19,6 @@ from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.subset import Selection, select
 from itl.specs import Pretrain
-from itl.training.batches import Batches
 from itl.training.nets import Classifier
 
 NEIGHBOURS = 12  # of an image that are listed
@@ -210,11 +209,12 @@ def inspect_own(
     split = "val" if "val" in pack.summary["splits"] else "test"
     images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))
     available, images, train = len(images.rows), spread(images, limit), spread(train, limit)
-    features = _features(net, spec, pack, images, machine)
+    features, train_features = (
+        extract_selection(net, spec, pack, part, machine).features for part in (images, train)
+    )
     with torch.no_grad():
         probabilities = net.to(features.device).head(features).float().softmax(1)
     confidence, predicted = probabilities.max(1)
-    train_features = _features(net, spec, pack, train, machine)
     judged = predicted.cpu().numpy(), confidence.double().cpu().numpy()
     return Inspection(pack, tree, images, train, features, train_features, *judged, available)
 
@@ -231,7 +231,9 @@ def inspect_target(
             "images of this target have several labels each; inspect a target of one class an image"
         )
     images, train = spread(target.test, limit), spread(target.train, limit)
-    features, train_features = (_features(net, spec, target.pack, part, machine) for part in (images, train))
+    features, train_features = (
+        extract_selection(net, spec, target.pack, part, machine).features for part in (images, train)
+    )
     rows, _ = nearest(train_features, features, min(VOTERS, len(train.rows)))
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
@@ -245,9 +247,3 @@ def spread(selection: Selection, limit: int) -> Selection:
     if len(selection.rows) <= limit:
         return selection
     return selection.at(np.linspace(0, len(selection.rows) - 1, limit).astype(int))
-
-
-def _features(net: Classifier, spec: Pretrain, pack: Pack, images: Selection, machine: Machine) -> Tensor:
-    """Extract the features of *images* as the pre-training's centre crop shows them."""
-    batches = Batches(pack, images, spec.recipe, spec.seed, machine)
-    return extract(net, batches, machine, spec.recipe.precision).features

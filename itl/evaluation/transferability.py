@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from itl.evaluation.frozen import extract
+from itl.evaluation.frozen import extract, extract_selection
 from itl.evaluation.logistic_regression import Features
 from itl.evaluation.scores import SCORES, class_means
 from itl.evaluation.target import Target
@@ -69,8 +69,7 @@ class Evidence:
         count = min(SOURCE_IMAGES_PER_CLASS, self.spec.subset.images_per_class or SOURCE_IMAGES_PER_CLASS)
         subset = replace(self.spec.subset, images_per_class=count, at_most=True)
         selection = select(self._pack, subset, "train", self.tree)
-        batches = Batches(self._pack, selection, self.spec.recipe, self.spec.seed, self.machine)
-        source = extract(self.net, batches, self.machine, self.spec.recipe.precision)
+        source = extract_selection(self.net, self.spec, self._pack, selection, self.machine)
         return class_means(source.features.double(), source.labels)
 
     @cached_property

@@ -8,6 +8,7 @@ pale image would be a duplicate of every other.
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, save_array
 from itl.sources.boxes import padded_size
 from itl.storage import read_cache, write_atomic
 
@@ -125,13 +126,8 @@ def thumbnails(pack: Pack, view: str) -> np.ndarray:
             narrow = (lines @ images.reshape(count, size, 3 * size)).reshape(count * SIDE, size, 3)
             result[part] = np.rint(columns @ narrow).reshape(count, SIDE, SIDE, 3)
     if os.access(pack.folder, os.W_OK):
-        write_atomic(path, lambda temporary: _save(temporary, result))
+        write_atomic(path, partial(save_array, result))
     return result
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as file:  # np.save would add a suffix to a name
-        np.save(file, array)
 
 
 def _same_frames(pack: Pack, view: str) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:

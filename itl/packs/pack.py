@@ -166,6 +166,12 @@ class Pack:
         return [image for pixels, image, stored in rows if checksum(pixels) != stored]
 
 
+def save_array(array: np.ndarray, path: Path) -> None:
+    """Write *array* to exactly *path*: given a name, `np.save` adds the suffix .npy."""
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
 def _open_again(folder: Path, digest: str) -> Pack:
     """Open the pack in *folder* for another process; ItlError if it is not that of *digest* any more."""
     pack = Pack.open(folder)
