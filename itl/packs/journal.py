@@ -70,9 +70,7 @@ class Journal:
 
     def _write_line(self, value: object) -> None:
         line = _line(value)
-        written = os.pwrite(self._handle, line, self._length)
-        if written != len(line):  # a full disk accepts a part; the second write raises the error
-            os.pwrite(self._handle, line[written:], self._length + written)
+        write_all(self._handle, memoryview(line), self._length)
         self._length += len(line)
 
     def _replay(self, data: bytes) -> None:
@@ -86,6 +84,13 @@ class Journal:
             else:
                 self.rows += [JournalRow(*values) for values in value]
             self._length += len(line)
+
+
+def write_all(handle: int, data: memoryview, offset: int) -> None:
+    """Write all of *data*, bytes, at *offset* of a file."""
+    while len(data):  # a nearly full disk accepts a part, then raises an error
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
 
 
 def checksum(pixels: np.ndarray | bytes) -> str:

@@ -175,11 +175,10 @@ def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packi
     for record in records[:: -(-len(records) // COMPARED_IMAGES)]:
         if record.id in stored:
             try:
-                image = decode(source.read(record), record.id, packing.size, packing.fit)
-            except (ItlError, OSError):  # it was readable
-                others.append(record.id)
-                continue
-            if checksum(image.pixels) != stored[record.id]:
+                now = checksum(decode(source.read(record), record.id, packing.size, packing.fit).pixels)
+            except (ItlError, OSError):
+                now = None  # no longer readable
+            if now != stored[record.id]:
                 others.append(record.id)
     return others
 

@@ -19,7 +19,7 @@ import numpy as np
 from itl import ItlError, counted
 from itl.machine import map_in_order
 from itl.packs.fit import decode, import_decoders
-from itl.packs.journal import Journal, JournalRow, checksum
+from itl.packs.journal import Journal, JournalRow, checksum, write_all
 from itl.packs.source_state import EarlierPack
 from itl.processes import process_pool
 from itl.sources.records import Record
@@ -137,7 +137,7 @@ class ImageWriter:
         progress = tqdm(total=total, initial=done, unit="image", disable=not show_bar)
         with self._pool(len(starts)) as pool, progress:
             for rows, pixels in map_in_order(pool, work, chunks, 2 * self.workers):
-                _write_all(handle, pixels, self._offset(image))
+                write_all(handle, pixels.reshape(-1).data, self._offset(image))
                 self.journal.append(rows)
                 image += len(pixels)
                 progress.update(len(rows))
@@ -217,10 +217,3 @@ def decode_record(source: Source, packing: Packing, record: Record) -> tuple[Jou
     except OSError as error:
         return JournalRow(error=f"the file cannot be read: {error.strerror or error}"), None
     return JournalRow(image.width, image.height, checksum(image.pixels), image.kinds), image.pixels
-
-
-def _write_all(handle: int, pixels: np.ndarray, offset: int) -> None:
-    view = pixels.reshape(-1).data
-    while len(view):  # a nearly full disk accepts a part, then raises an error
-        written = os.pwrite(handle, view, offset)
-        view, offset = view[written:], offset + written
