@@ -32,6 +32,11 @@ class LabelSet:
     name: str  # the method that makes this label set
     class_of: Mapping[str, str]  # fine wnid -> wnid of its class
 
+    @classmethod
+    def of_itself(cls, name: str, wnids: Iterable[str]) -> "LabelSet":
+        """Label each of *wnids* by itself."""
+        return cls(name, {wnid: wnid for wnid in wnids})
+
     @property
     def classes(self) -> list[str]:
         """Classes in label order: sorted, so that no label depends on hashing."""
@@ -197,10 +202,10 @@ def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: st
     """
     nodes = {tree[node].wnid for node in nodes}
     wnids = list(wnids)
-    class_of = {wnid: wnid for wnid in wnids if nodes.isdisjoint(tree.ancestors(wnid))}
-    if not class_of:
+    kept = [wnid for wnid in wnids if nodes.isdisjoint(tree.ancestors(wnid))]
+    if not kept:
         raise ItlError(f"{name} leaves none of the {len(wnids)} classes; give some of another kind too")
-    return LabelSet(name, class_of)
+    return LabelSet.of_itself(name, kept)
 
 
 def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
@@ -212,10 +217,10 @@ def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet
     ['car', 'husky', 'poodle']
     """
     wnids, name = list(wnids), f"only@{','.join(_topmost(tree, 'only', nodes))}"
-    class_of = {wnid: wnid for wnid in wnids if not tree.ancestors(wnid).isdisjoint(nodes)}
-    if not class_of:
+    kept = [wnid for wnid in wnids if not tree.ancestors(wnid).isdisjoint(nodes)]
+    if not kept:
         raise ItlError(f"{name} keeps none of the {len(wnids)} classes; name a node above some of them")
-    return LabelSet(name, class_of)
+    return LabelSet.of_itself(name, kept)
 
 
 def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
@@ -320,8 +325,10 @@ def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, Labe
 def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
     if not a or not b:
         raise ItlError(f"two halves need at least two classes, not {len(a) + len(b)}")
-    first, second = ({wnid: wnid for wnid in sorted(side)} for side in (a, b))
-    return LabelSet(f"{name}-a{argument}", first), LabelSet(f"{name}-b{argument}", second)
+    return (
+        LabelSet.of_itself(f"{name}-a{argument}", sorted(a)),
+        LabelSet.of_itself(f"{name}-b{argument}", sorted(b)),
+    )
 
 
 def _one_round(tree: Taxonomy, class_of: Mapping[str, str]) -> dict[str, str]:
@@ -348,7 +355,7 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
             f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's"
         )
     kept = set(wnids) - set(shuffle(others, seed)[:count])
-    return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
+    return LabelSet.of_itself(name, sorted(kept))
 
 
 def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, list[str]]) -> LabelSet:
@@ -374,18 +381,17 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
             f"{name} should leave out about {count} other classes, as many as are {whose}, but the "
             f"subtrees of the {len(others)} others allow {len(left_out)}; {advice}"
         )
-    return LabelSet(name, {wnid: wnid for wnid in wnids if wnid not in left_out})
+    return LabelSet.of_itself(name, [wnid for wnid in wnids if wnid not in left_out])
 
 
 def _half_balanced(_: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
     from itl.hierarchy.balanced_halves import balanced_half  # here: the command line starts without numpy
 
-    return LabelSet(f"half-balanced@{number}", {wnid: wnid for wnid in balanced_half(list(wnids), number)})
+    return LabelSet.of_itself(f"half-balanced@{number}", balanced_half(list(wnids), number))
 
 
 def _half_along_tree(tree: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
-    half = half_along_tree(tree, wnids, number)
-    return LabelSet(f"half-along-tree@{number}", {wnid: wnid for wnid in half})
+    return LabelSet.of_itself(f"half-along-tree@{number}", half_along_tree(tree, wnids, number))
 
 
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
@@ -418,7 +424,7 @@ NUMBER = Argument("a number from 0 to 9,999", "0", r"0|[1-9][0-9]{0,3}", int)  #
 NODES = Argument("wnids", "n00015388,n00021939", WNIDS, lambda text: text.split(","))
 CONTROL = Argument("a seed, or a seed and wnids", "0", f"{WHOLE}(,{WNIDS})?", _split_control)
 LABEL_METHODS = {  # by the name before the @
-    "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids}), tree=False),
+    "original": Method(lambda tree, wnids: LabelSet.of_itself("original", wnids), tree=False),
     "bottom-up": Method(bottom_up, Argument("a level", "9", WHOLE, int)),
     "top-down": Method(top_down, Argument("a number of rounds", "1", WHOLE, int)),
     "cut": Method(cut, NODES),
