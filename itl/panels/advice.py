@@ -13,7 +13,7 @@ from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name
 from itl.machine import Machine
-from itl.panels.panel import WIDE, Panel, figure_url, named_so, one_of
+from itl.panels.panel import Panel, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.runs.pilot import hours_text
@@ -126,13 +126,11 @@ class AdvicePanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the target, the kind of budget, and the budget at each option's cost."""
-        task = ipywidgets.Dropdown(description="target", **WIDE)
-        self.bind(task, "task", lambda: [(task_name(name), name) for name in self.grid.tasks])
-        unit = ipywidgets.Dropdown(description="budget in", **WIDE)
-        self.bind(unit, "unit", lambda: named_so(UNITS))
-        number = ipywidgets.Dropdown(description="budget", **WIDE)
-        self.bind(number, "number", self._budgets, ["task", "unit"])
-        return [task, unit, number]
+        return [
+            self.dropdown("task", "target", lambda: [(task_name(name), name) for name in self.grid.tasks]),
+            self.dropdown("unit", "budget in", lambda: named_so(UNITS)),
+            self.dropdown("number", "budget", self._budgets, ["task", "unit"]),
+        ]
 
     def _budgets(self) -> list[tuple[str, float]]:
         numbers = sorted({*self.costs(), self.number, math.inf})

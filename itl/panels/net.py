@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import WIDE, Panel, captioned, figure_url, one_of
+from itl.panels.panel import Panel, captioned, figure_url, named_so, one_of
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
@@ -208,11 +208,9 @@ class NetPanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: images, node, an image, and pages."""
-        over = ipywidgets.Dropdown(options=[OWN, *self.targets], description="images", **WIDE)
-        self.bind(over, "over")
+        over = self.dropdown("over", "images", lambda: named_so([OWN, *self.targets]))
         nodes = self.search("node", "wrong under", self.nodes, ["over"])
-        image = ipywidgets.Dropdown(description="neighbours of", **WIDE)
-        self.bind(image, "image", self._images, ["over", "node", "page"])
+        image = self.dropdown("image", "neighbours of", self._images, ["over", "node", "page"])
         earlier = ipywidgets.Button(description="Earlier images")
         later = ipywidgets.Button(description="More images")
         earlier.on_click(lambda button: self._turn(-1))

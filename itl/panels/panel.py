@@ -211,6 +211,14 @@ class Panel(HasTraits, metaclass=PanelMeta):
         self.observe(update_control, [setting, *after])
         return update_control
 
+    def dropdown(
+        self, setting: str, description: str, options: Callable[[], list], after: Sequence[str] = ()
+    ) -> ipywidgets.Dropdown:
+        """Make a list to choose one of *options* from, bound to a *setting*: see `bind`."""
+        control = ipywidgets.Dropdown(description=description, **WIDE)
+        self.bind(control, setting, options, after)
+        return control
+
     def search(
         self, setting: str, description: str, options: Callable[[str], list], after: Sequence[str] = ()
     ) -> list[ipywidgets.Widget]:

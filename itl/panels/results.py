@@ -338,9 +338,8 @@ class ResultsPanel(Panel):
         """Make the controls: what is compared, and a row of it; runs and nets are clicked in the picture."""
         controls = []
         for name in ("question", "task", "metric", "axis"):
-            controls.append(ipywidgets.Dropdown(description=name, **WIDE))
-            after = {"metric": ["question", "task"]}.get(name, [])
-            self.bind(controls[-1], name, partial(self.options, name), after)
+            after = ["question", "task"] if name == "metric" else []
+            controls.append(self.dropdown(name, name, partial(self.options, name), after))
         row = ipywidgets.Select(description="comparison", rows=10, **WIDE)
         self.bind(row, "row", self._row_options, ["question", "task", "axis"])
         return [*controls, row]

@@ -377,8 +377,7 @@ class StudyPanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
-        question = ipywidgets.Dropdown(description="question", **WIDE)
-        self.bind(question, "question", lambda: named_so(self.questions))
+        question = self.dropdown("question", "question", lambda: named_so(self.questions))
         tasks = ipywidgets.SelectMultiple(description="tasks", rows=6, **WIDE)
         self.bind(tasks, "tasks", lambda: named_so(self.offered_tasks()), ["question", "target_folder"])
         conditions = ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE)
@@ -388,8 +387,7 @@ class StudyPanel(Panel):
             words = name.replace("_", " ")
             controls.append(ipywidgets.Text(description=words, continuous_update=False, **WIDE))
             self.bind(controls[-1], name)
-        source = ipywidgets.Dropdown(description="target source", **WIDE)
-        self.bind(source, "target_source", lambda: named_so(TARGET_SOURCES))
+        source = self.dropdown("target_source", "target source", lambda: named_so(TARGET_SOURCES))
         share = ipywidgets.BoundedFloatText(description="margin", min=0.01, max=0.99, step=0.01, **WIDE)
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]

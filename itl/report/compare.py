@@ -146,8 +146,10 @@ def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[
 def _describe_margins(rows: pd.DataFrame) -> str:
     """Say how the margin of the first of *rows* differs whose margins do; '' where all are alike."""
     moved = rows[(rows["margin_1"] - rows["margin_2"]).abs() >= LEAST_MOVE]
-    first = moved[:1].itertuples()
-    return "".join(f"margin: {row.margin_1:.1f} → {row.margin_2:.1f} points" for row in first)
+    if moved.empty:
+        return ""
+    first = moved.iloc[0]
+    return f"margin: {first['margin_1']:.1f} → {first['margin_2']:.1f} points"
 
 
 def summary(table: pd.DataFrame) -> str:
