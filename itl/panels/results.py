@@ -14,7 +14,7 @@ from itl.analysis.wording import columns_text, condition_text, interval, signed,
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
-from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, one_of
+from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, message_of, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
@@ -105,7 +105,7 @@ class ResultsPanel(Panel):
             try:
                 self.below.children = [self.net(self.opened).widget()]
             except ItlError as error:
-                self.below.children = [ipywidgets.HTML(render("problem.html.j2", problem=str(error)))]
+                self.below.children = [ipywidgets.HTML(render("problem.html.j2", problem=message_of(error)))]
 
     @cached_property
     def every_contrast(self) -> pd.DataFrame:
