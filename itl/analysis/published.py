@@ -87,18 +87,25 @@ def _p_size(row: Any, size: float) -> float:
 def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
     """Tabulate the paper's findings on every question beside our comparison on the question's main task.
 
+    A finding whose size is known from two sources is one row, unless ours is judged otherwise beside either.
+
     Returns:
         Columns question, the paper found, finding (what ours makes of that), ours, task, change, verdict.
     """
-    rows = []
+    sizes: dict[tuple[str, ...], list[str]] = {}  # the published ones, of each row
     for answer in answers:
         table, main_task = beside_paper(answer), answer.question.tasks[0].name
         for _, block in table.groupby((table["whose"] == "the paper").cumsum()):
-            published, ours = block["finding"].iloc[0], block.iloc[1:]
+            published, ours = block.iloc[0], block.iloc[1:]
             shown = main_task if main_task in set(ours["task"]) else ours["task"].iloc[:1].sum()
             for row in ours[ours["task"].isin([shown, ""])].itertuples():
-                names = (answer.question.name, published, row.finding, row.compared, row.task)
-                rows.append((*names, row.change, row.verdict))
+                names = (answer.question.name, published["finding"], row.finding, row.compared, row.task)
+                of_row = sizes.setdefault((*names, row.change, row.verdict), [])
+                of_row += [published["change"]] if published["change"] else []
+    rows = [
+        (question, f"{text} ({' or '.join(known)} points)" if known else text, *ours)
+        for (question, text, *ours), known in sizes.items()
+    ]
     columns = ["question", "the paper found", "finding", "ours", "task", "change", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 

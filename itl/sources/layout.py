@@ -28,9 +28,10 @@ SPLITS = {  # words in the names of folders that hold a split, in any case
     "testing": "test",
 }
 UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  # no split, but beside splits
-FILE_FOLDERS = {"data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png"}  # beside masks
-# Words in the names of folders that are no class: n01440764/images, Images/cat, val/all.
-CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}
+FILE_FOLDERS = {  # beside masks; the last two are nnU-Net's
+    *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "imagestr", "imagests"),
+}
+CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}  # n01440764/images, val/all: no class
 NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
     *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),

@@ -1,7 +1,6 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,16 @@ from itl.sources.container_files import (
 from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.list_files import NO_LABEL, split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
-from itl.sources.records import WNID, Record, examples, is_image, plain_line, suffix_of, validate_records
+from itl.sources.records import (
+    WNID,
+    Record,
+    examples,
+    is_image,
+    parse_json,
+    plain_line,
+    suffix_of,
+    validate_records,
+)
 from itl.sources.source import Source
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
@@ -296,15 +304,26 @@ def sample_id(image: str, split: str, wnid: str) -> str:
 def _labels_of_json(text: str, where: str) -> tuple[str, str]:
     """Return number and name of the class that a sample's JSON tells; empty where it tells none."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{where} is not valid JSON ({str(error)[:60]}); write the shard again") from None
     if not isinstance(content, dict):
         content = {"label": content}
-    labels = [content.get(key) for key in (*LABEL_KEYS, *NAME_KEYS)]
-    values = [str(one).strip() for one in labels if isinstance(one, str | int) and not isinstance(one, bool)]
-    number = next((value for value in values if is_number(value) and value != NO_LABEL), "")
-    return number, plain_line(next((value for value in values if not is_number(value) and value), ""))
+    values = {
+        key: str(content[key]).strip()
+        for key in (*LABEL_KEYS, *NAME_KEYS)
+        if isinstance(content.get(key), str | int) and not isinstance(content[key], bool)
+    }
+    numbers = {key: value for key, value in values.items() if is_number(value) and value != NO_LABEL}
+    of_label = {key: value for key, value in numbers.items() if key in LABEL_KEYS}
+    by_value = {value.lstrip("0"): f"{value} by its {key}" for key, value in of_label.items()}
+    if len(by_value) > 1:
+        raise ItlError(
+            f"{where}: the class is {', but '.join(by_value.values())}; remove the others, or write the "
+            f"right ones as KEY.cls and take the option label=cls"
+        )
+    names = (value for value in values.values() if value and not is_number(value))
+    return next(iter(numbers.values()), ""), plain_line(next(names, ""))
 
 
 def _wnid_of(key: str) -> str:

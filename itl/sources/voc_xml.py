@@ -180,7 +180,7 @@ def list_devkit(path: Path, year: str) -> Listing:
         own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
         for root in sorted(matching or (own if len(own) == 1 else ())):
             inner = listing.inside(root) if root else listing
-            merged = Listing(inner.files | merged.files, merged.folders | inner.folders)
+            merged = Listing(inner.files | merged.files, merged.folders | inner.folders, merged.left_out)
         merged.left_out += listing.left_out
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"

@@ -90,6 +90,12 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         "'images' is no class by its name, but where images of any class lie; .*class_level=1 .2 classes, im",
     ),
+    "images beside masks in nnU-Net's folders": (
+        "folder",
+        ["imagesTr/1_0000.png", "imagesTs/2_0000.png", "labelsTr/1.png"],
+        {},
+        "'imagesTr' is no class by its name, but where images of any class lie",
+    ),
     "classes in the names of files": (
         "folder",
         ["train/cat.1.jpg", "train/dog.1.jpg", "test1/1.jpg"],

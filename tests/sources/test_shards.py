@@ -75,6 +75,11 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
         ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg; .* option image=png"),
         ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
         ({"train-0.tar": {"a.png": DATA, "a.json": b"{"}}, "not valid JSON"),
+        ({"train-0.tar": {"a.png": DATA, "a.json": b'{"label": 0, "label": 1}'}}, "not valid JSON .*'label'"),
+        (
+            {"train-0.tar": sample("a.png", DATA, json={"label": 0, "cls": 1, "target": "00"})},
+            "a.json: the class is 00 by its target, but 1 by its cls; remove the others, or write the right",
+        ),
         (
             {
                 "train-0.tar": {

@@ -171,6 +171,18 @@ def test_voc2007_wherever_it_lies(tmp_path):
     assert all(one == result[0] for one in result)
 
 
+def test_what_the_first_of_two_tars_leaves_out_is_counted(tmp_path):
+    test = {name: content for name, content in voc2007().items() if "000004" in name or "000005" in name}
+    lists = {name: content for name, content in voc2007().items() if "test.txt" in name}
+    lost = {"VOCdevkit/VOC2007/JPEGImages/000009.jpg": "nowhere.jpg"}
+    tarred(tmp_path / "VOC-1-test.tar", test | lists, **lost)
+    tarred(
+        tmp_path / "VOC-2-rest.tar",
+        {name: voc2007()[name] for name in voc2007().keys() - test.keys() - lists.keys()},
+    )
+    assert Voc2007(tmp_path).left_out == {"images in no list": 1, "links that lead nowhere": 1}
+
+
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = (written(tmp_path / "here", voc2007()), tarred(tmp_path / "voc.tar", voc2007()))
     packing = Packing("voc2007", size=30, fit="pad")
