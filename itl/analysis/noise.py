@@ -60,7 +60,8 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
             judged = _judged_together(answer.question, answer.results, task)
             fits = answer.question.repeats if METHODS[task.partition("@")[0]].recipe else 1
-            shown += [smallest_detectable(spread.of_seed(fits), seeds, judged) for seeds in SEEDS_SHOWN]
+            noise, cap = spread.of_seed(fits), answer.question.cap
+            shown += [smallest_detectable(noise, seeds, judged, cap) for seeds in SEEDS_SHOWN]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
     return pd.DataFrame(
@@ -106,7 +107,7 @@ def designs(
         row |= {"between nets": _points(math.sqrt(spread.net))}
         row |= {"between fits": _points(math.sqrt(spread.fit) or math.nan)}
         try:
-            design = cheapest(spread, costs, judged, detect=detect, within=within)
+            design = cheapest(spread, costs, judged, detect=detect, within=within, cap=question.cap)
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)

@@ -53,49 +53,55 @@ class Design:
 
 
 def cheapest(
-    variances: Variances, costs: Costs, conditions: int, *, detect: float = 0.0, within: float = 0.0
+    variances: Variances,
+    costs: Costs,
+    conditions: int,
+    *,
+    detect: float = 0.0,
+    within: float = 0.0,
+    cap: int = 0,
 ) -> Design:
     """Return the cheapest seeds and repeats with which the main comparison is decided four times in five.
 
     Either a true change of *detect* points comes out as a gain or a loss, or conditions without one as the
-    same *within* so many points, of so many *conditions* that are pre-trained and judged together.
+    same *within* so many points, of so many *conditions* that are pre-trained and judged together. Where
+    seeds are added up to a *cap*, that is the power of the look at so many: earlier looks only add to it.
 
     Raises:
-        ItlError: not one of the two is given, or no number of seeds up to MAX_SEEDS is enough.
+        ItlError: not one of the two is given, or no number of seeds up to *cap*, or MAX_SEEDS, is enough.
     """
     if (detect > 0) == (within > 0):
         raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
     chance, points = (power_same, within) if within else (power_different, detect)
-    designs = []
+    most, designs = cap or MAX_SEEDS, []
     for repeats in range(1, (MAX_REPEATS if variances.fit else 1) + 1):
-        variance = variances.of_seed(repeats)
-        seeds = next(
-            (n for n in range(MIN_SEEDS, MAX_SEEDS + 1) if chance(points, variance, n, conditions) >= POWER),
-            None,
+        powers = (
+            (seeds, chance(points, variances.of_seed(repeats), seeds, conditions, cap))
+            for seeds in range(MIN_SEEDS, most + 1)
         )
-        if seeds:
-            minutes = costs.total(conditions, seeds, repeats)
-            designs.append(Design(seeds, repeats, minutes, chance(points, variance, seeds, conditions)))
+        if enough := next((row for row in powers if row[1] >= POWER), None):
+            seeds, power = enough
+            designs.append(Design(seeds, repeats, costs.total(conditions, seeds, repeats), power))
     if not designs:
         spread = math.sqrt(variances.of_seed(1))
         words = "point is" if points == 1 else "points are"
         raise ItlError(
-            f"{points:g} {words} too few for {MAX_SEEDS} seeds: scores spread "
-            f"by {spread:.1f} points between seeds; ask for more points"
+            f"{points:g} {words} too few for {most} seeds{', the cap' if cap else ''}: scores spread by "
+            f"{spread:.1f} points between seeds; ask for more points{' or raise the cap' if cap else ''}"
         )
     return min(designs, key=lambda design: design.minutes)
 
 
-def power_different(change: float, variance: float, seeds: int, conditions: int) -> float:
+def power_different(change: float, variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
     """Chance that a true *change* of the main comparison comes out as a gain or a loss of the right sign.
 
-    The *variance* is that of one score within a seed; *conditions* are judged together.
+    The *variance* is that of one score within a seed; *conditions* are judged together, at `level_of`.
     """
     error = math.sqrt(2 * variance / seeds)
-    return _found(abs(change) / error, seeds, conditions) if error else 1.0
+    return _detected(abs(change) / error, seeds, conditions, cap) if error else 1.0
 
 
-def power_same(margin: float, variance: float, seeds: int, conditions: int) -> float:
+def power_same(margin: float, variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
     """Chance that two conditions without a true change come out the same within *margin* points.
 
     It is the average over how large the estimated error may be.
@@ -103,33 +109,33 @@ def power_same(margin: float, variance: float, seeds: int, conditions: int) -> f
     error = math.sqrt(2 * variance / seeds)
     if error == 0:
         return 1.0
-    _, one_sided = _thresholds(seeds, conditions)
+    _, one_sided = _thresholds(seeds, conditions, level_of(seeds, cap))
     room = margin / error - one_sided
     return float(np.mean(np.where(room > 0, 2 * ndtr(room) - 1, 0.0)))
 
 
-def smallest_detectable(variance: float, seeds: int, conditions: int) -> float:
+def smallest_detectable(variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
     """Return the true change in points that `power_different` finds with POWER; 0 where nothing varies."""
     low, high = 0.0, 1.0
-    while _found(high, seeds, conditions) < POWER:
+    while _detected(high, seeds, conditions, cap) < POWER:
         high *= 2
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if _found(middle, seeds, conditions) >= POWER else (middle, high)
+        low, high = (low, middle) if _detected(middle, seeds, conditions, cap) >= POWER else (middle, high)
     return math.sqrt(2 * variance / seeds) * high
 
 
-def _found(change: float, seeds: int, conditions: int) -> float:
+def _detected(change: float, seeds: int, conditions: int, cap: int) -> float:
     """Return the chance that a true *change*, in standard errors, passes the test with its sign.
 
     Means are independent of estimated variances: it is the average of normal probabilities over these.
     """
-    two_sided, _ = _thresholds(seeds, conditions)
+    two_sided, _ = _thresholds(seeds, conditions, level_of(seeds, cap))
     return float(np.mean(ndtr(change - two_sided)))
 
 
 @lru_cache(maxsize=1024)
-def _thresholds(seeds: int, conditions: int) -> tuple[np.ndarray, np.ndarray]:
+def _thresholds(seeds: int, conditions: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """What a change has to pass in VARIANCES studies: quantile of t × estimated error, by the true error.
 
     See `itl.analysis.model`, of conditions that spread alike. Two alone have the paired t test. Of more, each
@@ -147,8 +153,8 @@ def _thresholds(seeds: int, conditions: int) -> tuple[np.ndarray, np.ndarray]:
         variance = chdtri(df, (np.arange(VARIANCES) + 0.5) / VARIANCES) / df
     knots = np.linspace(df.min(), df.max(), 100)
     two_sided, one_sided = (
-        np.interp(df, knots, stdtrit(knots, 1 - level)) * np.sqrt(variance)
-        for level in (MAIN_SHARE * LEVEL / 2, MAIN_SHARE * LEVEL)
+        np.interp(df, knots, stdtrit(knots, 1 - tail)) * np.sqrt(variance)
+        for tail in (MAIN_SHARE * level / 2, MAIN_SHARE * level)
     )
     return two_sided, one_sided
 
@@ -183,6 +189,11 @@ def _two_variances(seeds: int, conditions: int) -> np.ndarray:
         own = np.maximum(spread - rest / (k - 1), 0.0)
         variances.append((PRIOR_DF * pooled + df * own) / (PRIOR_DF + df))
     return np.array(variances)
+
+
+def level_of(seeds: int, cap: int) -> float:
+    """Return the level of verdicts: `look_level` where *seeds* are added up to *cap*, else LEVEL."""
+    return look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap else LEVEL
 
 
 def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:

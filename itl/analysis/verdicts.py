@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from itl.analysis.model import Estimate
-from itl.analysis.seeds import MIN_SEEDS, look_level
+from itl.analysis.seeds import MIN_SEEDS, level_of
 from itl.analysis.statistics import LEVEL, main_first
 from itl.analysis.wording import signed
 
@@ -88,7 +88,7 @@ def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
     seeds are added one by one, at most to *cap*, p values are adjusted for the looks at fewer seeds too.
     """
     seeds = [evidence.change.n for evidence in family]
-    looks = [LEVEL / look_level(n, cap) if MIN_SEEDS <= n <= cap else 1.0 for n in seeds]
+    looks = [LEVEL / level_of(n, cap) for n in seeds]
     different = _adjusted([evidence.change.p for evidence in family], looks)
     same = _adjusted([1.0 if evidence.control_fault else evidence.p_same for evidence in family], looks)
     return [_verdict(*row, len(family)) for row in zip(family, different, same, strict=True)]

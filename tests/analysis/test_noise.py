@@ -77,19 +77,21 @@ def test_one_pretrained_condition_shows_no_noise_and_says_so():
     assert row["note"] == "noise is known from two pre-trained conditions or more; add one"
 
 
-def test_the_table_is_in_points(monkeypatch):
+@pytest.mark.parametrize("cap", [0, 6])
+def test_the_table_is_in_points(cap, monkeypatch):
     monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
     data_size, results = study(FITS, 0)
     one_seed = results[results["seed"] == 0].assign(task="knn@x", metric="knn5")
     once = results.groupby(["images_per_class", "seed"], as_index=False).first().assign(task="probe@y")
     given = pd.concat([results, results.assign(task="own"), one_seed, once])
+    data_size.cap = cap
     table = variance_table([SimpleNamespace(question=data_size, results=given)], None)
     assert table["task"].tolist() == ["probe@x", "probe@y"]
     assert table["between nets"].tolist() == ["2.3", "2.5"]  # roots of 5.25 and 6.25
     assert table["between fits"].tolist() == ["1.4", ""]
     assert table["test set"].tolist() == ["1.3", "1.3"]
     for seeds in (3, 5, 10):
-        expected = [f"{smallest_detectable(variance, seeds, 2):.1f}" for variance in (7.25, 6.25)]
+        expected = [f"{smallest_detectable(variance, seeds, 2, cap):.1f}" for variance in (7.25, 6.25)]
         assert table[f"{seeds} seeds detect"].tolist() == expected
 
 
@@ -157,6 +159,9 @@ def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     (row,) = designs([data_size], store, None, within=0.01).to_dict("records")
     assert row["note"].startswith("0.01 points are too few for 100 seeds")
     assert (row["between nets"], row["seeds"]) == ("2.3", "")
+    data_size.cap = 5
+    (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
+    assert row["note"].startswith("4 points are too few for 5 seeds, the cap: scores spread by 2.7 points")
 
 
 @pytest.mark.parametrize("missing", ["own", "finetune", "knn"])

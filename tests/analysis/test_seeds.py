@@ -35,6 +35,11 @@ def simulated(seeds: int, change: float, conditions: int = 6, studies: int = STU
     return [(model, weights) for model in models]
 
 
+def p_same_sides(model, weights: np.ndarray, margin: float) -> tuple[float, float]:
+    """The p values of the change being *margin* or more, up and down."""
+    return model.estimate(weights).p_above(-margin), model.estimate(-weights).p_above(-margin)
+
+
 @pytest.mark.parametrize(("seeds", "change", "conditions"), DESIGNS)
 def test_power_is_how_often_simulated_studies_show_it(seeds, change, conditions):
     studies = simulated(seeds, change, conditions)
@@ -44,12 +49,32 @@ def test_power_is_how_often_simulated_studies_show_it(seeds, change, conditions)
 
 @pytest.mark.parametrize(("seeds", "margin", "conditions"), DESIGNS)
 def test_power_of_the_same_is_how_often_simulated_studies_show_it(seeds, margin, conditions):
-    hits = 0
-    for model, weights in simulated(seeds, 0.0, conditions):
-        estimate = model.estimate(weights)
-        p = max(estimate.p_above(-margin), model.estimate(-weights).p_above(-margin))
-        hits += p < MAIN_SHARE * LEVEL
+    studies = simulated(seeds, 0.0, conditions)
+    hits = sum(max(p_same_sides(*study, margin)) < MAIN_SHARE * LEVEL for study in studies)
     assert hits / STUDIES == pytest.approx(power_same(margin, 1.0, seeds, conditions), abs=0.025)
+
+
+@pytest.mark.parametrize(("seeds", "points", "conditions"), DESIGNS[1:4])
+def test_power_of_a_look_is_how_often_simulated_studies_show_it_at_its_level(seeds, points, conditions):
+    level = MAIN_SHARE * look_level(seeds, 10)
+    hits = [model.estimate(weights).p < level for model, weights in simulated(seeds, points, conditions)]
+    assert np.mean(hits) == pytest.approx(power_different(points, 1.0, seeds, conditions, 10), abs=0.025)
+    same = [
+        max(p_same_sides(model, weights, points)) < level
+        for model, weights in simulated(seeds, 0.0, conditions)
+    ]
+    assert np.mean(same) == pytest.approx(power_same(points, 1.0, seeds, conditions, 10), abs=0.025)
+    change = smallest_detectable(1.0, seeds, conditions, 10)
+    assert power_different(change, 1.0, seeds, conditions, 10) == pytest.approx(POWER, abs=1e-6)
+    assert change > smallest_detectable(1.0, seeds, conditions)
+
+
+def test_a_design_of_a_capped_study_has_at_most_so_many_seeds():
+    costs = Costs(10.0, 1.0)
+    fixed, capped = (cheapest(Variances(1.0), costs, 3, detect=2.0, cap=cap).seeds for cap in (0, 12))
+    assert (fixed, capped) == (7, 10)
+    with pytest.raises(ItlError, match="2 points are too few for 8 seeds, the cap: .* or raise the cap"):
+        cheapest(Variances(1.0), costs, 3, detect=2.0, cap=8)
 
 
 def test_the_cheapest_design_is_the_cheapest_of_all():
