@@ -286,8 +286,8 @@ def effects(
         sided), q (p adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %,
         else cannot tell. Of the nodes that have a verdict, at most 5 % are expected to have the wrong one.
         Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
-        most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, all
-        intervals hold at once (Bonferroni).
+        most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, the
+        level is Bonferroni's, but one class that alone matters is drawn toward its kin: see docs/my-task.md.
     """
     return halves_scored(question, store, machine, task).effects(estimator)
 
