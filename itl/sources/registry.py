@@ -107,7 +107,7 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
 
     ItlError if it is of another type, no choice of a Literal, or the name of a file that does not exist.
 
-    >>> check_option("seed", 3, int | None, Path()), check_option("val_fraction", "1e-1", float, Path())
+    >>> check_option("seed", 3.0, int | None, Path()), check_option("val_fraction", "1e-1", float, Path())
     (3, 0.1)
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -120,6 +120,8 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
     is_exponential = isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value)  # to YAML a text
     if float in kinds and (type(value) is int or is_exponential):
         return float(value)  # type: ignore[arg-type]
+    if int in kinds and isinstance(value, float) and value.is_integer():  # 4.0 and 4 have one key
+        return int(value)
     # A bool is an int in Python, but no number to a user.
     if not any(isinstance(value, get_origin(kind) or kind) for kind in kinds) or (
         isinstance(value, bool) and bool not in kinds
