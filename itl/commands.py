@@ -327,14 +327,14 @@ def proposals(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
-    from itl.analysis.comparisons import pilot_lines
+    from itl.analysis.comparisons import few_seeds_lines, pilot_lines
     from itl.runs.plan_text import describe, describe_designs
 
     if args.detect and args.within:
         raise ItlError("give --detect or --within, not both")
     made, questions, store, machine = _plan(args)
     print(describe(made, every_run=args.runs))
-    for line in pilot_lines(made.unfinished, questions, store, machine):
+    for line in [*few_seeds_lines(questions), *pilot_lines(made.unfinished, questions, store, machine)]:
         print(line)
     if args.detect or args.within:
         from itl.analysis.noise import designs

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from itl import ItlError
 from itl.analysis.comparisons import contrasts
-from itl.analysis.seeds import MIN_SEEDS
 from itl.analysis.verdicts import DECIDED
 from itl.analysis.wording import answer_text
 from itl.machine import Machine
 from itl.runs.question import Question, run_all
 from itl.runs.store import Store
+from itl.runs.study import MIN_SEEDS
 
 Runner = Callable[[Sequence[Question], Store, Machine], object]
 

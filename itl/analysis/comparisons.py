@@ -21,6 +21,7 @@ from itl.presets import Preset
 from itl.runs.question import Condition, Question, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
+from itl.runs.study import MIN_SEEDS
 
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 LESS_OWN = ", less the change on own classes"
@@ -191,6 +192,16 @@ def pilot_lines(
     return lines
 
 
+def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
+    """Say of those of *questions* whose seeds are too few to decide any comparison that they are."""
+    return [
+        f"note: {question.name} has {counted(len(question.seeds), 'seeds')}; a comparison is decided by "
+        f"{MIN_SEEDS} or more"
+        for question in questions
+        if question.comparisons and len(question.seeds) < MIN_SEEDS
+    ]
+
+
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
 
@@ -354,7 +365,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "n": table["n"],
         "margin": table["margin"].map("±{:.1f}".format),
         "p": table["p_adjusted"].map(p_text),
-        "p of not the same": table["p_same_adjusted"].map(p_text),
+        "p of not the same": table["p_same_adjusted"].where(table["margin"].notna()).map(p_text),
         "verdict": [verdict_text(row) for _, row in table.iterrows()],
     }
     flags = [_flags(row) for row in table.itertuples()]

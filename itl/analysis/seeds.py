@@ -10,8 +10,8 @@ from scipy.special import chdtri, ndtr, stdtr, stdtrit
 from itl import ItlError
 from itl.analysis.model import PRIOR_DF
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
+from itl.runs.study import MIN_SEEDS
 
-MIN_SEEDS = 3  # fewer decide nothing
 POWER = 0.8  # with which a change counts as detectable, and no change as shown to be the same
 MAX_SEEDS, MAX_REPEATS = 100, 10
 STUDIES = 200_000  # simulated, that the levels of the looks are taken from

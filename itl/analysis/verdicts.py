@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from itl.analysis.model import Estimate
-from itl.analysis.seeds import MIN_SEEDS, level_of
+from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, main_first
 from itl.analysis.wording import signed
+from itl.runs.study import MIN_SEEDS
 
 GAIN, LOSS, SAME = "a gain", "a loss", "the same"
 CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"

@@ -28,7 +28,7 @@ from itl.settings import plain_error, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import DetectionRecipe, Packing, Recipe, hashed_labels, net_name
 
-LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
+MIN_SEEDS = 3  # fewer decide nothing
 T = TypeVar("T")
 
 
@@ -294,9 +294,9 @@ class Study(BaseModel):
 
     def _check_counts(self) -> None:
         """Raise ItlError for a cap that decides nothing, and for repeats of what no task does."""
-        if 0 < self.cap < LEAST_CAP:
+        if 0 < self.cap < MIN_SEEDS:
             raise ItlError(
-                f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {LEAST_CAP}, not "
+                f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {MIN_SEEDS}, not "
                 f"{self.cap}: fewer seeds decide nothing"
             )
         trainers = [name for name, method in METHODS.items() if method.recipe]

@@ -19,13 +19,13 @@ from itl.analysis.comparisons import (
     task_values,
 )
 from itl.analysis.model import Estimate
-from itl.analysis.seeds import MIN_SEEDS, look_level
+from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault, p_same
 from itl.runs.question import Comparison, Condition, Margin
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
-from itl.runs.study import first_against_last
+from itl.runs.study import MIN_SEEDS, first_against_last
 
 NOISE = np.random.default_rng(0).normal(scale=0.4, size=(8, 5))  # of eight conditions with five seeds
 NOISE -= NOISE.mean(axis=1, keepdims=True)  # so that levels are means
@@ -219,6 +219,8 @@ def test_contrasts_are_written_for_people():
     assert row["share of the gain kept"].startswith("75 % (")
     assert (row["change"], row["n"], row["margin"], row["verdict"]) == ("−10.0", 5, "±8.0", "a loss")
     assert row["p"] == "<0.001"
+    no_gain = readable(contrasts(question(25, 50, "all"), noisy({25: 60, 50: 60, "all": 70}))).iloc[0]
+    assert (no_gain["margin"], no_gain["p of not the same"]) == ("", ""), "no margin to be within"
     alone = readable(contrasts(question(25, 50), frame({25: [1], 50: [2]}))).iloc[0]
     assert (alone["change"], alone["95 % interval"], alone["p"], alone["margin"]) == ("−1.0", "", "", "")
 

@@ -13,7 +13,7 @@ import pytest
 from itl import ItlError
 from itl.analysis import doubts as module
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
-from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
+from itl.analysis.comparisons import Answer, answer, contrasts, few_seeds_lines, pilot_lines
 from itl.analysis.doubts import (
     diverged,
     doubts,
@@ -336,6 +336,17 @@ def test_without_a_comparison_no_pilot_speaks_and_no_seed_is_added(tmp_path, in_
     with pytest.raises(ItlError, match=says):
         run_until_decided(alone, store, machine)
     assert len(list((tmp_path / "runs/pretrain").iterdir())) == 1, "no net of another seed was trained"
+    assert few_seeds_lines([replace(alone, seeds=(0,))]) == []
+
+
+def test_seeds_that_are_too_few_for_any_verdict_are_said():
+    compared = class_count(**SHARED | {"seeds": [0, 1, 2]}, label_sets=["bottom-up@5", "original"])
+    fewer = [replace(compared, seeds=compared.seeds[:count]) for count in (2, 1)]
+    said = [
+        f"note: class-count has {seeds}; a comparison is decided by 3 or more"
+        for seeds in ("2 seeds", "1 seed")
+    ]
+    assert few_seeds_lines([compared, *fewer]) == said
 
 
 def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):

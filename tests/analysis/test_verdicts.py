@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from itl.analysis.seeds import MIN_SEEDS, look_level
+from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.analysis.verdicts import (
     CANNOT_TELL,
@@ -19,6 +19,7 @@ from itl.analysis.verdicts import (
     control_fault,
     judge,
 )
+from itl.runs.study import MIN_SEEDS
 
 BELOW = 0.999 * LEVEL
 

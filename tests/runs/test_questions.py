@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError
-from itl.analysis.seeds import MIN_SEEDS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.subset import count_subset
 from itl.presets import Preset
@@ -14,7 +13,7 @@ from itl.runs import questions
 from itl.runs.question import Margin
 from itl.runs.questions import refuse_unknown_data
 from itl.runs.store import Store
-from itl.runs.study import LEAST_CAP
+from itl.runs.study import MIN_SEEDS
 from itl.specs import Pretrain, Transfer
 from tests.worlds import IMAGES, SETTINGS, here, small_study
 
@@ -489,5 +488,4 @@ def test_a_data_folder_may_have_an_equals_sign(tmp_path):
 
 
 def test_a_cap_allows_for_the_seeds_that_decide():
-    assert LEAST_CAP == MIN_SEEDS
-    assert small_study(cap=LEAST_CAP).cap == 3
+    assert small_study(cap=MIN_SEEDS).cap == 3
