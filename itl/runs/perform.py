@@ -59,9 +59,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier, seconds = _begun(folder) if store.state(spec) == "partial" else ({}, 0.0)
     begun, started = mixed(earlier, provenance(machine)), time.time() - seconds
-    store.write(
-        spec, BEGUN, begun | {"seconds": seconds}
-    )  # what a later process, with other code, goes on from
+    store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
     with repeatable(machine):
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)

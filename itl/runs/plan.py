@@ -311,9 +311,7 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
     """
     first: dict[tuple, tuple[str, Recipe]] = {}  # condition of each training
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)  # of a condition
-    same: dict[tuple[str, str, str, str], dict[int, frozenset]] = defaultdict(
-        dict
-    )  # what a pair shares, by seed
+    same: dict[tuple[str, ...], dict[int, frozenset]] = defaultdict(dict)  # what a pair shares, by seed
     for run in runs:
         spec, condition = run.spec, run.conditions[0]
         if not isinstance(spec, Pretrain) or not spec.trained:
