@@ -57,6 +57,11 @@ def test_tags_once_each_and_in_order(path):
 
 
 @each_notebook
+def test_tables_show_their_texts_whole_in_jupyterlab_too(path):
+    assert any("tables.show_whole_texts()" in cell.source for cell in code_cells(path))
+
+
+@each_notebook
 def test_a_page_and_not_a_program(path):
     cells = code_cells(path)
     assert len(cells) <= 13

@@ -40,6 +40,7 @@ INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
 LABEL_SPACING = 0.065  # of the axis, between the names of two lines
 LABEL_WIDTH = 20  # characters of a line's name, in which it is broken
+LEGEND_WIDTH = 58  # characters of a line of a forest's legend: as many as the narrowest has room for
 ROW_LABEL_WIDTH = 50  # characters of a line beside a row of a forest; the longest names are 70
 TALL_FOREST = 15  # rows, above which numbers stand at both ends of the axis
 TICK_SPACING = 0.4  # octaves between values that are written
@@ -315,7 +316,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
         sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
     for name, colour in palette.items():
-        ax.plot([], [], "o-", color=colour, label=name)
+        ax.plot([], [], "o-", color=colour, label=fill(name, LEGEND_WIDTH, break_on_hyphens=False))
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)
     ax.set_yticks(table["row"] if named else [], labels if named else [], fontsize=10)
     ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends

@@ -76,6 +76,11 @@ def facts(values: Mapping[str, object]) -> pd.DataFrame:
     return pd.DataFrame(list(values.items()), columns=["item", "value"])
 
 
+def show_whole_texts() -> None:
+    """Let a notebook show the texts of tables whole: pandas cuts them at 50 characters."""
+    pd.set_option("display.max_colwidth", None)
+
+
 def summary(
     results: pd.DataFrame, rows: str | Sequence[str] = "task", columns: str = "images_per_class"
 ) -> pd.DataFrame:

@@ -61,8 +61,8 @@ def save(
     """
     if pack is None:
         raise ItlError(
-            f"preset {name} would have as many images per class as there are, and this browser has no pack "
-            f"to count them in; make the browser with one, as HierarchyBrowser(pack=...)"
+            f"preset {name} needs images to name and to count, and this browser shows the tree alone; make "
+            f"it with a pack, as HierarchyBrowser(pack=...)"
         )
     question = dict(base.notebooks[DATA_SIZE])
     images = _images_of(pack, question["images"])

@@ -16,6 +16,8 @@ from itl.packs.pack import Pack
 from itl.sources.records import examples
 from itl.specs import Subset
 
+MAX_LABELS_SHOWN = 100  # characters of the name of a label set in a message
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -79,8 +81,8 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
         rows = _limit_images(pack, rows, labels, classes, subset)
     if not len(rows):
         raise ItlError(
-            f"{subset.labels} keeps none of the {(splits == split).sum():,} {split} images of {pack.folder}; "
-            f"its classes are such as {wnids[0]}; choose other labels"
+            f"{_shortened(subset.labels)} keeps none of the {(splits == split).sum():,} {split} images of "
+            f"{pack.folder}; its classes are such as {wnids[0]}; choose other labels"
         )
     return Selection(rows, labels[rows], tuple(classes))
 
@@ -106,10 +108,15 @@ def keep_classes(names: list[str], subset: Subset) -> list[str]:
         return names
     if subset.classes > len(names):
         raise ItlError(
-            f"{subset.classes} classes were asked for; with labels {subset.labels} the pack has "
+            f"{subset.classes} classes were asked for; with labels {_shortened(subset.labels)} the pack has "
             f"{len(names)}; ask for {len(names)} at most"
         )
     return sorted(ranked(names, subset.seed)[: subset.classes])
+
+
+def _shortened(labels: str) -> str:
+    """Return *labels* as a message has room for them: a cut may name hundreds of nodes."""
+    return labels if len(labels) <= MAX_LABELS_SHOWN else f"{labels[:MAX_LABELS_SHOWN]}…"
 
 
 def keep_leaves(class_of: Mapping[str, str], subset: Subset) -> Mapping[str, str]:

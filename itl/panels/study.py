@@ -378,7 +378,7 @@ class StudyPanel(Panel):
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
         question = self.dropdown("question", "question", lambda: named_so(self.questions))
-        tasks = ipywidgets.SelectMultiple(description="tasks", rows=6, **WIDE)
+        tasks = ipywidgets.SelectMultiple(description="tasks", rows=10, **WIDE)
         self.bind(tasks, "tasks", lambda: named_so(self.offered_tasks()), ["question", "target_folder"])
         conditions = ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE)
         self.bind(conditions, "conditions")

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from itl.analysis.comparisons import contrasts
+from itl.analysis.tables import show_whole_texts
 from itl.analysis.verdicts import count_text
 from itl.analysis.wording import (
     answer_text,
@@ -92,3 +93,11 @@ def test_tasks_in_words():
     assert [metric_name(task) for task in tasks[2:4]] == ["accuracy", "mean average precision"]
     assert task_name("own") == "own classes"
     assert task_name("probe@images/half-a") == "half-a classes of images, linear probe"
+
+
+def test_tables_that_differ_after_fifty_characters_do_not_look_alike():
+    table = pd.DataFrame({"compared": [f"{'x' * 60} {end}" for end in ("equal steps", "equal passes")]})
+    with pd.option_context("display.max_colwidth", 50):
+        assert "equal" not in table.to_html()
+        show_whole_texts()
+        assert "equal steps" in table.to_html() and "equal passes" in table.to_html()

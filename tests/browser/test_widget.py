@@ -204,8 +204,8 @@ def test_a_saved_preset_is_asked_on_the_browsers_tree(demo, project):
 
 
 def test_a_preset_is_saved_of_a_pack_alone(project):
-    says = "preset no-pack would have as many images per class as there are, and this browser has no pack to "
-    with pytest.raises(ItlError, match=re.escape(says) + r"count them in; .* HierarchyBrowser\(pack=...\)$"):
+    says = "preset no-pack needs images to name and to count, and this browser shows the tree alone; make it "
+    with pytest.raises(ItlError, match=re.escape(says) + r"with a pack, as HierarchyBrowser\(pack=...\)$"):
         HierarchyBrowser().save("no-pack")
 
 

@@ -122,6 +122,10 @@ def test_plain_class_names_are_labels_too():
         ({"images_per_class": 6}, rf"6 images per class were asked for; class {CAR} has 5 in train \(1 of 4"),
         ({"images_per_class": 0}, "images_per_class should be at least 1, not 0"),
         ({"classes": 5}, "5 classes were asked for; with labels original the pack has 4"),
+        (
+            {"classes": 5, "labels": f"without@{','.join(Taxonomy.snapshot().leaves[:20])}"},
+            r"5 classes .* with labels without@.{92}… the pack has 4; ask for 4 at most$",
+        ),
         ({"classes": 0}, "classes should be at least 1, not 0"),
         ({"labels": "orignal"}, "original"),
     ],
