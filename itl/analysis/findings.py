@@ -8,7 +8,7 @@ from importlib.resources import files
 import pandas as pd
 
 from itl.analysis.statistics import LEVEL
-from itl.analysis.verdicts import GAIN, LOSS, SAME
+from itl.analysis.verdicts import GAIN, LOSS, SAME, TOO_FEW
 from itl.analysis.wording import condition_text
 from itl.runs.question import Comparison, Condition, Question
 
@@ -145,12 +145,15 @@ def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
         Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or
         both are no change that matters. Contradicts it: the reverse of that. Contradicts its size: the
         published change lies outside our interval. Consistent in size: it lies within, and the interval is
-        no wider than the margin to either side. Cannot tell: anything else.
+        no wider than the margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything
+        else.
 
     >>> loss = Ours(LOSS, "-")
     >>> judge_finding("-", loss), judge_finding("-", loss, p_size=0.001), judge_finding("+", loss)
     ('supports it', 'contradicts its size', 'contradicts it')
     """
+    if ours.verdict == TOO_FEW:
+        return TOO_FEW
     if sign == "0":
         return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(ours.verdict, CANNOT_TELL)
     if ours.beyond and ours.beyond != sign:

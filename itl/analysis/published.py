@@ -20,6 +20,7 @@ from itl.analysis.findings import (
     pair_of,
 )
 from itl.analysis.statistics import LEVEL, holm, p_above
+from itl.analysis.verdicts import TOO_FEW
 from itl.analysis.wording import condition_text, interval, signed, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
@@ -113,12 +114,12 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
 def count_findings(table: pd.DataFrame) -> str:
     """Say how many findings of *table* are supported, contradicted, or neither.
 
-    >>> count_findings(pd.DataFrame({"finding": ["supports it", "cannot tell", "cannot tell"]}))
+    >>> count_findings(pd.DataFrame({"finding": ["supports it", "cannot tell", "too few seeds to say"]}))
     '1 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 2'
     """
     counts = table["finding"].value_counts()
     contradicted = counts.get(CONTRADICTS, 0) + counts.get(OTHER_SIZE, 0)
-    unclear = counts.get(CANNOT_TELL, 0) + counts.get(NOTHING_COMPARABLE, 0)
+    unclear = sum(counts.get(word, 0) for word in (CANNOT_TELL, TOO_FEW, NOTHING_COMPARABLE))
     return (
         f"{counts.get(SUPPORTS, 0)} supported, {contradicted} contradicted, {counts.get(CONSISTENT, 0)} "
         f"consistent in size; these runs cannot tell for {unclear}"

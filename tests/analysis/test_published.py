@@ -36,7 +36,10 @@ UNKNOWN = math.nan
         ("-", "cannot tell", 0.4, 1.0, UNKNOWN, "cannot tell"),
         ("-", "cannot tell", UNKNOWN, 1.0, 2.0, "cannot tell"),
         ("-", "the same", UNKNOWN, 1.0, 2.0, "cannot tell"),
-        ("-", "too few seeds to say", UNKNOWN, UNKNOWN, 2.0, "cannot tell"),
+        ("-", "too few seeds to say", UNKNOWN, UNKNOWN, 2.0, "too few seeds to say"),
+        ("-", "too few seeds to say", 0.001, 9.0, 2.0, "too few seeds to say"),
+        ("-", "too few seeds to say", 0.4, 1.0, 2.0, "too few seeds to say"),
+        ("0", "too few seeds to say", UNKNOWN, 1.0, 2.0, "too few seeds to say"),
         ("0", "the same", UNKNOWN, 1.0, 2.0, "supports it"),
         ("0", "a loss", UNKNOWN, 1.0, 2.0, "contradicts it"),
         ("0", "a gain", UNKNOWN, 1.0, 2.0, "contradicts it"),
@@ -91,6 +94,12 @@ def test_a_large_loss_does_not_support_a_small_one():
     table = beside(*detection({0: 20, 8: 25, 26: 30, "all": 60}))
     ours = table[table["compared"] == "26 instead of all images per class"]
     assert ours["finding"].tolist() == ["contradicts its size", "contradicts its size"]
+
+
+def test_two_seeds_say_nothing_of_a_finding_however_large_the_change():
+    table = beside(*detection({0: 20, 8: 25, 26: 30, "all": 60}, seeds=2))
+    ours = table[table["compared"] == "26 instead of all images per class"]
+    assert ours["finding"].tolist() == ours["verdict"].tolist() == ["too few seeds to say"] * 2
 
 
 def test_a_small_gain_beyond_noise_contradicts_a_loss():
