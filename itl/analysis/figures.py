@@ -1,10 +1,12 @@
 """Figures of results: a tidy frame in, Axes out; colours that colour-blind readers can distinguish."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle, zip_longest
 from textwrap import fill
 from typing import Any
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -126,7 +128,7 @@ def _side_by_side(
     panels: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
 ) -> Figure:
     """Draw *panels*, by title, each with its lines by name and, where given, a level of chance."""
-    with plt.rc_context(STYLE):
+    with styled():
         figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.7), squeeze=False)
     alike = len({frozenset(lines) for lines in panels.values()}) == 1
     for ax, (title, lines), level in zip_longest(grid.flat, panels.items(), chance):
@@ -343,9 +345,18 @@ def _told_by_colour(table: pd.DataFrame, by: str | None) -> str | None:
     return by if by and table[by].nunique() <= len(COLOURS) else None
 
 
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in STYLE. In a notebook the first figure makes pyplot interactive, and so it stays afterwards."""
+    with plt.rc_context(STYLE):
+        yield
+        interactive = plt.isinteractive()
+    matplotlib.interactive(interactive)
+
+
 def new_axes(width: float, height: float) -> Axes:
     """Make one styled figure of *width* × *height* inches and return its Axes."""
-    with plt.rc_context(STYLE):
+    with styled():
         return plt.subplots(figsize=(width, height))[1]
 
 

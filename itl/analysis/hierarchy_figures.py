@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from itl import ItlError
-from itl.analysis.figures import AXIS_COLOUR, COLOURS, MARKERS, STYLE
+from itl.analysis.figures import AXIS_COLOUR, COLOURS, MARKERS, styled
 from itl.analysis.tables import depths, label_sets
 from itl.hierarchy.taxonomy import Taxonomy
 
@@ -25,7 +25,7 @@ MAX_NAME_LENGTH = 15  # of a class above its image
 
 def levels(tree: Taxonomy) -> Figure:
     """Draw how deep the leaves lie, and how many classes each way of cutting the tree leaves."""
-    with plt.rc_context(STYLE):
+    with styled():
         figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), width_ratios=(1, 1.15))
     style = {"color": COLOURS[0], "saturation": 1, "width": 0.8, "native_scale": True}
     sns.barplot(depths(tree), x="depth", y="leaves", ax=left, **style)
@@ -58,7 +58,7 @@ def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Fi
     shown = set(rows["node"])
     rows = rows.assign(path=paths, level=[len(shown.intersection(path)) - 1 for path in paths])
     rows = rows.sort_values("path", ignore_index=True)
-    with plt.rc_context(STYLE):
+    with styled():
         figure, ax = plt.subplots(figsize=(7.6, 1 + 0.17 * len(rows)))
     for word, colour in VERDICT_COLOURS.items():
         part = rows[rows["verdict"] == word]
@@ -88,7 +88,7 @@ def contact_sheet(
     if not len(rows):
         raise ItlError("a contact sheet needs at least one row of the pack, got none")
     lines = -(-len(rows) // columns)
-    with plt.rc_context(STYLE):
+    with styled():
         figure, grid = plt.subplots(lines, columns, figsize=(7.6, 1.15 * lines), squeeze=False)
     for ax in grid.flat:
         ax.set_axis_off()

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from scipy.stats import weightedtau
 
 from itl import ItlError
-from itl.analysis.figures import COLOURS, INK, STYLE
+from itl.analysis.figures import COLOURS, INK, styled
 from itl.analysis.statistics import LEVEL, critical, holm, p_above
 from itl.analysis.wording import p_text, percent, percent_interval
 from itl.evaluation.methods import METHODS, main_metric
@@ -385,7 +385,7 @@ def figure(assessment: Assessment) -> Figure:
     A small dot is a task, a large one the mean, the bar its 95 % interval.
     """
     table = assessment.table
-    with plt.rc_context(STYLE):
+    with styled():
         size = (7.6, 1.2 + 0.3 * len(table))
         drawn, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(1.3, 1))
     names = table["predictor"].map(WORDS)

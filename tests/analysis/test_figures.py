@@ -361,3 +361,18 @@ def test_long_names_leave_room_for_the_panels():
     for ax in figure.axes:
         boxes = [text.get_window_extent() for text in [*ax.texts, *ax.get_xticklabels()] if text.get_text()]
         assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_what_the_first_figure_of_a_kernel_turns_on_stays_on(monkeypatch):
+    """Else a notebook shows no figure any more when its cells are run again."""
+    make = plt.subplots
+
+    def first_subplots(*args, **settings):
+        plt.ion()  # as the first figure loads the backend of notebooks
+        return make(*args, **settings)
+
+    monkeypatch.setattr(plt, "subplots", first_subplots)
+    with plt.ioff():
+        figures.new_axes(2, 2)
+        assert plt.isinteractive()
+        plt.close("all")
