@@ -100,6 +100,15 @@ def one_line(message: object) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def shortened(text: str, width: int) -> str:
+    """Return *text* in at most *width* characters.
+
+    >>> shortened("bottom-up@9", 11), shortened("bottom-up@9", 7)
+    ('bottom-up@9', 'bottom…')
+    """
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def counted(count: int, words: str) -> str:
     """Write *count* before *words*, a noun in the plural and what follows it, in the singular for 1.
 

@@ -31,6 +31,7 @@ WAYS = {  # how a label set is made, by the first word of its method; none and o
     "file": "classes of a list",
     **dict.fromkeys(("only", "without", "half"), "some classes with all their images"),
 }
+MAX_TEXT_LENGTH = 400  # characters of a cell in notebooks and on pages
 SOME_CLASSES = r"\d+ classes"  # how results of `ClassCount` name these
 
 
@@ -77,8 +78,8 @@ def facts(values: Mapping[str, object]) -> pd.DataFrame:
 
 
 def show_whole_texts() -> None:
-    """Let a notebook show the texts of tables whole: pandas cuts them at 50 characters."""
-    pd.set_option("display.max_colwidth", None)
+    """Let a notebook show the texts of tables whole, as on pages: pandas cuts them at 50 characters."""
+    pd.set_option("display.max_colwidth", MAX_TEXT_LENGTH)
 
 
 def summary(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted, pick, shortened
 from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import seen_images
@@ -16,7 +16,7 @@ from itl.packs.pack import Pack
 from itl.sources.records import examples
 from itl.specs import Subset
 
-MAX_LABELS_SHOWN = 100  # characters of the name of a label set in a message
+MAX_LABELS_SHOWN = 100  # characters of a label set's name in a message: a cut may name 500 nodes
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     if split == "train" and subset.images_per_class is not None:
         rows = _limit_images(pack, rows, labels, classes, subset)
     if not len(rows):
+        count, name = (splits == split).sum(), shortened(subset.labels, MAX_LABELS_SHOWN)
         raise ItlError(
-            f"{_shortened(subset.labels)} keeps none of the {(splits == split).sum():,} {split} images of "
-            f"{pack.folder}; its classes are such as {wnids[0]}; choose other labels"
+            f"{name} keeps none of the {count:,} {split} images of {pack.folder}; its classes are such as "
+            f"{wnids[0]}; choose other labels"
         )
     return Selection(rows, labels[rows], tuple(classes))
 
@@ -107,16 +108,12 @@ def keep_classes(names: list[str], subset: Subset) -> list[str]:
     if subset.classes is None:
         return names
     if subset.classes > len(names):
+        labels = shortened(subset.labels, MAX_LABELS_SHOWN)
         raise ItlError(
-            f"{subset.classes} classes were asked for; with labels {_shortened(subset.labels)} the pack has "
-            f"{len(names)}; ask for {len(names)} at most"
+            f"{subset.classes} classes were asked for; with labels {labels} the pack has {len(names)}; ask for "
+            f"{len(names)} at most"
         )
     return sorted(ranked(names, subset.seed)[: subset.classes])
-
-
-def _shortened(labels: str) -> str:
-    """Return *labels* as a message has room for them: a cut may name hundreds of nodes."""
-    return labels if len(labels) <= MAX_LABELS_SHOWN else f"{labels[:MAX_LABELS_SHOWN]}…"
 
 
 def keep_leaves(class_of: Mapping[str, str], subset: Subset) -> Mapping[str, str]:

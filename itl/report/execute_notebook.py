@@ -18,6 +18,7 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from itl import ItlError
+from itl.analysis.tables import MAX_TEXT_LENGTH
 from itl.machine import Machine, data_entry
 from itl.report.notebook_file import read_cells, tags
 
@@ -25,7 +26,7 @@ KERNEL_TIMEOUT_S = 300  # a machine that is busy with other runs is slow, not de
 SOCKET_PATH_LENGTH = 80  # longer paths of IPC sockets are refused by the operating system
 SHOW_WHOLE_TABLES = (
     "import pandas; pandas.set_option("
-    "'display.max_rows', 2000, 'display.max_columns', 60, 'display.max_colwidth', 400)"
+    f"'display.max_rows', 2000, 'display.max_columns', 60, 'display.max_colwidth', {MAX_TEXT_LENGTH})"
 )
 FIGURES_TO_TAKE_AWAY = "--InlineBackend.figure_formats={'svg', 'png'}"
 

@@ -5,6 +5,7 @@ from textwrap import TextWrapper
 
 import pandas as pd
 
+from itl import shortened
 from itl.machine import readable
 from itl.runs.plan import Plan
 
@@ -62,15 +63,6 @@ def terminal_table(
         lines.append(f"{mark.strip()} {': '.join(text.loc[row, list(key)])}")
         cut.loc[row, key[0]] = shortened(text.loc[row, key[0]], widths[key[0]] - len(mark)) + mark
     return "\n".join([cut.to_string(index=False), *([_wrapped(lines)] if lines else [])])
-
-
-def shortened(text: str, width: int) -> str:
-    """Return *text* in at most *width* characters.
-
-    >>> shortened("bottom-up@9", 11), shortened("bottom-up@9", 7)
-    ('bottom-up@9', 'bottom…')
-    """
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _wrapped(lines: Sequence[str]) -> str:
