@@ -110,8 +110,8 @@ def keep_classes(names: list[str], subset: Subset) -> list[str]:
     if subset.classes > len(names):
         labels = shortened(subset.labels, MAX_LABELS_SHOWN)
         raise ItlError(
-            f"{subset.classes} classes were asked for; with labels {labels} the pack has {len(names)}; ask for "
-            f"{len(names)} at most"
+            f"{subset.classes} classes were asked for; with labels {labels} the pack has {len(names)}; ask "
+            f"for {len(names)} at most"
         )
     return sorted(ranked(names, subset.seed)[: subset.classes])
 
