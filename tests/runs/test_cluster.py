@@ -216,6 +216,32 @@ def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_pat
     assert workers.submit(third, store) is not None, "its worker is free"
 
 
+def test_jobs_that_all_ended_before_a_worker_came_are_an_error(tmp_path, monkeypatch, capsys):
+    """Not at once: Dask replaces a job whose worker it has seen. While a job waits, so do runs."""
+    monkeypatch.setattr(module, "LONELY_S", -1)
+    queue = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def set_queue(script: str) -> None:
+        queue.write_text(f"#!/bin/sh\n{script}\n")
+        queue.chmod(0o755)
+
+    jobs = SimpleNamespace(workers={0: SimpleNamespace(job_id="17"), 1: SimpleNamespace(job_id="18")})
+    (tmp_path / "dask-worker-18.err").write_text("line 10\nmodule: command not found\n")
+    (tmp_path / "dask-worker-17.err").touch()
+    workers = module.DaskWorkers(Workers(), here(tmp_path), module.SlurmJobs(jobs, tmp_path))
+    for script in ("echo 9; echo 18", "exit 0", "exit 1", "exit 0", "echo 17", "exit 0"):
+        set_queue(script)
+        workers.check()
+    note = f"squeue --me lists their jobs, which write to {tmp_path}"
+    assert capsys.readouterr().err == f"itl: tcp://made:1 has no workers; waiting for them; {note}\n"
+    says = r"ended all jobs \(17, 18\) before a worker started in them \(module: command not found\); .* "
+    with pytest.raises(ItlError, match=f"{says}what they wrote is in {tmp_path}$"):
+        workers.check()
+    workers.client.names = ["a"]
+    workers.check()
+
+
 def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHARED_FOLDER_S", 0.1)
     store, spec, future, done = Store(tmp_path), a_run(), Future(), Future()
