@@ -6,8 +6,10 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 
@@ -220,6 +222,26 @@ def test_fewer_runs_than_devices_are_spread(do):
     assert most_at_once(past) == {"cuda:0": 1, "cuda:1": 1, "cuda:2": 1, "cuda:3": 1}
     past = do(Host({net(0): 1.0, net(1): 1.0}), [net(0), net(1)], device="cuda:1")
     assert [where for *_, where in past] == ["cuda:1", "cuda:1"]
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), [("slurm", 8), (None, 2)])
+def test_a_cluster_has_as_many_workers_whatever_the_gpus_of_this_host(
+    tmp_path, monkeypatch, scheduler, workers
+):
+    machines = []
+
+    @contextmanager
+    def stop(machine: Machine) -> Iterator[None]:
+        machines.append(machine)
+        raise InterruptedError
+        yield
+
+    for kind in ("cluster", "local_workers"):
+        monkeypatch.setattr(executors, kind, stop)
+    machine = Machine(home=tmp_path, device="cuda:0,1,2,3", workers=16, scheduler=scheduler)
+    with pytest.raises(InterruptedError):
+        executors.execute([net(number) for number in range(8)], Store(tmp_path), machine)
+    assert [machine.workers for machine in machines] == [workers]
 
 
 def test_what_fails_stops_only_what_needs_it(do):
