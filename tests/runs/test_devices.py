@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import time
 from collections import Counter
@@ -282,6 +283,40 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch):
     counted = [(store.path(spec) / "counted").read_text().split() for spec in specs]
     assert [parts[::3] for parts in counted] == [["1", "2", "3"]] * 6
     assert {where for parts in counted for where in parts[2::3]} == {"cuda:0", "cuda:1"}
+
+
+def killed_beside_another(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Note each beginning; run 1 is killed once run 0 is under way, which ends after both deaths of run 1."""
+    with (store.folder(spec) / "begun").open("a") as file:
+        file.write("x")
+    other = store.path(net(1 - spec.seed)) / "begun"
+    while not other.exists() or other.stat().st_size < (1 if spec.seed else 2):
+        time.sleep(0.01)
+    if spec.seed:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+    return {}
+
+
+@pytest.mark.timeout(60)
+def test_a_run_beside_one_whose_process_is_killed_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_processes, "perform_here", killed_beside_another)
+    store, machine = Store(tmp_path), Machine(home=tmp_path, workers=2, threads=1)
+    with pytest.raises(ItlError, match=f"the process of run {key(net(1))} died twice"):
+        executors.execute([net(0), net(1)], store, machine)
+    assert [(store.path(net(number)) / "begun").read_text() for number in (0, 1)] == ["x", "xx"]
+
+
+@pytest.mark.parametrize(("allowed", "workers", "then"), [(600, 10, 600), (600, 20, 672)])
+def test_many_processes_may_have_their_files_open(tmp_path, allowed, workers, then):
+    """A host of 128 cores would exceed the usual limit of 1,024."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, before[1]))
+    try:
+        with worker_processes.local_workers(Machine(home=tmp_path, workers=workers, threads=1)):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (then, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def noted(spec: Pretrain, store: Store, machine: Machine) -> dict:
