@@ -317,9 +317,6 @@ class _WorkerState:
             self.call = call
             try:
                 self.process.perform(spec, store, machine, partial(_tell_client, call))
-            except BrokenProcessPool:
-                self._end_process()
-                raise
             finally:
                 self.call = ""
 

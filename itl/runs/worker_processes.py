@@ -111,13 +111,15 @@ class OneProcess:
         self.process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
 
     def fits(self, machine: Machine) -> bool:
-        """Whether runs of *machine* can be done here."""
-        return (self.device, self.threads) == (machine.device, machine.threads)
+        """Whether runs of *machine* can be done here; none can once the process has ended."""
+        alive = self.process.poll() is None
+        return alive and (self.device, self.threads) == (machine.device, machine.threads)
 
     def perform(self, spec: Spec, store: Store, machine: Machine, log: Callable[[str], object]) -> None:
         """Do the run of *spec* for a *machine* that fits; *log* is called with each line that it says.
 
-        ItlError says what went wrong in the process; BrokenProcessPool, that it died.
+        ItlError says what went wrong in the process; BrokenProcessPool, that it died. An error of *log* ends
+        the process: what it still answers would be taken for answers of the next run.
         """
         assert self.process.stdin
         assert self.process.stdout
@@ -126,8 +128,11 @@ class OneProcess:
             self.process.stdin.flush()
             while (answer := pickle.load(self.process.stdout))[0] == LINE:
                 log(answer[1])
-        except (OSError, EOFError) as end:
-            raise BrokenProcessPool(f"process {self.process.pid} ended") from end
+        except BaseException as end:
+            self.end()
+            if isinstance(end, OSError | EOFError):
+                raise BrokenProcessPool(f"process {self.process.pid} ended") from end
+            raise
         if error := answer[1]:
             raise ItlError(error)
 

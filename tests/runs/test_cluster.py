@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import copytree
@@ -240,6 +241,24 @@ def test_jobs_that_all_ended_before_a_worker_came_are_an_error(tmp_path, monkeyp
         workers.check()
     workers.client.names = ["a"]
     workers.check()
+
+
+def test_what_a_process_answers_is_never_taken_for_another_run(tmp_path):
+    """As where its lines can be sent to no client any more."""
+    machine, store, runs = here(tmp_path), Store(tmp_path), [Pretrain(Subset(name)) for name in ("p", "q")]
+
+    def fail(line: str) -> None:
+        raise RuntimeError(line)
+
+    process = module.OneProcess(machine.device, machine.threads)
+    try:
+        with store.claim(runs[0]), pytest.raises(RuntimeError, match="is computing run .*; waiting for it"):
+            process.perform(runs[0], store, machine, fail)
+        with pytest.raises(BrokenProcessPool):
+            process.perform(runs[1], store, machine, print)
+        assert not process.fits(machine)
+    finally:
+        process.end()
 
 
 def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):
