@@ -309,13 +309,13 @@ class _WorkerState:
     def perform(self, spec: Spec, store: Store, machine: Machine, call: str) -> None:
         """Do the run of *spec* when no other is under way. ItlError if the command *call* was stopped."""
         with self.alone:
-            if call in self.stopped:
-                raise ItlError("stopped")
             if self.process is None or not self.process.fits(machine):
                 self._end_process()
                 self.process = OneProcess(machine.device, machine.threads)
-            self.call = call
+            self.call = call  # from here on, `stop` ends the process
             try:
+                if call in self.stopped:  # before, as while the process started
+                    raise ItlError("stopped")
                 self.process.perform(spec, store, machine, partial(_tell_client, call))
             finally:
                 self.call = ""

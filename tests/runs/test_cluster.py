@@ -261,6 +261,27 @@ def test_what_a_process_answers_is_never_taken_for_another_run(tmp_path):
         process.end()
 
 
+def test_an_interrupt_while_a_process_starts_is_not_lost(tmp_path, monkeypatch):
+    done = []
+
+    class Starting(SimpleNamespace):
+        """Stands in for a process; the command of call b is interrupted while it starts."""
+
+        def __init__(self, *_: object) -> None:
+            module.stop_on_worker("b")
+            super().__init__(
+                fits=lambda _: False, perform=lambda spec, *_: done.append(spec), end=lambda: None
+            )
+
+    monkeypatch.setattr(module, "OneProcess", Starting)
+    store = Store(tmp_path)
+    store.folder(a_run())
+    with pytest.raises(ItlError, match=f"on {HOST}: stopped"):
+        module.perform_on_worker(a_run(), store, here(tmp_path), "b")
+    assert module.perform_on_worker(a_run(), store, here(tmp_path), "c") == HOST
+    assert done == [a_run()], "of the call that goes on"
+
+
 def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHARED_FOLDER_S", 0.1)
     store, spec, future, done = Store(tmp_path), a_run(), Future(), Future()
