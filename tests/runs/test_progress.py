@@ -1,10 +1,12 @@
 """What is shown while runs are under way."""
 
+import errno
 import json
 import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -221,6 +223,30 @@ def test_a_longest_run_is_as_much_faster_than_planned_as_all_work(tmp_path):
         clock.seconds = 15 * 60
         under_way(store, run, '{"epoch": 1, "step": 2, "loss": 0.5}\n')
         assert progress.minutes_left == pytest.approx((15 + 6) / 0.6 * 0.5)
+
+
+def test_a_file_that_another_host_has_just_removed_is_none(tmp_path, monkeypatch):
+    """On NFS that is no FileNotFoundError but ESTALE, here by both files of a run under way."""
+    store, net = Store(tmp_path), Pretrain(Subset("a"), recipe=Recipe(epochs=4))
+    under_way(store, net, ROW % 1 + "\n")
+    stale = {str(store.path(net) / name) for name in ("claim.holder", "log.jsonl")}
+
+    def on_nfs(call: Callable) -> Callable:
+        def stale_call(path: object, *given: object, **settings: object) -> object:
+            if str(path) in stale:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+            return call(path, *given, **settings)
+
+        return stale_call
+
+    with Progress([net], store, clock=Clock()) as progress, monkeypatch.context() as patch:
+        progress.look()
+        assert progress.done == 0.25
+        patch.setattr("builtins.open", on_nfs(open))
+        patch.setattr(os, "stat", on_nfs(os.stat))
+        assert (progress.done, last_epoch(store.path(net))) == (0, "")
+        progress.look()
+        assert not progress.started_runs
 
 
 def test_runs_that_were_killed_are_not_under_way(tmp_path):
