@@ -26,7 +26,7 @@ from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
-from itl.runs.store import Store
+from itl.runs.store import APPENDED, Store
 from itl.specs import Pretrain, Spec, Transfer, Weights, key, pretraining_of
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
@@ -60,6 +60,8 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier, seconds = _begun(folder)
+    if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
+        (folder / APPENDED).unlink(missing_ok=True)
     begun, started = mixed(earlier, provenance(machine)), time.time() - seconds
     store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
     with repeatable(machine):
@@ -200,7 +202,7 @@ def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:
     """Return a log that appends each epoch's row and its device to the run's folder, for progress bars."""
 
     def log(row: dict) -> None:
-        with open(folder / "log.jsonl", "a") as file:
+        with open(folder / APPENDED, "a") as file:
             file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
 
     return log

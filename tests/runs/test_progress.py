@@ -13,6 +13,8 @@ import pytest
 
 from itl import ItlError
 from itl.analysis.figures import estimated_time
+from itl.machine import Machine
+from itl.runs.perform import perform
 from itl.runs.progress import Progress, estimates, last_epoch, last_row, log_rows, worse_than_guessing
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer, key
@@ -279,6 +281,25 @@ def test_a_training_under_way_counts_by_its_steps_and_another_run_by_time(tmp_pa
         assert progress.done == pytest.approx((2 * 100 / 400 + 1) / 4)
         clock.seconds = 6000
         assert progress.done == pytest.approx((0.5 + 0.95 * 2) / 4), "not done before its result is there"
+
+
+@pytest.mark.parametrize(("checkpoint", "done"), [(False, 0), (True, 0.25)])
+def test_a_run_that_starts_anew_does_not_show_the_epochs_of_before(tmp_path, monkeypatch, checkpoint, done):
+    """As one whose result was damaged; one that has a checkpoint goes on from there."""
+    store, net, seen = Store(tmp_path), Pretrain(Subset("a"), recipe=Recipe(epochs=4)), []
+    under_way(store, net, ROW % 1 + "\n")
+    if checkpoint:
+        (store.path(net) / "checkpoint.safetensors").touch()
+
+    def pretrain(*_: object) -> dict:
+        with Progress([net], store, clock=Clock()) as progress:
+            progress.look()
+            seen.append(progress.done)
+        return {"metrics": {}}
+
+    monkeypatch.setattr("itl.runs.perform.pretrain", pretrain)
+    perform(net, store, Machine(home=tmp_path, threads=1))
+    assert seen == [done]
 
 
 def test_only_the_end_of_a_log_is_read(tmp_path):
