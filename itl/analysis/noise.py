@@ -38,7 +38,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     if repeated.empty:
         return Variances(per_seed)
     fit = float((repeated["var"] * (repeated["count"] - 1)).sum() / (repeated["count"] - 1).sum())
-    return Variances(max(0.0, per_seed - fit / fits["count"].mean()), fit)
+    return Variances(max(0.0, per_seed - fit * (1 / fits["count"]).mean()), fit)
 
 
 def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
@@ -47,8 +47,8 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
     Returns:
         Columns question, task; between nets and between fits, standard deviations (the latter '' where each
         net was fitted once: it is then part of the former); test set, the standard error that a finite test
-        set leaves in an accuracy; and for several numbers of seeds the change of the main comparison that
-        they detect four times in five.
+        set leaves in an accuracy; and for several numbers of seeds, up to the question's cap, the change of
+        the main comparison that they detect four times in five.
     """
     rows = []
     for answer in answers:
@@ -61,7 +61,10 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
             judged, squares = _main_contrast(answer.question, answer.results, task)
             fits = answer.question.repeats if METHODS[task.partition("@")[0]].recipe else 1
             noise, cap = spread.of_seed(fits) * squares / 2, answer.question.cap
-            shown += [smallest_detectable(noise, seeds, judged, cap) for seeds in SEEDS_SHOWN]
+            shown += [
+                smallest_detectable(noise, seeds, judged, cap) if seeds <= (cap or seeds) else math.nan
+                for seeds in SEEDS_SHOWN
+            ]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
     return pd.DataFrame(
