@@ -18,7 +18,7 @@ from itl.analysis import wording
 from itl.analysis.comparisons import Answer
 from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import both_ends
-from itl.analysis.wording import interval, p_text, percent, signed, task_name
+from itl.analysis.wording import interval, p_text, percent, signed, signed_interval, task_name
 from itl.evaluation.methods import main_metric
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.hierarchy.label_sets import label_set
@@ -315,7 +315,7 @@ def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
 
 def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """Put `estimators` in columns: the strongest nodes by the first of them, and how many have a verdict."""
-    texts = [f"{signed(row.effect)} ({interval(row.low, row.high)})" for row in table.itertuples()]
+    texts = [signed_interval(row.effect, row.low, row.high) for row in table.itertuples()]
     first = table[table["estimator"] == next(iter(ESTIMATORS))]
     shown = both_ends(first, count)
     wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
