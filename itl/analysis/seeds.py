@@ -151,6 +151,7 @@ def _thresholds(seeds: int, conditions: int, level: float) -> tuple[np.ndarray, 
         first, second = _two_variances(seeds, conditions)
         own_df = (seeds - 1) * (conditions - 1) / conditions + PRIOR_DF
         variance, df = (first + second) / 2, own_df * (first + second) ** 2 / (first**2 + second**2)
+        df = np.minimum(df, (seeds - 1) * (conditions - 1))  # as `TaskModel.estimate`
     else:
         df = np.full(VARIANCES, seeds - 1.0)
         variance = chdtri(df, (np.arange(VARIANCES) + 0.5) / VARIANCES) / df
