@@ -68,9 +68,12 @@ def describe_joined(labels: Collection[str]) -> list[str]:
     }
     parts_of = {label: set(re.split(r"\s*[;|]\s*", label)) for label in known}
     uses = Counter(part for parts in parts_of.values() for part in parts)
-    shared = {label for label, parts in parts_of.items() if len(parts) > 1 and max(map(uses.get, parts)) > 1}
+    shared = {
+        label for label, parts in parts_of.items() if len(parts) > 1 and max(map(uses.__getitem__, parts)) > 1
+    }
     notes = []
-    for several, what in ((joined, "labels are others together"), (shared - joined, "labels have parts of others")):
+    kinds = (joined, "labels are others together"), (shared - joined, "labels have parts of others")
+    for several, what in kinds:
         if several:
             classes = "each is read" if len(several) > 1 else "it is read"
             such = examples([repr(label) for label in sorted(several)])
