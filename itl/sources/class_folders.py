@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +16,8 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise
+from itl.sources.layout import Choice, Layout
+from itl.sources.readings import image_counts, offer_readings, recognise
 from itl.sources.records import Record, examples, is_image, suffix_of, validate_records
 from itl.sources.source import Source
 
@@ -119,6 +120,26 @@ class ClassFolders(Source):
         packed = sorted(name for name in self.listing.files if is_archive(name))
         reason = f"archives that are not opened ({examples(packed, 1)})"
         return self.listing.left_out + self.folders.left_out + Counter({reason: len(packed)})
+
+    @property
+    def notes(self) -> list[str]:
+        """Images of one class and name in two splits, where an option divides: they may be versions of one.
+
+        Roboflow writes NAME.rf.CODE.jpg for each version that it makes of an image.
+        """
+        if not self.val_fraction and (self.splits or "").count(",") < 2:
+            return []
+        splits_of: dict[str, set[str]] = defaultdict(set)
+        for record in self.records():
+            name = record.id.rpartition("/")[2].partition(".rf.")[0]
+            splits_of[f"{record.wnid}/{name}"].add(record.split)
+        if not (shared := sorted(name for name, splits in splits_of.items() if len(splits) > 1)):
+            return []
+        count = counted(len(shared), "images are")
+        return [
+            f"by class and name, {count} in more than one split, such as {examples(shared)}; if these are "
+            f"versions of one image, keep one of them"
+        ]
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
@@ -245,6 +266,9 @@ def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, 
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
     filled = {str(path) for name in counts for path in (PurePosixPath(name), *PurePosixPath(name).parents)}
     if empty := sorted(beside - layout.class_of.keys() - filled):
+        unread = [name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES]
+        if inside := sorted(name for name in unread if name.rpartition("/")[0] in empty):
+            cure = f"{inside[0]} is of a format that is not read; convert it, or set the option empty=skip"
         raise ItlError(
             f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
         )

@@ -20,7 +20,8 @@ from itl.sources.class_folders import (
     refuse_empty_classes,
     split_off_val,
 )
-from itl.sources.layout import Choice, Layout, image_counts, recognise, split_of, splits_in, words_of
+from itl.sources.layout import Choice, Layout, split_of, splits_in, words_of
+from itl.sources.readings import image_counts, recognise
 from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
 from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels

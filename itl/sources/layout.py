@@ -8,13 +8,12 @@ import os
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from itl import ItlError, counted, did_you_mean
-from itl.sources.archives import Listing
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples
 
 SPLITS = {  # words in the names of folders that hold a split, in any case
     "train": "train",
@@ -31,6 +30,10 @@ UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  #
 FILE_FOLDERS = {  # beside masks; the last two are nnU-Net's
     *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "imagestr", "imagests"),
 }
+MASK_FOLDERS = {  # beside those, in lower case without signs between words
+    *("mask", "masks", "groundtruth", "gt", "annotation", "annotations", "label", "labels"),
+    *("segmentation", "segmentations", "seg"),
+}
 CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}  # n01440764/images, val/all: no class
 NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
@@ -39,10 +42,6 @@ NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_tra
 CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
 SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
 WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
-CURE = (
-    "put the images of each class into a folder of its own, or list each image with its class: source lists"
-)
-MAX_READINGS = 4  # quoted in a refusal
 
 
 class Choice(NamedTuple):
@@ -110,32 +109,7 @@ def wnid_of(folder: str) -> str | None:
     return match[1] if match else None
 
 
-def image_counts(listing: Listing) -> Counter[str]:
-    """Count the images that lie directly in each folder of *listing*; the outermost is the empty name."""
-    return Counter(name.rpartition("/")[0] for name in listing.files if is_image(name))
-
-
-DEFAULT = Choice()
-
-
-def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: bool = False) -> Layout:
-    """Say what the folders of a tree stand for; ItlError, with the readings that options choose, if unclear.
-
-    Args:
-        counts: Images that lie directly in each folder.
-        choice: Options that choose among readings.
-        flat_val: Accept a val without class folders: something else says the classes of its images. Such a
-            source has the option splits alone.
-    """
-    tree = _Tree(counts)
-    try:
-        return _read(tree, choice, flat_val)
-    except ItlError as error:
-        readings = offer_readings(counts, flat_val)
-        raise ItlError(f"{error}; {readings or CURE}") from None
-
-
-class _Tree:
+class Tree:
     """The folders that hold images, themselves or further down."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
@@ -162,7 +136,7 @@ class _Tree:
         return next(iter(children)) if len(children) == 1 else None
 
 
-def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
+def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
     """Read *tree* as *choice* says; ItlError, without advice, if that is not clear."""
     if not tree.total[""]:
         raise ItlError("no images")
@@ -181,25 +155,28 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
         _refuse_split_names(merged)
     if choice.class_level is None and not choice.nested:
         _refuse_half_sorted(inside)
-    named = _classes(merged, choice, set(folders) != {""})
-    return _assemble(tree, folders, inside, flat, named, choice)
+    masks = _mask_folders(merged) if choice.class_level is not None or choice.nested else set()
+    named = _classes([parts for parts in merged if parts not in masks], choice, set(folders) != {""})
+    return _assemble(tree, folders, inside, flat, named, masks, choice)
 
 
 def _assemble(
-    tree: _Tree,
+    tree: Tree,
     folders: Mapping[str, str],
     inside: Mapping[str, dict[tuple[str, ...], int]],
     flat: Mapping[str, str],
     named: Mapping[tuple[str, ...], tuple[tuple[str, ...], str]],
+    masks: Collection[tuple[str, ...]],
     choice: Choice,
 ) -> Layout:
     """Put together what the folders are: *named* has the class folder and the class of each, in any split."""
-    class_of, names, containers, beside = {}, {}, set(), 0
+    class_of, names, containers, beside, of_masks = {}, {}, set(), 0, 0
     seen: dict[tuple[str, str], str] = {}
     for folder, relative in inside.items():
         for parts, count in relative.items():
             if parts not in named:
-                beside += count
+                of_masks += count if parts in masks else 0
+                beside += 0 if parts in masks else count
                 continue
             top, name = named[parts]
             class_folder = _joined(folder, top)
@@ -213,11 +190,11 @@ def _assemble(
     images = sum(tree.counts[folder] for folder in class_of)
     if beside > images:
         raise ItlError(f"{counted(beside, 'images lie')} beside class folders, which hold only {images:,}")
-    left_out = Counter({"images beside class folders": beside})
+    left_out = Counter({"images beside class folders": beside, "images in folders of masks": of_masks})
     for folder, split in flat.items():
         if split != "val":
             left_out[f"images of {split} without class folders"] += tree.total[folder]
-    rest = tree.total[""] - images - beside - sum(tree.total[folder] for folder in flat)
+    rest = tree.total[""] - images - beside - of_masks - sum(tree.total[folder] for folder in flat)
     left_out["images outside the splits"] = rest
     has_splits = set(folders) != {""} or choice.splits not in (None, "none")
     root = os.path.commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
@@ -227,51 +204,51 @@ def _assemble(
     return Layout(class_of, flat, names, left_out, root, frozenset(containers), has_splits, words)
 
 
-def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
+def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     """Return the split of each folder that holds one; the outermost folder is train if there are none."""
     if choice.splits is not None:
         return _chosen_splits(tree, choice.splits)
     top = ""
-    while (child := tree.only_child(top)) and not split_of(_last(child)) and tree.children.get(child):
+    while (child := tree.only_child(top)) and not split_of(last_of(child)) and tree.children.get(child):
         top = child
-    folders = {child: split for child in sorted(tree.children[top]) if (split := split_of(_last(child)))}
+    folders = {child: split for child in sorted(tree.children[top]) if (split := split_of(last_of(child)))}
     if not folders:
         return {"": "train"}
     others = [
         child
         for child in sorted(tree.children[top] - folders.keys())
-        if not UNLABELLED.intersection(words_of(_last(child)))
+        if not UNLABELLED.intersection(words_of(last_of(child)))
     ]
     if others:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
         raise ItlError(f"{beside}{_split_hint(tree, folders, others[0])}")
-    _refuse_two_of_one_split(tree, folders)
+    refuse_two_of_one_split(tree, folders)
     return {_step_into_itself(tree, folder): split for folder, split in folders.items()}
 
 
-def _split_hint(tree: _Tree, folders: Mapping[str, str], other: str) -> str:
+def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
-    classes = {_last(child) for folder in folders for child in tree.children.get(folder, ())}
-    likely = splits_in(words_of(_last(other))) or set(SPLITS.values())
+    classes = {last_of(child) for folder in folders for child in tree.children.get(folder, ())}
+    likely = splits_in(words_of(last_of(other))) or set(SPLITS.values())
     free = [split for split in ("val", "test", "train") if split in likely.difference(folders.values())]
-    if not free or not classes & {_last(child) for child in tree.children.get(other, ())}:
+    if not free or not classes & {last_of(child) for child in tree.children.get(other, ())}:
         return ""
     named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
-    return f" (if {_last(other)} is a split, name it: {Choice(named).words()})"
+    return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})"
 
 
-def _step_into_itself(tree: _Tree, folder: str) -> str:
+def _step_into_itself(tree: Tree, folder: str) -> str:
     """Step from train into train/train."""
-    while (child := tree.only_child(folder)) and split_of(_last(child)) == split_of(_last(folder)):
+    while (child := tree.only_child(folder)) and split_of(last_of(child)) == split_of(last_of(folder)):
         folder = child
     return folder
 
 
-def _refuse_two_of_one_split(tree: _Tree, folders: Mapping[str, str]) -> None:
+def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
     """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
     for split in set(folders.values()):
         parts = [folder for folder in folders if folders[folder] == split]
-        stems = {re.sub(r"\d+", "", _last(folder)).casefold() for folder in parts}
+        stems = {re.sub(r"\d+", "", last_of(folder)).casefold() for folder in parts}
         if len(stems) > 1:
             raise ItlError(f"{_quoted(parts)} are both named like {split}")
         shared = Counter(parts for folder in parts for parts in tree.below(folder))
@@ -279,7 +256,7 @@ def _refuse_two_of_one_split(tree: _Tree, folders: Mapping[str, str]) -> None:
             raise ItlError(f"{_quoted(parts)} hold the same folders, so they may be versions of one {split}")
 
 
-def _chosen_splits(tree: _Tree, text: str) -> dict[str, str]:
+def _chosen_splits(tree: Tree, text: str) -> dict[str, str]:
     """Return the split of each folder that the option splits names."""
     if text == "none":
         return {"": "train"}
@@ -287,7 +264,7 @@ def _chosen_splits(tree: _Tree, text: str) -> dict[str, str]:
     for entry in text.split(","):
         split, equals, folder = entry.partition("=")
         folder = "" if folder == "." else (folder if equals else entry).strip("/")
-        split = split if equals else split_of(_last(entry)) or ""
+        split = split if equals else split_of(last_of(entry)) or ""
         if split not in SPLITS.values():
             raise ItlError(f"splits is none or SPLIT=FOLDER,…, SPLIT one of train, val, test; got {entry!r}")
         if folder not in tree.total:
@@ -301,7 +278,7 @@ def _chosen_splits(tree: _Tree, text: str) -> dict[str, str]:
     return folders
 
 
-def _splits_in_classes(tree: _Tree) -> Layout:
+def _splits_in_classes(tree: Tree) -> Layout:
     """Read class folders that hold the splits, as cat/train/1.jpg; ItlError if there is anything else."""
     top = ""
     while (child := tree.only_child(top)) and child in tree.children:
@@ -323,11 +300,27 @@ def _flat_splits(
     for folder, relative in inside.items():
         tops = {parts[:1] for parts in relative if parts}
         others = {parts[:1] for other in inside if other != folder for parts in inside[other] if parts}
-        others = {part for part in others if not _is_container(part[0])}
-        one_folder = len(relative) == 1 and all(_is_container(part) for (part,) in tops)
+        others = {part for part in others if not is_container(part[0])}
+        one_folder = len(relative) == 1 and all(is_container(part) for (part,) in tops)
         if not tops or (one_folder and others):
             flat[folder] = folders[folder]
     return flat
+
+
+def _mask_folders(folders: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """Return those of *folders*, as parts of paths, that are in one of masks beside one of images.
+
+    >>> _mask_folders([("cat", "images"), ("cat", "masks"), ("masks",), ("dog", "masks")])
+    {('cat', 'masks')}
+    """
+    folders = set(folders)
+    beside = {parts[:depth] for parts in folders for depth, name in enumerate(parts) if _holds_files(name)}
+    return {
+        parts
+        for parts in folders
+        for depth, name in enumerate(parts)
+        if parts[:depth] in beside and re.sub(r"[\W_]", "", name.casefold()) in MASK_FOLDERS
+    }
 
 
 def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
@@ -361,7 +354,7 @@ def _classes(
     if _under_letters(set(relative.values())):
         return {parts: (parts, "/".join(inner[1:])) for parts, inner in relative.items()}
     folders = list(relative.values())
-    inside = all(_is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
+    inside = all(is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
     same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
     for name in sorted({parts[0] for parts in folders}):
         if _holds_files(name):
@@ -419,7 +412,7 @@ def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool)
         if not deeper or wnid_of(top):
             raise ItlError(f"all images are of one class, {top!r}")
         holds_wnids = not direct and not in_splits and all(wnid_of(parts[1]) for parts in inside)
-        if not (holds_wnids or nested or _is_container(top)):
+        if not (holds_wnids or nested or is_container(top)):
             raise ItlError(f"all images lie in {top!r}, which may be one class, or hold the class folders")
         start = (*start, top)
 
@@ -430,37 +423,6 @@ def _under_letters(folders: set[tuple[str, ...]]) -> bool:
         return False
     nested = any(other[: len(one)] == one != other for one in folders for other in folders)
     return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
-
-
-def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
-    """Return in words the readings of a tree that options choose; empty if there are none."""
-    tree = _Tree(counts)
-    named = sorted(folder for folder in tree.total if split_of(_last(folder)))
-    named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
-    labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
-    splits = filter(None, dict.fromkeys([",".join(named), ",".join(labelled), "inside", "none"]))
-    shapes = [] if flat_val else [*(Choice(class_level=level) for level in (1, 2, 3)), Choice(nested=True)]
-    by_splits = list(map(Choice, splits))
-    candidates = [*shapes, *by_splits]
-    candidates += [shape._replace(splits=one.splits) for one in by_splits for shape in shapes]
-    readings: dict[frozenset, tuple[int, str]] = {}
-    for candidate in candidates:
-        try:
-            layout = _read(tree, candidate, flat_val)
-        except ItlError:
-            continue
-        if all(split_of(name) or _is_container(name) for name in layout.classes):  # which nobody wants
-            continue
-        images = Counter[str]()
-        for folder, (split, _) in layout.class_of.items():
-            images[split] += tree.counts[folder]
-        splits_text = ", ".join(f"{split} {counted(count, 'images')}" for split, count in images.items())
-        classes = f"{counted(len(layout.classes), 'classes')}, {examples(layout.classes)}"
-        text = f"{candidate.words()} ({classes}; {splits_text})"
-        readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
-    several = [text for count, text in readings.values() if count > 1]
-    chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]
-    return f"choose how to read it: {' or '.join(chosen)}" if chosen else ""
 
 
 def words_of(name: str) -> list[str]:
@@ -482,13 +444,14 @@ def _without_suffix(word: str) -> str:
     return stem if stem in SPLITS else word
 
 
-def _is_container(name: str) -> bool:
+def is_container(name: str) -> bool:
     """Say whether a folder called *name* is no class, but where the images of one or all classes lie."""
     words = words_of(name)
     return bool(words) and CONTAINERS.issuperset(words)
 
 
-def _last(folder: str) -> str:
+def last_of(folder: str) -> str:
+    """Return the last part of the path *folder*."""
     return folder.rpartition("/")[2]
 
 

@@ -108,7 +108,8 @@ class WebDataset(Source):
         if not (labelled := self._labelled):
             raise ItlError(
                 f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
-                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}"
+                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}; if folders in the "
+                f"tars are classes, unpack them, and read that folder with the source folder"
             )
         names, _ = self._classes
         records = []

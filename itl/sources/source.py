@@ -20,6 +20,9 @@ from itl.sources.records import Record, classes_by_split, describe_doubtful_name
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
+COPY = re.compile(
+    r"(?<=.)( - copy( \(\d+\))?| \(\d+\)| copy)$", re.IGNORECASE
+)  # names that Windows and macOS give
 
 
 class Source(ABC):
@@ -165,13 +168,23 @@ class Source(ABC):
 
 
 def _describe_alike(names: Sequence[str]) -> list[str]:
-    """Return a note for each two or more of the classes *names* that may be meant as one."""
+    """Return notes on two or more of the classes *names* that may be meant as one.
+
+    >>> _describe_alike(["cat", "cat - Copy", "dog", "fox (1)"])
+    ["'cat' and 'cat - Copy' are classes of their own; if the last is a copy, leave it out"]
+    """
+    known, copies = set(names), {name: COPY.sub("", name) for name in names if COPY.search(name)}
+    notes = [
+        f"{name!r} and {copy!r} are classes of their own; if the last is a copy, leave it out"
+        for copy, name in copies.items()
+        if name in known
+    ]
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
         words = re.split(r"[\s_-]+", name.casefold().strip())
         alike[number[1] if number else " ".join(words)].append(repr(name))
-    return [
+    return notes + [
         f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
         f"underscores or the form of a number alone"
         for several in alike.values()

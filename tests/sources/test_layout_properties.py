@@ -9,7 +9,8 @@ from pathlib import Path
 from itl import ItlError, counted
 from itl.sources.archives import Listing, Member
 from itl.sources.class_folders import ClassFolders
-from itl.sources.layout import Choice, recognise
+from itl.sources.layout import Choice
+from itl.sources.readings import recognise
 
 SPELLINGS = {
     "train": ["train", "Train", "training", "train_set", "seg_train", "train.X1", "ILSVRC2012_img_train"],

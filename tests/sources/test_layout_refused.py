@@ -88,7 +88,7 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         "folder",
         ["train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg", "val/masks/2.png"],
         {},
-        "'images' is no class by its name, but where images of any class lie; .*class_level=1 .2 classes, im",
+        "'images' is no class by its name, but where images of any class lie; put the images of each class",
     ),
     "images beside masks in nnU-Net's folders": (
         "folder",

@@ -1,0 +1,144 @@
+"""Which of the readings of a tree of folders is meant: as options choose, or else the one that is clear."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from itl import ItlError, counted
+from itl.sources.archives import Listing
+from itl.sources.layout import (
+    SPLITS,
+    Choice,
+    Layout,
+    Tree,
+    is_container,
+    last_of,
+    read_tree,
+    refuse_two_of_one_split,
+    split_of,
+    splits_in,
+    words_of,
+)
+from itl.sources.records import examples, is_image
+
+CURE = (
+    "put the images of each class into a folder of its own, or list each image with its class: source lists"
+)
+MAX_READINGS = 4  # quoted in a refusal
+MAX_LEVEL = 6  # of class folders, that is tried
+SHORT_SPLITS = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}
+TRAIN_AND_VAL = "trainval"
+DEFAULT = Choice()
+
+
+def image_counts(listing: Listing) -> Counter[str]:
+    """Count the images that lie directly in each folder of *listing*; the outermost is the empty name."""
+    return Counter(name.rpartition("/")[0] for name in listing.files if is_image(name))
+
+
+def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: bool = False) -> Layout:
+    """Say what the folders of a tree stand for; ItlError, with the readings that options choose, if unclear.
+
+    Args:
+        counts: Images that lie directly in each folder.
+        choice: Options that choose among readings.
+        flat_val: Accept a val without class folders: something else says the classes of its images. Such a
+            source has the option splits alone.
+    """
+    try:
+        return read_tree(Tree(counts), choice, flat_val)
+    except ItlError as error:
+        readings = offer_readings(counts, flat_val)
+        raise ItlError(f"{error}; {readings or CURE}") from None
+
+
+def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
+    """Return in words the readings of a tree that options choose; empty if there are none."""
+    tree = Tree(counts)
+    depth = min(MAX_LEVEL, max((folder.count("/") + 1 for folder in tree.counts), default=0))
+    levels = [] if flat_val else [Choice(class_level=level) for level in range(1, depth + 1)]
+    shapes = [] if flat_val else [*levels, Choice(nested=True)]
+    by_splits = [Choice(splits) for splits in dict.fromkeys([*_splits_offered(tree), "inside", "none"])]
+    candidates = [*by_splits[:-2], *shapes, *by_splits[-2:]]
+    candidates += [shape._replace(splits=one.splits) for one in by_splits for shape in shapes]
+    readings: dict[frozenset, tuple[int, str]] = {}
+    for candidate in candidates:
+        try:
+            layout = read_tree(tree, candidate, flat_val)
+        except ItlError:
+            continue
+        if all(_likely_split(name) or is_container(name) for name in layout.classes):  # which nobody wants
+            continue
+        images = Counter[str]()
+        for folder, (split, _) in layout.class_of.items():
+            images[split] += tree.counts[folder]
+        splits_text = ", ".join(f"{split} {counted(count, 'images')}" for split, count in images.items())
+        classes = f"{counted(len(layout.classes), 'classes')}, {examples(layout.classes)}"
+        text = f"{candidate.words()} ({classes}; {splits_text})"
+        readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
+    several = [text for count, text in readings.values() if count > 1]
+    chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]
+    return f"choose how to read it: {' or '.join(chosen)}" if chosen else ""
+
+
+def _splits_offered(tree: Tree) -> Iterator[str]:
+    """Yield values of the option splits for which the folders of *tree* are named.
+
+    Each has one folder for each split, side by side; or all folders of splits, where those of one split are
+    parts of it, as train.X1 and train.X2, and no versions of the same images, as the folds of a division.
+    """
+    named = sorted(folder for folder in tree.total if split_of(last_of(folder)))
+    named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
+    labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
+    for folders in (named, labelled):
+        try:
+            refuse_two_of_one_split(tree, {folder: split_of(last_of(folder)) or "" for folder in folders})
+        except ItlError:
+            continue
+        if folders:
+            yield ",".join(folders)
+    for siblings in tree.children.values():
+        yield from _one_folder_a_split(tree, sorted(siblings))
+
+
+def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
+    """Yield values of the option splits with one of *siblings* for each split, by words of their names.
+
+    Those that differ by these words alone belong together, as train1 and test1; trainval holds what train and
+    val do. If none do, and one folder has no such word, that is train.
+    """
+    split_by = {folder: split for folder in siblings if (split := _likely_split(last_of(folder)))}
+    together: dict[str, list[str]] = defaultdict(list)  # by the rest of their names
+    for folder in split_by:
+        words = [word for word in words_of(last_of(folder)) if word not in SPLITS | SHORT_SPLITS]
+        together[" ".join([*words, *re.findall(r"\d+", last_of(folder))])].append(folder)
+    options = []
+    for folders in together.values():
+        whole = [folder for folder in folders if TRAIN_AND_VAL in words_of(last_of(folder))]
+        parts = [folder for folder in folders if folder not in whole]
+        of_test = [folder for folder in parts if split_by[folder] == "test"]
+        options += [parts, [*whole, *of_test] if whole else []]
+    unnamed = [folder for folder in siblings if folder not in split_by]
+    if not any(len(folders) > 1 for folders in together.values()) and len(unnamed) < 2:
+        split_by |= dict.fromkeys(unnamed, "train")
+        options.append(siblings)
+    is_alone = len(siblings) - len(unnamed) == 1 and any(split_of(last_of(folder)) for folder in siblings)
+    for folders in filter(None, options):
+        splits = [split_by[folder] for folder in folders]
+        classes = [{last_of(child) for child in tree.children.get(folder, ())} for folder in folders]
+        if len(set(splits)) == len(splits) >= 2 - is_alone and set.intersection(*classes):
+            yield ",".join(
+                folder if split_of(last_of(folder)) == split else f"{split}={folder}"
+                for folder, split in zip(folders, splits, strict=True)
+            )
+
+
+def _likely_split(name: str) -> str:
+    """Return the split that a word, or a short one, in the *name* of a folder tells; '' for none or several.
+
+    >>> _likely_split("CRC-VAL-HE-7K"), _likely_split("te"), _likely_split("train_test")
+    ('val', 'test', '')
+    """
+    words = words_of(name)
+    splits = splits_in(words) | {SHORT_SPLITS[word] for word in words if word in SHORT_SPLITS}
+    return splits.pop() if len(splits) == 1 else ""

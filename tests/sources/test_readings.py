@@ -1,0 +1,143 @@
+"""Readings offered for a tree that is unclear: none puts an image into two splits, or a mask into a class."""
+
+import re
+
+import pytest
+
+from itl import ItlError
+from itl.sources.layout import Choice
+from itl.sources.readings import recognise
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, jpeg, written
+
+
+def tree(*folders: str, classes: tuple[str, ...] = ("cat", "dog"), images: int = 4) -> dict[str, int]:
+    """Return how many images lie in the folders of *classes* in each of *folders*."""
+    return {f"{folder}/{name}": images for folder in folders for name in classes}
+
+
+def offers(counts: dict[str, int]) -> list[str]:
+    """Return the values of the option splits in what is offered for a tree, but for none and inside."""
+    with pytest.raises(ItlError) as error:
+        recognise(counts)
+    texts = re.findall(r"--option splits='?([^ ']*)'?", str(error.value))
+    return [text for text in texts if text not in ("none", "inside")]
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (
+            ("fold0/train", "fold0/val", "fold1/train", "fold1/val"),
+            ["fold0/train,fold0/val", "fold1/train,fold1/val"],
+        ),
+        (("train1", "test1", "train2", "test2"), ["test1,train1", "test2,train2"]),
+        (("a/train", "a/val", "b/a/train", "b/a/val"), ["a/train,a/val", "b/a/train,b/a/val"]),
+        (("train", "val", "trainval", "test"), ["test,train,val", "trainval,test"]),
+        (("trainval", "train", "test"), ["test,train", "trainval,test"]),
+        (("clean_train", "noisy_train", "clean_val"), ["train=clean_train,val=clean_val"]),
+        (("CRC-VAL-7K", "NCT-100K"), ["val=CRC-VAL-7K,train=NCT-100K"]),
+        (("tr", "te", "va"), ["test=te,train=tr,val=va"]),
+        (("x/train", "x/x/train"), ["x/train", "x/x/train"]),
+        (("training", "train", "test"), []),
+    ],
+)
+def test_one_folder_is_offered_for_each_split(folders, expected):
+    """Where several are of one split they may be versions of the same images, as folds are."""
+    counts = tree(*folders)
+    assert offers(counts) == expected
+    for splits in expected:
+        layout = recognise(counts, Choice(splits))
+        assert layout.classes == ["cat", "dog"]
+        assert len({split for split, _ in layout.class_of.values()}) == splits.count(",") + 1
+        assert len(layout.class_of) == 2 * (splits.count(",") + 1)
+
+
+def test_folders_of_other_classes_are_no_splits_by_a_word():
+    counts = tree("food_train", classes=("pie", "tea")) | tree("food_test", classes=("bus", "car"))
+    assert offers(counts) == []
+
+
+def test_parts_of_one_split_are_offered_together():
+    counts = (
+        tree("train.X1", classes=("ash", "elm")) | tree("train.X2", classes=("fir", "oak")) | {"more/yew": 1}
+    )
+    assert offers(counts) == ["train.X1,train.X2"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "level", "classes"),
+    [
+        ({"cat/images": 4, "cat/masks": 4, "dog/images": 4, "dog/masks": 4}, 1, ["cat", "dog"]),
+        ({"images/cat": 4, "images/dog": 4, "masks/cat": 4, "masks/dog": 4}, 2, ["cat", "dog"]),
+        ({"train/img/cat": 4, "train/img/dog": 4, "train/Ground_Truth/cat": 8}, 2, ["cat", "dog"]),
+    ],
+)
+def test_masks_beside_images_are_left_out_where_a_level_is_chosen(counts, level, classes):
+    layout = recognise(counts, Choice(class_level=level))
+    assert layout.classes == classes
+    assert not [folder for folder in layout.class_of if re.search("mask|truth", folder, re.IGNORECASE)]
+    assert +layout.left_out == {"images in folders of masks": 8}
+    with pytest.raises(ItlError, match=rf"class_level={level} .2 classes, cat, dog; train 8 images"):
+        recognise(counts)
+
+
+def test_a_folder_of_masks_alone_is_a_class():
+    layout = recognise({"masks/a": 1, "hats/a": 1}, Choice(class_level=1))
+    assert layout.classes == ["hats", "masks"]
+
+
+def test_deep_levels_of_classes_are_offered():
+    counts = {f"set/{name}/SOB/{kind}/40X": 2 for name in ("benign", "malignant") for kind in ("a", "b")}
+    with pytest.raises(
+        ItlError, match=r"class_level=2 \(2 classes, benign, malignant; train 8 images\)"
+    ) as error:
+        recognise(counts)
+    assert "class_level=4 (2 classes, a, b; train 8 images)" in str(error.value)
+
+
+def noted(path, **options) -> list[str]:
+    return [line for line in check_lines("folder", path, **options) if "more than one split" in line]
+
+
+def test_versions_of_one_image_in_two_splits_are_noted(tmp_path):
+    names = [
+        f"{folder}/{name}/{number}.jpg" for folder in ("a", "b", "c") for name in "xy" for number in (1, 2)
+    ]
+    path = written(tmp_path, dict.fromkeys(names, jpeg()))
+    note = (
+        "note: by class and name, 4 images are in more than one split, such as x/1.jpg, x/2.jpg, y/1.jpg …; "
+        "if these are versions of one image, keep one of them"
+    )
+    assert noted(path, splits="train=a,train=b,val=c") == [note]
+    assert noted(path, splits="train=a,val=b") == [], "as any two splits with numbers for names"
+    assert noted(path, class_level=2, val_fraction=0.3)
+    apart = written(
+        tmp_path / "apart", {name.replace("/1.", f"/{i}."): jpeg() for i, name in enumerate(names, 9)}
+    )
+    assert noted(apart, splits="train=a,train=b") == []
+
+
+def test_versions_that_roboflow_writes_are_noted_where_a_part_is_held_out(tmp_path):
+    names = [
+        f"{name}/{number}_jpg.rf.{code}.jpg" for name in "xy" for number in range(4) for code in ("0a", "1b")
+    ]
+    (note,) = noted(written(tmp_path, dict.fromkeys(names, jpeg())), val_fraction=0.5)
+    assert re.search(r"such as x/\d_jpg", note)
+
+
+def test_a_class_folder_of_a_format_that_is_not_read_says_so(tmp_path):
+    path = written(tmp_path, {"cat/1.jpg": jpeg(), "dog/1.jpg": jpeg(), "fox/1.heic": b"ftypheic"})
+    with pytest.raises(
+        ItlError, match=r"such as fox; fox/1.heic is of a format that is not read; convert it, or"
+    ):
+        open_source("folder", path).records()
+
+
+def test_copies_of_class_folders_are_noted(tmp_path):
+    names = ("cat", "cat - Copy", "dog", "dog (1)", "fox (2)", "copy")
+    lines = check_lines("folder", written(tmp_path, {f"{name}/1.jpg": jpeg() for name in names}))
+    assert [line for line in lines if "is a copy" in line] == [
+        "note: 'cat' and 'cat - Copy' are classes of their own; if the last is a copy, leave it out",
+        "note: 'dog' and 'dog (1)' are classes of their own; if the last is a copy, leave it out",
+    ]
