@@ -67,6 +67,7 @@ class PanelScript(AnyWidget):
       color: var(--jp-content-link-color, #00599c);
     }
     .itl-controls button[data-setting]:focus-visible { outline: 2px solid currentColor; }
+    .itl-controls .widget-html-content { min-width: 0; }
     .itl-controls .itl-row:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
     """
 

@@ -350,7 +350,7 @@ class ResultsPanel(Panel):
 
 
 def row_text(row: pd.Series) -> str:
-    """Write a contrast as one line of text."""
+    """Write a contrast as one line of text, its change first: a narrow list cuts the end."""
     limits = interval(row["low"], row["high"])
-    text = f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}"
-    return f"{text} ({limits})" if limits else text
+    change = f"{signed(row['change'])} ({limits})" if limits else signed(row["change"])
+    return f"{change}: {row['compared']}, {task_name(row['task'])}"

@@ -16,6 +16,11 @@ UNNAMED = """() => {
 }"""
 
 
+# The widths of panels, and of what they have room for, where these are cut: what lies beyond is seen nowhere.
+CUT = """() => [...document.querySelectorAll(".jp-OutputArea-output .itl-controls")]
+  .map((panel) => [panel.scrollWidth, panel.clientWidth]).filter(([needs, has]) => needs > has)"""
+
+
 FOCUSED = """() => {
   const part = document.activeElement;
   return part.labels?.[0]?.textContent.trim() || part.textContent.trim();
@@ -79,6 +84,10 @@ def test_what_stands_behind_a_comparison(panel, page, trained):
     page.wait_for_selector("ul[aria-label^='Images that the net of run']", state="detached")
     page.get_by_role("button", name="the net of run", exact=False).last.press("Enter")
     page.wait_for_selector(".itl-panel b:text('Target scenes.')")
+    usual = page.viewport_size
+    page.set_viewport_size({"width": 900, "height": usual["height"]})
+    page.wait_for_function(f"({CUT})().length === 0")
+    page.set_viewport_size(usual)
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "results-panel")
