@@ -56,6 +56,7 @@ class PanelScript(AnyWidget):
     * What is clicked, chosen or typed is sent when the kernel has taken all changes before it, however busy
       it is. A choice in a list is sent with its text: by then it may lie elsewhere in the list.
     * What is being typed stays when the kernel changes the value of the field meanwhile.
+    * A button that was clicked is dimmed until that is done; the one that opens a net says so.
     * A panel that another one opens below itself is scrolled to.
     """
 
@@ -67,6 +68,8 @@ class PanelScript(AnyWidget):
       color: var(--jp-content-link-color, #00599c);
     }
     .itl-controls button[data-setting]:focus-visible { outline: 2px solid currentColor; }
+    .itl-controls button[aria-busy="true"] { opacity: 0.6; cursor: progress; }
+    .itl-controls button[data-setting="opened"][aria-busy="true"]::after { content: " opens below …"; }
     .itl-controls .widget-html-content { min-width: 0; }
     .itl-controls .itl-row:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
     """

@@ -33,6 +33,15 @@ COUNT_CLICKS = """() => {
 }"""
 
 
+# What is clicked and not done yet, by what it sets.
+NOTE_BUSY = """() => {
+  window.busy = [];
+  new MutationObserver((changes) => window.busy.push(
+    ...changes.filter(({target}) => target.ariaBusy === "true").map(({target}) => target.dataset.setting)
+  )).observe(document.body, {subtree: true, attributeFilter: ["aria-busy"]});
+}"""
+
+
 def shot(page, name: str) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.locator(".jp-Cell-outputArea").first.screenshot(path=SHOTS / f"{name}.png")
@@ -99,6 +108,7 @@ def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, tr
     own = "panel.row = int(panel.contrasts().query('task == \"own\"').index[0])"
     panel(f"from itl import ResultsPanel\npanel = ResultsPanel('smallest')\n{own}\npanel")
     page.evaluate(COUNT_CLICKS)
+    page.evaluate(NOTE_BUSY)
     page.locator("button[data-setting=opened]").first.click()
     page.get_by_label("find node", exact=True).click()
     page.keyboard.type("dog")
@@ -110,6 +120,8 @@ def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, tr
     dog.click()
     page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under dog: {wrong} of')")
     assert page.evaluate("() => window.clicks") == 3
+    assert page.evaluate("() => window.busy") == ["opened"]
+    expect(page.locator(".itl-controls [aria-busy=true]")).to_have_count(0)
 
 
 def test_a_budget_is_moved_with_keys(panel, page, advised):
