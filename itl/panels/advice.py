@@ -13,7 +13,7 @@ from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name
 from itl.machine import Machine
-from itl.panels.panel import Panel, figure_url, named_so, one_of
+from itl.panels.panel import Panel, announced, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.runs.pilot import hours_text
@@ -43,7 +43,8 @@ class AdvicePanel(Panel):
             preset = options if isinstance(options, Preset) else load_preset(options)
             machine = machine or Machine.from_environment()
             (question,) = questions_of(preset, "10-advice")
-            options = grid_of(question, Store(machine.runs), machine)
+            with announced("Reading runs and estimating what the options take …"):
+                options = grid_of(question, Store(machine.runs), machine)
         self.grid = options
         self._figures: dict[tuple[str, str], tuple[str, Bbox, tuple[float, float]]] = {}
         super().__init__()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from importlib.resources import files
 from threading import RLock
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 import pandas as pd
 import traitlets
 from anywidget import AnyWidget
-from IPython.display import display, update_display
+from IPython import get_ipython
+from IPython.display import HTML, display, update_display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -45,6 +47,19 @@ def garbage_collection_postponed() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Say *text* in the notebook of a person until what takes seconds is done: a cell shows only [*]."""
+    if getattr(get_ipython(), "kernel", None) is None or is_executed_by_program():
+        yield
+        return
+    line = display(HTML(f"<p role='status'>{escape(text)}</p>"), display_id=True)
+    try:
+        yield
+    finally:
+        line.update(HTML(""))
 
 
 class PanelScript(AnyWidget):
@@ -270,7 +285,9 @@ class Panel(HasTraits, metaclass=PanelMeta):
             self._display_id = f"itl-panel-{id(self)}"
             display(self.static_data(), raw=True, display_id=self._display_id)
         else:
-            display(self.widget()._repr_mimebundle_() | self.static_data(), raw=True)
+            with announced("Drawing the panel …"):
+                shown = self.widget()._repr_mimebundle_() | self.static_data()
+            display(shown, raw=True)
 
 
 def leaves(widgets: Sequence[ipywidgets.Widget]) -> Iterator[ipywidgets.Widget]:

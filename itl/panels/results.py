@@ -23,7 +23,7 @@ from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
-from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, message_of, one_of
+from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
@@ -64,16 +64,21 @@ class ResultsPanel(Panel):
         self.preset = preset if isinstance(preset, Preset) else load_preset(preset)
         self.pending: dict[str, str] = {}  # questions without results: why
         self.answers: dict[str, Answer] = {}
-        for question in questions_of(self.preset):
-            try:
-                self.answers[question.name] = answer(question, self.store, self.machine)
-            except ItlError as error:
-                self.pending[question.name] = str(error)
+        with announced(f"Reading and judging the runs of preset {self.preset.name} …"):
+            self._answer()
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
         self._packs: dict[str, Pack | None] = {}
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
+
+    def _answer(self) -> None:
+        """Answer the questions of the preset; why one cannot be is pending."""
+        for question in questions_of(self.preset):
+            try:
+                self.answers[question.name] = answer(question, self.store, self.machine)
+            except ItlError as error:
+                self.pending[question.name] = str(error)
 
     @traitlets.validate("question", "task", "metric", "axis")
     def _known(self, proposal: dict) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from itl.specs import Packing, Pretrain
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
+PRELOAD_SECONDS = 2.0  # after the panel is made; by then the answer of finished runs is shown
 CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
@@ -397,9 +399,9 @@ class StudyPanel(Panel):
         return [self.browser] if self.browser is not None else []
 
     def widget(self) -> ipywidgets.Widget:
-        """Make controls and picture; what reads own images is loaded now, and not at the first folder."""
-        import torchvision  # noqa: F401
-
+        """Make controls and picture; what reads own images is loaded soon, and not at the first folder."""
+        if loop := running_loop():
+            loop.call_later(PRELOAD_SECONDS, import_module, "torchvision")  # it takes seconds
         return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:

@@ -1,6 +1,7 @@
 """ResultsPanel without a page: comparisons, and what stands behind them."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -51,6 +52,17 @@ def test_what_is_done_is_shown_and_what_is_not_is_said(panel):
 def test_nothing_done_is_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(ItlError, match="no run of data-size is done in .*; `itl run`"):
         ResultsPanel(PRESET, here(tmp_path))
+
+
+def test_a_notebook_says_what_is_done_until_it_is(machine, monkeypatch):
+    display = Mock()
+    monkeypatch.setattr("itl.panels.panel.get_ipython", Mock())
+    monkeypatch.setattr("itl.panels.panel.display", display)
+    ResultsPanel(PRESET, machine)
+    ((line,), _) = display.call_args
+    assert "Reading and judging the runs of preset smallest" in line.data
+    ((after,), _) = display.return_value.update.call_args
+    assert after.data == ""
 
 
 def test_task_metric_and_axis_choose(panel):
