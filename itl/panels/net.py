@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import Panel, captioned, figure_url, named_so, one_of
+from itl.panels.panel import Panel, captioned, figure_url, one_of, target_words
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
@@ -167,7 +167,7 @@ class NetPanel(Panel):
         looked_at, available, own = len(inspection.table), inspection.available, self.over == OWN
         part = f"{looked_at:,} of {available:,} images, evenly spread." if looked_at < available else ""
         return {
-            "title": f"Validation images of its {OWN}." if own else f"Target {self.over}.",
+            "title": f"Validation images of its {OWN}." if own else f"Target {target_words(self.over)}.",
             "looked_at": part,
             "how": "Judged by its head." if own else "Judged by the 5 nearest training images.",
             "node": name(self.node) if self.node else "all",
@@ -208,7 +208,7 @@ class NetPanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: images, node, an image, and pages."""
-        over = self.dropdown("over", "images", lambda: named_so([OWN, *self.targets]))
+        over = self.dropdown("over", "images", self._targets)
         nodes = self.search("node", "wrong under", self.nodes, ["over"])
         image = self.dropdown("image", "neighbours of", self._images, ["over", "node", "page"])
         earlier = ipywidgets.Button(description="Earlier images")
@@ -216,6 +216,10 @@ class NetPanel(Panel):
         earlier.on_click(lambda button: self._turn(-1))
         later.on_click(lambda button: self._turn(1))
         return [over, *nodes, image, ipywidgets.HBox([earlier, later])]
+
+    def _targets(self) -> list[tuple[str, str]]:
+        """List the net's own classes and its targets: words and name."""
+        return [(OWN, OWN), *((target_words(name), name) for name in self.targets)]
 
     def _images(self) -> list[tuple[str, str]]:
         """List the images of the page: words and id."""

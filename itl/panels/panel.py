@@ -3,6 +3,7 @@
 import base64
 import gc
 import io
+import re
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 
 DOTS_PER_INCH = 110
+OWN_TARGET = "own"  # the target in the folder of a StudyPanel, beside which nets have own classes
 QUICK_COMPRESSION = 3  # of PNG; 6 takes twice as long for files as large
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
 
@@ -355,6 +357,15 @@ def forest_picture(table: pd.DataFrame, by: str | None = "compared") -> ForestPi
 def one_of(values: Iterable[str], value: str, what: str) -> str:
     """Return *value*, some *what*; ItlError, with the nearest, if it is none of *values*."""
     return pick({known: known for known in values}, value, what)
+
+
+def target_words(name: str) -> str:
+    """Name a target for people: that of the folder in a StudyPanel is none of the net's own classes.
+
+    >>> target_words("scenes"), target_words("own:50")
+    ('scenes', 'your images (own:50)')
+    """
+    return f"your images ({name})" if re.match(rf"{OWN_TARGET}($|[/: ])", name) else name
 
 
 def named_so(values: Iterable[str]) -> list[tuple[str, str]]:
