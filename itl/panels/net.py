@@ -117,10 +117,15 @@ class NetPanel(Panel):
         return self.inspection.neighbours(int(matches[0]))
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
-        """List nodes whose name has *text*, with their errors, indented as the tree: words and node."""
+        """List all, nodes whose name has *text*, and the chosen one, with their errors: words and node.
+
+        They are indented as the tree. Where no name has the text, the first line says so.
+        """
         table = self.inspection.nodes
-        shown = table[table["name"].str.contains(text.strip(), case=False, regex=False)].head(MOST_NODES)
-        every = [(f"all · {int((~self.inspection.table['correct']).sum()):,} wrong", "")]
+        named = table["name"].str.contains(text.strip(), case=False, regex=False)
+        shown = table[named | (table["node"] == self.node)].head(MOST_NODES)
+        none = "" if named.any() else f"no node has {text.strip()!r} in its name; "
+        every = [(f"{none}all · {int((~self.inspection.table['correct']).sum()):,} wrong", "")]
         return every + [
             (f"{'  ' * row.depth}{row.name} · {row.wrong:,} of {row.images:,}", row.node)
             for row in shown.itertuples(index=False)

@@ -21,7 +21,7 @@ import pandas as pd
 import traitlets
 from anywidget import AnyWidget
 from IPython import get_ipython
-from IPython.display import HTML, display, update_display
+from IPython.display import display, update_display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -57,11 +57,12 @@ def announced(text: str) -> Iterator[None]:
     if getattr(get_ipython(), "kernel", None) is None or is_executed_by_program():
         yield
         return
-    line = display(HTML(f"<p role='status'>{escape(text)}</p>"), display_id=True)
+    html = f'<p role="status">{escape(text)}</p>'
+    line = display({"text/plain": text, "text/html": html}, raw=True, display_id=True)
     try:
         yield
     finally:
-        line.update(HTML(""))
+        line.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 class PanelScript(AnyWidget):

@@ -60,9 +60,9 @@ def test_a_notebook_says_what_is_done_until_it_is(machine, monkeypatch):
     monkeypatch.setattr("itl.panels.panel.display", display)
     ResultsPanel(PRESET, machine)
     ((line,), _) = display.call_args
-    assert "Reading and judging the runs of preset smallest" in line.data
+    assert line["text/plain"] == "Reading and judging the runs of preset smallest …"
     ((after,), _) = display.return_value.update.call_args
-    assert after.data == ""
+    assert set(after.values()) == {""}
 
 
 def test_task_metric_and_axis_choose(panel):
