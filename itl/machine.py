@@ -158,6 +158,12 @@ class Machine:
         home = machine.home.expanduser().absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
         if not (existing := _existing(home)).is_dir():
             raise ItlError(f"the home {home} cannot be a folder: {existing} is a file; give another --home")
+        for folder in (home, home / "runs", home / "packs"):
+            if folder.is_symlink() and not folder.exists():
+                raise ItlError(
+                    f"{folder} is a link to {folder.readlink()}, which does not exist; mount that disk or "
+                    f"make the folder, or give another --home"
+                )
         return machine.replace(threads=threads, home=home)
 
     def for_worker(self) -> "Machine":

@@ -34,9 +34,20 @@ def process_pool(
             "a worker of multiprocessing.Pool may start no processes, and runs need some; call this from the "
             "main process, or from a worker of concurrent.futures.ProcessPoolExecutor"
         )
+    _forget_standard_input()
     environment, context = os.environ | {OPENMP_THREADS: str(threads)}, process_context(device)
     initial = dict(environment), threads, prepare, arguments
     return ProcessPoolExecutor(workers, context, start_process, initial)
+
+
+def _forget_standard_input() -> None:
+    """Let processes start where the script came by standard input, as in `python < script.py`.
+
+    multiprocessing would run the file "<stdin>" in each; without a file of the script, it runs none.
+    """
+    main = sys.modules["__main__"]
+    if getattr(main, "__file__", None) == "<stdin>":
+        del main.__file__
 
 
 def process_context(device: str = "cpu") -> BaseContext:

@@ -24,7 +24,7 @@ T = TypeVar("T", bound="DataclassInstance")
 NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it; or those
 # of untrained nets, and of what is measured of these.
-NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "untrained": 1}
+NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 

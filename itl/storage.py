@@ -301,14 +301,14 @@ def _keep_alive(holder: Path, released: threading.Event) -> None:
 def _sign_of_life(holder: Path) -> int:
     try:
         return holder.stat().st_mtime_ns
-    except FileNotFoundError:
+    except OSError:  # none; on NFS, ESTALE for one that another host has just removed
         return 0
 
 
 def _read_holder(path: Path) -> str:
     try:
         return path.read_text("utf-8", "replace") or "another process"
-    except FileNotFoundError:  # the holder has the lock, but has not written its name yet
+    except OSError:  # the holder has not written its name yet, or has just removed it
         return "another process"
 
 

@@ -82,6 +82,19 @@ def test_machines_that_cannot_be(settings, says):
         Machine.from_environment(**settings)
 
 
+@pytest.mark.parametrize("name", ["", "runs", "packs"])
+def test_a_link_to_a_disk_that_is_not_mounted_is_named(tmp_path, name):
+    home = tmp_path / "home"
+    if name:
+        home.mkdir()
+    disk, link = tmp_path / "disk", home / name
+    link.symlink_to(disk)
+    with pytest.raises(ItlError, match=f"{link} is a link to {disk}, which does not exist; mount that disk"):
+        Machine.from_environment(home=home)
+    disk.mkdir()
+    assert Machine.from_environment(home=home).home == home
+
+
 @pytest.fixture
 def host(monkeypatch, tmp_path):
     """A Linux host of 16 cores whose cgroup files a test writes."""

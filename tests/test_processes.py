@@ -60,6 +60,16 @@ def test_a_process_that_may_start_none_says_what_may(monkeypatch):
         process_pool(1, threads=1)
 
 
+def test_a_script_may_come_by_standard_input():
+    """As in `python - <<END`: multiprocessing would run the file <stdin> in each process."""
+    script = (
+        "from itl.processes import process_pool\n"
+        "with process_pool(1, threads=1) as pool: print(pool.submit(abs, -3).result())"
+    )
+    child = subprocess.run([sys.executable], input=script, cwd=CHECKOUT, capture_output=True, text=True)
+    assert (child.returncode, child.stdout) == (0, "3\n"), child.stderr
+
+
 def test_a_process_has_the_environment_folder_and_threads_of_its_call(tmp_path, monkeypatch):
     monkeypatch.delenv("ITL_PROBE", raising=False)
     assert describe(1, "ITL_PROBE")["variable"] is None

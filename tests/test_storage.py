@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from errno import ENOSYS
+from errno import ENOSYS, ESTALE
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,6 +224,22 @@ def test_a_silent_holder_on_this_host_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "SILENCE_S", 0.1)
     monkeypatch.setattr(storage, "LOCK_POLL_S", 0.05)
     process = holder_of(tmp_path / "lock")
+    threading.Timer(0.5, process.stdin.close).start()
+    with hold_lock(tmp_path / "lock", "testing"):
+        assert process.wait() == 0
+
+
+@pytest.mark.parametrize("name", ["stat", "read_text"])
+def test_a_holder_that_has_just_removed_its_name_on_nfs_is_waited_for(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(storage, "LOCK_POLL_S", 0.05)
+    process, call = holder_of(tmp_path / "lock"), getattr(Path, name)
+
+    def on_nfs(path: Path, *given: object, **settings: object) -> object:
+        if path.suffix == ".holder":
+            raise OSError(ESTALE, os.strerror(ESTALE))
+        return call(path, *given, **settings)
+
+    monkeypatch.setattr(Path, name, on_nfs)
     threading.Timer(0.5, process.stdin.close).start()
     with hold_lock(tmp_path / "lock", "testing"):
         assert process.wait() == 0

@@ -18,7 +18,7 @@ from itl.analysis import wording
 from itl.analysis.comparisons import Answer
 from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import both_ends
-from itl.analysis.wording import interval, p_text, percent, signed, task_name
+from itl.analysis.wording import interval, p_text, percent, signed, signed_interval, task_name
 from itl.evaluation.methods import main_metric
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.hierarchy.label_sets import label_set
@@ -121,7 +121,7 @@ def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes)
     squares, df = (included**2).sum(0), len(scores) - 2
     known = squares > 0  # not of a class that all nets have, or none
     slopes = np.divide(included.T @ apart, squares, out=np.zeros(len(squares)), where=known)
-    noise = ((apart**2).sum() - slopes**2 * squares) / df
+    noise = np.maximum((apart**2).sum() - slopes**2 * squares, 0.0) / df  # by rounding it may be less
     errors = np.sqrt(np.divide(noise, squares, out=np.full(len(squares), math.inf), where=known))
     size = nodes.member.sum(1)
     return Mixture(np.ones(1), (slopes * size)[None], (errors * size)[None], df)
@@ -315,7 +315,7 @@ def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
 
 def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """Put `estimators` in columns: the strongest nodes by the first of them, and how many have a verdict."""
-    texts = [f"{signed(row.effect)} ({interval(row.low, row.high)})" for row in table.itertuples()]
+    texts = [signed_interval(row.effect, row.low, row.high) for row in table.itertuples()]
     first = table[table["estimator"] == next(iter(ESTIMATORS))]
     shown = both_ends(first, count)
     wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
@@ -327,15 +327,18 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
 
 def answer_text(table: pd.DataFrame, trial: Answer) -> str:
     """Answer with the strongest verdicts of `effects` and the main comparison of the runs that tried them."""
-    helping, hurting = [int((table["verdict"] == word).sum()) for word in ("helps", "hurts")]
     known = table[table["verdict"] != "cannot tell"]  # sorted by effect
-    ends = [f"Most helpful: {_row_text(known.iloc[-1])}. "] if helping else []
-    ends += [f"Most harmful: {_row_text(known.iloc[0])}. "] if hurting else []
-    return (
-        f"On {task_name(table['task'].iloc[0])}, {helping} of {len(table)} nodes and classes help and "
-        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. {''.join(ends).rstrip()}"
-        f"\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
-    )
+    helping, hurting = [int((known["verdict"] == word).sum()) for word in ("helps", "hurts")]
+    verdicts = f"none of {len(table)} nodes and classes can be said to help or to hurt."
+    if helping or hurting:
+        ends = [f" Most helpful: {_row_text(known.iloc[-1])}."] if helping else []
+        ends += [f" Most harmful: {_row_text(known.iloc[0])}."] if hurting else []
+        verdicts = (
+            f"{helping} of {len(table)} nodes and classes help and {hurting} hurt; of these verdicts at most "
+            f"5 % are expected to be wrong.{''.join(ends)}"
+        )
+    trial_text = wording.answer_text(trial.contrasts.iloc[0])
+    return f"On {task_name(table['task'].iloc[0])}, {verdicts}\n\nTried on fresh seeds: {trial_text}"
 
 
 def _row_text(row: pd.Series) -> str:

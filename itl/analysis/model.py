@@ -56,12 +56,17 @@ class TaskModel:
     means: np.ndarray  # (conditions,), nan for those that are left out
     variances: np.ndarray  # (conditions,) of single values, within a seed
     df: np.ndarray  # (conditions,) degrees of freedom of the variances
-    together: np.ndarray  # (conditions,) of bool: whose variances are one and the same estimate
     n: int  # seeds
     pooled: float  # variance within a seed, pooled over trained conditions; nan for fewer than two
     spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
     values: np.ndarray  # (seeds, conditions), nan for those that are left out
     outside: np.ndarray  # (conditions,) of bool: which stay out of the pool
+
+    @property
+    def residual_df(self) -> int:
+        """Degrees of freedom of the residuals that all variances in the pool are from; 1 where none are."""
+        pooled = np.isfinite(self.means) & ~self.outside
+        return max(1, (self.n - 1) * (int(pooled.sum()) - 1))
 
     @property
     def unequal(self) -> np.ndarray:
@@ -71,7 +76,8 @@ class TaskModel:
     def estimate(self, weights: np.ndarray) -> Estimate:
         """Estimate the sum of the conditions' means by *weights* (conditions,), which add up to 0.
 
-        Degrees of freedom are Satterthwaite's. A sum of conditions out of the pool, as of no pre-training and
+        Degrees of freedom are Satterthwaite's, of pooled conditions at most those of the residuals that all
+        their variances are estimated from. A sum of conditions out of the pool, as of no pre-training and
         chance, is that of a paired t test: their variances both hold what the pooled ones vary by.
 
         ItlError if the weights do not add up to 0.
@@ -81,16 +87,17 @@ class TaskModel:
             raise ItlError(
                 f"weights of a contrast add up to 0, those given to {weights.sum():g}; subtract their mean"
             )
-        if self.outside[used].all():
+        outside = self.outside[used]
+        if outside.all():
             sums = self.values[:, used] @ weights[used]
             spread = float(sums.var(ddof=1)) if self.n > 1 else math.nan
             return Estimate(float(sums.mean()), math.sqrt(spread / self.n), self.n - 1.0, self.n)
-        parts = weights[used] ** 2 * self.variances[used]
-        variance = float(parts.sum())
-        alone, shared = parts[~self.together[used]], float(parts[self.together[used]].sum())
-        spread = float((alone**2 / self.df[used[~self.together[used]]]).sum())
-        if shared:
-            spread += shared**2 / float(self.df[self.together].max())
+        variance, spread = 0.0, 0.0
+        for rows, most in ((used[~outside], self.residual_df), (used[outside], math.inf)):
+            parts = weights[rows] ** 2 * self.variances[rows]
+            if part := float(parts.sum()):
+                variance += part
+                spread += max(float((parts**2 / self.df[rows]).sum()), part**2 / most)
         df = variance**2 / spread if variance > 0 else math.nan
         mean = float(weights[used] @ self.means[used])
         return Estimate(mean, math.sqrt(variance / self.n), df, self.n)
@@ -140,7 +147,6 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
     pool, apart, n = np.flatnonzero(complete & trained), np.flatnonzero(complete & ~trained), len(rows)
     variances, df, spread_p = (np.full(values.shape[1], math.nan) for _ in range(3))
     pooled = residual_variance(rows[:, pool])
-    together = np.isin(np.arange(values.shape[1]), pool if len(pool) == 2 else [])
     if n > 1 and len(pool):
         variances[pool], df[pool], spread_p[pool] = _moderated(rows[:, pool], pooled)
         ours, beside = rows[:, apart] - rows[:, pool].mean(axis=1, keepdims=True), variances[pool].mean()
@@ -148,7 +154,7 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
         variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
     means = np.where(complete, rows.mean(axis=0), math.nan)
     known = np.where(complete, rows, math.nan)
-    return TaskModel(means, variances, df, together, n, pooled, spread_p, known, complete & ~trained)
+    return TaskModel(means, variances, df, n, pooled, spread_p, known, complete & ~trained)
 
 
 def residual_variance(values: np.ndarray) -> float:

@@ -38,7 +38,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     if repeated.empty:
         return Variances(per_seed)
     fit = float((repeated["var"] * (repeated["count"] - 1)).sum() / (repeated["count"] - 1).sum())
-    return Variances(max(0.0, per_seed - fit / fits["count"].mean()), fit)
+    return Variances(max(0.0, per_seed - fit * (1 / fits["count"]).mean()), fit)
 
 
 def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
@@ -47,8 +47,8 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
     Returns:
         Columns question, task; between nets and between fits, standard deviations (the latter '' where each
         net was fitted once: it is then part of the former); test set, the standard error that a finite test
-        set leaves in an accuracy; and for several numbers of seeds the change of the main comparison that
-        they detect four times in five.
+        set leaves in an accuracy; and for several numbers of seeds, up to the question's cap, the change of
+        the main comparison that they detect four times in five.
     """
     rows = []
     for answer in answers:
@@ -58,10 +58,13 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
                 continue
             error, _ = sampling_error(answer, task, main_metric(task), machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
-            judged = _judged_together(answer.question, answer.results, task)
+            judged, squares = _main_contrast(answer.question, answer.results, task)
             fits = answer.question.repeats if METHODS[task.partition("@")[0]].recipe else 1
-            noise, cap = spread.of_seed(fits), answer.question.cap
-            shown += [smallest_detectable(noise, seeds, judged, cap) for seeds in SEEDS_SHOWN]
+            noise, cap = spread.of_seed(fits) * squares / 2, answer.question.cap
+            shown += [
+                smallest_detectable(noise, seeds, judged, cap) if seeds <= (cap or seeds) else math.nan
+                for seeds in SEEDS_SHOWN
+            ]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
     return pd.DataFrame(
@@ -102,12 +105,13 @@ def designs(
             note = "noise is known from two pre-trained conditions or more; add one" if alone else RUN_FIRST
             rows.append(row | {"note": note})
             continue
-        judged = _judged_together(question, results, task)
-        costs = Costs(*(value / judged for value in minutes))
         row |= {"between nets": _points(math.sqrt(spread.net))}
         row |= {"between fits": _points(math.sqrt(spread.fit) or math.nan)}
+        aim = {"detect": detect, "within": within}
         try:
-            design = cheapest(spread, costs, judged, detect=detect, within=within, cap=question.cap)
+            judged, squares = _main_contrast(question, results, task)
+            costs = Costs(*(value / judged for value in minutes))
+            design = cheapest(spread, costs, judged, **aim, cap=question.cap, squares=squares)
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)
@@ -116,10 +120,18 @@ def designs(
     return pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
 
 
-def _judged_together(question: Question, results: pd.DataFrame, task: str) -> int:
-    """Count the pre-trained conditions that the model of *task* pools: those of the very same runs once."""
+def _main_contrast(question: Question, results: pd.DataFrame, task: str) -> tuple[int, float]:
+    """Count the pre-trained conditions that the model of *task* pools, those of the very same runs once.
+
+    And add up the squared weights of the main comparison, which its error follows from: 2 for two conditions,
+    less for what a doubling of many designs gives. ItlError if the designs are too few for that.
+    """
     data = task_values(results, question.conditions, task, main_metric(task))
-    return int((data.trained & data.distinct).sum())
+    judged = int((data.trained & data.distinct).sum())
+    if not question.comparisons:
+        return judged, 2.0
+    weights = data.side(question.comparisons[0].of) - data.side(question.comparisons[0].against)
+    return judged, float(weights @ weights)
 
 
 def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float, float] | None:

@@ -21,7 +21,7 @@ from itl.analysis.findings import (
 )
 from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.verdicts import TOO_FEW
-from itl.analysis.wording import condition_text, interval, signed, verdict_text
+from itl.analysis.wording import condition_text, signed, signed_interval, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
 NOTHING_COMPARABLE = "no comparable condition here"
@@ -54,7 +54,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for index, row in ours.iterrows():
             word = judge_finding(finding.sign, _ours(row), p_sizes.get((number, index), math.nan))
-            change = f"{signed(row['change'])} ({interval(row['low'], row['high'])})"
+            change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))
     if not rows:

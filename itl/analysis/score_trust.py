@@ -6,7 +6,7 @@ other seeds: see `bootstrap`.
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ from scipy.stats import weightedtau
 
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
+from itl.analysis.model import ROUNDING
 from itl.analysis.statistics import LEVEL, critical, holm, p_above
 from itl.analysis.wording import p_text, percent, percent_interval
 from itl.evaluation.methods import METHODS, main_metric
@@ -206,7 +207,8 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     tests, each at 5 %: every predictor against no order (Holm, two-sided), every predictor against the number
     of images alone (Holm, two-sided), and every predictor against the best one (Bonferroni, one-sided: Hsu,
     Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984). The best one
-    has the highest τ of those that order the nets beyond chance.
+    has the highest τ of those that order the nets beyond chance. A perfect order has no spread: its p value
+    is the chance that one of all orders of so many nets, or its reverse, is drawn.
 
     Returns:
         Columns predictor; tau, regret (points) and share (of the gain of the best net), each with _low and
@@ -228,7 +230,8 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     table["tau_low"], table["tau_high"] = table["tau_low"].clip(lower=-1), table["tau_high"].clip(upper=1)
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
-    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df)
+    perfect = 2 / math.factorial(len(nets.seeds))
+    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df, perfect)
     table = table.assign(**tests)
     table["verdict"] = _verdicts(table)
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
@@ -248,10 +251,14 @@ def _spread(draws: np.ndarray) -> np.ndarray:
 
 
 def _tests(
-    tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: np.ndarray
+    tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: np.ndarray, perfect: float
 ) -> dict[str, np.ndarray]:
-    """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
-    order = _adjusted(_p_values(tau, draws, df))
+    """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test.
+
+    *perfect* is the p value of a perfect order.
+    """
+    is_perfect = (np.abs(tau) > 1 - ROUNDING) & np.isfinite(df)
+    order = _adjusted(np.where(is_perfect, perfect, _p_values(tau, draws, df)))
     orders = (order < LEVEL) & (tau > 0)
     best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
     size = predictors.index(SIZE)
@@ -262,9 +269,12 @@ def _tests(
 
 
 def _p_values(difference: np.ndarray, draws: np.ndarray, df: np.ndarray, sides: int = 2) -> np.ndarray:
-    """Return the p value of each *difference* (predictors,) from 0, with the spread of its *draws*."""
+    """Return the p value of each *difference* (predictors,) from 0, with the spread of its *draws*.
+
+    It is nan where *draws* differ by no more than rounding.
+    """
     errors, p = _spread(draws), np.full(len(difference), math.nan)
-    for number in np.flatnonzero(np.isfinite(difference + df) & (errors > 0)):
+    for number in np.flatnonzero(np.isfinite(difference + df) & (errors > ROUNDING)):
         t = difference[number] / errors[number]
         p[number] = min(1.0, sides * p_above(abs(t) if sides == 2 else t, df[number]))
     return p
@@ -286,7 +296,7 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
         if not ordered:
             backwards = row.p_order < LEVEL
             verdicts.append(BACKWARDS if backwards else NO_ORDER if math.isfinite(row.tau) else "")
-        elif row.tau == top:
+        elif row.tau > top - ROUNDING:
             verdicts.append(BEST)
         else:
             verdicts.append(WORSE if row.p_best < LEVEL else WITHIN_NOISE)
@@ -338,23 +348,33 @@ def answer_text(assessment: Assessment) -> str:
     alone = f"the number of images alone reaches {_with_interval(size, 'tau', 2)}"
     if not math.isfinite(size["tau"]):
         alone = "all nets have as many images, so that their number orders nothing"
-    best = next((row for row in rows if row["verdict"] == BEST), None)
-    if best is None:
+    several = [row for row in rows if row["verdict"] == BEST]
+    if not several:
         return (
             f"**Cannot tell**: no score orders {nets} beyond chance (the highest weighted τ is that of "
             f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}{_on_fewer(rows[0], tasks)})"
             f"; {alone}."
         )
+    best, names = several[0], [WORDS[row["predictor"]] for row in several]
     near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
     share = f", {_share_lost(best)} of the gain from pre-training" if _share_lost(best) else ""
     beyond = "beyond noise" if best["p_size"] < LEVEL else "not beyond noise"
-    beside = "" if best is size else f"; {alone}, and the difference is {beyond}"
+    beside = "" if size in several else f"; {alone}, and the difference is {beyond}"
     return (
-        f"**{WORDS[best['predictor']]}** orders {nets} best: weighted τ {_with_interval(best, 'tau', 2)}"
-        f"{_on_fewer(best, tasks)}. "
-        f"Picking by it loses {_with_interval(best, 'regret', 1)} points{share}. Within noise of it: "
-        f"{near or 'no other score'}{beside}."
+        f"{_order_best([f'**{name}**' for name in names])} {nets} best: weighted τ "
+        f"{_with_interval(best, 'tau', 2)}{_on_fewer(best, tasks)}. "
+        f"Picking by {'it' if len(names) == 1 else names[0]} loses {_with_interval(best, 'regret', 1)} points"
+        f"{share}. Within noise of it: {near or 'no other score'}{beside}."
     )
+
+
+def _order_best(names: Sequence[str]) -> str:
+    """Begin a sentence on the scores that order nets best, all with the same τ.
+
+    >>> _order_best(["LogME"]), _order_best(["LogME", "LEEP"])
+    ('LogME orders', 'LogME and LEEP order')
+    """
+    return f"{' and '.join(names)} order{'s' if len(names) == 1 else ''}"
 
 
 def _on_fewer(row: Mapping, tasks: int) -> str:
@@ -364,8 +384,8 @@ def _on_fewer(row: Mapping, tasks: int) -> str:
 
 def index_entry(assessment: Assessment) -> dict[str, object]:
     """Return what the report's index shows beside the answer: seeds and verdict."""
-    best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"]
-    verdict = f"{WORDS[best.iloc[0]]} orders nets best" if len(best) else "cannot tell"
+    best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"].map(WORDS)
+    verdict = f"{_order_best(list(best))} nets best" if len(best) else "cannot tell"
     return {"n": assessment.seeds, "verdict": verdict}
 
 

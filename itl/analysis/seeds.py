@@ -60,12 +60,14 @@ def cheapest(
     detect: float = 0.0,
     within: float = 0.0,
     cap: int = 0,
+    squares: float = 2.0,
 ) -> Design:
     """Return the cheapest seeds and repeats with which the main comparison is decided four times in five.
 
     Either a true change of *detect* points comes out as a gain or a loss, or conditions without one as the
     same *within* so many points, of so many *conditions* that are pre-trained and judged together. Where
     seeds are added up to a *cap*, that is the power of the look at so many: earlier looks only add to it.
+    The squared weights of conditions in the main comparison add up to *squares*: 2 for a pair.
 
     Raises:
         ItlError: not one of the two is given, or no number of seeds up to *cap*, or MAX_SEEDS, is enough.
@@ -76,7 +78,7 @@ def cheapest(
     most, designs = cap or MAX_SEEDS, []
     for repeats in range(1, (MAX_REPEATS if variances.fit else 1) + 1):
         powers = (
-            (seeds, chance(points, variances.of_seed(repeats), seeds, conditions, cap))
+            (seeds, chance(points, variances.of_seed(repeats) * squares / 2, seeds, conditions, cap))
             for seeds in range(MIN_SEEDS, most + 1)
         )
         if enough := next((row for row in powers if row[1] >= POWER), None):
@@ -95,7 +97,8 @@ def cheapest(
 def power_different(change: float, variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
     """Chance that a true *change* of the main comparison comes out as a gain or a loss of the right sign.
 
-    The *variance* is that of one score within a seed; *conditions* are judged together, at `level_of`.
+    The *variance* is half of what the comparison varies by within a seed: where it is of two conditions, that
+    of one score. *conditions* are judged together, at `level_of`.
     """
     error = math.sqrt(2 * variance / seeds)
     return _detected(abs(change) / error, seeds, conditions, cap) if error else 1.0
@@ -148,6 +151,7 @@ def _thresholds(seeds: int, conditions: int, level: float) -> tuple[np.ndarray, 
         first, second = _two_variances(seeds, conditions)
         own_df = (seeds - 1) * (conditions - 1) / conditions + PRIOR_DF
         variance, df = (first + second) / 2, own_df * (first + second) ** 2 / (first**2 + second**2)
+        df = np.minimum(df, (seeds - 1) * (conditions - 1))  # as `TaskModel.estimate`
     else:
         df = np.full(VARIANCES, seeds - 1.0)
         variance = chdtri(df, (np.arange(VARIANCES) + 0.5) / VARIANCES) / df

@@ -92,7 +92,8 @@ def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
     looks = [LEVEL / level_of(n, cap) for n in seeds]
     different = _adjusted([evidence.change.p for evidence in family], looks)
     same = _adjusted([1.0 if evidence.control_fault else evidence.p_same for evidence in family], looks)
-    return [_verdict(*row, len(family)) for row in zip(family, different, same, strict=True)]
+    among = [_among(len(family), cap if n <= cap else 0) for n in seeds]
+    return [_verdict(*row) for row in zip(family, different, same, among, strict=True)]
 
 
 def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float]:
@@ -109,7 +110,14 @@ def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float
     return [main if math.isnan(main) else first, *(p if math.isnan(p) else next(rest) for p in others)]
 
 
-def _verdict(evidence: Evidence, different: float, same: float, number: int) -> Verdict:
+def _among(comparisons: int, cap: int) -> str:
+    """Say what p values are adjusted for, where that is anything: the comparisons, the looks up to *cap*."""
+    counts = [f"{comparisons} comparisons"] if comparisons > 1 else []
+    counts += [f"looks at {MIN_SEEDS} to {cap} seeds"] if cap else []
+    return " and ".join(counts)
+
+
+def _verdict(evidence: Evidence, different: float, same: float, among: str) -> Verdict:
     change = evidence.change
     if change.n < MIN_SEEDS:
         return Verdict(TOO_FEW)
@@ -121,11 +129,11 @@ def _verdict(evidence: Evidence, different: float, same: float, number: int) -> 
         return Verdict(SAME, f"{direction}, but a small one" if different < LEVEL else "", different, same)
     if different < LEVEL:
         return Verdict(direction, "", different, same)
-    note, among = evidence.control_fault, f"not firm among {number} comparisons"
+    note = evidence.control_fault
     if change.p < LEVEL:
-        note = f"a hint of {direction}, {among}"
+        note = f"a hint of {direction}, not firm among {among}"
     elif not note and evidence.p_same < LEVEL:
-        note = f"a hint of the same, {among}"
+        note = f"a hint of the same, not firm among {among}"
     return Verdict(CANNOT_TELL, note, different, same)
 
 

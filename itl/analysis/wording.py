@@ -185,6 +185,16 @@ def interval(low: float, high: float) -> str:
     return f"{signed(low)} to {signed(high)}" if math.isfinite(low) and math.isfinite(high) else ""
 
 
+def signed_interval(value: float, low: float, high: float) -> str:
+    """Write a change in points with its interval, if that is known.
+
+    >>> signed_interval(1.25, -0.5, 3), signed_interval(1.25, math.nan, math.nan)
+    ('+1.2 (−0.5 to +3.0)', '+1.2')
+    """
+    limits = interval(low, high)
+    return f"{signed(value)} ({limits})" if limits else signed(value)
+
+
 def signed(value: float) -> str:
     """Write a change in points with its sign."""
     return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # 0.0 for -0.0

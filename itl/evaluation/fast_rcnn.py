@@ -13,6 +13,7 @@ from torchvision.ops import box_iou
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.detection_batches import DetectionBatches, ImageBatch
 from itl.training.detection_nets import DetectionBackbone
+from itl.training.loop import Diverged
 from itl.training.nets import norms, set_norm_statistics
 from itl.training.numerics import autocast
 
@@ -66,9 +67,10 @@ class Detector(nn.Module):
     def forward(self, images: ImageBatch, targets: Targets | None = None) -> dict[str, Tensor] | Targets:
         """Return the losses by name in training mode, else the detections: a dict for each image.
 
-        It has boxes (n, 4), labels (n,) and scores (n,), and the regions (m, 4) that they come from.
+        It has boxes (n, 4), labels (n,) and scores (n,), and the regions (m, 4) that they come from. Raises
+        Diverged where outputs of a trained net overflow: it would detect nothing.
         """
-        maps = self.backbone.maps(images.pixels)
+        maps = self._finite(self.backbone.maps(images.pixels))
         with autocast(maps.device, "fp32"):  # torchvision's box arithmetic
             maps, losses, regions = maps.float(), {}, images.regions or []
             if self.rpn is not None:
@@ -100,7 +102,14 @@ class Detector(nn.Module):
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return class scores and box offsets of features (R, F): RoIHeads' ``box_predictor``."""
-        return self.classes(features), self.offsets(features)
+        return self._finite(self.classes(features)), self.offsets(features)
+
+    def _finite(self, outputs: Tensor) -> Tensor:
+        """Return *outputs*; raise Diverged where they are not finite. Training looks at its losses."""
+        if not self.training and not outputs.isfinite().all():
+            cure = f"after training with lr {self.recipe.lr:g}; a lower lr or fp32 may work"
+            raise Diverged(f"outputs of the detector are not finite {cure}")
+        return outputs
 
 
 def detection_loss(net: nn.Module, images: ImageBatch, targets: Targets, recipe: Recipe) -> Tensor:

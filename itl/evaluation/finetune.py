@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.evaluation.accuracy import scores
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import Target
@@ -157,12 +157,20 @@ def finetune_and_predict(
 
     Returns:
         Outputs (N, C), float32, and labels (N,) or (N, C) of the test images, on the CPU.
+
+    Raises:
+        Diverged: Training diverges, or its last steps leave weights whose outputs overflow.
     """
     copied = with_new_head(net, len(target.train.classes), seed)
     train_batches = Batches(target.pack, target.train, recipe, seed, machine)
     test_batches = Batches(target.pack, target.test, recipe, seed, machine)
     train(copied, train_batches, recipe, folder, machine, seed=seed, objective=objective)
     outputs, labels = predict(copied, test_batches, machine, recipe.precision)
+    if broken := int((~outputs.isfinite().all(1)).sum()):
+        raise Diverged(
+            f"the outputs for {broken:,} of {counted(len(outputs), 'images')} are not finite after training "
+            f"with lr {recipe.lr:g}; a lower lr or fp32 may work"
+        )
     return outputs.cpu(), labels.cpu()
 
 

@@ -121,6 +121,8 @@ def fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Te
 
         search(torch.randn(ROWS_PER_NEIGHBOUR, 8, device=device), torch.randn(1, 8, device=device), 1)
         return search
+    except torch.OutOfMemoryError:  # other work on the GPU may end; the answer is kept
+        raise
     except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower")

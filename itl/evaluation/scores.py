@@ -31,8 +31,11 @@ def knn_accuracy(features: Tensor, labels: Tensor) -> float:
     """Classify each image by the vote of its five nearest other images, by cosine similarity.
 
     In percent. The leave-one-out error of k-NN (Cover and Hart, Nearest neighbor pattern classification,
-    1967), used as a transferability score by Renggli et al., Which model to transfer?, 2022.
+    1967), used as a transferability score by Renggli et al., Which model to transfer?, 2022. nan of a single
+    image.
     """
+    if len(labels) == 1:
+        return math.nan
     k = min(NEIGHBOURS, len(labels) - 1)
     rows, _ = nearest(features, features, k + 1)
     own = rows == torch.arange(len(rows), device=rows.device)[:, None]

@@ -12,6 +12,7 @@ from itl.packs.subset import Selection, merge, ranked, select
 from itl.specs import Subset, Transfer
 
 CORRECT_FILE = "correct.npy"  # of a run of probe or knn: bool (N,), which test images it gets right
+PERSON = r"#\d+$"  # at the end of the name of an image that shows one person of a photo
 HELD_OUT_FRACTION = 0.2  # of each class's training images, to choose settings by where there is no val split
 
 
@@ -27,6 +28,7 @@ class Target:
     test: Selection
     val_rows: np.ndarray | None = None  # positions in train of the val images; None: a part is held out
     per_class: bool = False  # accuracy is the mean of the classes' accuracies, as in papers on the source
+    photos: np.ndarray | None = None  # number, from 0, of the photo that each image of train is a part of
 
     def __post_init__(self) -> None:
         """Refuse a target on which a score would mean nothing."""
@@ -58,7 +60,7 @@ class Target:
     def fit_and_val_rows(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Divide the positions in ``train``: to fit on, and to choose settings by (val, or by `hold_out`)."""
         if self.val_rows is None:
-            return hold_out(self.train.labels, seed)
+            return hold_out(self.train.labels, seed, self.photos)
         return np.setdiff1d(np.arange(len(self.train.rows)), self.val_rows), self.val_rows
 
     def validation_target(self, seed: int) -> "Target":
@@ -73,7 +75,7 @@ class Target:
                 f"lr cannot be chosen from lrs: {counted(len(val_rows), f'{kind} images have')} no object "
                 "that is scored; annotate some, or give one lr"
             )
-        return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows))
+        return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows), per_class=self.per_class)
 
 
 def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Target:
@@ -119,7 +121,8 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     check_classes(train.labels, names)
     if not (test.labels > 0).any():
         raise ItlError(f"{spec.target} has no test image with an object that is scored; annotate some")
-    return Target(pack, train, test, val_rows)
+    photos = pack.table["image"].iloc[fit_rows].str.replace(PERSON, "", regex=True).factorize()[0]
+    return Target(pack, train, test, val_rows, photos=photos)
 
 
 def _labels(pack: Pack, names: tuple[str, ...]) -> np.ndarray:
@@ -167,12 +170,19 @@ def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
         )
 
 
-def hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(
+    labels: np.ndarray, seed: int, photos: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Divide the rows of *labels*: those to fit on, and a fifth of every class, at least one, held out.
 
     Both are sorted. A class of one image is fitted on. A row with several classes (N, C) counts as of its
-    rarest. ItlError where no class has two images.
+    rarest. Rows (N, C) of one number in *photos* (N,) stay together. ItlError where no class has two images.
     """
+    if photos is not None:
+        of_photos = np.zeros((photos.max() + 1, labels.shape[1]), labels.dtype)
+        np.maximum.at(of_photos, photos, labels)
+        fitted, held = (np.isin(photos, part) for part in hold_out(of_photos, seed))
+        return np.flatnonzero(fitted), np.flatnonzero(held)
     groups = labels if labels.ndim == 1 else _rarest(labels)
     random = np.random.default_rng(seed)
     parts = []

@@ -9,7 +9,7 @@ import pandas as pd
 from itl import ItlError, pick
 from itl.sources.boxes import SIDES, first_invalid_box, iou_of
 
-RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # the kit's 0:0.1:1 as floats: 0.30000000000000004 is one of them
+RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # as 0:0.1:1 in Octave; 0.1 * 3 is not 0.3
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1  # what a detection, or a label, counts as
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from itl.specs import Spec, key
 if TYPE_CHECKING:
     from dask.distributed import Client
     from dask.distributed import Future as DaskFuture
+    from dask_jobqueue import SLURMCluster
 
 SCHEDULER_TIMEOUT_S = 30  # in which a scheduler answers
 LONELY_S = 10  # without a worker, after which the wait is told
@@ -73,20 +75,52 @@ class _Work:
             )
 
 
+class SlurmJobs:
+    """The SLURM jobs in which workers start. Dask replaces a job whose worker it has seen, and no other."""
+
+    def __init__(self, cluster: "SLURMCluster", logs: Path):
+        """Take the *cluster* whose jobs write to files in the folder *logs*."""
+        self.cluster, self.logs = cluster, logs
+        self.ended: set[str] = set()  # jobs that SLURM no longer held at the last check, if it held none
+
+    def check(self) -> None:
+        """Raise ItlError where all jobs have ended, now and at the last check: no worker will come."""
+        jobs = {job.job_id for job in list(self.cluster.workers.values())}
+        command = ["squeue", "--me", "--noheader", "--format=%A"]
+        queue = subprocess.run(command, text=True, capture_output=True, check=False)
+        may_start = queue.returncode or not jobs or jobs & {None, *queue.stdout.split()}
+        before, self.ended = self.ended, set() if may_start else jobs
+        if self.ended and self.ended == before:
+            raise ItlError(
+                f"SLURM has ended all jobs ({', '.join(sorted(jobs))}) before a worker started in them"
+                f"{self._last_words(jobs)}; correct what ends them, as in jobqueue.slurm of Dask's "
+                f"configuration, and repeat; what they wrote is in {self.logs}"
+            )
+
+    def _last_words(self, jobs: set[str]) -> str:
+        """Return the last line that one of *jobs* wrote as an error, in brackets; '' if none did."""
+        for job in sorted(jobs):
+            for path in self.logs.glob(f"*{job}.err"):
+                if lines := path.read_text("utf-8", "replace").strip().splitlines():
+                    return f" ({lines[-1].strip()})"
+        return ""
+
+
 class DaskWorkers:
     """The workers of a Dask cluster that share `machine.home`: one run at a time on each."""
 
-    def __init__(self, client: "Client", machine: Machine):
-        """Take the *client* of a scheduler that answers."""
+    def __init__(self, client: "Client", machine: Machine, jobs: SlurmJobs | None = None):
+        """Take the *client* of a scheduler that answers, and the *jobs* in which its workers start."""
         import dask
 
-        self.client, self.machine = client, machine
+        self.client, self.machine, self.jobs = client, machine, jobs
         self.losses: int = dask.config.get("distributed.scheduler.allowed-failures")
         self.address = client.scheduler.address
         self.call = uuid4().hex  # names what this call has started, so that only that is stopped
         self.running: dict[str, _Work] = {}  # by worker
         self.waiting: list[_Work] = []  # whose worker was lost
         self.seen, self.told = time.monotonic(), False  # when a worker was; whether the wait for one was told
+        self.jobs_checked = 0.0
         client.subscribe_topic(self.call, lambda event: print_line(event[1]))  # what runs say
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
@@ -106,7 +140,7 @@ class DaskWorkers:
         """Start runs whose workers were lost on others, which resume them from their checkpoints.
 
         Dask would do that too, but never again start a run that waited while there was no worker at all.
-        ItlError where the scheduler no longer answers.
+        ItlError where the scheduler no longer answers, or all SLURM jobs ended before a worker started.
         """
         if self.client.status != "running":
             raise self._lost()
@@ -162,9 +196,15 @@ class DaskWorkers:
     def _tell_if_lonely(self, workers: list[str]) -> None:
         if workers:
             self.seen, self.told = time.monotonic(), False
-        elif not self.told and time.monotonic() - self.seen > LONELY_S:
+            return
+        now = time.monotonic()
+        if not self.told and now - self.seen > LONELY_S:
             self.told = True
-            print(f"itl: {self.address} has no workers; waiting for them", file=sys.stderr, flush=True)
+            see = f"; squeue --me lists their jobs, which write to {self.jobs.logs}" if self.jobs else ""
+            print(f"itl: {self.address} has no workers; waiting for them{see}", file=sys.stderr, flush=True)
+        if self.jobs and now - max(self.seen, self.jobs_checked) > LONELY_S:
+            self.jobs_checked = now
+            self.jobs.check()
 
 
 @contextmanager
@@ -179,8 +219,8 @@ def cluster(machine: Machine) -> Iterator[DaskWorkers]:
     for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if machine.scheduler == "slurm":
-        with slurm_jobs(machine) as jobs, Client(jobs, timeout=SCHEDULER_TIMEOUT_S) as client:
-            yield from _working(client, machine)
+        with slurm_jobs(machine) as jobs, Client(jobs.cluster, timeout=SCHEDULER_TIMEOUT_S) as client:
+            yield from _working(DaskWorkers(client, machine, jobs))
         return
     try:
         client = Client(machine.scheduler, timeout=SCHEDULER_TIMEOUT_S)
@@ -188,11 +228,10 @@ def cluster(machine: Machine) -> Iterator[DaskWorkers]:
         reason = f"no Dask scheduler answers at {machine.scheduler} ({error})"
         raise ItlError(f"{reason}; give the address that it prints, as tcp://HOST:PORT, or slurm") from error
     with client:
-        yield from _working(client, machine)
+        yield from _working(DaskWorkers(client, machine))
 
 
-def _working(client: "Client", machine: Machine) -> Iterator[DaskWorkers]:
-    workers = DaskWorkers(client, machine)
+def _working(workers: DaskWorkers) -> Iterator[DaskWorkers]:
     try:
         yield workers
     except BaseException:  # such as Ctrl-C: nobody waits for these runs any more
@@ -201,7 +240,7 @@ def _working(client: "Client", machine: Machine) -> Iterator[DaskWorkers]:
 
 
 @contextmanager
-def slurm_jobs(machine: Machine) -> Iterator[object]:
+def slurm_jobs(machine: Machine) -> Iterator[SlurmJobs]:
     """Provide a Dask cluster of `machine.workers` SLURM jobs; a job that ends early is replaced.
 
     ItlError if dask-jobqueue or sbatch is not installed, or SLURM takes no such job.
@@ -221,10 +260,10 @@ def slurm_jobs(machine: Machine) -> Iterator[object]:
     with dask.config.set(settings | {"distributed.scheduler.allowed-failures": JOB_LOSSES}):
         logs = machine.home / "runs" / "slurm"
         logs.mkdir(parents=True, exist_ok=True)
-        with SLURMCluster(python=sys.executable, log_directory=str(logs)) as jobs:
-            _refuse_impossible_jobs(jobs.job_script())
-            jobs.adapt(minimum_jobs=machine.workers, maximum_jobs=machine.workers)
-            yield jobs
+        with SLURMCluster(python=sys.executable, log_directory=str(logs)) as cluster:
+            _refuse_impossible_jobs(cluster.job_script())
+            cluster.adapt(minimum_jobs=machine.workers, maximum_jobs=machine.workers)
+            yield SlurmJobs(cluster, logs)
 
 
 def _refuse_impossible_jobs(script: str) -> None:
@@ -270,17 +309,14 @@ class _WorkerState:
     def perform(self, spec: Spec, store: Store, machine: Machine, call: str) -> None:
         """Do the run of *spec* when no other is under way. ItlError if the command *call* was stopped."""
         with self.alone:
-            if call in self.stopped:
-                raise ItlError("stopped")
             if self.process is None or not self.process.fits(machine):
                 self._end_process()
                 self.process = OneProcess(machine.device, machine.threads)
-            self.call = call
+            self.call = call  # from here on, `stop` ends the process
             try:
+                if call in self.stopped:  # before, as while the process started
+                    raise ItlError("stopped")
                 self.process.perform(spec, store, machine, partial(_tell_client, call))
-            except BrokenProcessPool:
-                self._end_process()
-                raise
             finally:
                 self.call = ""
 

@@ -33,7 +33,8 @@ def execute(
         from itl.runs.perform import perform_together
 
         return perform_together(left, store, machine)
-    share = -(-len(left) // len(machine.devices))
+    devices = 1 if machine.scheduler else len(machine.devices)  # those here are not those of jobs
+    share = -(-len(left) // devices)
     machine = machine.replace(workers=min(machine.workers, share))  # starting one takes seconds
     with (cluster if machine.scheduler else local_workers)(machine) as workers:
         failed = _do_all(left, store, workers, watch)

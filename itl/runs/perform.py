@@ -15,6 +15,7 @@ from torch import distributed
 
 from itl import ItlError, pick, warn
 from itl.evaluation.accuracy import scores
+from itl.evaluation.finetune import LR_SCORES_FILE
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, scored_split, target_of
 from itl.hierarchy.taxonomies import tree_of_digest
@@ -25,10 +26,11 @@ from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
-from itl.runs.store import Store
+from itl.runs.store import APPENDED, Store
 from itl.specs import Pretrain, Spec, Transfer, Weights, key, pretraining_of
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
+from itl.training.checkpoint import CHECKPOINT_FILE
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build_for, set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
@@ -57,7 +59,9 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     recipe = spec.recipe or pretraining_of(spec).recipe  # a frozen net is computed as it was trained
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
-    earlier, seconds = _begun(folder) if store.state(spec) == "partial" else ({}, 0.0)
+    earlier, seconds = _begun(folder)
+    if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
+        (folder / APPENDED).unlink(missing_ok=True)
     begun, started = mixed(earlier, provenance(machine)), time.time() - seconds
     store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
     with repeatable(machine):
@@ -69,17 +73,21 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     store.write(spec, "provenance.json", mixed(begun, provenance(machine)) | computed)
     (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return result
 
 
 def _begun(folder: Path) -> tuple[dict[str, Any], float]:
-    """Return the provenance of the run in *folder*, which waits, and the seconds that its checkpoint took."""
-    begun, checkpoint = folder / BEGUN, folder / "checkpoint.safetensors"
-    if not begun.exists():
+    """Return the provenance of what the run in *folder* goes on from, and its seconds; {} and 0 for nothing.
+
+    A run goes on from a checkpoint of its own, or from the search for a learning rate.
+    """
+    begun = folder / BEGUN
+    kept = [*folder.glob(f"**/{CHECKPOINT_FILE}"), *folder.glob(LR_SCORES_FILE)]
+    if not kept or not begun.exists():
         return {}, 0.0
-    earlier, seconds = read_mapping(begun), checkpoint.stat().st_mtime - begun.stat().st_mtime
-    return earlier, earlier.get("seconds", 0.0) + max(0.0, seconds)
+    earlier, last = read_mapping(begun), max(path.stat().st_mtime for path in kept)
+    return earlier, earlier.get("seconds", 0.0) + max(0.0, last - begun.stat().st_mtime)
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
@@ -194,7 +202,7 @@ def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:
     """Return a log that appends each epoch's row and its device to the run's folder, for progress bars."""
 
     def log(row: dict) -> None:
-        with open(folder / "log.jsonl", "a") as file:
+        with open(folder / APPENDED, "a") as file:
             file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
 
     return log

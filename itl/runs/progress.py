@@ -195,7 +195,7 @@ def last_row(folder: Path) -> dict:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
-    except FileNotFoundError:
+    except OSError:  # no file, or ESTALE: one that another host has just removed, on NFS
         return {}
     return _row(lines.rpartition(b"\n")[2], ROW_NUMBERS)
 
@@ -250,7 +250,7 @@ def _has_sign_of_life(holder: str) -> bool:
     """Say whether the process named in the file *holder* lives: a run that was killed leaves the file."""
     try:
         return time.time() - os.stat(holder).st_mtime < 2 * HEARTBEAT_S
-    except FileNotFoundError:
+    except OSError:  # no file, or ESTALE, as in `last_row`
         return False
 
 

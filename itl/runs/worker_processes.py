@@ -4,10 +4,12 @@ import gc
 import logging
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,46 +27,58 @@ from itl.runs.store import AGAIN, Store
 from itl.specs import Spec, Transfer
 
 LINE, END = "line", "end"  # kinds of answers of a process that serves runs
+FILES_OF_POOL = 8  # that are open here for a pool of one process
+OTHER_FILES = 512
 
 
 class LocalWorkers:
     """Processes of this machine, `machine.workers` on each of its devices.
 
     A run goes to the device with the fewest under way. A process stays on one device, so that what it keeps
-    there serves its next run.
+    there serves its next run. Each is a pool of its own: a pool ends all its processes where one dies.
     """
 
     def __init__(self, machine: Machine, lifeline: Connection):
         """Start no process yet: they start when runs need them, and end when *lifeline* is closed."""
         self.machine, self.lifeline = machine, lifeline
-        self.pools = {device: self._start() for device in machine.devices}
-        self.running: dict[str, list[Future]] = {device: [] for device in machine.devices}
+        self.devices = machine.devices * machine.workers  # of each process
+        _allow_open_files(FILES_OF_POOL * len(self.devices))
+        self.pools = [self._start() for _ in self.devices]
+        self.running: dict[int, Future] = {}  # by process
 
     def _start(self) -> ProcessPoolExecutor:
         machine = self.machine
-        return process_pool(
-            machine.workers, machine.threads, start_worker, self.lifeline, device=machine.device
-        )
+        return process_pool(1, machine.threads, start_worker, self.lifeline, device=machine.device)
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec*; None where every process is busy."""
-        for device, futures in self.running.items():
-            self.running[device] = [future for future in futures if not future.done()]
-        device = min(self.running, key=lambda name: len(self.running[name]))
-        if len(self.running[device]) == self.machine.workers:
+        self.running = {number: future for number, future in self.running.items() if not future.done()}
+        free = [number for number in range(len(self.pools)) if number not in self.running]
+        if not free:
             return None
-        machine = self.machine.replace(device=device)
+        load = Counter(self.devices[number] for number in self.running)
+        number = min(free, key=lambda number: load[self.devices[number]])
+        machine = self.machine.replace(device=self.devices[number])
         try:
-            future = self.pools[device].submit(perform_here, spec, store, machine)
-        except BrokenProcessPool:  # a process of it was killed, and the others with it
-            self.pools[device].shutdown()
-            self.pools[device] = self._start()
-            future = self.pools[device].submit(perform_here, spec, store, machine)
-        self.running[device].append(future)
+            future = self.pools[number].submit(perform_here, spec, store, machine)
+        except BrokenProcessPool:  # its process was killed
+            self.pools[number].shutdown()
+            self.pools[number] = self._start()
+            future = self.pools[number].submit(perform_here, spec, store, machine)
+        self.running[number] = future
         return future
 
     def check(self) -> None:
         """Do nothing: a process that dies fails its own run."""
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files, often 1,024, where *count* more may not fit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count += OTHER_FILES
+    if resource.RLIM_INFINITY != soft < count:
+        allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 @contextmanager
@@ -79,7 +93,7 @@ def local_workers(machine: Machine) -> Iterator[LocalWorkers]:
             hold.close()  # an interrupt does not wait for hours of training
             raise
         finally:
-            for pool in workers.pools.values():
+            for pool in workers.pools:
                 pool.shutdown()
 
 
@@ -97,13 +111,15 @@ class OneProcess:
         self.process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
 
     def fits(self, machine: Machine) -> bool:
-        """Whether runs of *machine* can be done here."""
-        return (self.device, self.threads) == (machine.device, machine.threads)
+        """Whether runs of *machine* can be done here; none can once the process has ended."""
+        alive = self.process.poll() is None
+        return alive and (self.device, self.threads) == (machine.device, machine.threads)
 
     def perform(self, spec: Spec, store: Store, machine: Machine, log: Callable[[str], object]) -> None:
         """Do the run of *spec* for a *machine* that fits; *log* is called with each line that it says.
 
-        ItlError says what went wrong in the process; BrokenProcessPool, that it died.
+        ItlError says what went wrong in the process; BrokenProcessPool, that it died. An error of *log* ends
+        the process: what it still answers would be taken for answers of the next run.
         """
         assert self.process.stdin
         assert self.process.stdout
@@ -112,8 +128,11 @@ class OneProcess:
             self.process.stdin.flush()
             while (answer := pickle.load(self.process.stdout))[0] == LINE:
                 log(answer[1])
-        except (OSError, EOFError) as end:
-            raise BrokenProcessPool(f"process {self.process.pid} ended") from end
+        except BaseException as end:
+            self.end()
+            if isinstance(end, OSError | EOFError):
+                raise BrokenProcessPool(f"process {self.process.pid} ended") from end
+            raise
         if error := answer[1]:
             raise ItlError(error)
 

@@ -155,22 +155,26 @@ class Coco(AnnotatedSource):
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
     def _describe_unread(self) -> list[str]:
-        """Return a note if the names of other files tell a split that is not read, and no option chose."""
+        """Return notes on other files whose names tell a split, where no option chose."""
         if self.annotations is not None:
             return []
         unread: dict[str, str] = {}
-        for name in sorted(self.listing.files):
-            last = name.rpartition("/")[2].lower()
-            if last.endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
+        notes, read = [], self._json_files
+        for name in sorted(self.listing.files.keys() - set(read.values())):
+            last = name.rpartition("/")[2]
+            if last.lower().endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
                 split = split_in_name(last) or split_of_folder(name)
-                unread |= {split: name} if split and split not in self._json_files else {}
-        if not unread:
-            return []
-        every = ",".join(f"{split}={name}" for split, name in (self._json_files | unread).items())
-        return [
-            f"not read: {examples(unread.values())}, of another name than those with objects have; the "
-            f"option annotations={every} would read {'them' if len(unread) > 1 else 'it'}"
-        ]
+                if split in read:
+                    notes.append(f"not read: {name}, as {split} is in {read[split]}")
+                elif split:
+                    unread[split] = name
+        if unread:
+            every = ",".join(f"{split}={name}" for split, name in (read | unread).items())
+            notes.append(
+                f"not read: {examples(unread.values())}, of another name than those with objects have; the "
+                f"option annotations={every} would read {'them' if len(unread) > 1 else 'it'}"
+            )
+        return notes
 
     def _named_file(self, name: str, files: list[str]) -> str:
         if name in files:

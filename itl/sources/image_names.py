@@ -158,7 +158,6 @@ class ImageFinder(ImageNames):
         super().__init__(listing)
         self.files = listing.files
         self.found_by_id: set[str] = set()  # images that lists name without their suffix
-        self.starts: dict[str, list[str]] = defaultdict(list)  # split -> folders where its lists' names start
 
     def find(self, entry: str, split: str) -> str:
         """Return the name in the listing of the image that a list of *split* calls *entry*.
@@ -169,17 +168,11 @@ class ImageFinder(ImageNames):
             ItlError: If there is none, or several could be meant.
         """
         entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
-        for start in self.starts[split]:
-            if start + entry in self.files:
-                return self.take(start + entry, entry)
         if not is_image(entry):
             image = self._find_id(entry, split)
             self.found_by_id.add(image)
             return image
-        image = self.take(entry, entry) if entry in self.files else super().find(entry, split)
-        if image.endswith(entry) and split_of_folder(image) in (None, split):
-            self.starts[split].append(image[: len(image) - len(entry)])
-        return image
+        return self.take(entry, entry) if entry in self.files else super().find(entry, split)
 
     def has_id(self, entry: str) -> bool:
         """Say whether *entry* may be the id of an image."""

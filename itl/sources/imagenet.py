@@ -20,7 +20,7 @@ from itl.sources.class_folders import (
     refuse_empty_classes,
     split_off_val,
 )
-from itl.sources.layout import Choice, Layout, image_counts, recognise, split_of
+from itl.sources.layout import Choice, Layout, image_counts, recognise, split_of, splits_in, words_of
 from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
 from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels
@@ -282,8 +282,13 @@ class ImageNet21k(Source):
 
 
 def _split_of_21k(folder: str) -> str | None:
-    """Return the split of a *folder* such as imagenet21k_val, as others have divided the classes."""
-    return split_of(re.split(r"[^a-zA-Z]+", folder)[-1])
+    """Return the split of a *folder* such as imagenet21k_val, as others have divided the classes.
+
+    >>> _split_of_21k("imagenet21k_val"), _split_of_21k("val_images"), _split_of_21k("imagenet21k_resized")
+    ('val', 'val', None)
+    """
+    splits = splits_in(words_of(folder))
+    return splits.pop() if len(splits) == 1 else None
 
 
 def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:

@@ -11,37 +11,23 @@ from typing import NamedTuple
 
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
+from itl.sources.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, is_missing, refuse_several
 from itl.sources.layout import NEUTRAL, SPLITS, split_of, splits_in, words_of
-from itl.sources.numbered_classes import is_number
-from itl.sources.records import examples, is_image, parse_json
+from itl.sources.records import Record, examples, is_image, parse_json, short_name
+from itl.sources.split_columns import split_column
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
-LABEL_COLUMNS = (
-    *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
-)
-SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
-CODED_SPLIT_COLUMN = "partition"  # 0, 1 and 2 in CelebA
-SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
-LIKE_SPLITS = {"eval", "evaluation", "holdout", "heldout"}  # values beside train: of val, or of test?
-# Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image.
-BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing"}
-BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
-FLAGS_SET = {"1", "1.0", "true", "yes"}
-FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
-MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
-NO_LABEL = "-1"  # of a test whose labels are not public
-MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
-_SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
+_SPLIT_FIRST = re.compile(rf"(?:coco_)?({'|'.join(SPLITS)})[ _-]*[0-9]")  # test_1.jpg, COCO_val2014_1.jpg
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
@@ -72,6 +58,31 @@ def split_in_name(name: str) -> str | None:
         if splits := splits_in(words):
             return splits.pop() if len(splits) == 1 else None
     return None
+
+
+def describe_named_splits(records: Iterable[Record]) -> list[str]:
+    """Return a note if names of images begin with those of several splits, and some are in another.
+
+    >>> one, two = Record("a/train_1.jpg", "cat", "train"), Record("a/COCO_val2014_2.jpg", "cat", "train")
+    >>> describe_named_splits([one, two])
+    ['of train, 1 image is named as of another split: a/COCO_val2014_2.jpg']
+    >>> describe_named_splits([one, Record("a/val_2.jpg", "cat", "val")])
+    []
+    """
+    named, elsewhere = set(), defaultdict(list)
+    for record in records:  # of which there may be millions
+        start = record.id[record.id.rfind("/") + 1 :][:14].lower()
+        if ("train" in start or "val" in start or "test" in start) and (match := _SPLIT_FIRST.match(start)):
+            split = SPLITS[match[1]]
+            named.add(split)
+            if split != record.split:
+                elsewhere[record.split].append(record.id)
+    if len(named) < 2:
+        return []
+    return [
+        f"of {split}, {counted(len(images), 'images are')} named as of another split: {examples(images)}"
+        for split, images in elsewhere.items()
+    ]
 
 
 def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
@@ -144,7 +155,7 @@ def read_list_file(
 
     Raises:
         ItlError: If it is not text in UTF-8, a column is missing or unclear, or a line cannot be read or has
-            several numbers as its label.
+            several labels.
 
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
@@ -159,11 +170,8 @@ def read_list_file(
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
         _refuse_more_values(images, text, file)
-    if several := next((one for one in images if _SEVERAL_NUMBERS.fullmatch(one.label)), None):
-        raise ItlError(
-            f"{file}, line {several.line}: {several.label[:40]!r} are several numbers, but an image is of "
-            f"one class; leave one label in each line, or name the column in a CSV with the option label"
-        )
+    for one in images:
+        refuse_several(one.label, f"{file}, line {one.line}")
     return images
 
 
@@ -180,6 +188,26 @@ def _from_line(line: str, number: int) -> ListedImage:
         return ListedImage(match[1], (match[2] or "").strip(), number)
     words = re.split(r"\s*[\t,]\s*|\s+", line, maxsplit=1)
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
+
+
+def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
+    r"""Say whether a list without labels says of images, whose names without suffix are *stems*, their split.
+
+    Args:
+        data: The start of its content; a last line without its end is not looked at.
+        name: Its name. One named after a split may list images alone.
+        stems: Of the images that another list labels.
+
+    >>> divides(b"image,split\n0.jpg,val\n1.jp", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
+    (True, True)
+    >>> divides(b"image,camera\n0.jpg,left\n", "cameras.csv", {"0"})
+    False
+    """
+    whole = data.decode("utf-8-sig", "replace").rpartition("\n")[0]
+    cells = set(re.split(r"[\s,;|:{}\"']+", whole))
+    has_splits = any(cell.lower() in SPLITS for cell in cells)
+    is_of_split = split_in_name(name) in ("val", "test")
+    return (has_splits or is_of_split) and any(short_name(cell) in stems for cell in cells)
 
 
 def has_label(data: bytes) -> bool:
@@ -212,7 +240,7 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
         )
         if others and (are_no_whole or (len(first) > 1 and all(numbers == first for numbers in others))):
             more += images
-    if more := [one for one in more if not _SEVERAL_NUMBERS.fullmatch(one.label)]:
+    if more := [one for one in more if not SEVERAL_LABELS.fullmatch(one.label)]:
         raise ItlError(
             f"{file}, line {more[0].line}: {more[0].label[:40]!r} may be more than a label; write a CSV with "
             f"a header that says which is which, such as image,label,other"
@@ -275,7 +303,7 @@ def _from_objects(
     columns: Sequence[str] | None = None,
 ) -> list[ListedImage]:
     numbered = list(rows)
-    names = list(columns or (numbered[0][1] if numbered else ()))
+    names = list(columns or dict.fromkeys(name for _, row in numbered for name in row))
     lowered = {name.lower() for name in names}
     with_file = lowered & {*IMAGE_COLUMNS} or not lowered & {*ID_COLUMNS}
     if not with_file:  # no id where another column has files
@@ -295,7 +323,7 @@ def _from_objects(
     images = []
     for number, row in numbered:
         values = row.get(image_column), row.get(label_column)
-        if not all(isinstance(value, str | int) and str(value).strip() not in MISSING for value in values):
+        if not all(isinstance(value, str | int) and not is_missing(value) for value in values):
             raise ItlError(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
@@ -333,109 +361,6 @@ def _refuse_one_hot(
 
 def _flag(row: Mapping[str, object], column: str) -> str:
     return str(row.get(column, "")).strip().lower()
-
-
-def describe_flags(labels: Collection[str], column: str | None) -> list[str]:
-    """Return a note if the *labels* of a chosen *column* are yes and no.
-
-    >>> describe_flags({"0.0", "1.0"}, "melanoma")
-    ['the classes are 0.0, 1.0: no and yes of the column melanoma alone']
-    """
-    if not column or column.lower() in LABEL_COLUMNS or not FLAGS.issuperset(map(str.lower, labels)):
-        return []
-    return [f"the classes are {examples(sorted(labels))}: no and yes of the column {column} alone"]
-
-
-def describe_joined(labels: Collection[str]) -> list[str]:
-    """Return a note if some of *labels* are others of them together, as of an image of several classes.
-
-    >>> describe_joined({"cat", "dog", "cat|dog", "big cat"})
-    ["1 label is others together, such as 'cat|dog'; it is read as a class of its own"]
-    """
-    known = set(labels)
-    joined = [
-        repr(label)
-        for label in sorted(known)
-        for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
-        if len(set(parts)) > 1 and known.issuperset(parts)
-    ]
-    if not joined:
-        return []
-    count, classes = counted(len(joined), "labels are"), "each is read" if len(joined) > 1 else "it is read"
-    return [f"{count} others together, such as {examples(joined)}; {classes} as a class of its own"]
-
-
-def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
-    """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
-
-    That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
-    of two splits and nothing else. *columns* are the values of all, but for images and labels.
-
-    Raises:
-        ItlError: If a column of splits holds something else, two columns hold splits, or one of
-            `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
-    """
-    few = {name: _few_texts(values) for name, values in columns.items()}
-    splits = {name: {SPLITS.get(text.lower(), "") for text in texts} for name, texts in few.items()}
-    holding = [
-        name
-        for name, named in splits.items()
-        if "" not in named and (len(named) > 1 or (named and name.lower() in SPLIT_COLUMNS))
-    ]
-    if len(holding) > 1:
-        raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
-    if holding:
-        return holding[0]
-    for name, texts in few.items():
-        if other := _value_of_no_split(name, texts):
-            raise ItlError(
-                f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, "
-                f"{'or name the column otherwise' if name.lower() == 'split' else 'or leave the column out'}"
-            )
-        if _is_flag(name, texts):
-            raise ItlError(
-                f"{file} has a column {name}, whose images would all be train; write a column split with "
-                f"train, val or test, or leave {name} out"
-            )
-    return ""
-
-
-def _value_of_no_split(name: str, texts: Collection[str]) -> str:
-    """Return one of *texts*, the values of the column *name* of splits, that is none; '' if all are.
-
-    It is one of splits if it is called split, is `CODED_SPLIT_COLUMN` with two or three numbers, or if one
-    of few values is a split, and its name, another split or a word such as eval says so too.
-
-    >>> _value_of_no_split("phase", ["train", "eval"]), _value_of_no_split("source", ["train", "web"])
-    ('eval', '')
-    """
-    others = sorted(text for text in texts if text.lower() not in SPLITS)
-    if name.lower() != "split":
-        words = {word for text in texts for word in words_of(text)}
-        is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
-        several = len(splits_in(words)) > 1
-        if name.lower() == CODED_SPLIT_COLUMN and 1 < len(texts) <= 3 and all(map(is_number, texts)):
-            return others[0]
-        if len(others) == len(texts) or len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
-            return ""
-    return others[0] if others else ""
-
-
-def _is_flag(name: str, texts: Collection[str]) -> bool:
-    """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
-    words, holds_flags = set(words_of(name)), {text.lower() for text in texts} <= FLAGS
-    is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
-    return name.lower() in SPLIT_FLAGS or bool(holds_flags and is_of_split)
-
-
-def _few_texts(values: Iterable[object]) -> set[str]:
-    """Return the different texts among *values*, or the first of these where they are more than splits."""
-    texts: set[str] = set()
-    for value in values:
-        texts.add(str(value).strip())
-        if len(texts) > MAX_SPLIT_TEXTS:
-            break
-    return texts
 
 
 def choose_column(

@@ -14,18 +14,16 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.image_names import ImageFinder
+from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
-    LABEL_COLUMNS,
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
-    NO_LABEL,
     ListedImage,
     class_folder,
-    describe_flags,
-    describe_joined,
+    divides,
     has_label,
     is_made_up,
     read_list_file,
@@ -42,7 +40,7 @@ from itl.sources.numbered_classes import (
     names_of_numbers,
     read_names,
 )
-from itl.sources.records import Record, examples, is_image, plain_line, validate_records
+from itl.sources.records import Record, examples, is_image, plain_line, short_name, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import SPLIT_ORDER, ScannedSource
 from itl.storage import text_lines
@@ -260,19 +258,29 @@ class Lists(ListedSource):
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
         if not self._options:
-            scan.notes += self._describe_unread({split for split, _ in lists})
+            scan.notes += self._describe_unread({split for split, _ in lists}, taken)
         labels = {one.label for one in taken}
-        scan.notes += [*describe_joined(labels), *describe_flags(labels, self.label)]
+        scan.notes += describe_labels(labels, self.label)
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
 
-    def _describe_unread(self, read: Collection[str]) -> list[str]:
-        """Return notes on unread files named after a split that is not *read*; ItlError if one has labels."""
-        unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
-        for name in unread:
-            if name not in self._made_up and has_label(self._member(name).read_start(PEEKED_BYTES)):
+    def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
+        """Return notes on unread files named after a split that is not *read*.
+
+        ItlError if one has labels, or divides the images *taken*, all train, as split.csv or test.txt may.
+        """
+        stems = {short_name(one.image) for one in taken} if read == {"train"} else set()
+        for name in self._unread.keys() - self._made_up.keys():
+            start = self._member(name).read_start(PEEKED_BYTES)
+            if split_in_name(name) not in {None, *read} and has_label(start):
                 raise ItlError(self._unread[name])
+            if divides(start, name, stems):
+                raise ItlError(
+                    f"{name} divides images, but their labels are in another list, which would all be train; "
+                    f"write a column split beside the labels, or a list with labels for each split"
+                )
+        unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
         return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:

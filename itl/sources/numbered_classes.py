@@ -19,6 +19,7 @@ HEADERS = {  # no names of classes, where they stand above such
     *("class", "classes", "class_name", "class_names", "classname", "label", "labels", "label_name"),
     *("name", "names", "category", "categories", "category_name", "synset", "wnid"),
 }
+_NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
 
 
 def is_number(text: str) -> bool:
@@ -140,6 +141,12 @@ def _is_json(text: str, file: str) -> bool:
 
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     lines = [line.strip() for line in text_lines(text) if line.strip()]
+    if all(line.startswith("- ") for line in lines):  # a list in YAML
+        lines = [line[2:].strip() for line in lines]
+    if more := next((line for line in lines if _NUMBER_NAME_NUMBER.fullmatch(line)), ""):
+        raise ItlError(
+            f"{file}: {more[:60]!r} has a number on both sides; leave that of the class and its name"
+        )
     pairs = [_numbered_line(line) for line in lines]
     if numbered := [pair for pair in pairs if pair]:
         if None not in pairs:

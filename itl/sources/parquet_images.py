@@ -22,20 +22,15 @@ from itl.sources.container_files import (
     describe_missing_parts,
     splits_by_name,
 )
+from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
 from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
-from itl.sources.list_files import (
-    LABEL_COLUMNS,
-    NO_LABEL,
-    SPLIT_COLUMNS,
-    choose_column,
-    split_column,
-    split_in_name,
-)
+from itl.sources.list_files import choose_column, split_in_name
 from itl.sources.numbered_classes import describe_zero, name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
+from itl.sources.split_columns import SPLIT_COLUMNS, split_column
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
@@ -87,12 +82,13 @@ class ParquetImages(Source):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Files that are there twice, and names that may be those of other numbers."""
+        """Labels that may be no classes, files that are twice, and names that may be of other numbers."""
+        labels = {record.wnid for record, _, _ in self._rows.values()}
+        notes = [*describe_labels(labels, self.label), *describe_copies(self._files)]
         if not self.names:
-            return describe_copies(self._files)
+            return notes
         numbers = set(map(str, self._column(self._all_groups, self._columns[1]))) - {NO_LABEL}
-        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
-        return [*doubts, *describe_copies(self._files)]
+        return [*describe_zero(self.names.read_bytes(), str(self.names), numbers), *notes]
 
     @property
     def labelled_by(self) -> str:
@@ -301,7 +297,9 @@ class ParquetImages(Source):
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
-        values = ["" if value == NO_LABEL else plain_line(value) for value in values]
+        for value in dict.fromkeys(values):
+            refuse_several(value, f"{groups[0].file}, column {self._columns[1]}")
+        values = ["" if value == NO_LABEL or is_missing(value) else plain_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(

@@ -18,7 +18,8 @@ from itl.sources.container_files import (
     splits_by_name,
 )
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.list_files import NO_LABEL, split_in_name
+from itl.sources.labels import NO_LABEL
+from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
     WNID,

@@ -104,6 +104,8 @@ def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
         rows, boxes = torch.zeros(1, dtype=torch.int64, device=device), torch.ones(1, 4, device=device)
         fused_crop(torch.zeros(1, 2, 2, 3, dtype=torch.uint8, device=device), rows, boxes, rows > 0, 1)
         return fused_crop
+    except torch.OutOfMemoryError:  # other work on the GPU may end; the answer is kept
+        raise
     except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         warn(f"no Triton on {device} ({reason}); plain torch crops the batches, slower")

@@ -80,8 +80,8 @@ def launch_options(count: int, height: int, width: int, pixels: int) -> tuple[di
     sectors = triton.next_power_of_2(triton.cdiv(3 * width, SECTOR_BYTES.value))
     constants = {"PIXELS": pixels, "DOWN": down, "ACROSS": across}
     constants |= {"STRIP": strip, "LANES": lanes, "SECTORS": sectors}
-    # A thread makes six values of a line: three pairs
-    return constants, {"num_warps": lanes // 64, "maxnreg": registers, "enable_fp_fusion": False}
+    # A thread makes six values of a line: three pairs. 16 warps at most: 32 have too few registers
+    return constants, {"num_warps": min(lanes // 64, 16), "maxnreg": registers, "enable_fp_fusion": False}
 
 
 # fmt: off

@@ -34,6 +34,7 @@ def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CU
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the device
             work()
     finally:
+        torch.cuda.current_stream().wait_stream(warmup)  # a warm-up that fails has work left there
         with torch.no_grad():
             for tensor, before in saved:
                 tensor.copy_(before)

@@ -1,5 +1,6 @@
 """Contrasts on invented numbers: every verdict, shares by hand, and silent about what is not there."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -382,10 +383,14 @@ def test_a_gain_from_pretraining_is_beyond_noise_below_the_level():
     assert control_fault(gain, margin=2.0, score=50.0, untrained=40.0) == "", "in a pilot the size decides"
 
 
-def grid(classes_give: float, images_give: float, noise: float = 0.3) -> tuple[SimpleNamespace, pd.DataFrame]:
+GRID = ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))  # classes, and images of each
+
+
+def grid(
+    classes_give: float, images_give: float, noise: float = 0.3, designs: Sequence[tuple[int, int]] = GRID
+) -> tuple[SimpleNamespace, pd.DataFrame]:
     """A budget question and results of a grid that lies on a plane: points for a doubling of each."""
     random, rows = np.random.default_rng(0), []
-    designs = ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))
     for classes, images in designs:
         level = 30 + classes_give * np.log2(classes) + images_give * np.log2(images)
         for seed in range(5):

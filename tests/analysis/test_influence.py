@@ -82,6 +82,14 @@ def test_difference_of_means_is_the_t_test(nodes):
         assert (low, high) == pytest.approx((interval.low, interval.high))
 
 
+def test_a_class_that_explains_all_scores_has_no_noise(nodes):
+    inclusion, node = halves(6), nodes.wnids.index(CLASSES[0])
+    for gain in range(1, 30):  # with rounding of both signs
+        effects = influence.difference_of_means(inclusion, 40.1 + gain / 7 * inclusion[:, 0], nodes)
+        assert effects.p[node] < 1e-6
+        assert [end[node] for end in effects.interval(0.05)] == pytest.approx([gain / 7] * 2)
+
+
 @pytest.mark.parametrize("estimator", influence.ESTIMATORS)
 def test_of_a_class_that_all_nets_have_nothing_is_known(nodes, estimator):
     inclusion = halves(20)
@@ -340,7 +348,7 @@ def test_a_report_has_every_effect_and_the_trial_on_fresh_seeds(study, tmp_path)
     helping = table[table["verdict"] == "helps"]
     assert f"Most helpful: **{helping.iloc[-1]['name']}** (+" in text
     nothing = influence.answer_text(table.assign(verdict="cannot tell"), answer)
-    assert f"0 of {len(table)} nodes and classes help and 0 hurt" in nothing
+    assert f"none of {len(table)} nodes and classes can be said to help or to hurt.\n\n" in nothing
     assert "Most" not in nothing
     other = NotebookPage(preset, find_notebooks()["00-hierarchy"], tmp_path, machine)
     assert other.trial() is None

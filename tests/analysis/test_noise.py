@@ -11,7 +11,7 @@ from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.runs.question import Task
 from itl.specs import Pretrain, Recipe, Subset, Transfer
-from tests.analysis.test_comparisons import frame, question
+from tests.analysis.test_comparisons import frame, grid, question
 
 FITS = {25: [[1, 3], [4, 6]], 50: [[10, 12], [8, 10]]}  # of each net, by condition and seed
 
@@ -42,7 +42,9 @@ def test_fits_are_pooled_by_their_number():
     data_size, results = study({25: [[1, 3, 5], [4, 6]], 50: [[10, 12], [9]]})
     # Means 3, 5 and 11, 9: differences 8 and 4 have variance 8. Fits have variances 4 (of three), 2 and 2.
     fit = (2 * 4 + 1 * 2 + 1 * 2) / (2 + 1 + 1)
-    assert variances(data_size, results, "probe@x") == Variances(pytest.approx(8 / 2 - fit / (8 / 4)), fit)
+    assert variances(data_size, results, "probe@x") == Variances(
+        pytest.approx(8 / 2 - fit * (1 / 3 + 1 / 2 + 1 / 2 + 1) / 4), fit
+    )
 
 
 def test_nets_do_not_vary_less_than_nothing():
@@ -92,7 +94,26 @@ def test_the_table_is_in_points(cap, monkeypatch):
     assert table["test set"].tolist() == ["1.3", "1.3"]
     for seeds in (3, 5, 10):
         expected = [f"{smallest_detectable(variance, seeds, 2, cap):.1f}" for variance in (7.25, 6.25)]
+        expected = ["", ""] if cap and seeds > cap else expected  # more than the cap
         assert table[f"{seeds} seeds detect"].tolist() == expected
+
+
+def test_a_doubling_varies_less_than_a_pair_of_its_designs(monkeypatch):
+    """Least squares over two numbers of classes and of images: see `grid`."""
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    budget, results = grid(2.0, 3.5, designs=((20, 50), (20, 100), (40, 50), (40, 100)))
+    budget.repeats = 1
+    spread = variances(budget, results, "probe@x")
+    (row,) = variance_table([SimpleNamespace(question=budget, results=results)], None).to_dict("records")
+    # The difference of the two has weights 0, 1, −1 and 0: those of a pair.
+    assert row["3 seeds detect"] == f"{smallest_detectable(spread.net, 3, 4):.1f}"
+
+    budget, results = grid(2.0, 3.5, designs=((20, 50), (20, 200), (80, 50), (80, 200)))
+    budget.repeats = 1
+    spread = variances(budget, results, "probe@x")
+    (row,) = variance_table([SimpleNamespace(question=budget, results=results)], None).to_dict("records")
+    # Over two doublings of each the weights are half as large, and so is the error.
+    assert row["3 seeds detect"] == f"{smallest_detectable(spread.net, 3, 4) / 2:.1f}"
 
 
 class Finished:
@@ -162,6 +183,22 @@ def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     data_size.cap = 5
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row["note"].startswith("4 points are too few for 5 seeds, the cap: scores spread by 2.7 points")
+
+
+def test_a_design_for_doublings_counts_in_that_they_vary_less():
+    data_size, store = study_of_runs()
+    budget, results = grid(2.0, 3.5, designs=((20, 50), (20, 200), (80, 50), (80, 200)))
+    budget.tasks, budget.repeats, budget.runs = data_size.tasks, 2, data_size.runs
+    given = results.assign(task="finetune@x")
+    budget.results_so_far = lambda store, machine: given
+    spread = variances(budget, given, "finetune@x")
+    expected = cheapest(spread, Costs(390 / 4, 180 / 4), 4, detect=2 * 0.5)  # weights of 1/2 and −1/2
+    (row,) = designs([budget], store, None, detect=0.5).to_dict("records")
+    assert (row["seeds"], row["hours"]) == (expected.seeds, f"{expected.minutes / 60:.1f}")
+
+    budget.results_so_far = lambda store, machine: given[given["classes"] == 20]
+    (row,) = designs([budget], store, None, detect=0.5).to_dict("records")
+    assert row["note"].startswith("no results of designs with two numbers of images and two numbers")
 
 
 @pytest.mark.parametrize("missing", ["own", "finetune", "knn"])

@@ -90,6 +90,12 @@ def test_the_same_share_of_the_largest_stands_beside_each_published_number():
     assert "no comparable condition here" in table["finding"].tolist(), "for a quarter: 8 of 52 is less"
 
 
+def test_one_seed_has_a_change_without_an_interval():
+    table = beside(*detection({0: 20, 8: 40, 26: 58.6, "all": 60}, seeds=1))
+    ours = table[table["compared"] == "26 instead of all images per class"]
+    assert ours["change"].tolist() == ["−1.0", "−1.0"]
+
+
 def test_a_large_loss_does_not_support_a_small_one():
     table = beside(*detection({0: 20, 8: 25, 26: 30, "all": 60}))
     ours = table[table["compared"] == "26 instead of all images per class"]

@@ -10,6 +10,7 @@ import pytest
 from itl import ItlError
 from itl.analysis import score_trust
 from itl.analysis.score_trust import (
+    BACKWARDS,
     BEST,
     NO_ORDER,
     RANDOM,
@@ -165,6 +166,35 @@ def test_the_answer_names_the_best_and_says_where_it_cannot_tell():
     nothing = assessed(world(3))
     assert answer_text(nothing).startswith("**Cannot tell**: no score orders these 30 nets beyond chance")
     assert score_trust.index_entry(nothing)["verdict"] == "cannot tell"
+
+
+@pytest.mark.parametrize(("tasks", "seeds", "conditions"), [(4, 5, 3), (6, 4, 2), (8, 3, 3)])
+def test_a_perfect_order_is_judged_by_the_number_of_nets(tasks, seeds, conditions):
+    """Not by its spread over resamples, which is that of rounding."""
+    nets = world(0, tasks=tasks, seeds=seeds, conditions=conditions)
+    nets.scores[:, :, 0], nets.scores[:, :, 1] = nets.transfer, -nets.transfer
+    table = judged(nets, resamples=40).set_index("predictor")
+    orders = 2 / math.factorial(seeds * conditions)
+    assert table["p_order"][["logme", "leep"]].tolist() == pytest.approx([4 * orders] * 2, abs=0)
+    assert table["verdict"][["logme", "leep"]].tolist() == [BEST, BACKWARDS]
+
+
+def test_a_perfect_order_of_few_nets_is_chance():
+    """Of three nets two of six orders are perfect, or the reverse of it."""
+    nets = world(0, tasks=3, seeds=3, conditions=1)
+    nets.scores[:, :, 0] = nets.transfer
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert (table["tau"]["logme"], table["verdict"]["logme"]) == (pytest.approx(1), NO_ORDER)
+
+
+def test_of_two_scores_with_one_order_both_are_the_best():
+    nets = world(0, quality=(6, 0, 0, 0))
+    nets.scores[:, :, 1] = 2 * nets.scores[:, :, 0]
+    assessment = assessed(nets)
+    text = answer_text(assessment)
+    assert text.startswith("**LogME** and **LEEP** order these 30 nets best: weighted τ 0.")
+    assert "Picking by LogME loses" in text
+    assert score_trust.index_entry(assessment)["verdict"] == "LogME and LEEP order nets best"
 
 
 @pytest.mark.parametrize("quality", [(6, 0, 0, 0), (0, 0, 0, 0)])

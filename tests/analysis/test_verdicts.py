@@ -94,6 +94,16 @@ def test_looks_at_fewer_seeds_count_up_to_the_cap(seeds, cap):
     assert verdict.p_adjusted == 1.0
 
 
+def test_a_hint_among_looks_says_so():
+    hint = evidence(0.03, n=4)
+    assert judge([hint], 5)[0].note == "a hint of a gain, not firm among looks at 3 to 5 seeds"
+    assert judge([evidence(0.9, 0.03, n=4)], 5)[0].note.startswith("a hint of the same, not firm among looks")
+    among = "not firm among 2 comparisons and looks at 3 to 5 seeds"
+    assert [row.note for row in judge([hint, hint], 5)] == [f"a hint of a gain, {among}"] * 2
+    beyond = [evidence(0.9, n=6), evidence(0.03, n=6)]  # as if there were no cap
+    assert judge(beyond, 5)[1].note == "a hint of a gain, not firm among 2 comparisons"
+
+
 def test_beyond_the_cap_and_without_one_there_was_one_look():
     for cap in (0, 5):
         (verdict,) = judge([evidence(0.001, n=6)], cap)

@@ -20,7 +20,7 @@ from itl.training.batches import step_rng
 from itl.training.crop_cpu import normalised
 from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import detection_backbone
-from itl.training.loop import train
+from itl.training.loop import Diverged, train
 from itl.training.nets import build
 from tests.worlds import SHADES, boxes_pack, start_child
 
@@ -298,6 +298,16 @@ def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path,
     assert seen == [list(range(16, 24))] * 2 + [list(range(24, 32))]
     assert covered == [list(range(24, 32))], "val may lack objects that count"
     assert (metrics["recall"], metrics["lr"]) == (50, 0.01)  # equal scores: the lower
+
+
+def test_a_detector_that_its_last_step_blows_up_is_an_error_not_a_map_of_zero(tmp_path):
+    target = multilabel_target(spec(), boxes_pack({"train": 24, "test": 8}))
+    diverged = replace(RECIPE, steps=1, lr=1e8, clip=None)
+    with pytest.raises(Diverged, match=r"are not finite after training with lr 1e\+08; a lower lr or"):
+        detection(spec(diverged), net(), target, tmp_path / "one", MACHINE)
+    (tmp_path / "search").mkdir()
+    search = spec(replace(diverged, lr=None, lrs=(0.03, 1e8)))
+    assert detection(search, net(), target, tmp_path / "search", MACHINE)["lr"] == 0.03
 
 
 def test_a_recipe_of_another_kind_is_refused(tmp_path):

@@ -1,6 +1,9 @@
 """Fine-tuning learns a small world, leaves the net it was given alone, and survives being killed."""
 
+import json
+import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,12 +13,13 @@ import torch
 
 from itl import ItlError
 from itl.evaluation import finetune as module
-from itl.evaluation.finetune import finetune, with_new_head
+from itl.evaluation.finetune import LR_SCORES_FILE, finetune, with_new_head
 from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
+from itl.training.loop import Diverged
 from itl.training.nets import build
 from tests.worlds import start_child
 
@@ -97,6 +101,20 @@ def test_a_new_head_is_the_seeds_alone():
 def test_finetune_without_a_recipe_says_so(tmp_path):
     with pytest.raises(ItlError, match="finetune on colours needs a recipe"):
         finetune(spec(recipe=None), net(), world(), tmp_path, MACHINE)
+
+
+def test_a_learning_rate_whose_last_step_blows_the_net_up_is_not_chosen(tmp_path):
+    recipe = replace(
+        RECIPE, epochs=None, steps=2, lr=None, lrs=(0.05, 1e4)
+    )  # the second leaves finite weights
+    metrics = finetune(spec(recipe), net(), world(), tmp_path, MACHINE)
+    assert metrics["lr"] == 0.05
+    chosen = json.loads((tmp_path / LR_SCORES_FILE).read_text())
+    assert chosen["10000.0"] is None
+    assert math.isfinite(chosen["0.05"])
+    alone = replace(recipe, lr=1e4, lrs=())
+    with pytest.raises(Diverged, match=r"are not finite after training with lr 10000; a lower lr or"):
+        finetune(spec(alone), net(), world(), tmp_path / "alone", MACHINE)
 
 
 LONG = Recipe(epochs=6, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")

@@ -58,6 +58,10 @@ ALLOWED = {  # what waits for the device, and why it may
     ("evaluation/induction", "size"): "how many images are under a node, and are to be searched again",
     ("evaluation/induction", "upload"): "which classes are under a node",
     ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
+    (
+        "evaluation/fast_rcnn",
+        "value",
+    ): "whether maps and class scores are finite, twice for each batch of images",
     ("evaluation/fast_rcnn", "upload"): "torchvision's constants of coding boxes and of suppression",
     ("evaluation/detection", "value"): "labels and scores of what is found in an image, for the table",
     ("training/detection_batches", "value"): "boxes of what is found in an image, for the table",

@@ -82,6 +82,7 @@ def test_knn_does_not_count_an_image_among_its_own_neighbours():
     assert scores.knn_accuracy(copies, labels) == 50.0
     lonely = torch.eye(3, dtype=torch.float64)
     assert scores.knn_accuracy(lonely, torch.tensor([0, 1, 2])) == 0.0
+    assert math.isnan(scores.knn_accuracy(lonely[:1], torch.tensor([0])))
 
 
 def test_few_shot_is_the_mean_of_ten_ridge_regressions():

@@ -66,6 +66,7 @@ def test_the_source_says_by_what_papers_compare():
     assert not target_of(spec(), pack).per_class
     pack.summary["metric"] = "per_class"
     assert target_of(spec(), pack).per_class
+    assert target_of(spec(), pack).validation_target(seed=0).per_class
 
 
 @pytest.mark.parametrize("counts", [{"train": 10, "val": 4}, {"train": 10, "test": 4}])
@@ -164,6 +165,17 @@ def test_hold_out_counts_a_row_as_of_its_rarest_answer():
     assert len(held) == 1 + 4 + 1  # a fifth of 5 with the rare answer, of 20, of 5 without any
     assert (labels[held, 1]).sum() == 1
     assert sorted([*fitted, *held]) == list(range(30))
+
+
+def test_people_of_one_photo_are_held_out_together():
+    pack = people({"train": 60, "val": 10})
+    pack.table["image"] = [f"VOC2012/2010_{row // 3:06d}#{row % 3 + 1}" for row in range(len(pack))]
+    for seed in range(5):
+        part = multilabel_target(spec(method="actions"), pack).validation_target(seed)
+        fitted, held = set(part.train.rows // 3), set(part.test.rows // 3)
+        assert not fitted & held
+        assert fitted | held == set(range(20))
+        assert 3 <= len(held) <= 5  # a fifth of each action's photos, in whole photos
 
 
 def test_two_splits_of_other_classes_are_not_merged():

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import copytree
@@ -214,6 +215,71 @@ def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_pat
     with pytest.raises(ItlError, match=says):
         futures[0].result(1)
     assert workers.submit(third, store) is not None, "its worker is free"
+
+
+def test_jobs_that_all_ended_before_a_worker_came_are_an_error(tmp_path, monkeypatch, capsys):
+    """Not at once: Dask replaces a job whose worker it has seen. While a job waits, so do runs."""
+    monkeypatch.setattr(module, "LONELY_S", -1)
+    queue = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def set_queue(script: str) -> None:
+        queue.write_text(f"#!/bin/sh\n{script}\n")
+        queue.chmod(0o755)
+
+    jobs = SimpleNamespace(workers={0: SimpleNamespace(job_id="17"), 1: SimpleNamespace(job_id="18")})
+    (tmp_path / "dask-worker-18.err").write_text("line 10\nmodule: command not found\n")
+    (tmp_path / "dask-worker-17.err").touch()
+    workers = module.DaskWorkers(Workers(), here(tmp_path), module.SlurmJobs(jobs, tmp_path))
+    for script in ("echo 9; echo 18", "exit 0", "exit 1", "exit 0", "echo 17", "exit 0"):
+        set_queue(script)
+        workers.check()
+    note = f"squeue --me lists their jobs, which write to {tmp_path}"
+    assert capsys.readouterr().err == f"itl: tcp://made:1 has no workers; waiting for them; {note}\n"
+    says = r"ended all jobs \(17, 18\) before a worker started in them \(module: command not found\); .* "
+    with pytest.raises(ItlError, match=f"{says}what they wrote is in {tmp_path}$"):
+        workers.check()
+    workers.client.names = ["a"]
+    workers.check()
+
+
+def test_what_a_process_answers_is_never_taken_for_another_run(tmp_path):
+    """As where its lines can be sent to no client any more."""
+    machine, store, runs = here(tmp_path), Store(tmp_path), [Pretrain(Subset(name)) for name in ("p", "q")]
+
+    def fail(line: str) -> None:
+        raise RuntimeError(line)
+
+    process = module.OneProcess(machine.device, machine.threads)
+    try:
+        with store.claim(runs[0]), pytest.raises(RuntimeError, match="is computing run .*; waiting for it"):
+            process.perform(runs[0], store, machine, fail)
+        with pytest.raises(BrokenProcessPool):
+            process.perform(runs[1], store, machine, print)
+        assert not process.fits(machine)
+    finally:
+        process.end()
+
+
+def test_an_interrupt_while_a_process_starts_is_not_lost(tmp_path, monkeypatch):
+    done = []
+
+    class Starting(SimpleNamespace):
+        """Stands in for a process; the command of call b is interrupted while it starts."""
+
+        def __init__(self, *_: object) -> None:
+            module.stop_on_worker("b")
+            super().__init__(
+                fits=lambda _: False, perform=lambda spec, *_: done.append(spec), end=lambda: None
+            )
+
+    monkeypatch.setattr(module, "OneProcess", Starting)
+    store = Store(tmp_path)
+    store.folder(a_run())
+    with pytest.raises(ItlError, match=f"on {HOST}: stopped"):
+        module.perform_on_worker(a_run(), store, here(tmp_path), "b")
+    assert module.perform_on_worker(a_run(), store, here(tmp_path), "c") == HOST
+    assert done == [a_run()], "of the call that goes on"
 
 
 def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):

@@ -3,11 +3,14 @@
 import json
 import os
 import random
+import resource
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 
@@ -222,6 +225,26 @@ def test_fewer_runs_than_devices_are_spread(do):
     assert [where for *_, where in past] == ["cuda:1", "cuda:1"]
 
 
+@pytest.mark.parametrize(("scheduler", "workers"), [("slurm", 8), (None, 2)])
+def test_a_cluster_has_as_many_workers_whatever_the_gpus_of_this_host(
+    tmp_path, monkeypatch, scheduler, workers
+):
+    machines = []
+
+    @contextmanager
+    def stop(machine: Machine) -> Iterator[None]:
+        machines.append(machine)
+        raise InterruptedError
+        yield
+
+    for kind in ("cluster", "local_workers"):
+        monkeypatch.setattr(executors, kind, stop)
+    machine = Machine(home=tmp_path, device="cuda:0,1,2,3", workers=16, scheduler=scheduler)
+    with pytest.raises(InterruptedError):
+        executors.execute([net(number) for number in range(8)], Store(tmp_path), machine)
+    assert [machine.workers for machine in machines] == [workers]
+
+
 def test_what_fails_stops_only_what_needs_it(do):
     needing = Transfer(net(0), "knn", "target", "pack")
     host = Host({net(0): 1.0, needing: 1.0, net(1): 2.0, net(2): 3.0}, failing=(net(0),))
@@ -260,6 +283,40 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch):
     counted = [(store.path(spec) / "counted").read_text().split() for spec in specs]
     assert [parts[::3] for parts in counted] == [["1", "2", "3"]] * 6
     assert {where for parts in counted for where in parts[2::3]} == {"cuda:0", "cuda:1"}
+
+
+def killed_beside_another(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Note each beginning; run 1 is killed once run 0 is under way, which ends after both deaths of run 1."""
+    with (store.folder(spec) / "begun").open("a") as file:
+        file.write("x")
+    other = store.path(net(1 - spec.seed)) / "begun"
+    while not other.exists() or other.stat().st_size < (1 if spec.seed else 2):
+        time.sleep(0.01)
+    if spec.seed:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+    return {}
+
+
+@pytest.mark.timeout(60)
+def test_a_run_beside_one_whose_process_is_killed_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_processes, "perform_here", killed_beside_another)
+    store, machine = Store(tmp_path), Machine(home=tmp_path, workers=2, threads=1)
+    with pytest.raises(ItlError, match=f"the process of run {key(net(1))} died twice"):
+        executors.execute([net(0), net(1)], store, machine)
+    assert [(store.path(net(number)) / "begun").read_text() for number in (0, 1)] == ["x", "xx"]
+
+
+@pytest.mark.parametrize(("allowed", "workers", "then"), [(600, 10, 600), (600, 20, 672)])
+def test_many_processes_may_have_their_files_open(tmp_path, allowed, workers, then):
+    """A host of 128 cores would exceed the usual limit of 1,024."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, before[1]))
+    try:
+        with worker_processes.local_workers(Machine(home=tmp_path, workers=workers, threads=1)):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (then, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def noted(spec: Pretrain, store: Store, machine: Machine) -> dict:

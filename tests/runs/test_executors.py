@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from itl import ItlError
+from itl.evaluation.finetune import select_lr
 from itl.machine import Machine
 from itl.runs.executors import execute, with_needs
 from itl.runs.perform import perform
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer
+from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study, start_child, write_rates
 
 
@@ -166,6 +167,36 @@ def test_a_run_that_goes_on_took_the_seconds_of_all_its_processes(undisturbed, t
         os.utime(store.path(trained) / "begun.json", (kept - 1000, kept - 1000))
     execute_here([trained], store, machine)
     assert 2000 <= store.read(trained, "provenance.json")["seconds"] < 2100
+
+
+def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixed(tmp_path, monkeypatch):
+    """It is interrupted at its first learning rate, which has a checkpoint, and at its second, before one."""
+    store, machine, interrupted = Store(tmp_path), here(tmp_path), []
+    spec = Transfer(Pretrain(Subset("p")), "finetune", "images", "p", recipe=Recipe(lrs=(0.1, 0.2)))
+
+    def score(recipe: Recipe, folder: Path) -> float:
+        if recipe.lr in interrupted or len(interrupted) == 2:
+            return 50.0
+        interrupted.append(recipe.lr)
+        if recipe.lr == 0.1:
+            folder.mkdir()
+            (folder / "checkpoint.safetensors").touch()
+        raise KeyboardInterrupt
+
+    def search(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
+        return {"metrics": {"accuracy": select_lr(spec.recipe, folder, score).lr}}
+
+    monkeypatch.setattr("itl.runs.perform.transfer", search)
+    for commit, kept in (("old", "choose-0.1/checkpoint.safetensors"), ("new", "choice.json")):
+        monkeypatch.setattr("itl.runs.provenance.commit", lambda commit=commit: commit)
+        with pytest.raises(KeyboardInterrupt):
+            perform(spec, store, machine)
+        saved = (store.path(spec) / kept).stat().st_mtime
+        os.utime(store.path(spec) / "begun.json", (saved - 1000, saved - 1000))
+    assert (perform(spec, store, machine)["metrics"], interrupted) == ({"accuracy": 0.1}, [0.1, 0.2])
+    provenance = store.read(spec, "provenance.json")
+    assert provenance["commit"] == "mixed: old then new"
+    assert 2000 <= provenance["seconds"] < 2100
 
 
 @pytest.mark.timeout(120)

@@ -1,16 +1,20 @@
 """What is shown while runs are under way."""
 
+import errno
 import json
 import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from itl import ItlError
 from itl.analysis.figures import estimated_time
+from itl.machine import Machine
+from itl.runs.perform import perform
 from itl.runs.progress import Progress, estimates, last_epoch, last_row, log_rows, worse_than_guessing
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer, key
@@ -223,6 +227,30 @@ def test_a_longest_run_is_as_much_faster_than_planned_as_all_work(tmp_path):
         assert progress.minutes_left == pytest.approx((15 + 6) / 0.6 * 0.5)
 
 
+def test_a_file_that_another_host_has_just_removed_is_none(tmp_path, monkeypatch):
+    """On NFS that is no FileNotFoundError but ESTALE, here by both files of a run under way."""
+    store, net = Store(tmp_path), Pretrain(Subset("a"), recipe=Recipe(epochs=4))
+    under_way(store, net, ROW % 1 + "\n")
+    stale = {str(store.path(net) / name) for name in ("claim.holder", "log.jsonl")}
+
+    def on_nfs(call: Callable) -> Callable:
+        def stale_call(path: object, *given: object, **settings: object) -> object:
+            if str(path) in stale:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+            return call(path, *given, **settings)
+
+        return stale_call
+
+    with Progress([net], store, clock=Clock()) as progress, monkeypatch.context() as patch:
+        progress.look()
+        assert progress.done == 0.25
+        patch.setattr("builtins.open", on_nfs(open))
+        patch.setattr(os, "stat", on_nfs(os.stat))
+        assert (progress.done, last_epoch(store.path(net))) == (0, "")
+        progress.look()
+        assert not progress.started_runs
+
+
 def test_runs_that_were_killed_are_not_under_way(tmp_path):
     store, clock = Store(tmp_path), Clock()
     specs = killed, alive = Pretrain(Subset("a")), Pretrain(Subset("b"))
@@ -253,6 +281,25 @@ def test_a_training_under_way_counts_by_its_steps_and_another_run_by_time(tmp_pa
         assert progress.done == pytest.approx((2 * 100 / 400 + 1) / 4)
         clock.seconds = 6000
         assert progress.done == pytest.approx((0.5 + 0.95 * 2) / 4), "not done before its result is there"
+
+
+@pytest.mark.parametrize(("checkpoint", "done"), [(False, 0), (True, 0.25)])
+def test_a_run_that_starts_anew_does_not_show_the_epochs_of_before(tmp_path, monkeypatch, checkpoint, done):
+    """As one whose result was damaged; one that has a checkpoint goes on from there."""
+    store, net, seen = Store(tmp_path), Pretrain(Subset("a"), recipe=Recipe(epochs=4)), []
+    under_way(store, net, ROW % 1 + "\n")
+    if checkpoint:
+        (store.path(net) / "checkpoint.safetensors").touch()
+
+    def pretrain(*_: object) -> dict:
+        with Progress([net], store, clock=Clock()) as progress:
+            progress.look()
+            seen.append(progress.done)
+        return {"metrics": {}}
+
+    monkeypatch.setattr("itl.runs.perform.pretrain", pretrain)
+    perform(net, store, Machine(home=tmp_path, threads=1))
+    assert seen == [done]
 
 
 def test_only_the_end_of_a_log_is_read(tmp_path):

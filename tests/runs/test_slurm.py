@@ -133,6 +133,15 @@ def test_a_job_that_slurm_would_not_take_is_one_line(cluster, home):
     assert "Traceback" not in output
 
 
+def test_jobs_that_end_before_a_worker_starts_are_one_line(cluster, home):
+    status, output = outcome(start(home, JOB_SCRIPT_PROLOGUE="['module load nothing || exit 1']"))
+    assert status == 1, output
+    [line] = [line for line in output.splitlines() if line.startswith("itl: SLURM")]
+    assert re.search(r"ended all jobs \(\d+, \d+\) before a worker .*: module: (command )?not found\);", line)
+    assert line.endswith(f"{home}/runs/slurm")
+    assert not jobs()
+
+
 def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, home):
     command = [sys.executable, "-m", "itl", "run", "mini", "--shard"]
     script = (

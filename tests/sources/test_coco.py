@@ -208,6 +208,19 @@ def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
     assert Coco(path, annotations=f"train={train}").scan.notes == []
 
 
+def test_a_second_json_of_a_split_is_noted(tmp_path):
+    files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
+    jsons = {
+        "train.json": TRAIN,
+        "test.json": TEST,
+        "coco_train.json": TRAIN,
+        "captions_train2017.json": b"{}",
+    }
+    assert Coco(written(tmp_path, files | jsons)).scan.notes == [
+        "not read: coco_train.json, as train is in train.json"
+    ]
+
+
 def test_one_json_file_is_of_the_split_that_its_name_or_folder_tells(tmp_path):
     for name in ("boats_test.json", "test/boats.json", "test_annotations.json"):
         path = written(tmp_path / name.replace("/", "-"), {name: TEST, "images/three.jpg": jpeg()})

@@ -293,6 +293,12 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
             "is of train by its name, and has rows of test by its column phase",
         ),
         ({"image": [b"x"], "label": [0], "is_test": [True]}, "has a column is_test, whose images would all"),
+        (
+            {"image": [b"x", b"y"], "label": ["a", "a"], "split": ["test", ""]},
+            "split with empty cells, which",
+        ),
+        ({"image": [b"x"], "label": ["['a', 'b']"]}, r"column label: .* is a list of labels, but an image"),
+        ({"image": [b"x", b"y"], "label": ["a", "nan"]}, "1 of 2 rows"),
     ],
 )
 def test_tables_that_are_refused(tmp_path, columns, message):

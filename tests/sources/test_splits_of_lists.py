@@ -1,5 +1,7 @@
 """Lists whose images or columns say the splits, and labels that are more than one class."""
 
+import re
+
 import pytest
 
 from itl import ItlError
@@ -80,6 +82,36 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
         ("all.csv", table("usage", "Training", "PublicTest"), "usage with 'PublicTest', which is no split"),
         ("all.csv", table("partition", "0", "1"), "column partition with '0', which is no split"),
         ("all.csv", table("is_training_image", "0", "1"), "has a column is_training_image, whose images"),
+        ("all.csv", table("holdout", "0", "1"), "has a column holdout, whose images would all be train"),
+        ("all.csv", table("is_query", "no", "yes"), "has a column is_query, whose images would all be train"),
+        (
+            "all.csv",
+            table("status", "train", "query", "gallery"),
+            "status with '(query|gallery)', which is no",
+        ),
+        ("all.csv", table("split_id", "0", "1", "2"), "column split_id with '0', which is no split"),
+        ("all.csv", table("train_val", "t", "v", "t"), "column train_val with 't', which is no split"),
+        ("all.csv", table("set", "trn", "tst"), "column set with 'trn', which is no split"),
+        ("all.csv", table("Usage", "Public", "Private"), "column Usage with 'Private', which is no split"),
+        ("all.csv", table("split", "train", "test", ""), "column split with empty cells, which is no split"),
+        (
+            "all.csv",
+            table("dataset", "train", "test", ""),
+            "column dataset with empty cells, which is no spl",
+        ),
+        ("all.csv", table("phase", "test", ""), "column phase with empty cells, which is no split"),
+        (
+            "all.jsonl",
+            b'{"image": "1.jpg", "label": "a"}\n{"image": "2.jpg", "label": "a", "split": "test"}\n',
+            "column split with empty cells",
+        ),
+        (
+            "train.csv",
+            b"file,label\ntrain/1.jpg,['a']\n",
+            r"line 2: .\['a'\]. is a list of labels, but an im",
+        ),
+        ("train.csv", b'file,label\ntrain/1.jpg,"[0, 1]"\n', r"line 2: '\[0, 1\]' is a list of labels"),
+        ("train.csv", b"file,label\ntrain/1.jpg,NaN\n", "line 2: file is 'train/1.jpg' and label is 'NaN'"),
     ],
 )
 def test_labels_and_columns_that_may_mean_two_things_are_refused(tmp_path, name, content, message):
@@ -99,6 +131,10 @@ def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_p
         ("quality", "valid", "valid"),
         ("train", "a", "b"),
         ("made", "1", "0"),
+        ("fold", "0", "1"),
+        ("split", "", ""),
+        ("subset", "", "web"),
+        ("site", "t", "v"),
     )
     for cells in others:
         assert read(*cells) == {"train"}, "by the folder"
@@ -215,6 +251,75 @@ def test_a_label_of_several_classes_is_noted(tmp_path):
         "note: 2 labels are others together, such as 'cat dog', 'dog + cat'; each is read as a class of its "
         "own"
     ]
+
+
+def test_labels_that_share_parts_and_words_for_no_label_are_noted(tmp_path):
+    def notes(*labels: str) -> list[str]:
+        rows = (f"{image},{label}\n" for image, label in zip(IN_SPLITS, labels, strict=True))
+        path = written(tmp_path, IN_SPLITS | {"train.csv": f"image,label\n{''.join(rows)}".encode()})
+        return [line for line in check_lines("lists", path) if re.search("read as (a class|classes)", line)]
+
+    shared = "note: 2 labels have parts of others, such as 'a|b', 'b|c'; each is read as a class of its own"
+    assert notes("a|b", "b|c", "d|e", "f") == [shared]
+    assert notes("a|b", "c|d", "[other]", "none at all") == []
+    missing = "note: 'NA', 'None' are read as classes; leave images without a label out of the list"
+    assert notes("None", "NA", "cat", "dog") == [missing]
+
+
+UNDIVIDED = dict.fromkeys(("img/1.jpg", "img/2.jpg"), jpeg()) | {
+    "labels.csv": b"image,label\n1.jpg,a\n2.jpg,a\n"
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("split.csv", b"image,split\n1.jpg,train\n2.jpg,test\n"),
+        ("division.jsonl", b'{"id": "1", "part": "train"}\n{"id": "2", "part": "val"}\n'),
+        ("test.txt", b"2.jpg\n"),
+        ("test_ids.csv", b"id\n2\n"),
+        ("images.txt", b"1 train\n2 test\n"),
+    ],
+)
+def test_a_division_in_another_file_than_the_labels_is_refused(tmp_path, name, content):
+    message = f"{name} divides images, but their labels are in another list, which would all be train"
+    with pytest.raises(ItlError, match=message):
+        open_source("lists", written(tmp_path, UNDIVIDED | {name: content})).records()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cameras.csv", b"image,camera\n1.jpg,left\n2.jpg,right\n"),
+        ("train.txt", b"1.jpg\n2.jpg\n"),
+        ("test.txt", b"7.jpg\n8.jpg\n"),
+    ],
+)
+def test_other_files_beside_the_labels_divide_nothing(tmp_path, name, content):
+    path = written(tmp_path, UNDIVIDED | {name: content})
+    assert splits(path) == {"img/1.jpg": "train", "img/2.jpg": "train"}
+
+
+@pytest.mark.parametrize("missing", range(3))
+def test_an_image_that_is_only_in_another_folder_decides_nothing_for_the_others(tmp_path, missing):
+    """Whichever line it is on: the first one chose the folder of all, here that of masks."""
+    images = [f"images/{number}.jpg" for number in range(3) if number != missing]
+    masks = [f"masks/{number}.jpg" for number in range(3)]
+    listed = b"image,label\n0.jpg,a\n1.jpg,a\n2.jpg,a\n"
+    path = written(tmp_path, dict.fromkeys(images + masks, jpeg()) | {"train.csv": listed})
+    with pytest.raises(ItlError, match=r"could be any of images/\d.jpg, masks/\d.jpg; write its folder too"):
+        open_source("lists", path).records()
+
+
+def test_images_named_as_of_two_splits_in_one_list_are_noted(tmp_path):
+    images = dict.fromkeys(("train_01.jpg", "test_01.jpg", "test_02.jpg"), jpeg())
+    listed = b"train_01.jpg 1\ntest_01.jpg 1\ntest_02.jpg 2\n"
+    note = "note: of train, 2 images are named as of another split: test_01.jpg, test_02.jpg"
+    assert note in check_lines("lists", written(tmp_path / "all", images | {"labels.txt": listed}))
+    of_class = dict.fromkeys(("test_tube/test_tube_1.jpg", "train/train_2.jpg"), jpeg())
+    listed = b"test_tube/test_tube_1.jpg a\ntrain/train_2.jpg b\n"
+    path = written(tmp_path / "classes", of_class | {"train.txt": listed})
+    assert not [line for line in check_lines("lists", path) if "named as" in line]
 
 
 def test_a_list_of_val_may_be_a_part_of_the_folder_of_train(tmp_path):

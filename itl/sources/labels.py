@@ -1,0 +1,94 @@
+"""What the labels of a list or table say, beside a class: nothing, yes or no, or several classes."""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+
+from itl import ItlError, counted
+from itl.sources.records import examples
+
+LABEL_COLUMNS = (
+    *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
+)
+FLAGS_SET = {"1", "1.0", "true", "yes"}
+FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
+NO_LABEL = "-1"  # of a test whose labels are not public
+LIKE_MISSING = {"none", "null", "na", "n/a", "<na>", "?"}  # which may also be classes
+# 0 1, of several classes or flags; ['cat'] or [0, 1], as pandas writes lists; [other] may be a class.
+SEVERAL_LABELS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+|\[(?:\s*['\"\d-].*)?\]")
+
+
+def is_missing(value: str | int) -> bool:
+    """Say whether the *value* of a cell is none: pandas writes nan, as text, where a cell was empty."""
+    return str(value).strip().lower() in ("", "nan")
+
+
+def refuse_several(label: str, where: str) -> None:
+    """Raise ItlError, about the line *where*, if *label* is several numbers, or a list of labels."""
+    if SEVERAL_LABELS.fullmatch(label):
+        what = "is a list of labels" if label[0] == "[" else "are several numbers"
+        raise ItlError(
+            f"{where}: {label[:40]!r} {what}, but an image is of one class; leave one label in each line, or "
+            f"name the column in a CSV with the option label"
+        )
+
+
+def describe_labels(labels: Collection[str], column: str | None) -> list[str]:
+    """Return notes on *labels*, of a chosen *column*, that may be no classes."""
+    return [*describe_joined(labels), *describe_missing(labels), *describe_flags(labels, column)]
+
+
+def describe_flags(labels: Collection[str], column: str | None) -> list[str]:
+    """Return a note if the *labels* of a chosen *column* are yes and no.
+
+    >>> describe_flags({"0.0", "1.0"}, "melanoma")
+    ['the classes are 0.0, 1.0: no and yes of the column melanoma alone']
+    """
+    if not column or column.lower() in LABEL_COLUMNS or not FLAGS.issuperset(map(str.lower, labels)):
+        return []
+    return [f"the classes are {examples(sorted(labels))}: no and yes of the column {column} alone"]
+
+
+def describe_joined(labels: Collection[str]) -> list[str]:
+    """Return notes if some of *labels* are several, as of an image of several classes.
+
+    These are others together, or have parts, with | or ; between, that other labels have too.
+
+    >>> describe_joined({"cat", "dog", "cat|dog", "big cat"})
+    ["1 label is others together, such as 'cat|dog'; it is read as a class of its own"]
+    >>> describe_joined({"cat|dog", "dog|cow"})
+    ["2 labels have parts of others, such as 'cat|dog', 'dog|cow'; each is read as a class of its own"]
+    """
+    known = set(labels)
+    joined = {
+        label
+        for label in known
+        for parts in (re.split(r"\s*[,;|/+&]\s*", label), label.split())
+        if len(set(parts)) > 1 and known.issuperset(parts)
+    }
+    parts_of = {label: set(re.split(r"\s*[;|]\s*", label)) for label in known}
+    uses = Counter(part for parts in parts_of.values() for part in parts)
+    shared = {
+        label for label, parts in parts_of.items() if len(parts) > 1 and max(map(uses.__getitem__, parts)) > 1
+    }
+    notes = []
+    kinds = (joined, "labels are others together"), (shared - joined, "labels have parts of others")
+    for several, what in kinds:
+        if several:
+            classes = "each is read" if len(several) > 1 else "it is read"
+            such = examples([repr(label) for label in sorted(several)])
+            notes.append(f"{counted(len(several), what)}, such as {such}; {classes} as a class of its own")
+    return notes
+
+
+def describe_missing(labels: Collection[str]) -> list[str]:
+    """Return a note if some of *labels* are words for no label.
+
+    >>> describe_missing({"cat", "None"}), describe_missing({"cat", "nun"})
+    (["'None' is read as a class; leave images without a label out of the list"], [])
+    """
+    words = [repr(label) for label in sorted(labels) if label.lower() in LIKE_MISSING]
+    if not words:
+        return []
+    are = "is read as a class" if len(words) == 1 else "are read as classes"
+    return [f"{examples(words)} {are}; leave images without a label out of the list"]

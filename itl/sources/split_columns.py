@@ -1,0 +1,109 @@
+"""Columns of lists and tables that say the split of each image."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from itl import ItlError
+from itl.sources.labels import FLAGS
+from itl.sources.layout import NEUTRAL, SPLITS, splits_in, words_of
+from itl.sources.numbered_classes import is_number
+
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
+CODED_SPLIT_COLUMNS = {"partition", "split"}  # words in their names; 0, 1 and 2 in CelebA
+SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
+LIKE_SPLITS = {  # values beside train: of val, or of test?
+    *("eval", "evaluation", "holdout", "heldout", "query", "gallery", "infer", "inference", "scoring"),
+}
+# Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image, holdout.
+BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
+CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
+BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
+MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
+
+
+def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
+    """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
+
+    That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
+    of two splits and nothing else. *columns* are the values of all, but for images and labels.
+
+    Raises:
+        ItlError: If a column of splits holds something else, two columns hold splits, or one of
+            `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
+    """
+    few = {name: _few_texts(values) for name, values in columns.items()}
+    splits = {name: {SPLITS.get(text.lower(), "") for text in texts} for name, texts in few.items()}
+    holding = [
+        name
+        for name, named in splits.items()
+        if "" not in named and (len(named) > 1 or (named and name.lower() in SPLIT_COLUMNS))
+    ]
+    if len(holding) > 1:
+        raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
+    if holding:
+        return holding[0]
+    for name, texts in few.items():
+        other = _value_of_no_split(name, texts)
+        if other is not None:
+            shown = repr(other) if other else "empty cells"
+            raise ItlError(
+                f"{file} has a column {name} with {shown}, which is no split; write train, val or test, "
+                f"{'or name the column otherwise' if name.lower() == 'split' else 'or leave the column out'}"
+            )
+        if _is_flag(name, texts):
+            raise ItlError(
+                f"{file} has a column {name}, whose images would all be train; write a column split with "
+                f"train, val or test, or leave {name} out"
+            )
+    return ""
+
+
+def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:
+    """Return one of *texts*, the values of the column *name* of splits, that is none; None if all are.
+
+    It is one of splits if it is called split, if its name says splits and it has codes of them, two or three
+    numbers or `CODES`, or if one of few values is a split, and its name, another split or a word such as eval
+    says so too.
+
+    >>> _value_of_no_split("phase", ["train", "eval"]), _value_of_no_split("split", ["test", "val", ""])
+    ('eval', '')
+    >>> _value_of_no_split("source", ["train", "web"])  # a column of something else
+    """
+    others = sorted(text for text in texts if text.lower() not in SPLITS)
+    if name.lower() != "split":
+        words = {word for text in texts for word in words_of(text)}
+        is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
+        several = len(splits_in(words)) > 1
+        if _has_codes(name, texts):
+            return others[0]
+        if len(others) == len(texts) or len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
+            return None
+    return others[0] if others and any(texts) else None
+
+
+def _has_codes(name: str, texts: Collection[str]) -> bool:
+    """Say whether the column *name* of splits has a code of each, as numbers or letters.
+
+    >>> _has_codes("split_id", {"0", "1"}), _has_codes("set", {"trn", "tst"}), _has_codes("fold", {"0", "1"})
+    (True, True, False)
+    """
+    words = set(words_of(name))
+    has_numbers = 1 < len(texts) <= 3 and all(map(is_number, texts)) and words & CODED_SPLIT_COLUMNS
+    of_splits = words & {*SPLIT_COLUMNS} or len(splits_in(words)) > 1
+    return bool(has_numbers or (of_splits and len(texts) > 1 and CODES.issuperset(map(str.lower, texts))))
+
+
+def _is_flag(name: str, texts: Collection[str]) -> bool:
+    """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
+    words, holds_flags = set(words_of(name)), {text.lower() for text in texts} <= FLAGS
+    is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
+    return name.lower() in SPLIT_FLAGS or bool(holds_flags and is_of_split)
+
+
+def _few_texts(values: Iterable[object]) -> set[str]:
+    """Return the different texts among *values*, or the first of these where they are more than splits."""
+    texts: set[str] = set()
+    for value in values:
+        texts.add(str(value).strip())
+        if len(texts) > MAX_SPLIT_TEXTS:
+            break
+    return texts
