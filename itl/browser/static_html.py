@@ -30,12 +30,10 @@ def tree_html(
         shown: the node whose images are shown, in bold.
         unticked: leaves that are left out.
         images: images under every node; None without a pack. Nodes without images are left out.
-        classes: classes under every node: the pack's, or without one the tree's.
+        classes: classes under every node, as they are before any cut: the pack's, or without one the leaves.
         summary: the browser's summary: facts, perhaps problem, classes (leaves of each) and colours.
     """
-    headings = ["synset", "", "classes"]
-    if images is not None:
-        headings.append("images")
+    headings = ["synset", "", *(["leaves"] if images is None else ["classes", "images"])]
     if colours := summary.get("colours"):
         headings.append(f"{colours['label']} ({colours['unit']})")
     among = tree if images is None else {wnid for wnid in images if images[wnid]}

@@ -13,10 +13,11 @@ from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name
 from itl.machine import Machine
-from itl.panels.panel import Panel, figure_url, named_so, one_of
+from itl.panels.panel import Panel, announced, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.runs.pilot import hours_text
+from itl.runs.question import Task
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 
@@ -39,11 +40,14 @@ class AdvicePanel(Panel):
     settings = ("task", "unit", "number")
 
     def __init__(self, options: Grid | Preset | str = "my-task", machine: Machine | None = None) -> None:
+        self._preset = ""  # the option of `itl advise` that names the preset, where it is known
         if not isinstance(options, Grid):
             preset = options if isinstance(options, Preset) else load_preset(options)
             machine = machine or Machine.from_environment()
             (question,) = questions_of(preset, "10-advice")
-            options = grid_of(question, Store(machine.runs), machine)
+            self._preset = f" --preset {preset.name}"
+            with announced("Reading runs and estimating what the options take …"):
+                options = grid_of(question, Store(machine.runs), machine)
         self.grid = options
         self._figures: dict[tuple[str, str], tuple[str, Bbox, tuple[float, float]]] = {}
         super().__init__()
@@ -67,7 +71,11 @@ class AdvicePanel(Panel):
 
     def advice(self) -> Advice:
         """Return the advice for `task` under the budget; ItlError where there is none."""
-        return advise(self.grid, self.task, Budget(self.number, self.unit))
+        try:
+            return advise(self.grid, self.task, Budget(self.number, self.unit))
+        except ItlError as error:
+            command = f"`itl advise {Task.read(self.task).target}{self._preset}`"
+            raise ItlError(str(error).replace("`itl advise`", command)) from None
 
     def costs(self) -> list[float]:
         """List what a net of each option takes in `unit`, each number once, the smallest first."""

@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import Panel, captioned, figure_url, named_so, one_of
+from itl.panels.panel import Panel, captioned, figure_url, one_of, target_words
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
@@ -117,10 +117,15 @@ class NetPanel(Panel):
         return self.inspection.neighbours(int(matches[0]))
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
-        """List nodes whose name has *text*, with their errors, indented as the tree: words and node."""
+        """List all, nodes whose name has *text*, and the chosen one, with their errors: words and node.
+
+        They are indented as the tree. Where no name has the text, the first line says so.
+        """
         table = self.inspection.nodes
-        shown = table[table["name"].str.contains(text.strip(), case=False, regex=False)].head(MOST_NODES)
-        every = [(f"all · {int((~self.inspection.table['correct']).sum()):,} wrong", "")]
+        named = table["name"].str.contains(text.strip(), case=False, regex=False)
+        shown = table[named | (table["node"] == self.node)].head(MOST_NODES)
+        none = "" if named.any() else f"no node has {text.strip()!r} in its name; "
+        every = [(f"{none}all · {int((~self.inspection.table['correct']).sum()):,} wrong", "")]
         return every + [
             (f"{'  ' * row.depth}{row.name} · {row.wrong:,} of {row.images:,}", row.node)
             for row in shown.itertuples(index=False)
@@ -167,7 +172,7 @@ class NetPanel(Panel):
         looked_at, available, own = len(inspection.table), inspection.available, self.over == OWN
         part = f"{looked_at:,} of {available:,} images, evenly spread." if looked_at < available else ""
         return {
-            "title": f"Validation images of its {OWN}." if own else f"Target {self.over}.",
+            "title": f"Validation images of its {OWN}." if own else f"Target {target_words(self.over)}.",
             "looked_at": part,
             "how": "Judged by its head." if own else "Judged by the 5 nearest training images.",
             "node": name(self.node) if self.node else "all",
@@ -208,7 +213,7 @@ class NetPanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: images, node, an image, and pages."""
-        over = self.dropdown("over", "images", lambda: named_so([OWN, *self.targets]))
+        over = self.dropdown("over", "images", self._targets)
         nodes = self.search("node", "wrong under", self.nodes, ["over"])
         image = self.dropdown("image", "neighbours of", self._images, ["over", "node", "page"])
         earlier = ipywidgets.Button(description="Earlier images")
@@ -216,6 +221,10 @@ class NetPanel(Panel):
         earlier.on_click(lambda button: self._turn(-1))
         later.on_click(lambda button: self._turn(1))
         return [over, *nodes, image, ipywidgets.HBox([earlier, later])]
+
+    def _targets(self) -> list[tuple[str, str]]:
+        """List the net's own classes and its targets: words and name."""
+        return [(OWN, OWN), *((target_words(name), name) for name in self.targets)]
 
     def _images(self) -> list[tuple[str, str]]:
         """List the images of the page: words and id."""

@@ -84,7 +84,9 @@ export default {
       const button = event.target.closest("button");
       if (!own(button)) return;
       const { setting, value } = button.dataset;
-      inTurn(setting ? { kind: "setting", setting, value } : { kind: "press", button: button.textContent });
+      button.ariaBusy = "true";  // to open a net, or to measure, takes seconds
+      inTurn(setting ? { kind: "setting", setting, value } : { kind: "press", button: button.textContent })
+        .then(() => (button.ariaBusy = null));
       if (!setting) event.stopImmediatePropagation();  // else the widget would send it at once
       if (button.matches(".itl-row")) box(el).scrollIntoView();  // what it shows is at the top
     };

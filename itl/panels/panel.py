@@ -3,11 +3,13 @@
 import base64
 import gc
 import io
+import re
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from importlib.resources import files
 from threading import RLock
 from typing import Any
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 from anywidget import AnyWidget
+from IPython import get_ipython
 from IPython.display import display, update_display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -31,6 +34,7 @@ from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 
 DOTS_PER_INCH = 110
+OWN_TARGET = "own"  # the target in the folder of a StudyPanel, beside which nets have own classes
 QUICK_COMPRESSION = 3  # of PNG; 6 takes twice as long for files as large
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
 
@@ -47,6 +51,20 @@ def garbage_collection_postponed() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Say *text* in the notebook of a person until what takes seconds is done: a cell shows only [*]."""
+    if getattr(get_ipython(), "kernel", None) is None or is_executed_by_program():
+        yield
+        return
+    html = f'<p role="status">{escape(text)}</p>'
+    line = display({"text/plain": text, "text/html": html}, raw=True, display_id=True)
+    try:
+        yield
+    finally:
+        line.update({"text/plain": "", "text/html": ""}, raw=True)
+
+
 class PanelScript(AnyWidget):
     """What a panel needs in the page and widgets do not give.
 
@@ -56,6 +74,7 @@ class PanelScript(AnyWidget):
     * What is clicked, chosen or typed is sent when the kernel has taken all changes before it, however busy
       it is. A choice in a list is sent with its text: by then it may lie elsewhere in the list.
     * What is being typed stays when the kernel changes the value of the field meanwhile.
+    * A button that was clicked is dimmed until that is done; the one that opens a net says so.
     * A panel that another one opens below itself is scrolled to.
     """
 
@@ -67,6 +86,9 @@ class PanelScript(AnyWidget):
       color: var(--jp-content-link-color, #00599c);
     }
     .itl-controls button[data-setting]:focus-visible { outline: 2px solid currentColor; }
+    .itl-controls button[aria-busy="true"] { opacity: 0.6; cursor: progress; }
+    .itl-controls button[data-setting="opened"][aria-busy="true"]::after { content: " opens below …"; }
+    .itl-controls .widget-html-content { min-width: 0; }
     .itl-controls .itl-row:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
     """
 
@@ -266,7 +288,9 @@ class Panel(HasTraits, metaclass=PanelMeta):
             self._display_id = f"itl-panel-{id(self)}"
             display(self.static_data(), raw=True, display_id=self._display_id)
         else:
-            display(self.widget()._repr_mimebundle_() | self.static_data(), raw=True)
+            with announced("Drawing the panel …"):
+                shown = self.widget()._repr_mimebundle_() | self.static_data()
+            display(shown, raw=True)
 
 
 def leaves(widgets: Sequence[ipywidgets.Widget]) -> Iterator[ipywidgets.Widget]:
@@ -334,6 +358,15 @@ def forest_picture(table: pd.DataFrame, by: str | None = "compared") -> ForestPi
 def one_of(values: Iterable[str], value: str, what: str) -> str:
     """Return *value*, some *what*; ItlError, with the nearest, if it is none of *values*."""
     return pick({known: known for known in values}, value, what)
+
+
+def target_words(name: str) -> str:
+    """Name a target for people: that of the folder in a StudyPanel is none of the net's own classes.
+
+    >>> target_words("scenes"), target_words("own:50")
+    ('scenes', 'your images (own:50)')
+    """
+    return f"your images ({name})" if re.match(rf"{OWN_TARGET}($|[/: ])", name) else name
 
 
 def named_so(values: Iterable[str]) -> list[tuple[str, str]]:

@@ -10,11 +10,20 @@ import traitlets
 from itl import ItlError
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import summary
-from itl.analysis.wording import columns_text, condition_text, interval, signed, task_name
+from itl.analysis.wording import (
+    columns_text,
+    condition_text,
+    interval,
+    p_text,
+    signed,
+    task_name,
+    verdict_text,
+)
+from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
-from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, message_of, one_of
+from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
@@ -55,16 +64,21 @@ class ResultsPanel(Panel):
         self.preset = preset if isinstance(preset, Preset) else load_preset(preset)
         self.pending: dict[str, str] = {}  # questions without results: why
         self.answers: dict[str, Answer] = {}
-        for question in questions_of(self.preset):
-            try:
-                self.answers[question.name] = answer(question, self.store, self.machine)
-            except ItlError as error:
-                self.pending[question.name] = str(error)
+        with announced(f"Reading and judging the runs of preset {self.preset.name} …"):
+            self._answer()
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
         self._packs: dict[str, Pack | None] = {}
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
+
+    def _answer(self) -> None:
+        """Answer the questions of the preset; why one cannot be is pending."""
+        for question in questions_of(self.preset):
+            try:
+                self.answers[question.name] = answer(question, self.store, self.machine)
+            except ItlError as error:
+                self.pending[question.name] = str(error)
 
     @traitlets.validate("question", "task", "metric", "axis")
     def _known(self, proposal: dict) -> str:
@@ -87,10 +101,11 @@ class ResultsPanel(Panel):
 
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:
-        metrics = {value for _, value in self.options("metric")}
         with self.hold_trait_notifications():
             self.row, self.run = -1, ALL
-            self.metric = self.metric if self.metric in metrics else ALL
+            for name in ("task", "axis", "metric"):  # in this order: each is offered by those before
+                if getattr(self, name) not in {value for _, value in self.options(name)}:
+                    setattr(self, name, ALL)
 
     @traitlets.observe("row")
     def _no_run(self, change: dict) -> None:
@@ -118,20 +133,28 @@ class ResultsPanel(Panel):
 
     def contrasts(self) -> pd.DataFrame:
         """Return the contrasts that are chosen; their index is that of `every_contrast`."""
-        table = self.every_contrast
-        for name in ("question", "task"):
-            if getattr(self, name):
-                table = table[table[name] == getattr(self, name)]
+        table = self._of("question", "task")
         return table[[self.axis in axes for axes in table["axes"]]] if self.axis else table
 
+    def _of(self, *names: str) -> pd.DataFrame:
+        """Return the contrasts that have what is chosen of *names*: question, or task too."""
+        table = self.every_contrast
+        for name in names:
+            if getattr(self, name):
+                table = table[table[name] == getattr(self, name)]
+        return table
+
     def options(self, setting: str) -> list[tuple[str, str]]:
-        """List what *setting* (question, task, metric or axis) can be: words and value, `all` first."""
-        results = self._results()
+        """List what *setting* (question, task, metric or axis) can be: words and value, `all` first.
+
+        These are of the question that is chosen, metrics and axes of the task too.
+        """
+        axes_of_rows = self._of("question", "task")["axes"]
         values = {
             "question": list(self.answers),
-            "task": list(self.every_contrast["task"].unique()),
-            "metric": list(results["metric"].unique()),
-            "axis": list(dict.fromkeys(axis for axes in self.every_contrast["axes"] for axis in axes)),
+            "task": list(self._of("question")["task"].unique()),
+            "metric": list(self._results()["metric"].unique()),
+            "axis": list(dict.fromkeys(axis for axes in axes_of_rows for axis in axes)),
         }[setting]
         words = task_name if setting == "task" else lambda value: value.replace("_", " ")
         every = "each task's main metric" if setting == "metric" else "all"
@@ -146,15 +169,16 @@ class ResultsPanel(Panel):
     def values(self) -> pd.DataFrame:
         """Tabulate means and 95 % intervals of the chosen task and metric by condition, for one question.
 
-        Columns are the values of the axis: the chosen one, or the first of the question. ItlError if there
-        are no such values.
+        Columns are the values of the axis: the chosen one, or the first of the question. Without a metric
+        each task has its main one. ItlError if there are no such values.
         """
         rows = self.contrasts() if self.row < 0 else self.every_contrast.loc[[self.row]]
         names = [self.question] if self.question else dict.fromkeys([*rows["question"], *self.answers])
         for given in (self.answers[name] for name in names):
             results, columns = given.results, [column for column, _ in given.question.conditions[0].columns]
-            for name, value in (("task", self.task), ("metric", self.metric)):
-                results = results[results[name] == value] if value else results
+            metrics = self.metric or results["task"].map(main_metric)
+            results = results[results["metric"] == metrics]
+            results = results[results["task"] == self.task] if self.task else results
             axis = self.axis or columns[-1]
             if axis in columns and not results.empty:
                 return summary(results, ["task", *(column for column in columns if column != axis)], axis)
@@ -311,6 +335,8 @@ class ResultsPanel(Panel):
             TEMPLATE,
             part="runs",
             text=row_text(chosen),
+            verdict=verdict_text(chosen),
+            p_adjusted=p_text(chosen["p_adjusted"]),
             compared=chosen["metric"],
             metric=self.metric or chosen["metric"],
             columns=list(runs.columns),
@@ -338,8 +364,8 @@ class ResultsPanel(Panel):
         """Make the controls: what is compared, and a row of it; runs and nets are clicked in the picture."""
         controls = []
         for name in ("question", "task", "metric", "axis"):
-            after = ["question", "task"] if name == "metric" else []
-            controls.append(self.dropdown(name, name, partial(self.options, name), after))
+            after = {"task": ["question"], "metric": ["question", "task"], "axis": ["question", "task"]}
+            controls.append(self.dropdown(name, name, partial(self.options, name), after.get(name, [])))
         row = ipywidgets.Select(description="comparison", rows=10, **WIDE)
         self.bind(row, "row", self._row_options, ["question", "task", "axis"])
         return [*controls, row]
@@ -350,7 +376,7 @@ class ResultsPanel(Panel):
 
 
 def row_text(row: pd.Series) -> str:
-    """Write a contrast as one line of text."""
+    """Write a contrast as one line of text, its change first: a narrow list cuts the end."""
     limits = interval(row["low"], row["high"])
-    text = f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}"
-    return f"{text} ({limits})" if limits else text
+    change = f"{signed(row['change'])} ({limits})" if limits else signed(row["change"])
+    return f"{change}, {row['verdict']}: {row['compared']}, {task_name(row['task'])}"

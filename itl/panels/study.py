@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,24 @@ import yaml
 
 from itl import ItlError
 from itl.analysis.comparisons import Answer
-from itl.analysis.wording import answer_text
+from itl.analysis.wording import answer_text, task_name
 from itl.browser.preset import on_taxonomy
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
-from itl.machine import Machine, duration, project_folder
+from itl.machine import Machine, project_folder
 from itl.packs.paths import size_of
 from itl.panels.answer_steps import AnswerSteps
-from itl.panels.panel import WIDE, Panel, garbage_collection_postponed, message_of, named_so, one_of
+from itl.panels.panel import (
+    OWN_TARGET,
+    WIDE,
+    Panel,
+    garbage_collection_postponed,
+    message_of,
+    named_so,
+    one_of,
+    target_words,
+)
+from itl.panels.plan_facts import few_seconds, plan_facts
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -37,8 +49,8 @@ from itl.specs import Packing, Pretrain
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
+PRELOAD_SECONDS = 2.0  # after the panel is made; by then the answer of finished runs is shown
 CURVES = 3  # of runs under way
-OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
 TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
 
@@ -134,7 +146,7 @@ class StudyPanel(Panel):
         listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
         tasks = dict.fromkeys(task for tasks in (*listed, self.tasks) for task in tasks)
         own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
-        kept = [task for task in tasks if self.target_folder or task.partition("@")[2] != OWN_TARGET]
+        kept = [task for task in tasks if self.target_folder or not is_on_own(task)]
         return list(dict.fromkeys([*kept, *own]))
 
     def parameters(self) -> dict[str, object]:
@@ -337,6 +349,8 @@ class StudyPanel(Panel):
             "study_panel.html.j2",
             title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
+            unused=self.target_folder and not any(map(is_on_own, self.tasks)),
+            target_folder=self.target_folder,
             plan=plan_facts(planned) if planned is not None else None,
             state=DONE if self._is_done else self.state,
             message=self.message,
@@ -364,7 +378,7 @@ class StudyPanel(Panel):
         folders = [self.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
         curves = [(folder.name, loss_curve(folder / "log.jsonl")) for folder in folders]
         shown = [(name, curve) for name, curve in curves if curve][:CURVES] if self.state == RUNNING else []
-        text = str(watched) if self.state != FAILED else self.process.last_line
+        text = few_seconds(str(watched)) if self.state != FAILED else self.process.last_line
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
     def _answer_facts(self) -> dict[str, object]:
@@ -373,13 +387,23 @@ class StudyPanel(Panel):
             return {}
         steps = self._answer_steps()
         figure = steps.figure if self._at_once or self._has("figure") else None
-        return {"text": answer_text(steps.answer.main).replace("**", ""), "figure": figure}
+        if figure:
+            figure = replace(
+                figure, rows=[(self._named(text), top, height) for text, top, height in figure.rows]
+            )
+        return {"text": self._named(answer_text(steps.answer.main).replace("**", "")), "figure": figure}
+
+    def _named(self, text: str) -> str:
+        """Name in *text* the tasks on own images so that nobody takes them for the net's own classes."""
+        for name in map(task_name, filter(is_on_own, self.tasks)):
+            text = text.replace(name, target_words(OWN_TARGET) + name.removeprefix(OWN_TARGET))
+        return text
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
         question = self.dropdown("question", "question", lambda: named_so(self.questions))
         tasks = ipywidgets.SelectMultiple(description="tasks", rows=10, **WIDE)
-        self.bind(tasks, "tasks", lambda: named_so(self.offered_tasks()), ["question", "target_folder"])
+        self.bind(tasks, "tasks", self._task_options, ["question", "target_folder"])
         conditions = ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE)
         self.bind(conditions, "conditions")
         controls = [question, conditions]
@@ -392,14 +416,28 @@ class StudyPanel(Panel):
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
 
+    def _task_options(self) -> list[tuple[str, str]]:
+        """List the tasks, words and name: those on own images say so."""
+        offered = self.offered_tasks()
+        return [(f"{name}: your images" if is_on_own(name) else name, name) for name in offered]
+
+    def write(self, control: str, text: str) -> None:
+        """Set the field of a *control* to what was typed; a margin that it cannot be is said."""
+        super().write(control, text)
+        with suppress(ValueError):
+            if control == "margin" and float(text) != self.margin:
+                self.message = (
+                    f"margin is a share of the gain, from 0.01 to 0.99: {text} became {self.margin}"
+                )
+
     def beside(self) -> list[ipywidgets.Widget]:
         """List the browser, whose selection a button takes."""
         return [self.browser] if self.browser is not None else []
 
     def widget(self) -> ipywidgets.Widget:
-        """Make controls and picture; what reads own images is loaded now, and not at the first folder."""
-        import torchvision  # noqa: F401
-
+        """Make controls and picture; what reads own images is loaded soon, and not at the first folder."""
+        if loop := running_loop():
+            loop.call_later(PRELOAD_SECONDS, import_module, "torchvision")  # it takes seconds
         return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:
@@ -433,8 +471,11 @@ class StudyPanel(Panel):
             self.run()  # but not twice where it is clicked twice
 
     def _measure(self) -> None:
+        was_measured = self.plan().is_measured
         self.plan(measure=True)
         self.refresh()
+        known = "It was known" if was_measured else "It is known now"
+        self.message = f"{known} how long this machine takes for these runs; see the plan."
 
     def _save(self, name: str) -> None:
         self.message = f"Saved: itl plan {self.save(name).stem}"
@@ -448,19 +489,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def plan_facts(planned: Plan) -> dict[str, object]:
-    """Say for people what a plan takes: its summary, what exists already, and its conditions."""
-    runs, left, is_measured = planned.runs, planned.left, planned.is_measured
-    rows = []
-    for row in planned.by_condition().itertuples():
-        condition, every = row.condition.replace("_", " "), row.nets + row.evaluations
-        time = duration(row.minutes) if is_measured else "not known"
-        rows.append((condition, row.nets, row.evaluations, row.done, time if row.done < every else "none"))
-    packs = planned.packs[planned.packs["reading"] != ""]
-    readings = [f"{row.pack}: {row.reading.splitlines()[0]}" for row in packs.itertuples()]
-    return {
-        "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
-        "summary": [*readings, *planned.summary().split("\n")],
-        "is_measured": is_measured,
-        "rows": rows,
-    }
+def is_on_own(task: str) -> bool:
+    """Say whether a *task* is on the images of target_folder."""
+    return task.partition("@")[2] == OWN_TARGET

@@ -99,6 +99,17 @@ def test_what_python_sets_the_page_shows(notebook, page):
     page.wait_for_selector(".itl-browser .said:text('exists already')")
 
 
+def test_without_a_pack_leaves_are_counted_and_the_page_says_why_no_preset_can_be_saved(notebook, page):
+    notebook("from itl import HierarchyBrowser\nHierarchyBrowser()").run()
+    settled(page)
+    assert page.get_by_role("button", name="Save preset").is_disabled()
+    assert page.get_by_label("name of the preset").is_disabled()
+    page.wait_for_selector(".itl-browser .said:text('A preset needs images: HierarchyBrowser(pack=...)')")
+    assert page.locator(".itl-browser .heads .count").all_inner_texts() == ["leaves", ""]
+    for label in page.locator(".itl-browser .radios label").all():
+        assert label.get_attribute("title"), "what each way to cut does"
+
+
 def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home, rated, monkeypatch, capsys):
     cells = notebook(OPEN)
     cells.run()

@@ -16,6 +16,11 @@ UNNAMED = """() => {
 }"""
 
 
+# The widths of panels, and of what they have room for, where these are cut: what lies beyond is seen nowhere.
+CUT = """() => [...document.querySelectorAll(".jp-OutputArea-output .itl-controls")]
+  .map((panel) => [panel.scrollWidth, panel.clientWidth]).filter(([needs, has]) => needs > has)"""
+
+
 FOCUSED = """() => {
   const part = document.activeElement;
   return part.labels?.[0]?.textContent.trim() || part.textContent.trim();
@@ -25,6 +30,15 @@ FOCUSED = """() => {
 COUNT_CLICKS = """() => {
   window.clicks = 0;
   document.addEventListener("click", () => window.clicks++, true);
+}"""
+
+
+# What is clicked and not done yet, by what it sets.
+NOTE_BUSY = """() => {
+  window.busy = [];
+  new MutationObserver((changes) => window.busy.push(
+    ...changes.filter(({target}) => target.ariaBusy === "true").map(({target}) => target.dataset.setting)
+  )).observe(document.body, {subtree: true, attributeFilter: ["aria-busy"]});
 }"""
 
 
@@ -79,6 +93,10 @@ def test_what_stands_behind_a_comparison(panel, page, trained):
     page.wait_for_selector("ul[aria-label^='Images that the net of run']", state="detached")
     page.get_by_role("button", name="the net of run", exact=False).last.press("Enter")
     page.wait_for_selector(".itl-panel b:text('Target scenes.')")
+    usual = page.viewport_size
+    page.set_viewport_size({"width": 900, "height": usual["height"]})
+    page.wait_for_function(f"({CUT})().length === 0")
+    page.set_viewport_size(usual)
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "results-panel")
@@ -90,6 +108,7 @@ def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, tr
     own = "panel.row = int(panel.contrasts().query('task == \"own\"').index[0])"
     panel(f"from itl import ResultsPanel\npanel = ResultsPanel('smallest')\n{own}\npanel")
     page.evaluate(COUNT_CLICKS)
+    page.evaluate(NOTE_BUSY)
     page.locator("button[data-setting=opened]").first.click()
     page.get_by_label("find node", exact=True).click()
     page.keyboard.type("dog")
@@ -101,6 +120,8 @@ def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, tr
     dog.click()
     page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under dog: {wrong} of')")
     assert page.evaluate("() => window.clicks") == 3
+    assert page.evaluate("() => window.busy") == ["opened"]
+    expect(page.locator(".itl-controls [aria-busy=true]")).to_have_count(0)
 
 
 def test_a_budget_is_moved_with_keys(panel, page, advised):

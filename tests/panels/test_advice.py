@@ -88,7 +88,9 @@ def test_what_cannot_be_advised_is_said_in_the_picture(panel):
     panel.number = 5.0
     assert "no pre-training fits 5 images; the smallest takes" in panel.picture()
     nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
-    assert "with --pilot 4 does it" in nothing.widget().children[-2].value
+    picture = nothing.widget().children[-2].value
+    assert "with --pilot 4 does it" in picture
+    assert f"<code>itl advise {GRID.tasks[0].partition('@')[2]}</code>" in picture
 
 
 def test_a_preset_is_read(tmp_path):
@@ -98,6 +100,8 @@ def test_a_preset_is_read(tmp_path):
     panel = AdvicePanel(Preset(name="smallest", about="", notebooks={"10-advice": settings}), machine)
     assert panel.task == "knn@scenes"
     assert panel.costs() == [16, 48]
+    panel.grid = replace(panel.grid, measured=panel.grid.measured.iloc[:0])
+    assert "<code>itl advise scenes --preset smallest</code> with --pilot" in panel.picture()
     with pytest.raises(ItlError, match="no notebook of preset none called '10-advice'"):
         AdvicePanel(Preset(name="none", about="", notebooks={"01-data-size": SETTINGS}), machine)
 

@@ -120,8 +120,12 @@ def test_typing_narrows_the_nodes_and_keeps_the_one_that_is_chosen(panel):
     _, find, node, _, _ = panel.controls()
     chosen = panel.inspection.nodes["node"].iloc[-1]
     panel.node = chosen
+    words = {value: text for text, value in node.options}[chosen]
     find.value = "nothing is called so"
     assert node.value == chosen
+    (first, _), (second, _) = node.options
+    assert first.startswith("no node has 'nothing is called so' in its name; all · ")
+    assert second == words, "not only its wnid"
     find.value = "entity"
     assert [text for text, _ in node.options][1].startswith("entity · ")
 

@@ -1,6 +1,7 @@
 """ResultsPanel without a page: comparisons, and what stands behind them."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_nothing_done_is_an_error_that_says_what_to_do(tmp_path):
         ResultsPanel(PRESET, here(tmp_path))
 
 
+def test_a_notebook_says_what_is_done_until_it_is(machine, monkeypatch):
+    display = Mock()
+    monkeypatch.setattr("itl.panels.panel.get_ipython", Mock())
+    monkeypatch.setattr("itl.panels.panel.display", display)
+    ResultsPanel(PRESET, machine)
+    ((line,), _) = display.call_args
+    assert line["text/plain"] == "Reading and judging the runs of preset smallest …"
+    ((after,), _) = display.return_value.update.call_args
+    assert set(after.values()) == {""}
+
+
 def test_task_metric_and_axis_choose(panel):
     assert [value for _, value in panel.options("task")] == ["", "knn@scenes", "own"]
     assert [value for _, value in panel.options("axis")] == ["", "images_per_class"]
@@ -65,10 +77,40 @@ def test_task_metric_and_axis_choose(panel):
         panel.axis = "image"
 
 
+def test_what_is_offered_fits_what_is_chosen(panel):
+    """What no comparison of the question has would draw nothing."""
+    given = panel.answers["data-size"]
+    own = given.contrasts[given.contrasts["task"] == "own"].assign(question="other")
+    of_own = given.results[given.results["task"] == "own"]
+    panel.answers = {**panel.answers, "other": replace(given, results=of_own, contrasts=own)}
+    panel.task, panel.metric = "knn@scenes", "knn1"
+    panel.question = "other"
+    assert (panel.task, panel.metric) == ("", "")
+    assert panel.options("task") == [("all", ""), ("own classes", "own")]
+    assert panel.contrasts()["task"].unique().tolist() == ["own"]
+    panel.question, panel.axis = "data-size", "images_per_class"
+    assert [value for _, value in panel.options("task")] == ["", "knn@scenes", "own"]
+    assert panel.axis == "images_per_class"
+
+
+def test_without_a_metric_each_task_has_its_main_one(panel):
+    assert panel.values().index.tolist() == [("knn@scenes", "knn5"), ("own", "accuracy")]
+
+
+def test_a_comparison_says_its_verdict_and_the_figure_what_its_marks_mean(panel):
+    row = panel.contrasts().iloc[0]
+    assert "squares the same within the margin" in panel.html()
+    panel.row = int(row.name)
+    assert f"Verdict: <b>{row['verdict']}" in panel.html()
+    (text,) = [words for words, value in panel.controls()[-1].options if value == row.name]
+    assert f"), {row['verdict']}: 4 instead of 12 images per class" in text
+
+
 def test_values_are_of_a_question_that_has_the_axis_and_the_task(panel):
     """Where no comparison is chosen by them, too: the first question may lack the axis."""
     given = panel.answers["data-size"]
-    panel.answers = {"other": replace(given, results=given.results[:0]), **panel.answers}
+    other = replace(given, results=given.results[:0], contrasts=given.contrasts.assign(question="other"))
+    panel.answers = {"other": other, **panel.answers}
     panel.task, panel.axis = "own", "images_per_class"
     assert [task for task, *_ in panel.values().index] == ["own"] * len(panel.values())
     panel.task = ""

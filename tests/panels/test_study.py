@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -240,13 +241,51 @@ def test_own_folders_become_images_and_a_target(panel, project):
             (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
     panel.target_folder = "things"
     assert {"finetune@own", "probe@own", "knn@own"} < set(panel.offered_tasks())
+    assert "The images in things are not used yet" in panel.html()
     panel.tasks = ("knn@own",)
+    assert "not used yet" not in panel.html()
     question = panel.ask()
     assert dict(question.targets).keys() == {"own"}
     assert dict(question.targets)["own"].path == str(project / "things")
     assert len(panel.plan().packs) == 2
     panel.target_folder = ""
     assert "knn@own" not in panel.offered_tasks()
+
+
+def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machine):
+    for name in ("train/mug", "train/plate", "test/mug", "test/plate"):
+        (project / "things" / name).mkdir(parents=True)
+        for number in range(4):
+            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    panel.target_folder, panel.tasks, panel.seeds = "things", ("knn@own",), "0"
+    tasks = panel.controls()[-3]
+    assert ("knn@own: your images", "knn@own") in tasks.options
+    assert ("knn@scenes", "knn@scenes") in tasks.options
+    run_here(panel.ask(), machine)
+    panel.refresh()
+    html = panel.html()
+    assert ">your images (own), nearest neighbours: 5 neighbours</small>" in html
+    assert ">own classes: accuracy</small>" in html
+    assert "on own, nearest neighbours" not in " ".join(html.split())
+
+
+def test_a_margin_that_cannot_be_is_said(panel):
+    panel.widget()
+    said = "margin is a share of the gain, from 0.01 to 0.99: 2 became 0.99"
+    for typed, margin, message in (
+        ("0.25", 0.25, ""),
+        ("2", 0.99, said),
+        ("x", 0.99, said),
+        ("0.2", 0.2, ""),
+    ):
+        panel.receive(Mock(), kind="text", control="margin", text=typed)
+        assert (panel.margin, panel.message) == (margin, message)
+
+
+def test_what_is_measured_says_so(panel, rates):
+    panel.widget()
+    panel.receive(Mock(), kind="press", button="Measure how long")
+    assert "It was known how long this machine takes" in panel.message
 
 
 def test_of_an_own_folder_without_splits_some_images_are_held_out(panel, project):

@@ -30,7 +30,7 @@ export class Browser {
         if (what === "clear") this.change(() => this.begin(NOTHING));
         else if (what === "labels") this.takeAlong();
         else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
-      }, hasKernel);
+      }, hasKernel, this.tree.counted);
     this.panes = [];
     this.build();
     this.handlers = {
@@ -60,7 +60,7 @@ export class Browser {
     this.everything = element("button", {
       type: "button", class: hidden ? "everything" : "hidden", "aria-pressed": "false",
       onclick: () => this.showEverything(!this.view.everything),
-    }, `${some(hidden, "node")} without images`);
+    }, `Show ${some(hidden, "node")} without images`);
     this.heads = element("div", { class: "heads", "aria-hidden": "true" });
     this.legend = element("div", { class: "legend hidden" });
     this.about = element("section", { class: "about hidden" });
@@ -261,7 +261,7 @@ export class Browser {
     this.legend.replaceChildren(...(colours ? colours.legend() : []));
     const head = (name, text) => element("span", { class: name }, text);
     this.heads.replaceChildren(head("first", "synset"), ...(colours ? [head("colour", colours.unit)] : []),
-      head("count", "classes"), head("count", this.tree.counted ? "images" : ""));
+      head("count", this.tree.counted ? "classes" : "leaves"), head("count", this.tree.counted ? "images" : ""));
     if (this.choice) this.view.refresh();
   }
 

@@ -1,7 +1,12 @@
 // The panels beside and below the tree: classes, selection, summary, images.
 import { element, number, some } from "./rows.js";
 
-const BASES = [["original", "every class"], ["bottom-up", "bottom-up"], ["top-down", "top-down"], ["cut", "my own cut"]];
+const BASES = [
+  ["original", "every class", "each class as it is"],
+  ["bottom-up", "bottom-up", "each class becomes the node above it at a level of the tree"],
+  ["top-down", "top-down", "each class is merged into the node above it, as many times as there are rounds"],
+  ["cut", "my own cut", "the nodes become classes whose ◇ is clicked"],
+];
 const HALVES = ["", "half-random-a", "half-random-b", "half-minimal-a", "half-minimal-b"];
 
 // How the tree is cut: as it is, in two ways with a slider, or by the user's own cut.
@@ -20,7 +25,7 @@ export class CutPanel {
     this.text = element("output", { class: "base-text", "aria-live": "polite" });
     this.figure = element("div", { class: "figure" });
     this.root = element("fieldset", {}, element("legend", {}, "Classes"),
-      element("div", { class: "radios" }, ...BASES.map(([, label], nth) => element("label", {}, this.radios[nth], ` ${label}`))),
+      element("div", { class: "radios" }, ...BASES.map(([, label, title], nth) => element("label", { title }, this.radios[nth], ` ${label}`))),
       this.slider, this.text, this.figure);
   }
 
@@ -80,9 +85,10 @@ export class CutPanel {
 }
 
 // What is left out and how much is kept; changed(fields) is called with the fields that changed. What only a kernel
-// can do is not offered without one; labels can be taken along as a file that presets take.
+// can do is not offered without one; labels can be taken along as a file that presets take. Without a pack there are
+// no images for a preset.
 export class SelectionPanel {
-  constructor(changed, ask, hasKernel) {
+  constructor(changed, ask, hasKernel, hasPack) {
     const whole = (name, label, least) => {
       const input = element("input", {
         type: "number", min: least, placeholder: least ? "all" : "0", "aria-label": label,
@@ -117,7 +123,7 @@ export class SelectionPanel {
       this.problem, this.summary, this.yaml,
       element("div", { class: "buttons" }, this.copied,
         element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
-      hasKernel ? this.saving(ask) : this.takingAlong(ask),
+      hasKernel ? this.saving(ask, hasPack) : this.takingAlong(ask),
       this.said);
     for (const input of hasKernel ? [] : [this.half, this.halfSeed, this.inputs.classes]) {
       input.disabled = true;
@@ -125,10 +131,13 @@ export class SelectionPanel {
     }
   }
 
-  saving(ask) {
-    return element("form", {
+  saving(ask, hasPack) {
+    this.name.disabled = !hasPack;
+    const form = element("form", {
       class: "buttons", onsubmit: (event) => (event.preventDefault(), ask("save", { name: this.name.value })),
-    }, this.name, element("button", {}, "Save preset"));
+    }, this.name, element("button", { disabled: !hasPack }, "Save preset"));
+    const why = "A preset needs images: HierarchyBrowser(pack=...) saves one, and so does StudyPanel(browser=browser).";
+    return element("div", {}, form, ...(hasPack ? [] : [element("p", { class: "said" }, why)]));
   }
 
   takingAlong(ask) {
