@@ -63,6 +63,10 @@ VERBS_OF_ONE |= {"leave": "leaves", "give": "gives"}
 class ItlError(ValueError):
     """Raised when something asked of itl cannot be done; the message says what can."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of it: the message has one line, and %debug the way to it."""
+        return [f"ItlError: {self}"]
+
 
 def cannot_read(path: object, error: OSError) -> ItlError:
     """Return the error that the file *path* cannot be read, and where it was looked for."""

@@ -187,8 +187,8 @@ class Machine:
 
     @property
     def slots(self) -> int:
-        """Count the runs that go side by side: `workers` on each device."""
-        return self.workers * len(self.devices)
+        """Count the runs that go side by side: `workers` on each device here, or on a cluster in all."""
+        return self.workers * (1 if self.scheduler else len(self.devices))
 
     @property
     def runs(self) -> Path:

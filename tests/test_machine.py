@@ -202,6 +202,8 @@ def test_a_process_alone_does_every_run_itself(monkeypatch):
     machine = Machine.from_environment(device="cpu")
     assert (machine.rank, machine.ranks, machine.shard, machine.compile) == (0, 1, (1, 1), False)
     assert Machine(threads=1).slots == 1
+    assert Machine(device="cuda:0,1", workers=3).slots == 6
+    assert Machine(device="cuda:0,1", workers=3, scheduler="slurm").slots == 3
 
 
 @pytest.mark.parametrize(

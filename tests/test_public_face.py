@@ -34,6 +34,14 @@ def test_public_names_are_those_of_the_rooms():
     assert itl.data_size is questions.data_size
 
 
+def test_an_error_of_itl_is_one_line_in_a_notebook():
+    """The stack in between is of itl, and hides the message in a cell's output."""
+    code = "import itl; itl.Machine.from_environment(threads=-1)"
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.stdout == "ItlError: threads is a whole number from 1; got -1\n"
+
+
 def test_only_public_names_are_listed_and_a_question_shows_its_parameters():
     assert {name for name in dir(itl) if not name.startswith("__")} == set(itl.__all__)
     parameters = inspect.signature(itl.data_size).parameters

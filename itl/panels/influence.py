@@ -9,7 +9,7 @@ import traitlets
 from itl import ItlError
 from itl.analysis.influence import ImagesScored, images_scored
 from itl.analysis.tables import both_ends
-from itl.analysis.wording import interval, signed, task_name
+from itl.analysis.wording import signed, signed_interval, task_name
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
 from itl.packs.paths import pack_for
@@ -87,7 +87,7 @@ class InfluencePanel(Panel):
             "influence_panel.html.j2",
             node=f"{row['name']} ({self.node})",
             task=task_name(self._task),
-            effect=f"{signed(row['effect'])} points ({interval(row['low'], row['high'])}): {row['verdict']}",
+            effect=f"{signed_interval(row['effect'], row['low'], row['high'])} points: {row['verdict']}",
             helped=self._thumbnails(images[images["effect"] > 0].tail(PICTURES)[::-1]),
             hurt=self._thumbnails(images[images["effect"] < 0].head(PICTURES)),
         )
