@@ -4,7 +4,7 @@ import hashlib
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -46,6 +46,10 @@ SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
     r"\.tar": "webdataset",
     r"\.parquet": "parquet",
 }
+COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
+ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
+ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
+LABEL_SUFFIXES = {".cls", ".json", ".txt"}  # beside the images of a WebDataset
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -96,7 +100,9 @@ class ClassFolders(Source):
                 refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
         except ItlError as error:
             packed = describe_packed(self.listing.files)
-            raise ItlError(f"{self.path}: {error}{f'; {packed}' if packed else ''}") from None
+            unread = describe_unread(self.listing, counts)
+            parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
+            raise ItlError("; ".join(filter(None, parts))) from None
         return choose_classes(layout, self.classes, counts)
 
     @property
@@ -121,26 +127,6 @@ class ClassFolders(Source):
         reason = f"archives that are not opened ({examples(packed, 1)})"
         return self.listing.left_out + self.folders.left_out + Counter({reason: len(packed)})
 
-    @property
-    def notes(self) -> list[str]:
-        """Images of one class and name in two splits, where an option divides: they may be versions of one.
-
-        Roboflow writes NAME.rf.CODE.jpg for each version that it makes of an image.
-        """
-        if not self.val_fraction and (self.splits or "").count(",") < 2:
-            return []
-        splits_of: dict[str, set[str]] = defaultdict(set)
-        for record in self.records():
-            name = record.id.rpartition("/")[2].partition(".rf.")[0]
-            splits_of[f"{record.wnid}/{name}"].add(record.split)
-        if not (shared := sorted(name for name, splits in splits_of.items() if len(splits) > 1)):
-            return []
-        count = counted(len(shared), "images are")
-        return [
-            f"by class and name, {count} in more than one split, such as {examples(shared)}; if these are "
-            f"versions of one image, keep one of them"
-        ]
-
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         class_of, records = self.folders.class_of, []
@@ -148,12 +134,87 @@ class ClassFolders(Source):
             split, wnid = class_of.get(name.rpartition("/")[0], ("", ""))
             if split and is_image(name):
                 records.append(Record(self.folders.id_of(name), wnid, split, member))
-        return validate_records(split_off_val(records, self.val_fraction), self.path)
+        several = self.class_level is not None or self.splits is not None  # folders of one class
+        photo_of = _photo_in_any_folder if several else _photo
+        records = split_off_val(records, self.val_fraction, photo_of)
+        return validate_records(records, self.path)
+
+    @cached_property
+    def notes(self) -> Sequence[str]:
+        """Classes that may be copies of others, and images of one name in two splits of several folders."""
+        classes = set(self.folders.classes)
+        copies = {name: match[1] for name in sorted(classes) if (match := COPY.fullmatch(name))}
+        notes = [
+            f"{name!r} is a class of its own beside {other!r}; if it is a copy, move it elsewhere"
+            for name, other in copies.items()
+            if other in classes
+        ]
+        return [*notes, *self._describe_names_in_two_splits()]
+
+    def _describe_names_in_two_splits(self) -> list[str]:
+        """Return a note on images of one class and name in two splits, if several folders are one split."""
+        class_of = self.folders.class_of
+        splits = {split for split, _ in class_of.values()}
+        one_of_each = not self.splits or self.splits.count(",") < len(splits)
+        if one_of_each or len(set(class_of.values())) == len(class_of):
+            return []
+        first_of: dict[tuple[str, str], tuple[str, str]] = {}  # of a class and a name: split and image
+        pairs = []
+        for name in sorted(filter(is_image, self.listing.files)):
+            folder, _, file = name.rpartition("/")
+            split, label = class_of.get(folder, ("", ""))
+            other, first = first_of.setdefault((label, file), (split, name))
+            if split and split != other:
+                pairs.append(f"{first} ({other}) and {name} ({split})")
+        if not pairs:
+            return []
+        count = counted(len(pairs), "images have")
+        return [
+            f"{count} the class and the name of one in another split: {examples(pairs, 1)}; if these are one "
+            f"photo, let the option splits name one folder for each split"
+        ]
+
+
+def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
+    """Say which formats are not read of the files in folders without a readable image; empty without any.
+
+    *counts* are of the images that lie directly in each folder.
+    """
+    suffixes = UNREAD_SUFFIXES | ARRAYS
+    unread = sorted(
+        name
+        for name in listing.files
+        if suffix_of(name) in suffixes and "/" in name and name.rpartition("/")[0] not in counts
+    )
+    if not unread:
+        return ""
+    count = counted(len(unread), "files are")
+    read = ", ".join(sorted(FORMATS_OF_SUFFIX))
+    return f"{count} in formats that are not read, such as {unread[0]} (convert them to one of {read})"
+
+
+def describe_tar(listing: Listing) -> str:
+    """Say how to unpack the first tar of *listing* if it holds images without labels; empty if it has labels.
+
+    Shards have labels beside images.
+    """
+    tar = next((name for name in sorted(listing.files) if suffix_of(name) == ".tar"), "")
+    if not tar or (member := listing.files[tar]).size is not None:
+        return ""
+    inner = archives.list_files(Path(member.path)).files
+    images = [name for name in inner if is_image(name) and "/" in name]
+    if not images or any(suffix_of(name) in LABEL_SUFFIXES for name in inner):
+        return ""
+    way = f"unpack each tar: `{archives.unpack_command(member.path)}`"
+    return f"{tar} is a tar inside the folder, with images in folders, such as {images[0]}; {way}"
 
 
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, what was looked for, and what there is instead."""
-    if foreign := foreign_format(listing.files) or other_source(listing.files, path):
+    other = other_source(listing.files, path)
+    if "source webdataset" in other and (packed := describe_tar(listing)):
+        return f"{path} holds no images: {packed}"
+    if foreign := foreign_format(listing.files) or other:
         return f"{path} holds no images in class folders; {foreign}"
     if packed := describe_packed(listing.files):
         return f"{path} holds no images: {packed}"
@@ -232,10 +293,23 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
     return chosen, [tree.with_words(name) for name in listed if name not in chosen]
 
 
-def split_off_val(records: list[Record], fraction: float) -> list[Record]:
+def _photo(record: Record) -> str:
+    """Return the id of the photo that *record* is a version of."""
+    return ROBOFLOW.sub("", record.id)
+
+
+def _photo_in_any_folder(record: Record) -> str:
+    """Return the name of the photo that *record* is a version of, which lie in several folders of a class."""
+    return _photo(record).rpartition("/")[2]
+
+
+def split_off_val(
+    records: list[Record], fraction: float, photo_of: Callable[[Record], str] = _photo
+) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    ItlError for a *fraction* above 0 where some *records* are val already, or no class has two.
+    Versions of one photo, which *photo_of* names alike, go together. ItlError for a *fraction* above 0 where
+    some *records* are val already, or no class has two.
     """
     if not fraction:
         return records
@@ -246,19 +320,23 @@ def split_off_val(records: list[Record], fraction: float) -> list[Record]:
             f"leave it out"
         )
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
+    photos: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in ranked:
+        if record.split == "train":
+            photos[record.wnid, photo_of(record)].append(record)
     train = Counter(record.wnid for record in records if record.split == "train")
     to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
-    if to_move and not any(to_move.values()):
+    held_out: Counter[str] = Counter()
+    val: set[str] = set()
+    for (wnid, _), versions in photos.items():
+        if held_out[wnid] < to_move[wnid] and held_out[wnid] + len(versions) < train[wnid]:
+            held_out[wnid] += len(versions)
+            val.update(record.id for record in versions)
+    if train and not val:
         raise ItlError(
             f"val_fraction={fraction} holds out no image, as every class has one alone; leave it out"
         )
-    result = []
-    for record in ranked:
-        if record.split == "train" and to_move[record.wnid]:
-            to_move[record.wnid] -= 1
-            record = replace(record, split="val")
-        result.append(record)
-    return result
+    return [replace(record, split="val") if record.id in val else record for record in ranked]
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
@@ -266,9 +344,6 @@ def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, 
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
     filled = {str(path) for name in counts for path in (PurePosixPath(name), *PurePosixPath(name).parents)}
     if empty := sorted(beside - layout.class_of.keys() - filled):
-        unread = [name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES]
-        if inside := sorted(name for name in unread if name.rpartition("/")[0] in empty):
-            cure = f"{inside[0]} is of a format that is not read; convert it, or set the option empty=skip"
         raise ItlError(
             f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
         )

@@ -17,6 +17,7 @@ from itl.sources.layout import (
     refuse_two_of_one_split,
     split_of,
     splits_in,
+    wnid_of,
     words_of,
 )
 from itl.sources.records import examples, is_image
@@ -49,7 +50,20 @@ def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: boo
         return read_tree(Tree(counts), choice, flat_val)
     except ItlError as error:
         readings = offer_readings(counts, flat_val)
-        raise ItlError(f"{error}; {readings or CURE}") from None
+        advice = "; ".join(filter(None, [readings, _describe_conditions(Tree(counts))]))
+        raise ItlError(f"{error}; {advice or CURE}") from None
+
+
+def _describe_conditions(tree: Tree) -> str:
+    """Say that one folder of wnids is read, if several hold the same, such as severities of a corruption."""
+    first_of: dict[frozenset[str], str] = {}
+    for folder in sorted(tree.children):
+        inside = frozenset(map(last_of, tree.children[folder]))
+        if len(inside) > 1 and all(map(wnid_of, inside)) and not any(map(split_of, folder.split("/"))):
+            first = first_of.setdefault(inside, folder)
+            if first != folder:
+                return f"several folders hold the same classes: give one, such as {first}, as the path"
+    return ""
 
 
 def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:

@@ -106,10 +106,11 @@ class WebDataset(Source):
                     f"{example.key} in {example.shard}; write KEY.cls beside each image"
                 )
         if not (labelled := self._labelled):
+            in_folders = all("/" in one.image for one in self._samples)
+            way = "; if folders are classes, unpack the tars and take the source folder" if in_folders else ""
             raise ItlError(
                 f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
-                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}; if folders in the "
-                f"tars are classes, unpack them, and read that folder with the source folder"
+                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}{way}"
             )
         names, _ = self._classes
         records = []

@@ -168,23 +168,13 @@ class Source(ABC):
 
 
 def _describe_alike(names: Sequence[str]) -> list[str]:
-    """Return notes on two or more of the classes *names* that may be meant as one.
-
-    >>> _describe_alike(["cat", "cat - Copy", "dog", "fox (1)"])
-    ["'cat' and 'cat - Copy' are classes of their own; if the last is a copy, leave it out"]
-    """
-    known, copies = set(names), {name: COPY.sub("", name) for name in names if COPY.search(name)}
-    notes = [
-        f"{name!r} and {copy!r} are classes of their own; if the last is a copy, leave it out"
-        for copy, name in copies.items()
-        if name in known
-    ]
+    """Return a note for each two or more of the classes *names* that may be meant as one."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
         words = re.split(r"[\s_-]+", name.casefold().strip())
         alike[number[1] if number else " ".join(words)].append(repr(name))
-    return notes + [
+    return [
         f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
         f"underscores or the form of a number alone"
         for several in alike.values()

@@ -7,8 +7,6 @@ import pytest
 from itl import ItlError
 from itl.sources.layout import Choice
 from itl.sources.readings import recognise
-from itl.sources.registry import open_source
-from tests.annotated import check_lines, jpeg, written
 
 
 def tree(*folders: str, classes: tuple[str, ...] = ("cat", "dog"), images: int = 4) -> dict[str, int]:
@@ -39,6 +37,7 @@ def offers(counts: dict[str, int]) -> list[str]:
         (("CRC-VAL-7K", "NCT-100K"), ["val=CRC-VAL-7K,train=NCT-100K"]),
         (("tr", "te", "va"), ["test=te,train=tr,val=va"]),
         (("x/train", "x/x/train"), ["x/train", "x/x/train"]),
+        (("trainval", "val", "test"), ["test,val", "trainval,test"]),
         (("training", "train", "test"), []),
     ],
 )
@@ -96,48 +95,14 @@ def test_deep_levels_of_classes_are_offered():
     assert "class_level=4 (2 classes, a, b; train 8 images)" in str(error.value)
 
 
-def noted(path, **options) -> list[str]:
-    return [line for line in check_lines("folder", path, **options) if "more than one split" in line]
-
-
-def test_versions_of_one_image_in_two_splits_are_noted(tmp_path):
-    names = [
-        f"{folder}/{name}/{number}.jpg" for folder in ("a", "b", "c") for name in "xy" for number in (1, 2)
-    ]
-    path = written(tmp_path, dict.fromkeys(names, jpeg()))
-    note = (
-        "note: by class and name, 4 images are in more than one split, such as x/1.jpg, x/2.jpg, y/1.jpg …; "
-        "if these are versions of one image, keep one of them"
-    )
-    assert noted(path, splits="train=a,train=b,val=c") == [note]
-    assert noted(path, splits="train=a,val=b") == [], "as any two splits with numbers for names"
-    assert noted(path, class_level=2, val_fraction=0.3)
-    apart = written(
-        tmp_path / "apart", {name.replace("/1.", f"/{i}."): jpeg() for i, name in enumerate(names, 9)}
-    )
-    assert noted(apart, splits="train=a,train=b") == []
-
-
-def test_versions_that_roboflow_writes_are_noted_where_a_part_is_held_out(tmp_path):
-    names = [
-        f"{name}/{number}_jpg.rf.{code}.jpg" for name in "xy" for number in range(4) for code in ("0a", "1b")
-    ]
-    (note,) = noted(written(tmp_path, dict.fromkeys(names, jpeg())), val_fraction=0.5)
-    assert re.search(r"such as x/\d_jpg", note)
-
-
-def test_a_class_folder_of_a_format_that_is_not_read_says_so(tmp_path):
-    path = written(tmp_path, {"cat/1.jpg": jpeg(), "dog/1.jpg": jpeg(), "fox/1.heic": b"ftypheic"})
+def test_of_folders_with_the_same_wnids_one_is_to_be_the_path():
+    """As the severities of ImageNet-C; folders of splits hold the same, too."""
+    wnids = ("n01440764", "n02119789")
+    counts = tree("blur/1", "blur/2", classes=wnids)
     with pytest.raises(
-        ItlError, match=r"such as fox; fox/1.heic is of a format that is not read; convert it, or"
+        ItlError, match="several folders hold the same classes: give one, such as blur/1, as the path"
     ):
-        open_source("folder", path).records()
-
-
-def test_copies_of_class_folders_are_noted(tmp_path):
-    names = ("cat", "cat - Copy", "dog", "dog (1)", "fox (2)", "copy")
-    lines = check_lines("folder", written(tmp_path, {f"{name}/1.jpg": jpeg() for name in names}))
-    assert [line for line in lines if "is a copy" in line] == [
-        "note: 'cat' and 'cat - Copy' are classes of their own; if the last is a copy, leave it out",
-        "note: 'dog' and 'dog (1)' are classes of their own; if the last is a copy, leave it out",
-    ]
+        recognise(counts)
+    with pytest.raises(ItlError) as error:
+        recognise(tree("train", "other", classes=wnids))
+    assert "as the path" not in str(error.value)

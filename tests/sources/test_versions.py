@@ -1,0 +1,148 @@
+"""Versions and copies of photos in class folders: held out together, noted; and files that are no images."""
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.sources.class_folders import ClassFolders
+from itl.sources.shards import WebDataset
+from tests.pictures import tarred, tree
+
+LABELS = ("cat", "dog")
+
+
+def photos(root: Path, folders: tuple[str, ...], names: list[str]) -> Path:
+    """Write cat and dog in each of *folders*, with the same *names*."""
+    return tree(
+        root, *(f"{folder}/{label}/{name}" for folder in folders for label in LABELS for name in names)
+    )
+
+
+def sides(source: ClassFolders) -> dict[tuple[str, str], set[str]]:
+    """The splits that the versions of one photo are in, by class and the start of the name."""
+    splits = defaultdict(set)
+    for record in source.records():
+        name = record.id.rpartition("/")[2]
+        splits[record.wnid, name.split(".")[0]].add(record.split)
+    return splits
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_level": 2},
+        {"splits": "train=color,train=grey,train=cut"},
+        {"splits": "none", "class_level": 2},
+    ],
+)
+def test_versions_in_several_folders_are_held_out_together(tmp_path, options):
+    photos(tmp_path, ("color", "grey", "cut"), [f"{number}.png" for number in range(10)])
+    source = ClassFolders(tmp_path, val_fraction=0.3, **options)
+    splits = sides(source)
+    assert len(splits) == 20
+    assert all(len(of_photo) == 1 for of_photo in splits.values())
+    assert sorted(record.split for record in source.records()) == ["train"] * 42 + ["val"] * 18
+
+
+def test_versions_by_roboflow_are_held_out_together(tmp_path):
+    names = [f"{number}_jpg.rf.{version}c.jpg" for number in range(10) for version in ("0a", "1b")]
+    photos(tmp_path, ("train",), names)
+    source = ClassFolders(tmp_path, val_fraction=0.2)
+    assert all(len(of_photo) == 1 for of_photo in sides(source).values())
+    assert [record.split for record in source.records()].count("val") == 8
+
+
+def test_all_versions_of_the_one_photo_of_a_class_stay_in_train(tmp_path):
+    tree(tmp_path, "a/cat/1.png", "b/cat/1.png", "a/dog/1.png", "a/dog/2.png", "b/dog/1.png", "b/dog/2.png")
+    records = ClassFolders(tmp_path, class_level=2, val_fraction=0.5).records()
+    assert {record.wnid for record in records if record.split == "val"} == {"dog"}
+    assert [record.split for record in records].count("val") == 2
+
+
+def test_images_of_other_names_are_held_out_one_by_one_as_ever(tmp_path):
+    """Of one class in two folders with other names, and of two classes of one name, each by its own hash."""
+    names = [f"{number}.png" for number in range(6)]
+    plain = ClassFolders(photos(tmp_path / "x", (".",), names), val_fraction=0.5).records()
+    leveled = ClassFolders(tmp_path / "x", val_fraction=0.5, class_level=1).records()
+    assert [record.id for record in plain if record.split == "val"] == [
+        record.id for record in leveled if record.split == "val"
+    ]
+    assert [record.split for record in plain].count("val") == 6
+
+
+def test_one_name_in_two_splits_of_several_folders_is_noted(tmp_path):
+    photos(tmp_path, ("fold0/train", "fold1/val"), ["1.png", "2.png"])
+    photos(tmp_path, ("fold1/train", "fold0/val"), ["3.png"])
+    several = ClassFolders(tmp_path, splits="fold0/train,fold1/train,fold0/val,fold1/val")
+    assert list(several.notes) == [
+        "6 images have the class and the name of one in another split: fold0/val/cat/3.png (val) and "
+        "fold1/train/cat/3.png (train) …; if these are one photo, let the option splits name one folder for "
+        "each split"
+    ]
+    one = ClassFolders(tmp_path, splits="fold0/train,fold1/val")  # numbers from 1 on in each split, as usual
+    assert list(one.notes) == []
+
+
+def test_parts_of_a_split_with_names_of_their_own_are_not_noted(tmp_path):
+    photos(tmp_path, ("train.X1", "train.X2", "val.X"), ["0.png"])
+    for folder in ("train.X1", "train.X2", "val.X"):
+        for label in LABELS:
+            shutil.move(tmp_path / folder / label / "0.png", tmp_path / folder / label / f"{folder}.png")
+    source = ClassFolders(tmp_path, splits="train.X1,train.X2,val.X")
+    assert len(source.records()) == 6
+    assert list(source.notes) == []
+
+
+@pytest.mark.parametrize("copy", ["cat - Copy", "cat - Copy (2)", "cat (1)", "cat_copy", "Cat copy 2"])
+def test_a_class_named_like_a_copy_of_another_is_noted(tmp_path, copy):
+    other = copy[:3]
+    tree(tmp_path, f"{other}/1.png", f"{copy}/1.png", "dog/1.png", "photocopy/1.png", "fox (red)/1.png")
+    note = f"'{copy}' is a class of its own beside '{other}'; if it is a copy, move it elsewhere"
+    assert list(ClassFolders(tmp_path).notes) == [note]
+    shutil.rmtree(tmp_path / other)
+    assert list(ClassFolders(tmp_path).notes) == []
+
+
+UNREAD = {  # the files of bird -> how the refusal begins
+    "heic": "3 files are in formats that are not read, such as train/bird/0.heic (convert them to one of ",
+    "npy": "3 files are in formats that are not read, such as train/bird/0.npy (convert them to one of ",
+    "txt": "1 class folder holds no images, such as train/bird; ",
+}
+
+
+@pytest.mark.parametrize("suffix", UNREAD)
+def test_a_class_in_a_format_that_is_not_read_is_said_first(tmp_path, suffix):
+    photos(tmp_path, ("train", "val"), ["1.png"])
+    (tmp_path / "train" / "bird").mkdir()
+    for number in range(3):
+        (tmp_path / "train" / "bird" / f"{number}.{suffix}").write_bytes(b"x")
+    error = str(pytest.raises(ItlError, ClassFolders(tmp_path).records).value)
+    assert error.startswith(f"{tmp_path}: {UNREAD[suffix]}")
+    assert "1 class folder holds no images, such as train/bird; fill them" in error
+
+
+def test_tars_of_class_folders_are_to_be_unpacked(tmp_path):
+    for label in LABELS:
+        tarred(tmp_path / f"{label}.tar", {f"{label}/1.png": b"x"})
+    command = f"unpack each tar: `tar xf {tmp_path}/cat.tar -C {tmp_path}`"
+    error = str(pytest.raises(ItlError, ClassFolders(tmp_path).records).value)
+    assert error == (
+        f"{tmp_path} holds no images: cat.tar is a tar inside the folder, with images in folders, such as "
+        f"cat/1.png; {command}"
+    )
+    with pytest.raises(
+        ItlError, match="; if folders are classes, unpack the tars and take the source folder"
+    ):
+        WebDataset(tmp_path).records()
+
+
+def test_shards_with_labels_are_those_of_webdataset(tmp_path):
+    tarred(tmp_path / "train-0.tar", {"a/1.png": b"x", "a/1.cls": b"0"})
+    with pytest.raises(ItlError, match="train-0.tar is a file of the source webdataset"):
+        ClassFolders(tmp_path).records()
+    tarred(tmp_path / "train-0.tar", {"1.png": b"x"})
+    with pytest.raises(ItlError, match=r"such as 1.png in train-0.tar$"):
+        WebDataset(tmp_path).records()
