@@ -407,13 +407,13 @@ def test_an_error_that_nobody_expected_is_one_line_too(capsys, monkeypatch):
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_stops_in_order_and_is_the_status(capsys, monkeypatch, number, status):
+    ours = signal.signal(number, {signal.SIGINT: signal.default_int_handler}.get(number, signal.SIG_DFL))
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
-    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     monkeypatch.setattr("itl.hierarchy.label_sets.label_set", lambda *_: os.kill(os.getpid(), number))
     stopped = (status, "", "itl: stopped; finished work is kept, repeat the command to go on\n")
     assert itl(capsys, "labels", "original") == stopped
-    signal.signal(signal.SIGINT, ours)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+    signal.signal(number, ours)
 
 
 def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
