@@ -13,9 +13,8 @@ from itl.analysis.tables import summary
 from itl.analysis.wording import (
     columns_text,
     condition_text,
-    interval,
     p_text,
-    signed,
+    signed_interval,
     task_name,
     verdict_text,
 )
@@ -377,6 +376,5 @@ class ResultsPanel(Panel):
 
 def row_text(row: pd.Series) -> str:
     """Write a contrast as one line of text, its change first: a narrow list cuts the end."""
-    limits = interval(row["low"], row["high"])
-    change = f"{signed(row['change'])} ({limits})" if limits else signed(row["change"])
+    change = signed_interval(row["change"], row["low"], row["high"])
     return f"{change}, {row['verdict']}: {row['compared']}, {task_name(row['task'])}"

@@ -28,7 +28,6 @@ CURE = (
 MAX_READINGS = 4  # quoted in a refusal
 MAX_LEVEL = 6  # of class folders, that is tried
 SHORT_SPLITS = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}
-TRAIN_AND_VAL = "trainval"
 DEFAULT = Choice()
 
 
@@ -128,7 +127,7 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
         together[" ".join([*words, *re.findall(r"\d+", last_of(folder))])].append(folder)
     options = []
     for folders in together.values():
-        whole = [folder for folder in folders if TRAIN_AND_VAL in words_of(last_of(folder))]
+        whole = [folder for folder in folders if "trainval" in words_of(last_of(folder))]
         parts = [folder for folder in folders if folder not in whole]
         of_test = [folder for folder in parts if split_by[folder] == "test"]
         options += [parts, [*whole, *of_test] if whole else []]
