@@ -168,6 +168,9 @@ class ImageFinder(ImageNames):
             ItlError: If there is none, or several could be meant.
         """
         entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
+        candidates = self.by_last_name.get(entry.rpartition("/")[2], [])
+        if len(candidates) == 1 and candidates[0].endswith(f"/{entry}"):  # of which there may be millions
+            return self.take(candidates[0], entry)
         if not is_image(entry):
             image = self._find_id(entry, split)
             self.found_by_id.add(image)
