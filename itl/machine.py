@@ -394,18 +394,29 @@ def readable(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.0f} MiB"
 
 
+A_FEW_SECONDS = "a few seconds"
+
+
 def duration(minutes: float) -> str:
     """Write a time for people.
 
-    >>> duration(0.2), duration(7.26), duration(300), duration(10_000)
-    ('12 seconds', '7.3 minutes', '5.0 hours', '6.9 days')
+    >>> duration(0.01), duration(0.2), duration(7.26), duration(300), duration(10_000)
+    ('a few seconds', '12 seconds', '7.3 minutes', '5.0 hours', '6.9 days')
     """
     seconds = round(60 * minutes)
+    if seconds < 10:
+        return A_FEW_SECONDS  # to start and to load libraries takes as long
     if seconds < 60:
-        return "1 second" if seconds == 1 else f"{seconds} seconds"
+        return f"{seconds} seconds"
     if minutes < 120:
         return f"{minutes:.1f} minutes"
     return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
+def about(minutes: float) -> str:
+    """Write a time that is estimated: *about 12 seconds*, or *a few seconds*."""
+    time = duration(minutes)
+    return time if time == A_FEW_SECONDS else f"about {time}"
 
 
 def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int = 1) -> Iterator:

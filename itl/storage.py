@@ -26,6 +26,7 @@ T = TypeVar("T")
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
+ANOTHER_FOLDER = "choose another folder, as with --home"  # of a lock that cannot be written
 YAML_VALUES = 100_000
 PLAIN_NUMBERS = {  # by YAML's tag
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
@@ -255,7 +256,9 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
                 f"{path} cannot be locked: its file system ({_file_system(path)}) has no flock; mount it "
                 f"with flock (Lustre: -o flock; NFS: version 4, or with lockd), or choose another with --home"
             ) from error
-        raise ItlError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        raise ItlError(
+            f"cannot write {path}: {error.strerror}; choose another folder, as with --home"
+        ) from error
     released = threading.Event()
     try:
         with suppress(OSError):  # a full disk: the holder is not named, but work may still be possible
@@ -274,7 +277,9 @@ def _acquire(lock: FileLock, path: Path, holder: Path, task: str) -> None:
         lock.acquire(timeout=0)
         return
     if not path.exists():  # filelock repeats for ever where a folder such as /proc takes no files
-        raise ItlError(f"cannot write {path}: {path.parent} takes no files; choose another folder")
+        raise ItlError(
+            f"cannot write {path}: {path.parent} takes no files; choose another folder, as with --home"
+        )
     log.info(f"{_read_holder(holder)} is {task}; waiting for it")
     last_sign, since = _sign_of_life(holder), time.monotonic()
     while not lock.is_locked:

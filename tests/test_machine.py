@@ -10,6 +10,7 @@ import pytest
 from itl import ItlError, machine
 from itl.machine import (
     Machine,
+    about,
     cpu_count,
     data_entry,
     describe_unused_data,
@@ -321,7 +322,9 @@ def test_bytes_for_people(count, text):
 @pytest.mark.parametrize(
     ("minutes", "text"),
     [
-        (0, "0 seconds"),
+        (0, "a few seconds"),
+        (9.4 / 60, "a few seconds"),
+        (9.6 / 60, "10 seconds"),
         (0.99, "59 seconds"),
         (1, "1.0 minutes"),
         (119.9, "119.9 minutes"),
@@ -335,6 +338,7 @@ def test_bytes_for_people(count, text):
 )
 def test_times_for_people(minutes, text):
     assert duration(minutes) == text
+    assert about(minutes) == ("a few seconds" if minutes < 9.5 / 60 else f"about {text}")
 
 
 class Inline:

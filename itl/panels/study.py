@@ -33,7 +33,7 @@ from itl.panels.panel import (
     one_of,
     target_words,
 )
-from itl.panels.plan_facts import few_seconds, plan_facts
+from itl.panels.plan_facts import plan_facts
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -378,7 +378,7 @@ class StudyPanel(Panel):
         folders = [self.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
         curves = [(folder.name, loss_curve(folder / "log.jsonl")) for folder in folders]
         shown = [(name, curve) for name, curve in curves if curve][:CURVES] if self.state == RUNNING else []
-        text = few_seconds(str(watched)) if self.state != FAILED else self.process.last_line
+        text = str(watched) if self.state != FAILED else self.process.last_line
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
     def _answer_facts(self) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import Protocol
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, free_memory, readable
+from itl.machine import Machine, about, cpu_count, device_memory, free_disk, free_memory, readable
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
@@ -211,7 +211,7 @@ class Plan:
         packs = int((self.packs["state"] != "done").sum())
         where = "" if self.machine.device == "cpu" else f" on {describe_devices(self.machine)}"
         kinds = f"{counted(nets, 'nets')} and {counted(len(self.left) - nets, 'evaluations')}"
-        time = f": about {duration(self.minutes)} with {slots} side by side{where}"
+        time = f": {about(self.minutes)} with {slots} side by side{where}"
         if not self.is_measured:
             time = ", which are not measured here yet: how long they take is not known"
         elif not packs and self.left.empty:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from itl import ItlError, warn
-from itl.machine import duration
+from itl.machine import about
 from itl.runs.store import HOLDER, RESULT, Store
 from itl.specs import Pretrain, Transfer, key
 from itl.storage import HEARTBEAT_S
@@ -116,7 +116,7 @@ class Progress:
 
     def __str__(self) -> str:
         count = len(self.specs) - len(self.left)
-        more = f"; about {duration(self.minutes_left)} left" if self.left else ""
+        more = f"; {about(self.minutes_left)} left" if self.left else ""
         return f"{count} of {len(self.specs)} runs done{more}"
 
     def look(self) -> bool:

@@ -319,6 +319,7 @@ def _from_objects(
         return (row.get(column, "") for _, row in numbered)
 
     others = [name for name in names if name not in (image_column, label_column)]
+    _refuse_denied(numbered, others, file)
     of_split = split_column({name: values_of(name) for name in others}, file)
     images = []
     for number, row in numbered:
@@ -331,6 +332,21 @@ def _from_objects(
         split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
+
+
+def _refuse_denied(
+    numbered: Sequence[tuple[int, Mapping[str, object]]], columns: Sequence[str], file: str
+) -> None:
+    """Raise ItlError if lines deny their label: those of Open Images whose Confidence is 0, not 1."""
+    for column in columns:
+        if column.lower() != "confidence" or any(_flag(row, column) not in FLAGS for _, row in numbered):
+            continue
+        denied = [(number, row[column]) for number, row in numbered if _flag(row, column) not in FLAGS_SET]
+        if denied:
+            raise ItlError(
+                f"{file}, line {denied[0][0]}: {column} {denied[0][1]} says that the image is not of this "
+                f"label; remove such lines, here {len(denied):,} of {len(numbered):,}"
+            )
 
 
 def _refuse_one_hot(

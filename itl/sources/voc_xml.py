@@ -1,6 +1,7 @@
 """PASCAL VOC's files: annotations in XML, lists of images, and the folder of one year of the devkit."""
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -189,7 +190,14 @@ def list_devkit(path: Path, year: str) -> Listing:
             f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
             f"VOCdevkit, {year} itself, or the published tars in one folder"
         )
+    merged.files = {_with_usual_suffix(name): file for name, file in merged.files.items()}
     return merged
+
+
+def _with_usual_suffix(name: str) -> str:
+    """Return *name* as the devkit spells it: other tools write 000005.XML and train.TXT."""
+    stem, suffix = os.path.splitext(name)
+    return stem + suffix.lower() if suffix.lower() in (".xml", ".txt") else name
 
 
 def _is_year(folder: str, year: str) -> bool:

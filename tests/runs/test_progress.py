@@ -79,7 +79,7 @@ def test_finished_runs_are_counted_once(tmp_path):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     store.finish(specs[0], {"metrics": {}})
     with Progress(specs, store) as progress:
-        assert str(progress).startswith("1 of 2 runs done; about ")
+        assert str(progress).startswith("1 of 2 runs done; a few seconds left")
         store.finish(specs[1], {"metrics": {}})
         progress.update()
         progress.update()

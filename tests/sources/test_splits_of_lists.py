@@ -111,6 +111,11 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
             r"line 2: .\['a'\]. is a list of labels, but an im",
         ),
         ("train.csv", b'file,label\ntrain/1.jpg,"[0, 1]"\n', r"line 2: '\[0, 1\]' is a list of labels"),
+        (
+            "all.csv",
+            table("Confidence", "1", "0", "1"),
+            "line 3: Confidence 0 says that the image is not of this label; remove such lines, here ",
+        ),
         ("train.csv", b"file,label\ntrain/1.jpg,NaN\n", "line 2: file is 'train/1.jpg' and label is 'NaN'"),
     ],
 )

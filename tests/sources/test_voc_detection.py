@@ -128,6 +128,10 @@ EXPECTED = [
 ]
 
 
+def _in_capitals(match: re.Match[str]) -> str:
+    return match[0].upper()
+
+
 def layouts(tmp_path: Path) -> list[Path]:
     """The same small VOC2007 in all the ways it may lie."""
     root = written(tmp_path / "here", voc2007())
@@ -146,6 +150,9 @@ def layouts(tmp_path: Path) -> list[Path]:
         root / "VOCdevkit/VOC2007",
         tarred(tmp_path / "a.tar", voc2007()),
         tarred(tmp_path / "b.tar", bare),
+        written(
+            tmp_path / "capitals", {re.sub(r"\.(xml|txt)$", _in_capitals, n): c for n, c in bare.items()}
+        ),
         tmp_path / "tars",
         tmp_path / "apart",
         tmp_path / "renamed",
