@@ -71,9 +71,10 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     depth = min(MAX_LEVEL, max((folder.count("/") + 1 for folder in tree.counts), default=0))
     levels = [] if flat_val else [Choice(class_level=level) for level in range(1, depth + 1)]
     shapes = [] if flat_val else [*levels, Choice(nested=True)]
-    by_splits = [Choice(splits) for splits in dict.fromkeys([*_splits_offered(tree), "inside", "none"])]
-    candidates = [*by_splits[:-2], *shapes, *by_splits[-2:]]
-    candidates += [shape._replace(splits=one.splits) for one in by_splits for shape in shapes]
+    offered = [Choice(splits) for splits in dict.fromkeys(_splits_offered(tree))]
+    of_words = [Choice("inside"), Choice("none")]
+    candidates = [*offered, *shapes, *of_words]
+    candidates += [shape._replace(splits=one.splits) for one in offered + of_words for shape in shapes]
     readings: dict[frozenset, tuple[int, str]] = {}
     for candidate in candidates:
         try:

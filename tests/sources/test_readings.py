@@ -57,6 +57,11 @@ def test_folders_of_other_classes_are_no_splits_by_a_word():
     assert offers(counts) == []
 
 
+def test_a_folder_that_differs_by_more_than_its_split_is_not_offered_with_others():
+    named, *offered = offers(tree("train", "val", "clean_test"))
+    assert (named, offered) == ("train=train,val=val,test=clean_test);", ["train,val"])
+
+
 def test_parts_of_one_split_are_offered_together():
     counts = (
         tree("train.X1", classes=("ash", "elm")) | tree("train.X2", classes=("fir", "oak")) | {"more/yew": 1}
@@ -93,6 +98,14 @@ def test_deep_levels_of_classes_are_offered():
     ) as error:
         recognise(counts)
     assert "class_level=4 (2 classes, a, b; train 8 images)" in str(error.value)
+
+
+def test_levels_are_tried_to_the_sixth():
+    for outer, expected in (("a/b/c/d/e", True), ("a/b/c/d/e/f", False)):
+        with pytest.raises(ItlError) as error:
+            recognise(tree(outer) | {"other.jpg": 1})
+        assert ("class_level=6 (2 classes, cat, dog; train 8" in str(error.value)) is expected
+        assert "class_level=7" not in str(error.value)
 
 
 def test_of_folders_with_the_same_wnids_one_is_to_be_the_path():

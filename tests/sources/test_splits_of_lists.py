@@ -140,9 +140,20 @@ def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_p
         ("split", "", ""),
         ("subset", "", "web"),
         ("site", "t", "v"),
+        ("test_kind", "t", "v"),
     )
     for cells in others:
         assert read(*cells) == {"train"}, "by the folder"
+
+
+def test_two_or_three_numbers_may_be_splits_and_four_are_groups(tmp_path):
+    images = {f"train/{number}.jpg": jpeg() for number in range(4)}
+    rows = "".join(f"train/{number}.jpg,a,{number}\n" for number in range(4))
+    path = written(tmp_path, images | {"all.csv": f"file,label,split_group\n{rows}".encode()})
+    assert set(splits(path, train="all.csv").values()) == {"train"}
+    (path / "all.csv").write_text((path / "all.csv").read_text().replace("a,3", "a,2"))
+    with pytest.raises(ItlError, match="column split_group with '0', which is no split"):
+        splits(path, train="all.csv")
 
 
 def test_rows_that_end_with_a_comma_have_no_other_value(tmp_path):
