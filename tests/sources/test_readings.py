@@ -35,6 +35,10 @@ def offers(counts: dict[str, int]) -> list[str]:
         (("trainval", "train", "test"), ["test,train", "trainval,test"]),
         (("clean_train", "noisy_train", "clean_val"), ["train=clean_train,val=clean_val"]),
         (("CRC-VAL-7K", "NCT-100K"), ["val=CRC-VAL-7K,train=NCT-100K"]),
+        (
+            [f"{split}{number}" for number in range(5) for split in ("train", "test")],
+            [f"test{number},train{number}" for number in range(4)],  # no more are quoted
+        ),
         (("tr", "te", "va"), ["test=te,train=tr,val=va"]),
         (("x/train", "x/x/train"), ["x/train", "x/x/train"]),
         (("trainval", "val", "test"), ["test,val", "trainval,test"]),
@@ -103,7 +107,7 @@ def test_deep_levels_of_classes_are_offered():
 def test_levels_are_tried_to_the_sixth():
     for outer, expected in (("a/b/c/d/e", True), ("a/b/c/d/e/f", False)):
         with pytest.raises(ItlError) as error:
-            recognise(tree(outer) | {"other.jpg": 1})
+            recognise(tree(outer) | {"other": 1})
         assert ("class_level=6 (2 classes, cat, dog; train 8" in str(error.value)) is expected
         assert "class_level=7" not in str(error.value)
 

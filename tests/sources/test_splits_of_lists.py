@@ -141,6 +141,9 @@ def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_p
         ("subset", "", "web"),
         ("site", "t", "v"),
         ("test_kind", "t", "v"),
+        ("set", "t", "t"),
+        ("split_id", "0", "a"),
+        ("used", "1", "0"),
     )
     for cells in others:
         assert read(*cells) == {"train"}, "by the folder"
