@@ -13,7 +13,7 @@ from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
 from itl.sources.downsampled import DownsampledImageNet
 from itl.sources.imagenet import ImageNet, ImageNet21k, TinyImageNet
-from itl.sources.listed_images import Lists
+from itl.sources.lists import Lists
 from itl.sources.parquet_images import ParquetImages
 from itl.sources.shards import WebDataset
 from itl.sources.source import Source

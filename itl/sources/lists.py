@@ -1,0 +1,335 @@
+"""Images that text files, CSV or JSON lines divide and label."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from itl import ItlError, counted
+from itl.sources.archives import Member
+from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
+from itl.sources.list_files import (
+    ID_COLUMNS,
+    IMAGE_COLUMNS,
+    LIST_SUFFIXES,
+    MAX_PEEKED_ROWS,
+    ListedImage,
+    class_folder,
+    divides,
+    has_label,
+    is_made_up,
+    read_list_file,
+    split_in_name,
+    split_of_folder,
+    text_of,
+)
+from itl.sources.listed_images import Entries, ListedSource
+from itl.sources.numbered_classes import (
+    CLASS_NAME_FILES,
+    describe_exceptions,
+    describe_zero,
+    is_number,
+    name_of,
+    names_of_numbers,
+    read_names,
+)
+from itl.sources.records import examples, is_image, short_name
+from itl.sources.scan import Scan
+from itl.sources.source import SPLIT_ORDER
+
+PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
+
+
+@dataclass(frozen=True)
+class Lists(ListedSource):
+    """Images that text files, CSV or JSON lines divide and label, a file for each split."""
+
+    train: str | None = None  # name of the list; None finds it by its name
+    val: str | None = None
+    test: str | None = None
+    image: str | None = None  # column of the image
+    label: str | None = None  # column of the label
+    names: Path | None = None  # file with the names of numbered classes
+    kind = "lists"
+    expected = (
+        "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
+        "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
+    )
+    labelled_by = "the lists"
+    labels_are_folders = False
+    dividing = (
+        "a column split of train, val or test in the list divides it, or a second list, such as test.csv"
+    )
+
+    @property
+    def layout(self) -> str:
+        """The lists, by their names."""
+        return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of each list, with the names of their classes."""
+        file_of = self._list_of_split()
+        lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file
+        others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
+        for file in dict.fromkeys(file_of.values()):
+            images, named_for = self._read(file), [split for split in file_of if file_of[split] == file]
+            has_column = any(one.split for one in images)
+            if not (has_column or split_in_name(file) or self._options):
+                images = self._divided_by_folder(images, file, scan)
+            elif has_column:
+                scan.notes.append(f"{file} says the split of each image in a column")
+                self._check_splits(images, file, named_for)
+            for one in images:
+                if self._is_taken(one, file, file_of):
+                    for split in [one.split] if one.split else named_for:
+                        lists[split, file].append(one)
+                else:
+                    reason = f"{one.split} images of {file}, which no option names for {one.split}"
+                    others[reason].append(one.image)
+        self._leave_out_unlabelled(lists, scan)
+        taken = [one for images in lists.values() for one in images]
+        for reason, names in others.items():
+            scan.left_out[reason] += len(set(names) - {one.image for one in taken})
+        if not self._options:
+            scan.notes += self._describe_unread({split for split, _ in lists}, taken)
+        labels = {one.label for one in taken}
+        scan.notes += describe_labels(labels, self.label)
+        class_of = self._class_of_label(taken, scan)
+        for (split, file), images in lists.items():
+            yield split, file, [one._replace(label=class_of(one.label)) for one in images]
+
+    def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
+        """Return notes on unread files named after a split that is not *read*.
+
+        ItlError if one has labels, or divides the images *taken*, all train, as split.csv or test.txt may.
+        """
+        stems = {short_name(one.image) for one in taken} if read == {"train"} else set()
+        for name in self._unread.keys() - self._made_up.keys():
+            start = self._member(name).read_start(PEEKED_BYTES)
+            if split_in_name(name) not in {None, *read} and has_label(start):
+                raise ItlError(self._unread[name])
+            if divides(start, name, stems):
+                raise ItlError(
+                    f"{name} divides images, but their labels are in another list, which would all be train; "
+                    f"write a column split beside the labels, or a list with labels for each split"
+                )
+        unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
+        return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
+
+    def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
+        """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
+        for (split, file), images in list(lists.items()):
+            count = sum(one.label == NO_LABEL for one in images)
+            if count == len(images):
+                scan.left_out[f"images of {split} that {file} does not label (-1)"] += count
+                del lists[split, file]
+            elif count:
+                scan.notes.append(f"{file} has {counted(count, 'images')} of the class -1, taken as it is")
+
+    def _read(self, file: str) -> list[ListedImage]:
+        """Return the images of the list *file*, which name them from the root where that is possible."""
+        data = self._member(file).read()
+        self._refuse_without_header(data, file)
+        images = read_list_file(data, file, self.image, self.label)
+        if not images:
+            raise ItlError(
+                f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
+            )
+        if bare := [one for one in images if not one.label]:
+            raise ItlError(
+                f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
+            )
+        folder = file.rpartition("/")[0]
+        return [self._rooted(one, folder) for one in images]
+
+    def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
+        """Give each of *images* the split whose folder holds it, where *file* says none.
+
+        Raises:
+            ItlError: If some lie in folders of splits, others not; or in folders named like several.
+        """
+        names = [self._found(one.image) for one in images]
+        splits = [split_of_folder(name) if name else "" for name in names]
+        cure = f"write a column split, or set the option train={file} to take all as train"
+        if not any(splits):
+            outer = sorted({name.rpartition("/")[0] for name in names} - {""})
+            folders = {split_in_name(folder): folder for folder in outer}
+            if len(folders) > 1 and None not in folders:
+                raise ItlError(
+                    f"{file} names no split, and its images lie in folders that are named like splits, as "
+                    f"{' and '.join(sorted(folders.values()))}; {cure}"
+                )
+            return images
+        if None in splits:
+            inside = next(one.image for one, split in zip(images, splits, strict=True) if split)
+            raise ItlError(
+                f"{file} names no split, and {counted(splits.count(None), 'images lie')} outside folders of "
+                f"splits, others inside, such as {inside}; {cure}"
+            )
+        if set(splits) - {"", "train"}:
+            scan.notes.append(f"{file} says no split; each image is in that of its folder")
+        return [one._replace(split=split or "train") for one, split in zip(images, splits, strict=True)]
+
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*, unless it may be another split's."""
+        image = self.finder.find(name, split)
+        if not self._options:  # which say what is meant
+            self.finder.refuse_other_split(image, name, split)
+        return image
+
+    def _found(self, name: str) -> str:
+        """Return the image that a list of no split calls *name*; '' for one that is not there."""
+        try:
+            return self.find(name, "train" if "train" in self.finder.splits else "")
+        except ItlError:  # which names its line where the list is read
+            return ""
+
+    def _check_splits(self, images: Sequence[ListedImage], file: str, named_for: Sequence[str]) -> None:
+        """Raise ItlError where the options name *file* for a split that its column does not have."""
+        in_column = {one.split for one in images}
+        for split in named_for:
+            if split in self._options and split not in in_column:
+                present = [name for name in SPLIT_ORDER if name in in_column]
+                raise ItlError(
+                    f"the option {split} names {file}, but its column of splits has no {split}, only "
+                    f"{' and '.join(present)}; name it with the option {present[0]}={file}, or correct the "
+                    f"column"
+                )
+
+    @property
+    def _options(self) -> dict[str, str]:
+        """The list that the options name for each split."""
+        lists = {"train": self.train, "val": self.val, "test": self.test}
+        return {split: name for split, name in lists.items() if name}
+
+    def _is_taken(self, one: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
+        """Say whether a row of *file* is read.
+
+        The column of splits decides alone, unless the options name another list for its split, or *file* for
+        several splits: then for these alone.
+        """
+        if not one.split or not self._options:
+            return True
+        only_once = list(file_of.values()).count(file) == 1
+        return file_of.get(one.split, file if only_once else "") == file
+
+    def _rooted(self, one: ListedImage, folder: str) -> ListedImage:
+        """Name an image from the root where a list names it from its own folder."""
+        name = f"{folder}/{one.image.replace(chr(92), '/').removeprefix('./')}" if folder else one.image
+        return one._replace(image=name) if name in self.listing.files else one
+
+    def _member(self, file: str) -> Member:
+        return self.listing.files.get(file) or Member(file)
+
+    def _list_of_split(self) -> dict[str, str]:
+        """Return the list of each split: as the options say, or by the files' names."""
+        if self._options:
+            return {split: self._option_file(name, split) for split, name in self._options.items()}
+        by_split: dict[str, list[str]] = defaultdict(list)
+        for name in self._candidates:
+            if name not in self._unread:
+                by_split[split_in_name(name) or "train"].append(name)
+        for split, files in by_split.items():
+            if len(files) > 1:
+                best = min(files, key=lambda file: not split_in_name(file))
+                raise ItlError(
+                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
+                    f"choose one with the option {split}={best}"
+                )
+        if not by_split:
+            reasons = f" ({examples(self._unread.values())})" if self._unread else ""
+            raise ItlError(
+                f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
+                f"{reasons}; correct it, or name the lists with the options train=FILE and test=FILE"
+            )
+        return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
+
+    @cached_property
+    def _candidates(self) -> list[str]:
+        """Files that may be lists, by their suffix."""
+        return sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
+
+    @cached_property
+    def _unread(self) -> dict[str, str]:
+        """Why some of the candidates are not lists."""
+        reasons = {name: self._why_no_list(name) for name in self._candidates}
+        return {name: reason for name, reason in reasons.items() if reason} | self._made_up
+
+    @cached_property
+    def _made_up(self) -> dict[str, str]:
+        """Likewise of candidates whose labels are no truth, though they may look like lists."""
+        return {
+            name: f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
+            f"if options name all lists, {split_in_name(name) or 'test'}={name} among them"
+            for name in self._candidates
+            if is_made_up(name, self._candidates) and (split_in_name(name) or not self._why_no_list(name))
+        }
+
+    def _option_file(self, name: str, split: str) -> str:
+        if name in self.listing.files:
+            return name
+        for file in (Path(name), self.path.parent / name):
+            if file.is_file():
+                return str(file)
+        raise ItlError(
+            f"there is no list {name!r}, which the option {split} names, in {self.path} or beside it; its "
+            f"lists are {examples(self._candidates) or 'none'}"
+        )
+
+    def _why_no_list(self, name: str) -> str:
+        """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
+        start = self.listing.files[name].read_start(PEEKED_BYTES)
+        lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
+        data = b"\n".join(lines[:MAX_PEEKED_ROWS])
+        try:
+            text_of(data, name)
+        except ItlError as error:
+            return "" if split_in_name(name) else str(error)  # read, and refused: its split would be missing
+        try:
+            self._refuse_without_header(data, name)
+            rows = read_list_file(data, name, self.image, self.label)
+        except ItlError as error:
+            is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
+            return "" if is_metadata else str(error)
+        if not rows:  # likewise
+            return "" if split_in_name(name) else f"{name} lists nothing"
+        is_table = not name.lower().endswith(".txt")
+        may_have_ids = is_table or split_in_name(name)  # not classes.txt, with lines `1 cat`
+        if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_id(rows[0].image)):
+            suffix = "with its suffix or without" if is_table else "with its suffix"
+            return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
+        return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
+
+    def _refuse_without_header(self, data: bytes, file: str) -> None:
+        """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
+        if not file.lower().endswith((".csv", ".tsv")):
+            return
+        first = re.split("[,;\t]", text_of(data.lstrip().partition(b"\n")[0], file))[0].strip(' "')
+        if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_id(first):
+            raise ItlError(
+                f"{file} has no header: its first line names the image {first[:60]!r}; write one above it, "
+                f"such as id,label"
+            )
+
+    def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
+        """Return what turns the labels of *images* into names of classes; notes say what was taken."""
+        labels = {one.label for one in images}
+        if not all(map(is_number, labels)):
+            if self.names:
+                text = next(label for label in sorted(labels) if not is_number(label))
+                raise ItlError(f"the option names is for labels that are numbers, but one is {text[:40]!r}")
+            return str
+        default = next((name for name in CLASS_NAME_FILES if name in self.listing.files), "")
+        if file := str(self.names or default):
+            names = read_names(data := self._member(file).read(), file)
+            scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
+            return partial(name_of, names=names, file=file)
+        names = names_of_numbers((one.label, class_folder(one.image)) for one in images)
+        if names.keys() == labels and labels:
+            scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
+            return names.__getitem__
+        scan.notes.append("classes are numbers without names; the option names=FILE gives them")
+        scan.notes += describe_exceptions([(one.label, class_folder(one.image)) for one in images])
+        return str
