@@ -17,8 +17,9 @@ from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.layout import Choice, Layout
+from itl.sources.list_files import LIST_SUFFIXES, PEEKED_BYTES, divides, split_in_name, stems_outside
 from itl.sources.readings import image_counts, offer_readings, recognise
-from itl.sources.records import Record, examples, is_image, suffix_of, validate_records
+from itl.sources.records import Record, examples, is_image, short_name, suffix_of, validate_records
 from itl.sources.source import Source
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
@@ -103,6 +104,13 @@ class ClassFolders(Source):
             unread = describe_unread(self.listing, counts)
             parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
             raise ItlError("; ".join(filter(None, parts))) from None
+        has_others = len(self.listing.files) > counts.total()
+        if choice == Choice() and has_others and (divider := _dividing_list(self.listing, layout)):
+            raise ItlError(
+                f"{self.path}: {divider} divides the images, which by their folders would all be train; the "
+                f"source lists reads it: `itl check lists {shlex.quote(str(self.path))}`; for the folders "
+                f"alone, {offer_readings(counts)}"
+            )
         return choose_classes(layout, self.classes, counts)
 
     @property
@@ -173,6 +181,24 @@ class ClassFolders(Source):
             f"{count} the class and the name of one in another split: {examples(pairs, 1)}; if these are one "
             f"photo, let the option splits name one folder for each split"
         ]
+
+
+def _dividing_list(listing: Listing, layout: Layout) -> str:
+    """Return the first list that says a split of images which are all train by *layout*; '' without one."""
+    if any(split != "train" for split, _ in layout.class_of.values()):
+        return ""
+    lists = [name for name in sorted(listing.files) if name.lower().endswith(LIST_SUFFIXES)]
+    images = [name for name in listing.files if is_image(name)] if lists else []
+    taken = [name for name in images if name.rpartition("/")[0] in layout.class_of]
+    captions = {short_name(name) for name in images}  # beside each image, as of its boxes
+    for name in lists:
+        split = split_in_name(name)
+        if short_name(name) in captions or (name.lower().endswith(".txt") and split not in ("val", "test")):
+            continue
+        start = listing.files[name].read_start(PEEKED_BYTES)
+        if divides(start, name, stems_outside(split, taken, images)):
+            return name
+    return ""
 
 
 def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:

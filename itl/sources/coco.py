@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from itl import ItlError, counted
 from itl.sources.boxes import AnnotatedObject, clip_box, is_finite_number, voc_box
 from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS, split_of, words_of
-from itl.sources.list_files import split_in_name, split_of_folder
+from itl.sources.list_files import one_for_each_split, split_in_name, split_of_folder
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, parse_json
 from itl.sources.scan import Resized, Scan, image_frame
@@ -142,9 +143,11 @@ class Coco(AnnotatedSource):
             return {_likely_split(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
+                one_each = one_for_each_split(by_split, split)
+                option = f"annotations={','.join(f'{one}={name}' for one, name in one_each.items())}"
                 raise ItlError(
                     f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
-                    f"with the option annotations={split}={names[0]}"
+                    f"with --option {shlex.quote(option)}"
                 )
         if not by_split:
             others = f"only {examples(files)}" if files else "and no other JSON file"

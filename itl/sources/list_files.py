@@ -14,7 +14,7 @@ from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, is_missing, refuse_several
 from itl.sources.layout import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.records import Record, examples, is_image, parse_json, short_name
-from itl.sources.split_columns import split_column
+from itl.sources.split_columns import split_column, split_in_cell
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
@@ -23,6 +23,7 @@ IMAGE_COLUMNS = (
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
@@ -210,6 +211,34 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     return (has_splits or is_of_split) and any(short_name(cell) in stems for cell in cells)
 
 
+def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:
+    """Choose one of the *files* of each split: a short name, that of *split* first, and others like it.
+
+    >>> one_for_each_split({"test": ["a_test.txt", "c.txt"], "train": ["b_train.txt", "a_train.txt"]}, "test")
+    {'train': 'a_train.txt', 'test': 'a_test.txt'}
+    """
+
+    def others(file: str) -> list[str]:
+        """Return words and numbers of the name beside that of its split."""
+        return [*(word for word in words_of(file) if word not in SPLITS), *re.findall(r"\d+", file)]
+
+    first = min(files[split], key=lambda file: (not split_in_name(file), len(file), file))
+    return {
+        one: min(files[one], key=lambda file: (others(file) != others(first), len(file), file))
+        for one in ("train", "val", "test")
+        if one in files
+    }
+
+
+def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
+    """Return the names without suffix of the images *taken* that none of *images* in a folder of *split* has.
+
+    A list of *split* that names one of both, as test_images/0.jpg and train_images/0.jpg, means that there.
+    """
+    inside = {short_name(image) for image in images if split and split_of_folder(image) == split}
+    return {short_name(image) for image in taken} - inside
+
+
 def has_label(data: bytes) -> bool:
     """Say whether the first line of a text names an image, and has more after it.
 
@@ -329,7 +358,7 @@ def _from_objects(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
             )
-        split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
+        split = split_in_cell(row[of_split]) if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
 

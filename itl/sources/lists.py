@@ -1,8 +1,10 @@
 """Images that text files, CSV or JSON lines divide and label."""
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,14 +17,17 @@ from itl.sources.list_files import (
     IMAGE_COLUMNS,
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
+    PEEKED_BYTES,
     ListedImage,
     class_folder,
     divides,
     has_label,
     is_made_up,
+    one_for_each_split,
     read_list_file,
     split_in_name,
     split_of_folder,
+    stems_outside,
     text_of,
 )
 from itl.sources.listed_images import Entries, ListedSource
@@ -35,11 +40,11 @@ from itl.sources.numbered_classes import (
     names_of_numbers,
     read_names,
 )
-from itl.sources.records import examples, is_image, short_name
+from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import SPLIT_ORDER
 
-PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
+UNLABELLED = ": no label"  # the end of why a file is no list
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class Lists(ListedSource):
         lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file
         others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
         for file in dict.fromkeys(file_of.values()):
-            images, named_for = self._read(file), [split for split in file_of if file_of[split] == file]
+            images = self._read(file, scan)
+            named_for = [split for split in file_of if file_of[split] == file]
             has_column = any(one.split for one in images)
             if not (has_column or split_in_name(file) or self._options):
                 images = self._divided_by_folder(images, file, scan)
@@ -92,8 +98,8 @@ class Lists(ListedSource):
         taken = [one for images in lists.values() for one in images]
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
-        if not self._options:
-            scan.notes += self._describe_unread({split for split, _ in lists}, taken)
+        read = {split for split, _ in lists}
+        scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
         labels = {one.label for one in taken}
         scan.notes += describe_labels(labels, self.label)
         class_of = self._class_of_label(taken, scan)
@@ -105,18 +111,30 @@ class Lists(ListedSource):
 
         ItlError if one has labels, or divides the images *taken*, all train, as split.csv or test.txt may.
         """
-        stems = {short_name(one.image) for one in taken} if read == {"train"} else set()
-        for name in self._unread.keys() - self._made_up.keys():
-            start = self._member(name).read_start(PEEKED_BYTES)
-            if split_in_name(name) not in {None, *read} and has_label(start):
+        all_train = [one.image for one in taken] if read == {"train"} else []
+        for name in [name for name in self._unread if name not in self._made_up]:
+            start, split = self._member(name).read_start(PEEKED_BYTES), split_in_name(name)
+            if split not in {None, *read} and has_label(start):
                 raise ItlError(self._unread[name])
-            if divides(start, name, stems):
+            if all_train and divides(start, name, stems_outside(split, all_train, self.listing.files)):
                 raise ItlError(
                     f"{name} divides images, but their labels are in another list, which would all be train; "
-                    f"write a column split beside the labels, or a list with labels for each split"
+                    f"write a column split beside the labels, or a list with labels for each split, or set "
+                    f"the option train={self._list_of_split()['train']} to take all as train"
                 )
         unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
         return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
+
+    def _describe_unnamed(self, read: Collection[str]) -> list[str]:
+        """Return notes on lists of splits that are not *read*, as no option names them."""
+        unnamed: dict[str, list[str]] = defaultdict(list)
+        for name in self._candidates:
+            if (split := split_in_name(name)) and split not in read and not self._why_no_list(name):
+                unnamed[split].append(name)
+        return [
+            f"not read: {examples(names)}, by name of {split}; the option {split}={names[0]} reads it"
+            for split, names in unnamed.items()
+        ]
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
@@ -128,7 +146,7 @@ class Lists(ListedSource):
             elif count:
                 scan.notes.append(f"{file} has {counted(count, 'images')} of the class -1, taken as it is")
 
-    def _read(self, file: str) -> list[ListedImage]:
+    def _read(self, file: str, scan: Scan) -> list[ListedImage]:
         """Return the images of the list *file*, which name them from the root where that is possible."""
         data = self._member(file).read()
         self._refuse_without_header(data, file)
@@ -137,12 +155,33 @@ class Lists(ListedSource):
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
             )
-        if bare := [one for one in images if not one.label]:
-            raise ItlError(
-                f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
-            )
         folder = file.rpartition("/")[0]
-        return [self._rooted(one, folder) for one in images]
+        images = [self._rooted(one, folder) for one in images]
+        if bare := [one for one in images if not one.label]:
+            labels = [self._folder_as_label(one.image) for one in bare]
+            if len(bare) < len(images) or not all(labels) or len(set(labels)) == 1:
+                raise ItlError(
+                    f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
+                )
+            scan.notes.append(f"{file} has no labels: the class of an image is its folder")
+            images = [one._replace(label=label) for one, label in zip(images, labels, strict=True)]
+        return images
+
+    def _folder_as_label(self, image: str) -> str:
+        """Return the class folder of an *image* of a list; '' for none, or where the list names another."""
+        folder = class_folder(self._found(image) or image)
+        is_listed = class_folder(image) in ("", folder)  # not as in a line "3 cat/1.jpg", its label first
+        return folder if is_listed and folder in self.finder.folders else ""
+
+    def _labelled_by_folders(self) -> list[str]:
+        """Return lists of a split without labels, where the folders of their images are classes."""
+        names = []
+        for name, reason in self._unread.items():
+            if reason.endswith(UNLABELLED) and split_in_name(name):
+                with suppress(ItlError):  # which says why it is no list
+                    self._read(name, Scan(self.kind, self.path))
+                    names.append(name)
+        return names
 
     def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
         """Give each of *images* the split whose folder holds it, where *file* says none.
@@ -231,12 +270,15 @@ class Lists(ListedSource):
         for name in self._candidates:
             if name not in self._unread:
                 by_split[split_in_name(name) or "train"].append(name)
+        if not by_split:  # of which one has labels
+            for name in self._labelled_by_folders():
+                by_split[split_in_name(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
-                best = min(files, key=lambda file: not split_in_name(file))
+                options = [f"{one}={file}" for one, file in one_for_each_split(by_split, split).items()]
                 raise ItlError(
-                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
-                    f"choose one with the option {split}={best}"
+                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; choose "
+                    f"one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
                 )
         if not by_split:
             reasons = f" ({examples(self._unread.values())})" if self._unread else ""
@@ -249,7 +291,8 @@ class Lists(ListedSource):
     @cached_property
     def _candidates(self) -> list[str]:
         """Files that may be lists, by their suffix."""
-        return sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
+        names = sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
+        return [name for name in names if not self.names or name.rpartition("/")[2] != self.names.name]
 
     @cached_property
     def _unread(self) -> dict[str, str]:
@@ -300,7 +343,7 @@ class Lists(ListedSource):
         if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_id(rows[0].image)):
             suffix = "with its suffix or without" if is_table else "with its suffix"
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
-        return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
+        return "" if rows[0].label else f"{name}, line {rows[0].line}{UNLABELLED}"
 
     def _refuse_without_header(self, data: bytes, file: str) -> None:
         """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""

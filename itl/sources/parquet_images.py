@@ -30,7 +30,7 @@ from itl.sources.numbered_classes import describe_zero, name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
-from itl.sources.split_columns import SPLIT_COLUMNS, split_column
+from itl.sources.split_columns import SPLIT_COLUMNS, split_column, split_in_cell
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
@@ -273,8 +273,7 @@ class ParquetImages(Source):
         """Return the split of each row of *groups*, whose files are of *split* by their names."""
         if not self._split_column:
             return [split] * sum(group.rows for group in groups)
-        values = [str(value).strip().lower() for value in self._column(groups, self._split_column)]
-        splits = [SPLITS[value] for value in values]
+        splits = [split_in_cell(value) for value in self._column(groups, self._split_column)]
         named = split_in_name(groups[0].file)
         if other := next((one for one in splits if named and one != named), ""):
             raise ItlError(

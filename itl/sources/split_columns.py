@@ -1,17 +1,20 @@
 """Columns of lists and tables that say the split of each image."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 from itl import ItlError
 from itl.sources.labels import FLAGS
-from itl.sources.layout import NEUTRAL, SPLITS, splits_in, words_of
+from itl.sources.layout import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.numbered_classes import is_number
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
-CODED_SPLIT_COLUMNS = {"partition", "split"}  # words in their names; 0, 1 and 2 in CelebA
+CODED_SPLIT_COLUMNS = {"partition", "partitions", "split", "splits", "set"}  # words; 0, 1, 2 in CelebA
 SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
 LIKE_SPLITS = {  # values beside train: of val, or of test?
     *("eval", "evaluation", "holdout", "heldout", "query", "gallery", "infer", "inference", "scoring"),
+    "unassigned",
 }
 # Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image, holdout.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
@@ -31,7 +34,7 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
             `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
     """
     few = {name: _few_texts(values) for name, values in columns.items()}
-    splits = {name: {SPLITS.get(text.lower(), "") for text in texts} for name, texts in few.items()}
+    splits = {name: {split_in_cell(text) for text in texts} for name, texts in few.items()}
     holding = [
         name
         for name, named in splits.items()
@@ -57,25 +60,39 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     return ""
 
 
+@cache
+def split_in_cell(value: object) -> str:
+    """Return the split that the *value* of a cell names as a folder does, without a number; '' for none.
+
+    >>> split_in_cell(" Test"), split_in_cell("Training set"), split_in_cell("train_1"), split_in_cell("web")
+    ('test', 'train', '', '')
+    """
+    text = str(value)
+    return "" if re.search(r"\d", text) else split_of(text) or ""
+
+
 def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:
     """Return one of *texts*, the values of the column *name* of splits, that is none; None if all are.
 
     It is one of splits if it is called split, if its name says splits and it has codes of them, two or three
     numbers or `CODES`, or if one of few values is a split, and its name, another split or a word such as eval
-    says so too.
+    says so too, or all have the words of one split each, as train_1 and test_1.
 
     >>> _value_of_no_split("phase", ["train", "eval"]), _value_of_no_split("split", ["test", "val", ""])
     ('eval', '')
     >>> _value_of_no_split("source", ["train", "web"])  # a column of something else
     """
-    others = sorted(text for text in texts if text.lower() not in SPLITS)
+    others = sorted(text for text in texts if not split_in_cell(text))
     if name.lower() != "split":
         words = {word for text in texts for word in words_of(text)}
         is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
         several = len(splits_in(words)) > 1
+        in_words = several and all(len(splits_in(words_of(text))) == 1 for text in texts)
         if _has_codes(name, texts):
             return others[0]
-        if len(others) == len(texts) or len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
+        if len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
+            return None
+        if len(others) == len(texts) and not in_words:
             return None
     return others[0] if others and any(texts) else None
 
@@ -94,7 +111,8 @@ def _has_codes(name: str, texts: Collection[str]) -> bool:
 
 def _is_flag(name: str, texts: Collection[str]) -> bool:
     """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
-    words, holds_flags = set(words_of(name)), {text.lower() for text in texts} <= FLAGS
+    words = set(words_of(re.sub(r"(hold|held)[\W_]?out", r"\1out", name.lower())))
+    holds_flags = {text.lower() for text in texts} <= FLAGS
     is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
     return name.lower() in SPLIT_FLAGS or bool(holds_flags and is_of_split)
 

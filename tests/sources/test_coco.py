@@ -344,7 +344,8 @@ def test_two_names_are_two_images():
         ({"images/one.jpg": b"no"}, "images/one.jpg cannot be read: not an image"),
         (
             {"a/train.json": TRAIN},
-            "has 2 JSON files for train, a/train.json, train.json; choose one with the option",
+            "has 2 JSON files for train, a/train.json, train.json; choose one with --option "
+            "annotations=train=train.json,test=test.json",
         ),
     ],
 )

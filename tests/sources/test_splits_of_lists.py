@@ -99,6 +99,17 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
             table("dataset", "train", "test", ""),
             "column dataset with empty cells, which is no spl",
         ),
+        ("all.csv", table("imset", "train_1", "test_1"), "column imset with 'test_1', which is no split"),
+        (
+            "all.csv",
+            table("origin", "ISIC train", "ISIC test"),
+            "column origin with 'ISIC test', which is no",
+        ),
+        ("all.csv", table("held_out", "True", "False"), "a column held_out, whose images would all be train"),
+        ("all.csv", table("hold-out", "1", "0"), "a column hold-out, whose images would all be train"),
+        ("all.csv", table("splits", "0", "1"), "column splits with '0', which is no split"),
+        ("all.csv", table("set_id", "1", "2", "3"), "column set_id with '1', which is no split"),
+        ("all.csv", table("use", "TRAIN", "UNASSIGNED"), "column use with 'UNASSIGNED', which is no split"),
         ("all.csv", table("phase", "test", ""), "column phase with empty cells, which is no split"),
         (
             "all.jsonl",
@@ -131,6 +142,8 @@ def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_p
         return set(splits(written(tmp_path, IN_SPLITS | {"all.csv": table.format(*cells).encode()})).values())
 
     assert read("dataset", "TRAIN", "Test") == {"train", "test"}
+    assert read("imset", "Training set", "test-set") == {"train", "test"}
+    assert read("origin", "trainset", "validation data") == {"train", "val"}
     others = (
         ("source", "train", "web"),
         ("quality", "valid", "valid"),
@@ -144,6 +157,7 @@ def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_p
         ("set", "t", "t"),
         ("split_id", "0", "a"),
         ("used", "1", "0"),
+        ("caption", "a train at night", "a test tube and a train"),
     )
     for cells in others:
         assert read(*cells) == {"train"}, "by the folder"

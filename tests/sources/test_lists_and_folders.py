@@ -1,0 +1,169 @@
+"""Lists beside class folders and beside each other: which one divides the images, and which labels them."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, jpeg, written
+
+CLASSES = ("cat", "dog")
+IN_CLASSES = {f"images/{name}/{number}.jpg": jpeg() for name in CLASSES for number in range(4)}
+HALF = {  # bare lists of both halves, as of UCF or Caltech
+    "train.txt": b"cat/0.jpg\ncat/1.jpg\ndog/0.jpg\ndog/1.jpg\n",
+    "test.txt": b"cat/2.jpg\ncat/3.jpg\ndog/2.jpg\ndog/3.jpg\n",
+}
+ROWS = "".join(f"{name}/{number}.jpg,{name},{{}}\n" for name in CLASSES for number in range(4))
+NUMBERED_ALIKE = dict.fromkeys(("train_images/0.jpg", "train_images/1.jpg", "test_images/0.jpg"), jpeg()) | {
+    "train.csv": b"image,label\n0.jpg,a\n1.jpg,b\n"
+}
+
+
+def read(kind: str, path: Path, **options) -> dict[str, tuple[str, str]]:
+    """Return split and class of each image."""
+    records = open_source(kind, path, **options).records()
+    return {record.id: (record.split, record.wnid) for record in records}
+
+
+def offered(error: ItlError) -> dict[str, str]:
+    """Return the options that the refusal *error* offers first."""
+    words = shlex.split(str(error).partition("choose one with ")[2])
+    return dict(
+        word.split("=", 1) for option, word in zip(words, words[1:], strict=False) if option == "--option"
+    )
+
+
+def test_lists_without_labels_divide_images_whose_folders_are_classes(tmp_path):
+    path = written(tmp_path, IN_CLASSES | HALF)
+    expected = {
+        image: ("train" if int(image[-5]) < 2 else "test", image.split("/")[1])
+        for image in sorted(IN_CLASSES)
+    }
+    assert read("lists", path) == expected
+    assert read("lists", path, train="train.txt", test="test.txt") == expected
+    assert "note: test.txt has no labels: the class of an image is its folder" in check_lines("lists", path)
+
+
+@pytest.mark.parametrize(
+    ("images", "listed"),
+    [
+        (IN_CLASSES, b"0 cat/0.jpg\n1 dog/0.jpg\n"),  # label first
+        (dict.fromkeys(("images/0.jpg", "images/1.jpg"), jpeg()), b"0.jpg\n1.jpg\n"),
+        (IN_CLASSES, b"cat/0.jpg\ncat/1.jpg\n"),
+        (IN_CLASSES, b"cat/0.jpg cat\ndog/1.jpg\n"),
+    ],
+)
+def test_a_list_without_labels_needs_folders_of_classes(tmp_path, images, listed):
+    path = written(tmp_path, images | {"train.txt": listed})
+    for options in ({}, {"train": "train.txt"}):
+        with pytest.raises(ItlError, match=r"train.txt, line \d(: no label|.* has no label)"):
+            read("lists", path, **options)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        HALF,
+        {"test_list_01.txt": b"cat/0.jpg 1\n"},
+        {"labels.csv": ("image,label,split\n" + ROWS.format(*["train", "test"] * 4)).encode()},
+        {"division.csv": b"id,part\n0,train\n3,val\n"},
+    ],
+)
+def test_class_folders_that_a_list_divides_are_not_all_train(tmp_path, lists):
+    path = written(tmp_path, IN_CLASSES | lists)
+    divider = min(name for name in lists if not name.startswith("train"))
+    with pytest.raises(ItlError, match=f"{divider} divides the images, .* source lists reads it") as error:
+        read("folder", path)
+    option = re.search(r"--option class_level=(\d)", str(error.value))
+    labels = read("folder", path, class_level=int(option[1]))
+    assert set(labels.values()) == {("train", "cat"), ("train", "dog")}, (
+        "the folders alone, where one says so"
+    )
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"labels.csv": ("image,label,camera\n" + ROWS.format(*["left"] * 8)).encode()},
+        {"README.txt": b"0 to 3 are photos; train and test are yours to choose\n"},
+        {"images/cat/0.txt": b"a test tube\n", "images/cat/1.txt": b"0 train\n"},
+        {"test.txt": b"bird/7.jpg\n"},
+        {"test/0.jpg": jpeg(), "test/1.jpg": jpeg(), "test.csv": b"id\n0\n1\n"},
+    ],
+)
+def test_other_files_beside_class_folders_divide_nothing(tmp_path, others):
+    images = {name.replace("images/", "train/"): image for name, image in IN_CLASSES.items()}
+    files = {name.replace("images/", "train/"): content for name, content in others.items()}
+    labels = read("folder", written(tmp_path, images | files))
+    assert labels == {name: ("train", name.split("/")[1]) for name in images}
+
+
+def test_a_list_of_test_images_numbered_like_train_divides_nothing(tmp_path):
+    """As Kaggle's test.csv, of images in a folder of their own, which has no labels."""
+    path = written(tmp_path, NUMBERED_ALIKE | {"test.csv": b"image\n0.jpg\n"})
+    assert read("lists", path) == {"train_images/0.jpg": ("train", "a"), "train_images/1.jpg": ("train", "b")}
+    (path / "test_images/0.jpg").unlink()
+    with pytest.raises(
+        ItlError, match="test.csv divides images.* option train=train.csv to take all as train"
+    ):
+        read("lists", path)
+    assert {split for split, _ in read("lists", path, train="train.csv").values()} == {"train"}
+
+
+def test_names_of_numbered_classes_divide_nothing(tmp_path):
+    files = dict.fromkeys(("0.png", "1.png"), jpeg()) | {"train.csv": b"image,label\n0.png,0\n1.png,1\n"}
+    path = written(tmp_path, files | {"test_classes.txt": b"0 cat\n1 dog\n"})
+    names = path / "test_classes.txt"
+    assert read("lists", path, names=names) == {"0.png": ("train", "cat"), "1.png": ("train", "dog")}
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (
+            ("a_train.txt", "a_test.txt", "bc_train.txt", "bc_test.txt"),
+            {"train": "a_train.txt", "test": "a_test.txt"},
+        ),
+        (
+            ("fold1/test.txt", "fold1/train.txt", "fold2/test.txt", "fold2/train.txt"),
+            {"train": "fold1/train.txt", "test": "fold1/test.txt"},
+        ),
+        (("Meta.csv", "Train.csv", "Test.csv"), {"train": "Train.csv", "test": "Test.csv"}),
+        (
+            ("train (1).csv", "train.csv", "test set.csv"),
+            {"train": "train.csv", "test": "test set.csv"},
+        ),
+        (
+            ("train.txt", "trainval.txt", "val.txt", "test.txt"),
+            {"train": "train.txt", "val": "val.txt", "test": "test.txt"},
+        ),
+    ],
+)
+def test_where_a_split_has_several_lists_one_is_offered_for_each_split(tmp_path, names, chosen):
+    numbers = {"train": 0, "val": 1, "test": 2}
+    files = {}
+    for name in names:
+        number = next((number for split, number in numbers.items() if split in name.lower()), 0)
+        rows = [f"images/{label}/{number}.jpg{{}}{label}\n" for label in CLASSES]
+        is_table = name.endswith(".csv")
+        text = "image,label\n" * is_table + "".join(rows).format(*"  " if not is_table else ",,")
+        files[name] = text.encode()
+    path = written(tmp_path, IN_CLASSES | files)
+    with pytest.raises(
+        ItlError, match=r"has 2 lists for (train|test), .*; choose one with --option "
+    ) as error:
+        read("lists", path)
+    assert offered(error.value) == chosen
+    assert {split for split, _ in read("lists", path, **chosen).values()} == chosen.keys()
+
+
+def test_a_list_of_a_split_that_no_option_names_is_said(tmp_path):
+    labelled = {name: content.replace(b".jpg", b".jpg 0") for name, content in HALF.items()}
+    path = written(tmp_path, IN_CLASSES | labelled)
+    assert {split for split, _ in read("lists", path, train="train.txt").values()} == {"train"}
+    note = "note: not read: test.txt, by name of test; the option test=test.txt reads it"
+    assert note in check_lines("lists", path, train="train.txt")
+    assert not any("not read" in line for line in check_lines("lists", path))
