@@ -131,6 +131,24 @@ class TaskValues:
         weights[designs] = np.linalg.pinv(matrix)[1 + which]
         return weights
 
+    def trades(self) -> dict[int, np.ndarray]:
+        """Weights that give what twice the images of each, for half the classes, adds at each budget alone.
+
+        Least squares over the designs of each number of images (the keys, from few to many) of which there
+        are two or more.
+        """
+        designs = np.flatnonzero(self.trained & np.isfinite(self.values).any(axis=0))
+        logs = np.log2(self.sizes[designs])
+        totals, weights = np.round(logs.sum(axis=1), 1), {}  # classes differ a little in their images
+        for total in np.unique(totals):
+            alike = designs[totals == total]
+            steps = logs[totals == total] @ [-0.5, 0.5]
+            if np.ptp(steps) > 0:
+                row = np.zeros(len(self.conditions))
+                row[alike] = (steps - steps.mean()) / np.square(steps - steps.mean()).sum()
+                weights[round(self.sizes[alike].prod(axis=1).mean())] = row
+        return weights
+
 
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
     """Read the results of *question* and contrast them; pages, CSV files and summaries all come from here."""

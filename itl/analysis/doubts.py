@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from itl import counted
-from itl.analysis.comparisons import Answer
+from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns
 from itl.analysis.scored_images import scored_images
-from itl.analysis.wording import columns_text
+from itl.analysis.statistics import LEVEL
+from itl.analysis.wording import columns_text, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import scored_split
 from itl.machine import Machine
@@ -58,6 +59,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         main["control"] and f"On this task nothing can be called the same: {main['control']}.",
         leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
+        unlike_budgets(answer),
         exposure(answer.results, question, compared),
         unfinished(compared, store),
         edge_of_grid([run for run in compared if run.task == main["task"]], store),
@@ -79,6 +81,30 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
         if leak.target == target and leak.scored >= LEAKED_SHARE * leak.images:
             return f"Nets have seen some of what they are tested on: {leak}."
     return ""
+
+
+def unlike_budgets(answer: Answer) -> str:
+    """Say where the change, fitted over all budgets, differs between the smallest and the largest.
+
+    '' where it is no fitted one, or their difference (p of 0.05 or more) may be noise.
+    """
+    main, question = answer.main, answer.question
+    if question.comparisons[0].of[0][1] not in DOUBLINGS:
+        return ""
+    data = task_values(answer.results, question.conditions, main["task"], main["metric"])
+    trades = data.trades()
+    if len(trades) < 2 or (model := data.fit(*trades.values())) is None:
+        return ""
+    (least, first), *_, (most, last) = trades.items()
+    difference = model.estimate(last - first)
+    if not difference.p < LEVEL:
+        return ""
+    changes = (model.estimate(weights).mean for weights in (first, last))
+    few, many = map(signed, changes)
+    return (
+        f"The change is a mean over budgets that differ: {few} points with {least:,} images, {many} with "
+        f"{most:,} (p of no difference: {p_text(difference.p)})."
+    )
 
 
 def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run]) -> str:

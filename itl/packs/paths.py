@@ -84,7 +84,7 @@ def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
     """Return the folder of the pack of *packing* here; another source, path or size has another folder.
 
     Where no data given has its images, it is that of the only pack here that was built of *packing*, wherever
-    its source lay: results of runs that are done need no data.
+    its source lay, or of several with one content: results of runs that are done need no data.
 
     ItlError as in `find_source`; where no data has the images, only if there is no such pack, or several.
     """
@@ -93,8 +93,8 @@ def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
     except NoSource as error:
         built = [path.parent for path in machine.packs.glob("*/pack.json")]
         ours = [folder for folder in built if _is_of(folder, packing, name)]
-        if len(ours) == 1:
-            return ours[0]
+        if len({read_mapping(folder / "pack.json", PACK_AGAIN).get("digest") for folder in ours}) == 1:
+            return min(ours)  # of several with the same content, as where the data were moved
         several = f"; {', '.join(folder.name for folder in ours)} are built, of other paths" if ours else ""
         raise ItlError(f"{error}{several}") from error
 

@@ -1,5 +1,6 @@
 """The run index: every run of a preset's questions once, with the questions it serves and its provenance."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,9 +136,16 @@ def runs_html(entries: Sequence[RunEntry], preset: str) -> str:
         "time spent": f"{sum(entry.minutes for entry in entries):,.1f} minutes, summed over runs",
     }
     groups = [list(group) for _, group in groupby(entries, lambda entry: entry.pretrain)]
+    counts = Counter((entry.pretrain, entry.task) for entry in entries)
+    several = {key for key, count in counts.items() if count > 1}  # as on the halves of two divisions
+    names = {
+        entry.key: f"{entry.task}, of {'; '.join(entry.conditions)}"
+        for entry in entries
+        if (entry.pretrain, entry.task) in several
+    }
     questions: dict[str, list[RunEntry]] = {}
     for entry in entries:
         for name in entry.questions.split(", "):
             questions.setdefault(name, []).append(entry)
-    values = {"facts": facts, "columns": HEADINGS, "groups": groups, "questions": questions}
+    values = {"facts": facts, "columns": HEADINGS, "groups": groups, "names": names, "questions": questions}
     return render("runs.html.j2", preset=preset, **values)

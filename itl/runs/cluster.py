@@ -213,22 +213,34 @@ def cluster(machine: Machine) -> Iterator[DaskWorkers]:
 
     ItlError if no scheduler answers there.
     """
+    if machine.scheduler == "slurm":
+        with slurm_jobs(machine) as jobs, _client(jobs.cluster) as client:
+            yield from _working(DaskWorkers(client, machine, jobs))
+        return
+    with _client(machine.scheduler) as client:
+        yield from _working(DaskWorkers(client, machine))
+
+
+def refuse_unreachable(machine: Machine) -> None:
+    """Raise ItlError where the scheduler of *machine* takes no runs, before anything is packed for them."""
+    if machine.scheduler == "slurm":
+        _refuse_without_slurm()
+    elif machine.scheduler:
+        _client(machine.scheduler).close()
+
+
+def _client(scheduler: object) -> "Client":
+    """Connect to the Dask *scheduler* at an address, or of a cluster; ItlError if none answers there."""
     from dask.distributed import Client
 
     # one line of ours says what happened; Dask and tornado would add dozens
     for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if machine.scheduler == "slurm":
-        with slurm_jobs(machine) as jobs, Client(jobs.cluster, timeout=SCHEDULER_TIMEOUT_S) as client:
-            yield from _working(DaskWorkers(client, machine, jobs))
-        return
     try:
-        client = Client(machine.scheduler, timeout=SCHEDULER_TIMEOUT_S)
+        return Client(scheduler, timeout=SCHEDULER_TIMEOUT_S)
     except (OSError, ValueError) as error:
-        reason = f"no Dask scheduler answers at {machine.scheduler} ({error})"
+        reason = f"no Dask scheduler answers at {scheduler} ({error})"
         raise ItlError(f"{reason}; give the address that it prints, as tcp://HOST:PORT, or slurm") from error
-    with client:
-        yield from _working(DaskWorkers(client, machine))
 
 
 def _working(workers: DaskWorkers) -> Iterator[DaskWorkers]:
@@ -239,6 +251,18 @@ def _working(workers: DaskWorkers) -> Iterator[DaskWorkers]:
         raise
 
 
+def _refuse_without_slurm() -> None:
+    """Raise ItlError if dask-jobqueue or sbatch is not installed."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        import dask_jobqueue  # noqa: F401
+    except ImportError as error:
+        raise ItlError("--scheduler slurm needs dask-jobqueue; pip install 'itl[slurm]'") from error
+    signal.signal(signal.SIGINT, on_interrupt)  # dask_jobqueue sets one that ends with status 0
+    if not shutil.which("sbatch"):
+        raise ItlError("--scheduler slurm needs sbatch, which is not here; use a login node of the cluster")
+
+
 @contextmanager
 def slurm_jobs(machine: Machine) -> Iterator[SlurmJobs]:
     """Provide a Dask cluster of `machine.workers` SLURM jobs; a job that ends early is replaced.
@@ -247,14 +271,9 @@ def slurm_jobs(machine: Machine) -> Iterator[SlurmJobs]:
     """
     import dask
 
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError as error:
-        raise ItlError("--scheduler slurm needs dask-jobqueue; pip install 'itl[slurm]'") from error
-    signal.signal(signal.SIGINT, on_interrupt)  # dask_jobqueue sets one that ends with status 0
-    if not shutil.which("sbatch"):
-        raise ItlError("--scheduler slurm needs sbatch, which is not here; use a login node of the cluster")
+    _refuse_without_slurm()
+    from dask_jobqueue import SLURMCluster
+
     defaults = {f"jobqueue.slurm.{name}": value for name, value in SLURM.items()}
     settings = {name: value for name, value in defaults.items() if not dask.config.get(name, None)}
     with dask.config.set(settings | {"distributed.scheduler.allowed-failures": JOB_LOSSES}):

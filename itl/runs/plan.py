@@ -463,7 +463,10 @@ def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
     source, cure = SOURCES[packing.source], "give it a split val or test"
     cure += f": {source.dividing}" if source.dividing else ""
     if "val_fraction" in signature(source).parameters:
-        cure += f", or the option val_fraction: {VAL_FRACTION}, which holds some of its images out"
+        cure += (
+            f", or the option val_fraction: {VAL_FRACTION} in the preset (`itl init FOLDER` copies it out), "
+            f"which holds some of its images out"
+        )
     return ItlError(f"target {name} has training images alone, and nets are scored on others; {cure}")
 
 

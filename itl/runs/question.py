@@ -18,6 +18,7 @@ from itl.machine import Machine, data_entry, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.processes import refuse_while_main_is_imported
+from itl.runs.cluster import refuse_unreachable
 from itl.runs.executors import execute, longest_first, shard_of, with_needs
 from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
@@ -453,6 +454,7 @@ def run_all(
     Meanwhile a notebook shows *table*, and *watch* is called about twice a second.
     """
     refuse_while_main_is_imported()
+    refuse_unreachable(machine)
     for question in questions:
         question.prepare(machine)
     planned = plan(questions, store, machine, measure=False).runs

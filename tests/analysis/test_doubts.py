@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from itl.analysis.doubts import (
     sampling_error,
     thin_classes,
     unfinished,
+    unlike_budgets,
 )
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.option_grid import grid_of, measured
@@ -34,7 +36,7 @@ from itl.runs.questions import class_count
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain, Recipe
-from tests.analysis.test_comparisons import frame, noisy, question
+from tests.analysis.test_comparisons import frame, grid, noisy, question
 from tests.worlds import MADE, SETTINGS, SHARED, here, pretend, run_here, small_study
 
 
@@ -220,6 +222,29 @@ def test_doubts_that_results_alone_show(monkeypatch):
     assert floor[0].startswith("On this task nothing can be called the same: a floor")
     (few,) = made_up(fine, monkeypatch, test_images=50)
     assert few == "It is scored on 50 test images: another such set would move a score by about 7.0 points."
+
+
+def of_budgets(random: np.random.Generator, added: float = 0.0) -> str:
+    """What is said of two budgets, where the smaller one's design of more images has *added* points."""
+    study, results = grid(2.0, 3.5, 0.0, [(40, 25), (20, 50), (40, 100), (20, 200)])
+    results["value"] += random.normal(0, 0.3, len(results))
+    results.loc[results["design"] == "20 × 50", "value"] += added
+    return unlike_budgets(Answer(study, results, contrasts(study, results)))
+
+
+def test_budgets_that_a_mean_hides_are_named():
+    text = of_budgets(np.random.default_rng(1), added=8.0)
+    found = re.fullmatch(
+        r"The change is a mean over budgets that differ: \+(.+) points with 1,000 images, \+(.+) with 4,000 "
+        r"\(p of no difference: <0.001\).",
+        text,
+    )
+    assert (float(found[1]), float(found[2])) == (pytest.approx(9.5, abs=0.4), pytest.approx(1.5, abs=0.4))
+
+
+def test_budgets_that_lie_on_a_plane_are_seldom_said_to_differ():
+    said = [of_budgets(np.random.default_rng(seed)) for seed in range(200)]
+    assert 0.01 < np.mean([bool(text) for text in said]) < 0.1
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,17 @@ def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
     folders = {paths.pack_folder(packing, "images", here(tmp_path)) for packing in (strict, lenient)}
     assert len(folders) == 1
     assert key(strict) == key(Packing("demo", unreadable=0.01)) != key(lenient)
+
+
+def test_without_data_a_pack_of_moved_images_serves_and_one_of_others_does_not(tmp_path):
+    packing, machine = Packing("folder", path="photos", size=8), here(tmp_path, data=())
+    folders = [tmp_path / name / "photos" for name in "abc"]
+    for number, folder in enumerate(folders):
+        for label in ("cat", "dog"):
+            (folder / label).mkdir(parents=True)
+            (folder / label / "1.png").write_bytes(encoded(smooth(8, 8 + number // 2)))  # a and b are alike
+        paths.pack_for(packing, "images", machine.replace(data=(f"images={folder}",)))
+        if number < 2:
+            assert paths.packed(packing, "images", machine).summary["records"]
+    with pytest.raises(ItlError, match="found nothing.*; images.*, images.* are built, of other paths"):
+        paths.pack_folder(packing, "images", machine)

@@ -11,12 +11,12 @@ import pytest
 
 from itl.packs.paths import find_pack
 from itl.report import run_index as module
-from itl.report.run_index import run_index
+from itl.report.run_index import RunEntry, run_index, runs_html
 from itl.report.run_page import example_images, publish_runs
 from itl.runs.executors import with_needs
 from itl.runs.questions import class_count
 from itl.runs.store import Store
-from itl.specs import Pretrain, canonical, key
+from itl.specs import Pretrain, Subset, Transfer, canonical, key
 from tests.accessible import faults
 from tests.worlds import MADE, SETTINGS, here, pretend, small_study
 
@@ -49,6 +49,19 @@ def specs(machine) -> list:
 
 def trained(machine) -> list[Pretrain]:
     return [spec for spec in specs(machine) if isinstance(spec, Pretrain) and spec.trained]
+
+
+def test_measurements_of_one_name_on_one_net_say_their_conditions():
+    net = Pretrain(Subset("p"))
+    halves = [Transfer(net, "knn", "images", "p", labels=name) for name in ("minimal", "random")]
+    rows = [("knn@images/half-a", f"06-split: halves {half.labels}, A") for half in halves]
+    entries = [RunEntry(net, "pre-training", ("06-split: halves minimal, A",), "to do", {}, {})]
+    entries += [
+        RunEntry(half, task, (condition,), "to do", {}, {})
+        for half, (task, condition) in zip(halves, rows, strict=True)
+    ]
+    names = re.findall(r'<th scope="row">([^<]*)</th>', runs_html(entries, "demo"))
+    assert names == ["pre-training", *(f"{task}, of {condition}" for task, condition in rows)]
 
 
 def test_every_run_stands_once_and_names_its_questions(machine):

@@ -21,6 +21,7 @@ import pytest
 from itl import ItlError
 from itl.runs import cluster as module
 from itl.runs.executors import execute, shard_of, with_needs
+from itl.runs.question import run_all
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
 from tests.worlds import FOUR, here, pretend, run_here, small_study
@@ -298,6 +299,9 @@ def test_no_scheduler_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SCHEDULER_TIMEOUT_S", 1)
     with pytest.raises(ItlError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         execute([a_run()], Store(machine.runs), machine)
+    with pytest.raises(ItlError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+        run_all([small_study()], Store(machine.runs), machine)
+    assert not machine.packs.exists(), "before anything is packed"
 
 
 def test_parts_of_an_array_cover_all_runs_once_and_keep_a_net_with_its_measurements():

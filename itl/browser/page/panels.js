@@ -4,7 +4,7 @@ import { element, number, some } from "./rows.js";
 const BASES = [
   ["original", "every class", "each class as it is"],
   ["bottom-up", "bottom-up", "each class becomes the node above it at a level of the tree"],
-  ["top-down", "top-down", "each class is merged into the node above it, as many times as there are rounds"],
+  ["top-down", "top-down", "in each round every label becomes its parent, and then the highest such label above it"],
   ["cut", "my own cut", "the nodes become classes whose ◇ is clicked"],
 ];
 const HALVES = ["", "half-random-a", "half-random-b", "half-minimal-a", "half-minimal-b"];
