@@ -18,6 +18,7 @@ from itl.analysis.wording import condition_text, interval, p_text, percent_inter
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
+from itl.runs.leakage import Leakage
 from itl.runs.question import Condition, Question, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
@@ -153,7 +154,8 @@ class TaskValues:
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
     """Read the results of *question* and contrast them; pages, CSV files and summaries all come from here."""
     results = question.results(store, machine)
-    return Answer(question, results, contrasts(question, results, origins(question, store, machine)))
+    made, leaks = origins(question, store, machine), question.leakage(machine)
+    return Answer(question, results, contrasts(question, results, made, leaks))
 
 
 def answers(preset: Preset, store: Store, machine: Machine) -> list[Answer]:
@@ -162,7 +164,10 @@ def answers(preset: Preset, store: Store, machine: Machine) -> list[Answer]:
 
 
 def contrasts(
-    question: Question, results: pd.DataFrame, made: Origins = MappingProxyType({})
+    question: Question,
+    results: pd.DataFrame,
+    made: Origins = MappingProxyType({}),
+    leaks: Sequence[Leakage] = (),
 ) -> pd.DataFrame:
     """Tabulate the comparisons of *question* on every task that has results for them, the main one first.
 
@@ -177,7 +182,8 @@ def contrasts(
         change, and p_same of a change of the margin or more, both also adjusted for all rows
         (`itl.analysis.statistics.main_first`); standard_error and df of the change; unequal (whether a
         condition spreads more than the others); control (why conditions cannot be called the same on this
-        task, or ''); mixed (what differs between the origins *made* of the runs, or ''); verdict and note.
+        task, or ''); mixed (what differs between the origins *made* of the runs, or ''); verdict; and note,
+        which also says of *leaks* how many of the images that are scored nets have seen.
     """
     tasks = sorted(results["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
     data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}
@@ -193,7 +199,13 @@ def contrasts(
             rows += _less_own(by_task)
         else:
             rows += [row for row in by_task.values() if row]
-    return tabulate(question, rows, made)
+    table = tabulate(question, rows, made)
+    seen = {leak.target: leak for leak in leaks if leak.matters}
+    for index, task in table["task"].items():
+        if leak := seen.get("images" if task == "own" else Task.read(task).target):
+            text = f"nets have seen {leak.scored:,} of the {leak.images:,} {leak.split} images"
+            table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
+    return table
 
 
 def pilot_lines(

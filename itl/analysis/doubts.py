@@ -26,7 +26,6 @@ from itl.specs import Pretrain, Transfer, key
 
 SHOWN = 3
 ENOUGH_SEEDS = 5
-LEAKED_SHARE = 0.01  # of the test images
 UNEQUAL = 1.5  # ratio of how often an image is seen, or of steps
 FEW_IMAGES = 5  # of a class in the split that is scored
 LAST_PART, STILL_FALLING = 0.2, 0.1  # a loss that falls by a tenth in the last fifth of the steps
@@ -78,7 +77,7 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
     if pretraining is None or pack is None:
         return ""
     for leak in find_leakage({"images": pretraining, target: pack}, answer.question.leave_out_duplicates):
-        if leak.target == target and leak.scored >= LEAKED_SHARE * leak.images:
+        if leak.target == target and leak.matters:
             return f"Nets have seen some of what they are tested on: {leak}."
     return ""
 

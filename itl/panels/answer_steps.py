@@ -36,7 +36,9 @@ class AnswerSteps:
     @cached_property
     def answer(self) -> Answer:
         """The verdicts."""
-        return Answer(self.question, self.results, contrasts(self.question, self.results, self.origins))
+        leaks = self.question.leakage(self.machine)
+        table = contrasts(self.question, self.results, self.origins, leaks)
+        return Answer(self.question, self.results, table)
 
     @cached_property
     def figure(self) -> ForestPicture:

@@ -16,6 +16,8 @@ from itl.packs.paths import Size
 
 log = logging.getLogger(__name__)
 
+LEAKED_SHARE = 0.01  # of the images that are scored
+
 
 @dataclass(frozen=True)
 class Leakage:
@@ -37,6 +39,11 @@ class Leakage:
         """How many of the images that are scored have a duplicate that nets may learn from."""
         seen = () if self.left_out else self.pretraining["other"]
         return len({*self.own["other"], *seen})
+
+    @property
+    def matters(self) -> bool:
+        """Whether so many images that are scored have been seen that a score means less."""
+        return self.scored >= LEAKED_SHARE * self.images
 
     def __str__(self) -> str:
         """Return the counts in words."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, field_validator
+from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
@@ -33,6 +33,10 @@ EQUAL_STEPS, EQUAL_PASSES = "equal steps", "equal passes"
 BOTH, AS_MANY_PASSES = "A + B", "as many passes"
 COARSE, FINE, ALL_COARSE = "coarse", "fine", "coarse, all images"
 IMAGES_DOUBLED, CLASSES_DOUBLED = "twice the images of each class", "twice the classes"
+SUBSET_IGNORED = (
+    "subset has {name} {own}, and {names} of data-size {given}, so that {own} would be ignored; add it "
+    "there, or leave it out of subset"
+)
 EXAMPLE = "each with two designs or more, such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]"
 
 
@@ -47,9 +51,12 @@ class DataSize(Study):
 
     @field_validator("subset", mode="before")
     @classmethod
-    def _fields(cls, value: object) -> object:
+    def _fields(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, Mapping):
             return value
+        seeds = info.data.get("seeds")
+        if value.get("seed") == 0 and seeds and 0 not in seeds:  # another: `_check_subset`
+            raise ItlError(SUBSET_IGNORED.format(name="seed", names="seeds", own=0, given=list(seeds)))
         if pack := value.get("pack"):
             raise ItlError(f"subset names the pack {pack!r}, and its pack is that of images; leave pack out")
         return spec_of(Subset, {"pack": "", **value}, "subset")
@@ -75,15 +82,12 @@ class DataSize(Study):
             raise ItlError(
                 "subset has without, which data-size does not take; set leave_out_duplicates beside subset"
             )
-        for name, own, given in (
-            ("images_per_class", subset.images_per_class, self.images_per_class),
-            ("seed", subset.seed or None, self.seeds),
+        for name, names, own, given in (
+            ("images_per_class", "images_per_class", subset.images_per_class, self.images_per_class),
+            ("seed", "seeds", subset.seed or None, self.seeds),
         ):
             if own is not None and given and own not in given:
-                raise ItlError(
-                    f"subset has {name} {own}, and {'seeds' if name == 'seed' else name} of data-size "
-                    f"{list(given)}, so that {own} would be ignored; add it there, or leave it out of subset"
-                )
+                raise ItlError(SUBSET_IGNORED.format(name=name, names=names, own=own, given=list(given)))
 
     def conditions(self) -> list[Condition]:
         """Return one for each number of images, trained for equal steps and for equal passes."""

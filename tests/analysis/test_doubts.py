@@ -29,6 +29,7 @@ from itl.analysis.doubts import (
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.option_grid import grid_of, measured
 from itl.analysis.origins import mixed, origins
+from itl.analysis.wording import answer_text
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
 from itl.runs.question import Margin
@@ -271,6 +272,11 @@ def test_test_images_that_nets_have_seen_are_named(monkeypatch, seen, named):
         "Nets have seen some of what they are tested on: of 1,000 test images of x, 10 (10 exact, 0 near) "
         "are in the pre-training images, 2 (2 exact, 0 near) in its other splits."
     )
+    made = answer_on(pack_of(["a"] * 1000), FINE, monkeypatch)
+    table = contrasts(made.question, made.results, leaks=[leak])
+    note = f"nets have seen {seen} of the 1,000 test images" * named
+    assert set(table["note"]) == {note}, "at a glance too: it stands beside the verdict"
+    assert answer_text(table.iloc[0]).endswith(f"({note})**." if named else "**.")
 
 
 def test_the_three_strongest_doubts_are_listed(monkeypatch):
