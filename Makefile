@@ -49,8 +49,8 @@ node_modules/.done: package.json
 chaos: setup  ## kill everything 100 times, and compare with undisturbed runs; ARGS="--kills 20"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-lab: setup  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: setup  ## JupyterLab on the notebooks; as root, in a container, with ARGS=--allow-root
+	$(BIN)/jupyter lab notebooks $(ARGS)
 
 docs: setup  ## the pages of docs/ and the API as a site in build/docs/index.html
 	$(BIN)/sphinx-build -W --keep-going -q docs build/docs

@@ -40,7 +40,11 @@ def execute(
         failed = _do_all(left, store, workers, watch)
     for spec, error in failed.items():
         reason = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
-        raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {reason}") from error
+        waited = sum(not failed.keys().isdisjoint(needs(one)) for one in failed)
+        waiting = f" ({waited:,} more not done, which need one of these)" if waited else ""
+        raise ItlError(
+            f"{len(failed) - waited} of the runs failed{waiting}, first {key(spec)}: {reason}"
+        ) from error
 
 
 def _do_all(
