@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError
+from itl import ItlError, did_you_mean
 from itl.specs import Packing
 from itl.storage import read_yaml
 
@@ -58,7 +58,13 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     """Return what *parser* reads in the command line *argv*; it ends the program where that is no command."""
     if "" in argv:
         parser.error("one of the arguments is empty, as where a variable is not set")
-    return parser.parse_args(split_budget(argv))
+    args, unknown = parser.parse_known_args(split_budget(argv))
+    if unknown:
+        command: ArgumentParser = args.parser
+        options = re.findall(r"(?<=[ \[])--[a-z-]+", command.format_usage())
+        texts = [f"unrecognized arguments: {' '.join(unknown)}", did_you_mean(unknown[0], options).strip()]
+        command.error("; ".join(filter(None, texts)))
+    return args
 
 
 def split_budget(argv: Sequence[str]) -> list[str]:

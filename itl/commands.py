@@ -103,7 +103,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         """Add the command that *function* is, under its name, with the first line of its docstring."""
         name, summary = function.__name__.replace("_", "-"), (function.__doc__ or "").splitlines()[0]
         command_parser = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
-        command_parser.set_defaults(function=function)
+        command_parser.set_defaults(function=function, parser=command_parser)
         for argument, settings in arguments:
             command_parser.add_argument(argument, **settings)
 

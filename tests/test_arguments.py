@@ -3,7 +3,7 @@
 import pytest
 
 from itl import ItlError
-from itl.arguments import parse_options, parse_shard, split_budget
+from itl.arguments import parse, parse_options, parse_shard, split_budget
 from itl.commands import parser
 
 
@@ -62,5 +62,10 @@ def test_the_rest_of_a_budget_is_judged_later(text, words):
 def test_names_of_options_are_written_out(capsys):
     """What is short for one option today may be short for two tomorrow."""
     with pytest.raises(SystemExit):
-        parser().parse_args(["run", "demo", "--work", "2"])
-    assert "unrecognized arguments: --work 2" in capsys.readouterr().err
+        parse(parser(), ["run", "demo", "--work", "2"])
+    usage, _, error = capsys.readouterr().err.partition("itl run: error: ")
+    assert usage.startswith("usage: itl run ")
+    assert error == "unrecognized arguments: --work 2; did you mean '--workers'?\n"
+    with pytest.raises(SystemExit):
+        parse(parser(), ["plan", "demo", "more"])
+    assert capsys.readouterr().err.endswith("itl plan: error: unrecognized arguments: more\n")

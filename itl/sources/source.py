@@ -1,6 +1,7 @@
 """What every source offers, and what sources share that are scanned before anything is decoded."""
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -172,7 +173,10 @@ def _describe_alike(names: Sequence[str]) -> list[str]:
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-        words = re.split(r"[\s_-]+", name.casefold().strip())
+        shown = "".join(
+            letter for letter in name if unicodedata.category(letter) != "Cf"
+        )  # blanks of no width
+        words = re.split(r"[\s_-]+", shown.casefold().strip())
         alike[number[1] if number else " ".join(words)].append(repr(name))
     return [
         f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "

@@ -420,13 +420,14 @@ def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not
         "Cat/1.jpg",
         "cat/1.jpg",
         "cat /1.jfif",
+        "cat\u200b/1.jpg",
         "dog/1.jpg",
         "dog/2.HEIC",
         "dog/3.avif",
         "dog/a.txt",
     )
     lines = check_lines("folder", tmp_path)
-    same = "'Cat' and 'cat' and 'cat ' are classes of their own"
+    same = "'Cat' and 'cat' and 'cat ' and 'cat\\u200b' are classes of their own"
     assert (
         f"note: {same}, and differ in case, blanks, hyphens, underscores or the form of a number alone"
         in lines
