@@ -257,6 +257,7 @@ class StudyPanel(Panel):
             self.plan().refuse()
             self.process = StudyProcess(made, {self.question: self.parameters()}, self.machine)
         self.process.start()
+        self.message = ""
         self.refresh()
         loop = running_loop()
         self._watch = loop.create_task(self._follow_process()) if loop else None
@@ -474,8 +475,8 @@ class StudyPanel(Panel):
         was_measured = self.plan().is_measured
         self.plan(measure=True)
         self.refresh()
-        known = "It was known" if was_measured else "It is known now"
-        self.message = f"{known} how long this machine takes for these runs; see the plan."
+        when = "before" if was_measured else "now"
+        self.message = f"The times in the plan are from what was measured on this machine {when}."
 
     def _save(self, name: str) -> None:
         self.message = f"Saved: itl plan {self.save(name).stem}"
