@@ -38,6 +38,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/subset.py": "tests/packs/test_subset.py",
     "itl/packs/journal.py": "tests/packs/test_journal.py",
     "itl/packs/fit.py": "tests/packs/test_fit.py",
+    "itl/sources/folder_names.py": LAYOUT,
     "itl/sources/layout.py": LAYOUT,
     "itl/sources/readings.py": f"tests/sources/test_readings.py {LAYOUT}",
     "itl/sources/split_columns.py": "tests/sources/test_splits_of_lists.py tests/sources/test_readings.py",

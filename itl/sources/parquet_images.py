@@ -22,8 +22,8 @@ from itl.sources.container_files import (
     describe_missing_parts,
     splits_by_name,
 )
+from itl.sources.folder_names import SPLITS
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
-from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import choose_column, split_in_name
 from itl.sources.numbered_classes import describe_zero, name_of, read_names
