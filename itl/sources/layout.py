@@ -32,6 +32,8 @@ from itl.sources.folder_names import (
 )
 from itl.sources.records import examples
 
+OF_MASKS = "images in folders of masks"  # why they are left out
+
 
 class Choice(NamedTuple):
     """The options that choose among readings of one tree."""
@@ -221,7 +223,7 @@ def _step_into_itself(tree: Tree, folder: str) -> str:
 
 def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
     """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
-    for split in set(folders.values()):
+    for split in sorted(set(folders.values())):
         parts = [folder for folder in folders if folders[folder] == split]
         stems = {re.sub(r"\d+", "", last_of(folder)).casefold() for folder in parts}
         if len(stems) > 1:
@@ -308,7 +310,7 @@ def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> di
                 if is_unlabelled(name) and sum(not is_unlabelled(other) for other in others) > 1:
                     reasons[parts] = f"images in folders called {name}"
             elif depth + 1 != choice.class_level and is_of_masks(name) and any(map(is_of_photos, others)):
-                reasons[parts] = "images in folders of masks"
+                reasons[parts] = OF_MASKS
     return reasons
 
 

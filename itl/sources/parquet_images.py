@@ -202,9 +202,14 @@ class ParquetImages(Source):
             return f"{image}.bytes", label
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return image, label
-        raise ItlError(
-            f"{first}: the column {image} is {kind}, not the bytes of images; set the option image=COLUMN"
-        )
+        way = "set the option image=COLUMN"
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            table = f"{split_in_name(first) or 'train'}.csv"
+            way += (
+                f", or where it has paths, write a CSV beside the images for the source lists: "
+                f"pandas.read_parquet({str(self._files[first])!r}).to_csv({table!r}, index=False)"
+            )
+        raise ItlError(f"{first}: the column {image} is {kind}, not the bytes of images; {way}")
 
     def _refuse_other_kinds(self, label: str) -> None:
         """Raise ItlError where the column *label* is of numbers in one file, and of text in another."""
