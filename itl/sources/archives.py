@@ -272,14 +272,10 @@ def _has_folders(path: str) -> bool:
     """Say whether the first files in the archive *path* are in folders; True where it cannot be read."""
     try:
         if path.lower().endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                names = [info.filename for info in archive.infolist() if not info.is_dir()]
-        else:
-            with tarfile.open(path) as tar:
-                names = [
-                    member.name for member in itertools.islice(tar, MAX_PEEKED_MEMBERS) if member.isfile()
-                ]
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
+            return any("/" in name for name in list_files(Path(path)).files)
+        with tarfile.open(path) as tar:
+            names = [member.name for member in itertools.islice(tar, MAX_PEEKED_MEMBERS) if member.isfile()]
+    except (ItlError, OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError):
         return True
     return any(len(split_name(name) or ()) != 1 for name in names)
 
