@@ -32,6 +32,7 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
+LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 MAX_PEEKED_MEMBERS = 20  # of a compressed tar
 PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
@@ -262,22 +263,25 @@ def describe_packed(files: Mapping[str, Member]) -> str:
     beside = [
         name for name in files if name.lower().endswith(PACKED_SUFFIXES) and dirname(name) == dirname(packed)
     ]
-    if len(beside) > 1 and not _has_folders(member.path):  # images of several classes would be mixed
+    if len(beside) > 1 and _is_flat(member.path):  # images of several classes would be mixed
         way = unpack_command(member.path, in_own_folder=True)
         return f"{packed} {why}; unpack each into a folder of its own: `{way}`"
     return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
 
 
-def _has_folders(path: str) -> bool:
-    """Say whether the first files in the archive *path* are in folders; True where it cannot be read."""
+def _is_flat(path: str) -> bool:
+    """Say whether the archive *path* begins with files in no folders, without labels of WebDataset."""
     try:
         if path.lower().endswith(".zip"):
-            return any("/" in name for name in list_files(Path(path)).files)
-        with tarfile.open(path) as tar:
-            names = [member.name for member in itertools.islice(tar, MAX_PEEKED_MEMBERS) if member.isfile()]
+            names = list(list_files(Path(path)).files)
+        else:
+            with tarfile.open(path) as tar:
+                names = [one.name for one in itertools.islice(tar, MAX_PEEKED_MEMBERS) if one.isfile()]
     except (ItlError, OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError):
-        return True
-    return any(len(split_name(name) or ()) != 1 for name in names)
+        return False
+    return all(
+        len(split_name(name) or ()) == 1 and not name.lower().endswith(LABEL_SUFFIXES) for name in names
+    )
 
 
 def unpack_command(path: str, in_own_folder: bool = False) -> str:

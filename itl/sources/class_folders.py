@@ -52,7 +52,6 @@ COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 MAX_OPENED = 20  # files without the suffix of an image
-LABEL_SUFFIXES = {".cls", ".json", ".txt"}  # beside the images of a WebDataset
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -231,7 +230,7 @@ def describe_tar(listing: Listing) -> str:
         return ""
     inner = archives.list_files(Path(member.path)).files
     images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
-    if not images or any(suffix_of(name) in LABEL_SUFFIXES for name in inner):
+    if not images or any(name.lower().endswith(archives.LABEL_SUFFIXES) for name in inner):
         return ""
     command = archives.unpack_command(member.path, in_own_folder="/" not in images[0])
     if "/" in images[0]:

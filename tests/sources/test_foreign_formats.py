@@ -89,8 +89,8 @@ def test_a_table_of_paths_is_written_as_a_list(tmp_path, monkeypatch):
     table.to_parquet(path / "data/test-00000-of-00001.parquet")
     said = problem(path, "parquet")
     assert re.match(
-        r"data/test-00000-of-00001.parquet: the column image is (large_)?string, not the bytes of images; if it "
-        r"has paths, write a CSV beside the images for the source lists: pandas.read_parquet\(",
+        r"data/test-00000-of-00001.parquet: the column image is (large_)?string, not the bytes of images; if "
+        r"it has paths, write a CSV beside the images for the source lists: pandas.read_parquet\(",
         said,
     )
     monkeypatch.chdir(path)

@@ -115,7 +115,7 @@ def test_so_are_tars_without_labels(tmp_path, suffix):
     assert [record.wnid for record in open_source("folder", path).records()] == ["cat", "dog"]
 
 
-def test_archives_with_folders_one_alone_and_damaged_ones_are_unpacked_beside(tmp_path):
+def test_archives_with_folders_or_labels_one_alone_and_damaged_ones_are_unpacked_beside(tmp_path):
     flat, deep = zipped({"0.jpg": jpeg()}), zipped(IMAGES)
     for number, files in enumerate(
         (
@@ -123,6 +123,7 @@ def test_archives_with_folders_one_alone_and_damaged_ones_are_unpacked_beside(tm
             {"a.zip": flat},
             {"a.zip": b"PK", "b.zip": flat},
             {"a.zip": flat, "b/c.zip": flat},
+            {"a.zip": zipped({"0.jpg": jpeg(), "0.cls": b"0"}), "b.zip": flat},  # of a WebDataset
         )
     ):
         path = written(tmp_path / str(number), files)
