@@ -220,7 +220,7 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         return listing
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder, a .tar or a .zip")
-    if words := foreign_format([path.name]):
+    if words := foreign_format([path.name], FOREIGN_FORMATS | LATER_FORMATS):
         raise ItlError(f"{path.parent}/{words}")
     with path.open("rb") as file:
         start = file.read(8)

@@ -210,7 +210,8 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
         layout = read_tree(tree, Choice(named), flat_val=True)
     except ItlError:
         return ""
-    is_read = other in {folder[: len(other)] for folder in layout.class_of} and not layout.unknown_classes
+    is_read = any(f"{folder}/".startswith(f"{other}/") for folder in layout.class_of)
+    is_read = is_read and not layout.unknown_classes
     return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})" if is_read else ""
 
 

@@ -41,6 +41,7 @@ def problem(path, kind: str = "folder") -> str:
 def test_the_format_of_another_tool_is_named_with_the_way_from_there(tmp_path, name):
     path = written(tmp_path / "set", {name: b"x", "a_readme.txt": b"x"})
     assert problem(path).startswith(f"{path} holds no images in class folders; {name} is {FORMATS[name]}")
+    assert problem(path / name).startswith(f"{path}/{name} is {FORMATS[name]}")
 
 
 @pytest.mark.parametrize("name", ["a.bin", "a.avif.txt", "a.r", "a.z1", "mp4"])
