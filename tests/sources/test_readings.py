@@ -167,3 +167,10 @@ def test_classes_that_are_called_after_one_split_are_offered():
     assert recognise(classes, Choice("none")).classes == ["blood_test", "urine_test"]
     for names in (("trainA", "testA"), ("flowers_train", "flowers_test"), ("train_set", "training images")):
         assert "splits=none" not in refusal(dict.fromkeys(names, 2)), names
+
+
+def test_of_names_of_no_class_alone_no_reading_is_offered():
+    assert "choose how to read it" not in refusal({"blood_test": 2})  # by its name a flat split
+    assert "class_level=1 (1 class, raw; train 2 images)" in refusal({"raw": 2})
+    assert "choose how to read it" not in refusal({"raw": 2, "masks": 2})
+    assert "class_level=1 (2 classes, cat, images; train 4 images)" in refusal({"cat": 2, "images": 2})
