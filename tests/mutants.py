@@ -25,7 +25,9 @@ CHECKOUT = Path(__file__).parents[1]
 PATIENCE = 4  # times as long as its tests take without a change, a mutant may take
 LEAST_PATIENCE_S = 30.0
 SURVIVES = "SURVIVES: "  # before the name of a mutant, where it is printed
-LAYOUT = "tests/sources/test_layout.py tests/sources/test_layout_refused.py"
+LAYOUT = " ".join(
+    f"tests/sources/test_{name}.py" for name in ("layout", "layout_refused", "folders_of_no_classes")
+)
 LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
@@ -38,6 +40,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/subset.py": "tests/packs/test_subset.py",
     "itl/packs/journal.py": "tests/packs/test_journal.py",
     "itl/packs/fit.py": "tests/packs/test_fit.py",
+    "itl/sources/folder_names.py": LAYOUT,
     "itl/sources/layout.py": LAYOUT,
     "itl/sources/readings.py": f"tests/sources/test_readings.py {LAYOUT}",
     "itl/sources/split_columns.py": "tests/sources/test_splits_of_lists.py tests/sources/test_readings.py",

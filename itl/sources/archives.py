@@ -1,6 +1,8 @@
 """Files in a folder, a tar or a zip: listed once, then read in place, from any thread."""
 
 import contextlib
+import itertools
+import lzma
 import os
 import re
 import shlex
@@ -30,6 +32,8 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
+LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
+MAX_PEEKED_MEMBERS = 20  # of a compressed tar
 PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
@@ -38,6 +42,24 @@ FOREIGN_FORMATS = {  # names of files that hold images in a format of another to
     "to WebDataset shards",
     r"\.rec": "MXNet's RecordIO; MXNet's im2rec --unpack writes its images to folders",
     r"\.(h5|hdf5)": "HDF5; write its images to class folders with h5py",
+}
+LATER_FORMATS = {  # the same, but also of files that lie beside archives of images, so these go first
+    r"\.(h5|hdf5)\.gz": "compressed HDF5; unpack it with gunzip, and write its images to class folders with "
+    "h5py",
+    r"\.arrow": "Arrow, as save_to_disk of the library datasets writes it; datasets.load_from_disk(FOLDER) "
+    "reads it, and to_parquet('train.parquet') of each of its splits writes a file for the source parquet",
+    r"\.(rar|7z)": "packed in a format that is not read; unpack it, as with 7z x",
+    r"\.(zip|7z|rar|tar)(\.gz)?\.\d{3}": "a part of an archive; join all with cat, and unpack the whole",
+    r"\.z\d\d": "a part of a zip; join all with zip -s 0 NAME.zip --out whole.zip, and unpack that",
+    r"idx\d-ubyte(\.gz)?": "in the format of MNIST; write its images to class folders, as after reading it "
+    "with torchvision.datasets.MNIST",
+    r"_X\.bin": "in the format of STL-10; write its images to class folders, as after reading it with "
+    "torchvision.datasets.STL10",
+    r"\.np[yz]": "a file of NumPy; write its images to class folders, as after reading it with numpy.load",
+    r"\.mat": "a file of MATLAB; write its images to class folders, as after reading it with "
+    "scipy.io.loadmat",
+    r"\.nii(\.gz)?": "NIfTI; write its slices to class folders, as after reading it with nibabel",
+    r"\.(avi|mp4|mov|mkv|webm|mpe?g|wmv)": "a video; write its frames to class folders, as with ffmpeg",
 }
 ZIP_UTF8_FLAG = 0x800
 ZIP_LOCAL_HEADER, ZIP_LOCAL_HEADER_BYTES = b"PK\3\4", 30  # its start, and all before a member's name
@@ -174,14 +196,14 @@ def is_stray(parts: list[str]) -> bool:
     return not STRAY_NAMES.isdisjoint(parts) or "/." in f"/{'/'.join(parts)}"  # quicker than part by part
 
 
-def foreign_format(names: Iterable[str]) -> str:
-    """Say which other tool's format the first such file of *names* has, and the way from there; else empty.
+def foreign_format(names: Iterable[str], formats: Mapping[str, str] = FOREIGN_FORMATS) -> str:
+    """Say which of *formats* the first such file of *names* has, and the way from there; else empty.
 
     >>> foreign_format(["readme.txt", "train.beton"])
     "train.beton is FFCV's format, which only FFCV reads; give the images that it was written from"
     """
     for name in names:
-        for pattern, words in FOREIGN_FORMATS.items():
+        for pattern, words in formats.items():
             if re.search(f"({pattern})$", name, re.IGNORECASE):
                 return f"{name} is {words}"
     return ""
@@ -198,7 +220,7 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         return listing
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder, a .tar or a .zip")
-    if words := foreign_format([path.name]):
+    if words := foreign_format([path.name], FOREIGN_FORMATS | LATER_FORMATS):
         raise ItlError(f"{path.parent}/{words}")
     with path.open("rb") as file:
         start = file.read(8)
@@ -238,17 +260,44 @@ def describe_packed(files: Mapping[str, Member]) -> str:
     why = "is compressed, so single images cannot be read in place"
     if packed.lower().endswith(".zip"):
         why = "is a zip inside the folder"
+    beside = [
+        name for name in files if name.lower().endswith(PACKED_SUFFIXES) and dirname(name) == dirname(packed)
+    ]
+    if len(beside) > 1 and _is_flat(member.path):  # images of several classes would be mixed
+        way = unpack_command(member.path, in_own_folder=True)
+        return f"{packed} {why}; unpack each into a folder of its own: `{way}`"
     return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
 
 
-def unpack_command(path: str) -> str:
-    """Return the command that unpacks the archive *path* beside it.
+def _is_flat(path: str) -> bool:
+    """Say whether the archive *path* begins with files in no folders, without labels of WebDataset."""
+    try:
+        if path.lower().endswith(".zip"):
+            names = list(list_files(Path(path)).files)
+        else:
+            with tarfile.open(path) as tar:
+                names = [one.name for one in itertools.islice(tar, MAX_PEEKED_MEMBERS) if one.isfile()]
+    except (ItlError, OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError):
+        return False
+    return all(
+        len(split_name(name) or ()) == 1 and not name.lower().endswith(LABEL_SUFFIXES) for name in names
+    )
 
-    >>> unpack_command("my data/a.zip")
-    "unzip 'my data/a.zip' -d 'my data'"
+
+def unpack_command(path: str, in_own_folder: bool = False) -> str:
+    """Return the command that unpacks the archive *path* beside it, or there in a folder of its name.
+
+    >>> unpack_command("my data/a.zip"), unpack_command("a.tar", in_own_folder=True)
+    ("unzip 'my data/a.zip' -d 'my data'", 'mkdir -p a && tar xf a.tar -C a')
     """
-    file, folder = shlex.quote(path), shlex.quote(dirname(path) or ".")
-    return f"unzip {file} -d {folder}" if path.lower().endswith(".zip") else f"tar xf {file} -C {folder}"
+    suffix = next((end for end in (*PACKED_SUFFIXES, ".tar") if path.lower().endswith(end)), "")
+    file = shlex.quote(path)
+    folder = shlex.quote(path[: len(path) - len(suffix)] if in_own_folder else dirname(path) or ".")
+    if suffix == ".zip":
+        return f"unzip {file} -d {folder}"
+    return (
+        f"mkdir -p {folder} && tar xf {file} -C {folder}" if in_own_folder else f"tar xf {file} -C {folder}"
+    )
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:

@@ -20,6 +20,7 @@ from itl.sources.layout import Choice, Layout
 from itl.sources.list_files import LIST_SUFFIXES, PEEKED_BYTES, divides, split_in_name, stems_outside
 from itl.sources.readings import image_counts, offer_readings, recognise
 from itl.sources.records import Record, examples, is_image, short_name, suffix_of, validate_records
+from itl.sources.scan import image_header
 from itl.sources.source import Source
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
@@ -50,7 +51,7 @@ SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
 COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
-LABEL_SUFFIXES = {".cls", ".json", ".txt"}  # beside the images of a WebDataset
+MAX_OPENED = 20  # files without the suffix of an image
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -228,11 +229,15 @@ def describe_tar(listing: Listing) -> str:
     if not tar or (member := listing.files[tar]).size is not None:
         return ""
     inner = archives.list_files(Path(member.path)).files
-    images = [name for name in inner if is_image(name) and "/" in name]
-    if not images or any(suffix_of(name) in LABEL_SUFFIXES for name in inner):
+    images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
+    if not images or any(name.lower().endswith(archives.LABEL_SUFFIXES) for name in inner):
         return ""
-    way = f"unpack each tar: `{archives.unpack_command(member.path)}`"
-    return f"{tar} is a tar inside the folder, with images in folders, such as {images[0]}; {way}"
+    command = archives.unpack_command(member.path, in_own_folder="/" not in images[0])
+    if "/" in images[0]:
+        what, way = "images in folders", "unpack each tar"
+    else:
+        what, way = "images without labels", "if each tar is a class, unpack each into a folder of its own"
+    return f"{tar} is a tar inside the folder, with {what}, such as {images[0]}; {way}: `{command}`"
 
 
 def no_images(listing: Listing, path: Path) -> str:
@@ -248,6 +253,10 @@ def no_images(listing: Listing, path: Path) -> str:
     if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):
         count = counted(len(unread), "images in formats that are not read")
         return f"{path} holds {count}, such as {unread[0]}; convert them to one of {read}"
+    if foreign := foreign_format(listing.files, archives.LATER_FORMATS):
+        return f"{path} holds no images in class folders; {foreign}"
+    if nameless := _describe_nameless(listing):
+        return f"{path} holds no images by their names; {nameless}"
     names = sorted(listing.files)
     has = f"{counted(len(names), 'other files')}, such as {names[0]}" if names else "nothing"
     has = f"only {names[0]}" if len(names) == 1 else has
@@ -257,6 +266,17 @@ def no_images(listing: Listing, path: Path) -> str:
         f"and found {has}{f'; left out: {rest}' if rest else ''}; give another path, or put each image into "
         f"a folder of its class"
     )
+
+
+def _describe_nameless(listing: Listing) -> str:
+    """Say that the first files of *listing* without the suffix of an image are images; empty if none is."""
+    for name in sorted(listing.files)[:MAX_OPENED]:
+        try:
+            image_header(listing.files[name])
+        except (ItlError, OSError):
+            continue
+        return f"{name!r} is an image without such a suffix; give each image one, as in {name + '.jpg'!r}"
+    return ""
 
 
 def other_source(names: Iterable[str], path: Path) -> str:
@@ -272,9 +292,15 @@ def other_source(names: Iterable[str], path: Path) -> str:
         start = "" if pattern.startswith(r"\.") else "(^|/)"
         end = re.compile(f"{start}{pattern}$")
         for name in others:
-            if end.search(name):
+            if end.search(name) and not _is_caption(name, names):
                 return f"{name} is a file of the source {kind}: `itl check {kind} {shlex.quote(str(path))}`"
     return ""
+
+
+def _is_caption(file: str, names: Iterable[str]) -> bool:
+    """Say whether *file* is a text called as an image among *names*, as labels/train1.txt of YOLO may be."""
+    stem = PurePosixPath(file).stem
+    return suffix_of(file) == ".txt" and any(is_image(name) and short_name(name) == stem for name in names)
 
 
 def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:

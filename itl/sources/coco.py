@@ -12,8 +12,8 @@ from typing import Literal
 
 from itl import ItlError, counted
 from itl.sources.boxes import AnnotatedObject, clip_box, is_finite_number, voc_box
+from itl.sources.folder_names import SPLITS, split_of, words_of
 from itl.sources.image_names import ImageNames
-from itl.sources.layout import SPLITS, split_of, words_of
 from itl.sources.list_files import one_for_each_split, split_in_name, split_of_folder
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, parse_json

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.layout import SPLITS
+from itl.sources.folder_names import SPLITS
 from itl.sources.list_files import split_in_name
 from itl.sources.records import examples
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
 
-from itl import ItlError, counted
+from itl import ItlError, counted, did_you_mean
 from itl.sources.archives import Listing
 from itl.sources.list_files import split_in_name, split_of_folder
 from itl.sources.records import examples, is_image, short_name
@@ -47,6 +47,8 @@ class ImageNames:
             if matches and depth < len(parts) and parts[-depth - 1] in self.folders:
                 break  # the image of its own folder is missing
             if matches:
+                if depth < len(parts):
+                    self._refuse_near_folder(name, parts[-depth - 1], matches)
                 raise ItlError(
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
                     f"{max(matches, key=len)}"
@@ -134,6 +136,18 @@ class ImageNames:
         count = counted(len(elsewhere), "images are")
         folder = f"in a folder of another split, such as {elsewhere[0]}"
         return [f"{file}: {count} {folder}; they are {split} images, as the list says"]
+
+    @staticmethod
+    def _refuse_near_folder(name: str, folder: str, matches: Collection[str]) -> None:
+        """Raise ItlError if one of the *matches* is in a folder called almost like *folder*."""
+        folders = sorted({part for match in matches for part in match.split("/")[:-1]})
+        if any(part.split() == folder.split() for part in folders):
+            cure = "one is there that differs in its blanks: rename it"  # which a line of text does not show
+        elif hint := did_you_mean(folder, folders):
+            cure = f"{hint.rstrip('; ')} Correct the list, or rename the folder"
+        else:
+            return
+        raise ItlError(f"lists {name[:80]!r}, but there is no folder {folder!r}; {cure}")
 
     def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
         """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""

@@ -20,7 +20,8 @@ from itl.sources.class_folders import (
     refuse_empty_classes,
     split_off_val,
 )
-from itl.sources.layout import Choice, Layout, split_of, splits_in, words_of
+from itl.sources.folder_names import split_of, splits_in, words_of
+from itl.sources.layout import Choice, Layout
 from itl.sources.readings import image_counts, recognise
 from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source

@@ -1,7 +1,7 @@
 """What the folders of a tree stand for, splits and classes, recognised from the listing alone.
 
-The rules are the tables at the top and the functions below them. A tree that fits two readings is refused,
-with the readings and the option that chooses; nothing is read as something else without a word.
+The rules are the functions below, and the tables of names in `folder_names`. A tree that fits two readings is
+refused, with the readings and the option that chooses; nothing is read as something else without a word.
 """
 
 import os
@@ -13,35 +13,26 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from itl import ItlError, counted, did_you_mean
+from itl.sources.folder_names import NEUTRAL as NEUTRAL  # list_files and split_columns take it from here
+from itl.sources.folder_names import (
+    PART_WORDS,
+    SPLITS,
+    UNLABELLED,
+    WNID_FOLDER,
+    holds_files,
+    is_container,
+    is_of_masks,
+    is_of_photos,
+    is_unlabelled,
+    last_of,
+    split_of,
+    splits_in,
+    wnid_of,
+    words_of,
+)
 from itl.sources.records import examples
 
-SPLITS = {  # words in the names of folders that hold a split, in any case
-    "train": "train",
-    "training": "train",
-    "trainval": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  # no split, but beside splits
-FILE_FOLDERS = {  # beside masks; the last two are nnU-Net's
-    *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "imagestr", "imagests"),
-}
-MASK_FOLDERS = {  # beside those, in lower case without signs between words
-    *("mask", "masks", "groundtruth", "gt", "annotation", "annotations", "label", "labels"),
-    *("segmentation", "segmentations", "seg"),
-}
-CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}  # n01440764/images, val/all: no class
-NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
-    *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
-    *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
-}
-CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
-SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
-WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
+OF_MASKS = "images in folders of masks"  # why they are left out
 
 
 class Choice(NamedTuple):
@@ -78,35 +69,15 @@ class Layout:
         """All classes, sorted."""
         return sorted({name for _, name in self.class_of.values()})
 
+    @property
+    def unknown_classes(self) -> set[str]:
+        """The classes of other splits that train, if it is there, does not have."""
+        of_train = {name for split, name in self.class_of.values() if split == "train"}
+        return {*self.classes} - of_train if of_train else set()
+
     def id_of(self, name: str) -> str:
         """Return the id of the image called *name*: without the folder around everything."""
         return name[len(self.root) + 1 :] if self.root else name
-
-
-def split_of(name: str) -> str | None:
-    """Return the split that a folder called *name* holds, None if the name is not that of a split.
-
-    >>> [split_of(name) for name in ("Train", "seg_test", "train.X1", "trainset", "train_station")]
-    ['train', 'test', 'train', 'train', None]
-    """
-    words = words_of(name)
-    splits = splits_in(words)
-    return splits.pop() if len(splits) == 1 and all(w in SPLITS or w in NEUTRAL for w in words) else None
-
-
-def splits_in(words: Iterable[str]) -> set[str]:
-    """Return the splits that some of *words*, in lower case, are names of."""
-    return {SPLITS[word] for word in words if word in SPLITS}
-
-
-def wnid_of(folder: str) -> str | None:
-    """Return the wnid at the start of the name of a *folder*, None if there is none.
-
-    >>> wnid_of("n02085620-Chihuahua"), wnid_of("n02085620"), wnid_of("dog")
-    ('n02085620', 'n02085620', None)
-    """
-    match = WNID_FOLDER.fullmatch(folder)
-    return match[1] if match else None
 
 
 class Tree:
@@ -155,9 +126,9 @@ def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
         _refuse_split_names(merged)
     if choice.class_level is None and not choice.nested:
         _refuse_half_sorted(inside)
-    masks = _mask_folders(merged) if choice.class_level is not None or choice.nested else set()
-    named = _classes([parts for parts in merged if parts not in masks], choice, set(folders) != {""})
-    return _assemble(tree, folders, inside, flat, named, masks, choice)
+    left_out = _folders_left_out(merged, choice)
+    named = _classes([parts for parts in merged if parts not in left_out], choice, set(folders) != {""})
+    return _assemble(tree, folders, inside, flat, named, left_out, choice)
 
 
 def _assemble(
@@ -166,17 +137,20 @@ def _assemble(
     inside: Mapping[str, dict[tuple[str, ...], int]],
     flat: Mapping[str, str],
     named: Mapping[tuple[str, ...], tuple[tuple[str, ...], str]],
-    masks: Collection[tuple[str, ...]],
+    reasons: Mapping[tuple[str, ...], str],
     choice: Choice,
 ) -> Layout:
-    """Put together what the folders are: *named* has the class folder and the class of each, in any split."""
-    class_of, names, containers, beside, of_masks = {}, {}, set(), 0, 0
+    """Put together what the folders are.
+
+    In any split, *named* has the class folder and the class of each, and *reasons* why others are left out.
+    """
+    class_of, names, containers = {}, {}, set()
+    left_out = Counter({"images beside class folders": 0})
     seen: dict[tuple[str, str], str] = {}
     for folder, relative in inside.items():
         for parts, count in relative.items():
             if parts not in named:
-                of_masks += count if parts in masks else 0
-                beside += 0 if parts in masks else count
+                left_out[reasons.get(parts, "images beside class folders")] += count
                 continue
             top, name = named[parts]
             class_folder = _joined(folder, top)
@@ -188,13 +162,12 @@ def _assemble(
             if (match := WNID_FOLDER.fullmatch(top[-1])) and match[2]:
                 names[name] = match[2].replace("_", " ")
     images = sum(tree.counts[folder] for folder in class_of)
-    if beside > images:
+    if (beside := left_out["images beside class folders"]) > images:
         raise ItlError(f"{counted(beside, 'images lie')} beside class folders, which hold only {images:,}")
-    left_out = Counter({"images beside class folders": beside, "images in folders of masks": of_masks})
+    rest = tree.total[""] - images - left_out.total() - sum(tree.total[folder] for folder in flat)
     for folder, split in flat.items():
         if split != "val":
             left_out[f"images of {split} without class folders"] += tree.total[folder]
-    rest = tree.total[""] - images - beside - of_masks - sum(tree.total[folder] for folder in flat)
     left_out["images outside the splits"] = rest
     has_splits = set(folders) != {""} or choice.splits not in (None, "none")
     root = os.path.commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
@@ -217,7 +190,7 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     others = [
         child
         for child in sorted(tree.children[top] - folders.keys())
-        if not UNLABELLED.intersection(words_of(last_of(child)))
+        if UNLABELLED.isdisjoint(words_of(last_of(child)))
     ]
     if others:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
@@ -228,13 +201,18 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
 
 def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
-    classes = {last_of(child) for folder in folders for child in tree.children.get(folder, ())}
     likely = splits_in(words_of(last_of(other))) or set(SPLITS.values())
-    free = [split for split in ("val", "test", "train") if split in likely.difference(folders.values())]
-    if not free or not classes & {last_of(child) for child in tree.children.get(other, ())}:
+    free = [split for split in ("train", "val", "test") if split in likely.difference(folders.values())]
+    if not free or is_of_masks(last_of(other)):
         return ""
     named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
-    return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})"
+    try:
+        layout = read_tree(tree, Choice(named), flat_val=True)
+    except ItlError:
+        return ""
+    is_read = any(f"{folder}/".startswith(f"{other}/") for folder in layout.class_of)
+    is_read = is_read and not layout.unknown_classes
+    return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})" if is_read else ""
 
 
 def _step_into_itself(tree: Tree, folder: str) -> str:
@@ -246,7 +224,7 @@ def _step_into_itself(tree: Tree, folder: str) -> str:
 
 def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
     """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
-    for split in set(folders.values()):
+    for split in sorted(set(folders.values())):
         parts = [folder for folder in folders if folders[folder] == split]
         stems = {re.sub(r"\d+", "", last_of(folder)).casefold() for folder in parts}
         if len(stems) > 1:
@@ -310,20 +288,31 @@ def _flat_splits(
     return flat
 
 
-def _mask_folders(folders: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
-    """Return those of *folders*, as parts of paths, that are in one of masks beside one of images.
+def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> dict[tuple[str, ...], str]:
+    """Return why some of the folders *merged*, as parts of paths, are no classes, and hold none.
 
-    >>> _mask_folders([("cat", "images"), ("cat", "masks"), ("masks",), ("dog", "masks")])
-    {('cat', 'masks')}
+    Those are predictions and unlabelled images beside two classes or more, or if the level of classes is
+    chosen, masks beside images above or below it.
+
+    >>> _folders_left_out([("cat",), ("dog",), ("unlabeled",)], Choice())
+    {('unlabeled',): 'images in folders called unlabeled'}
+    >>> _folders_left_out([("cat", "images"), ("cat", "masks"), ("masks",)], Choice(class_level=1))
+    {('cat', 'masks'): 'images in folders of masks'}
     """
-    folders = set(folders)
-    beside = {parts[:depth] for parts in folders for depth, name in enumerate(parts) if _holds_files(name)}
-    return {
-        parts
-        for parts in folders
-        for depth, name in enumerate(parts)
-        if parts[:depth] in beside and re.sub(r"[\W_]", "", name.casefold()) in MASK_FOLDERS
-    }
+    beside: dict[tuple[str, ...], set[str]] = defaultdict(set)  # folder -> what else it holds
+    for parts in merged:
+        for depth, name in enumerate(parts):
+            beside[parts[:depth]].add(name)
+    reasons = {}
+    for parts in merged:
+        for depth, name in enumerate(parts):
+            others = beside[parts[:depth]]
+            if choice.class_level is None and not choice.nested:
+                if is_unlabelled(name) and sum(not is_unlabelled(other) for other in others) > 1:
+                    reasons[parts] = f"images in folders called {name}"
+            elif depth + 1 != choice.class_level and is_of_masks(name) and any(map(is_of_photos, others)):
+                reasons[parts] = OF_MASKS
+    return reasons
 
 
 def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
@@ -359,13 +348,27 @@ def _classes(
     folders = list(relative.values())
     inside = all(is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
     same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
-    for name in sorted({parts[0] for parts in folders}):
-        if _holds_files(name):
-            raise ItlError(f"{name!r} is no class by its name, but where images of any class lie")
+    _refuse_no_classes({parts[0] for parts in folders}, len(start) + 1)
     if not inside or not same:
         deep = sorted("/".join(parts) for parts in folders if len(parts) > 1)
         raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
     return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
+
+
+def _refuse_no_classes(names: Collection[str], level: int) -> None:
+    """Raise ItlError if *names*, of the folders on a *level*, are those of all images, masks, or parts."""
+    if name := next(filter(holds_files, sorted(names)), ""):
+        raise ItlError(f"{name!r} is no class by its name, but where images of any class lie")
+    photos, masks = (next(filter(test, sorted(names)), "") for test in (is_of_photos, is_of_masks))
+    if photos and masks:
+        way = f"if both are classes: {Choice(class_level=level).words()}"
+        raise ItlError(f"{masks!r} is no class by its name, but where masks of {photos!r} lie ({way})")
+    stems = {re.sub(r"\d+", "", name).casefold() for name in names}
+    if len(names) > 1 == len(stems) and not PART_WORDS.isdisjoint(words_of(stems.pop())):
+        raise ItlError(
+            f"{_quoted(sorted(names))} differ by a number alone, as parts of one set of images do (whose "
+            f"classes a list may have: source lists)"
+        )
 
 
 def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> None:
@@ -380,19 +383,13 @@ def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> Non
             if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in relative:
                 outer, inner = _joined(folder, parts[:-1]), _joined(folder, parts)
                 raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
-            if classes and len(parts) == 1 and parts[0] not in others and _holds_files(parts[0]):
+            if classes and len(parts) == 1 and parts[0] not in others and holds_files(parts[0]):
                 loose = _joined(folder, parts)
                 raise ItlError(
                     f"{folder!r} is half sorted: {counted(count, 'images lie')} in {loose!r}, beside the "
                     f"class folders {examples(classes)} (if all are there too, as copies, move {loose!r} "
                     f"elsewhere)"
                 )
-
-
-def _holds_files(name: str) -> bool:
-    """Say whether a folder called *name* is where images of any class lie."""
-    words = words_of(name)
-    return bool(words) and FILE_FOLDERS.issuperset(words)
 
 
 def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool) -> tuple[str, ...]:
@@ -426,36 +423,6 @@ def _under_letters(folders: set[tuple[str, ...]]) -> bool:
         return False
     nested = any(other[: len(one)] == one != other for one in folders for other in folders)
     return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
-
-
-def words_of(name: str) -> list[str]:
-    """Return the words in the name of a folder or file, in lower case, without numbers.
-
-    >>> words_of("ILSVRC2012_img_train"), words_of("trainset"), words_of("trainA"), words_of("TrainVal")
-    (['ilsvrc', 'img', 'train'], ['train'], ['train', 'a'], ['trainval'])
-    """
-    words = []
-    for word in filter(None, re.split(r"[\W\d_]+", name)):
-        whole, parts = _without_suffix(word), [_without_suffix(part) for part in CAMEL_CASE.split(word)]
-        words += [whole] if whole in SPLITS or SPLITS.keys().isdisjoint(parts) else parts
-    return words
-
-
-def _without_suffix(word: str) -> str:
-    """Return *word* in lower case, that of a split alone: train for trainset."""
-    stem = SUFFIX_WORDS.sub("", word := word.casefold())
-    return stem if stem in SPLITS else word
-
-
-def is_container(name: str) -> bool:
-    """Say whether a folder called *name* is no class, but where the images of one or all classes lie."""
-    words = words_of(name)
-    return bool(words) and CONTAINERS.issuperset(words)
-
-
-def last_of(folder: str) -> str:
-    """Return the last part of the path *folder*."""
-    return folder.rpartition("/")[2]
 
 
 def _joined(folder: str, parts: tuple[str, ...]) -> str:

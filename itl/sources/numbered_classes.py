@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from itl import ItlError, counted
-from itl.sources.layout import wnid_of
+from itl.sources.folder_names import wnid_of
 from itl.sources.records import WNID, examples, parse_json
 from itl.storage import text_lines
 

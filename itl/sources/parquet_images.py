@@ -22,8 +22,8 @@ from itl.sources.container_files import (
     describe_missing_parts,
     splits_by_name,
 )
+from itl.sources.folder_names import SPLITS
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
-from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import choose_column, split_in_name
 from itl.sources.numbered_classes import describe_zero, name_of, read_names
@@ -198,13 +198,17 @@ class ParquetImages(Source):
             )
         self._refuse_other_kinds(label)
         kind = schema.field(image).type
-        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            return f"{image}.bytes", label
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            return image, label
-        raise ItlError(
-            f"{first}: the column {image} is {kind}, not the bytes of images; set the option image=COLUMN"
-        )
+        if path := _path_of_bytes(schema.field(image)):
+            return path, label
+        ways = [f"set the option image={field.name}" for field in schema if _path_of_bytes(field)][:1]
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            table = f"{split_in_name(first) or 'train'}.csv"
+            ways.append(
+                f"if it has paths, write a CSV beside the images for the source lists: "
+                f"pandas.read_parquet({str(self._files[first])!r}).to_csv({table!r}, index=False)"
+            )
+        way = ", or ".join(ways) or "write the bytes of each image's file"
+        raise ItlError(f"{first}: the column {image} is {kind}, not the bytes of images; {way}")
 
     def _refuse_other_kinds(self, label: str) -> None:
         """Raise ItlError where the column *label* is of numbers in one file, and of text in another."""
@@ -380,6 +384,14 @@ class _RowGroupCache:
 
 
 _ROW_GROUPS = _RowGroupCache()
+
+
+def _path_of_bytes(field: pa.Field) -> str:
+    """Return the path in a schema of the bytes that the column *field* holds; empty if it holds none."""
+    kind = field.type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return f"{field.name}.bytes"
+    return field.name if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
 
 
 def _kind(kind: pa.DataType) -> str:

@@ -6,20 +6,18 @@ from collections.abc import Iterator, Mapping
 
 from itl import ItlError, counted
 from itl.sources.archives import Listing
-from itl.sources.layout import (
+from itl.sources.folder_names import (
     SPLITS,
-    Choice,
-    Layout,
-    Tree,
     is_container,
+    is_of_masks,
+    is_of_photos,
     last_of,
-    read_tree,
-    refuse_two_of_one_split,
     split_of,
     splits_in,
     wnid_of,
     words_of,
 )
+from itl.sources.layout import OF_MASKS, Choice, Layout, Tree, read_tree, refuse_two_of_one_split
 from itl.sources.records import examples, is_image
 
 CURE = (
@@ -81,7 +79,8 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
             layout = read_tree(tree, candidate, flat_val)
         except ItlError:
             continue
-        if all(_likely_split(name) or is_container(name) for name in layout.classes):  # which nobody wants
+        is_refused = layout.unknown_classes and candidate.splits != "inside"  # of which no other is right
+        if is_refused or _is_unwanted(layout.classes, layout.left_out[OF_MASKS] > 0):
             continue
         images = Counter[str]()
         for folder, (split, _) in layout.class_of.items():
@@ -93,6 +92,27 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     several = [text for count, text in readings.values() if count > 1]
     chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]
     return f"choose how to read it: {' or '.join(chosen)}" if chosen else ""
+
+
+def _is_unwanted(classes: list[str], with_masks: bool = False) -> bool:
+    """Say whether *classes* are all called like splits, folders of all images, or masks of these.
+
+    Of one split alone, in names that have other words too, they are classes. *with_masks* says that folders
+    of masks beside them are left out.
+
+    >>> _is_unwanted(["blood_test", "urine_test"]), _is_unwanted(["horse_train", "horse_test"])
+    (False, True)
+    >>> _is_unwanted(["masks", "original"]), _is_unwanted(["cat", "original"]), _is_unwanted(["original"])
+    (True, False, False)
+    """
+    splits = {_likely_split(name) for name in classes}
+    if len(classes) > 1 == len(splits) and "" not in splits and not any(map(split_of, classes)):
+        return False
+    others = [name for name in classes if not is_of_masks(name)]
+    with_masks |= len(others) < len(classes)
+    return bool(others) and all(
+        _likely_split(name) or is_container(name) or (with_masks and is_of_photos(name)) for name in others
+    )
 
 
 def _splits_offered(tree: Tree) -> Iterator[str]:

@@ -16,7 +16,9 @@ from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.storage import unique_keys
 
 WNID = re.compile(r"n\d{8}")
-MASK = re.compile(r"(.+)[_ -](?:masks?|seg)(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
+MASK_WORDS = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?"
+MASK = re.compile(rf"(.+)[_ -](?:{MASK_WORDS})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
+HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel")  # in all of these, and soon looked for
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
@@ -157,8 +159,7 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
     """
     others, validation, like_masks = [], [], []
     for record in records:  # of which there may be millions: patterns only where names differ
-        stem = record.id[-15:].lower()
-        if ("mask" in stem or "seg" in stem) and (mask := MASK.fullmatch(record.id)):
+        if HINT_OF_MASK.search(record.id[-24:].lower()) and (mask := MASK.fullmatch(record.id)):
             like_masks.append((record.id, mask[1]))
         folder, _, name = record.id.rpartition("/")
         if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:

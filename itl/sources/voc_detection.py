@@ -11,7 +11,7 @@ from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.layout import SPLITS
+from itl.sources.folder_names import SPLITS
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Resized, Scan, image_frame

@@ -408,6 +408,35 @@ def test_masks_beside_images_are_said(tmp_path):
     assert f"{said}: {masks}; move masks elsewhere" in check_lines("folder", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["gt", "GT", "Segmentation", "segmentations_12", "ground_truth", "label", "labels_1", "superpixels"],
+)
+def test_masks_of_other_names_are_said(tmp_path, word):
+    tree(
+        tmp_path,
+        "cat/a long name.jpeg",
+        f"cat/a long name_{word}.jpeg",
+        f"dog/{word}.jpeg",
+        f"dog/b_{word}.jpeg",
+    )
+    said = "note: 1 image is called like a mask of another image beside it"
+    assert f"{said}: cat/a long name_{word}.jpeg; move masks elsewhere" in check_lines("folder", tmp_path)
+
+
+def test_an_image_with_another_word_behind_the_name_of_one_is_no_mask(tmp_path):
+    tree(
+        tmp_path,
+        "cat/1.jpg",
+        "cat/1_labelled.jpg",
+        "cat/1gt.jpg",
+        "cat/1_gte.jpg",
+        "dog/1_pixels.jpg",
+        "dog/1.jpg",
+    )
+    assert not [line for line in check_lines("folder", tmp_path) if "mask" in line]
+
+
 def test_classes_that_are_the_same_number_are_named(tmp_path):
     tree(tmp_path, "1/a.jpg", "1.0/a.jpg", "01/a.jpg", "10/a.jpg", "1.5/a.jpg")
     said = "note: '01' and '1' and '1.0' are classes of their own, and differ in case, blanks,"

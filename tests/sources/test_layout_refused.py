@@ -3,7 +3,7 @@
 import pytest
 
 from itl import ItlError
-from itl.sources.layout import split_of
+from itl.sources.folder_names import split_of
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, written
 from tests.pictures import tree

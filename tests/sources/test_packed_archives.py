@@ -84,3 +84,47 @@ def test_names_in_a_zip_of_macos_are_those_of_the_folder(tmp_path):
     (path / "dos.zip").write_bytes(of_dos.replace("\u00e9".encode(), b"\x82\x83"))  # é and â in its code page
     records = open_source("folder", path / "dos.zip").records()
     assert [record.wnid for record in records] == ["bus", "caf\u00e9\u00e2"]
+
+
+def test_archives_of_one_class_each_are_unpacked_into_folders_of_their_names(tmp_path):
+    path = written(
+        tmp_path / "my set", {f"{label}.zip": zipped({"0.jpg": jpeg()}) for label in ("cat", "dog")}
+    )
+    command = problem("folder", path).rpartition("unpack each into a folder of its own: `")[2].rstrip("`")
+    assert command == f"unzip '{path}/cat.zip' -d '{path}/cat'"
+    for label in ("cat", "dog"):
+        with zipfile.ZipFile(path / f"{label}.zip") as archive:  # as unzip does
+            archive.extractall(path / label)
+    records = open_source("folder", path).records()
+    assert [(record.id, record.wnid) for record in records] == [("cat/0.jpg", "cat"), ("dog/0.jpg", "dog")]
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_so_are_tars_without_labels(tmp_path, suffix):
+    path = tmp_path / "set"
+    for label in ("cat", "dog"):
+        file = tarred(path / f"train/{label}.tar", {f"./{label}_0.jpg": jpeg()})
+        if suffix == ".tar.gz":
+            subprocess.run(["gzip", file], check=True)
+    said = "each into a folder of its own: `"
+    command = problem("folder", path).rpartition(said)[2].rstrip("`")
+    cat = f"{path}/train/cat"
+    assert command == f"mkdir -p {cat} && tar xf {cat}{suffix} -C {cat}"
+    for each in (command, command.replace("/cat", "/dog")):
+        subprocess.run(["bash", "-c", each], check=True)
+    assert [record.wnid for record in open_source("folder", path).records()] == ["cat", "dog"]
+
+
+def test_archives_with_folders_or_labels_one_alone_and_damaged_ones_are_unpacked_beside(tmp_path):
+    flat, deep = zipped({"0.jpg": jpeg()}), zipped(IMAGES)
+    for number, files in enumerate(
+        (
+            {"a.zip": deep, "b.zip": flat},
+            {"a.zip": flat},
+            {"a.zip": b"PK", "b.zip": flat},
+            {"a.zip": flat, "b/c.zip": flat},
+            {"a.zip": zipped({"0.jpg": jpeg(), "0.cls": b"0"}), "b.zip": flat},  # of a WebDataset
+        )
+    ):
+        path = written(tmp_path / str(number), files)
+        assert problem("folder", path).endswith(f"unpack it: `unzip {path}/a.zip -d {path}`")

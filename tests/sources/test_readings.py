@@ -123,3 +123,54 @@ def test_of_folders_with_the_same_wnids_one_is_to_be_the_path():
     with pytest.raises(ItlError) as error:
         recognise(tree("train", "other", classes=wnids))
     assert "as the path" not in str(error.value)
+
+
+def test_a_reading_that_is_refused_when_it_is_taken_is_not_offered():
+    """Train has the classes of the other splits: not so by patient, nor where test holds itself."""
+    patients = {"train/p1/normal": 2, "train/p2/ill": 2, "valid/p3/normal": 2, "valid/p4/ill": 2}
+    with pytest.raises(ItlError) as error:
+        recognise(patients)
+    offered = re.findall(r"--option ([^(]*) \((\d+) classes", str(error.value))
+    assert ("class_level=2", "2") in offered
+    assert not {("class_level=1", "4"), ("nested=true", "4")} & {*offered}
+    counts = tree("new/train", "new/valid") | {"test/test": 1}
+    assert offers(counts) == ["new/train,new/valid"]
+    assert "splits=new/train,new/valid (2 classes, cat, dog; train 8 images, val 8 images)" in refusal(counts)
+
+
+def refusal(counts: dict[str, int]) -> str:
+    """Return why a tree is refused, and what is offered."""
+    with pytest.raises(ItlError) as error:
+        recognise(counts)
+    return str(error.value)
+
+
+def test_a_folder_beside_splits_is_named_as_a_split_that_it_may_be():
+    hint = "if entrainement is a split, name it: --option splits=val=validation,train=entrainement)"
+    assert hint in refusal(tree("validation", "entrainement"))
+    assert "(if held is a split, name it: --option splits=train=train,val=held)" in refusal(
+        tree("train", "held")
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [tree("ground_truth"), tree("held", classes=("cat", "fox")), tree("held", classes=("emu", "fox"))],
+)
+def test_masks_and_folders_of_other_classes_are_named_as_no_split(other):
+    assert "is a split, name it" not in refusal(tree("train", "test") | other)
+
+
+def test_classes_that_are_called_after_one_split_are_offered():
+    classes = {"blood_test": 2, "urine_test": 2}
+    assert "splits=none (2 classes, blood_test, urine_test; train 4 images)" in refusal(classes)
+    assert recognise(classes, Choice("none")).classes == ["blood_test", "urine_test"]
+    for names in (("trainA", "testA"), ("flowers_train", "flowers_test"), ("train_set", "training images")):
+        assert "splits=none" not in refusal(dict.fromkeys(names, 2)), names
+
+
+def test_of_names_of_no_class_alone_no_reading_is_offered():
+    assert "choose how to read it" not in refusal({"blood_test": 2})  # by its name a flat split
+    assert "class_level=1 (1 class, raw; train 2 images)" in refusal({"raw": 2})
+    assert "choose how to read it" not in refusal({"raw": 2, "masks": 2})
+    assert "class_level=1 (2 classes, cat, images; train 4 images)" in refusal({"cat": 2, "images": 2})

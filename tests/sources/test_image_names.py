@@ -1,0 +1,38 @@
+"""Images that a list names in a folder which is not there, though one of almost that name is."""
+
+import pytest
+
+from itl import ItlError
+from itl.sources.archives import Listing, Member
+from itl.sources.image_names import ImageNames
+
+
+def find(name: str, *files: str) -> str:
+    """Return the image of *files* that a list calls *name*."""
+    listing = Listing()
+    for file in files:
+        listing.add(file, Member(file))
+    return ImageNames(listing).find(name, "train")
+
+
+@pytest.mark.parametrize(
+    ("folder", "cure"),
+    [
+        ("OLD  OWL", "one is there that differs in its blanks: rename it"),
+        ("OLD OWLS", "did you mean 'OLD OWLS'? Correct the list, or rename the folder"),
+    ],
+)
+def test_a_folder_that_is_there_by_another_spelling_is_named(folder, cure):
+    files = "train/EMU/1.jpg", f"train/{folder}/1.jpg", "test/EMU/1.jpg"
+    with pytest.raises(ItlError) as error:
+        find("train/OLD OWL/1.jpg", *files)
+    assert str(error.value) == f"lists 'train/OLD OWL/1.jpg', but there is no folder 'OLD OWL'; {cure}"
+    assert find(f"train/{folder}/1.jpg", *files) == files[1]
+
+
+def test_of_other_folders_those_with_the_image_are_named():
+    with pytest.raises(
+        ItlError, match="'x/1.jpg' could be any of cat/1.jpg, dog/1.jpg; write its folder too"
+    ):
+        find("x/1.jpg", "cat/1.jpg", "dog/1.jpg")
+    assert find("x/2.jpg", "cat/1.jpg", "dog/2.jpg") == "dog/2.jpg"
