@@ -194,7 +194,8 @@ def _dividing_list(listing: Listing, layout: Layout) -> str:
     captions = {short_name(name) for name in images}  # beside each image, as of its boxes
     for name in lists:
         split = split_in_name(name)
-        if short_name(name) in captions or (name.lower().endswith(".txt") and split not in ("val", "test")):
+        is_of_words = name.lower().endswith(".txt") and split not in ("val", "test")
+        if is_of_words or PurePosixPath(name).stem in captions:
             continue
         start = listing.files[name].read_start(PEEKED_BYTES)
         if divides(start, name, stems_outside(split, taken, images)):

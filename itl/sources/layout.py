@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from itl import ItlError, counted, did_you_mean
-from itl.sources.folder_names import NEUTRAL as NEUTRAL  # list_files and split_columns take it from here
 from itl.sources.folder_names import (
     PART_WORDS,
     SPLITS,

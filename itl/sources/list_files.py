@@ -10,9 +10,9 @@ from functools import cache
 from typing import NamedTuple
 
 from itl import ItlError, counted, pick
+from itl.sources.folder_names import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, is_missing, refuse_several
-from itl.sources.layout import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.records import Record, examples, is_image, parse_json, short_name
 from itl.sources.split_columns import split_column, split_in_cell
 from itl.storage import text_lines

@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
+from itl.sources.folder_names import SPLITS
 from itl.sources.image_names import ImageFinder
-from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     ListedImage,
     text_of,

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
 from itl import ItlError
+from itl.sources.folder_names import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.labels import FLAGS
-from itl.sources.layout import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.numbered_classes import is_number
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")

@@ -89,7 +89,7 @@ def test_class_folders_that_a_list_divides_are_not_all_train(tmp_path, lists):
     [
         {"labels.csv": ("image,label,camera\n" + ROWS.format(*["left"] * 8)).encode()},
         {"README.txt": b"0 to 3 are photos; train and test are yours to choose\n"},
-        {"images/cat/0.txt": b"a test tube\n", "images/cat/1.txt": b"0 train\n"},
+        {"images/cat/0.csv": b"word,tag\n0,test\n", "images/cat/1.jsonl": b'{"0": "train"}\n'},
         {"test.txt": b"bird/7.jpg\n"},
         {"test/0.jpg": jpeg(), "test/1.jpg": jpeg(), "test.csv": b"id\n0\n1\n"},
     ],
