@@ -132,7 +132,7 @@ class Lists(ListedSource):
             if (split := split_in_name(name)) and split not in read and not self._why_no_list(name):
                 unnamed[split].append(name)
         return [
-            f"not read: {examples(names)}, by name of {split}; the option {split}={names[0]} reads it"
+            f"not read: {examples(names)}, named as a list of {split}; the option {split}={names[0]} reads it"
             for split, names in unnamed.items()
         ]
 

@@ -164,6 +164,6 @@ def test_a_list_of_a_split_that_no_option_names_is_said(tmp_path):
     labelled = {name: content.replace(b".jpg", b".jpg 0") for name, content in HALF.items()}
     path = written(tmp_path, IN_CLASSES | labelled)
     assert {split for split, _ in read("lists", path, train="train.txt").values()} == {"train"}
-    note = "note: not read: test.txt, by name of test; the option test=test.txt reads it"
+    note = "note: not read: test.txt, named as a list of test; the option test=test.txt reads it"
     assert note in check_lines("lists", path, train="train.txt")
     assert not any("not read" in line for line in check_lines("lists", path))
