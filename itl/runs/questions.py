@@ -55,7 +55,8 @@ class DataSize(Study):
         if not isinstance(value, Mapping):
             return value
         seeds = info.data.get("seeds")
-        if value.get("seed") == 0 and seeds and 0 not in seeds:  # another: `_check_subset`
+        is_drawn = value.get("classes") or value.get("images_per_class")
+        if is_drawn and value.get("seed") == 0 and seeds and 0 not in seeds:  # another: `_check_subset`
             raise ItlError(SUBSET_IGNORED.format(name="seed", names="seeds", own=0, given=list(seeds)))
         if pack := value.get("pack"):
             raise ItlError(f"subset names the pack {pack!r}, and its pack is that of images; leave pack out")
