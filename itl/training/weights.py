@@ -112,20 +112,10 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
         tensors = chosen
     if weights.in_order:
         tensors = _renamed_in_order(net, own, tensors, path)
-    wanted = _shapes(library_tensors(net, own))
-    prefixes = _prefixes(tensors, wanted)
-    matching = [prefix for prefix in prefixes if not _differences(wanted, tensors, prefix, net)]
-    if len(matching) > 1:
-        entries = [prefix.rstrip(".") or "''" for prefix in matching]
-        raise ItlError(
-            f"{path} holds {len(matching)} nets, {', '.join(entries)}; choose with entry: {entries[-1]}"
-        )
-    if not matching:
-        raise _misfit(net, wanted, tensors, prefixes, path)
-    missing_counter = torch.tensor(0)
-    taken = {name: tensors.get(matching[0] + name, missing_counter) for name in wanted}
-    whole = [name for name in wanted if not (taken[name].is_floating_point() or name.endswith(COUNTER))]
-    if whole:
+    own_tensors = library_tensors(net, own)
+    taken = _one_net(net, _shapes(own_tensors), tensors, weights.entry, path)
+    floating = [name for name, tensor in own_tensors.items() if tensor.is_floating_point()]
+    if whole := [name for name in floating if not taken[name].is_floating_point()]:
         raise ItlError(
             f"{path} has whole numbers in {counted(len(whole), 'tensors')}, such as {whole[0]}: its net was "
             f"quantised; give its weights before that"
@@ -138,6 +128,47 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
         raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
     return taken
+
+
+def _one_net(net: str, wanted: Mapping[str, Shape], tensors: Tensors, entry: str, path: Path) -> Tensors:
+    """Return the tensors of *wanted*, those of the only *net* among *tensors*, which lie below *entry*."""
+    prefixes = _prefixes(tensors, wanted)
+    nets = _nets(net, wanted, tensors, prefixes)
+    if entry and "" in nets:  # it is named, whatever lies below it
+        nets = {"": nets[""]}
+    additions = {prefix: _additions(net, wanted, below) for prefix, below in nets.items()}
+    if len(nets) > 1:
+        entries = {prefix: ".".join(filter(None, (entry, prefix.rstrip(".")))) for prefix in nets}
+        usable = [prefix for prefix in nets if entries[prefix] and not additions[prefix]]
+        listed = ", ".join(name or "''" for name in entries.values())
+        raise ItlError(
+            f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[(usable or [*nets])[-1]]}"
+        )
+    if not nets or any(additions.values()):
+        raise _misfit(net, wanted, tensors, next(iter(nets), prefixes[0]), path)
+    missing_counter = torch.tensor(0)
+    (below,) = nets.values()
+    return {name: below.get(name, missing_counter) for name in wanted}
+
+
+def _nets(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefixes: list[str]) -> dict[str, Tensors]:
+    """Return the tensors of each *net* in a file, by what stands before their names.
+
+    It may have modules that *wanted* lacks, such as a projector. With more tensors in the same modules it is
+    another, larger net. Tensors of a net that lies below another one are not the outer net's.
+    """
+    complete = [prefix for prefix in prefixes if not _misses(wanted, tensors_below(tensors, prefix))]
+    modules = {name.partition(".")[0] for name in wanted}
+    nets = {}
+    for prefix in complete:
+        inner = tuple(
+            other.removeprefix(prefix) for other in complete if other != prefix and other.startswith(prefix)
+        )
+        below = tensors_below(tensors, prefix)
+        below = {name: tensor for name, tensor in below.items() if not name.startswith(inner)}
+        if not modules & {name.partition(".")[0] for name in _additions(net, wanted, below)}:
+            nets[prefix] = below
+    return nets
 
 
 def _renamed_in_order(net: str, own: Classifier, tensors: Tensors, path: Path) -> Tensors:
@@ -200,28 +231,38 @@ def _prefixes(tensors: Tensors, wanted: Mapping[str, Shape]) -> list[str]:
     return sorted(prefixes, key=lambda prefix: -sum(prefix + name in tensors for name in wanted)) or [""]
 
 
-def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
-    """Describe each tensor below *prefix* that is not the net's, or not there, the net's order first."""
-    given = _shapes(tensors_below(tensors, prefix))
-    heads = tuple(f"{name}." for name in head_names(net))
+def _misses(wanted: Mapping[str, Shape], given: Tensors) -> list[str]:
+    """Describe each tensor of *wanted* that *given* lacks or has in another shape, the net's order first."""
     lines = []
     for name, shape in wanted.items():
         if name not in given and not name.endswith(COUNTER):
             lines.append(f"{name} {shape} is missing")
-        elif given.get(name, shape) != shape:
-            lines.append(f"{name} is {given[name]}, not {shape}")
-    others = [name for name in given if name not in wanted and not name.startswith(heads)]
-    return lines + [f"{name} {given[name]} is not the net's" for name in others]
+        elif name in given and tuple(given[name].shape) != shape:
+            lines.append(f"{name} is {tuple(given[name].shape)}, not {shape}")
+    return lines
 
 
-def _misfit(
-    net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefixes: list[str], path: Path
-) -> ItlError:
+def _additions(net: str, wanted: Mapping[str, Shape], given: Tensors) -> list[str]:
+    """List the tensors of *given* that *net* lacks, with its head or without."""
+    heads = tuple(f"{name}." for name in head_names(net))
+    return [name for name in given if name not in wanted and not name.startswith(heads)]
+
+
+def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
+    """Describe each tensor below *prefix* that is not the net's, or not there."""
+    given = tensors_below(tensors, prefix)
+    others = [
+        f"{name} {tuple(given[name].shape)} is not the net's" for name in _additions(net, wanted, given)
+    ]
+    return _misses(wanted, given) + others
+
+
+def _misfit(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, path: Path) -> ItlError:
     """Return the error that *tensors* are not those of *net*: what differs, and which net they would fit."""
-    lines = _differences(wanted, tensors, prefixes[0], net)
+    lines = _differences(wanted, tensors, prefix, net)
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     first = next(name for name, shape in wanted.items() if len(shape) == 4)
-    given = tensors.get(prefixes[0] + first)
+    given = tensors.get(prefix + first)
     advice = "give the net that was trained, as net"
     if given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
         channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"

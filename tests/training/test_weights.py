@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -162,6 +163,62 @@ def test_of_several_nets_in_a_file_one_is_chosen(tmp_path):
         filled("resnet18", read_tensors(path), path, entry="teacher")
 
 
+TWO_NETS = {  # the file, of an online net and its moving average; what is listed; entries that are taken
+    "a projector in the online net": (
+        lambda online, mean: {"online": online | {"projector.0.weight": torch.ones(4, 4)}, "target": mean},
+        "online, target; choose with entry: target",
+        {"target": "mean"},
+    ),
+    "a projector in the mean": (
+        lambda online, mean: {"online": online, "target": mean | {"projector.0.weight": torch.ones(4, 4)}},
+        "online, target; choose with entry: online",
+        {"online": "online"},
+    ),
+    "the mean below the net": (
+        lambda online, mean: online | {f"momentum_net.{name}": value for name, value in mean.items()},
+        "'', momentum_net; choose with entry: momentum_net",
+        {"momentum_net": "mean"},
+    ),
+    "both below an entry": (
+        lambda online, mean: {
+            "state_dict": {f"net.{name}": value for name, value in online.items()}
+            | {f"net.ema.{name}": value for name, value in mean.items()}
+        },
+        "state_dict.net, state_dict.net.ema; choose with entry: state_dict.net.ema",
+        {"state_dict.net": "online", "state_dict.net.ema": "mean"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TWO_NETS)
+def test_a_net_with_tensors_of_its_own_beside_counts_as_one_of_several(case, tmp_path):
+    write, says, entries = TWO_NETS[case]
+    states = {name: models.resnet18().state_dict() for name in ("online", "mean")}
+    torch.save(write(**states), tmp_path / "two.pth")
+    tensors = read_tensors(tmp_path / "two.pth")
+    with pytest.raises(ItlError, match=rf"two.pth holds 2 nets, {re.escape(says)}$"):
+        filled("resnet18", tensors, tmp_path / "two.pth")
+    for entry, state in entries.items():
+        net = filled("resnet18", tensors, tmp_path / "two.pth", entry=entry)
+        assert torch.equal(net.body.conv1.weight, states[state]["conv1.weight"])
+
+
+def test_the_nets_below_an_entry_are_listed_as_entries_of_the_file(tmp_path):
+    state = models.resnet18().state_dict()
+    tensors = {f"state_dict.{net}.{name}": value for net in ("a", "b") for name, value in state.items()}
+    with pytest.raises(
+        ItlError, match=r"2 nets, state_dict.a, state_dict.b; choose with entry: state_dict.b$"
+    ):
+        filled("resnet18", tensors, tmp_path / "two.pth", entry="state_dict")
+
+
+def test_a_larger_net_beside_it_is_no_second_net(tmp_path):
+    student, teacher = models.resnet18().state_dict(), models.resnet34().state_dict()
+    torch.save({"teacher": teacher, "student": student}, tmp_path / "distilled.pth")
+    net = filled("resnet18", read_tensors(tmp_path / "distilled.pth"), tmp_path / "distilled.pth")
+    assert torch.equal(net.body.conv1.weight, student["conv1.weight"])
+
+
 def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path):
     state, path = models.resnet18().state_dict(), tmp_path / "renamed.pth"
     torch.save({f"t{number}": value for number, value in enumerate(state.values())}, path)
@@ -288,6 +345,16 @@ def test_weights_of_a_quantised_net_are_refused(tmp_path):
     tensors[name] = (100 * tensors[name]).to(torch.int8)
     with pytest.raises(ItlError, match=f"a.pth has whole numbers in 1 tensor, such as {name}: its net was q"):
         filled("small", tensors, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", ["torchvision:swin_t", "timm:efficientformer_l1"])
+def test_positions_that_a_net_keeps_as_whole_numbers_are_its_own(name, tmp_path):
+    net = build(name, 2, 224, seed=0)
+    tensors = library_tensors(name, net)
+    whole = [key for key, value in tensors.items() if value.dtype == torch.int64 and value.dim()]
+    assert len(whole) == {"torchvision:swin_t": 12, "timm:efficientformer_l1": 1}[name]
+    taken = body_tensors(name, tensors, Weights(name), 224, tmp_path / "a.pth")
+    assert all(torch.equal(taken[key], value) for key, value in tensors.items())
 
 
 def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
