@@ -18,7 +18,16 @@ from itl import ItlError, counted
 from itl.specs import Weights, key, net_name
 from itl.storage import write_atomic
 from itl.training.checkpoint import load_tensors, tensors_below
-from itl.training.nets import NETS, Classifier, Renormalised, build, last_linear, library_nets
+from itl.training.nets import (
+    NETS,
+    Classifier,
+    Renormalised,
+    build,
+    last_linear,
+    library_model,
+    library_nets,
+    timm_size,
+)
 
 Tensors = dict[str, Tensor]
 Shape = tuple[int, ...]
@@ -319,11 +328,11 @@ def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
     return load_tensors(path)
 
 
-def export_weights(own: Classifier, net: str, path: Path) -> str:
-    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done.
+def export_weights(own: Classifier, net: str, pixels: int, path: Path) -> str:
+    """Write *own*, built as *net* for images of *pixels*, to *path* as its library's model loads it.
 
-    ItlError if *path* exists or ends in another suffix than .safetensors, .pth and .pt, or *net* has several
-    heads.
+    Returns how that is done. ItlError if *path* exists or ends in another suffix than .safetensors, .pth and
+    .pt, or that model does not load the net, as it has several heads or one without a bias.
     """
     if path.exists():
         raise ItlError(f"{path} exists already and is not overwritten; name another file")
@@ -336,6 +345,8 @@ def export_weights(own: Classifier, net: str, path: Path) -> str:
     head = {f"{heads[0]}.{part}": value for part, value in own.head.state_dict().items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in library_tensors(net, own).items()}
     tensors |= head
+    if net not in OWN_NETS:
+        tensors = _as_library_has(net, tensors, own.head.out_features, pixels, path)
 
     def write(part: Path) -> None:
         if path.suffix == ".safetensors":
@@ -345,18 +356,42 @@ def export_weights(own: Classifier, net: str, path: Path) -> str:
             part.write_bytes(whole.getbuffer())
 
     write_atomic(path, write)
-    return loading(net, own.head.out_features)
+    return loading(net, own.head.out_features, pixels)
 
 
-def loading(net: str, classes: int) -> str:
+def _as_library_has(net: str, tensors: Tensors, classes: int, pixels: int, path: Path) -> Tensors:
+    """Return *tensors* as the model of the library of *net* loads them from a file at *path*."""
+    model = library_model(net, classes, pixels)
+    state = model.state_dict()
+    shapes = _shapes(state)
+    state.clear()  # of the tensors; versions of layers, which torch.save keeps, stay
+    for name, tensor in tensors.items():
+        shape = shapes.get(name, ())  # some heads are convolutions of 1 x 1
+        state[name] = tensor.reshape(shape) if shape == (*tensor.shape, 1, 1) else tensor
+    tries = [(state, "it has no such file")]
+    if path.suffix == ".safetensors":
+        tries.append((dict(state), "name a FILE.pth, which keeps versions of layers"))
+    for content, advice in tries:
+        try:
+            model.load_state_dict(content, assign=True)
+        except (RuntimeError, ValueError) as error:
+            reason, model_text = str(error).splitlines()[-1].strip(" \t."), loading(net, classes, pixels)
+            raise ItlError(
+                f"{path} is not written: {model_text} would not load it ({reason}); {advice}"
+            ) from None
+    return state
+
+
+def loading(net: str, classes: int, pixels: int) -> str:
     """Say how the library of *net* makes a model that takes exported weights.
 
-    >>> loading("timm:resnet10t", 40), loading("small", 40)
+    >>> loading("timm:resnet10t", 40, 56), loading("small", 40, 56)
     ("timm.create_model('resnet10t', num_classes=40)", "itl.training.nets.build('small', 40, ...)")
     """
     library, _, name = net.rpartition(":")
     if library == "timm":
-        return f"timm.create_model({name!r}, num_classes={classes})"
+        size = "".join(f", {option}={value}" for option, value in timm_size(name, pixels).items())
+        return f"timm.create_model({name!r}, num_classes={classes}{size})"
     if net in OWN_NETS:
         return f"itl.training.nets.build({net!r}, {classes}, ...)"
     return f"torchvision.models.get_model({name!r}, num_classes={classes})"

@@ -76,7 +76,7 @@ def tensors_and_features(net, name):
 def exported(request, tmp_path_factory):
     """A net, its name, and the file it was exported to."""
     net, path = trained(request.param), tmp_path_factory.mktemp("exported") / "net.safetensors"
-    export_weights(net, request.param, path)
+    export_weights(net, request.param, SIDES[request.param], path)
     yield net, request.param, path
     path.unlink()
 
@@ -91,7 +91,7 @@ def test_what_is_exported_reads_back_to_the_same_features(exported):
 @pytest.mark.parametrize(("name", "suffix"), [("small", "safetensors"), ("small", "pth"), ("resnet18", "pt")])
 def test_a_file_of_each_kind_reads_back_to_the_same_features(name, suffix, tmp_path):
     net, path = trained(name), tmp_path / f"net.{suffix}"
-    export_weights(net, name, path)
+    export_weights(net, name, SIDES[name], path)
     other = filled(name, read_tensors(path), path)
     assert all(map(torch.equal, tensors_and_features(net, name), tensors_and_features(other, name)))
 
@@ -117,9 +117,9 @@ def test_the_librarys_own_state_dict_fills_the_net(name, tmp_path):
 
 
 def test_how_a_library_loads_an_export():
-    assert loading("timm:resnet10t", 7) == "timm.create_model('resnet10t', num_classes=7)"
-    assert loading("torchvision:vgg11", 7) == "torchvision.models.get_model('vgg11', num_classes=7)"
-    assert loading("resnet18", 7) == "torchvision.models.get_model('resnet18', num_classes=7)"
+    assert loading("timm:resnet10t", 7, 64) == "timm.create_model('resnet10t', num_classes=7)"
+    assert loading("torchvision:vgg11", 7, 64) == "torchvision.models.get_model('vgg11', num_classes=7)"
+    assert loading("resnet18", 7, 64) == "torchvision.models.get_model('resnet18', num_classes=7)"
 
 
 WRAPPERS = {
@@ -302,7 +302,7 @@ def test_a_whole_pickled_net_says_how_to_write_its_weights(tmp_path):
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_damaged_files_are_refused(suffix, tmp_path):
     path = tmp_path / f"net.{suffix}"
-    export_weights(trained("small"), "small", path)
+    export_weights(trained("small"), "small", 24, path)
     whole = path.read_bytes()
     for part in (whole[:-1], whole[: len(whole) // 2], whole[:7], whole[:100] + b"\xff" * 100 + whole[200:]):
         path.write_bytes(part)
@@ -384,20 +384,63 @@ def test_an_export_to_a_full_disk_names_the_disk(tmp_path, monkeypatch, suffix):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(ItlError, match=f"cannot write .*/net.{suffix}: No space left on device; free space"):
-        export_weights(trained("small"), "small", tmp_path / f"net.{suffix}")
+        export_weights(trained("small"), "small", 24, tmp_path / f"net.{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_overwrites_nothing_and_needs_a_known_ending(tmp_path):
     (tmp_path / "net.pth").write_bytes(b"mine")
     with pytest.raises(ItlError, match="exists already"):
-        export_weights(trained("small"), "small", tmp_path / "net.pth")
+        export_weights(trained("small"), "small", 24, tmp_path / "net.pth")
     assert (tmp_path / "net.pth").read_bytes() == b"mine"
     with pytest.raises(ItlError, match="FILE.safetensors, FILE.pth or FILE.pt, not net.onnx"):
-        export_weights(trained("small"), "small", tmp_path / "net.onnx")
+        export_weights(trained("small"), "small", 24, tmp_path / "net.onnx")
     distilled = build("timm:deit_tiny_distilled_patch16_224", 3, 32, 0)
     with pytest.raises(ItlError, match="has 2 heads"):
-        export_weights(distilled, "timm:deit_tiny_distilled_patch16_224", tmp_path / "two.pth")
+        export_weights(distilled, "timm:deit_tiny_distilled_patch16_224", 32, tmp_path / "two.pth")
+
+
+TO_TIMM = {  # whose files need more than the names: a head that is a convolution, positions of a size
+    "timm:dla34": lambda: timm.create_model("dla34", num_classes=7),
+    "timm:resnetv2_18": lambda: timm.create_model("resnetv2_18", num_classes=7),
+    "timm:vit_tiny_patch16_224": lambda: timm.create_model(
+        "vit_tiny_patch16_224", num_classes=7, img_size=32
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TO_TIMM)
+def test_timms_models_load_heads_of_convolutions_and_nets_for_images_of_another_size(name, tmp_path):
+    net, model = build(name, 7, 32, seed=0).eval(), TO_TIMM[name]().eval()
+    size = ", img_size=32" if "vit" in name else ""
+    says = f"timm.create_model({name.removeprefix('timm:')!r}, num_classes=7{size})"
+    assert export_weights(net, name, 32, tmp_path / "net.safetensors") == says
+    model.load_state_dict(load_file(tmp_path / "net.safetensors"), strict=True)
+    drawn = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(model(drawn), net(drawn), atol=1e-4, rtol=1e-4)
+
+
+def test_a_file_that_the_librarys_model_would_not_load_is_not_written(tmp_path):
+    net, name = build("torchvision:mnasnet0_5", 7, 32, seed=0).eval(), "torchvision:mnasnet0_5"
+    says = r"net.safetensors is not written: .*get_model\('mnasnet0_5', num_classes=7\) would not load it "
+    with pytest.raises(
+        ItlError, match=says + r"\(version .*\); name a FILE.pth, which keeps versions of layers"
+    ):
+        export_weights(net, name, 32, tmp_path / "net.safetensors")
+    export_weights(net, name, 32, tmp_path / "net.pth")
+    model = models.mnasnet0_5(num_classes=7).eval()
+    model.load_state_dict(torch.load(tmp_path / "net.pth"), strict=True)
+    drawn = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(model(drawn), net(drawn))
+    net, name = build("torchvision:maxvit_t", 7, 224, seed=0), "torchvision:maxvit_t"  # no bias in its head
+    says = (
+        r'would not load it \(Unexpected key\(s\) in state_dict: "classifier.5.bias"\); it has no such file$'
+    )
+    with pytest.raises(ItlError, match=says):
+        export_weights(net, name, 224, tmp_path / "max.pth")
+    assert [file.name for file in tmp_path.iterdir()] == ["net.pth"]
 
 
 def test_the_body_is_found_behind_a_normalisation():
