@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from itl import ItlError, counted
 from itl.specs import Weights, key, net_name
 from itl.storage import write_atomic
-from itl.training.checkpoint import load_tensors, tensors_below
+from itl.training.checkpoint import load_tensors, separate, tensors_below
 from itl.training.nets import (
     NETS,
     Classifier,
@@ -123,6 +123,11 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
         tensors = _renamed_in_order(net, own, tensors, path)
     own_tensors = library_tensors(net, own)
     taken = _one_net(net, _shapes(own_tensors), tensors, weights.entry, path)
+    if odd := [name for name, one in taken.items() if not _has_real_values(one)]:
+        raise ItlError(
+            f"{path} has {counted(len(odd), 'tensors that are sparse, complex or without values')}, such as "
+            f"{odd[0]}; load the net on a CPU and write torch.save(net.state_dict(), FILE)"
+        )
     floating = [name for name, tensor in own_tensors.items() if tensor.is_floating_point()]
     if whole := [name for name in floating if not taken[name].is_floating_point()]:
         raise ItlError(
@@ -137,6 +142,10 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
         raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
     return taken
+
+
+def _has_real_values(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_complex())
 
 
 def _one_net(net: str, wanted: Mapping[str, Shape], tensors: Tensors, entry: str, path: Path) -> Tensors:
@@ -343,8 +352,7 @@ def export_weights(own: Classifier, net: str, pixels: int, path: Path) -> str:
             f"{net} has {len(heads)} heads ({', '.join(heads)}), a net of itl one; it has no such file"
         )
     head = {f"{heads[0]}.{part}": value for part, value in own.head.state_dict().items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in library_tensors(net, own).items()}
-    tensors |= head
+    tensors = separate(library_tensors(net, own) | head)
     if net not in OWN_NETS:
         tensors = _as_library_has(net, tensors, own.head.out_features, pixels, path)
 

@@ -367,6 +367,19 @@ def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
         filled("small", tensors, tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda tensor: tensor.to("meta"), torch.Tensor.to_sparse, lambda tensor: tensor.to(torch.complex64)],
+)
+def test_tensors_without_plain_values_are_refused_in_one_line(tmp_path, change):
+    tensors = library_tensors("small", trained("small"))
+    tensors["body.0.weight"] = change(tensors["body.0.weight"])
+    torch.save(tensors, tmp_path / "a.pth")
+    says = "a.pth has 1 tensor that is sparse, complex or without values, such as body.0.weight; load the net"
+    with pytest.raises(ItlError, match=says):
+        filled("small", read_tensors(tmp_path / "a.pth"), tmp_path / "a.pth")
+
+
 def test_code_with_weights_and_arrays_are_told_apart_from_damage(tmp_path):
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "script.pt")
     with pytest.raises(ItlError, match="script.pt is TorchScript, which is code; write torch.save"):
@@ -400,7 +413,8 @@ def test_an_export_overwrites_nothing_and_needs_a_known_ending(tmp_path):
         export_weights(distilled, "timm:deit_tiny_distilled_patch16_224", 32, tmp_path / "two.pth")
 
 
-TO_TIMM = {  # whose files need more than the names: a head that is a convolution, positions of a size
+TO_TIMM = {  # whose files need more than the names: a convolution as head, positions of a size, tied tensors
+    "timm:coat_tiny": lambda: timm.create_model("coat_tiny", num_classes=7, img_size=32),
     "timm:dla34": lambda: timm.create_model("dla34", num_classes=7),
     "timm:resnetv2_18": lambda: timm.create_model("resnetv2_18", num_classes=7),
     "timm:vit_tiny_patch16_224": lambda: timm.create_model(
@@ -410,9 +424,9 @@ TO_TIMM = {  # whose files need more than the names: a head that is a convolutio
 
 
 @pytest.mark.parametrize("name", TO_TIMM)
-def test_timms_models_load_heads_of_convolutions_and_nets_for_images_of_another_size(name, tmp_path):
+def test_timms_models_load_what_is_exported_of_nets_that_differ_from_most(name, tmp_path):
     net, model = build(name, 7, 32, seed=0).eval(), TO_TIMM[name]().eval()
-    size = ", img_size=32" if "vit" in name else ""
+    size = ", img_size=32" if name in ("timm:coat_tiny", "timm:vit_tiny_patch16_224") else ""
     says = f"timm.create_model({name.removeprefix('timm:')!r}, num_classes=7{size})"
     assert export_weights(net, name, 32, tmp_path / "net.safetensors") == says
     model.load_state_dict(load_file(tmp_path / "net.safetensors"), strict=True)
