@@ -36,7 +36,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
 
 
 def separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return *tensors* on the CPU, none in the memory of another, as tied ones are: safetensors refuses them."""
+    """Return *tensors* on the CPU, none in the memory of another: safetensors refuses tied ones."""
     apart: dict[str, Tensor] = {}
     used = set()
     for name, tensor in tensors.items():
