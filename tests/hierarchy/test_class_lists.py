@@ -155,16 +155,11 @@ def test_names_of_folders(tmp_path):
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
         *(
             (
-                sep.join((TENCH, "fish", "a"))
-                + "\n"
-                + sep.join((GOLDFISH, "fish", "b"))
-                + "\n"
-                + sep.join((CHIHUAHUA, "dog", "c"))
-                + end,
-                "'fish' stands beside several classes, in one of several columns; give these a header, such as wnid,label,name: each class",
+                f"{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c{end}".replace(",", delimiter),
+                "'fish' stands beside several classes, in one of several columns; .* as wnid,label,name:",
             )
-            for sep in ",;\t"
-            for end in ("", f"{sep}d")
+            for delimiter in ",;\t"
+            for end in ("", ",d")
         ),
         (
             f"{CHIHUAHUA}\n{TENCH},{GOLDFISH},fish\n",
