@@ -110,7 +110,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
     *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
     the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
-    several, or have values that are not finite, or variances below 0.
+    several, or have values that are no real numbers, quantised or not finite, or variances below 0.
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
@@ -157,11 +157,10 @@ def _one_net(net: str, wanted: Mapping[str, Shape], tensors: Tensors, entry: str
     additions = {prefix: _additions(net, wanted, below) for prefix, below in nets.items()}
     if len(nets) > 1:
         entries = {prefix: ".".join(filter(None, (entry, prefix.rstrip(".")))) for prefix in nets}
-        usable = [prefix for prefix in nets if entries[prefix] and not additions[prefix]]
+        named = [prefix for prefix in nets if entries[prefix]]
+        usable = [prefix for prefix in named if not additions[prefix]] or named
         listed = ", ".join(name or "''" for name in entries.values())
-        raise ItlError(
-            f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[(usable or [*nets])[-1]]}"
-        )
+        raise ItlError(f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[usable[-1]]}")
     if not nets or any(additions.values()):
         raise _misfit(net, wanted, tensors, next(iter(nets), prefixes[0]), path)
     missing_counter = torch.tensor(0)

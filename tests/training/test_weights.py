@@ -179,6 +179,15 @@ TWO_NETS = {  # the file, of an online net and its moving average; what is liste
         "'', momentum_net; choose with entry: momentum_net",
         {"momentum_net": "mean"},
     ),
+    "the mean with a projector below the net": (
+        lambda online, mean: (
+            {f"ema.{name}": value for name, value in mean.items()}
+            | {"ema.projector.0.weight": torch.ones(4, 4)}
+            | online
+        ),
+        "ema, ''; choose with entry: ema",
+        {},
+    ),
     "both below an entry": (
         lambda online, mean: {
             "state_dict": {f"net.{name}": value for name, value in online.items()}
