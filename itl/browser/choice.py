@@ -97,7 +97,7 @@ class Choice:
         if not (nodes := sorted(self.nodes & ancestors)):
             raise ItlError(f"the cut is at {len(self.nodes)} nodes, none above a class; choose one that is")
         used = cut(tree, [wnid for wnid in wnids if wnid in tree], nodes)
-        return f"{OWN_CUT}@{','.join(used.classes)}"
+        return f"{OWN_CUT}@{_joined(used.classes)}"
 
     def subset(self, tree: Taxonomy, wnids: Sequence[str], pack: str) -> Subset:
         """Return the Subset of the pack with digest *pack* that is chosen."""
@@ -165,7 +165,16 @@ def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
             f"sets cannot express; tick both or neither"
         )
     parts = (("only", only), ("without", without))
-    return [f"{name}@{','.join(sorted(nodes))}" for name, nodes in parts if nodes]
+    return [f"{name}@{_joined(nodes)}" for name, nodes in parts if nodes]
+
+
+def _joined(nodes: Iterable[str]) -> str:
+    """Return *nodes* as label sets name them; ItlError for one whose name would be divided there."""
+    if divided := [node for node in sorted(nodes) if "," in node or "+" in node]:
+        raise ItlError(
+            f"label sets cannot name {divided[0]!r}, as , and + end names there; call it otherwise"
+        )
+    return ",".join(sorted(nodes))
 
 
 def _union(leaves: Mapping[str, frozenset[str]], nodes: Iterable[str]) -> frozenset[str]:

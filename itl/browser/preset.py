@@ -8,10 +8,12 @@ import yaml
 
 from itl import ItlError
 from itl.packs.pack import Pack
+from itl.packs.paths import is_built_of
 from itl.packs.subset import SubsetCounts
 from itl.presets import Preset, write_preset
 from itl.runs.questions import DATA_SIZE, questions_of
-from itl.specs import Subset
+from itl.settings import spec_of
+from itl.specs import Packing, Subset
 
 
 def as_yaml(subset: Subset) -> str:
@@ -79,7 +81,8 @@ def save(
 
 
 def _images_of(pack: Pack, usual: Mapping[str, object]) -> dict[str, object]:
-    """Say which images *pack* is made of: as *usual*, with its path, where those are the same."""
+    """Say which images *pack* is made of: as *usual* where runs built it so, else with where they lie."""
+    if is_built_of(pack.folder, spec_of(Packing, usual, "images"), "images"):
+        return dict(usual)
     request = {name: value for name, value in pack.summary["request"].items() if value != {}}
-    without_path = {name: value for name, value in usual.items() if name != "path"}
-    return dict(usual) if {"fit": "squash"} | without_path == request else request
+    return request | ({"path": pack.summary["path"]} if pack.summary["path"] else {})

@@ -16,6 +16,7 @@ from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.storage import text_lines, unique_keys
 
 WNID = re.compile(r"n\d{8}")
+LETTER = re.compile(r"[^\W\d_]")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
 LABEL_COLUMNS = ("label", "superclass", "wnid")
 COARSE = re.compile("coarse|super|group|parent")  # in the header of what classes count as
@@ -32,6 +33,7 @@ class Row:
     key: str  # a wnid or a name
     value: str = ""  # what stands beside it: a label, a name or an index
     is_label: bool = False  # the value certainly is what the class counts as
+    columns: tuple[str, ...] = ()  # the cells beside a wnid in a line without a header
 
 
 def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -134,8 +136,9 @@ def _has_labels(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -
     if all(row.is_label for row in rows):
         return True
     pairs = [(row.value, name) for row, name in zip(rows, names, strict=True) if row.value]
-    values = [value for value, name in pairs if name not in tree or _plain(value) not in _names(tree[name])]
+    values = [value for value, name in pairs if not _is_name(value, name, tree)]
     if len(set(values)) == len(values):  # names, or indices, of the classes themselves
+        _refuse_repeating_column(rows, names, tree, path)
         return False
     if len(values) == len(rows) and 2 * len(set(values)) <= len(values):
         return True
@@ -144,6 +147,27 @@ def _has_labels(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -
         f"{path}: {repeated!r} stands beside two classes, but most values stand beside one; for superclasses "
         f"give a CSV with the header wnid,label, for classes alone a wnid on each line"
     )
+
+
+def _refuse_repeating_column(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -> None:
+    """Raise ItlError where lines have several cells without a header, and words of one column repeat."""
+    for column in zip(*(row.columns for row in rows), strict=False):
+        words = [
+            cell
+            for cell, name in zip(column, names, strict=True)
+            if re.search(LETTER, cell) and not _is_name(cell, name, tree)
+        ]
+        if 1 < len(set(words)) < len(words):
+            repeated = next(word for word in words if words.count(word) > 1)
+            raise ItlError(
+                f"{path}: {repeated!r} stands beside several classes, in one of several columns; give these "
+                f"a header, such as wnid,label,name: each class counts as its label"
+            )
+
+
+def _is_name(value: str, name: str, tree: Taxonomy) -> bool:
+    """Say whether *value* is the name of the class *name* itself."""
+    return name in tree and _plain(value) in _names(tree[name])
 
 
 def _rows(path: Path) -> list[Row]:
@@ -194,7 +218,7 @@ def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> t
     if coarse := [number for number in others if COARSE.search(cells[number])]:
         others = coarse
     values = {number: [row[number] for row in rows if number < len(row)] for number in others}
-    words = [number for number in others if re.search(r"[^\W\d_]", "".join(values[number]))]  # no counts
+    words = [number for number in others if re.search(LETTER, "".join(values[number]))]  # no counts
     repeating = [number for number in words if 1 < len(set(values[number])) < len(values[number])]
     if len(repeating) > 1 or (repeating and repeating[0] != words[0]):
         names = " or ".join(header[number] for number in repeating)
@@ -232,7 +256,8 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
     first, _, rest = re.sub(r"[,;\t]", " ", line, count=1).partition(" ")
     cells = [cell.strip() for cell in line.split(",")]
     if WNID.fullmatch(first):
-        yield Row(where, first, rest.strip())
+        key, *columns = _cells(line)
+        yield Row(where, first, rest.strip(), columns=tuple(columns) if key == first else ())
     elif len(cells) == 2 and WNID.fullmatch(cells[1]):  # name,wnid: the folder of a class
         yield Row(where, cells[0], cells[1], is_label=True)
     elif len(cells) > 1 and all(cells):

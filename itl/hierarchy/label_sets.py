@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted, did_you_mean, pick
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.halves import (
     GROUP_DEPTH,
@@ -105,7 +105,14 @@ def split_method(method: str) -> list[str]:
     parts = method.split("+")
     if parts[0] == "original" and len(parts) > 1 and parts[1] != "original":
         del parts[0]
-    ranks = [pick(LABEL_METHODS, part.partition("@")[0], "label method").rank for part in parts]
+    names = [part.partition("@")[0] for part in parts]
+    for before, name in zip(parts, names[1:], strict=False):
+        if before.startswith("file@") and name not in LABEL_METHODS:
+            raise ItlError(
+                f"no label method called {name!r}; {did_you_mean(name, LABEL_METHODS)}a + begins another "
+                f"method: name a file without + in its path"
+            )
+    ranks = [pick(LABEL_METHODS, name, "label method").rank for name in names]
     repeated = sorted(rank for rank, count in Counter(ranks).items() if count > 1)
     if repeated:
         same = [part for part, rank in zip(parts, ranks, strict=True) if rank == repeated[0]]
@@ -418,6 +425,7 @@ def _split_control(text: str) -> tuple[int, list[str]]:
     return int(seed), wnids
 
 
+FILE = r"[^#]+(#[0-9a-f]{8})?"  # a spec adds the digest of its content
 WHOLE, WNIDS = r"(0|-?[1-9][0-9]{0,17})", r"[^,]+(,[^,]+)*"
 SEED = Argument("a seed", "0", WHOLE, int)
 NUMBER = Argument("a number from 0 to 9,999", "0", r"0|[1-9][0-9]{0,3}", int)  # all before it are made too
@@ -428,7 +436,9 @@ LABEL_METHODS = {  # by the name before the @
     "bottom-up": Method(bottom_up, Argument("a level", "9", WHOLE, int)),
     "top-down": Method(top_down, Argument("a number of rounds", "1", WHOLE, int)),
     "cut": Method(cut, NODES),
-    "file": Method(from_file, Argument("a file", "superclasses.csv", ".+"), any_class=True),
+    "file": Method(
+        from_file, Argument("a file without # in its path", "superclasses.csv", FILE), any_class=True
+    ),
     "without-pascal": Method(_without_pascal, rank=1),
     "without-matched": Method(_without_matched, CONTROL, 1),
     "without-random": Method(_without_random, SEED, 1),

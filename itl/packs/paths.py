@@ -92,15 +92,15 @@ def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
         return machine.packs / _folder_name(packing, name, find_source(packing, name, machine))
     except NoSource as error:
         built = [path.parent for path in machine.packs.glob("*/pack.json")]
-        ours = [folder for folder in built if _is_of(folder, packing, name)]
+        ours = [folder for folder in built if is_built_of(folder, packing, name)]
         if len({read_mapping(folder / "pack.json", PACK_AGAIN).get("digest") for folder in ours}) == 1:
             return min(ours)  # of several with the same content, as where the data were moved
         several = f"; {', '.join(folder.name for folder in ours)} are built, of other paths" if ours else ""
         raise ItlError(f"{error}{several}") from error
 
 
-def _is_of(folder: Path, packing: Packing, name: str) -> bool:
-    """Say whether the pack in *folder* is that of *packing*, wherever its source lay."""
+def is_built_of(folder: Path, packing: Packing, name: str) -> bool:
+    """Say whether the pack in *folder* is the one that runs have of *packing*, wherever its source lay."""
     path = read_mapping(folder / "pack.json", PACK_AGAIN).get("path")
     return isinstance(path, str) and folder.name == _folder_name(packing, name, Path(path))
 

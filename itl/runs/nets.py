@@ -98,7 +98,7 @@ def export_net(run: str, path: Path, machine: Machine) -> str:
             f"run {run} trains its net on {measured['target']} ({measured['method']}), and the weights that "
             f"this ends with are not kept; `itl export {key(spec)} {path}` writes the net that it begins with"
         )
-    model = export_weights(load_net(spec, store), spec.net, path)
+    model = export_weights(load_net(spec, store), spec.net, spec.recipe.pixels, path)
     mean, std = (spec.weights.mean, spec.weights.std) if spec.weights else (IMAGENET_MEAN, IMAGENET_STD)
     untrained = "" if spec.trained or spec.weights else " (as initialised: it is trained on nothing)"
     return (

@@ -23,7 +23,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
 
     ItlError if it cannot be written.
     """
-    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    tensors = separate(tensors)
 
     def write(part: Path) -> None:
         try:
@@ -33,6 +33,18 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(Path(path), write)
+
+
+def separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return *tensors* on the CPU, none in the memory of another: safetensors refuses tied ones."""
+    apart: dict[str, Tensor] = {}
+    used = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().to("cpu").contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in used else tensor
+        used.add(memory)
+    return apart
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:

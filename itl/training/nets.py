@@ -167,11 +167,18 @@ def _timm(name: str, pixels: int) -> Body:
     import timm  # not at the top: it takes seconds, and few runs need it
 
     check_known("timm", name.partition(".")[0])
-    config = timm.get_pretrained_cfg(name)
-    size: dict[str, Any] = {"img_size": pixels} if config and config.fixed_input_size else {}
+    size = timm_size(name, pixels)
     return _checked(
         lambda: timm.create_model(name, pretrained=False, num_classes=0, **size), f"timm:{name}", pixels
     )
+
+
+def timm_size(name: str, pixels: int) -> dict[str, Any]:
+    """Return the option that timm's net *name* needs for images of *pixels*, if its tensors depend on it."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return {"img_size": pixels} if config and config.fixed_input_size else {}
 
 
 def _torchvision_net(name: str, pixels: int) -> Body:
@@ -186,21 +193,33 @@ def _torchvision_net(name: str, pixels: int) -> Body:
     return _checked(headless, f"torchvision:{name}", pixels)
 
 
+def library_model(name: str, classes: int, pixels: int) -> nn.Module:
+    """Make the model of torchvision or timm called *name*, on the device meta where that can be."""
+    library, _, rest = name.rpartition(":")
+
+    def make() -> nn.Module:
+        if library == "timm":
+            import timm
+
+            return timm.create_model(rest, num_classes=classes, **timm_size(rest, pixels))
+        return _torchvision(rest, num_classes=classes)
+
+    with torch.random.fork_rng(devices=[]):  # weights of a net do not depend on whether this was asked before
+        try:
+            with torch.device("meta"):
+                return make()
+        except RuntimeError:  # RegNets, for one, compute their widths with tensors
+            return make()
+
+
 @cache
 def last_linear(name: str) -> str:
     """Return the name of the last linear layer of torchvision's classifier *name*, its head.
 
     ItlError if it has no such layer, or auxiliary heads, or torchvision has no such net.
     """
-    from torchvision import models
-
     check_known("torchvision", name)
-    with torch.random.fork_rng(devices=[]):  # weights of a net do not depend on whether this was asked before
-        try:
-            with torch.device("meta"):
-                net = models.get_model(name, weights=None)
-        except NotImplementedError:  # RegNets compute their widths with tensors
-            net = models.get_model(name, weights=None)
+    net = library_model(f"torchvision:{name}", classes=1000, pixels=224)
     linear = [layer for layer, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not linear or hasattr(net, "aux_logits"):
         raise ItlError(f"torchvision:{name} does not end in one linear layer; take timm:NAME of a like net")
@@ -266,10 +285,10 @@ def _small(width: int = 32) -> Body:
     return nn.Sequential(*stages, *last, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 8 * width
 
 
-def _torchvision(name: str) -> Any:
+def _torchvision(name: str, **options: Any) -> Any:
     from torchvision import models  # not at the top: see timm
 
-    return models.get_model(name, weights=None)
+    return models.get_model(name, weights=None, **options)
 
 
 def _alexnet() -> Body:

@@ -17,8 +17,17 @@ from torch import Tensor, nn
 from itl import ItlError, counted
 from itl.specs import Weights, key, net_name
 from itl.storage import write_atomic
-from itl.training.checkpoint import load_tensors, tensors_below
-from itl.training.nets import NETS, Classifier, Renormalised, build, last_linear, library_nets
+from itl.training.checkpoint import load_tensors, separate, tensors_below
+from itl.training.nets import (
+    NETS,
+    Classifier,
+    Renormalised,
+    build,
+    last_linear,
+    library_model,
+    library_nets,
+    timm_size,
+)
 
 Tensors = dict[str, Tensor]
 Shape = tuple[int, ...]
@@ -101,7 +110,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
     *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
     the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
-    several, or have values that are not finite, or variances below 0.
+    several, or have values that are no real numbers, quantised or not finite, or variances below 0.
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
@@ -112,20 +121,15 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
         tensors = chosen
     if weights.in_order:
         tensors = _renamed_in_order(net, own, tensors, path)
-    wanted = _shapes(library_tensors(net, own))
-    prefixes = _prefixes(tensors, wanted)
-    matching = [prefix for prefix in prefixes if not _differences(wanted, tensors, prefix, net)]
-    if len(matching) > 1:
-        entries = [prefix.rstrip(".") or "''" for prefix in matching]
+    own_tensors = library_tensors(net, own)
+    taken = _one_net(net, _shapes(own_tensors), tensors, weights.entry, path)
+    if odd := [name for name, one in taken.items() if not _has_real_values(one)]:
         raise ItlError(
-            f"{path} holds {len(matching)} nets, {', '.join(entries)}; choose with entry: {entries[-1]}"
+            f"{path} has {counted(len(odd), 'tensors that are sparse, complex or without values')}, such as "
+            f"{odd[0]}; load the net on a CPU and write torch.save(net.state_dict(), FILE)"
         )
-    if not matching:
-        raise _misfit(net, wanted, tensors, prefixes, path)
-    missing_counter = torch.tensor(0)
-    taken = {name: tensors.get(matching[0] + name, missing_counter) for name in wanted}
-    whole = [name for name in wanted if not (taken[name].is_floating_point() or name.endswith(COUNTER))]
-    if whole:
+    floating = [name for name, tensor in own_tensors.items() if tensor.is_floating_point()]
+    if whole := [name for name in floating if not taken[name].is_floating_point()]:
         raise ItlError(
             f"{path} has whole numbers in {counted(len(whole), 'tensors')}, such as {whole[0]}: its net was "
             f"quantised; give its weights before that"
@@ -138,6 +142,50 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
         raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
     return taken
+
+
+def _has_real_values(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_complex())
+
+
+def _one_net(net: str, wanted: Mapping[str, Shape], tensors: Tensors, entry: str, path: Path) -> Tensors:
+    """Return the tensors of *wanted*, those of the only *net* among *tensors*, which lie below *entry*."""
+    prefixes = _prefixes(tensors, wanted)
+    nets = _nets(net, wanted, tensors, prefixes)
+    if entry and "" in nets:  # it is named, whatever lies below it
+        nets = {"": nets[""]}
+    additions = {prefix: _additions(net, wanted, below) for prefix, below in nets.items()}
+    if len(nets) > 1:
+        entries = {prefix: ".".join(filter(None, (entry, prefix.rstrip(".")))) for prefix in nets}
+        named = [prefix for prefix in nets if entries[prefix]]
+        usable = [prefix for prefix in named if not additions[prefix]] or named
+        listed = ", ".join(name or "''" for name in entries.values())
+        raise ItlError(f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[usable[-1]]}")
+    if not nets or any(additions.values()):
+        raise _misfit(net, wanted, tensors, next(iter(nets), prefixes[0]), path)
+    missing_counter = torch.tensor(0)
+    (below,) = nets.values()
+    return {name: below.get(name, missing_counter) for name in wanted}
+
+
+def _nets(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefixes: list[str]) -> dict[str, Tensors]:
+    """Return the tensors of each *net* in a file, by what stands before their names.
+
+    It may have modules that *wanted* lacks, such as a projector. With more tensors in the same modules it is
+    another, larger net. Tensors of a net that lies below another one are not the outer net's.
+    """
+    complete = [prefix for prefix in prefixes if not _misses(wanted, tensors_below(tensors, prefix))]
+    modules = {name.partition(".")[0] for name in wanted}
+    nets = {}
+    for prefix in complete:
+        inner = tuple(
+            other.removeprefix(prefix) for other in complete if other != prefix and other.startswith(prefix)
+        )
+        below = tensors_below(tensors, prefix)
+        below = {name: tensor for name, tensor in below.items() if not name.startswith(inner)}
+        if not modules & {name.partition(".")[0] for name in _additions(net, wanted, below)}:
+            nets[prefix] = below
+    return nets
 
 
 def _renamed_in_order(net: str, own: Classifier, tensors: Tensors, path: Path) -> Tensors:
@@ -200,28 +248,38 @@ def _prefixes(tensors: Tensors, wanted: Mapping[str, Shape]) -> list[str]:
     return sorted(prefixes, key=lambda prefix: -sum(prefix + name in tensors for name in wanted)) or [""]
 
 
-def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
-    """Describe each tensor below *prefix* that is not the net's, or not there, the net's order first."""
-    given = _shapes(tensors_below(tensors, prefix))
-    heads = tuple(f"{name}." for name in head_names(net))
+def _misses(wanted: Mapping[str, Shape], given: Tensors) -> list[str]:
+    """Describe each tensor of *wanted* that *given* lacks or has in another shape, the net's order first."""
     lines = []
     for name, shape in wanted.items():
         if name not in given and not name.endswith(COUNTER):
             lines.append(f"{name} {shape} is missing")
-        elif given.get(name, shape) != shape:
-            lines.append(f"{name} is {given[name]}, not {shape}")
-    others = [name for name in given if name not in wanted and not name.startswith(heads)]
-    return lines + [f"{name} {given[name]} is not the net's" for name in others]
+        elif name in given and tuple(given[name].shape) != shape:
+            lines.append(f"{name} is {tuple(given[name].shape)}, not {shape}")
+    return lines
 
 
-def _misfit(
-    net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefixes: list[str], path: Path
-) -> ItlError:
+def _additions(net: str, wanted: Mapping[str, Shape], given: Tensors) -> list[str]:
+    """List the tensors of *given* that *net* lacks, with its head or without."""
+    heads = tuple(f"{name}." for name in head_names(net))
+    return [name for name in given if name not in wanted and not name.startswith(heads)]
+
+
+def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
+    """Describe each tensor below *prefix* that is not the net's, or not there."""
+    given = tensors_below(tensors, prefix)
+    others = [
+        f"{name} {tuple(given[name].shape)} is not the net's" for name in _additions(net, wanted, given)
+    ]
+    return _misses(wanted, given) + others
+
+
+def _misfit(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, path: Path) -> ItlError:
     """Return the error that *tensors* are not those of *net*: what differs, and which net they would fit."""
-    lines = _differences(wanted, tensors, prefixes[0], net)
+    lines = _differences(wanted, tensors, prefix, net)
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     first = next(name for name, shape in wanted.items() if len(shape) == 4)
-    given = tensors.get(prefixes[0] + first)
+    given = tensors.get(prefix + first)
     advice = "give the net that was trained, as net"
     if given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
         channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"
@@ -278,11 +336,11 @@ def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
     return load_tensors(path)
 
 
-def export_weights(own: Classifier, net: str, path: Path) -> str:
-    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done.
+def export_weights(own: Classifier, net: str, pixels: int, path: Path) -> str:
+    """Write *own*, built as *net* for images of *pixels*, to *path* as its library's model loads it.
 
-    ItlError if *path* exists or ends in another suffix than .safetensors, .pth and .pt, or *net* has several
-    heads.
+    Returns how that is done. ItlError if *path* exists or ends in another suffix than .safetensors, .pth and
+    .pt, or that model does not load the net, as it has several heads or one without a bias.
     """
     if path.exists():
         raise ItlError(f"{path} exists already and is not overwritten; name another file")
@@ -293,8 +351,9 @@ def export_weights(own: Classifier, net: str, path: Path) -> str:
             f"{net} has {len(heads)} heads ({', '.join(heads)}), a net of itl one; it has no such file"
         )
     head = {f"{heads[0]}.{part}": value for part, value in own.head.state_dict().items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in library_tensors(net, own).items()}
-    tensors |= head
+    tensors = separate(library_tensors(net, own) | head)
+    if net not in OWN_NETS:
+        tensors = _as_library_has(net, tensors, own.head.out_features, pixels, path)
 
     def write(part: Path) -> None:
         if path.suffix == ".safetensors":
@@ -304,18 +363,42 @@ def export_weights(own: Classifier, net: str, path: Path) -> str:
             part.write_bytes(whole.getbuffer())
 
     write_atomic(path, write)
-    return loading(net, own.head.out_features)
+    return loading(net, own.head.out_features, pixels)
 
 
-def loading(net: str, classes: int) -> str:
+def _as_library_has(net: str, tensors: Tensors, classes: int, pixels: int, path: Path) -> Tensors:
+    """Return *tensors* as the model of the library of *net* loads them from a file at *path*."""
+    model = library_model(net, classes, pixels)
+    state = model.state_dict()
+    shapes = _shapes(state)
+    state.clear()  # of the tensors; versions of layers, which torch.save keeps, stay
+    for name, tensor in tensors.items():
+        shape = shapes.get(name, ())  # some heads are convolutions of 1 x 1
+        state[name] = tensor.reshape(shape) if shape == (*tensor.shape, 1, 1) else tensor
+    tries = [(state, "it has no such file")]
+    if path.suffix == ".safetensors":
+        tries.append((dict(state), "name a FILE.pth, which keeps versions of layers"))
+    for content, advice in tries:
+        try:
+            model.load_state_dict(content, assign=True)
+        except (RuntimeError, ValueError) as error:
+            reason, model_text = str(error).splitlines()[-1].strip(" \t."), loading(net, classes, pixels)
+            raise ItlError(
+                f"{path} is not written: {model_text} would not load it ({reason}); {advice}"
+            ) from None
+    return state
+
+
+def loading(net: str, classes: int, pixels: int) -> str:
     """Say how the library of *net* makes a model that takes exported weights.
 
-    >>> loading("timm:resnet10t", 40), loading("small", 40)
+    >>> loading("timm:resnet10t", 40, 56), loading("small", 40, 56)
     ("timm.create_model('resnet10t', num_classes=40)", "itl.training.nets.build('small', 40, ...)")
     """
     library, _, name = net.rpartition(":")
     if library == "timm":
-        return f"timm.create_model({name!r}, num_classes={classes})"
+        size = "".join(f", {option}={value}" for option, value in timm_size(name, pixels).items())
+        return f"timm.create_model({name!r}, num_classes={classes}{size})"
     if net in OWN_NETS:
         return f"itl.training.nets.build({net!r}, {classes}, ...)"
     return f"torchvision.models.get_model({name!r}, num_classes={classes})"

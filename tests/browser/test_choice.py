@@ -136,6 +136,18 @@ def test_nothing_ticked_is_no_selection(tree):
         Choice().toggle(tree, "entity").labels(tree, LEAVES)
 
 
+@pytest.mark.parametrize("name", ["red, green", "C+"])
+def test_a_name_that_label_sets_would_divide_is_not_named_in_one(name):
+    names = {"colour": (), "blue": ("colour",), name: ("colour",)}
+    tree = Taxonomy([Synset(node, node, (node,), "", above) for node, above in names.items()], ["blue", name])
+    assert Choice().toggle(tree, "blue").labels(tree, tree.leaves) == "without@blue"
+    for choice in (Choice().toggle(tree, name), Choice("cut", nodes=frozenset({name}))):
+        with pytest.raises(ItlError) as error:
+            choice.labels(tree, tree.leaves)
+        says = f"label sets cannot name {name!r}, as , and + end names there; call it otherwise"
+        assert str(error.value) == says
+
+
 def test_ones_own_cut_begins_with_the_present_classes(tree):
     choice = Choice("bottom-up@2").cut_at(tree, "animal", LEAVES)
     assert choice.labels(tree, LEAVES) == "cut@animal,car"

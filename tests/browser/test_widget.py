@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from itl import ItlError
 from itl.browser.choice import Choice
@@ -18,12 +19,13 @@ from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.packs.pack import Pack
+from itl.packs.paths import find_source, pack_for
 from itl.packs.subset import count_subset, select
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.runs import questions
 from itl.specs import Packing, Subset
-from tests.worlds import SETTINGS
+from tests.worlds import SETTINGS, here
 
 ROOT = Path(__file__).parents[2]
 DOG, CANINE, MAMMAL = "n02084071", "n02083346", "n01861778"
@@ -190,6 +192,37 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert question.images.size == 16
     assert dict(question.images.options)["classes"] == 40
     assert preset.notebooks["99-summary"] == {}
+
+
+def test_a_saved_preset_names_the_images_that_were_ticked(project):
+    for folder in ("plants", "backup/plants", "other"):
+        for wnid in ("n02119789", "n02100735"):
+            for split in ("train", "val"):
+                (images := project / "data" / folder / split / wnid).mkdir(parents=True)
+                Image.new("RGB", (16, 16), (90, 9, 9)).save(images / "1.png")
+    path, plants = project / "params/demo.yaml", {"source": "folder", "path": "plants", "size": 16}
+    settings = yaml.safe_load(path.read_text())
+    usual = plants | {"unreadable": 0.05}  # changes no pixels
+    settings["notebooks"]["01-data-size"]["images"] = usual
+    path.write_text(yaml.safe_dump(settings))
+    packing, machine = Packing(**plants), here(project, data=(str(project / "data"),))
+    packs = {"usual": pack_for(packing, "images", machine)}
+    for name, folder in (("other", "other"), ("backup", "backup/plants"), ("by-hand", "plants")):
+        source = project / "data" / folder
+        packs[name] = Pack.build(packing, project / f"of-{name}", path=source, workers=1)
+    expected = {
+        "usual": usual,
+        "other": plants | {"fit": "squash", "path": str(project / "data/other")},
+        "backup": plants | {"fit": "squash", "path": str(project / "data/backup/plants")},
+        "by-hand": plants | {"fit": "squash", "path": str(project / "data/plants")},
+    }
+    for name, pack in packs.items():
+        HierarchyBrowser(pack).save(f"from-{name}")
+        preset = load_preset(f"from-{name}", project / "params")
+        assert preset.notebooks["01-data-size"]["images"] == expected[name]
+        assert preset.notebooks["00-hierarchy"]["images"] == expected[name]
+        (question,) = questions.questions_of(preset)
+        assert str(find_source(question.images, "images", machine)) == pack.summary["path"]
 
 
 def test_a_saved_preset_is_asked_on_the_browsers_tree(demo, project):

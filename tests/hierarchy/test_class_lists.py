@@ -43,6 +43,8 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f'{{"0": ["{TENCH}", "tench"], "1": ["{GOLDFISH}", "goldfish"]}}',
         f'{{"{TENCH}": "tench, Tinca tinca", "{GOLDFISH}": "goldfish"}}',
         f"{{'{TENCH}': 0, '{GOLDFISH}': 1}}",
+        f"{TENCH},tench,1300,in1k\n{GOLDFISH},goldfish,1300,in1k\n",
+        f"{TENCH},tench,Tinca tinca\n{GOLDFISH},goldfish,Carassius auratus\n",
         f"{TENCH} {GOLDFISH}\n",
         f"{TENCH};{GOLDFISH}\n",
         f'{{"0": ["{TENCH}"], "1": ["{GOLDFISH}"]}}',
@@ -101,7 +103,9 @@ def test_a_wnid_that_the_tree_lacks_is_taken_as_it_is(tmp_path):
 
 def test_two_classes_of_one_name_are_not_one_superclass(tmp_path):
     content = f"n02012849 crane\nn03126707 crane\n{TENCH} tench\n"
-    assert set(read(tmp_path, content).values()) == {"n02012849", "n03126707", TENCH}
+    classes = {wnid: wnid for wnid in ("n02012849", "n03126707", TENCH)}
+    assert read(tmp_path, content) == classes
+    assert read(tmp_path, f"n02012849,0,crane\nn03126707,1,crane\n{TENCH},2,tench\n") == classes
 
 
 def test_names_of_folders(tmp_path):
@@ -149,6 +153,14 @@ def test_names_of_folders(tmp_path):
         ),
         (f'{{"fish": ["{TENCH}"], "fish": ["{GOLDFISH}"]}}', "the key 'fish' is twice in one object"),
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
+        *(
+            (
+                f"{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c{end}".replace(",", delimiter),
+                "'fish' stands beside several classes, in one of several columns; .* as wnid,label,name:",
+            )
+            for delimiter in ",;\t"
+            for end in ("", ",d")
+        ),
         (
             f"{CHIHUAHUA}\n{TENCH},{GOLDFISH},fish\n",
             "line 2: .* has several wnids and more; give one class on",

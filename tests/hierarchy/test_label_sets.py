@@ -237,6 +237,15 @@ def test_csv(tree):
     [
         ("botom-up@2", "no label method called 'botom-up'; did you mean 'bottom-up'"),
         ("", "no label method called ''"),
+        (
+            "file@a+b.csv",
+            "no label method called 'b.csv'; a . begins another method: name a file without . in",
+        ),
+        ("file@a.csv+withuot@dog", "no label method called 'withuot'; did you mean 'without'. a . begins"),
+        (
+            "file@c#1.csv",
+            "file needs a file without # in its path, as in file@superclasses.csv; got 'file@c#1",
+        ),
         ("original+original", "'original.original' has two parts of one kind, original and original"),
         ("original@", "original takes nothing after it, but got '@'; write original"),
         ("half-minimal-a@3", "half-minimal-a takes nothing after it, but got '@3'"),

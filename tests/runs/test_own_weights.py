@@ -119,6 +119,17 @@ def test_advice_takes_own_weights_as_the_one_net_that_they_are(study):
     assert (row["seed"], row["value"]) == (0, tuned["value"].mean())
 
 
+def test_weights_of_old_versions_of_torch_which_kept_no_counters_are_kept(tmp_path):
+    state, path = models.resnet18().state_dict(), tmp_path / "old.pth"
+    torch.save({name: value for name, value in state.items() if "num_batches" not in name}, path)
+    own = OwnWeights.read(entry(path))
+    own.keep(here(tmp_path), 32)
+    tensors, _ = load_kept(own.weights, here(tmp_path).weights)
+    body = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    assert tensors.keys() == body.keys()
+    assert all(torch.equal(tensors[name], value) for name, value in body.items())
+
+
 def test_tuned_weights_are_not_kept_and_cannot_be_exported(study, tmp_path):
     measured = {
         run.task: run.spec

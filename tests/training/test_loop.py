@@ -51,6 +51,14 @@ def plain(dropout: float = 0.0) -> Classifier:
         return Classifier(body, nn.Linear(32, 4))
 
 
+def tied() -> Classifier:
+    """A net with one layer under two names, as some of timm's have."""
+    net = plain()
+    net.body.again = net.body[0]
+    net.body.forward = lambda images: net.body[4](net.body[3](net.body[0](images)))
+    return net
+
+
 def narrow(net: Classifier) -> Classifier:
     """*net* with fully connected layers of 16 outputs, so that a checkpoint takes little to write."""
     with torch.random.fork_rng():
@@ -92,7 +100,7 @@ def test_training_learns_the_classes(tmp_path):
     assert all(row["seconds"] > 0 and row["images_per_second"] > 0 for row in history)
 
 
-@pytest.mark.parametrize("make", [lambda: build("small", 4, 16, seed=0), lambda: plain(dropout=0.5)])
+@pytest.mark.parametrize("make", [lambda: build("small", 4, 16, seed=0), lambda: plain(dropout=0.5), tied])
 def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, make):
     straight, stopped, resumed = make(), make(), make()
     whole = train(straight, batches(), RECIPE, tmp_path / "whole", MACHINE, seed=3)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def tensors_and_features(net, name):
 def exported(request, tmp_path_factory):
     """A net, its name, and the file it was exported to."""
     net, path = trained(request.param), tmp_path_factory.mktemp("exported") / "net.safetensors"
-    export_weights(net, request.param, path)
+    export_weights(net, request.param, SIDES[request.param], path)
     yield net, request.param, path
     path.unlink()
 
@@ -90,7 +91,7 @@ def test_what_is_exported_reads_back_to_the_same_features(exported):
 @pytest.mark.parametrize(("name", "suffix"), [("small", "safetensors"), ("small", "pth"), ("resnet18", "pt")])
 def test_a_file_of_each_kind_reads_back_to_the_same_features(name, suffix, tmp_path):
     net, path = trained(name), tmp_path / f"net.{suffix}"
-    export_weights(net, name, path)
+    export_weights(net, name, SIDES[name], path)
     other = filled(name, read_tensors(path), path)
     assert all(map(torch.equal, tensors_and_features(net, name), tensors_and_features(other, name)))
 
@@ -116,9 +117,9 @@ def test_the_librarys_own_state_dict_fills_the_net(name, tmp_path):
 
 
 def test_how_a_library_loads_an_export():
-    assert loading("timm:resnet10t", 7) == "timm.create_model('resnet10t', num_classes=7)"
-    assert loading("torchvision:vgg11", 7) == "torchvision.models.get_model('vgg11', num_classes=7)"
-    assert loading("resnet18", 7) == "torchvision.models.get_model('resnet18', num_classes=7)"
+    assert loading("timm:resnet10t", 7, 64) == "timm.create_model('resnet10t', num_classes=7)"
+    assert loading("torchvision:vgg11", 7, 64) == "torchvision.models.get_model('vgg11', num_classes=7)"
+    assert loading("resnet18", 7, 64) == "torchvision.models.get_model('resnet18', num_classes=7)"
 
 
 WRAPPERS = {
@@ -160,6 +161,71 @@ def test_of_several_nets_in_a_file_one_is_chosen(tmp_path):
     assert torch.equal(net.body.conv1.weight, states[1]["conv1.weight"])
     with pytest.raises(ItlError, match=r"no entry 'teacher'; it has model, model_ema"):
         filled("resnet18", read_tensors(path), path, entry="teacher")
+
+
+TWO_NETS = {  # the file, of an online net and its moving average; what is listed; entries that are taken
+    "a projector in the online net": (
+        lambda online, mean: {"online": online | {"projector.0.weight": torch.ones(4, 4)}, "target": mean},
+        "online, target; choose with entry: target",
+        {"target": "mean"},
+    ),
+    "a projector in the mean": (
+        lambda online, mean: {"online": online, "target": mean | {"projector.0.weight": torch.ones(4, 4)}},
+        "online, target; choose with entry: online",
+        {"online": "online"},
+    ),
+    "the mean below the net": (
+        lambda online, mean: online | {f"momentum_net.{name}": value for name, value in mean.items()},
+        "'', momentum_net; choose with entry: momentum_net",
+        {"momentum_net": "mean"},
+    ),
+    "the mean with a projector below the net": (
+        lambda online, mean: (
+            {f"ema.{name}": value for name, value in mean.items()}
+            | {"ema.projector.0.weight": torch.ones(4, 4)}
+            | online
+        ),
+        "ema, ''; choose with entry: ema",
+        {},
+    ),
+    "both below an entry": (
+        lambda online, mean: {
+            "state_dict": {f"net.{name}": value for name, value in online.items()}
+            | {f"net.ema.{name}": value for name, value in mean.items()}
+        },
+        "state_dict.net, state_dict.net.ema; choose with entry: state_dict.net.ema",
+        {"state_dict.net": "online", "state_dict.net.ema": "mean"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TWO_NETS)
+def test_a_net_with_tensors_of_its_own_beside_counts_as_one_of_several(case, tmp_path):
+    write, says, entries = TWO_NETS[case]
+    states = {name: models.resnet18().state_dict() for name in ("online", "mean")}
+    torch.save(write(**states), tmp_path / "two.pth")
+    tensors = read_tensors(tmp_path / "two.pth")
+    with pytest.raises(ItlError, match=rf"two.pth holds 2 nets, {re.escape(says)}$"):
+        filled("resnet18", tensors, tmp_path / "two.pth")
+    for entry, state in entries.items():
+        net = filled("resnet18", tensors, tmp_path / "two.pth", entry=entry)
+        assert torch.equal(net.body.conv1.weight, states[state]["conv1.weight"])
+
+
+def test_the_nets_below_an_entry_are_listed_as_entries_of_the_file(tmp_path):
+    state = models.resnet18().state_dict()
+    tensors = {f"state_dict.{net}.{name}": value for net in ("a", "b") for name, value in state.items()}
+    with pytest.raises(
+        ItlError, match=r"2 nets, state_dict.a, state_dict.b; choose with entry: state_dict.b$"
+    ):
+        filled("resnet18", tensors, tmp_path / "two.pth", entry="state_dict")
+
+
+def test_a_larger_net_beside_it_is_no_second_net(tmp_path):
+    student, teacher = models.resnet18().state_dict(), models.resnet34().state_dict()
+    torch.save({"teacher": teacher, "student": student}, tmp_path / "distilled.pth")
+    net = filled("resnet18", read_tensors(tmp_path / "distilled.pth"), tmp_path / "distilled.pth")
+    assert torch.equal(net.body.conv1.weight, student["conv1.weight"])
 
 
 def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path):
@@ -245,7 +311,7 @@ def test_a_whole_pickled_net_says_how_to_write_its_weights(tmp_path):
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_damaged_files_are_refused(suffix, tmp_path):
     path = tmp_path / f"net.{suffix}"
-    export_weights(trained("small"), "small", path)
+    export_weights(trained("small"), "small", 24, path)
     whole = path.read_bytes()
     for part in (whole[:-1], whole[: len(whole) // 2], whole[:7], whole[:100] + b"\xff" * 100 + whole[200:]):
         path.write_bytes(part)
@@ -290,6 +356,16 @@ def test_weights_of_a_quantised_net_are_refused(tmp_path):
         filled("small", tensors, tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize("name", ["torchvision:swin_t", "timm:efficientformer_l1"])
+def test_positions_that_a_net_keeps_as_whole_numbers_are_its_own(name, tmp_path):
+    net = build(name, 2, 224, seed=0)
+    tensors = library_tensors(name, net)
+    whole = [key for key, value in tensors.items() if value.dtype == torch.int64 and value.dim()]
+    assert len(whole) == {"torchvision:swin_t": 12, "timm:efficientformer_l1": 1}[name]
+    taken = body_tensors(name, tensors, Weights(name), 224, tmp_path / "a.pth")
+    assert all(torch.equal(taken[key], value) for key, value in tensors.items())
+
+
 def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
     tensors = library_tensors("small", trained("small"))
     name = next(name for name in tensors if tensors[name].dim() > 1)
@@ -298,6 +374,19 @@ def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
         ItlError, match=f"a.pth has 1 tensor with values that are not finite, such as {name}: its"
     ):
         filled("small", tensors, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda tensor: tensor.to("meta"), torch.Tensor.to_sparse, lambda tensor: tensor.to(torch.complex64)],
+)
+def test_tensors_without_plain_values_are_refused_in_one_line(tmp_path, change):
+    tensors = library_tensors("small", trained("small"))
+    tensors["body.0.weight"] = change(tensors["body.0.weight"])
+    torch.save(tensors, tmp_path / "a.pth")
+    says = "a.pth has 1 tensor that is sparse, complex or without values, such as body.0.weight; load the net"
+    with pytest.raises(ItlError, match=says):
+        filled("small", read_tensors(tmp_path / "a.pth"), tmp_path / "a.pth")
 
 
 def test_code_with_weights_and_arrays_are_told_apart_from_damage(tmp_path):
@@ -317,20 +406,64 @@ def test_an_export_to_a_full_disk_names_the_disk(tmp_path, monkeypatch, suffix):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(ItlError, match=f"cannot write .*/net.{suffix}: No space left on device; free space"):
-        export_weights(trained("small"), "small", tmp_path / f"net.{suffix}")
+        export_weights(trained("small"), "small", 24, tmp_path / f"net.{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_overwrites_nothing_and_needs_a_known_ending(tmp_path):
     (tmp_path / "net.pth").write_bytes(b"mine")
     with pytest.raises(ItlError, match="exists already"):
-        export_weights(trained("small"), "small", tmp_path / "net.pth")
+        export_weights(trained("small"), "small", 24, tmp_path / "net.pth")
     assert (tmp_path / "net.pth").read_bytes() == b"mine"
     with pytest.raises(ItlError, match="FILE.safetensors, FILE.pth or FILE.pt, not net.onnx"):
-        export_weights(trained("small"), "small", tmp_path / "net.onnx")
+        export_weights(trained("small"), "small", 24, tmp_path / "net.onnx")
     distilled = build("timm:deit_tiny_distilled_patch16_224", 3, 32, 0)
     with pytest.raises(ItlError, match="has 2 heads"):
-        export_weights(distilled, "timm:deit_tiny_distilled_patch16_224", tmp_path / "two.pth")
+        export_weights(distilled, "timm:deit_tiny_distilled_patch16_224", 32, tmp_path / "two.pth")
+
+
+TO_TIMM = {  # whose files need more than the names: a convolution as head, positions of a size, tied tensors
+    "timm:coat_tiny": lambda: timm.create_model("coat_tiny", num_classes=7, img_size=32),
+    "timm:dla34": lambda: timm.create_model("dla34", num_classes=7),
+    "timm:resnetv2_18": lambda: timm.create_model("resnetv2_18", num_classes=7),
+    "timm:vit_tiny_patch16_224": lambda: timm.create_model(
+        "vit_tiny_patch16_224", num_classes=7, img_size=32
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TO_TIMM)
+def test_timms_models_load_what_is_exported_of_nets_that_differ_from_most(name, tmp_path):
+    net, model = build(name, 7, 32, seed=0).eval(), TO_TIMM[name]().eval()
+    size = ", img_size=32" if name in ("timm:coat_tiny", "timm:vit_tiny_patch16_224") else ""
+    says = f"timm.create_model({name.removeprefix('timm:')!r}, num_classes=7{size})"
+    assert export_weights(net, name, 32, tmp_path / "net.safetensors") == says
+    model.load_state_dict(load_file(tmp_path / "net.safetensors"), strict=True)
+    drawn = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(model(drawn), net(drawn), atol=1e-4, rtol=1e-4)
+
+
+def test_a_file_that_the_librarys_model_would_not_load_is_not_written(tmp_path):
+    net, name = build("torchvision:mnasnet0_5", 7, 32, seed=0).eval(), "torchvision:mnasnet0_5"
+    says = r"net.safetensors is not written: .*get_model\('mnasnet0_5', num_classes=7\) would not load it "
+    with pytest.raises(
+        ItlError, match=says + r"\(version .*\); name a FILE.pth, which keeps versions of layers"
+    ):
+        export_weights(net, name, 32, tmp_path / "net.safetensors")
+    export_weights(net, name, 32, tmp_path / "net.pth")
+    model = models.mnasnet0_5(num_classes=7).eval()
+    model.load_state_dict(torch.load(tmp_path / "net.pth"), strict=True)
+    drawn = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(model(drawn), net(drawn))
+    net, name = build("torchvision:maxvit_t", 7, 224, seed=0), "torchvision:maxvit_t"  # no bias in its head
+    says = (
+        r'would not load it \(Unexpected key\(s\) in state_dict: "classifier.5.bias"\); it has no such file$'
+    )
+    with pytest.raises(ItlError, match=says):
+        export_weights(net, name, 224, tmp_path / "max.pth")
+    assert [file.name for file in tmp_path.iterdir()] == ["net.pth"]
 
 
 def test_the_body_is_found_behind_a_normalisation():
