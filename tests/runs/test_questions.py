@@ -371,7 +371,10 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             r"subset has images_per_class 3, and images_per_class of data-size \[0, 4, 12\], so that",
         ),
         ({"subset": {"without": ["abc"]}}, "subset has without, which data-size does not take"),
-        ({"subset": {"seed": 0, "classes": 2}, "seeds": [5]}, r"subset has seed 0, and seeds of data-size \[5\], so"),
+        (
+            {"subset": {"seed": 0, "classes": 2}, "seeds": [5]},
+            r"subset has seed 0, and seeds of data-size \[5\], so",
+        ),
         ({"subset": {"seed": 9}}, r"subset has seed 9, and seeds of data-size \[0, 1\], so that 9 would be"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
         ({"repeats": 2}, "none of its tasks trains there; leave repeats out, or add a task by .*finetune"),
