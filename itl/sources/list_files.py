@@ -177,11 +177,11 @@ def read_list_file(
 
 
 def _delimiter(text: str, suffix: str) -> str:
-    """Return what separates the values: a comma, unless the first line has none, but semicolons or tabs."""
+    """Return what separates the values: a comma, unless the first line has none, but tabs, ; or |."""
     first = text.lstrip().partition("\n")[0]
-    if suffix == "tsv" or ("," not in first and "\t" in first):
+    if suffix == "tsv":
         return "\t"
-    return ";" if "," not in first and ";" in first else ","
+    return next((sign for sign in (",", "\t", ";", "|") if sign in first), ",")
 
 
 def _from_line(line: str, number: int) -> ListedImage:

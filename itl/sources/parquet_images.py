@@ -22,7 +22,7 @@ from itl.sources.container_files import (
     describe_missing_parts,
     splits_by_name,
 )
-from itl.sources.folder_names import SPLITS
+from itl.sources.folder_names import split_of
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
 from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import choose_column, split_in_name
@@ -139,11 +139,11 @@ class ParquetImages(Source):
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
         self._refuse_configurations()
-        split_of = splits_by_name(self._files, self.path)
+        splits = splits_by_name(self._files, self.path)
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            of_split = groups.setdefault(split_of[name], [])
+            of_split = groups.setdefault(splits[name], [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
                 size, time_ns = group.total_byte_size, file.stat().st_mtime_ns
@@ -156,19 +156,21 @@ class ParquetImages(Source):
         return [group for of_split in self._groups.values() for group in of_split]
 
     def _refuse_configurations(self) -> None:
-        """Raise ItlError where all files of one folder have the names and rows of those of another.
+        """Raise ItlError where the files of one folder may be another version of those of another.
 
-        These are the same images under other labels, such as fine and coarse ones; copies are noted.
+        With the same names and rows they are the same images under other labels, such as fine and coarse
+        ones; copies are noted. With the same names of splits they are configurations, as those of a hub.
         """
         rows: dict[str, dict[str, int]] = defaultdict(dict)  # by folder, then by what follows it
         sizes: dict[str, list[int]] = defaultdict(list)
         for name, file in self._files.items():
             *parts, last = name.split("/")
-            folder = "/".join(part for part in parts if part.lower() not in SPLITS)
-            inside = "/".join([*(part for part in parts if part.lower() in SPLITS), last])
+            folder = "/".join(part for part in parts if not split_of(part))
+            inside = "/".join([*filter(split_of, parts), last])
             rows[folder][inside] = open_table(file).metadata.num_rows
             sizes[folder].append(file.stat().st_size)
         first: dict[frozenset[tuple[str, int]], str] = {}
+        named: dict[str, str] = {}  # the first folder with a file that is named after a split
         for folder, inner in rows.items():
             other = first.setdefault(frozenset(inner.items()), folder)
             if sizes[other] != sizes[folder]:
@@ -176,6 +178,15 @@ class ParquetImages(Source):
                     f"{self.path}: {other or 'the folder itself'} and {folder} have files of the same names "
                     f"and rows, as of one data set under other labels; give one of them as the path"
                 )
+            if other != folder:
+                continue
+            for name in (name for name in inner if split_in_name(name.rpartition("/")[2])):
+                if (one := named.setdefault(name, folder)) != folder:
+                    raise ItlError(
+                        f"{self.path}: {one or 'the folder itself'} and {folder} both have {name}, as two "
+                        f"configurations of one data set do; give one of them as the path, or the files "
+                        f"different names to read all"
+                    )
 
     @cached_property
     def _columns(self) -> tuple[str, str]:

@@ -300,8 +300,12 @@ def test_results_need_no_data_where_the_packs_are_built_and_runs_do(tmp_path):
         question.plan(store, nowhere)
     with pytest.raises(ItlError, match="images should lie at .*gone, but nothing is there"):
         question.results(store, machine.replace(data=(f"images={tmp_path / 'gone'}",)))
-    question = small_study(**photographs(tmp_path / "other"))  # of the same name elsewhere
-    question.prepare(machine.replace(data=(str(tmp_path / "other"),)))
+    for name in ("moved", "other"):  # of the same name elsewhere
+        pd.testing.assert_frame_equal(question.results(store, nowhere), results)
+        photographs(tmp_path / name)
+        if name == "other":
+            (tmp_path / "other/photos/train/cat/a.png").write_bytes(encoded(smooth(32, 30)))
+        question.prepare(machine.replace(data=(str(tmp_path / name),)))
     with pytest.raises(
         ItlError, match="looked for images .*; images-32-.*, images-32-.* are built, of other"
     ):

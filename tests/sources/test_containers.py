@@ -310,22 +310,6 @@ def test_tables_that_are_refused(tmp_path, columns, message):
         open_source("parquet", tmp_path).records()
 
 
-def test_two_configurations_of_one_data_set_are_refused(tmp_path):
-    """As the hub keeps them: the same images under fine and under coarse labels."""
-    for folder, label in (("fine", "tabby"), ("coarse", "cat")):
-        for split in ("train", "test"):
-            rows = [(f"{number}.png", f"{label} {number}", DATA) for number in range(2)]
-            parquet_file(tmp_path / folder / split / "0000.parquet", rows)
-    with pytest.raises(
-        ItlError, match="coarse and fine have files of the same names and rows, as of one data"
-    ):
-        open_source("parquet", tmp_path).records()
-    assert len(open_source("parquet", tmp_path / "fine").records()) == 4
-    rows = [(f"{number + 5}.png", f"cat {number % 2}", DATA) for number in range(3)]
-    parquet_file(tmp_path / "coarse/train/0000.parquet", rows)  # another part, as it may be
-    assert len(open_source("parquet", tmp_path).records()) == 9
-
-
 def test_what_an_incomplete_cifar_lacks_is_named(tmp_path):
     containers.cifar(tmp_path, hundred=False)
     (tmp_path / "cifar-10-batches-py/data_batch_3").unlink()

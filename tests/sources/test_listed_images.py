@@ -29,6 +29,7 @@ MANY = {f"cat/{number}.jpg": jpeg() for number in range(3)} | {
         ({"train.csv": text("img,a,b", "cat/0.jpg,x,y")}, {"label": "b"}, "y"),
         ({"labels.csv": text("file name;img;label", "x, y;cat/0.jpg;a", ";dog/0.jpg;b")}, {}, "a"),
         ({"labels.csv": text("cat/0.jpg;a", "dog/0.jpg;b")}, {}, "a"),
+        ({"labels.csv": text("image|label", "cat/0.jpg|a", "dog/0.jpg|b")}, {}, "a"),
         ({"train.jsonl": text('{"image": "cat/0.jpg", "label": "a\u2028\x85b", "x": "\u2029"}')}, {}, "a b"),
         ({"train.csv": text("image,label", "cat/0.jpg,a\u2028b", '"cat/1.jpg",b')}, {}, "a b"),
         ({"train.txt": b"cat/0.jpg a\rdog/0.jpg b\r", "c.txt": b"\x0cc"}, {"train": "train.txt"}, "a"),
