@@ -6,7 +6,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -191,6 +191,7 @@ def _dividing_list(listing: Listing, layout: Layout) -> str:
     lists = [name for name in sorted(listing.files) if name.lower().endswith(LIST_SUFFIXES)]
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in layout.class_of]
+    stems = cache(lambda split: stems_outside(split, taken, images))
     captions = {short_name(name) for name in images}  # beside each image, as of its boxes
     for name in lists:
         split = split_in_name(name)
@@ -198,7 +199,7 @@ def _dividing_list(listing: Listing, layout: Layout) -> str:
         if is_of_words or PurePosixPath(name).stem in captions:
             continue
         start = listing.files[name].read_start(PEEKED_BYTES)
-        if divides(start, name, stems_outside(split, taken, images)):
+        if divides(start, name, stems(split)):
             return name
     return ""
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from itl import ItlError, counted
@@ -112,11 +112,12 @@ class Lists(ListedSource):
         ItlError if one has labels, or divides the images *taken*, all train, as split.csv or test.txt may.
         """
         all_train = [one.image for one in taken] if read == {"train"} else []
+        stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
             start, split = self._member(name).read_start(PEEKED_BYTES), split_in_name(name)
             if split not in {None, *read} and has_label(start):
                 raise ItlError(self._unread[name])
-            if all_train and divides(start, name, stems_outside(split, all_train, self.listing.files)):
+            if all_train and divides(start, name, stems(split)):
                 raise ItlError(
                     f"{name} divides images, but their labels are in another list, which would all be train; "
                     f"write a column split beside the labels, or a list with labels for each split, or set "
@@ -129,7 +130,8 @@ class Lists(ListedSource):
         """Return notes on lists of splits that are not *read*, as no option names them."""
         unnamed: dict[str, list[str]] = defaultdict(list)
         for name in self._candidates:
-            if (split := split_in_name(name)) and split not in read and not self._why_no_list(name):
+            split = split_in_name(name)
+            if split and split not in {*read, *self._options} and not self._why_no_list(name):
                 unnamed[split].append(name)
         return [
             f"not read: {examples(names)}, named as a list of {split}; the option {split}={names[0]} reads it"

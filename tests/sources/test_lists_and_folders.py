@@ -167,3 +167,6 @@ def test_a_list_of_a_split_that_no_option_names_is_said(tmp_path):
     note = "note: not read: test.txt, named as a list of test; the option test=test.txt reads it"
     assert note in check_lines("lists", path, train="train.txt")
     assert not any("not read" in line for line in check_lines("lists", path))
+    (path / "test.txt").write_bytes(b"cat/2.jpg -1\ndog/2.jpg -1\n")  # its labels are not public
+    lines = check_lines("lists", path, train="train.txt", test="test.txt")
+    assert not any("not read" in line for line in lines)
