@@ -11,6 +11,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
+from itl.sources.folder_names import split_of
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
 from itl.sources.list_files import (
     ID_COLUMNS,
@@ -292,9 +293,15 @@ class Lists(ListedSource):
 
     @cached_property
     def _candidates(self) -> list[str]:
-        """Files that may be lists, by their suffix."""
+        """Files that may be lists, by their suffix, but for names of classes and texts on one image each."""
         names = sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
-        return [name for name in names if not self.names or name.rpartition("/")[2] != self.names.name]
+        other = self.names.name if self.names else ""
+        return [name for name in names if name.rpartition("/")[2] != other and not self._is_caption(name)]
+
+    def _is_caption(self, name: str) -> bool:
+        """Say whether a text is called as an image, and not after a split: 0.txt beside 0.jpg."""
+        stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+        return suffix.lower() == "txt" and self.finder.has_id(stem) and not split_of(stem)
 
     @cached_property
     def _unread(self) -> dict[str, str]:

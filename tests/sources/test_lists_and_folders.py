@@ -113,6 +113,14 @@ def test_a_list_of_test_images_numbered_like_train_divides_nothing(tmp_path):
     assert {split for split, _ in read("lists", path, train="train.csv").values()} == {"train"}
 
 
+def test_a_text_beside_each_image_divides_nothing(tmp_path):
+    files = dict.fromkeys(("img/0.jpg", "img/1.jpg"), jpeg())
+    captions = {"img/0.txt": b"a test of photo 1\n", "img/1.txt": b"train at 0\n"}
+    listed = {"train.csv": b"image,label\n0.jpg,a\n1.jpg,b\n", "train.jpg": jpeg()}  # a picture of many
+    path = written(tmp_path, files | captions | listed)
+    assert read("lists", path) == {"img/0.jpg": ("train", "a"), "img/1.jpg": ("train", "b")}
+
+
 def test_names_of_numbered_classes_divide_nothing(tmp_path):
     files = dict.fromkeys(("0.png", "1.png"), jpeg()) | {"train.csv": b"image,label\n0.png,0\n1.png,1\n"}
     path = written(tmp_path, files | {"test_classes.txt": b"0 cat\n1 dog\n"})
