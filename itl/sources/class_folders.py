@@ -4,7 +4,7 @@ import hashlib
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,14 @@ from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.layout import Choice, Layout
-from itl.sources.list_files import LIST_SUFFIXES, PEEKED_BYTES, divides, split_in_name, stems_outside
+from itl.sources.list_files import (
+    LIST_SUFFIXES,
+    PEEKED_BYTES,
+    divides,
+    split_in_name,
+    split_of_folder,
+    stems_outside,
+)
 from itl.sources.readings import image_counts, offer_readings, recognise
 from itl.sources.records import Record, examples, is_image, short_name, suffix_of, validate_records
 from itl.sources.scan import image_header
@@ -104,15 +111,24 @@ class ClassFolders(Source):
             packed = describe_packed(self.listing.files)
             unread = describe_unread(self.listing, counts)
             parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
+            if not any(split_of_folder(f"{folder}/") for folder in counts):
+                parts.append(self._describe_divider(counts))
             raise ItlError("; ".join(filter(None, parts))) from None
-        has_others = len(self.listing.files) > counts.total()
-        if choice == Choice() and has_others and (divider := _dividing_list(self.listing, layout)):
-            raise ItlError(
-                f"{self.path}: {divider} divides the images, which by their folders would all be train; the "
-                f"source lists reads it: `itl check lists {shlex.quote(str(self.path))}`; for the folders "
-                f"alone, {offer_readings(counts)}"
-            )
+        all_train = {split for split, _ in layout.class_of.values()} == {"train"}
+        if choice == Choice() and all_train and len(self.listing.files) > counts.total():
+            divider = self._describe_divider(layout.class_of)
+            if divider:
+                raise ItlError(f"{self.path}: {divider}; for the folders alone, {offer_readings(counts)}")
         return choose_classes(layout, self.classes, counts)
+
+    def _describe_divider(self, folders: Collection[str]) -> str:
+        """Say which list divides the images in *folders*, which are train without it; '' if none does."""
+        if not (file := _dividing_list(self.listing, folders)):
+            return ""
+        return (
+            f"{file} divides the images, which by their folders alone would all be train; the source lists "
+            f"reads it: `itl check lists {shlex.quote(str(self.path))}`"
+        )
 
     @property
     def layout(self) -> str:
@@ -184,18 +200,16 @@ class ClassFolders(Source):
         ]
 
 
-def _dividing_list(listing: Listing, layout: Layout) -> str:
-    """Return the first list that says a split of images which are all train by *layout*; '' without one."""
-    if any(split != "train" for split, _ in layout.class_of.values()):
-        return ""
-    lists = [name for name in sorted(listing.files) if name.lower().endswith(LIST_SUFFIXES)]
+def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
+    """Return the first list that says a split of images which lie directly in *folders*; '' without one."""
+    lists = sorted(name for name in listing.files if suffix_of(name) in LIST_SUFFIXES)
     images = [name for name in listing.files if is_image(name)] if lists else []
-    taken = [name for name in images if name.rpartition("/")[0] in layout.class_of]
+    taken = [name for name in images if name.rpartition("/")[0] in folders]
     stems = cache(lambda split: stems_outside(split, taken, images))
     captions = {short_name(name) for name in images}  # beside each image, as of its boxes
     for name in lists:
         split = split_in_name(name)
-        is_of_words = name.lower().endswith(".txt") and split not in ("val", "test")
+        is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test")
         if is_of_words or PurePosixPath(name).stem in captions:
             continue
         start = listing.files[name].read_start(PEEKED_BYTES)

@@ -13,6 +13,7 @@ from itl import ItlError, counted, pick
 from itl.sources.folder_names import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, is_missing, refuse_several
+from itl.sources.numbered_classes import is_number
 from itl.sources.records import Record, examples, is_image, parse_json, short_name
 from itl.sources.split_columns import split_column, split_in_cell
 from itl.storage import text_lines
@@ -29,6 +30,8 @@ MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whet
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _SPLIT_FIRST = re.compile(rf"(?:coco_)?({'|'.join(SPLITS)})[ _-]*[0-9]")  # test_1.jpg, COCO_val2014_1.jpg
+_CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
+_NAMES_OF_IMAGES = {*IMAGE_COLUMNS, *ID_COLUMNS}
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
@@ -197,18 +200,24 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     Args:
         data: The start of its content; a last line without its end is not looked at.
         name: Its name. One named after a split may list images alone.
-        stems: Of the images that another list labels.
+        stems: Of the images that another list labels. Numbers, as those of epochs, are images in the first
+            cell, or below a header that names a column of images.
 
     >>> divides(b"image,split\n0.jpg,val\n1.jp", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
     (True, True)
     >>> divides(b"image,camera\n0.jpg,left\n", "cameras.csv", {"0"})
     False
+    >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
+    False
     """
     whole = data.decode("utf-8-sig", "replace").rpartition("\n")[0]
-    cells = set(re.split(r"[\s,;|:{}\"']+", whole))
-    has_splits = any(cell.lower() in SPLITS for cell in cells)
-    is_of_split = split_in_name(name) in ("val", "test")
-    return (has_splits or is_of_split) and any(short_name(cell) in stems for cell in cells)
+    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in whole.splitlines() or [""])
+    cells = {*first, *(cell for cells in rest for cell in cells)}
+    if split_in_name(name) not in ("val", "test") and not any(cell.lower() in SPLITS for cell in cells):
+        return False
+    has_images = short_name(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
+    listed = (stem for stem in map(short_name, cells) if stem in stems)
+    return any(has_images or not is_number(stem) for stem in listed)
 
 
 def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:

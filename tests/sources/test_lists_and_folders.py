@@ -91,6 +91,10 @@ def test_class_folders_that_a_list_divides_are_not_all_train(tmp_path, lists):
         {"README.txt": b"0 to 3 are photos; train and test are yours to choose\n"},
         {"images/cat/0.csv": b"word,tag\n0,test\n", "images/cat/1.jsonl": b'{"0": "train"}\n'},
         {"test.txt": b"bird/7.jpg\n"},
+        {
+            "log.csv": b"epoch,phase,loss\n0,train,2\n0,val,3\n1,train,1\n",
+            "history-test.txt": b"epochs\n0\n1\n",
+        },
         {"test/0.jpg": jpeg(), "test/1.jpg": jpeg(), "test.csv": b"id\n0\n1\n"},
     ],
 )
@@ -99,6 +103,18 @@ def test_other_files_beside_class_folders_divide_nothing(tmp_path, others):
     files = {name.replace("images/", "train/"): content for name, content in others.items()}
     labels = read("folder", written(tmp_path, images | files))
     assert labels == {name: ("train", name.split("/")[1]) for name in images}
+
+
+def test_where_folders_are_unclear_a_list_that_divides_their_images_is_named(tmp_path):
+    """Else what is offered would read test images as train."""
+    images = {name.replace("images/", "shots/"): image for name, image in IN_CLASSES.items()}
+    path = written(tmp_path, images | {"shots/test.csv": ROWS.encode()})
+    with pytest.raises(ItlError, match="hold the class folders; .*; shots/test.csv divides the images"):
+        read("folder", path)
+    (path / "shots/test.csv").rename(path / "shots/more.csv")
+    with pytest.raises(ItlError) as error:
+        read("folder", path)
+    assert "divides" not in str(error.value)
 
 
 def test_a_list_of_test_images_numbered_like_train_divides_nothing(tmp_path):
