@@ -333,7 +333,8 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
         name = prefix + entry.name
         if not entry.is_dir():
             if entry.is_file():
-                listing.add(name, Member(entry.path))
+                path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                listing.add(name, Member(path))  # of two links to one file it is the same
             else:
                 listing.left_out["links that lead nowhere" if entry.is_symlink() else "devices"] += 1
         elif is_stray([entry.name]):

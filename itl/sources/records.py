@@ -94,6 +94,27 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
             )
 
 
+def describe_linked(records: Iterable[Record]) -> list[str]:
+    """Return a note if links make one file images of two splits, or of two classes.
+
+    >>> file = Member("pool/1.jpg")
+    >>> describe_linked([Record("a/1.jpg", "a", "train", file), Record("b/2.jpg", "a", "test", file)])
+    ['1 image has the file of one in another split or class, by a link: b/2.jpg is a/1.jpg']
+    """
+    first: dict[tuple[str, int], Record] = {}
+    pairs = []
+    for record in records:
+        member = record.member
+        if member.path and not record.box:  # several people are on one image
+            one = first.setdefault((member.path, member.offset), record)
+            if one.split != record.split or one.wnid != record.wnid:
+                pairs.append(f"{record.id} is {one.id}")
+    if not pairs:
+        return []
+    count = counted(len(pairs), "images have")
+    return [f"{count} the file of one in another split or class, by a link: {examples(pairs, 1)}"]
+
+
 def parse_json(text: str) -> Any:
     """Return the content of the JSON *text*.
 

@@ -17,7 +17,14 @@ from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.list_files import describe_named_splits
-from itl.sources.records import Record, classes_by_split, describe_doubtful_names, examples, suffix_of
+from itl.sources.records import (
+    Record,
+    classes_by_split,
+    describe_doubtful_names,
+    describe_linked,
+    examples,
+    suffix_of,
+)
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
@@ -106,7 +113,8 @@ class Source(ABC):
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
         notes = [*self.describe_lacking(records), *_describe_alike(names)]
-        notes += [*describe_doubtful_names(records), *describe_named_splits(records), *self.notes]
+        notes += [*describe_doubtful_names(records), *describe_named_splits(records)]
+        notes += [*describe_linked(records), *self.notes]
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
 
