@@ -43,7 +43,7 @@ class Leakage:
     @property
     def matters(self) -> bool:
         """Whether so many images that are scored have been seen that a score means less."""
-        return self.scored >= LEAKED_SHARE * self.images
+        return bool(self) and self.scored >= LEAKED_SHARE * self.images
 
     def __str__(self) -> str:
         """Return the counts in words."""
