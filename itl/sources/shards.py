@@ -212,10 +212,17 @@ class WebDataset(Source):
                     images = {suffix: name for suffix, name in images.items() if suffix == self.image}
                     listing.left_out[f"samples without an image {self.image}"] += not images
                 if len(images) > 1:
+                    ends = {suffix.rpartition(".")[0] for suffix in images} - {""}
+                    labels = {suffix.rpartition(".")[0] for suffix in by_suffix.keys() - images.keys()}
+                    way = (
+                        "as keys end at the first dot: write the shards again with keys without dots"
+                        if ends & labels  # a.0.jpg and a.0.cls
+                        else f"choose one by what follows the first dot of its name, with the option "
+                        f"image={min(images, key=len)}"
+                    )
                     raise ItlError(
-                        f"{self.path}: a sample of {shard} has several images, "
-                        f"{examples(images.values())}; choose one by what follows the first dot of its "
-                        f"name, with the option image={min(images, key=len)}"
+                        f"{self.path}: a sample of {shard} has several images, {examples(images.values())}; "
+                        f"{way}"
                     )
                 for name in images.values():
                     sample = Sample(shard, key, name, listing.files[name])

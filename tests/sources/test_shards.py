@@ -72,6 +72,10 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
             {"train-0.tar": {**TWO, "c.cls": b"0"}},
             "1 sample has no image in a format that is read, such as c.cls in t",
         ),
+        (
+            {"train-0.tar": {"a.0.jpg": DATA, "a.0.cls": b"0", "a.1.jpg": DATA, "a.1.cls": b"1"}},
+            "several images, a.0.jpg, a.1.jpg; as keys end at the first dot: write the shards again",
+        ),
         ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg; .* option image=png"),
         ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
         ({"train-0.tar": {"a.png": DATA, "a.json": b"{"}}, "not valid JSON"),
