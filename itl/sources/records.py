@@ -105,10 +105,11 @@ def describe_linked(records: Iterable[Record]) -> list[str]:
     pairs = []
     for record in records:
         member = record.member
-        if member.path and not record.box:  # several people are on one image
-            one = first.setdefault((member.path, member.offset), record)
-            if one.split != record.split or one.wnid != record.wnid:
-                pairs.append(f"{record.id} is {one.id}")
+        if record.box or not is_image(record.id if member.size is not None else member.path):
+            continue  # one of several people, or rows of an array or table
+        one = first.setdefault((member.path, member.offset), record)
+        if one.split != record.split or one.wnid != record.wnid:
+            pairs.append(f"{record.id} is {one.id}")
     if not pairs:
         return []
     count = counted(len(pairs), "images have")

@@ -9,7 +9,7 @@ from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.limits import explain_damage, files_of_packed_tar
 from itl.sources.mat_files import load_mat
-from itl.sources.records import WNID, examples, short_name
+from itl.sources.records import WNID, examples, is_image, short_name
 from itl.storage import text_lines
 
 DEVKIT = "ILSVRC2012_devkit_t12"
@@ -110,7 +110,10 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
             if number == 1 and "," in line:  # a header
                 continue
             raise ItlError(f"line {number}, {line.strip()[:50]!r}, has no wnid")
-        image = f"ILSVRC2012_val_{number:08d}" if parts[0] == wnid else short_name(parts[0])
+        images = [part for part in parts if is_image(part)] or [part for part in parts[:1] if part != wnid]
+        if not images and len(parts) > 1:  # of classes, as words.txt: n00001740 entity
+            raise ItlError(f"line {number}, {line.strip()[:50]!r}, names no image")
+        image = short_name(images[0]) if images else f"ILSVRC2012_val_{number:08d}"
         if labels.setdefault(image, wnid) != wnid:
             raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
     return labels

@@ -251,6 +251,13 @@ def test_label_lists_say_which_line_is_wrong():
         read_labels(b"a.JPEG n02119022\nb.JPEG 65\n")
     with pytest.raises(ItlError, match="line 2 gives a the class n04285008, after n02119022"):
         read_labels(b"a.JPEG n02119022\na.JPEG n04285008\n")
+    with pytest.raises(ItlError, match="line 1, 'n02119022.*red fox', names no image"):
+        read_labels(b"n02119022\tred fox\nn04285008\tsports car\n")
+
+
+def test_label_lists_may_begin_with_wnids():
+    assert read_labels(b"n02119022 b.JPEG\nn04285008 a.JPEG\n") == {"b": "n02119022", "a": "n04285008"}
+    assert read_labels(b"n02119022\n")["ILSVRC2012_val_00000001"] == "n02119022", "in order"
 
 
 TINY = {f"train/{wnid}/images/{wnid}_0.JPEG": b"t" for wnid in (FOX, CAR)} | {

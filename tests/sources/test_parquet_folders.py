@@ -4,6 +4,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.registry import open_source
+from tests.annotated import check_lines
 from tests.sources.containers import DATA, parquet_file
 
 
@@ -35,3 +36,10 @@ def test_folders_of_splits_may_be_spelt_as_hive_does(tmp_path):
         parquet_file(tmp_path / f"split={split}/0.parquet", rows)
     found = [(record.split, record.wnid) for record in open_source("parquet", tmp_path).records()]
     assert sorted(found) == [("test", "cat")] * 2 + [("train", "cat")] * 2
+
+
+def test_rows_of_one_file_are_no_links(tmp_path):
+    for split in ("train", "test"):
+        rows = [(f"{label}/{split}.png", label, DATA) for label in ("cat", "dog")]
+        parquet_file(tmp_path / f"{split}.parquet", rows)
+    assert not [line for line in check_lines("parquet", tmp_path) if "by a link" in line]
