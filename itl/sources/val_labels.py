@@ -99,6 +99,7 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
         ItlError: With the line, if it has no wnid or contradicts another.
     """
     labels: dict[str, str] = {}
+    in_order = True  # no line names its image
     for number, line in enumerate(text_lines(data.decode("utf-8-sig", errors="replace")), 1):
         parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
@@ -116,6 +117,10 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
         image = short_name(images[0]) if images else f"ILSVRC2012_val_{number:08d}"
         if labels.setdefault(image, wnid) != wnid:
             raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
+        in_order &= not images
+    wnids = list(labels.values())
+    if in_order and len(wnids) > 2 and all(one < other for one, other in zip(wnids, wnids[1:], strict=False)):
+        raise ItlError("its wnids are sorted, each once, as those of a list of classes")
     return labels
 
 

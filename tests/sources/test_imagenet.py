@@ -260,6 +260,14 @@ def test_label_lists_may_begin_with_wnids():
     assert read_labels(b"n02119022\n")["ILSVRC2012_val_00000001"] == "n02119022", "in order"
 
 
+def test_a_list_of_classes_is_none_of_val_labels():
+    classes = b"n01440764\nn02119022\nn04285008\n"
+    with pytest.raises(ItlError, match="its wnids are sorted, each once, as those of a list of classes"):
+        read_labels(classes)
+    assert list(read_labels(classes + b"n01440764\n").values())[3] == "n01440764"
+    assert len(read_labels(b"n04285008\nn02119022\nn01440764\n")) == 3
+
+
 TINY = {f"train/{wnid}/images/{wnid}_0.JPEG": b"t" for wnid in (FOX, CAR)} | {
     f"train/{FOX}/{FOX}_boxes.txt": b"",
     "val/images/val_0.JPEG": b"v",
