@@ -225,9 +225,9 @@ def test_doubts_that_results_alone_show(monkeypatch):
     assert few == "It is scored on 50 test images: another such set would move a score by about 7.0 points."
 
 
-def of_budgets(random: np.random.Generator, added: float = 0.0) -> str:
+def of_budgets(random: np.random.Generator, added: float = 0.0, images: int = 200) -> str:
     """What is said of two budgets, where the smaller one's design of more images has *added* points."""
-    study, results = grid(2.0, 3.5, 0.0, [(40, 25), (20, 50), (40, 100), (20, 200)])
+    study, results = grid(2.0, 3.5, 0.0, [(40, 25), (20, 50), (40, 100), (20, images)])
     results["value"] += random.normal(0, 0.3, len(results))
     results.loc[results["design"] == "20 × 50", "value"] += added
     return unlike_budgets(Answer(study, results, contrasts(study, results)))
@@ -241,6 +241,10 @@ def test_budgets_that_a_mean_hides_are_named():
         text,
     )
     assert (float(found[1]), float(found[2])) == (pytest.approx(9.5, abs=0.4), pytest.approx(1.5, abs=0.4))
+
+
+def test_budgets_whose_designs_differ_a_little_are_compared_too():
+    assert "with 3,970 (p" in of_budgets(np.random.default_rng(1), added=8.0, images=197)
 
 
 def test_budgets_that_lie_on_a_plane_are_seldom_said_to_differ():
