@@ -81,6 +81,10 @@ class Member:
         """Return the content of the file; ItlError if it is damaged in its archive."""
         return _read_range(self.path, self.offset, self.size)
 
+    def file_size(self) -> int:
+        """Return the number of bytes of the file."""
+        return os.path.getsize(self.path) if self.size is None else self.size
+
     def read_start(self, size: int) -> bytes:
         """Return the first *size* bytes, or all if there are fewer."""
         return _read_range(self.path, self.offset, size if self.size is None else min(size, self.size))
@@ -108,6 +112,10 @@ class ZipMember(Member):
         if zlib.crc32(data) != self.crc:
             raise ItlError("damaged in its zip: the checksum differs")
         return data
+
+    def file_size(self) -> int:
+        """Return the number of bytes of the file, unpacked; the member is read whole."""
+        return len(self.read())
 
     def read_start(self, size: int) -> bytes:
         """Return the first *size* bytes, or all if there are fewer; the member is read whole."""
@@ -167,6 +175,25 @@ class Listing:
             self.left_out,
         )
 
+    def add_copies(self, files: Iterable[tuple[str, Member]]) -> None:
+        """Add *files*, whose names may be there already, as those of copies: one is kept.
+
+        They are compared by their sizes, and lists and annotations by their contents.
+
+        Raises:
+            ItlError: If two files of one name differ, since nobody can know which counts.
+        """
+        for name, member in files:
+            if _differ(name, first := self.files.setdefault(name, member), member):
+                places = [
+                    one.path if one.path.lower().endswith(name.lower()) else f"that in {one.path}"
+                    for one in (first, member)
+                ]
+                raise ItlError(
+                    f"{name} is there twice, and differs: {' and '.join(places)}; leave one of them"
+                )
+            self._add_folders(name.rpartition("/")[0])
+
     def top_folders(self) -> list[str]:
         """Return the names of the outermost folders, sorted.
 
@@ -174,6 +201,14 @@ class Listing:
         ['train']
         """
         return sorted({name.split("/", 1)[0] for name in self.folders})
+
+
+def _differ(name: str, one: Member, other: Member) -> bool:
+    if one == other:
+        return False
+    if one.file_size() != other.file_size():
+        return True
+    return name.endswith((".txt", ".xml")) and one.read() != other.read()
 
 
 def split_name(name: str) -> list[str] | None:

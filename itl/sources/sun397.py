@@ -88,8 +88,8 @@ class Sun397(ScannedSource):
         packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
         for tar in (file for file in packed if file.suffix == ".tar"):  # in which the images still are
             inner = archives.list_files(tar)
-            files, folders = inner.files | listing.files, listing.folders | inner.folders
-            listing = Listing(files, folders, listing.left_out)
+            listing.add_copies(inner.files.items())
+            listing.folders |= inner.folders
         compressed = [file for file in packed if file.suffix == ".gz"]
         if compressed and not any(map(is_image, listing.files)):
             archives.list_files(compressed[0])  # which says how to make a plain tar of it
@@ -113,9 +113,16 @@ class Sun397(ScannedSource):
     def _lists(self, images: int) -> dict[str, bytes]:
         """Return the contents of the lists of train and test; ItlError if they are nowhere."""
         names = {"train": f"Training_{self.partition:02d}.txt", "test": f"Testing_{self.partition:02d}.txt"}
-        for files in self._text_files:
-            if all(name in files for name in names.values()):
-                return {split: files[name].read() for split, name in names.items()}
+        lists: dict[str, bytes] = {}
+        for split, name in names.items():
+            for file in self._text_files[name]:
+                if lists.setdefault(split, content := file.read()) != content:
+                    raise ItlError(
+                        f"{self.path} and what lies beside it have two files {name} that differ, one of them "
+                        f"{file.path}; leave the one that is meant"
+                    )
+        if len(lists) == len(names):
+            return lists
         raise ItlError(
             f"{self.path} has {images or 'no'} images but not {names['train']} and {names['test']}; "
             f"{PARTITIONS}.zip from the SUN database's project page has them: put it, or its contents, "
@@ -124,21 +131,23 @@ class Sun397(ScannedSource):
         )
 
     @cached_property
-    def _text_files(self) -> list[Mapping[str, Member]]:
-        """Text files by their last name, from each location where lists may be, the nearest first."""
-        path = self.path.absolute()
-        locations: list[Mapping[str, Member]] = [_text_files_of(self.listing)]
+    def _text_files(self) -> Mapping[str, list[Member]]:
+        """Text files by their last name, from all locations where lists may be, the nearest first."""
+        path, files = self.path.absolute(), list(self.listing.files.items())
         for folder in [path, path.parent] if path.is_dir() else [path.parent]:
-            locations.append({file.name: Member(str(file)) for file in folder.glob("*.txt")})
+            files += [(file.name, Member(str(file))) for file in sorted(folder.glob("*.txt"))]
             for name in (PARTITIONS, f"{PARTITIONS}.zip", f"{PARTITIONS}.tar"):
                 if (folder / name).exists():
-                    locations.append(_text_files_of(archives.list_files(folder / name)))
-        return locations
+                    files += archives.list_files(folder / name).files.items()
+        by_name = defaultdict(list)
+        for name, file in files:
+            if name.endswith(".txt"):
+                by_name[name.rpartition("/")[2]].append(file)
+        return by_name
 
     def _compare_classes(self, scan: Scan) -> None:
         """Add problems for classes that ClassName.txt lacks, and for those that only one split has."""
-        file = next((files[CLASS_NAMES] for files in self._text_files if CLASS_NAMES in files), None)
-        lines = read_list(file.read()) if file else []
+        lines = [line for file in self._text_files[CLASS_NAMES][:1] for line in read_list(file.read())]
         names = {class_of(f"{line.strip('/')}/x") for line in lines}
         images, splits = defaultdict(list), defaultdict(set)
         for record in scan.records:
@@ -165,10 +174,3 @@ def class_of(image: str) -> str:
     """
     letter, _, name = image.rpartition("/")[0].partition("/")
     return name if name and letter == name[0] else image.rpartition("/")[0]
-
-
-def _text_files_of(listing: Listing) -> dict[str, Member]:
-    """Return text files by their last name; of several with one name, the outermost."""
-    names = [name for name in listing.files if name.endswith(".txt")]
-    names.sort(key=lambda name: -name.count("/"))
-    return {name.rpartition("/")[2]: listing.files[name] for name in names}

@@ -181,7 +181,8 @@ def list_devkit(path: Path, year: str) -> Listing:
         own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
         for root in sorted(matching or (own if len(own) == 1 else ())):
             inner = listing.inside(root) if root else listing
-            merged = Listing(inner.files | merged.files, merged.folders | inner.folders, merged.left_out)
+            merged.add_copies(_files_of_year(inner))
+            merged.folders |= inner.folders
         merged.left_out += listing.left_out
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
@@ -190,14 +191,15 @@ def list_devkit(path: Path, year: str) -> Listing:
             f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
             f"VOCdevkit, {year} itself, or the published tars in one folder"
         )
-    merged.files = {_with_usual_suffix(name): file for name, file in merged.files.items()}
     return merged
 
 
-def _with_usual_suffix(name: str) -> str:
-    """Return *name* as the devkit spells it: other tools write 000005.XML and train.TXT."""
-    stem, suffix = os.path.splitext(name)
-    return stem + suffix.lower() if suffix.lower() in (".xml", ".txt") else name
+def _files_of_year(listing: Listing) -> Iterator[tuple[str, archives.Member]]:
+    """Yield what is read of a year, named as in the devkit: other tools write 000005.XML and train.TXT."""
+    for name, file in listing.files.items():
+        stem, suffix = os.path.splitext(name)
+        if name.startswith(YEAR_FOLDERS):
+            yield stem + suffix.lower() if suffix.lower() in (".xml", ".txt") else name, file
 
 
 def _is_year(folder: str, year: str) -> bool:
