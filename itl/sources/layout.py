@@ -230,7 +230,11 @@ def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
             raise ItlError(f"{_quoted(parts)} are both named like {split}")
         shared = Counter(parts for folder in parts for parts in tree.below(folder))
         if len(parts) > 1 and max(shared.values()) > 1:
-            raise ItlError(f"{_quoted(parts)} hold the same folders, so they may be versions of one {split}")
+            are_folds = len(parts) < len(folders) and len({*Counter(folders.values()).values()}) == 1
+            way = "" if are_folds else f" (if they are parts of it: {Choice(','.join(folders)).words()})"
+            raise ItlError(
+                f"{_quoted(parts)} hold the same folders, so they may be versions of one {split}{way}"
+            )
     whole = [folder for folder in folders if "trainval" in words_of(last_of(folder))]
     if whole and "val" in folders.values():
         raise ItlError(f"{_quoted(whole)}, by its name, has the images of the folder of val too")

@@ -70,7 +70,8 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     levels = [] if flat_val else [Choice(class_level=level) for level in range(1, depth + 1)]
     shapes = [] if flat_val else [*levels, Choice(nested=True)]
     offered = [Choice(splits) for splits in dict.fromkeys(_splits_offered(tree))]
-    of_words = [Choice("inside"), Choice("none")]
+    divided = {split_of(last_of(folder)) for folder in tree.total} - {None}
+    of_words = [Choice("inside"), *([] if len(divided) > 1 else [Choice("none")])]
     candidates = [*offered, *shapes, *of_words]
     candidates += [shape._replace(splits=one.splits) for one in offered + of_words for shape in shapes]
     readings: dict[frozenset, tuple[int, str]] = {}

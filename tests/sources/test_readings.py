@@ -174,3 +174,13 @@ def test_of_names_of_no_class_alone_no_reading_is_offered():
     assert "class_level=1 (1 class, raw; train 2 images)" in refusal({"raw": 2})
     assert "choose how to read it" not in refusal({"raw": 2, "masks": 2})
     assert "class_level=1 (2 classes, cat, images; train 4 images)" in refusal({"cat": 2, "images": 2})
+
+
+def test_numbered_folders_of_the_same_classes_may_be_parts_of_a_split_if_the_user_says_so():
+    counts = tree("train.X1", "train.X2", "val.X")
+    way = "--option splits=train.X1,train.X2,val.X"
+    assert f"versions of one train (if they are parts of it: {way}); put the images" in refusal(counts)
+    layout = recognise(counts, Choice(way.partition("=")[2]))
+    assert {split for split, _ in layout.class_of.values()} == {"train", "val"}
+    assert len(layout.class_of) == 3 * len(layout.classes)
+    assert "if they are parts" not in refusal(tree("train1", "test1", "train2", "test2"))
