@@ -5,7 +5,8 @@ import csv
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -21,8 +22,14 @@ KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a he
 LABEL_COLUMNS = ("label", "superclass", "wnid")
 COARSE = re.compile("coarse|super|group|parent")  # in the header of what classes count as
 OTHER_COLUMNS = (  # of a header, certainly not what a class counts as
-    *("name", "names", "words", "description", "gloss", "index", "id", "number", "count", "images", "split"),
+    *("name", "names", "words", "description", "gloss", "index", "id", "number", "split"),
+    *("count", "counts", "n", "images", "n_images", "num_images", "number of images", "frequency"),
 )
+MARKS = {  # columns that say with YES or NO which classes are taken, and the answer that takes one
+    **dict.fromkeys(("keep", "kept", "use", "used", "include", "included", "select", "selected"), True),
+    **dict.fromkeys(("drop", "exclude", "excluded", "remove", "removed", "skip", "ignore", "ignored"), False),
+}
+YES, NO = {"1", "1.0", "true", "yes", "y", "x"}, {"0", "0.0", "false", "no", "n", ""}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
 
     A line has a wnid or a name, or all wnids are on one line; or a CSV has them with a header such as
     ``wnid,label`` or ``name,wnid``; or it is a JSON list or mapping. Lines that start with # are comments.
-    What stands beside a wnid is a superclass where it repeats (``n02085620 dog``), else a name or an index.
+    What stands beside a wnid is a superclass where it repeats (``n02085620 dog``), else a name or an index; a
+    number that repeats is unclear. A column ``keep`` of a CSV, or one of MARKS, says which classes are taken.
 
     A wnid that *tree* lacks is taken as it is: it may be another noun of WordNet. *classes* has classes by
     further names, such as those of folders. Errors name the line.
@@ -182,13 +190,20 @@ def _rows(path: Path) -> list[Row]:
         line = data[: error.start].count(b"\n") + 1
         raise ItlError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
     if text.lstrip()[:1] in ("[", "{"):
-        return list(_json_rows(text, path))
+        rows = list(_json_rows(text, path))
+        _refuse_repeated_numbers(rows, path)
+        return rows
     lines = [(number, line.strip()) for number, line in enumerate(text_lines(text), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
         header, *cells = [_cells(line) for _, line in lines]
-        column, is_label = _label_column(header, cells, path)
-        return [_csv_row(number, line, column, is_label, len(header), path) for number, line in lines[1:]]
+        marks = _mark_columns(header, cells, path)
+        column, is_label = _label_column(header, cells, marks, path)
+        return [
+            _csv_row(number, line, column, is_label, len(header), path)
+            for number, line in lines[1:]
+            if all(_cell(_cells(line), mark) in taken for mark, taken in marks.items())
+        ]
     try:
         rows = [row for number, line in lines for row in _line_rows(number, line)]
     except ItlError as error:
@@ -199,16 +214,69 @@ def _rows(path: Path) -> list[Row]:
             f"{path}, {several[0]}: several classes; with the header wnid,label (or name,label) the second "
             f"is what the first counts as; without it give one class on each line"
         )
+    _refuse_repeated_numbers(rows, path)
     return rows
 
 
-def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> tuple[int, bool]:
+def _refuse_repeated_numbers(rows: Sequence[Row], path: Path) -> None:
+    """Raise ItlError if a number or mark stands beside several classes, and no header says what it is."""
+    values = [row.value for row in rows if row.value and not row.is_label]
+    unclear = [value for value in values if _is_number(value) or value.casefold() in YES | NO]
+    if repeated := [value for value, count in Counter(unclear).items() if count > 1]:
+        raise ItlError(
+            f"{path}: {repeated[0]!r} stands beside several classes, and may be a count, a mark or what they "
+            f"count as; give a CSV with the header wnid,count or wnid,keep or wnid,label, or the wnids alone"
+        )
+
+
+def _is_number(value: str) -> bool:
+    """Say whether *value*, or its first word, has no letter."""
+    return not re.search(LETTER, re.split(r"[\s,;]", value)[0])
+
+
+def _mark_columns(header: list[str], rows: Sequence[list[str]], path: Path) -> dict[int, set[str]]:
+    """Return the columns of *rows* that mark classes, and the cells that take one; ItlError if it is unclear.
+
+    Of another column it is unclear whether its marks choose classes, where no column is that of labels.
+    """
+    marks = {}
+    cells = [cell.casefold() for cell in header]
+    has_label = not set(LABEL_COLUMNS).isdisjoint(cells[1:])
+    for number, name in enumerate(cells):
+        values = {_cell(row, number) for row in rows}
+        is_of_words = not values & (YES | NO) - {""} and (name == "use" or name not in MARKS)
+        if number == 0 or name in OTHER_COLUMNS or is_of_words:  # use may be what things are for
+            continue
+        unknown = sorted(values - YES - NO)
+        if name in MARKS and unknown:
+            raise ItlError(
+                f"{path}: its column {name!r} has {unknown[0]!r}, no mark; write 1 or 0 for each class"
+            )
+        if name in MARKS:
+            marks[number] = YES if MARKS[name] else NO
+        elif not unknown and not has_label and values & YES and values & NO and not COARSE.search(name):
+            raise ItlError(
+                f"{path}: its column {name!r} marks classes; call it keep to take those with "
+                f"{min(values & YES)!r}, or label where they count as their marks, else remove it"
+            )
+    return marks
+
+
+def _cell(cells: list[str], column: int) -> str:
+    """Return the cell of a *column* as marks are compared, '' if the line ends before."""
+    return cells[column].casefold() if column < len(cells) else ""
+
+
+def _label_column(
+    header: list[str], rows: Sequence[list[str]], marks: Collection[int], path: Path
+) -> tuple[int, bool]:
     """Return the column of what classes count as by the *header*, 0 if there is none, and if it says so.
 
-    Of a column that may be that its values in *rows* say whether it is, as of lines without a header.
+    Of a column that may be that its values in *rows* say whether it is, as of lines without a header. Those
+    of *marks* are not.
     """
     cells = [cell.casefold() for cell in header]
-    others = [number for number, cell in enumerate(cells) if number and cell not in OTHER_COLUMNS]
+    others = [n for n, cell in enumerate(cells) if n and cell not in OTHER_COLUMNS and n not in marks]
     for number in others:
         if cells[number] in LABEL_COLUMNS:
             return number, True

@@ -51,7 +51,7 @@ SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
     r"train_data_batch_1(\.npz)?": "imagenet-downsampled",
     r"cifar-100-(python|binary)/test(\.bin)?": "cifar100",
     r"test_batch(\.bin)?": "cifar10",
-    r"n\d{8}\.tar": "imagenet21k",
+    r"n\d{8}([ _.-][^/]*)?\.tar": "imagenet21k",
     r"\.tar": "webdataset",
     r"\.parquet": "parquet",
 }
@@ -104,7 +104,7 @@ class ClassFolders(Source):
             readings = offer_readings(counts)
             raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
-            layout = recognise(counts, choice)
+            layout = recognise(counts, choice, path=self.path)
             if self.empty == "refuse":
                 refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
         except ItlError as error:

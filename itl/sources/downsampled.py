@@ -2,22 +2,22 @@
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
 from itl.sources.limits import npz_arrays, refuse_large
-from itl.sources.numbered_classes import name_of, read_names
+from itl.sources.numbered_classes import lists_names_alone, name_of, read_names
 from itl.sources.plain_pickle import load_plain
-from itl.sources.records import Record, validate_records
+from itl.sources.records import WNID, Record, validate_records
 from itl.sources.source import Source
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
@@ -57,20 +57,23 @@ class DownsampledImageNet(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        files, wnids, records = self._files, self._wnids, []
+        names_file, labels_of = self._names_file, {}
         file_of_side: dict[int, Path] = {}
-        for (split, number), file in sorted(files.items()):
-            member = Member(str(file))  # tells when it has changed
-            pixels, labels = _load(file)
+        for key, file in sorted(self._files.items()):
+            pixels, labels_of[key] = _load(file)
             file_of_side.setdefault(pixels.shape[-1], file)
-            for image, label in enumerate(labels):
-                name = name_of(str(label), wnids, self.names)
-                records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split, member))
         if len(file_of_side) > 1:
             (side, file), (other_side, other) = list(file_of_side.items())[:2]
             raise ItlError(
                 f"{file} has images of {side} pixels, but {other} of {other_side}; give batches of one size"
             )
+        wnids = _wnids_of_labels(names_file, {label for labels in labels_of.values() for label in labels})
+        records = []
+        for (split, number), labels in labels_of.items():
+            member = Member(str(self._files[split, number]))  # tells when it has changed
+            for image, label in enumerate(labels):
+                name = name_of(str(label), wnids, self.names)
+                records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split, member))
         return validate_records(records, self.path)
 
     def read(self, record: Record) -> np.ndarray:
@@ -108,15 +111,41 @@ class DownsampledImageNet(Source):
         )
 
     @cached_property
-    def _wnids(self) -> dict[str, str]:
+    def _names_file(self) -> Path:
         for file in (self.path / self.names, self.path.parent / self.names, Path(self.names)):
             if file.is_file():
-                return read_names(Member(str(file)).read(), str(file))
+                return file
         raise ItlError(
             f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; put "
             f"{NAMES} of the repository Imagenet32_Scripts beside the batches, or set the option names=FILE "
             f"with lines `WNID NUMBER`"
         )
+
+
+def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
+    """Return the wnid of each number, which *file* lists.
+
+    Names without numbers count from 0 if a label is 0, else from 1, as published, if the last one occurs.
+
+    ItlError where neither occurs, or labels count from 1 and wnids are sorted, as the published are not.
+    """
+    data = Member(str(file)).read()
+    wnids = read_names(data, str(file))
+    if 0 in labels or not labels or not lists_names_alone(data, str(file)):
+        return wnids
+    names = list(wnids.values())
+    way = f"write the number of each before it, such as `1 {names[0]}`"
+    if max(labels) < len(names):
+        raise ItlError(
+            f"{file} names {counted(len(names), 'classes')} without numbers, and no label is 0 or "
+            f"{len(names)}: they may count from 0, or from 1 as published; {way}"
+        )
+    if len(names) > 2 and names == sorted(names) and all(map(WNID.fullmatch, names)):
+        raise ItlError(
+            f"{file} lists wnids in their order, without numbers, but labels that count from 1, as "
+            f"published, are not in that order; give {NAMES}, or {way}"
+        )
+    return {str(number): name for number, name in enumerate(names, 1)}
 
 
 def _load(file: Path) -> tuple[np.ndarray, list[int]]:

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,12 +20,20 @@ from itl.sources.class_folders import (
     refuse_empty_classes,
     split_off_val,
 )
-from itl.sources.folder_names import split_of, splits_in, words_of
+from itl.sources.folder_names import last_of, split_of, splits_in, wnid_of, words_of
 from itl.sources.layout import Choice, Layout
-from itl.sources.readings import image_counts, recognise
+from itl.sources.readings import image_counts, recognise, way_to
 from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
-from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels
+from itl.sources.val_labels import (
+    CURE,
+    DEVKIT,
+    ValLabels,
+    find_labels,
+    read_labels,
+    refuse_contradicted_folders,
+    refuse_other_class,
+)
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
@@ -53,6 +61,7 @@ class ImageNet(Source):
     title: ClassVar[str] = "ImageNet"
     lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
     published_classes: ClassVar[int] = 1000
+    val_cure: ClassVar[str] = CURE  # where val has no class folders, and no list
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
         "which image-net.org gives out after registration; or Kaggle's folder; or V2, R, A or Sketch"
@@ -73,7 +82,7 @@ class ImageNet(Source):
             return archives.list_files(root)
         joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
         for prefix, path in parts:
-            listing = _open_class_tars(archives.list_files(path, f"{prefix}/"))
+            listing = _open_class_tars(_open_split_tar(archives.list_files(path, f"{prefix}/"), prefix))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
             joined.left_out += listing.left_out + Counter({"files whose name comes again": again})
             joined.files = listing.files | joined.files
@@ -84,17 +93,20 @@ class ImageNet(Source):
     def folders(self) -> Layout:
         """What the folders stand for.
 
-        ItlError if there are no images, a class has none or is no wnid, or it is unclear which folders
-        are classes.
+        ItlError if there are no images, a class has none or is no wnid, it is unclear which folders are
+        classes, or a list of val contradicts its folders.
         """
         counts = image_counts(self.listing)
         if not counts:
+            self._refuse_several()
             raise ItlError(no_images(self.listing, self.path))
         try:
-            layout = recognise(counts, Choice(self.splits), flat_val=True)
+            layout = recognise(counts, Choice(self.splits), flat_val=True, path=self._root)
             layout = layout if layout.has_splits else self._without_splits(layout)
             refuse_empty_classes(self.listing, layout, counts, "copy their images again")
+            self._refuse_contradicted(layout)
         except ItlError as error:
+            self._refuse_several()
             raise ItlError(f"{self.path}: {error}") from None
         if plain := [name for name in layout.classes if not WNID.fullmatch(name)]:
             raise ItlError(
@@ -121,6 +133,19 @@ class ImageNet(Source):
         return self.folders.class_names
 
     @property
+    def notes(self) -> Sequence[str]:
+        """Folders beside those of splits that hold splits of their own."""
+        root = self._root
+        read = list(_split_paths(root)) if root.is_dir() else []
+        inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir()] if read else []
+        return [
+            f"{folder.name} beside {read[0][0]} holds splits of its own ({names}), which are not read; move "
+            f"what is to be read beside {read[0][0]}, or give {folder} as the path"
+            for folder in inner
+            if not split_of(folder.name) and (names := ", ".join(name for name, _ in _split_paths(folder)))
+        ]
+
+    @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
         val = len(self._flat_images) - sum(wnid in self._chosen for wnid in self._flat_images.values())
@@ -137,6 +162,28 @@ class ImageNet(Source):
             elif name in flat and flat[name] in chosen:
                 records.append(Record(self.folders.id_of(name), chosen[flat[name]], "val", member))
         return validate_records(records, self.path)
+
+    def _refuse_contradicted(self, layout: Layout) -> None:
+        """Raise ItlError if a list of val contradicts the class folders that val has by *layout*."""
+        wnids = {
+            folder: wnid
+            for folder, (split, _) in layout.class_of.items()
+            if split == "val" and (wnid := innermost_wnid(folder))
+        }
+        images = {
+            name: wnids[folder]
+            for name in self.listing.files
+            if (folder := name.rpartition("/")[0]) in wnids and is_image(name)
+        }
+        if self.val_labels and images:
+            cure = "leave the option val_labels out"
+            refuse_other_class(images, self._labels_of_option, str(self.val_labels), cure)
+        elif images:
+            root = self._root
+            folders = dict.fromkeys(self._list_folders(sorted({name.rpartition("/")[0] for name in wnids})))
+            around = [] if layout.has_splits or not root.is_dir() else [root.absolute().parent]
+            texts = {} if root.is_dir() else self.listing.files
+            refuse_contradicted_folders(images, [*folders, *around], texts)
 
     @property
     def _flat(self) -> list[str]:
@@ -164,27 +211,33 @@ class ImageNet(Source):
     def _labels(self) -> ValLabels:
         """The labels of the flat val images."""
         if self.val_labels:
-            try:
-                wnids = read_labels(Path(self.val_labels).read_bytes())
-            except (OSError, ItlError) as error:
-                raise ItlError(f"{self.val_labels}: {error}") from None
+            wnids = self._labels_of_option
             if missing := [name for name in self._flat_names if short_name(name) not in wnids]:
                 count = counted(len(missing), "val images")
                 raise ItlError(f"{self.val_labels} lacks {count}, such as {examples(missing)}")
             return ValLabels(wnids, str(self.val_labels))
         texts = {} if self._root.is_dir() else self.listing.files
         try:
-            return find_labels(self._flat_names, self._list_folders(), texts)
+            return find_labels(self._flat_names, self._list_folders(self._flat), texts, self.val_cure)
         except ItlError as error:
             raise ItlError(f"{self.path}: {error}") from None
 
-    def _list_folders(self) -> Iterator[Path]:
-        """Yield the folders where lists of labels may lie: beside the images, then upwards."""
+    @cached_property
+    def _labels_of_option(self) -> Mapping[str, str]:
+        """What the file of the option val_labels says, by file name without its suffix."""
+        assert self.val_labels
+        try:
+            return read_labels(Path(self.val_labels).read_bytes())
+        except (OSError, ItlError) as error:
+            raise ItlError(f"{self.val_labels}: {error}") from None
+
+    def _list_folders(self, inner: Iterable[str]) -> Iterator[Path]:
+        """Yield where lists of labels may lie: in the folders *inner*, which hold images, then upwards."""
         root = self._root
         if not root.is_dir():
             yield root.parent
             return
-        for folder in self._flat:
+        for folder in inner:
             while folder:
                 if (root / folder).is_dir():
                     yield root / folder
@@ -210,6 +263,18 @@ class ImageNet(Source):
             path = step[0]
         return path
 
+    def _refuse_several(self) -> None:
+        """Raise ItlError if several folders side by side hold splits, as copies of one data set do."""
+        tars = [name.removesuffix(".tar") for name in self.listing.files if name.endswith(".tar")]
+        pairs = (name.partition("/")[::2] for name in (*self.listing.folders, *tars))
+        sets = sorted({top for top, inner in pairs if split_of(inner) and not split_of(top)})
+        if len(sets) > 1:
+            count = counted(len(sets), "folders")
+            raise ItlError(
+                f"{self._root} holds {count} with splits of their own, {examples(sets)}; "
+                f"{way_to(sets[0], self._root)}"
+            )
+
     def _without_splits(self, layout: Layout) -> Layout:
         """Say which split class folders alone are, by the names of their images."""
         files = {name.rpartition("/")[2] for name in self.listing.files if is_image(name)}
@@ -231,6 +296,7 @@ class TinyImageNet(ImageNet):
     kind = "tiny-imagenet"
     title = "Tiny ImageNet"
     published_classes = 200
+    val_cure = "put val/val_annotations.txt of tiny-imagenet-200 there"
     expected = "tiny-imagenet-200, unpacked or as the .zip of cs231n.stanford.edu"
     missing_splits: ClassVar[Mapping[str, str]] = {}
 
@@ -260,13 +326,24 @@ class ImageNet21k(Source):
             )
         return _open_class_tars(outer)
 
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        names = filter(is_image, self.listing.files)
+        outside = sorted(name for name in names if not innermost_wnid(name.rpartition("/")[0]))
+        reason = f"images in no folder or tar of a wnid ({examples(outside, 1)})"
+        return self.listing.left_out + Counter({reason: len(outside)})
+
     def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id; ItlError where one name is that of two images."""
+        """Return one record for each image, sorted by id.
+
+        ItlError where one name is that of two images, or two folders side by side are of one wnid.
+        """
         names: dict[str, str] = {}
         records = []
         for name, member in self.listing.files.items():
             *folders, image = name.split("/")
-            wnid = next(filter(WNID.fullmatch, reversed(folders)), "")
+            wnid = innermost_wnid("/".join(folders))
             if is_image(name) and wnid:
                 split = next(filter(None, map(_split_of_21k, folders)), "train")
                 short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
@@ -280,7 +357,33 @@ class ImageNet21k(Source):
             raise ItlError(
                 f"{self.path} has no images in tars or folders of wnids; {self.kind} takes {self.expected}"
             )
+        _refuse_two_of_one_wnid(self.listing.files, self.path)
         return validate_records(split_off_val(records, self.val_fraction), self.path)
+
+
+@cache
+def innermost_wnid(folder: str) -> str:
+    """Return the wnid of the innermost folder of a wnid in the path *folder*; '' without one.
+
+    >>> innermost_wnid("train/n01440764_tench/images"), innermost_wnid("train")
+    ('n01440764', '')
+    """
+    return next(filter(None, map(wnid_of, reversed(folder.split("/")))), None) or ""
+
+
+def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
+    """Raise ItlError for folders of one wnid side by side, such as n01440764 and n01440764_tench."""
+    folder_of: dict[tuple[str, str], str] = {}
+    for folder in sorted({name.rpartition("/")[0] for name in names if is_image(name)}):
+        while folder and not wnid_of(last_of(folder)):
+            folder = folder.rpartition("/")[0]
+        if wnid := wnid_of(last_of(folder)):
+            other = folder_of.setdefault((folder.rpartition("/")[0], wnid), folder)
+            if other != folder:
+                raise ItlError(
+                    f"{path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; move "
+                    f"one elsewhere, or the images of both into one folder"
+                )
 
 
 def _split_of_21k(folder: str) -> str | None:
@@ -289,7 +392,7 @@ def _split_of_21k(folder: str) -> str | None:
     >>> _split_of_21k("imagenet21k_val"), _split_of_21k("val_images"), _split_of_21k("imagenet21k_resized")
     ('val', 'val', None)
     """
-    splits = splits_in(words_of(folder))
+    splits = set() if wnid_of(folder) else splits_in(words_of(folder))  # n04417809_test_tube is a class
     return splits.pop() if len(splits) == 1 else None
 
 
@@ -301,7 +404,7 @@ def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
     kinds = {
         "tars beside folders of the same split": lambda path: path.suffix == ".tar" and split_of(path.stem),
         "images beside the folders of splits": lambda path: is_image(path.name),
-        "folders beside those of splits": lambda path: path.is_dir() and path.name != DEVKIT,
+        "folders beside those of splits": lambda path: path.is_dir() and "devkit" not in path.name.casefold(),
     }
     counts: Counter[str] = Counter()
     for reason, is_kind in kinds.items():
@@ -341,12 +444,23 @@ def _wnid_of_v2(name: str) -> str:
     raise ItlError(f"class folders of ImageNet-V2 are numbers from 0 to {len(leaves) - 1}, not {name!r}")
 
 
+def _open_split_tar(listing: Listing, folder: str) -> Listing:
+    """Replace the tar of a split by its files if it lies alone in the *folder* of that split."""
+    tars = [name for name in listing.files if name.endswith(".tar")]
+    split = split_of(folder)
+    if len(tars) != 1 or split_of(last_of(tars[0])[:-4]) != split or any(map(is_image, listing.files)):
+        return listing
+    inner = archives.list_inner_tar(listing.files[tars[0]], tars[0], f"{folder}/")
+    files = {name: member for name, member in listing.files.items() if name != tars[0]}
+    return Listing(files | inner.files, listing.folders | inner.folders, listing.left_out + inner.left_out)
+
+
 def _open_class_tars(listing: Listing) -> Listing:
-    """Replace each wnid.tar in *listing* by its files."""
+    """Replace each wnid.tar, or n01440764_tench.tar, in *listing* by its files."""
     opened = Listing(folders=listing.folders, left_out=listing.left_out)
     for name, member in listing.files.items():
         folder = name.removesuffix(".tar")
-        if folder != name and WNID.fullmatch(folder.rpartition("/")[2]):
+        if folder != name and wnid_of(last_of(folder)):
             inner = archives.list_inner_tar(member, name, f"{folder}/")
             opened.files |= inner.files
             opened.folders |= inner.folders | {folder}

@@ -81,6 +81,19 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     return names
 
 
+def lists_names_alone(data: bytes, file: str) -> bool:
+    """Say whether *file*, whose content is *data*, has names without numbers; ItlError as of `read_names`.
+
+    >>> lists_names_alone(b"cat\\ndog\\n", "names.txt"), lists_names_alone(b"0 cat\\n", "names.txt")
+    (True, False)
+    """
+    read_names(data, file)
+    text = data.decode("utf-8-sig")
+    if _is_json(text, file):
+        return isinstance(json.loads(text), list)
+    return not any(map(_numbered_line, text_lines(text)))
+
+
 def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = "label") -> list[str]:
     """Return a note if *file*, whose content is *data*, lists names alone and none of *numbers* is 0.
 
@@ -92,14 +105,12 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     >>> describe_zero(b"0 cat\\n1 dog\\n", "names.txt", ["1"])
     []
     """
-    names, text = read_names(data, file), data.decode("utf-8-sig")
-    is_json = _is_json(text, file)
-    is_plain = (
-        isinstance(json.loads(text), list) if is_json else not any(map(_numbered_line, text_lines(text)))
-    )
+    names = read_names(data, file)
+    is_plain = lists_names_alone(data, file)
     if not is_plain or not numbers or "0" in numbers or not names.keys() >= set(numbers):  # refused, the last
         return []
     first = names["0"]
+    is_json = _is_json(data.decode("utf-8-sig"), file)
     way = "an object with their numbers" if is_json else f"`1 {first}` …"
     return [
         f"no {what} is 0, for which {first!r} stands in {file}; if {what}s count from 1, write {way} there"

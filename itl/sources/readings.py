@@ -3,9 +3,10 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from itl import ItlError, counted
-from itl.sources.archives import Listing
+from itl.sources.archives import Listing, unpack_command
 from itl.sources.folder_names import (
     SPLITS,
     is_container,
@@ -34,7 +35,9 @@ def image_counts(listing: Listing) -> Counter[str]:
     return Counter(name.rpartition("/")[0] for name in listing.files if is_image(name))
 
 
-def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: bool = False) -> Layout:
+def recognise(
+    counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: bool = False, path: Path | None = None
+) -> Layout:
     """Say what the folders of a tree stand for; ItlError, with the readings that options choose, if unclear.
 
     Args:
@@ -42,16 +45,17 @@ def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: boo
         choice: Options that choose among readings.
         flat_val: Accept a val without class folders: something else says the classes of its images. Such a
             source has the option splits alone.
+        path: The folder or archive that has the tree, for advice.
     """
     try:
         return read_tree(Tree(counts), choice, flat_val)
     except ItlError as error:
         readings = offer_readings(counts, flat_val)
-        advice = "; ".join(filter(None, [readings, _describe_conditions(Tree(counts))]))
+        advice = "; ".join(filter(None, [readings, _describe_conditions(Tree(counts), path)]))
         raise ItlError(f"{error}; {advice or CURE}") from None
 
 
-def _describe_conditions(tree: Tree) -> str:
+def _describe_conditions(tree: Tree, path: Path | None) -> str:
     """Say that one folder of wnids is read, if several hold the same, such as severities of a corruption."""
     first_of: dict[frozenset[str], str] = {}
     for folder in sorted(tree.children):
@@ -59,8 +63,16 @@ def _describe_conditions(tree: Tree) -> str:
         if len(inside) > 1 and all(map(wnid_of, inside)) and not any(map(split_of, folder.split("/"))):
             first = first_of.setdefault(inside, folder)
             if first != folder:
-                return f"several folders hold the same classes: give one, such as {first}, as the path"
+                return f"several folders hold the same classes: {way_to(first, path)}"
     return ""
+
+
+def way_to(folder: str, path: Path | None) -> str:
+    """Say how one takes a *folder* inside *path*, a folder or an archive, alone."""
+    if path is None or path.is_dir():
+        return f"give one, such as {folder if path is None else path / folder}, as the path"
+    command = unpack_command(str(path), in_own_folder=True)
+    return f"unpack the archive, `{command}`, and give one, such as {folder} in it, as the path"
 
 
 def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:

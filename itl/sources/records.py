@@ -12,6 +12,7 @@ from typing import Any
 from itl import ItlError, counted, one_line
 from itl.sources.archives import Member
 from itl.sources.boxes import Box
+from itl.sources.folder_names import last_of, wnid_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.storage import unique_keys
 
@@ -185,7 +186,7 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
             like_masks.append((record.id, mask[1]))
         folder, _, name = record.id.rpartition("/")
         if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:
-            if WNID.fullmatch(name[:9]) and WNID.fullmatch(folder.rpartition("/")[2]):
+            if WNID.fullmatch(name[:9]) and wnid_of(last_of(folder)) not in (None, name[:9]):
                 others.append(record.id)
         elif record.split == "train" and name.startswith("ILSVRC2012_val_"):
             validation.append(record.id)

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.archives import Member
 from itl.sources.limits import explain_damage, files_of_packed_tar
 from itl.sources.mat_files import load_mat
 from itl.sources.records import WNID, examples, is_image, short_name
 from itl.storage import text_lines
 
-DEVKIT = "ILSVRC2012_devkit_t12"
+DEVKIT, OTHER_DEVKIT = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t3"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 CLASS_ORDERS = ("synsets.txt", "synset_words.txt", "LOC_synset_mapping.txt")  # the wnid of class 0, 1, …
 PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.txt")  # the rest by name
+CURE = f"put {DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them"
 XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
 MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
+ILSVRC_CLASSES = 1000
+KNOWN_VAL_IMAGE = ("ILSVRC2012_val_00000001", "n01751748")  # a sea snake
 XML_NAME = re.compile(rb"<name>\s*(n\d{8})\s*</name>")
 
 
@@ -29,7 +33,9 @@ class ValLabels:
     words: str  # for people, such as: val.txt and synsets.txt
 
 
-def find_labels(images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member]) -> ValLabels:
+def find_labels(
+    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str = CURE
+) -> ValLabels:
     """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
 
     Other lists of text that fit must say the same; devkits and XML files are read where no such list fits.
@@ -38,6 +44,7 @@ def find_labels(images: Collection[str], folders: Iterable[Path], listed: Mappin
         images: File names, without folders.
         folders: Where lists may lie, the likeliest first.
         listed: Files of an archive, by name, which may be lists.
+        cure: What is to be put where, if no list fits.
 
     Raises:
         ItlError: If no list fits, or two that fit contradict each other.
@@ -72,10 +79,48 @@ def find_labels(images: Collection[str], folders: Iterable[Path], listed: Mappin
             f"name another of `filename wnid` lines with the option val_labels"
         )
     raise ItlError(
-        f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; put "
-        f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "
-        f"`filename wnid` lines with the option val_labels"
+        f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; "
+        f"{cure}, or name a list of `filename wnid` lines with the option val_labels"
     )
+
+
+def refuse_contradicted_folders(
+    wnids: Mapping[str, str], folders: Iterable[Path], listed: Mapping[str, Member]
+) -> None:
+    """Raise ItlError if a list of val, as it is published, gives an image another class than its folder.
+
+    A folder may be of a class above that of the list, of which it holds all kinds.
+
+    Args:
+        wnids: The wnids of the folders of val images, by image.
+        folders: Where lists may lie.
+        listed: Files of an archive, by name, which may be lists.
+    """
+    folders = list(folders)
+    devkits = (one for folder in folders for one in _devkits(folder))
+    for words, read in (*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits):
+        try:
+            labels = read()
+        except ItlError:  # no list of the classes of val
+            continue
+        refuse_other_class(wnids, labels, words, f"move {words} elsewhere")
+
+
+def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], words: str, cure: str) -> None:
+    """Raise ItlError if *labels* contradict *wnids*, of folders of images; the *cure* keeps the folders."""
+    tree = Taxonomy.snapshot()
+    others = []
+    for image, wnid in wnids.items():
+        label = labels.get(short_name(image), wnid)
+        if label != wnid and not (label in tree and wnid in tree.ancestors(label)):
+            others.append((image, label))
+    if others:
+        image, label = others[0]
+        raise ItlError(
+            f"{counted(len(others), 'val images are')} of another class by {words} than by the class "
+            f"folders, such as {image}, which is {label} there; to take the list, move the images of val "
+            f"out of their class folders into the folder around these; to take the folders, {cure}"
+        )
 
 
 def _refuse_contradiction(one: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
@@ -90,47 +135,97 @@ def _refuse_contradiction(one: ValLabels, other: ValLabels, stems: Iterable[str]
 def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     """Read a list: lines `filename wnid` (spaces, tabs or commas), or one wnid for each image in order.
 
-    With *order*, the wnids of the classes 0, 1, …, lines may be `filename number`, as Caffe has them.
+    With *order*, the wnids of the classes, lines may be `filename number`, from 0 as Caffe has them, or
+    from 1.
 
     Returns:
         Wnids by file name without its suffix.
 
     Raises:
-        ItlError: With the line, if it has no wnid or contradicts another.
+        ItlError: With the line, if it has no wnid or contradicts another; or it is unclear what numbers mean.
     """
+    lines = list(_class_lines(data, len(order) > 0))
+    numbers = {name: int(word) for _, name, word in lines if word.isdecimal()}
+    first = _first_number(numbers, order) if numbers else 0
     labels: dict[str, str] = {}
-    in_order = True  # no line names its image
+    for number, name, word in lines:
+        wnid = order[int(word) - first] if word.isdecimal() else word
+        image = name or f"ILSVRC2012_val_{number:08d}"
+        if labels.setdefault(image, wnid) != wnid:
+            raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
+    wnids = list(labels.values())
+    in_order = not any(name for _, name, _ in lines)
+    if in_order and len(wnids) > 2 and all(one < other for one, other in zip(wnids, wnids[1:], strict=False)):
+        raise ItlError("its wnids are sorted, each once, as those of a list of classes")
+    if first == 1:
+        _refuse_numbers_of_devkit(labels, order)
+    return labels
+
+
+def _class_lines(data: bytes, has_order: bool) -> Iterator[tuple[int, str, str]]:
+    """Yield the number of each line of a list, its image, '' if it has none, and its wnid or class number."""
     for number, line in enumerate(text_lines(data.decode("utf-8-sig", errors="replace")), 1):
         parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
             continue
-        wnid = next((part for part in parts if WNID.fullmatch(part)), None)
-        if wnid is None and len(parts) == 2 and parts[1].isdecimal() and int(parts[1]) < len(order):
-            wnid = order[int(parts[1])]
-        if wnid is None:
+        word = next((part for part in parts if WNID.fullmatch(part)), None)
+        if word is None and has_order and len(parts) == 2 and parts[1].isdecimal():
+            word = parts[1]
+        if word is None:
             if number == 1 and "," in line:  # a header
                 continue
             raise ItlError(f"line {number}, {line.strip()[:50]!r}, has no wnid")
-        images = [part for part in parts if is_image(part)] or [part for part in parts[:1] if part != wnid]
+        images = [part for part in parts if is_image(part)] or [part for part in parts[:1] if part != word]
         if not images and len(parts) > 1:  # of classes, as words.txt: n00001740 entity
             raise ItlError(f"line {number}, {line.strip()[:50]!r}, names no image")
-        image = short_name(images[0]) if images else f"ILSVRC2012_val_{number:08d}"
-        if labels.setdefault(image, wnid) != wnid:
-            raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
-        in_order &= not images
-    wnids = list(labels.values())
-    if in_order and len(wnids) > 2 and all(one < other for one, other in zip(wnids, wnids[1:], strict=False)):
-        raise ItlError("its wnids are sorted, each once, as those of a list of classes")
-    return labels
+        yield number, short_name(images[0]) if images else "", word
 
 
-def _text_lists(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
-    """Yield in words what may be a list of labels, and a function that reads it."""
+def _first_number(numbers: Mapping[str, int], order: Sequence[str]) -> int:
+    """Return the number of the first class of *order*, 0 or 1.
+
+    It is told by *numbers*, of images, that have the first or the last one, or by an image whose class is
+    known. ItlError where none does.
+    """
+    present, classes = set(numbers.values()), len(order)
+    if max(present) > classes or {0, classes} <= present:
+        raise ItlError(f"it has the number {max(present)}, which stands for none of {classes:,} classes")
+    if {0, classes} & present:
+        return 0 if 0 in present else 1
+    image, wnid = KNOWN_VAL_IMAGE
+    first = numbers.get(image, 0) - order.index(wnid) if wnid in order else -1
+    if first not in (0, 1):
+        raise ItlError(
+            f"it has neither the number 0 nor {classes}, so it is unclear whether it counts from 0 or "
+            f"from 1; write wnids for the numbers"
+        )
+    return first
+
+
+def _refuse_numbers_of_devkit(labels: Mapping[str, str], order: Sequence[str]) -> None:
+    """Raise ItlError if *labels* of numbers from 1 may be those of ILSVRC's devkit, and *order* is another.
+
+    The devkit counts the 1,000 classes from 1, and not in the order of wnids; the class of its first image is
+    known.
+    """
+    image, wnid = KNOWN_VAL_IMAGE
+    if len(order) == ILSVRC_CLASSES and list(order) == sorted(order) and labels.get(image) != wnid:
+        raise ItlError(
+            f"its numbers from 1 may be in the order of ILSVRC's devkit, which is not that of wnids "
+            f"({image} is {wnid}, here {labels.get(image, 'not listed')}); write wnids for the numbers"
+        )
+
+
+def _text_lists(
+    folders: list[Path], listed: Mapping[str, Member], names: Collection[str] = ()
+) -> Iterator[tuple]:
+    """Yield in words what may be a list of labels, one of *names* if given, and a function that reads it."""
     for folder in folders:
-        files = {file.name: Member(str(file)) for file in folder.glob("*.*") if _is_list(file.name)}
+        lists = sorted(file for file in folder.glob("*.*") if _is_list(file.name, names))
+        files = {file.name: Member(str(file)) for file in lists}
         yield from _lists(files)
     by_name: dict[str, Member] = {}
-    for name in sorted((name for name in listed if _is_list(name)), key=lambda name: -name.count("/")):
+    for name in sorted((name for name in listed if _is_list(name, names)), key=lambda name: -name.count("/")):
         if "ImageSets" not in name.split("/"):  # whose lines are images and their own numbers
             by_name[name.rpartition("/")[2]] = listed[name]
     yield from _lists(by_name)
@@ -154,8 +249,9 @@ def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple
         yield "the XML files of val", lambda: _wnids_of_xml(xml)
 
 
-def _is_list(name: str) -> bool:
-    return name.lower().endswith((".txt", ".csv"))
+def _is_list(name: str, names: Collection[str]) -> bool:
+    is_text = name.lower().endswith((".txt", ".csv"))
+    return is_text and (not names or name.rpartition("/")[2] in names)
 
 
 def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
@@ -173,17 +269,29 @@ def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
 
 
 def _devkits(folder: Path) -> Iterator[tuple]:
-    """Yield the devkit in *folder*, packed or not."""
-    tar = folder / f"{DEVKIT}.tar.gz"
-    if tar.is_file():
-        yield tar.name, lambda: _labels_of_devkit(files_of_packed_tar(tar, "it", (TRUTH, META)))
-    for data in (folder / DEVKIT / "data", folder / "data", folder):
-        if (data / TRUTH).is_file() and (data / META).is_file():
-            files = {name: Member(str(data / name)) for name in (TRUTH, META)}
-            yield (
-                f"the devkit's {TRUTH}",
-                lambda files=files: _labels_of_devkit({name: file.read() for name, file in files.items()}),
-            )
+    """Yield the devkits in *folder* or in a folder in it, packed or not."""
+    inside = {one.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for one in folder.glob(f"*/{name}")}
+    for place in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
+        if OTHER_DEVKIT in place.name:
+            continue
+        tar = place / f"{DEVKIT}.tar.gz"
+        if tar.is_file():
+            yield tar.name, lambda tar=tar: _labels_of_devkit(files_of_packed_tar(tar, "it", (TRUTH, META)))
+        for data in (place / DEVKIT / "data", place / "data", place):
+            if (data / TRUTH).is_file() and (data / META).is_file():
+                files = {name: Member(str(data / name)) for name in (TRUTH, META)}
+                yield (
+                    f"the devkit's {TRUTH}",
+                    lambda files=files: _labels_of_devkit(
+                        {name: file.read() for name, file in files.items()}
+                    ),
+                )
+    for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
+        yield other.name, _refuse_other_devkit
+
+
+def _refuse_other_devkit() -> dict[str, str]:
+    raise ItlError(f"it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the classes of val")
 
 
 def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:

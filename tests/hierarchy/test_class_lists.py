@@ -1,5 +1,7 @@
 """Lists of classes in every common form: what they say, or the line that is wrong."""
 
+import re
+
 import pytest
 
 from itl import ItlError
@@ -91,6 +93,35 @@ def test_superclasses_may_have_numbers_for_names(tmp_path, content):
     assert read(tmp_path, content) == {wnid: numbers[label] for wnid, label in FISH.items()}
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "wnid,keep\nA,1\nB,1\nC,0\n",
+        "wnid,name,include\nA,a,yes\nB,b,TRUE\nC,c,no\n",
+        "wnid;selected\nA;x\nB;x\nC;\nD\n",
+        "wnid,exclude\nA,0\nB,0\nC,1\n",
+        "wnid,use,drop\nA,1,0\nB,1,0\nC,1,1\nD,0,0\n",
+        "wnid,count,keep\nA,1300,1\nB,1300,1\nC,1300,0\n",
+        "wnid,n\nA,1300\nB,1300\n",
+        "wnid,num_images\nA,1\nB,0\n",
+        "A 1300\nB 1299\n",
+    ],
+)
+def test_a_column_marks_the_classes_that_are_taken(tmp_path, lines):
+    for letter, wnid in zip("ABCD", FISH, strict=True):
+        lines = re.sub(rf"^{letter}", wnid, lines, flags=re.MULTILINE)
+    assert read(tmp_path, lines) == CLASSES
+
+
+def test_labels_beside_marks_and_columns_that_are_called_like_marks(tmp_path):
+    rows = [f"{wnid},{label},{int(label == 'fish')}" for wnid, label in FISH.items()]
+    text = "\n".join(["wnid,label,keep", *rows])
+    assert read(tmp_path, text) == {TENCH: "fish", GOLDFISH: "fish"}
+    assert read(tmp_path, text.replace("keep", "on_land")) == FISH, "the header says what labels are"
+    rows = [f"{wnid},{label}" for wnid, label in FISH.items()]
+    assert read(tmp_path, "\n".join(["wnid,use", *rows])) == FISH
+
+
 def test_names_of_folders_may_stand_for_wnids_in_json(tmp_path):
     names = {"my fish": "my fish", "my dog": "my dog"}
     content = f'{{"my fish": "{TENCH}", "my dog": "{CHIHUAHUA}"}}'
@@ -146,6 +177,33 @@ def test_names_of_folders(tmp_path):
         (f'["{TENCH}"', "begins like JSON, but is not"),
         ("[1, 2]", "entry 1: 1 is no class"),
         (f"wnid\n{TENCH},{GOLDFISH}\n", "line 2: .* has several wnids; give one class on each line"),
+        *(
+            (
+                text,
+                "'(1300|1300 in1k|1|yes)' stands beside several classes, and may be a count, a mark or",
+            )
+            for text in (
+                f"{TENCH} 1300\n{GOLDFISH} 1300\n{CHIHUAHUA} 1200\n{SPANIEL} 1200\n",
+                f"{TENCH} 1300 in1k\n{GOLDFISH} 1300 in1k\n{CHIHUAHUA} 12 in1k\n{SPANIEL} 12 in1k\n",
+                f"{TENCH},1\n{GOLDFISH},1\n{CHIHUAHUA},0\n{SPANIEL},0\n",
+                f"{TENCH} yes\n{GOLDFISH} yes\n{CHIHUAHUA} no\n{SPANIEL} no\n",
+                f'{{"{TENCH}": 1, "{GOLDFISH}": 1, "{CHIHUAHUA}": 2, "{SPANIEL}": 2}}',
+            )
+        ),
+        (
+            f"wnid,in_subset\n{TENCH},1\n{GOLDFISH},0\n",
+            "its column 'in_subset' marks classes; call it keep to",
+        ),
+        (
+            f"wnid,wild\n{TENCH},no\n{GOLDFISH},yes\n",
+            "its column 'wild' marks classes; .* with 'yes', or label",
+        ),
+        (
+            f"wnid,keep\n{TENCH},1\n{GOLDFISH},maybe\n",
+            "its column 'keep' has 'maybe', no mark; write 1 or 0",
+        ),
+        (f"wnid,keep\n{TENCH},in\n{GOLDFISH},out\n", "its column 'keep' has 'in', no mark"),
+        (f"wnid,keep\n{TENCH},0\n{GOLDFISH},0\n", "lists no class"),
         ("[" * 100_000, "is nested too deeply; give a list or a mapping of classes"),
         (
             f'{{"{TENCH}": {{"label": "fish"}}}}',

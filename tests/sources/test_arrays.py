@@ -168,6 +168,42 @@ def test_downsampled_numbers_need_their_wnids(tmp_path):
         open_source("imagenet-downsampled", path).records()
 
 
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        ([0, 1, 2], ["n3", "n1", "n2"], ["n3", "n1", "n2"]),
+        ([0, 1, 1], ["n3", "n1", "n2"], ["n3", "n1", "n1"]),  # the last class is absent
+        ([1, 2, 3], ["n3", "n1", "n2"], ["n3", "n1", "n2"]),
+        ([2, 3, 3], ["n3", "n1", "n2"], ["n1", "n2", "n2"]),  # the first is
+        ([1, 2, 2], ["1 n3", "2 n1", "3 n2"], ["n3", "n1", "n1"]),
+        (
+            [1, 2, 2],
+            ["n3", "n1", "n2"],
+            r"names.txt names 3 classes without .*, and no label is 0 or 3: they",
+        ),
+        ([1, 2, 4], ["n3", "n1", "n2"], "names.txt names 3 classes, but none has the number 4"),
+        ([0, 2, 3], ["n3", "n1", "n2"], "names.txt names 3 classes, but none has the number 3"),
+        ([1, 2, 3], ["n1", "n2", "n3"], "lists wnids in their order, without numbers, but labels that count"),
+        ([0, 1, 2], ["n1", "n2", "n3"], ["n1", "n2", "n3"]),
+    ],
+)
+def test_names_of_downsampled_imagenet_without_numbers_count_as_the_labels_do(
+    tmp_path, labels, names, expected
+):
+    path = containers.downsampled(tmp_path / "set")
+    for file in path.glob("train*"):
+        file.unlink()
+    pixels = np.zeros((3, 3 * 64), np.uint8)
+    (path / "val_data").write_bytes(pickle.dumps({"data": pixels, "labels": labels}))
+    (tmp_path / "names.txt").write_text("\n".join(names).replace("n", "n0000000"))
+    source = open_source("imagenet-downsampled", path, names=str(tmp_path / "names.txt"))
+    if isinstance(expected, str):
+        with pytest.raises(ItlError, match=expected):
+            source.records()
+    else:
+        assert [record.wnid.replace("n0000000", "n") for record in source.records()] == expected
+
+
 class Runs:
     """Runs a command when it is unpickled."""
 

@@ -13,7 +13,7 @@ import scipy.io
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.cifar import WNIDS, Cifar100
-from itl.sources.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, TinyImageNet
+from itl.sources.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, ImageNet21k, TinyImageNet
 from itl.sources.registry import open_source
 from itl.sources.val_labels import DEVKIT, META, TRUTH, read_labels
 from tests.annotated import check_lines
@@ -227,6 +227,9 @@ def test_files_named_after_another_class_or_split_are_said(tmp_path):
     lines = check_lines("imagenet", tmp_path)
     assert f"note: 1 image is named after another wnid than that of the folder: {names[1]}" in lines
     assert f"note: 1 image has the name of a validation image, but is in train: {names[2]}" in lines
+    names = [f"train/{FOX}_red_fox/{name}_1.JPEG" for name in (FOX, CAR)]
+    lines = check_lines("imagenet", tree(tmp_path / "words", *names, f"train/{CAR}/{CAR}_1.JPEG"))
+    assert f"note: 1 image is named after another wnid than that of the folder: {names[1]}" in lines
     tree(tmp_path / "merged", f"train/{FOX}/{FOX}_1.JPEG", f"train/{CAR}/{CAR}_1.JPEG")
     (tmp_path / "merged.csv").write_text(f"wnid,label\n{FOX},{FOX}\n{CAR},{FOX}\n")  # of one class, rightly
     lines = check_lines("imagenet", tmp_path / "merged", classes=str(tmp_path / "merged.csv"))
@@ -329,6 +332,39 @@ def test_a_tar_of_one_split_is_that_split(tmp_path):
         (FOX, "train"),
         (CAR, "train"),
     ]
+
+
+def test_folders_and_tars_of_imagenet21k_may_have_words_behind_the_wnid(tmp_path):
+    """As n02119022_red_fox; what lies in no folder of a wnid is counted."""
+    names = [f"{FOX}_red_fox/1.jpg", f"{CAR}-test_car/2.jpg"]
+    tree(tmp_path / "21k", *names, "loose.jpg", "more/3.jpg", "readme.txt")
+    tarred(tmp_path / "21k/n01440764_tench.tar", {"4.jpg": b"4"})
+    source = ImageNet21k(tmp_path / "21k")
+    assert listed(source) == [
+        ("n01440764/4.jpg", "n01440764", "train"),
+        (f"{FOX}/1.jpg", FOX, "train"),
+        (f"{CAR}/2.jpg", CAR, "train"),
+    ]
+    assert source.count_left_out(source.records()) == {
+        "images in no folder or tar of a wnid (loose.jpg …)": 2,
+        "other files": 1,
+    }
+    tree(tmp_path / "21k", f"{FOX}/5.jpg")
+    with pytest.raises(ItlError, match=f"'{FOX}' and '{FOX}_red_fox' are two folders or tars of one class"):
+        ImageNet21k(tmp_path / "21k").records()
+
+
+def test_tars_of_classes_in_the_tar_of_train_may_have_words_behind_the_wnid(ilsvrc):
+    tarred(
+        ilsvrc / TRAIN_TAR,
+        {
+            f"{wnid}_words.tar": tarred(
+                ilsvrc.parent / "inner.tar", {f"{wnid}_{n}.JPEG": b"x" for n in (1, 2)}
+            ).read_bytes()
+            for wnid in (FOX, CAR)
+        },
+    )
+    assert [record[1:] for record in listed(ImageNet(ilsvrc))] == [one[1:] for one in EXPECTED]
 
 
 def test_what_a_refusal_offers_are_options_of_imagenet(tmp_path):

@@ -1,12 +1,17 @@
 """Readings offered for a tree that is unclear: none puts an image into two splits, or a mask into a class."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from itl import ItlError
+from itl.sources.class_folders import ClassFolders
+from itl.sources.imagenet import ImageNet
 from itl.sources.layout import Choice
 from itl.sources.readings import recognise
+from tests.annotated import written
+from tests.pictures import tarred
 
 
 def tree(*folders: str, classes: tuple[str, ...] = ("cat", "dog"), images: int = 4) -> dict[str, int]:
@@ -123,6 +128,28 @@ def test_of_folders_with_the_same_wnids_one_is_to_be_the_path():
     with pytest.raises(ItlError) as error:
         recognise(tree("train", "other", classes=wnids))
     assert "as the path" not in str(error.value)
+
+
+@pytest.mark.parametrize("read", [ImageNet, ClassFolders])
+def test_the_folder_of_one_corruption_that_a_refusal_names_is_read(tmp_path, read):
+    """As ImageNet-C is published: a tar of CORRUPTION/SEVERITY/WNID."""
+    names = [
+        f"blur/{severity}/{wnid}/ILSVRC2012_val_0000000{image}.JPEG"
+        for severity in "12"
+        for image, wnid in enumerate(("n01440764", "n02119789"))
+    ]
+    written(tmp_path / "c", dict.fromkeys(names, b"x"))
+    for path in (tmp_path / "c", tmp_path / "c/blur"):
+        with pytest.raises(ItlError) as error:
+            read(path).records()
+        advised = re.search(r"give one, such as (\S+), as the path", str(error.value))
+        path_advised = advised[1] if advised else ""
+        assert path_advised == str(tmp_path / "c/blur/1")
+        assert len(read(Path(path_advised)).records()) == 2
+    archive = tarred(tmp_path / "c.tar", dict.fromkeys(names, b"x"))
+    unpack = f"unpack the archive, `mkdir -p {tmp_path}/c && tar xf {archive} -C {tmp_path}/c`, and give one"
+    with pytest.raises(ItlError, match=unpack):
+        read(archive).records()
 
 
 def test_a_reading_that_is_refused_when_it_is_taken_is_not_offered():

@@ -1,0 +1,216 @@
+"""What says the class of ImageNet's val images: numbers in lists, class folders against lists, devkits."""
+
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+import scipy.io
+
+from itl import ItlError
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.sources.imagenet import ImageNet, TinyImageNet
+from itl.sources.val_labels import DEVKIT, KNOWN_VAL_IMAGE, META, TRUTH, read_labels
+from tests.pictures import CAR, FOX, listed, tarred, tree
+
+TENCH = "n01440764"
+VAL = [f"ILSVRC2012_val_0000000{number}.JPEG" for number in (1, 2)]
+TRAIN = [f"train/{wnid}/{wnid}_1.JPEG" for wnid in (FOX, CAR)]
+SNAKE = KNOWN_VAL_IMAGE[1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((0, 2), [CAR, TENCH]),
+        ((0, 1), [CAR, FOX]),  # the last class is absent
+        ((1, 3), [CAR, TENCH]),
+        ((2, 3), [FOX, TENCH]),
+        ((1, 2), "neither the number 0 nor 3, so it is unclear whether it counts from 0 or from 1; write"),
+        ((0, 3), "it has the number 3, which stands for none of 3 classes"),
+        ((1, 4), "it has the number 4, which stands for none of 3 classes"),
+    ],
+)
+def test_numbers_of_val_images_count_from_0_or_1_where_they_tell(numbers, expected):
+    lines = "".join(f"{name}.JPEG {number}\n" for name, number in zip("ab", numbers, strict=True)).encode()
+    if isinstance(expected, str):
+        with pytest.raises(ItlError, match=expected):
+            read_labels(lines, [CAR, FOX, TENCH])
+    else:
+        assert list(read_labels(lines, [CAR, FOX, TENCH]).values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "number", "is_read"),
+    [(0, 65, True), (1, 66, True), (1, 490, False), (0, None, True), (1, None, False)],
+)
+def test_numbers_of_the_devkit_are_not_those_of_sorted_wnids(first, number, is_read):
+    """ILSVRC's first image of val is a sea snake: Caffe's 65, and the devkit's 490."""
+    order = sorted(Taxonomy.snapshot().leaves)
+    lines = [] if number is None else [f"{VAL[0]} {number}"]
+    lines += [f"x{index}.JPEG {index + first}" for index in range(1000)]
+    if is_read:
+        labels = read_labels("\n".join(lines).encode(), order)
+        assert [labels[f"x{index}"] for index in (0, 999)] == [order[0], order[999]]
+    else:
+        with pytest.raises(
+            ItlError, match=f"from {first} may be in the order of ILSVRC's devkit, .* {SNAKE}"
+        ):
+            read_labels("\n".join(lines).encode(), order)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(65, 970), (66, 969), (490, None)])
+def test_one_known_image_tells_where_numbers_start(number, expected):
+    """Where neither the first nor the last class has an image, as in a part of val."""
+    order = sorted(Taxonomy.snapshot().leaves)
+    lines = f"{VAL[0]} {number}\n{VAL[1]} 970\n".encode()
+    if expected:
+        assert read_labels(lines, order) == {VAL[0][:-5]: SNAKE, VAL[1][:-5]: order[expected]}
+    else:
+        with pytest.raises(ItlError, match="neither the number 0 nor 1000, so it is unclear"):
+            read_labels(lines, order)
+
+
+def devkit(folder, *numbers, packed=False):
+    """Write a devkit in which FOX is class 9, and CAR class 7."""
+    data = folder / DEVKIT / "data"
+    data.mkdir(parents=True)
+    rows = np.array([(7, CAR), (9, FOX)], [("ILSVRC2012_ID", "O"), ("WNID", "O")])
+    scipy.io.savemat(data / META, {"synsets": rows})
+    (data / TRUTH).write_text("".join(f"{number}\n" for number in numbers))
+    if packed:
+        with tarfile.open(folder / f"{DEVKIT}.tar.gz", "w:gz") as tar:
+            tar.add(folder / DEVKIT, DEVKIT)
+        shutil.rmtree(folder / DEVKIT)
+
+
+def solution(*wnids):
+    """The text of LOC_val_solution.csv."""
+    lines = [f"{name[:-5]},{wnid} 1 2 3 4\n" for name, wnid in zip(VAL, wnids, strict=True)]
+    return f"ImageId,PredictionString\n{''.join(lines)}"
+
+
+def with_list(root, kind, *wnids):
+    """Write a list of val that gives its images *wnids*, and return what it is called."""
+    if kind == "devkit":
+        devkit(root, *({FOX: 9, CAR: 7}[wnid] for wnid in wnids), packed=True)
+        return f"{DEVKIT}.tar.gz"
+    (root / "LOC_val_solution.csv").write_text(solution(*wnids))
+    return "LOC_val_solution.csv"
+
+
+@pytest.mark.parametrize("kind", ["devkit", "solution"])
+def test_class_folders_of_val_that_a_list_contradicts_are_refused(tmp_path, kind):
+    val = [f"val/{FOX}/{VAL[0]}", f"val/{CAR}_car/{VAL[1]}", f"val/{CAR}_car/own.JPEG"]
+    tree(tmp_path / "set", *TRAIN, *val)
+    words = with_list(tmp_path / "set", kind, FOX, FOX)
+    reason = (
+        f"1 val image is of another class by {words} than by the class folders, such as {val[1]}, "
+        f"which is {FOX} there; to take the list, move the images of val out of their class folders into the "
+        f"folder around these; to take the folders, move {words} elsewhere"
+    )
+    with pytest.raises(ItlError, match=reason):
+        ImageNet(tmp_path / "set").records()
+    (tmp_path / "set" / words).rename(tmp_path / words)
+    assert [record[1] for record in listed(ImageNet(tmp_path / "set"))] == [FOX, CAR, FOX, CAR, CAR]
+    (tmp_path / words).rename(tmp_path / "set" / words)
+    for file in [*(tmp_path / "set/val").glob("*/ILSVRC*")]:
+        file.rename(tmp_path / "set/val" / file.name)
+    (tmp_path / f"set/val/{CAR}_car/own.JPEG").unlink()
+    assert [record[1:] for record in listed(ImageNet(tmp_path / "set"))][2:] == [(FOX, "val"), (FOX, "val")]
+
+
+@pytest.mark.parametrize("kind", ["devkit", "solution"])
+def test_class_folders_of_val_that_a_list_confirms_are_read(tmp_path, kind):
+    tree(tmp_path, *TRAIN, f"val/{FOX}/{VAL[0]}", f"val/{CAR}/{VAL[1]}")
+    with_list(tmp_path, kind, FOX, CAR)
+    assert [record[1] for record in listed(ImageNet(tmp_path))] == [FOX, CAR, FOX, CAR]
+
+
+def test_class_folders_of_val_may_be_of_a_class_above_that_of_a_list(tmp_path):
+    canine = Taxonomy.snapshot().path(FOX)[2]
+    tree(tmp_path, f"train/{canine}/1.JPEG", f"train/{CAR}/1.JPEG", f"val/{canine}/{VAL[0]}")
+    (tmp_path / "val_map.txt").write_text(f"{VAL[0]} {FOX}\n")
+    assert [record[1] for record in listed(ImageNet(tmp_path))] == [canine, CAR, canine]
+
+
+def test_a_folder_of_val_alone_an_archive_and_the_option_are_compared_too(tmp_path):
+    tree(tmp_path / "set", f"val/{FOX}/{VAL[0]}", f"val/{CAR}/{VAL[1]}")
+    other = tmp_path / "other.csv"
+    other.write_text(solution(CAR, CAR))
+    with pytest.raises(
+        ItlError,
+        match=f"by {other} than by the class folders, such as val/{FOX}/.*leave the option val_labels out",
+    ):
+        ImageNet(tmp_path / "set", val_labels=other).records()
+    assert len(listed(ImageNet(tmp_path / "set/val"))) == 2
+    (tmp_path / "set/LOC_val_solution.csv").write_text(solution(CAR, CAR))
+    with pytest.raises(ItlError, match="1 val image is of another class by LOC_val"):
+        ImageNet(tmp_path / "set/val").records()
+    files = dict.fromkeys((*TRAIN, f"val/{FOX}/{VAL[0]}"), b"x")
+    path = tarred(tmp_path / "set.tar", files | {"LOC_val_solution.csv": solution(CAR, CAR).encode()})
+    with pytest.raises(ItlError, match="1 val image is of another class by LOC_val"):
+        ImageNet(path).records()
+    assert len(listed(ImageNet(tarred(tmp_path / "without.tar", files)))) == 3
+
+
+def test_tiny_imagenet_without_its_list_is_told_which_that_is(tmp_path):
+    tree(tmp_path, *TRAIN, "val/images/val_0.JPEG")
+    with pytest.raises(
+        ItlError, match="no label, such as val_0; put val/val_annotations.txt of tiny-imagenet-"
+    ):
+        TinyImageNet(tmp_path).records()
+    (tmp_path / "val/val_annotations.txt").write_text(f"val_0.JPEG\t{FOX}\t0\t0\t1\t1\n")
+    assert [record[1] for record in listed(TinyImageNet(tmp_path))] == [FOX, CAR, FOX]
+
+
+def test_of_two_copies_of_a_data_set_one_is_to_be_the_path(tmp_path):
+    tree(
+        tmp_path,
+        *(f"{copy}/{name}" for copy in ("tiny", "tiny copy") for name in (*TRAIN, f"val/{FOX}/1.JPEG")),
+    )
+    with pytest.raises(
+        ItlError,
+        match=f"2 folders with splits of their own, tiny, tiny copy; give one, such as {tmp_path}/tiny, as",
+    ):
+        TinyImageNet(tmp_path).records()
+    assert len(listed(TinyImageNet(tmp_path / "tiny"))) == 3
+    archive = tarred(tmp_path / "a.tar", {f"{copy}/{name}": b"x" for copy in "ab" for name in TRAIN})
+    with pytest.raises(
+        ItlError, match="2 folders .*, a, b; unpack the archive, .*, and give one, such as a in"
+    ):
+        TinyImageNet(archive).records()
+    tree(tmp_path, *(f"tiny/tiny/{name}" for name in TRAIN))
+    assert ImageNet(tmp_path / "tiny").notes == [
+        f"tiny beside train holds splits of its own (train), which are not read; move what is to be read "
+        f"beside train, or give {tmp_path}/tiny/tiny as the path"
+    ]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("folder", ["", "val", "meta", "ILSVRC2012_devkit"])
+def test_the_devkit_may_lie_in_a_folder_of_its_own(tmp_path, folder, packed):
+    tree(tmp_path, *TRAIN, *(f"val/{name}" for name in VAL))
+    devkit(tmp_path / folder, 9, 7, packed=packed)
+    assert [record[1] for record in listed(ImageNet(tmp_path))] == [FOX, CAR, FOX, CAR]
+
+
+def test_the_devkit_of_another_task_is_said(tmp_path):
+    tree(tmp_path, *TRAIN, *(f"val/{name}" for name in VAL), "ILSVRC2012_devkit_t3.tar.gz")
+    message = (
+        f"ILSVRC2012_devkit_t3.tar.gz: it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the"
+    )
+    with pytest.raises(ItlError, match=message):
+        ImageNet(tmp_path).records()
+
+
+def test_the_tar_of_a_split_may_lie_in_the_folder_of_the_split(tmp_path):
+    tree(tmp_path, *TRAIN)
+    tarred(tmp_path / "val/ILSVRC2012_img_val.tar", dict.fromkeys(VAL, b"x"))
+    devkit(tmp_path, 9, 7)
+    source = ImageNet(tmp_path)
+    assert [record[:2] for record in listed(source)][2:] == [(f"val/{VAL[0]}", FOX), (f"val/{VAL[1]}", CAR)]
+    tree(tmp_path, f"val/{CAR}/{VAL[1]}")  # unpacked beside the tar, which is left out then
+    source = ImageNet(tmp_path)
+    assert len(source.records()) == 3
+    assert source.count_left_out(source.records()) == {"other files": 1}
