@@ -1,6 +1,7 @@
 """What commands take: their arguments, and how the texts of these are read."""
 
 import re
+import shlex
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
@@ -88,6 +89,24 @@ def split_budget(argv: Sequence[str]) -> list[str]:
     return words
 
 
+def command_line(command: str, args: Namespace) -> str:
+    """Write the `itl` *command* for the preset of *args*, with what it needs to find its images and runs."""
+    data = [word for entry in args.data or () for word in ("--data", entry)]
+    home = [] if args.home is None else ["--home", str(args.home)]
+    only = ["--only", args.only] if getattr(args, "only", None) else []
+    return shlex.join(["itl", command, args.preset, *only, *data, *home])
+
+
+NOT_GIVEN = (None, "refuse")  # the second: --outside
+
+
+def refuse_unused(args: Namespace, options: Sequence[str], needed: str) -> None:
+    """Raise ItlError for one of the *options* that was given: it has no effect without what is *needed*."""
+    for option in options:
+        if getattr(args, option.removeprefix("--")) not in NOT_GIVEN:
+            raise ItlError(f"{option} has no effect without {needed}; add that, or leave {option} out")
+
+
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
 DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
@@ -132,6 +151,14 @@ _OUTSIDE_HELP = "what is done about annotated boxes that reach outside their ima
 SCORED: Sequence[Argument] = (  # what is scored against annotations
     ("--images", {"type": Path, "help": "list of the scored images, such as ImageSets/Main/test.txt"}),
     ("--outside", {"choices": ["refuse", "cut"], "default": "refuse", "help": _OUTSIDE_HELP}),
+)
+PROPOSALS: Sequence[Argument] = (
+    ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
+    ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
+    ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+    ("--order", {"choices": ["yxyx", "xyxy"], "help": "of boxes in a .mat; yxyx where not given"}),
+    ("--count", {"type": int, "nargs": "+", "help": "regions an image; 300 1000 2000 where not given"}),
+    *SCORED,
 )
 DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
 

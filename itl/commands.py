@@ -18,15 +18,18 @@ from itl.arguments import (
     MACHINE,
     PLAN,
     PROPOSAL_FORMATS,
+    PROPOSALS,
     SCORED,
     SHARD,
     TAXONOMY,
     UNTIL_DECIDED,
     Argument,
+    command_line,
     label_method,
     parse,
     parse_options,
     parse_shard,
+    refuse_unused,
 )
 from itl.machine import Machine, stopping_on_signals
 from itl.specs import Packing, Subset
@@ -159,7 +162,7 @@ def _add_packs(command: Callable[..., None]) -> None:
         ("--labels", {"type": label_method, "default": "original", "help": "a method of `itl labels`"}),
         ("--images-per-class", {"type": int}),
         ("--classes", {"type": int}),
-        ("--seed", {"type": int, "default": 0}),
+        ("--seed", {"type": int, "help": "that chooses images and classes"}),
         TAXONOMY,
     )
     command(
@@ -193,12 +196,7 @@ def _add_detection(command: Callable[..., None]) -> None:
     )
     command(
         proposals,
-        ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
-        ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
-        ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
-        ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
-        ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
-        *SCORED,
+        *PROPOSALS,
         description=PROPOSAL_FORMATS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -236,8 +234,12 @@ def subset(args: argparse.Namespace) -> None:
     from itl.packs.pack import Pack
     from itl.packs.subset import manifest, select
 
+    if args.images_per_class is None and args.classes is None:
+        refuse_unused(args, ["--seed"], "--images-per-class or --classes")
     images, tree = Pack.open(args.pack), open_taxonomy(args.taxonomy)
-    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed, tree.digest)
+    spec = Subset(
+        images.digest, args.labels, args.classes, args.images_per_class, args.seed or 0, tree.digest
+    )
     manifest(images, select(images, spec, tree=tree)).to_csv(sys.stdout, index=False)
 
 
@@ -304,20 +306,26 @@ def voc_ap(args: argparse.Namespace) -> None:
 
 def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.sources.proposal_files import describe_order, read_regions, write_regions
-    from itl.sources.proposals import measure_recall
+    from itl.sources.proposal_files import describe_order, read_regions, refuse_target, write_regions
+    from itl.sources.proposals import RECALL_COUNTS, measure_recall
 
+    if not args.recall:
+        refuse_unused(args, ["--count", "--images", "--outside"], "--recall ANNOTATIONS")
     if str(args.regions) == "windows":
         if args.out or not args.recall:
             raise ItlError("windows are made for each image; give --recall ANNOTATIONS, and no file to write")
+        refuse_unused(args, ["--order"], "files of regions, of which .mat have an order")
         regions = None
     else:
+        if args.out:
+            refuse_target(args.out)
         regions = read_regions(args.regions, args.order)
-        _note(describe_order(args.regions) if args.order == "yxyx" else "")
+        _note("" if args.order else describe_order(args.regions))
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
-        table, notes = measure_recall(regions, args.recall, args.count, args.images, args.outside)
+        counts = args.count or RECALL_COUNTS
+        table, notes = measure_recall(regions, args.recall, counts, args.images, args.outside)
         table.to_csv(sys.stdout, index=False)
         _note(*notes)
     elif regions is not None:
@@ -363,7 +371,7 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
     else:
         run_all(questions, store, machine)
-        print(f"{describe_done(questions, store, machine)}; next: {_command_line('report', args)}")
+        print(f"{describe_done(questions, store, machine)}; next: {command_line('report', args)}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -388,7 +396,7 @@ def advise(args: argparse.Namespace) -> None:
     budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
     (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
     try:
-        pilot = Pilot(question, args.target, Store(machine.runs), machine)
+        pilot = Pilot(question, args.target, Store(machine.runs), machine, measure=args.pilot > 0)
     except ItlError as error:
         raise ItlError(f"{error}; this is preset {args.preset}: name another with --preset") from error
     for line in run_pilot(question, pilot, args.pilot, Store(machine.runs), machine):
@@ -411,7 +419,7 @@ def results(args: argparse.Namespace) -> None:
     from itl.runs.store import Store
 
     if args.format == "parquet" and sys.stdout.isatty():
-        command = _command_line("results", args)
+        command = command_line("results", args)
         raise ItlError(f"parquet is no text for a terminal; write a file: {command} --format parquet > FILE")
     machine = _machine(args)
     preset = _preset(args)
@@ -426,7 +434,7 @@ def results(args: argparse.Namespace) -> None:
     for line in changed_sources(questions, machine):
         print(f"itl: note: {line}", file=sys.stderr)
     if note := describe_missing(questions, table, store, machine):
-        print(f"itl: note: {note}; `{_command_line('run', args)}` does them", file=sys.stderr)
+        print(f"itl: note: {note}; `{command_line('run', args)}` does them", file=sys.stderr)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -467,14 +475,6 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
     return made, questions, store, machine
-
-
-def _command_line(command: str, args: argparse.Namespace) -> str:
-    """Write the `itl` *command* for the preset of *args*, with what it needs to find its images and runs."""
-    data = [word for entry in args.data or () for word in ("--data", entry)]
-    home = [] if args.home is None else ["--home", str(args.home)]
-    only = ["--only", args.only] if getattr(args, "only", None) else []
-    return shlex.join(["itl", command, args.preset, *only, *data, *home])
 
 
 def _machine(args: argparse.Namespace) -> Machine:

@@ -3,6 +3,7 @@
 import pytest
 
 from itl import ItlError
+from itl.__main__ import main
 from itl.arguments import parse, parse_options, parse_shard, split_budget
 from itl.commands import parser
 
@@ -69,3 +70,22 @@ def test_names_of_options_are_written_out(capsys):
     with pytest.raises(SystemExit):
         parse(parser(), ["plan", "demo", "more"])
     assert capsys.readouterr().err.endswith("itl plan: error: unrecognized arguments: more\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            "subset --pack p --seed 3",
+            "--seed has no effect without --images-per-class or --classes; add that",
+        ),
+        (
+            "proposals a.npz --count 5",
+            "--count has no effect without --recall ANNOTATIONS; add that, or leave",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused(words, says, capsys):
+    assert main(words.split()) == 1
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n"), says in output.err) == ("", 1, True)

@@ -123,12 +123,13 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     """
     number = pick({name: number for number, name in enumerate(grid.tasks)}, task, "task of this advice")
     pilot = _pilot(grid, number)
-    affordable = _affordable(grid, number, budget)
     if not len(grid.measured):
+        time = "" if math.isnan(pilot[1]) else f" takes about {hours_text(pilot[1])}"
         raise ItlError(
-            f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets takes "
-            f"about {hours_text(pilot[1])}: `itl advise` with --pilot {pilot[0]} does it"
+            f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets{time}: "
+            f"`itl advise` with --pilot {pilot[0]} does it"
         )
+    affordable = _affordable(grid, number, budget)
     posterior = Posterior(parameters, *grid.data) if parameters else grid.posterior
     belief = posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
@@ -319,16 +320,21 @@ def task_of(question: Question, name: str) -> str:
 class Pilot:
     """Choose nets to be measured on a task one by one, each the most useful after those before it."""
 
-    def __init__(self, question: Question, target: str, store: Store, machine: Machine) -> None:
-        """Choose among the options of *question* for a *target* or task of it; hours are for *machine*."""
+    def __init__(
+        self, question: Question, target: str, store: Store, machine: Machine, measure: bool = True
+    ) -> None:
+        """Choose among the options of *question* for a *target* or task of it; hours are for *machine*.
+
+        Without *measure* no hours are measured before a result is there: see `grid_of`.
+        """
         self.task = task_of(question, target)
-        self._question, self._store, self._machine = question, store, machine
+        self._question, self._store, self._machine, self._measure = question, store, machine, measure
         self._parameters: Parameters | None = None
 
     @cached_property
     def grid(self) -> Grid:
         """The options and all that is measured, read once; what `add` is told is added."""
-        return grid_of(self._question, self._store, self._machine)
+        return grid_of(self._question, self._store, self._machine, self._measure)
 
     def next(self) -> Experiment | None:
         """Return the net to be measured next; None where all are."""
@@ -420,7 +426,8 @@ def experiment_text(advice: Advice) -> str:
     if math.isnan(experiment.gain):
         return f"Next: {what}, the yardstick of every gain."
     if not experiment.worthwhile:
-        return f"No experiment is worth its time: the most useful one adds {experiment.gain:.1g} points."
+        gain = max(0.0, round(experiment.gain, 3))  # but not 8e-16
+        return f"No experiment is worth its time: the most useful one adds {gain:.1g} points."
     return f"Next: {what}, expected to improve the choice by {experiment.gain:.2g} points."
 
 

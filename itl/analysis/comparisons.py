@@ -29,7 +29,7 @@ LESS_OWN = ", less the change on own classes"
 COLUMNS = [
     *("question", "compared", "task", "metric", "share", "share_low", "share_high", "change", "low", "high"),
     *("n", "margin", "gain", "gain_low", "gain_high", "p", "p_adjusted", "p_same", "p_same_adjusted"),
-    *("standard_error", "df", "unequal", "control", "mixed"),
+    *("standard_error", "df", "unequal", "control", "mixed", "cap"),
     *("verdict", "note"),
 ]
 
@@ -381,7 +381,7 @@ def tabulate(question: Question, rows: Sequence[Row], made: Origins = MappingPro
         names = (question.name, row.compared, row.task, row.metric)
         p_values = (change.p, verdict.p_adjusted, evidence.p_same, verdict.p_same_adjusted)
         numbers = (*row.share, change.mean, low, high, change.n, evidence.margin, *gain, *p_values)
-        doubts = (row.unequal, evidence.control_fault, mixed(row.runs, made))
+        doubts = (row.unequal, evidence.control_fault, mixed(row.runs, made), question.cap)
         spread = (change.standard_error, change.df)
         records.append((*names, *numbers, *spread, *doubts, verdict.word, verdict.note))
     return pd.DataFrame(records, columns=COLUMNS)

@@ -20,7 +20,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
 from itl.runs.cost import Images, images_of, images_trained_on
-from itl.runs.plan import plan
+from itl.runs.plan import Plan, plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.results import changed_sources
 from itl.runs.store import Store
@@ -121,11 +121,12 @@ class Grid:
         return int(order.index[-1])
 
 
-def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
+def grid_of(question: Question, store: Store, machine: Machine, measure: bool = True) -> Grid:
     """Gather what *store* has of *question*, of `itl.runs.task_questions.Advice`, and what its options take.
 
-    Hours are from finished runs, or estimates of `itl plan` for *machine* where none is finished. Features
-    are the logarithms of images and classes, and how near the classes lie to those of the task.
+    Hours are from finished runs, or estimates of `itl plan` for *machine* where none is finished. Without
+    *measure* nothing is measured for these before a result is there: hours may then be nan. Features are the
+    logarithms of images and classes, and how near the classes lie to those of the task.
 
     ItlError where a source has changed since it was packed: what is measured is not of its images.
     """
@@ -137,7 +138,9 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
     tree, sizes = question.tree(machine), _sizes(question, runs, machine)
     counts = np.array([_counts(runs, condition, sizes) for condition in conditions])
-    training, measuring = _hours(question, runs, sizes, store, machine)
+    results = measured(question, store, machine)
+    planned = plan([question], store, machine, measure or len(results) > 0)
+    training, measuring = _hours(question, runs, sizes, store, planned)
     options = pd.DataFrame(
         {
             "option": [option_text(condition, tree) for condition in conditions],
@@ -156,7 +159,7 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
         tasks,
         options,
         _features(question, counts, machine),
-        measured(question, store, machine),
+        results,
         np.array([measuring[task] for task in tasks]),
         question.seeds,
         frozenset((number[run.columns], run.seed) for run in nets),
@@ -214,15 +217,15 @@ def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame
 
 
 def _hours(
-    question: Question, runs: Sequence[Run], sizes: Mapping[Spec, Images], store: Store, machine: Machine
+    question: Question, runs: Sequence[Run], sizes: Mapping[Spec, Images], store: Store, planned: Plan
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Return the hours (options,) of one training, and of one measurement by task.
 
     A training takes the median time of an image in all trainings that are done, times the images of all its
     steps: how busy the machine was while an option was trained says nothing about the option.
     """
-    planned = plan([question], store, machine)
-    estimates = dict(zip(planned.specs, planned.runs["minutes"] * 60, strict=True))
+    minutes = planned.runs["minutes"] if planned.is_measured else planned.runs["minutes"] * math.nan
+    estimates = dict(zip(planned.specs, minutes * 60, strict=True))
     number = {condition.columns: row for row, condition in enumerate(question.conditions)}
     training, steps_images, of_an_image = np.zeros(len(number)), np.zeros(len(number)), []
     seconds: dict[str, list[float]] = {}

@@ -100,6 +100,11 @@ class HierarchyBrowser(AnyWidget):
         self.observe(lambda change: self._redraw(), ["summary", "opened", "_shown", "colours"])
         self.on_msg(lambda widget, message, buffers: self.answer(message))
 
+    @traitlets.validate("opened")
+    def _in_tree(self, proposal: dict) -> list[str]:
+        """Raise ItlError for a node that is none of the tree."""
+        return [self.tree[wnid].wnid for wnid in proposal["value"]]
+
     def open(self) -> None:
         """Open the connection to the page, unless there will be no page; then the notebook stays small."""
         if not is_executed_by_program():
@@ -113,6 +118,8 @@ class HierarchyBrowser(AnyWidget):
     @choice.setter
     def choice(self, choice: Choice) -> None:
         """Show *choice*, whatever it leaves."""
+        if not isinstance(choice, Choice):
+            raise ItlError(f"choice is what HierarchyBrowser.choice returns, a Choice; got {choice!r}")
         self._choice = choice.to_dict()
 
     @property
@@ -123,6 +130,8 @@ class HierarchyBrowser(AnyWidget):
     @subset.setter
     def subset(self, subset: Subset) -> None:
         """Show *subset*; raises ItlError, and changes nothing, where it does not fit this tree or pack."""
+        if not isinstance(subset, Subset):
+            raise ItlError(f'subset is a Subset, such as Subset("", "bottom-up@9"); got {subset!r}')
         count_subset(self.tree, self.images, subset)
         self.choice = Choice.read(self.tree, subset)
 

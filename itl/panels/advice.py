@@ -47,7 +47,7 @@ class AdvicePanel(Panel):
             (question,) = questions_of(preset, "10-advice")
             self._preset = f" --preset {preset.name}"
             with announced("Reading runs and estimating what the options take …"):
-                options = grid_of(question, Store(machine.runs), machine)
+                options = grid_of(question, Store(machine.runs), machine, measure=False)
         self.grid = options
         self._figures: dict[tuple[str, str], tuple[str, Bbox, tuple[float, float]]] = {}
         super().__init__()
@@ -75,14 +75,16 @@ class AdvicePanel(Panel):
             return advise(self.grid, self.task, Budget(self.number, self.unit))
         except ItlError as error:
             command = f"`itl advise {Task.read(self.task).target}{self._preset}`"
-            raise ItlError(str(error).replace("`itl advise`", command)) from None
+            text = str(error).replace("`itl advise`", command)
+            raise ItlError(text.replace("raise --budget", "raise the budget (number)")) from None
 
     def costs(self) -> list[float]:
         """List what a net of each option takes in `unit`, each number once, the smallest first."""
         options = self.grid.options[self.grid.options["images"] > 0]
         if self.unit != "hours":
             return sorted(set(options["images"].astype(float)))
-        return sorted(set(options["hours"] + self.grid.task_hours[self.grid.tasks.index(self.task)]))
+        hours = options["hours"] + self.grid.task_hours[self.grid.tasks.index(self.task)]
+        return sorted(set(hours.dropna()))  # not known where nothing is measured
 
     def html(self) -> str:
         """Write the picture: the answer, the frontier with what is over the budget dimmed, and the table."""

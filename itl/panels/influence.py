@@ -50,10 +50,19 @@ class InfluencePanel(Panel):
             raise ItlError("effects has no node, so there is nothing to show; run more halves of the classes")
         self.question, self.effects = question, effects.set_index("node")
         self.machine = machine or Machine.from_environment()
+        trees = [question.tree(self.machine), *([browser.tree] if browser is not None else [])]
+        self._known = {*self.effects.index, *(wnid for tree in trees for wnid in tree)}
         super().__init__()
         self.node = effects["node"].iloc[-1]
         if browser is not None:
             browser.on_show(lambda wnid: setattr(self, "node", wnid))
+
+    @traitlets.validate("node")
+    def _a_node(self, proposal: dict) -> str:
+        node = proposal["value"]
+        if node not in self._known:
+            raise ItlError(f"no node {node!r} in the tree; InfluencePanel.nodes() lists those with an effect")
+        return node
 
     @cached_property
     def scored(self) -> ImagesScored:

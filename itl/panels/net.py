@@ -70,6 +70,19 @@ class NetPanel(Panel):
         self.inspection.under(proposal["value"])
         return proposal["value"]
 
+    @traitlets.validate("image")
+    def _looked_at(self, proposal: dict) -> str:
+        if proposal["value"]:
+            self._number_of(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("page")
+    def _a_page(self, proposal: dict) -> int:
+        page, last = proposal["value"], self._last_page
+        if not 0 <= page <= last:
+            raise ItlError(f"there is no page {page} of images that are wrong; pages are 0 to {last}")
+        return page
+
     @traitlets.observe("over", "node")
     def _start_over(self, change: dict) -> None:
         if change["name"] == "over" and self.node not in set(self.inspection.nodes["node"]):
@@ -108,13 +121,17 @@ class NetPanel(Panel):
 
         ItlError if that is none of the images looked at.
         """
-        table = self.inspection.table
-        matches = table.index[table["image"] == self.image]
         if not self.image:
             raise ItlError("no image is chosen yet; NetPanel.wrong() lists some, to be set as NetPanel.image")
+        return self.inspection.neighbours(self._number_of(self.image))
+
+    def _number_of(self, image: str) -> int:
+        """Return the number of *image* in the table; ItlError if it is not among those looked at."""
+        table = self.inspection.table
+        matches = table.index[table["image"] == image]
         if not len(matches):
-            raise ItlError(f"image {self.image!r} is not among those looked at; NetPanel.wrong() lists some")
-        return self.inspection.neighbours(int(matches[0]))
+            raise ItlError(f"image {image!r} is not among those looked at; NetPanel.wrong() lists some")
+        return int(matches[0])
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
         """List all, nodes whose name has *text*, and the chosen one, with their errors: words and node.
@@ -234,5 +251,8 @@ class NetPanel(Panel):
         return images
 
     def _turn(self, pages: int) -> None:
-        last = max(0, (len(self.wrong()) - 1) // PICTURES)
-        self.image, self.page = "", min(max(0, self.page + pages), last)
+        self.image, self.page = "", min(max(0, self.page + pages), self._last_page)
+
+    @property
+    def _last_page(self) -> int:
+        return max(0, (len(self.wrong()) - 1) // PICTURES)

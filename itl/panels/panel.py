@@ -1,5 +1,6 @@
 """What every panel is: settings, a picture of them as HTML, and controls where somebody can use them."""
 
+import asyncio
 import base64
 import gc
 import io
@@ -291,6 +292,14 @@ class Panel(HasTraits, metaclass=PanelMeta):
             with announced("Drawing the panel …"):
                 shown = self.widget()._repr_mimebundle_() | self.static_data()
             display(shown, raw=True)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that this runs in, which a notebook has; None in a script."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def leaves(widgets: Sequence[ipywidgets.Widget]) -> Iterator[ipywidgets.Widget]:

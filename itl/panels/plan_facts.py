@@ -1,7 +1,12 @@
-"""What a plan takes, for people."""
+"""What a plan takes and how far its runs are, for people."""
 
 from itl.machine import duration
+from itl.panels.study_process import FAILED, RUNNING, StudyProcess
+from itl.report.run_page import loss_curve
 from itl.runs.plan import Plan
+from itl.specs import Pretrain
+
+CURVES = 3  # of runs under way
 
 
 def plan_facts(planned: Plan) -> dict[str, object]:
@@ -20,3 +25,15 @@ def plan_facts(planned: Plan) -> dict[str, object]:
         "is_measured": is_measured,
         "rows": rows,
     }
+
+
+def progress_facts(process: StudyProcess) -> dict[str, object]:
+    """Say how far the runs of *process* are: text, percent, and loss curves of runs under way."""
+    watched = process.progress()
+    if watched is None:
+        return {"text": process.last_line, "percent": 0, "curves": []}
+    folders = [process.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
+    curves = [(folder.name, loss_curve(folder / "log.jsonl")) for folder in folders]
+    shown = [(name, curve) for name, curve in curves if curve][:CURVES] if process.state == RUNNING else []
+    text = str(watched) if process.state != FAILED else process.last_line
+    return {"text": text, "percent": round(100 * watched.done), "curves": shown}

@@ -94,9 +94,14 @@ class ResultsPanel(Panel):
 
     @traitlets.validate("run")
     def _a_run(self, proposal: dict) -> str:
-        if proposal["value"] != ALL:
-            net_of(proposal["value"], self.store)
-        return proposal["value"]
+        run = proposal["value"]
+        if run == ALL:
+            return ALL
+        net_of(run, self.store)
+        keys = [name for name in self.runs()["run"] if name.startswith(run)]
+        if not keys:
+            raise ItlError(f"run {run} is not of the chosen comparison; ResultsPanel.runs() lists its runs")
+        return keys[0]
 
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:

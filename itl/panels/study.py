@@ -31,26 +31,26 @@ from itl.panels.panel import (
     message_of,
     named_so,
     one_of,
+    running_loop,
     target_words,
 )
-from itl.panels.plan_facts import plan_facts
+from itl.panels.plan_facts import plan_facts, progress_facts
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
-from itl.report.run_page import CURVE_SIZE, loss_curve
+from itl.report.run_page import CURVE_SIZE
 from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
 from itl.runs.study import Study
 from itl.settings import spec_of
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import Packing, Pretrain
+from itl.specs import Packing
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
 PRELOAD_SECONDS = 2.0  # after the panel is made; by then the answer of finished runs is shown
-CURVES = 3  # of runs under way
 OWN_METHODS = ("finetune", "probe", "knn")
 TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
 
@@ -87,6 +87,7 @@ class StudyPanel(Panel):
         self.preset = load_preset(preset)
         self.process: StudyProcess | None = None
         self.taxonomy: str | None = None  # of the selection that was taken; None: the preset's
+        self._started: tuple[object, ...] = ()  # what was chosen for the process
         self._planned: tuple[Question, Plan] | None = None
         self._answer: AnswerSteps | None = None
         self._watch: asyncio.Task | None = None
@@ -257,7 +258,7 @@ class StudyPanel(Panel):
             self.plan().refuse()
             self.process = StudyProcess(made, {self.question: self.parameters()}, self.machine)
         self.process.start()
-        self.message = ""
+        self._started, self.message = self._chosen(), ""
         self.refresh()
         loop = running_loop()
         self._watch = loop.create_task(self._follow_process()) if loop else None
@@ -325,8 +326,29 @@ class StudyPanel(Panel):
 
     @property
     def state(self) -> str:
-        """One of not started, running, stopped, failed and done."""
-        return self.process.state if self.process else NOT_STARTED
+        """One of not started, running, stopped, failed and done: of the runs of the present settings.
+
+        It is running too while those of earlier settings are under way.
+        """
+        if self.process is None or (self.process.state != RUNNING and self._is_changed):
+            return NOT_STARTED
+        return self.process.state
+
+    def _chosen(self) -> tuple[object, ...]:
+        return self.taxonomy, *(getattr(self, name) for name in self.chosen)
+
+    @property
+    def _is_changed(self) -> bool:
+        """Whether settings were changed while the runs were under way."""
+        return self.process is not None and self._started != self._chosen()
+
+    def _about_earlier(self) -> str:
+        """Say what became of the runs under way when settings were changed; '' where none were."""
+        if not (self.process and self._is_changed):
+            return ""
+        state = self.process.state
+        reason = f": {self.process.last_line}" if state == FAILED else ""
+        return f"Settings were changed meanwhile; the runs of the earlier ones: {state}{reason}."
 
     def answer(self) -> Answer:
         """Return the answer from the runs that are done; ItlError where none is."""
@@ -354,8 +376,8 @@ class StudyPanel(Panel):
             target_folder=self.target_folder,
             plan=plan_facts(planned) if planned is not None else None,
             state=DONE if self._is_done else self.state,
-            message=self.message,
-            progress=self._progress(),
+            message=" ".join(filter(None, [self._about_earlier(), self.message])),
+            progress=progress_facts(self.process) if self.process and self.state != NOT_STARTED else {},
             curve_size=CURVE_SIZE,
             answer=self._answer_facts(),
         )
@@ -368,19 +390,6 @@ class StudyPanel(Panel):
         if self._planned is None or self._planned[0] != runs or not self.store.is_current:
             self._planned = (runs, plan([made], self.store, self.machine, measure=False))
         return self._planned[1]
-
-    def _progress(self) -> dict[str, object]:
-        """Say how far the runs are: text, percent, and loss curves of runs under way."""
-        if self.process is None:
-            return {}
-        watched = self.process.progress()
-        if watched is None:
-            return {"text": self.process.last_line, "percent": 0, "curves": []}
-        folders = [self.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
-        curves = [(folder.name, loss_curve(folder / "log.jsonl")) for folder in folders]
-        shown = [(name, curve) for name, curve in curves if curve][:CURVES] if self.state == RUNNING else []
-        text = str(watched) if self.state != FAILED else self.process.last_line
-        return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
     def _answer_facts(self) -> dict[str, object]:
         """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
@@ -480,14 +489,6 @@ class StudyPanel(Panel):
 
     def _save(self, name: str) -> None:
         self.message = f"Saved: itl plan {self.save(name).stem}"
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that this runs in, which a notebook has; None in a script."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def is_on_own(task: str) -> bool:

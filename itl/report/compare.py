@@ -14,12 +14,14 @@ from itl.report.run_page import flatten
 
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
 COMPARED = [*COMPARISON, "verdict", "change"]  # columns of it that are read
+JUDGED_BY = ["margin", "gain", "cap"]  # those that are read where it has them
 VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 SETTINGS = ("state", "questions", "spec", *ORIGIN)
 ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
 SHOWN_VALUES = 4
 LEAST_MOVE = 0.05  # points between two changes that are not written alike
+LEAST_SHARE = 1e-6  # between the margins of two settings, as shares of the gain
 
 
 def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) -> pd.DataFrame:
@@ -39,13 +41,15 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
     settings = [_settings(_read(folder, "runs.csv", SETTINGS)) for folder in (first, second)]
-    reasons = {
-        name: describe_difference(settings[0][name], settings[1][name]) or _describe_margins(rows)
-        for name, rows in joined.groupby("question")
-        if all(name in made for made in settings)
-    }
+    has_caps = all(table["cap"].notna().all() for table in tables)
+    judging = [_judging(table, has_caps) for table in tables]
+    reasons = {}
+    for name, rows in joined.groupby("question"):
+        if all(name in made for made in (*settings, *judging)):
+            parts = [describe_difference(made[0][name], made[1][name]) for made in (settings, judging)]
+            reasons[name] = "; ".join(filter(None, [*parts, _describe_margins(rows)]))
     joined["why"] = joined["question"].map(reasons).fillna("")
-    return joined.drop(columns=["_merge", "margin_1", "margin_2"])
+    return joined.drop(columns=["_merge", *(f"{name}_{side}" for name in JUDGED_BY for side in (1, 2))])
 
 
 def find_report(name: str, home: Path) -> Path:
@@ -83,7 +87,7 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
 
 def _read_verdicts(folder: Path) -> pd.DataFrame:
     """Return the comparisons of the report in *folder*; ItlError too for a row that is cut or repeated."""
-    table = _read(folder, VERDICTS, COMPARED).reindex(columns=[*COMPARED, "margin"])
+    table = _read(folder, VERDICTS, COMPARED).reindex(columns=[*COMPARED, *JUDGED_BY])
     numbers = pd.to_numeric(table["change"], errors="coerce")
     for faulty, what in (
         (table["verdict"].isna() | numbers.isna(), "has no verdict or no change that is a number"),
@@ -92,7 +96,8 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
         if faulty.any():
             line = int(faulty.argmax()) + 2  # below the header
             raise ItlError(f"{folder / VERDICTS} is damaged: line {line} {what}; repeat `itl report`")
-    return table.assign(change=numbers)
+    judged_by = {name: pd.to_numeric(table[name], errors="coerce") for name in JUDGED_BY}
+    return table.assign(change=numbers, **judged_by)
 
 
 def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
@@ -106,6 +111,15 @@ def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
             for name, value in settings.items():
                 values.setdefault(_plain_name(name), set()).add(str(value))
     return by_question
+
+
+def _judging(table: pd.DataFrame, has_caps: bool) -> dict[str, dict[str, set[str]]]:
+    """Return by question how its verdicts were reached: the cap of its seeds, and the main comparison."""
+    judging = {}
+    for row in table.drop_duplicates("question").itertuples():  # the main comparison is the first
+        cap = {"cap": {f"{row.cap:.0f}"}} if has_caps else {}
+        judging[row.question] = cap | {"main comparison": {f"{row.compared}, {row.task}"}}
+    return judging
 
 
 def _plain_name(setting: str) -> str:
@@ -144,8 +158,13 @@ def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[
 
 
 def _describe_margins(rows: pd.DataFrame) -> str:
-    """Say how the margin of the first of *rows* differs whose margins do; '' where all are alike."""
-    moved = rows[(rows["margin_1"] - rows["margin_2"]).abs() >= LEAST_MOVE]
+    """Say how the margin of the first of *rows* differs whose margins do; '' where all are alike.
+
+    The same share of gains that differ is no other margin: that is of the runs.
+    """
+    shares = [rows[f"margin_{side}"] / rows[f"gain_{side}"] for side in (1, 2)]
+    same_share = (shares[0] - shares[1]).abs() < LEAST_SHARE  # False where a gain is not known
+    moved = rows[((rows["margin_1"] - rows["margin_2"]).abs() >= LEAST_MOVE) & ~same_share]
     if moved.empty:
         return ""
     first = moved.iloc[0]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import papermill
+import psutil
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 from nbclient.exceptions import CellControlSignal, DeadKernelError
@@ -38,7 +40,8 @@ class Kernel(AsyncKernelManager):
 
     def __init__(self, **settings):
         super().__init__(**settings)
-        self.socket_folder = tempfile.mkdtemp(prefix="itl-")
+        remove_left_folders()
+        self.socket_folder = tempfile.mkdtemp(prefix=f"itl-{os.getpid()}-")
         self.connection_file = os.path.join(self.socket_folder, "kernel.json")
         if os.name == "posix" and len(self.connection_file) < SOCKET_PATH_LENGTH:
             self.transport, self.ip = "ipc", os.path.join(self.socket_folder, "kernel")
@@ -60,6 +63,14 @@ class Kernel(AsyncKernelManager):
         await super().cleanup_resources(restart)
         self.running.discard(self)
         shutil.rmtree(self.socket_folder, ignore_errors=True)
+
+
+def remove_left_folders() -> None:
+    """Remove the folders of sockets that processes have left which were killed: a name has the process."""
+    for folder in Path(tempfile.gettempdir()).glob("itl-*"):
+        name = re.fullmatch(r"itl-(\d+)-\w+", folder.name)
+        if name and not psutil.pid_exists(int(name[1])):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def interrupt_all() -> None:

@@ -293,11 +293,16 @@ class Study(BaseModel):
             )
 
     def _check_counts(self) -> None:
-        """Raise ItlError for a cap that decides nothing, and for repeats of what no task does."""
+        """Raise ItlError for a cap that decides nothing or is below the seeds, and for repeats of no task."""
         if 0 < self.cap < MIN_SEEDS:
             raise ItlError(
                 f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {MIN_SEEDS}, not "
                 f"{self.cap}: fewer seeds decide nothing"
+            )
+        if 0 < self.cap < len(self.seeds):
+            raise ItlError(
+                f"cap of {self.name} is at most how many seeds there may be, and it is {self.cap} for "
+                f"{len(self.seeds)} seeds; give {len(self.seeds)} or more, or 0 for a fixed number of seeds"
             )
         trainers = [name for name, method in METHODS.items() if method.recipe]
         if self.repeats > 1 and not any(task.method in trainers for task in self.tasks):

@@ -62,14 +62,19 @@ def load_detections(
         The columns `DETECTION_COLUMNS`, and notes on what was taken for what, and on odd boxes.
 
     Raises:
-        ItlError: If *path* is none of these or holds no detections, a box is invalid or in parts of its
-            image, or an image is not annotated.
+        ItlError: If *path* is none of these or holds no detections, *categories* are given for another than
+            COCO's, a box is invalid or in parts of its image, or an image is not annotated.
     """
     note = ""
     annotated = sorted(set(annotations.objects["name"]))
     if KIT_FILE.fullmatch(path.name) and path.is_file():
         raise ItlError(
             f"{path} is the VOC kit's file of one class; give the folder with those of all classes"
+        )
+    if categories is not None and (path.is_dir() or path.suffix.lower() != ".json"):
+        raise ItlError(
+            f"categories say what COCO's category ids are, and {path} is no COCO results JSON: its classes "
+            f"have names; leave categories out"
         )
     if path.is_dir():
         detections = read_kit_results(path, annotated)

@@ -40,21 +40,30 @@ PICKLES = (".pkl", ".pickle", ".p")
 FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
 
-def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
+def read_regions(path: str | Path, order: str | None = None) -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
-    The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
+    The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax), also if it is not given,
+    or "xyxy".
 
-    ItlError if nothing is there or it holds no regions, for another *order* or kind of file, a damaged file,
-    an invalid box, boxes that all lie between 0 and 1, and an image with other regions in another file.
+    ItlError if nothing is there or it holds no regions, for another *order* or one that no .mat has, another
+    kind of file, a damaged file, an invalid box, boxes that all lie between 0 and 1, and an image with other
+    regions in another file.
     """
     path = Path(path)
-    pick(ORDERS, order, "order of boxes")
+    if order is not None:
+        pick(ORDERS, order, "order of boxes")
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a .mat, .npz or .parquet file, or a folder")
     regions: Regions = {}
-    for file in _files(path):
-        for image, boxes in _read(file, order).items():
+    files = _files(path)
+    if order is not None and not any(file.suffix.lower() == ".mat" for file in files):
+        raise ItlError(
+            f"the order {order} is of boxes in a .mat, and {path} has none: .npz and .parquet have xmin, "
+            f"ymin, xmax, ymax; leave the order out"
+        )
+    for file in files:
+        for image, boxes in _read(file, order or "yxyx").items():
             if image in regions and not np.array_equal(regions[image], boxes):
                 raise ItlError(f"{file} and another file in {path} have other regions of {image!r}; keep one")
             regions[image] = boxes
@@ -79,6 +88,13 @@ def describe_order(path: str | Path) -> str:
         f"boxes in {path} are taken as ymin, xmin, ymax, xmax, from 1; if xmin is first, convert them with "
         f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy` and use regions.npz"
     )
+
+
+def refuse_target(path: Path) -> None:
+    """Raise ItlError where regions cannot be written to *path*: it is there, or of no known format."""
+    pick(WRITERS, path.suffix.lower(), "kind of file for regions")
+    if path.exists():
+        raise ItlError(f"{path} exists already and is not overwritten; name another file")
 
 
 def write_regions(path: str | Path, regions: Mapping[str, np.ndarray]) -> None:

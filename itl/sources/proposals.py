@@ -24,6 +24,7 @@ SHAPES = (0.25, 0.5, 1.0, 2.0)  # width to height, both as fractions of the imag
 SHAPES_AT_SMALLEST_SCALE = (2**-1.5, 2**-0.5)  # fewer, as this scale has most windows
 MIN_SCALE = 0.02  # no window is smaller, whatever the count
 RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
+RECALL_COUNTS = (300, 1000, 2000)  # regions of an image
 
 
 def windows(width: int, height: int, count: int) -> np.ndarray:

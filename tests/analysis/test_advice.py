@@ -165,6 +165,13 @@ def test_no_experiment_is_left_where_every_net_is_measured():
     assert "--pilot 4" in describe(world(3, effect=6.0, measured=1)[0], "probe@target0")
 
 
+@pytest.mark.parametrize(("gain", "text"), [(8e-16, "0"), (-8e-16, "0"), (0.004, "0.004")])
+def test_what_an_experiment_adds_is_no_rounding_error(gain, text):
+    advice = advise(world(3, effect=6.0, measured=1)[0], "probe@target0")
+    advice = replace(advice, experiment=replace(advice.experiment, gain=gain))
+    assert f"the most useful one adds {text} points." in answer_text(advice)
+
+
 def test_a_budget_leaves_out_what_is_larger():
     grid, _ = world(4, effect=8.0)
     advice = advise(grid, "probe@target0", Budget(500, "images"))

@@ -477,3 +477,20 @@ def test_the_browser_in_a_file_holds_all_and_asks_nothing_of_the_network(demo, t
     assert data["columns"]["words"] == [["</script>" + NAUGHTY]] * 2
     page = HierarchyBrowser(demo).to_html(tmp_path / "demo.html").read_text()
     assert not re.search(r"(src|href)=\"?https?:|@import|url\(", page)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("opened", ["n99999999"], "no 'n99999999' among the 1860 synsets of this taxonomy"),
+        ("opened", ["dog"], "no 'dog' among the 1860 synsets of this taxonomy; did you mean n02084071"),
+        ("subset", "original", "subset is a Subset, such as .*; got 'original'"),
+        ("choice", None, "choice is what HierarchyBrowser.choice returns, a Choice; got None"),
+    ],
+)
+def test_what_is_no_setting_of_it_is_refused_and_changes_nothing(name, value, says):
+    browser = HierarchyBrowser()
+    before = getattr(browser, name)
+    with pytest.raises(ItlError, match=says):
+        setattr(browser, name, value)
+    assert getattr(browser, name) == before

@@ -354,3 +354,13 @@ def test_boxes_outside_of_annotated_images_can_be_cut_as_the_message_says(comman
     assert {"voc-ap": "dog,1.0", "proposals": "300,0.5,1,1.0"}.get(
         command, "next: "
     ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "."])
+def test_categories_are_refused_where_classes_have_names(tmp_path, capsys, name):
+    answers = tmp_path / name
+    (tmp_path / "answers.csv").write_text("\n".join([HEADER, "a,dog,0.5,1,1,10,10"]))
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    status, out, err = run_on(tmp_path, answers, capsys, "--categories", tmp_path / "names.txt")
+    says = f"categories say what COCO's category ids are, and {answers} is no COCO results JSON"
+    assert (status, out, err.count("\n"), says in err) == (1, "", 1, True)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -86,7 +87,8 @@ def test_other_names_are_refused(panel, name, value):
 
 def test_what_cannot_be_advised_is_said_in_the_picture(panel):
     panel.number = 5.0
-    assert "no pre-training fits 5 images; the smallest takes" in panel.picture()
+    says = "no pre-training fits 5 images; the smallest takes 100 images: raise the budget (number) to that"
+    assert says in panel.picture()
     nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
     picture = nothing.widget().children[-2].value
     assert "with --pilot 4 does it" in picture
@@ -104,6 +106,16 @@ def test_a_preset_is_read(tmp_path):
     assert "<code>itl advise scenes --preset smallest</code> with --pilot" in panel.picture()
     with pytest.raises(ItlError, match="no notebook of preset none called '10-advice'"):
         AdvicePanel(Preset(name="none", about="", notebooks={"01-data-size": SETTINGS}), machine)
+
+
+def test_nothing_is_measured_to_say_that_no_run_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("itl.runs.plan.calibrated", Mock(side_effect=AssertionError("measured")))
+    settings = SETTINGS | {"images_per_class": [4, 12], "label_sets": ["original"]}
+    preset = Preset(name="smallest", about="", notebooks={"10-advice": settings})
+    panel = AdvicePanel(preset, here(tmp_path))
+    panel.unit, panel.number = "hours", 1.0
+    assert panel.costs() == []
+    assert "nothing is known of knn@scenes; a pilot of 2 nets: <code>itl advise" in panel.picture()
 
 
 def test_every_control_has_a_name_and_the_picture_can_be_read(panel):

@@ -51,6 +51,15 @@ def test_a_node_without_effect_of_its_own_says_why(panel):
     assert "n00001740 has no effect of its own: it has all classes" in panel.picture()
 
 
+@pytest.mark.parametrize("node", ["n99999999", "dog", ""])
+def test_a_node_of_no_tree_is_refused_and_changes_nothing(panel, node):
+    panel, _, _ = panel
+    before = panel.node
+    with pytest.raises(ItlError, match=rf"no node '{node}' in the tree; InfluencePanel.nodes\(\) lists"):
+        panel.node = node
+    assert panel.node == before
+
+
 def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
     panel, _, _ = panel
     assert all(control.description for control in panel.controls())

@@ -159,8 +159,23 @@ def test_a_node_without_images_is_refused_and_changes_nothing(panel):
     assert panel.node == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("image", "nothing", r"image 'nothing' is not among those looked at; NetPanel.wrong\(\) lists some"),
+        ("page", 99, "there is no page 99 of images that are wrong; pages are 0 to 0"),
+        ("page", -1, "there is no page -1 of images that are wrong; pages are 0 to 0"),
+    ],
+)
+def test_an_image_or_page_that_is_not_there_is_refused_and_changes_nothing(panel, name, value, says):
+    before = getattr(panel, name)
+    with pytest.raises(ItlError, match=says):
+        setattr(panel, name, value)
+    assert getattr(panel, name) == before
+
+
 def test_a_live_panel_shows_what_cannot_be_shown_as_a_message(panel, monkeypatch):
     picture = panel.widget().children[-2]
     monkeypatch.setattr(panel.store, "result", lambda spec: panel.inspection.under("n00000000"))
-    panel.page = 1
+    panel.redraw()
     assert "none of the 16 images is under n00000000" in picture.value

@@ -181,6 +181,23 @@ def test_a_run_that_is_not_there_is_refused_and_changes_nothing(panel):
     assert (panel.run, "Runs of this comparison" in panel.html()) == ("", True)
 
 
+def test_a_run_is_one_of_the_chosen_comparison(panel):
+    first, other = (int(index) for index in panel.contrasts().index[:2])
+    panel.row = other
+    foreign = panel.runs()["run"]
+    panel.row = first
+    foreign = next(run for run in foreign if run not in set(panel.runs()["run"]))
+    with pytest.raises(ItlError, match=rf"run {foreign} is not of the chosen comparison; ResultsPanel.runs"):
+        panel.run = foreign
+    run = panel.runs()["run"][0]
+    panel.run = run[:6]
+    assert panel.run == run
+    panel.row = -1
+    with pytest.raises(ItlError, match="no comparison is chosen; set row to one of the index of"):
+        panel.run = run
+    assert panel.run == ""
+
+
 def test_a_net_that_cannot_be_opened_says_why(panel):
     panel.opened = "0000"
     assert "the run &#39;0000&#39; was asked for" in panel.below.children[0].value

@@ -399,6 +399,25 @@ def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     assert panel.process.wait(120) == "stopped"
 
 
+def test_what_ends_after_settings_were_changed_is_said_to_be_of_the_earlier_ones(panel, rates):
+    panel.run()
+    panel.seeds, seeds = "7, 8", panel.seeds
+    assert panel.state == "running"
+    assert "Settings were changed meanwhile; the runs of the earlier ones: running." in panel.html()
+    panel.stop()
+    panel.process.wait(120)
+    assert panel.state == "not started"
+    assert "<b>not started</b> · Settings were changed meanwhile; the runs of the earlier" in panel.html()
+    assert "the runs of the earlier ones: stopped." in panel.html()
+    panel.process.start()
+    assert panel.process.wait(120) == "done"
+    panel.refresh()
+    assert panel.state == "not started", "nothing is done with seeds 7 and 8"
+    assert "0 of 12 runs exist already" in panel.html()
+    panel.seeds = seeds
+    assert "<b>done</b></p>" in panel.html()
+
+
 def test_a_process_is_stopped_while_it_starts(panel, rates):
     for seconds in (0.0, 0.3, 1.0):
         panel.run()

@@ -94,6 +94,42 @@ def test_another_margin_is_what_differs_where_the_runs_are_the_same(tmp_path, ca
     assert "margin_1" not in compare_reports(first, second)
 
 
+def judged_so(folder: Path, **columns: object) -> None:
+    """Write how the verdicts of the report in *folder* were reached."""
+    pd.read_csv(folder / "contrasts.csv").assign(**columns).to_csv(folder / "contrasts.csv", index=False)
+
+
+def test_every_reason_is_said_settings_first(tmp_path):
+    first = write_report(tmp_path / "a", {"own": "a gain", "knn": "cannot tell"}, [0])
+    second = write_report(tmp_path / "b", {"knn": "the same", "own": "a gain"}, [0], lr=0.2)
+    judged_so(first, cap=0, gain=10.0, margin=1.0)
+    judged_so(second, cap=6, gain=10.0, margin=4.0)
+    assert set(compare_reports(first, second)["why"]) == {
+        "recipe.lr: 0.1 → 0.2; cap: 0 → 6; main comparison: 4 instead of 12, own → 4 instead of 12, knn; "
+        "margin: 1.0 → 4.0 points"
+    }
+
+
+def test_a_cap_is_only_compared_where_both_reports_tell_it(tmp_path):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    judged_so(second, cap=6)
+    assert set(compare_reports(first, second)["why"]) == {""}
+
+
+def test_the_same_share_of_another_gain_is_no_other_margin(tmp_path):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    judged_so(first, gain=10.0, margin=2.0)
+    judged_so(second, gain=20.0, margin=4.0)
+    assert set(compare_reports(first, second)["why"]) == {""}
+
+
+def test_a_page_does_not_call_the_same_what_answers_otherwise(tmp_path, capsys):
+    first, second = (write_report(tmp_path / name, {"own": name}, [0]) for name in ("yes", "no"))
+    assert main(["compare", str(first), str(second), "--format", "html"]) == 0
+    html = capsys.readouterr().out
+    assert "Nothing that the reports hold: settings, commit and device are the same." in html
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [

@@ -324,6 +324,11 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"seeds": [0, -1]}, "item 2 of seeds of data-size should be at least 0, not -1"),
         ({"cap": -1}, "cap of data-size should be at least 0, not -1"),
         ({"cap": 1}, "cap of data-size should be 0, for a fixed number of seeds, or at least 3, not 1"),
+        (
+            {"cap": 3, "seeds": [0, 1, 2, 3]},
+            "cap of data-size is at most how many seeds there may be, and it is 3 for 4 seeds; "
+            "give 4 or more, or 0",
+        ),
         ({"repeats": True}, "repeats of data-size should be a whole number, not True"),
         (
             {"tasks": ["knn@scenes", "knn@scenes"]},

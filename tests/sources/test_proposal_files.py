@@ -435,6 +435,15 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
         ([few, str(tmp_path / "x.csv")], "no kind of file for regions called '.csv'"),
         ([other, "--recall", str(notes)], "no annotated image, such as 000001, 000002, 000003 …, has"),
         ([few, "--recall", str(notes), "--count", "0"], "recall takes counts, from 1"),
+        (
+            [few, "--count", "5"],
+            "--count has no effect without --recall ANNOTATIONS; add that, or leave --co",
+        ),
+        ([few, "--images", "x.txt"], "--images has no effect without --recall ANNOTATIONS"),
+        ([few, "--outside", "cut"], "--outside has no effect without --recall ANNOTATIONS"),
+        ([few, "--order", "xyxy"], f"the order xyxy is of boxes in a .mat, and {few} has none"),
+        (["windows", "--recall", str(notes), "--order", "xyxy"], "--order has no effect without files of"),
+        ([few, other], f"{other} exists already and is not overwritten; name another file"),
     ]:
         assert main(["proposals", *arguments]) == 1
         output = capsys.readouterr()
