@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from itl import ItlError, cannot_read, pick
 from itl.machine import in_project
@@ -16,7 +16,6 @@ from itl.machine import in_project
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-T = TypeVar("T", bound="DataclassInstance")
 
 # Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
 # the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk

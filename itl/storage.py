@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
+from errno import EDQUOT, EFBIG, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,6 @@ T = TypeVar("T")
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
-ANOTHER_FOLDER = "choose another folder, as with --home"  # of a lock that cannot be written
 YAML_VALUES = 100_000
 PLAIN_NUMBERS = {  # by YAML's tag
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
@@ -63,7 +62,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def is_disk_full(error: Exception) -> bool:
     """Say whether *error* is of an output that found no space."""
-    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT)
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -110,12 +110,11 @@ class Advice:
         return self.table[self.table["affordable"]].iloc[0]
 
 
-def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Parameters | None = None) -> Advice:
+def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     """Rank the options of *grid* for *task*; one that does not fit the *budget* of one net is not chosen.
 
     Args:
         grid: from `itl.analysis.option_grid.grid_of`.
-        parameters: of the model; by default they are estimated.
 
     Raises:
         ItlError: there is no such task, no pre-training fits the budget, or nothing is measured yet: then it
@@ -130,8 +129,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
             f"`itl advise` with --pilot {pilot[0]} does it"
         )
     affordable = _affordable(grid, number, budget)
-    posterior = Posterior(parameters, *grid.data) if parameters else grid.posterior
-    belief = posterior.at(grid.choices(number))
+    belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
     gain, _ = belief.difference(grid.everything, grid.untrained)
     declared = math.nan if grid.points is None else float(grid.points[number])
@@ -143,7 +141,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
     percent = ["expected", "low", "high"]
     table[percent] = table[percent].clip(0, 100)  # bounds that a normal distribution does not know
-    experiment = next_experiment(grid, number, posterior, affordable)
+    experiment = next_experiment(grid, number, grid.posterior, affordable)
     if experiment:  # likewise
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))

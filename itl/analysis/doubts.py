@@ -19,7 +19,7 @@ from itl.packs.paths import packed
 from itl.runs.cost import images_trained_on
 from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows, worse_than_guessing
-from itl.runs.question import Question, Run, Task
+from itl.runs.question import Run, Task
 from itl.runs.store import Store
 from itl.sources.records import examples
 from itl.specs import Pretrain, Transfer, key
@@ -59,7 +59,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
         unlike_budgets(answer),
-        exposure(answer.results, question, compared),
+        exposure(answer.results, compared),
         unfinished(compared, store),
         edge_of_grid([run for run in compared if run.task == main["task"]], store),
         int(main["n"]) < ENOUGH_SEEDS and f"It rests on {counted(int(main['n']), 'seeds')}.",
@@ -106,7 +106,7 @@ def unlike_budgets(answer: Answer) -> str:
     )
 
 
-def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run]) -> str:
+def exposure(results: pd.DataFrame, compared: Sequence[Run]) -> str:
     """Say where the nets that are compared have seen each image unequally often, or have unequal steps.
 
     '' where both are alike.

@@ -57,7 +57,6 @@ class TaskModel:
     variances: np.ndarray  # (conditions,) of single values, within a seed
     df: np.ndarray  # (conditions,) degrees of freedom of the variances
     n: int  # seeds
-    pooled: float  # variance within a seed, pooled over trained conditions; nan for fewer than two
     spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
     values: np.ndarray  # (seeds, conditions), nan for those that are left out
     outside: np.ndarray  # (conditions,) of bool: which stay out of the pool
@@ -154,7 +153,7 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
         variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
     means = np.where(complete, rows.mean(axis=0), math.nan)
     known = np.where(complete, rows, math.nan)
-    return TaskModel(means, variances, df, n, pooled, spread_p, known, complete & ~trained)
+    return TaskModel(means, variances, df, n, spread_p, known, complete & ~trained)
 
 
 def residual_variance(values: np.ndarray) -> float:

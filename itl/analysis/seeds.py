@@ -49,7 +49,6 @@ class Design:
     seeds: int
     repeats: int
     minutes: float
-    power: float
 
 
 def cheapest(
@@ -82,8 +81,7 @@ def cheapest(
             for seeds in range(MIN_SEEDS, most + 1)
         )
         if enough := next((row for row in powers if row[1] >= POWER), None):
-            seeds, power = enough
-            designs.append(Design(seeds, repeats, costs.total(conditions, seeds, repeats), power))
+            designs.append(Design(enough[0], repeats, costs.total(conditions, enough[0], repeats)))
     if not designs:
         spread = math.sqrt(variances.of_seed(1))
         words = "point is" if points == 1 else "points are"

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from itl.bench.goals import NIGHT_H
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size, keep_size
@@ -27,6 +26,7 @@ from itl.sources.registry import SOURCES
 from itl.specs import DetectionRecipe, Recipe
 
 PRESETS = ("paper-128", "paper")  # the one with a goal first
+NIGHT_H = 12.0
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
 or loading (rows step-... of `itl bench` say what that adds); sizes as published: ILSVRC-2012, of which each
 class is given an equal share (they have 732 to 1300), VOC 2007, VOC 2012 actions, SUN397"""

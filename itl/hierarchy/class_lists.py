@@ -13,10 +13,9 @@ from textwrap import shorten
 from typing import Any
 
 from itl import ItlError, cannot_read, counted, nearest, warn
-from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy
 from itl.storage import text_lines, unique_keys
 
-WNID = re.compile(r"n\d{8}")
 LETTER = re.compile(r"[^\W\d_]")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
 LABEL_COLUMNS = ("label", "superclass", "wnid")

@@ -6,16 +6,8 @@ from collections.abc import Iterable, Mapping
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 
-GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper
+GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper: they keep groups there whole
 CONTROL_DEPTH = 9  # a control empties as many groups of classes under one node at this depth
-
-
-def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]:
-    """Group classes by their ancestor at depth 4, the largest group first.
-
-    A class above that depth is a group of its own. Minimal halves keep groups whole.
-    """
-    return groups_at(tree, wnids, GROUP_DEPTH)
 
 
 def groups_at(tree: Taxonomy, wnids: Iterable[str], depth: int) -> dict[str, list[str]]:

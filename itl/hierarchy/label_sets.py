@@ -11,9 +11,9 @@ from itl import ItlError, counted, did_you_mean, pick
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.halves import (
     GROUP_DEPTH,
+    groups_at,
     half_along_tree,
     matched_control,
-    minimal_groups,
     most_even_split,
     shuffle,
 )
@@ -311,7 +311,7 @@ def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, Labe
 
     ItlError if all classes are in one group, or none lies as deep.
     """
-    groups = minimal_groups(tree, wnids)
+    groups = groups_at(tree, wnids, GROUP_DEPTH)
     if (deepest := max(map(tree.depth, groups), default=0)) < GROUP_DEPTH:
         raise ItlError(
             f"minimal halves keep classes together that share a node at depth {GROUP_DEPTH}, and the deepest "

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from itl import ItlError, nearest
 
+WNID = re.compile(r"n\d{8}")
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")
 ANOTHER_TREE = (
     "--taxonomy nltk@FOLDER, in a preset taxonomy: nltk@FOLDER, has every noun of WordNet, and a CSV with "
@@ -226,7 +227,7 @@ class Taxonomy:
 
     def _unknown(self, wnid: str) -> str:
         """Say that *wnid* is not in this tree, and what may have been meant."""
-        hits = [] if re.fullmatch(r"n\d{8}", wnid) else [synset.wnid for synset in self.search(wnid)[:3]]
+        hits = [] if WNID.fullmatch(wnid) else [synset.wnid for synset in self.search(wnid)[:3]]
         if not hits:
             wnids = {name: synset.wnid for synset, names, _ in self._texts for name in names}
             hits = [wnids[name] for name in nearest(_plain(wnid), wnids)]
@@ -308,7 +309,7 @@ def _synset_from_nltk(reader, nouns: str, wnid: str) -> Synset:
     NLTK keeps hypernyms as a set, so their order differs between processes, and it takes the text around an
     example for part of the definition.
     """
-    if not re.fullmatch(r"n\d{8}", str(wnid)):
+    if not WNID.fullmatch(str(wnid)):
         raise ItlError(f"{wnid!r} is not a wnid, which must be like n02084071")
     offset = int(wnid[1:])
     line = nouns[offset : nouns.find("\n", offset)]

@@ -42,12 +42,11 @@ from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.registry import open_source
 from itl.sources.source import Source
-from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
+from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read_json, write_atomic
 
 log = logging.getLogger(__name__)
 
 AGAIN = "move that folder away and repeat"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -324,7 +323,7 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in DISK_FULL:
+        if is_disk_full(error):
             existing = next(folder for folder in out.parents if folder.exists())
             free_mib = shutil.disk_usage(existing).free / 2**20
             raise ItlError(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources import detection_files, proposals
 from itl.sources.findings import Finding
-from itl.sources.records import WNID, Record, classes_by_split, examples, quoted
+from itl.sources.records import Record, classes_by_split, examples, quoted
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source

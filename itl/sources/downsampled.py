@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from itl import ItlError, counted
+from itl.hierarchy.taxonomy import WNID
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.cifar import image_array, label_list
@@ -17,7 +18,7 @@ from itl.sources.container_files import describe_copies
 from itl.sources.limits import npz_arrays, refuse_large
 from itl.sources.numbered_classes import lists_names_alone, name_of, read_names
 from itl.sources.plain_pickle import load_plain
-from itl.sources.records import WNID, Record, validate_records
+from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from itl import ItlError, counted
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.class_folders import (
@@ -23,7 +23,7 @@ from itl.sources.class_folders import (
 from itl.sources.folder_names import last_of, split_of, splits_in, wnid_of, words_of
 from itl.sources.layout import Choice, Layout
 from itl.sources.readings import image_counts, recognise, way_to
-from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
+from itl.sources.records import Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
 from itl.sources.val_labels import (
     CURE,

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from itl import ItlError, counted
+from itl.hierarchy.taxonomy import WNID
 from itl.sources.folder_names import wnid_of
-from itl.sources.records import WNID, examples, parse_json
+from itl.sources.records import examples, parse_json
 from itl.storage import text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images

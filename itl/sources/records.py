@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from itl import ItlError, counted, one_line
+from itl.hierarchy.taxonomy import WNID
 from itl.sources.archives import Member
 from itl.sources.boxes import Box
 from itl.sources.folder_names import last_of, wnid_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.storage import unique_keys
 
-WNID = re.compile(r"n\d{8}")
 MASK_WORDS = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_WORDS})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel")  # in all of these, and soon looked for

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from itl import ItlError, counted
+from itl.hierarchy.taxonomy import WNID
 from itl.sources import archives
 from itl.sources.archives import Listing, Member, ZipMember
 from itl.sources.container_files import (
@@ -22,7 +23,6 @@ from itl.sources.labels import NO_LABEL
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
-    WNID,
     Record,
     examples,
     is_image,

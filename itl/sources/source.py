@@ -28,9 +28,6 @@ from itl.sources.records import (
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
-COPY = re.compile(
-    r"(?<=.)( - copy( \(\d+\))?| \(\d+\)| copy)$", re.IGNORECASE
-)  # names that Windows and macOS give
 
 
 class Source(ABC):

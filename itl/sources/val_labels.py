@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.archives import Member
 from itl.sources.limits import explain_damage, files_of_packed_tar
 from itl.sources.mat_files import load_mat
-from itl.sources.records import WNID, examples, is_image, short_name
+from itl.sources.records import examples, is_image, short_name
 from itl.storage import text_lines
 
 DEVKIT, OTHER_DEVKIT = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t3"

@@ -97,12 +97,12 @@ def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
         for run in runs
     ]
     compared = [run for run in runs if dict(run.columns)["images_per_class"] in (4, 12)]
-    text = exposure(pd.DataFrame(rows), data_size, compared)
+    text = exposure(pd.DataFrame(rows), compared)
     assert text == (
         "Nets have seen each of their images 6 times (images per class 4) or 2 times (images per class 12): "
         "exposure differs too."
     )
-    assert exposure(pd.DataFrame(rows).assign(images=48), data_size, compared) == ""
+    assert exposure(pd.DataFrame(rows).assign(images=48), compared) == ""
     whole = Recipe(steps=10, batch=512)  # of all images, where there are fewer
     for recipe, expected in (
         (whole, ""),
@@ -121,7 +121,7 @@ def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
             {"run": module.key(run.spec), "images": 16 if dict(run.columns)["images_per_class"] == 4 else 48}
             for run in trained
         ]
-        assert exposure(pd.DataFrame(rows), data_size, trained) == expected
+        assert exposure(pd.DataFrame(rows), trained) == expected
 
 
 @pytest.mark.parametrize(("chosen", "edge"), [(0.01, True), (0.02, False), (0.04, True), (None, False)])

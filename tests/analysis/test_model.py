@@ -31,7 +31,6 @@ def test_the_pooled_variance_is_that_of_a_two_way_analysis():
     residuals = values.ravel() - indicators @ linalg.lstsq(indicators, values.ravel())[0]
     mean_square = (residuals**2).sum() / (values.size - rank)
     assert residual_variance(values) == pytest.approx(mean_square)
-    assert fit(values, np.ones(5, bool), np.array([0, 1])).pooled == pytest.approx(mean_square)
     with np.errstate(all="raise"):  # there is nothing to divide
         assert math.isnan(residual_variance(values[:1]))
         assert math.isnan(residual_variance(values[:, :1]))
@@ -130,9 +129,7 @@ def test_where_the_others_show_no_noise_a_spread_is_the_conditions_own():
 def test_unequal_spreads_are_below_the_level_among_all_of_them():
     def unequal(*spread_p: float) -> list[bool]:
         nothing = np.zeros(len(spread_p))
-        return TaskModel(
-            nothing, nothing, nothing, 3, 0.0, np.array(spread_p), nothing, nothing
-        ).unequal.tolist()
+        return TaskModel(nothing, nothing, nothing, 3, np.array(spread_p), nothing, nothing).unequal.tolist()
 
     assert FLAG_LEVEL == 0.1
     assert unequal(0.05, 0.049, math.nan) == [False, True, False], "among two"

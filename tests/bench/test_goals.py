@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from itl.bench import goals
 from itl.bench.table import ROWS
-from tests.gpu import check
+from tests.gpu import check, goals
 
 STEP = {"rates": {"itl": 41_000.0, "alone": 42_000.0}, "ratio": 0.976, "reached": 0.13}
 

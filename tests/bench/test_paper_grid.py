@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from itl.bench import paper_grid
-from itl.bench.goals import NIGHT_H
 from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.presets import Preset, load_preset, shipped_folder
@@ -83,7 +82,7 @@ def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
     hours = planned.runs.groupby("kind")["minutes"].sum() / 60
     assert hours["pretrain"] == pytest.approx(66 * 80_000 * 256 / 39_000 / 3600, rel=0.01)
     assert hours["detection"] == pytest.approx(33 * (32_000 / 247 + 4952 / 311) / 3600)
-    assert 11 < planned.minutes / 60 < NIGHT_H
+    assert 11 < planned.minutes / 60 < paper_grid.NIGHT_H
     assert planned.runs["kind"].value_counts()[["pretrain", "detection", "finetune"]].to_list() == [
         66,  # three of them are not trained
         33,

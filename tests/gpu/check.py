@@ -383,7 +383,7 @@ def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Nam
 
 def finish(report: Report, file: Path | None) -> None:
     """Print how each part ended and the table; write both to *file*."""
-    from itl.bench.goals import compare, markdown
+    from tests.gpu.goals import compare, markdown
 
     print("\n" + "\n".join(f"{name}: {how}" for name, how in report.ended.items()))
     lines = []

@@ -10,7 +10,7 @@ from itertools import pairwise, product
 import pytest
 
 from itl import ItlError
-from itl.hierarchy.halves import CONTROL_DEPTH, groups_at, matched_control, minimal_groups
+from itl.hierarchy.halves import CONTROL_DEPTH, GROUP_DEPTH, groups_at, matched_control
 from itl.hierarchy.label_sets import (
     LABEL_METHODS,
     bottom_up,
@@ -351,7 +351,7 @@ def test_minimal_halves_of_imagenet(imagenet):
     assert sorted(a.classes + b.classes) == list(imagenet.leaves)
     above_a, above_b = ({above for wnid in half.classes for above in imagenet.path(wnid)} for half in (a, b))
     assert max(map(imagenet.depth, above_a & above_b)) == 3
-    groups = minimal_groups(imagenet, imagenet.leaves)
+    groups = groups_at(imagenet, imagenet.leaves, GROUP_DEPTH)
     sizes = {imagenet[node].name: len(group) for node, group in groups.items()}
     assert len(sizes) == 17
     assert list(sizes.items())[:2] == [("artifact.n.01", 522), ("living_thing.n.01", 407)]

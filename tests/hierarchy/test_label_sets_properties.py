@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itl import ItlError
-from itl.hierarchy.halves import GROUP_DEPTH, minimal_groups
+from itl.hierarchy.halves import GROUP_DEPTH, groups_at
 from itl.hierarchy.label_sets import LabelSet, bottom_up, cut, halves_minimal, halves_random, top_down
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 
@@ -85,7 +85,7 @@ def test_cut_takes_the_nearest(case, data):
 @settings(max_examples=100, deadline=None)
 def test_minimal_halves_are_as_even_as_the_tree_allows(case):
     tree, wnids = case
-    sizes = [len(group) for group in minimal_groups(tree, wnids).values()]
+    sizes = [len(group) for group in groups_at(tree, wnids, GROUP_DEPTH).values()]
     too_flat = max(map(tree.depth, wnids)) < GROUP_DEPTH
     if too_flat or len(sizes) < 2:
         with pytest.raises(

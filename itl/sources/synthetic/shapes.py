@@ -76,10 +76,6 @@ class Pose:
         """Return the same pose at another position."""
         return replace(self, x=x, y=y)
 
-    def times(self, factor: float) -> "Pose":
-        """Return the same pose of an object *factor* times as large."""
-        return replace(self, scale=factor * self.scale)
-
 
 @dataclass(frozen=True)
 class Window:

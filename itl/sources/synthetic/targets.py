@@ -1,6 +1,6 @@
 """Targets of the demo world: scenes, boxes and actions, rendered on new WordNet nodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -278,7 +278,8 @@ class DemoActions(RenderedSource):
             card.paint(slab(card.u - limbs[2], card.v - limbs[3], (0.08, 0.11), 0.02), rgb(0, 0, 0.9))
         elif action.held:
             right = -limbs[2] if pose.flip else limbs[2]
-            hand = pose.at(pose.x + right * pose.scale, pose.y - limbs[3] * pose.scale).times(0.45)
+            hand = pose.at(pose.x + right * pose.scale, pose.y - limbs[3] * pose.scale)
+            hand = replace(hand, scale=0.45 * hand.scale)
             draw(canvas, unused_mask, hand, looks_of(self._genes[record.wnid]))
         box = tight_box(mask > 0.5)
         assert box, "a figure is never outside its image"
