@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it; or those
-# of untrained nets, and of what is measured of these.
-NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1}
+# of untrained nets, or of those that leave out duplicates, and of what is measured of these.
+NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1, "duplicates": 1}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
@@ -382,8 +382,8 @@ def file_digest(path: str) -> str:
 def canonical(spec: object) -> str:
     """Return the one text of *spec* as JSON: every field, sorted, no spaces, 1.0 written as 1.
 
-    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method or untrained net. That of a
-    packing does not: a pack's digest names its pixels.
+    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method and net. That of a packing
+    does not: a pack's digest names its pixels.
     A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
     has a default that means "as before", and is left out while it has that default. Of a file that labels
     come from it has the digest alone: where the file lies changes no number.
@@ -393,6 +393,8 @@ def canonical(spec: object) -> str:
         tree["numerics"], net = NUMERICS, pretraining_of(spec)
         if not net.trained and net.weights is None:
             tree["numerics of untrained"] = NUMERICS_OF["untrained"]
+        if net.subset.without:
+            tree["numerics of duplicates"] = NUMERICS_OF["duplicates"]
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -13,6 +13,7 @@ from itl.runs.question import Margin
 from itl.settings import plain_error, spec_of
 from itl.specs import (
     NUMERICS,
+    NUMERICS_OF,
     DetectionRecipe,
     Packing,
     Pretrain,
@@ -89,6 +90,20 @@ def test_the_numerics_of_a_method_enter_the_keys_of_its_runs_alone(monkeypatch):
     monkeypatch.setattr("itl.specs.NUMERICS_OF", {"probe": 1})
     after = canonical(SPEC), canonical(SPEC.pretrain), canonical(replace(SPEC, method="knn"))
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+
+
+def test_how_duplicates_are_found_enters_the_keys_of_nets_that_leave_them_out(monkeypatch):
+    subset = SPEC.pretrain.subset
+    leaving = replace(SPEC, pretrain=replace(SPEC.pretrain, subset=replace(subset, without=("a" * 12,))))
+    specs = [SPEC, SPEC.pretrain, leaving, leaving.pretrain]
+    before = [canonical(spec) for spec in specs]
+    monkeypatch.setitem(NUMERICS_OF, "duplicates", 1000)
+    assert [canonical(spec) == text for spec, text in zip(specs, before, strict=True)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_keys_are_what_they_were():

@@ -115,6 +115,20 @@ def test_plain_images_are_compared_exactly_only(tmp_path):
     assert names(table) == {("one", "same", "exact")}
 
 
+@pytest.mark.parametrize("tint", [(40, 90, 200), (200, 120, 170), (128, 128, 128)])
+def test_a_tint_that_all_images_share_makes_none_a_duplicate(tmp_path, tint):
+    """As underwater photos and stained slides have it: what differs is the texture, of little contrast."""
+    random = np.random.default_rng(0)
+    images = {}
+    for number in range(24):
+        texture = random.normal(0, 8, (8, 8, 1)).repeat(6, 0).repeat(6, 1)
+        images[str(number)] = Image.fromarray(np.clip(texture + tint, 0, 255).astype(np.uint8))
+    write(tmp_path / "images", "train", images)
+    write(tmp_path / "images", "val", {"copy": images["3"].transpose(Image.Transpose.FLIP_LEFT_RIGHT)})
+    table = across_splits(packed(tmp_path / "images", tmp_path / "packs/tinted"))
+    assert names(table) == {("3", "copy", "near")}
+
+
 def test_copies_in_one_split_under_two_classes_are_found(tmp_path, capsys):
     names_and_seeds = {
         "a": 0,
@@ -150,7 +164,7 @@ def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
     expected = set()
     for one in np.flatnonzero(splits == "train"):
         for two in np.flatnonzero(splits == "val"):
-            contrast = min(thumbs[one].std(), thumbs[two].std())
+            contrast = min(np.sqrt(thumbs[row].var(axis=(0, 1)).mean()) for row in (one, two))
             differences = [
                 np.sqrt(np.square(thumbs[one] - other).mean()) / contrast
                 for other in (thumbs[two], thumbs[two][:, ::-1])
