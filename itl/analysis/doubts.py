@@ -132,8 +132,12 @@ def _unequal(counts: Mapping[Columns, float], noun: str) -> str:
         return ""
     alike: dict[str, list[str]] = {}  # conditions by their count
     for columns, count in counts.items():
-        alike.setdefault(f"{count:,.0f}", []).append(columns_text(columns))
-    return " or ".join(f"{count} {noun} ({'; '.join(names)})" for count, names in alike.items())
+        text = f"{count:,.0f}" if count >= 10 else f"{count:.2g}"
+        alike.setdefault(text, []).append(columns_text(columns))
+    return " or ".join(
+        f"{count} {noun.removesuffix('s') if count == '1' else noun} ({'; '.join(names)})"
+        for count, names in alike.items()
+    )
 
 
 def diverged(runs: Sequence[Run], store: Store) -> str:

@@ -64,7 +64,9 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
     needed = max(MIN_GAIN, 2 * margin)  # in this order: a margin that is not known needs no more
     if gain.mean < needed:
         kind = "a floor" if score < FLOOR else "the control fails"
-        return f"{kind}: pre-training itself gives {signed(gain.mean)} points, and {needed:.1f} are needed"
+        almost = "just under " if signed(gain.mean) == signed(needed) else ""
+        points = f"{almost}{signed(gain.mean)} points"
+        return f"{kind}: pre-training itself gives {points}, and {needed:.1f} are needed"
     if gain.n >= MIN_SEEDS and not gain.p < LEVEL:  # of fewer, as in a pilot, only the size is judged
         points = f"{signed(gain.mean)} points"
         return f"the control fails: the gain from pre-training, {points}, is not beyond noise"

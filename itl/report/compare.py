@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from itl import ItlError
@@ -40,7 +41,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     alike = joined["verdict_1"] == joined["verdict_2"]
     only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
-    settings = [_settings(_read(folder, "runs.csv", SETTINGS)) for folder in (first, second)]
+    settings = [_settings(folder) for folder in (first, second)]
     has_caps = all(table["cap"].notna().all() for table in tables)
     judging = [_judging(table, has_caps) for table in tables]
     reasons = {}
@@ -88,9 +89,11 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
 def _read_verdicts(folder: Path) -> pd.DataFrame:
     """Return the comparisons of the report in *folder*; ItlError too for a row that is cut or repeated."""
     table = _read(folder, VERDICTS, COMPARED).reindex(columns=[*COMPARED, *JUDGED_BY])
+    if table.empty:
+        raise ItlError(f"{folder / VERDICTS} has no comparison; repeat `itl report`")
     numbers = pd.to_numeric(table["change"], errors="coerce")
     for faulty, what in (
-        (table["verdict"].isna() | numbers.isna(), "has no verdict or no change that is a number"),
+        (table["verdict"].isna() | ~np.isfinite(numbers), "has no verdict or no change that is a number"),
         (table.duplicated(COMPARISON), "repeats a comparison"),
     ):
         if faulty.any():
@@ -100,11 +103,18 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
     return table.assign(change=numbers, **judged_by)
 
 
-def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
+def _settings(folder: Path) -> dict[str, dict[str, set[str]]]:
     """Return by question every setting of its runs, and where they were made, with all values that it has."""
     by_question: dict[str, dict[str, set[str]]] = {}
+    runs = _read(folder, "runs.csv", SETTINGS)
     for row in runs[runs["state"] == "done"].itertuples():
-        spec = _used(flatten(json.loads(row.spec)))
+        try:
+            spec = _used(flatten(json.loads(row.spec)))
+        except (TypeError, ValueError):  # cut off, or not there
+            line = row.Index + 2  # below the header
+            raise ItlError(
+                f"{folder / 'runs.csv'} is damaged: line {line} has no spec as JSON; repeat `itl report`"
+            ) from None
         settings = spec | {name: getattr(row, name) for name in ORIGIN}
         for question in row.questions.split(", "):
             values = by_question.setdefault(question, {})

@@ -93,7 +93,8 @@ class DataSize(Study):
     def conditions(self) -> list[Condition]:
         """Return one for each number of images, trained for equal steps and for equal passes."""
         within = self.subset or Subset("")
-        counts = self.images_per_class or ((within.images_per_class or "all",) if self.subset else ())
+        given = self.images_per_class or ((within.images_per_class or "all",) if self.subset else ())
+        counts = sorted(given, key=lambda count: math.inf if count == "all" else count)
         if not self.passes:
             return [self._condition(within, count) for count in counts]
         if self.recipe.steps is None:
@@ -128,9 +129,9 @@ class LabelSets(Study):
     label_sets: tuple[str, ...]  # methods of `itl labels`, from few classes to many; none: no pre-training
 
     def conditions(self) -> list[Condition]:
-        """Return one for each label set."""
+        """Return one for each label set, from few classes to many."""
         conditions = []
-        for labels in self.label_sets:
+        for labels in _from_few_classes(self.label_sets):
             columns = (("label_set", labels),)
             if labels == "none":
                 conditions.append(Condition(columns, trained=False))
@@ -138,6 +139,31 @@ class LabelSets(Study):
                 split_method(labels)
                 conditions.append(Condition(columns, labels=labels))
         return conditions
+
+
+def _from_few_classes(label_sets: Sequence[str]) -> list[str]:
+    """Return *label_sets* from few classes to many where their names tell it, else as they are.
+
+    All have fewer classes than original; a cut of a higher level has more, and one of more rounds fewer.
+
+    >>> _from_few_classes(["original", "bottom-up@9", "bottom-up@5", "none"])
+    ['none', 'bottom-up@5', 'bottom-up@9', 'original']
+    >>> _from_few_classes(["original", "top-down@1", "bottom-up@9", "top-down@2"])
+    ['top-down@1', 'bottom-up@9', 'top-down@2', 'original']
+    """
+    ends = {"none": -math.inf, "original": math.inf}
+    cuts = [
+        re.fullmatch(r"(bottom-up|top-down)@(\d+)", labels) for labels in label_sets if labels not in ends
+    ]
+    is_of_one_kind = len({cut and cut[1] for cut in cuts}) == 1 and all(cuts)
+    sign = -1 if any(labels.startswith("top-down") for labels in label_sets) else 1
+
+    def place(labels: str) -> float:
+        if labels in ends or not is_of_one_kind:
+            return ends.get(labels, 0)
+        return sign * int(labels.partition("@")[2])
+
+    return sorted(label_sets, key=place)
 
 
 class ClassCount(LabelSets):
@@ -222,8 +248,7 @@ class Budget(Study):
 
         Those of at most so many images of each class may have fewer.
         """
-        budgets = [[_design(text) for text in designs] for designs in self.budgets]
-        exact = [[design for design in designs if not design.at_most] for designs in budgets]
+        exact = [[design for design in designs if not design.at_most] for designs in self._designs()]
         names = tuple(tuple(str(design.columns[0][1]) for design in designs) for designs in exact)
         return replace(super().question(), budgets=names)
 
@@ -232,7 +257,7 @@ class Budget(Study):
         if len(self.budgets) < 2 or any(len(designs) < 2 for designs in self.budgets):
             given = [list(designs) for designs in self.budgets]
             raise ItlError(f"a budget's fit needs two numbers of images or more, {EXAMPLE}; got {given}")
-        budgets = [[_design(text) for text in designs] for designs in self.budgets]
+        budgets = self._designs()
         totals = [_total(conditions) for conditions in budgets]
         if None not in totals and len(set(totals)) == 1:
             raise ItlError(
@@ -245,8 +270,13 @@ class Budget(Study):
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare the two doublings, then in each budget its last design with its first."""
         doublings = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
-        ends = [(_design(designs[-1]), _design(designs[0])) for designs in self.budgets]
-        return [doublings, *(Comparison(last.columns, first.columns) for last, first in ends)]
+        ends = [(designs[-1].columns, designs[0].columns) for designs in self._designs()]
+        return [doublings, *(Comparison(*pair) for pair in ends)]
+
+    def _designs(self) -> list[list[Condition]]:
+        """Return the designs of each number of images, from many classes to few."""
+        budgets = ([_design(text) for text in designs] for designs in self.budgets)
+        return [sorted(designs, key=lambda design: -(design.classes or math.inf)) for designs in budgets]
 
 
 class Overlap(Study):

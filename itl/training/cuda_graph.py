@@ -1,6 +1,8 @@
 """A training step recorded as a CUDA graph: small nets are slowed by the launch of each kernel."""
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import repeat
 
 import torch
@@ -22,23 +24,43 @@ def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CU
     Args:
         work: Must read and write the same memory each time.
         state: The tensors that *work* changes; they get their values back.
+
+    Raises:
+        RuntimeError: If *work* waits for the device. It is raised by the last warm-up run: torch's allocator
+            does not recover from a capture that fails (until 2.12, github.com/pytorch/pytorch/pull/180395).
     """
     saved = [(tensor, tensor.clone()) for tensor in state]
-    graph, warmup = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    warmup.wait_stream(torch.cuda.current_stream())
+    graph, warmup, current = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
+    warmup.wait_stream(current)
     try:
         with torch.cuda.stream(warmup):
-            for _ in range(WARMUP_RUNS):
+            for _ in range(WARMUP_RUNS - 1):
                 work()
-        torch.cuda.current_stream().wait_stream(warmup)
+            with waits_refused():
+                work()
+        current.wait_stream(warmup)
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the device
             work()
     finally:
-        torch.cuda.current_stream().wait_stream(warmup)  # a warm-up that fails has work left there
+        torch.cuda.set_stream(current)  # a capture that fails leaves its own
+        current.wait_stream(warmup)  # a warm-up that fails has work left there
         with torch.no_grad():
             for tensor, before in saved:
                 tensor.copy_(before)
     return graph
+
+
+@contextmanager
+def waits_refused() -> Iterator[None]:
+    """Make what waits for the device raise RuntimeError, in all threads, while the context lasts."""
+    mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 def training_state(net: nn.Module, optimizer: torch.optim.SGD) -> list[Tensor]:

@@ -103,6 +103,12 @@ def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
         "exposure differs too."
     )
     assert exposure(pd.DataFrame(rows).assign(images=48), compared) == ""
+    for images, times in ((64, "1.5 times"), (96, "1 time")):
+        more = pd.DataFrame(rows).replace({"images": 48}, images).replace({"images": 16}, 40)
+        seen = f"2.4 times (images per class 4) or {times} (images per class 12)"
+        assert (
+            exposure(more, compared) == f"Nets have seen each of their images {seen}: exposure differs too."
+        )
     whole = Recipe(steps=10, batch=512)  # of all images, where there are fewer
     for recipe, expected in (
         (whole, ""),

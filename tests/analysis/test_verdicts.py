@@ -118,6 +118,12 @@ def test_beyond_the_cap_and_without_one_there_was_one_look():
         (10.0, 94.9, 40.0, ""),
         (2.0, 50.0, 40.0, ""),
         (1.9, 20.0, 19.0, r"the control fails: pre-training itself gives \+1.9 points, and 2.0 are needed"),
+        (
+            1.96,
+            20.0,
+            18.0,
+            r"the control fails: pre-training itself gives just under \+2.0 points, and 2.0 are needed",
+        ),
         (1.9, 19.9, 18.0, r"a floor: pre-training itself gives \+1.9 points, and 2.0 are needed"),
     ],
 )

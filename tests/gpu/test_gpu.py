@@ -23,7 +23,7 @@ from itl.training.crop_cpu import batch_crop
 from itl.training.cuda_graph import RecordedSteps
 from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import align, detection_backbone, repeatable_roi_pool
-from itl.training.loop import classify, fit_epoch, predict, sgd, take_step, train
+from itl.training.loop import classify, fit_epoch, predict, recorded_steps, sgd, take_step, train
 from itl.training.nets import build
 from itl.training.numerics import has_bf16, repeatable
 from tests.evaluation.test_detection import RECIPE as DETECTION
@@ -180,6 +180,34 @@ def test_a_step_does_not_wait_for_the_gpu(kept, record, monkeypatch):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert losses.isfinite().all()
+
+
+class Waiting(torch.nn.Module):
+    """Reads a value on the host in each step."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * images.mean().item()
+
+
+def test_a_net_that_waits_for_the_gpu_trains_unrecorded_and_harms_no_later_net(monkeypatch):
+    """It must not reach the capture: torch 2.11 keeps the memory of a streamed pack after one that failed."""
+    monkeypatch.setattr(device_images, "fits", lambda *how: False)
+    held = []
+    for waits in (True, False):
+        loader, net = batches(GPU), build("small", 4, 32, seed=0).cuda().train()
+        net = torch.nn.Sequential(Waiting(), net) if waits else net
+        optimizer = sgd(net, RECIPE)
+        if waits:
+            with pytest.warns(UserWarning, match="cannot be a CUDA graph .*synchronizing"):
+                assert recorded_steps(net, optimizer, loader, RECIPE, classify) is None
+        else:
+            assert recorded_steps(net, optimizer, loader, RECIPE, classify) is not None
+        assert torch.cuda.current_stream() == torch.cuda.default_stream()
+        assert torch.cuda.get_sync_debug_mode() == 0
+        for epoch in range(3):
+            fit_epoch(net, optimizer, loader, RECIPE, epoch * len(loader), classify, None)
+            held.append(torch.cuda.memory_allocated())
+        assert held[-1] - held[-2] < 1 << 20, "an epoch keeps none of its batches"
 
 
 @pytest.mark.parametrize("kept", [True, False])

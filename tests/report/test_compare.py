@@ -135,6 +135,7 @@ def test_a_page_does_not_call_the_same_what_answers_otherwise(tmp_path, capsys):
     [
         (lambda text: text[:-8], "line 3 has no verdict or no change that is a number"),
         (lambda text: text.replace("2.0", "abc", 1), "line 2 has no verdict or no change that is a number"),
+        (lambda text: text.replace("2.0", "inf", 1), "line 2 has no verdict or no change that is a number"),
         (lambda text: text.replace("2.0", "", 1), "line 2 has no verdict or no change that is a number"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 4 repeats a comparison"),
     ],
@@ -168,7 +169,20 @@ def test_a_folder_without_a_report_is_refused_and_those_that_there_are_named(tmp
     [
         ("contrasts.csv", "", "contrasts.csv is damaged: No columns to parse from file; repeat `itl report`"),
         ("contrasts.csv", "a,b\n1,2\n", "has no column question, compared, task, verdict, change; repeat"),
+        (
+            "contrasts.csv",
+            "question,compared,task,verdict,change\n",
+            "contrasts.csv has no comparison; repeat",
+        ),
         ("runs.csv", 'state,spec\n"do', "runs.csv is damaged: "),
+        *(
+            (
+                "runs.csv",
+                f"state,questions,spec,commit,device\ndone,a,{spec},b,c\n",
+                "runs.csv is damaged: line 2 has no spec as JSON",
+            )
+            for spec in ("{x", "")
+        ),
         ("runs.csv", "state,spec\n", "runs.csv has no column questions, commit, device; repeat `itl report`"),
     ],
 )

@@ -84,6 +84,44 @@ def test_class_count_shares_its_nets_with_granularity():
     assert compared == [("bottom-up@5", "original"), ("bottom-up@5", "none"), ("original", "none")]
 
 
+@pytest.mark.parametrize(
+    ("ask", "changes", "first"),
+    [
+        (questions.data_size, {"images_per_class": ["all", 4, 0]}, (4, "all")),
+        (questions.data_size, {"images_per_class": [0, 12, 4, "all"]}, (4, "all")),
+        (
+            questions.class_count,
+            {"label_sets": ["none", "original", "bottom-up@5"]},
+            ("bottom-up@5", "original"),
+        ),
+        (
+            questions.class_count,
+            {"label_sets": ["bottom-up@9", "bottom-up@5", "original"]},
+            ("bottom-up@5", "original"),
+        ),
+        (
+            questions.class_count,
+            {"label_sets": ["top-down@1", "original", "top-down@2"]},
+            ("top-down@2", "original"),
+        ),
+        (
+            questions.granularity,
+            {"label_sets": ["original", "bottom-up@5", "none"], "tasks": ["induction@images"]},
+            ("bottom-up@5", "original"),
+        ),
+    ],
+)
+def test_few_are_compared_with_many_whatever_the_order_they_are_given_in(ask, changes, first):
+    main = other(ask, **changes).comparisons[0]
+    assert (main.of[0][1], main.against[0][1]) == first
+
+
+def test_designs_of_a_budget_go_from_many_classes_to_few_whatever_their_order():
+    question = other(questions.budget, budgets=[["2 x 12", "4 x 6"], ["4 x 3", "2 x 6"]])
+    ends = [(pair.of[0][1], pair.against[0][1]) for pair in question.comparisons[1:]]
+    assert ends == [("2 × 12", "4 × 6"), ("2 × 6", "4 × 3")]
+
+
 def test_of_one_label_set_class_count_compares_numbers_of_classes_first():
     fewer = other(questions.class_count, label_sets=["none", "original"], classes=[2, 3])
     compared = [(dict(pair.of)["label_set"], dict(pair.against)["label_set"]) for pair in fewer.comparisons]

@@ -2,6 +2,8 @@
 
 import gc
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +76,63 @@ def test_recorded_steps_are_those_of_the_loop_and_end_with_it(make, pretended):
     assert fast == pytest.approx(slow, rel=1e-5)
     assert len(fast) == 8
     assert alive == [None, None], "net and images wait for the collector, beside the next training's"
+
+
+class PretendedCuda:
+    """What `record` asks of torch.cuda, written down; a capture of torch 2.11 that fails keeps its stream."""
+
+    def __init__(self) -> None:
+        self.mode, self.current = 0, "own"
+
+    def set_stream(self, stream: object) -> None:
+        self.current = getattr(stream, "name", stream)
+
+    def set_sync_debug_mode(self, mode: object) -> None:
+        self.mode = mode
+
+    @contextmanager
+    def stream(self, stream: SimpleNamespace) -> Iterator[None]:
+        self.current = stream.name
+        yield
+        self.current = "own"
+
+    @contextmanager
+    def graph(self, graph: object, capture_error_mode: str) -> Iterator[None]:
+        self.current = "capture"
+        yield  # and without finally
+        self.current = "own"
+
+
+@pytest.mark.parametrize("fails_in", [None, 0, 2, 3])
+def test_a_step_that_waits_is_found_before_it_is_captured(fails_in, monkeypatch):
+    """Whatever fails, the stream, the mode and the tensors are what they were."""
+    cuda, runs = PretendedCuda(), []
+    own = SimpleNamespace(name="own", wait_stream=lambda other: None)
+    side = SimpleNamespace(name="side", wait_stream=lambda other: None)
+    pretended = {
+        "CUDAGraph": object,
+        "Stream": lambda: side,
+        "current_stream": lambda: own,
+        "get_sync_debug_mode": lambda: cuda.mode,
+        **{name: getattr(cuda, name) for name in ("set_stream", "set_sync_debug_mode", "stream", "graph")},
+    }
+    for name, value in pretended.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    number = torch.zeros(1)
+
+    def work():
+        number.add_(1)
+        runs.append((cuda.current, cuda.mode))
+        if len(runs) - 1 == fails_in:
+            raise RuntimeError("it waits")
+
+    if fails_in is None:
+        cuda_graph.record(work, [number])
+        assert runs == [("side", 0), ("side", 0), ("side", "error"), ("capture", 0)]
+    else:
+        with pytest.raises(RuntimeError, match="it waits"):
+            cuda_graph.record(work, [number])
+    assert (cuda.current, cuda.mode, number.item()) == ("own", 0, 0)
 
 
 @pytest.mark.parametrize(
