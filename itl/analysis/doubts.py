@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from itl import counted
@@ -28,7 +29,7 @@ SHOWN = 3
 ENOUGH_SEEDS = 5
 UNEQUAL = 1.5  # ratio of how often an image is seen, or of steps
 FEW_IMAGES = 5  # of a class in the split that is scored
-LAST_PART, STILL_FALLING = 0.2, 0.1  # a loss that falls by a tenth in the last fifth of the steps
+LAST_PART, STILL_FALLING = 0.2, 0.1  # of the steps, and by how much the loss is lower there than before
 
 
 def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
@@ -155,22 +156,33 @@ def diverged(runs: Sequence[Run], store: Store) -> str:
 
 
 def unfinished(compared: Sequence[Run], store: Store) -> str:
-    """Say which nets still learned when their training ended: the loss fell by a tenth in its last fifth."""
+    """Say which nets still learned when their training ended: the loss of the last fifth was a tenth lower.
+
+    That is lower than in the fifth before; '' where an epoch is longer, so that no loss of a fifth is known.
+    """
     falls: dict[Columns, list[float]] = {}
     for run in compared:
         rows = log_rows(store.path(run.spec) / "log.jsonl")
-        if isinstance(run.spec, Pretrain) and rows:
-            before = [row["loss"] for row in rows if row["step"] <= (1 - LAST_PART) * rows[-1]["step"]]
-            if before and before[-1] > 0:
-                falls.setdefault(run.columns, []).append(1 - rows[-1]["loss"] / before[-1])
+        if isinstance(run.spec, Pretrain) and len(rows) * LAST_PART >= 1:
+            before, last = (_mean_loss(rows, 1 - parts * LAST_PART) for parts in (2, 1))
+            if before > 0:
+                falls.setdefault(run.columns, []).append(1 - last / before)
     means = {columns: sum(values) / len(values) for columns, values in falls.items()}
     most = max(means, key=means.__getitem__, default=None)
     if most is None or means[most] < STILL_FALLING:
         return ""
     return (
-        f"Nets were still learning when training ended: with {columns_text(most)} the loss fell by "
-        f"{100 * means[most]:.0f} % in the last fifth."
+        f"Nets were still learning when training ended: with {columns_text(most)} the loss in the last "
+        f"fifth was {100 * means[most]:.0f} % below that in the fifth before."
     )
+
+
+def _mean_loss(rows: Sequence[Mapping[str, float]], start: float) -> float:
+    """Return the mean loss in LAST_PART of training from the fraction *start* on; rows are epochs."""
+    ends = np.array([row["step"] for row in rows]) / rows[-1]["step"]
+    begins = np.concatenate([[0.0], ends[:-1]])
+    shared = np.minimum(ends, start + LAST_PART) - np.maximum(begins, start)
+    return float(np.average([row["loss"] for row in rows], weights=shared.clip(0)))
 
 
 def edge_of_grid(runs: Sequence[Run], store: Store) -> str:

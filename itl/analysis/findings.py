@@ -36,7 +36,9 @@ class Finding:
     finding: str
     sign: str  # of the change that it is about: +, - or 0 for no change that matters
     beside: str  # own: the change is compared with that on nets' own classes
-    comparison: str  # number among the comparisons of the question, or '' where the conditions are numbers
+    comparison: (
+        str  # of the question: its number, or COLUMN=VALUE of the first; '' where conditions are numbers
+    )
     column: str  # what the conditions are numbers of: images_per_class or classes
     of: str
     against: str
@@ -79,9 +81,13 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
     the paper's, if that is comparable: 500 of 1000 images per class stand beside 100 of 200.
     """
     if not finding.column:
-        number = int(finding.comparison)
         own = [condition.columns for condition in question.conditions if condition.weights]
-        declared = [pair for pair in question.comparisons if pair.of not in own][number : number + 1]
+        declared = [pair for pair in question.comparisons if pair.of not in own]
+        column, equals, value = finding.comparison.partition("=")
+        if equals:
+            declared = [pair for pair in declared if (column, value) in pair.of]
+        else:
+            declared = declared[int(finding.comparison) :]
         return Pair(declared[0], finding.beside == "own") if declared else None
     sizes = _sizes(question.conditions, results, finding.column)
     if not sizes:

@@ -71,10 +71,37 @@ def test_nets_that_still_learned_are_named(study):
     for run in trained:
         log(store, run, [3.0, 2.0, 1.5, 1.45, 1.44])
     assert unfinished(trained, store) == ""
-    log(store, trained[-1], [3.0, 2.0, 1.5, 1.4, 0.4])
+    log(store, trained[-1], [3.0, 2.0, 1.5, 1.4, 0.4])  # of three nets
     text = unfinished(trained, store)
-    assert "with images per class 12 the loss fell by" in text
-    assert text.startswith("Nets were still learning when training ended")
+    assert text == (
+        "Nets were still learning when training ended: with images per class 12 the loss in the last "
+        "fifth was 24 % below that in the fifth before."
+    )
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 6, 7, 10, 30])
+def test_a_loss_that_is_flat_for_the_second_half_is_not_said_to_fall(study, epochs):
+    """Rows have the means of epochs, of which few say nothing of the last fifth."""
+    _, store, _, runs = study
+    run = next(run for run in runs if isinstance(run.spec, Pretrain))
+    steps = np.array_split(np.concatenate([np.linspace(6.9, 2.0, 300), np.full(300, 2.0)]), epochs)
+    log(store, run, [float(part.mean()) for part in steps])
+    assert unfinished([run], store) == ""
+
+
+@pytest.mark.parametrize(("epochs", "is_said"), [(5, True), (6, True), (7, True), (10, True), (4, False)])
+def test_a_loss_that_falls_evenly_is_compared_between_fifths(study, epochs, is_said):
+    """From 5.9 to 0.9 the fifths before the last and last have means of 2.4 and 1.4, whatever an epoch is."""
+    _, store, _, runs = study
+    run = next(run for run in runs if isinstance(run.spec, Pretrain))
+    losses = [float(part.mean()) for part in np.array_split(np.linspace(5.9, 0.9, 4200), epochs)]
+    log(store, run, losses)
+    text = unfinished([run], store)
+    if not is_said:
+        assert text == ""
+    else:
+        said = int(re.search(r"was (\d+) % below", text)[1])
+        assert said == pytest.approx(100 * (1 - 1.4 / 2.4), abs=5)
 
 
 def test_nets_that_ended_worse_than_guessing_are_named(study):

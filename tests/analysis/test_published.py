@@ -14,6 +14,7 @@ from itl.analysis.statistics import LEVEL
 from itl.runs import questions
 from itl.runs.question import Comparison, Condition, Task
 from tests.analysis.test_comparisons import noisy, question
+from tests.worlds import SHARED
 
 UNKNOWN = math.nan
 
@@ -190,6 +191,17 @@ def test_a_declared_comparison_is_taken_with_its_tasks():
     pairs = [pair_of(finding, study, results) for finding in findings("data-size")]
     assert [pair and pair.beside_own for pair in pairs] == [False, False, None, True]
     assert {pair.comparison for pair in pairs if pair} == {Comparison(of, against)}
+
+
+@pytest.mark.parametrize("halves", [["minimal"], ["minimal", "random"], ["random", "minimal"], ["random"]])
+def test_far_classes_are_those_of_minimal_halves(halves):
+    study = questions.split(**SHARED | {"tasks": ["probe@scenes"]}, halves=halves)
+    pair = pair_of(findings("split")[0], study, pd.DataFrame())
+    if "minimal" in halves:
+        of, against = dict(pair.comparison.of), dict(pair.comparison.against)
+        assert (of["halves"], of["pretrained_on"], against["pretrained_on"]) == ("minimal", "A + B", "A")
+    else:
+        assert pair is None
 
 
 def half_lost(**contrast: float) -> Answer:
