@@ -1,5 +1,6 @@
 """Figures of results: a tidy frame in, Axes out; colours that colour-blind readers can distinguish."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, zip_longest
@@ -37,10 +38,12 @@ METRIC_NAMES = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5", 
 METRIC_NAMES |= {"map_area": "mAP by area"}
 INDUCTION_METRICS = {"accuracy": "linear probe", "knn5": "5 neighbours"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito's
-MARKERS = "osD^vP"  # so that lines differ in a grey print too
+MARKERS = "osD^vPX"  # so that lines differ in a grey print too; one more than there are colours
 INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
-LABEL_SPACING = 0.065  # of the axis, between the names of two lines
+LABEL_INCHES = 0.28  # between the names of two lines
+PANEL_HEIGHT, PANELS_BESIDE = 3.7, 2  # in inches; more go below
+TITLE_WIDTH = 76  # characters across a figure
 LABEL_WIDTH = 20  # characters of a line's name, in which it is broken
 LEGEND_WIDTH = 58  # characters of a line of a forest's legend: as many as the narrowest has room for
 ROW_LABEL_WIDTH = 50  # characters of a line beside a row of a forest; the longest names are 70
@@ -83,8 +86,9 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
         held = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
         wanted = (metric or "main metric") + (f" of {task}" if task else "")
         raise ItlError(f"no {wanted} to draw; results hold {held or 'nothing'}")
-    ax = new_axes(7.2, 4.3)
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
+    lines = sum(_broken(task_name(name)).count("\n") + 1 for name in tasks)
+    ax = new_axes(7.2, max(PANEL_HEIGHT + 0.6, 1.2 + LABEL_INCHES * lines))
     ends = draw_lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
     names = data["metric"].unique()
     ax.set_ylabel(AXIS_LABELS.get(names[0], names[0]) if len(names) == 1 else _shared_label(names))
@@ -128,21 +132,26 @@ def _side_by_side(
     panels: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
 ) -> Figure:
     """Draw *panels*, by title, each with its lines by name and, where given, a level of chance."""
+    columns = min(len(panels), PANELS_BESIDE)
+    rows = math.ceil(len(panels) / columns)
     with styled():
-        figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.7), squeeze=False)
+        figure, grid = plt.subplots(rows, columns, figsize=(7.6, PANEL_HEIGHT * rows), squeeze=False)
+    for ax in grid.flat[len(panels) :]:
+        ax.remove()
     alike = len({frozenset(lines) for lines in panels.values()}) == 1
-    for ax, (title, lines), level in zip_longest(grid.flat, panels.items(), chance):
+    for ax, (title, lines), level in zip_longest(grid.flat[: len(panels)], panels.items(), chance):
         ends = draw_lines(ax, lines, x)
-        ax.set_title(title, loc="left")
+        ax.set_title(fill(title, TITLE_WIDTH // columns), loc="left")
         ax.tick_params("x", labelsize=9)  # panels are narrow, and numbers of classes may lie close
         if level is not None:
             ax.axhline(level, color=INK, ls="--", lw=1)
             ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
             ends["chance"] = (level, INK)
-        if ax is grid[0, -1] or not alike:  # names take the room of panels
+        if ax in grid[:, -1] or ax is figure.axes[-1] or not alike:  # names take the room of panels
             label_ends(ax, ends)
     metrics = [data["metric"] for lines in panels.values() for data in lines.values()]
-    grid[0, 0].set_ylabel(_shared_label(pd.concat(metrics)))
+    for ax in grid[:, 0]:
+        ax.set_ylabel(_shared_label(pd.concat(metrics)))
     return figure
 
 
@@ -275,15 +284,29 @@ def tick_text(value: object) -> str:
 def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each line's name to the right of its end, moved apart where names would overlap."""
     low, high = ax.get_ylim()
-    lowest, step = -np.inf, LABEL_SPACING * (high - low)
-    for name, (height, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
-        text = fill(name, LABEL_WIDTH, break_long_words=False)
-        half = text.count("\n") / 2 * step  # what more lines add to either side
-        height = max(height, lowest + half)
-        lowest = height + half + step
-        style: dict[str, Any] = {"va": "center", "color": colour, "fontweight": "bold", "fontsize": 10}
+    spec = ax.get_subplotspec()
+    inches = figure_of(ax).get_figheight() / (spec.get_gridspec().nrows if spec else 1)
+    step = LABEL_INCHES / inches * (high - low)
+    names = sorted(ends, key=lambda name: ends[name][0])
+    texts = [_broken(name) for name in names]
+    halves = [text.count("\n") / 2 * step for text in texts]  # what more lines add to either side
+    heights, free = [], -np.inf
+    for name, half in zip(names, halves, strict=True):
+        heights.append(max(ends[name][0], free + half))
+        free = heights[-1] + half + step
+    free = high
+    for number in reversed(range(len(names))):  # none goes above the axis
+        heights[number] = min(heights[number], free - halves[number])
+        free = heights[number] - halves[number] - step
+    for name, text, height in zip(names, texts, heights, strict=True):
+        style: dict[str, Any] = {"va": "center", "color": ends[name][1], "fontweight": "bold", "fontsize": 10}
         style |= {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
         ax.annotate(text, (1.01, height), **style)
+
+
+def _broken(name: str) -> str:
+    """Break the *name* of a line, which stands to the right of its end."""
+    return fill(name, LABEL_WIDTH, break_long_words=False)
 
 
 def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True) -> Axes:

@@ -11,7 +11,7 @@ from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.specs import Transfer, key
 
-COUNTED = {"coarse": "children", "fine": "classes"}  # what each kind of metric distinguishes at a node
+COUNTED = {"fine": "classes", "coarse": "children"}  # what each kind of metric distinguishes at a node
 
 
 def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.packs.pack import Pack
 from itl.packs.paths import is_built_of
 from itl.packs.subset import SubsetCounts
@@ -75,7 +75,7 @@ def save(
     if subset.seed not in question["seeds"]:  # the first is what the browser shows
         question["seeds"] = [subset.seed + number for number in range(len(question["seeds"]))]
     notebooks = {"00-hierarchy": {"images": images}, DATA_SIZE: question, "99-summary": {}}
-    about = f"{len(kept.images):,} classes chosen in the browser, with the recipe of {base.name}."
+    about = f"{counted(len(kept.images), 'classes')} chosen in the browser, with the recipe of {base.name}."
     questions_of(Preset(name=name, about=about, notebooks=notebooks))  # refuses what cannot be asked
     return write_preset(name, {"about": about, "notebooks": notebooks}, folder)
 

@@ -126,7 +126,11 @@ def _rotate(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows, width = standardised.shape
     span = torch.linalg.qr(standardised.T).Q if rows < width else None
     inside = standardised if span is None else standardised @ span
-    variance, axes = torch.linalg.eigh(inside.T @ inside / rows)
+    covariance = inside.T @ inside / rows
+    try:
+        variance, axes = torch.linalg.eigh(covariance)
+    except torch.linalg.LinAlgError:  # float32 may not converge where nearly all features are constant
+        variance, axes = (part.to(covariance.dtype) for part in torch.linalg.eigh(covariance.double()))
     axes = axes if span is None else span @ axes
     return axes, variance.clamp_min(0), standardised @ axes
 

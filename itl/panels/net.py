@@ -8,7 +8,7 @@ import seaborn as sns
 import traitlets
 from matplotlib.figure import Figure
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target
 from itl.evaluation.target import target_of
@@ -171,7 +171,8 @@ class NetPanel(Panel):
             "net_panel.html.j2",
             key=key(self.spec),
             net=self.spec.net,
-            facts=f"{result['classes']:,} classes, {result['images']:,} images" + (scores and f"; {scores}"),
+            facts=f"{counted(result['classes'], 'classes')}, {counted(result['images'], 'images')}"
+            + (scores and f"; {scores}"),
             curve=self.curve,
             curve_size=CURVE_SIZE,
             view=self._view(),

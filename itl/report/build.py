@@ -137,6 +137,7 @@ class PageMaker:
         self.waiting = [page for page in pages if only in (None, page.stem)]
         self.running: dict[Future, NotebookPage] = {}
         self.failed: dict[str, str] = {}  # by notebook, why its page could not be made
+        self.unmade = ""  # why the pages that wait were not made
         self.current: set[str] = set()  # notebooks whose page was made now, or is as it would be made now
         self.pool = ThreadPoolExecutor(max(1, min(len(self.waiting), machine.workers)))
         self.indexed = -math.inf  # when the index was last written
@@ -145,9 +146,11 @@ class PageMaker:
         self.write_index("starting")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Wait for the pages that are being made, and leave an index of all that is there."""
-        if kind is not None and not issubclass(kind, ItlError):  # Ctrl-C must reach the notebooks
+        if isinstance(error, ItlError):
+            self.unmade = str(error)
+        elif error is not None:  # Ctrl-C must reach the notebooks
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self.running:
                 from itl.report.execute_notebook import interrupt_all
@@ -224,8 +227,10 @@ class PageMaker:
         summaries = []
         for page in self.pages:
             outdated = "" if under_way or page.stem in self.current else again
-            trouble, status = self.failed.get(page.stem, ""), coming.get(page.stem, "")
-            summaries.append(page.index_summary(trouble, status, outdated))
+            trouble = self.failed.get(page.stem, "")
+            if page in self.waiting and page.stem not in self.current:
+                trouble = self.unmade
+            summaries.append(page.index_summary(trouble, coming.get(page.stem, ""), outdated))
         numbers = sorted({len({run.seed for run in question.runs(machine)}) for question in questions})
         done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
         facts = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.machine import data_entry
@@ -177,7 +177,9 @@ class ClassCount(LabelSets):
 
     def conditions(self) -> list[Condition]:
         """Return one for each label set, then one for each number of classes."""
-        fewer = [Condition((("label_set", f"{count} classes"),), classes=count) for count in self.classes]
+        fewer = [
+            Condition((("label_set", counted(count, "classes")),), classes=count) for count in self.classes
+        ]
         return [*super().conditions(), *fewer]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:

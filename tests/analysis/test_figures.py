@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from scipy import stats
 
 from itl import ItlError
@@ -376,3 +377,33 @@ def test_what_the_first_figure_of_a_kernel_turns_on_stays_on(monkeypatch):
         figures.new_axes(2, 2)
         assert plt.isinteractive()
         plt.close("all")
+
+
+def extents(figure, texts) -> list:
+    """Where *texts* of a drawn *figure* are, in pixels."""
+    figure.canvas.draw()
+    return [text.get_window_extent() for text in texts]
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 4, 6, 12])
+def test_panels_of_many_tasks_have_room_for_axes_and_titles(tasks):
+    names = tuple(f"finetune@a-longer-name-{number}" for number in range(tasks))
+    figure = figures.panels(frame([0, 25, 50], tasks=names).assign(half=0), "images_per_class", by="half")
+    assert len(figure.axes) == tasks
+    figure.canvas.draw()
+    assert all(ax.get_window_extent().width > 0.3 * figure.bbox.width for ax in figure.axes)
+    titles = {ax.get_title("left") for ax in figure.axes}
+    boxes = extents(figure, figure.findobj(lambda one: isinstance(one, Text) and one.get_text() in titles))
+    assert len(boxes) == tasks
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 5, 12])
+def test_names_of_many_lines_stand_beside_the_axis_apart_and_unlike(tasks):
+    names = tuple(f"finetune@a-rather-long-name-{number}" for number in range(tasks))
+    ax = figures.curve(frame([25, 50], tasks=names), "images_per_class")
+    boxes = extents(ax.figure, ax.texts)
+    assert len(boxes) == tasks
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    room = ax.figure.bbox
+    assert all(room.x0 <= box.x0 and box.x1 <= room.x1 and box.y1 <= room.y1 + 1 for box in boxes)

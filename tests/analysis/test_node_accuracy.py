@@ -93,7 +93,7 @@ def test_changes_that_are_refused(metric, of, says):
 def test_largest_changes_keep_the_ends_of_each_question():
     both = FOUND.assign(coarse_knn5=FOUND["fine_knn5"])
     table = node_accuracy.largest_changes(both, COARSE, FINE)
-    assert table["distinguished"].tolist() == ["children", "children", "classes", "classes"]
+    assert table["distinguished"].tolist() == ["classes", "classes", "children", "children"]
     assert table["of them"].tolist() == [2, 2, 2, 2]
     classes = table[table["distinguished"] == "classes"]
     assert classes["node"].tolist() == ["dog", "fish"]

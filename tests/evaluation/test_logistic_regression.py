@@ -81,6 +81,21 @@ def test_dead_and_constant_features_are_harmless():
     assert padded.weights[:, 5:].abs().max() < 1e-3
 
 
+def test_axes_that_float32_does_not_reach_are_found_in_float64(monkeypatch):
+    """As of a net that has diverged, of whose features nearly all are constant."""
+    train, eigh = gaussians(200, 12, 3), torch.linalg.eigh
+    usual = fit_linear(train, 3, [1e-2])[0]
+
+    def fails(matrix: torch.Tensor):
+        if matrix.dtype == torch.float32:
+            raise torch.linalg.LinAlgError("linalg.eigh: The algorithm failed to converge")
+        return eigh(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", fails)
+    again = fit_linear(train, 3, [1e-2])[0]
+    torch.testing.assert_close(again.weights, usual.weights, rtol=1e-3, atol=1e-4)
+
+
 def test_strength_is_chosen_for_held_out_images():
     noisy, clear = gaussians(120, 60, 3, spread=0.15), gaussians(3000, 10, 3, spread=0.6)
     classify = choose_l2(noisy, 3, *apart(noisy))

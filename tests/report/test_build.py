@@ -468,6 +468,7 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, f
         make(tmp_path, preset(**{"00_start": {}, "01_data_size": settings}))
     index = (tmp_path / "reports/test/index.html").read_text()
     assert 'href="00-start.html"' in index
+    assert says in index
     assert "under way" not in index
 
 
