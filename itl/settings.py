@@ -1,5 +1,7 @@
 """Settings as people write them, in YAML or Python: made specs, or refused in one line."""
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
@@ -121,3 +123,22 @@ def _choices(annotation: object) -> tuple:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return next((choices for inner in get_args(annotation) if (choices := _choices(inner))), ())
+
+
+def options_as_settings(text: str) -> str:
+    """Write the options that *text* offers, as commands take them, as a preset does.
+
+    >>> options_as_settings("choose: --option splits=none --option class_level=2 (2 classes)")
+    'choose: options: {splits: none, class_level: 2} (2 classes)'
+    """
+
+    import yaml  # here: kernels alone do without it
+
+    def settings(match: re.Match[str]) -> str:
+        pairs = (word.partition("=")[::2] for word in shlex.split(match[0]) if word != "--option")
+        values = {name: yaml.safe_load(value) for name, value in pairs}
+        written = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=999)
+        return f"options: {written.strip()}"
+
+    option = r"--option ('[^']*'|[^\s;`)]+)"
+    return re.sub(f"{option}( {option})*", settings, text)

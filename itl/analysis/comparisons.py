@@ -23,6 +23,7 @@ from itl.runs.question import Condition, Question, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS
+from itl.runs.task_questions import Advice, Influence, Scores
 
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 LESS_OWN = ", less the change on own classes"
@@ -420,6 +421,15 @@ def _flags(row: Any) -> str:
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:
     """Join the contrasts of *answers*; those of each question were judged among themselves."""
     return pd.concat([answer.contrasts for answer in answers], ignore_index=True)
+
+
+def main_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Return the main comparison of each question in *contrasts* that a comparison answers.
+
+    Influence, scores and advice are answered by a ranking; of influence, the trial's comparison is told.
+    """
+    ranked = [kind.name for kind in (Influence, Scores, Advice)]
+    return contrasts[~contrasts["question"].isin(ranked)].groupby("question", sort=False).head(1)
 
 
 def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:

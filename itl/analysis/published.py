@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from itl.analysis.comparisons import LESS_OWN, Answer
+from itl import counted
+from itl.analysis.comparisons import LESS_OWN, Answer, main_contrasts
 from itl.analysis.findings import (
     CANNOT_TELL,
     CONSISTENT,
@@ -20,7 +21,7 @@ from itl.analysis.findings import (
     pair_of,
 )
 from itl.analysis.statistics import LEVEL, holm, p_above
-from itl.analysis.verdicts import TOO_FEW
+from itl.analysis.verdicts import DECIDED, TOO_FEW, count_text
 from itl.analysis.wording import condition_text, signed, signed_interval, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
@@ -109,6 +110,18 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
     ]
     columns = ["question", "the paper found", "finding", "ours", "task", "change", "verdict"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def summary_text(contrasts: pd.DataFrame, judged: pd.DataFrame) -> str:
+    """Say how many of *contrasts* are decided, and what became of the main ones and of *judged* findings."""
+    decided, main = contrasts["verdict"].isin(DECIDED).sum(), main_contrasts(contrasts)
+    parts = [f"**{counted(decided, 'comparisons are')} decided** of {len(contrasts)}."]
+    if len(main):
+        verdicts = count_text(main["verdict"].value_counts())
+        parts.append(f"The main ones of {counted(len(main), 'questions')}: {verdicts}.")
+    if len(judged):
+        parts.append(f"Of the paper's findings, {count_findings(judged)}.")
+    return " ".join(parts)
 
 
 def count_findings(table: pd.DataFrame) -> str:

@@ -115,7 +115,7 @@ def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float
 def _among(comparisons: int, cap: int) -> str:
     """Say what p values are adjusted for, where that is anything: the comparisons, the looks up to *cap*."""
     counts = [f"{comparisons} comparisons"] if comparisons > 1 else []
-    counts += [f"looks at {MIN_SEEDS} to {cap} seeds"] if cap else []
+    counts += [f"looks at {MIN_SEEDS} to {cap} seeds"] if cap > MIN_SEEDS else []
     return " and ".join(counts)
 
 

@@ -19,6 +19,7 @@ from itl import ItlError, nearest
 from itl.machine import Machine, data_entry, describe_unused_data
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import PackRequest, changes_since
+from itl.settings import options_as_settings
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
 from itl.storage import read_mapping, write_atomic
@@ -163,7 +164,10 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
             )
     kept = read_mapping(_size_file(folder))
     if kept.get("source_state", "unknown") != request.source_state or not _is_size(kept.get("size")):
-        size = _size_of_source(packing, request.path)
+        try:
+            size = _size_of_source(packing, request.path)
+        except ItlError as error:
+            raise ItlError(options_as_settings(str(error))) from error
         if machine.home.is_dir():  # a plan for another home makes no folders there
             _write_size(size, folder, request)
         return replace(size, changes=changes)
@@ -233,7 +237,7 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
         for record in records
         for one in source.annotation(record)
     )
-    reading = "\n".join(source.describe(records))
+    reading = options_as_settings("\n".join(source.describe(records)))
     return replace(size, reading=reading, objects=_count_shown(shown))
 
 

@@ -282,9 +282,9 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
 def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
     """Return the paragraph and the figure that the index opens with; the figure once the report has ended."""
     tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
-    if not any(len(table) for table in tables):
+    rows = main_rows(tables) if tables else pd.DataFrame()
+    if rows.empty:
         return "", ""
-    rows = main_rows(tables)
     return paragraph(rows), "" if under_way else figure(rows)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from itl.analysis.comparisons import main_contrasts
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
 from itl.analysis.wording import percent_interval, task_name
 
@@ -20,8 +21,8 @@ OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
 
 
 def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the main comparison of each question: the first of each of *tables* of contrasts."""
-    return pd.concat([table.head(1) for table in tables if len(table)], ignore_index=True)
+    """Return the main comparison of each question, by `main_contrasts`, from their *tables* of contrasts."""
+    return pd.concat([main_contrasts(table) for table in tables], ignore_index=True)
 
 
 def paragraph(rows: pd.DataFrame) -> str:

@@ -204,6 +204,18 @@ def test_far_classes_are_those_of_minimal_halves(halves):
         assert pair is None
 
 
+def test_a_summary_counts_what_is_decided_and_leaves_out_what_is_not_asked():
+    rows = [("a", "a gain"), ("a", "cannot tell"), ("b", "the same"), ("advice", "a gain")]
+    table = pd.DataFrame(rows, columns=["question", "verdict"])
+    judged = pd.DataFrame({"finding": ["supports it", "cannot tell"]})
+    assert published.summary_text(table, judged) == (
+        "**3 comparisons are decided** of 4. The main ones of 2 questions: 1 a gain, 1 the same. Of the "
+        "paper's findings, 1 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 1."
+    )
+    text = published.summary_text(table[table["question"] == "advice"], judged.head(0))
+    assert text == "**1 comparison is decided** of 1."
+
+
 def half_lost(**contrast: float) -> Answer:
     """An answer in which each contrast has the columns as given."""
     study, results = detection({0: 20, 8: 40, 26: 58.6, "all": 60})

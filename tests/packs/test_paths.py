@@ -1,10 +1,12 @@
 """Where the images of a pack lie, and how many there are: listed once, and again when files change."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from itl import ItlError
 from itl.packs import paths
@@ -40,6 +42,20 @@ def test_a_path_may_begin_at_the_home_of_the_user_and_one_here_is_offered(tmp_pa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ItlError, match="give --data FOLDER or --data images=photos, which is in this folder"):
         paths.find_source(Packing("folder", "photos"), "images", machine)
+
+
+def test_options_that_are_offered_are_written_as_in_a_preset_and_are_read(tmp_path):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    for name in ("held out/cat", "held out/dog", "train/cat", "train/dog"):
+        (photos / name).mkdir(parents=True)
+        (photos / name / "1.png").write_bytes(encoded(smooth(9, 9)))
+    with pytest.raises(ItlError) as refused:
+        size_of(Packing("folder", str(photos)), "images", machine)
+    assert "--option" not in str(refused.value)
+    offered = re.search(r"options: (\{.*?\})", str(refused.value))
+    options = tuple(yaml.safe_load(offered[1]).items())
+    assert options[0] == ("splits", "train=train,val=held out")
+    assert size_of(Packing("folder", str(photos), options=options), "images", machine).images == 4
 
 
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):

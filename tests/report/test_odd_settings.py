@@ -30,7 +30,7 @@ ODD = [  # notebook, settings, how the answer begins, and what the figure names
     (
         "01-data-size",
         {"images_per_class": ["all", 2, 0]},
-        "All instead of 2 images per",
+        "2 instead of all images per",
         {"none", "2", "all"},
     ),
     (
@@ -48,7 +48,7 @@ ODD = [  # notebook, settings, how the answer begins, and what the figure names
     (
         "02-class-count",
         {"label_sets": SETS[::-1]},
-        f"Original labels instead of {SETS[0]}",
+        f"{SETS[0].capitalize()} instead of original labels",
         {"cut at chosen nodes", "2", "16"},
     ),
     (

@@ -37,6 +37,17 @@ def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
     )
 
 
+def test_of_influence_scores_and_advice_no_comparison_is_the_answer_but_that_of_a_trial():
+    """Theirs are rankings, which cards and pages tell."""
+    ranked = [
+        table(name, "all classes instead of none", "a gain") for name in ("influence", "scores", "advice")
+    ]
+    assert main_rows(ranked).empty
+    trial = table("counterfactual", "without the harmful", "cannot tell")
+    rows = main_rows([pd.concat([ranked[0], trial]), *ranked[1:], TABLES[1]])
+    assert rows["question"].tolist() == ["counterfactual", "b"]
+
+
 def test_the_figure_has_a_row_for_every_question_whose_gain_is_known():
     svg = base64.b64decode(figure(main_rows(TABLES))).decode()
     assert svg.startswith("<?xml")
