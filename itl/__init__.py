@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 T = TypeVar("T")
 
 PUBLIC = {  # names, or whole modules, by the module that has them
-    "itl.analysis": "advice comparisons doubts figures hierarchy_figures influence node_accuracy noise "
-    "option_grid published score_trust tables verdicts wording",
+    "itl.analysis": "advice comparisons doubts figures hierarchy_figures image_effects influence "
+    "node_accuracy noise option_grid published score_trust tables verdicts wording",
     "itl.browser.widget": "HierarchyBrowser",
     "itl.hierarchy.label_sets": "label_set",
     "itl.hierarchy.taxonomy": "Taxonomy",

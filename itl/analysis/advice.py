@@ -134,9 +134,10 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     gain, _ = belief.difference(grid.everything, grid.untrained)
     declared = math.nan if grid.points is None else float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
-    scored = math.nan if grid.scored is None else float(grid.scored[number])
+    images = (grid.scored, grid.images_of_error)
+    scored, effective = (math.nan if of_task is None else float(of_task[number]) for of_task in images)
     reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
-    verdict, verdicts = _verdicts(belief, affordable, margin, scored, reach)
+    verdict, verdicts = _verdicts(belief, affordable, margin, effective, reach)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
     percent = ["expected", "low", "high"]
@@ -228,8 +229,8 @@ def _verdicts(
     An option is worse, or the same within the margin, if that has a probability of 95 %: if the difference
     lies *reach* standard deviations from 0, or from both ends of the margin (see `verdict_quantile`). The
     choice is the best if all others are worse; that none is better by more than the margin has to be 95 %
-    sure of each. Beside what is not known of the nets, so few *scored* images leave to chance what
-    `chance_in_images` says.
+    sure of each. Beside what is not known of the nets, so few *scored* images, the effective ones, leave to
+    chance what `chance_in_images` says.
     """
     choice = int(np.flatnonzero(affordable)[belief.mean[affordable].argmax()])
     words, better = [], []
@@ -258,7 +259,8 @@ def chance_in_images(difference: float, scored: float) -> float:
 
     That is where one net is right on all images that the other is right on, and on some more: then the
     difference is a share of the images (McNemar, Note on the sampling error of the difference between
-    correlated proportions, 1947). It is 0 where *scored*, the number of images, is nan: not known.
+    correlated proportions, 1947), or with the same difference in each class, of the effective ones. It is 0
+    where *scored*, the number of images, is nan: not known.
 
     >>> chance_in_images(4.0, 24), chance_in_images(4.0, 2400)
     (4.0, 0.4)

@@ -27,6 +27,7 @@ from itl.runs.task_questions import Advice, Influence, Scores
 
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 LESS_OWN = ", less the change on own classes"
+CHANCE = "chance"  # in every column of a condition: what guessing scores, which is no net
 COLUMNS = [
     *("question", "compared", "task", "metric", "share", "share_low", "share_high", "change", "low", "high"),
     *("n", "margin", "gain", "gain_low", "gain_high", "p", "p_adjusted", "p_same", "p_same_adjusted"),
@@ -103,7 +104,9 @@ class TaskValues:
     def untrained(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
         alike = [
-            len({*condition.columns} & {*columns}) if condition.untrained else -1
+            len({*condition.columns} & {*columns})
+            if condition.untrained and not _is_chance(condition.columns)
+            else -1
             for condition in self.conditions
         ]
         if max(alike) < 0:
@@ -291,9 +294,10 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
 
     The reference, whose gain the margin is a share of, is the second condition. Where that is not
     pre-trained it is the second of the main comparison, if that is, or else the first condition. For
-    doublings it is the mean over all designs.
+    doublings it is the mean over all designs. Its gain is over no pre-training, even against chance.
     """
-    first, second, untrained = data.side(of), data.side(against), data.untrained(against)
+    first, second = data.side(of), data.side(against)
+    untrained = data.untrained(of if _is_chance(against) else against)
     model = data.fit(first, second)
     if model is None:
         return None
@@ -317,6 +321,10 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
     compared = condition_text(dict(of), dict(against))
     return Row(compared, data.task, data.metric, evidence, share, gain, unequal, runs)
+
+
+def _is_chance(columns: Columns) -> bool:
+    return all(value == CHANCE for _, value in columns)
 
 
 def _margin(
@@ -454,6 +462,7 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
     """Contrast each condition of *question* with no pre-training and with chance on *task*, of induction.
 
     By linear probe and 5 neighbours, in the columns of `contrasts`. *results* hold chance for every run.
+    Gain, margin and control are those of pre-training in every row, also in those against chance.
     """
     rows = []
     for metric in ("accuracy", "knn5"):
@@ -466,7 +475,7 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
 
 def _above(question: Question, data: TaskValues, condition: Condition, chance: np.ndarray) -> list[Row]:
     """Contrast *condition* with the untrained net, if it is another, and with *chance* (seeds,)."""
-    columns = tuple((name, "chance") for name, _ in condition.columns)
+    columns = tuple((name, CHANCE) for name, _ in condition.columns)
     level = Condition(columns, trained=False)
     values = np.column_stack([data.values, chance])
     sizes, runs = np.vstack([data.sizes, [math.nan, math.nan]]), (*data.runs, frozenset())

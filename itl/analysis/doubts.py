@@ -9,11 +9,11 @@ import pandas as pd
 from itl import counted
 from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns
-from itl.analysis.scored_images import scored_images
+from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import columns_text, p_text, signed
 from itl.evaluation.methods import METHODS
-from itl.evaluation.target import scored_split
+from itl.evaluation.target import is_per_class, scored_split
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import packed
@@ -206,9 +206,11 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     error, images = sampling_error(answer, main["task"], main["metric"], machine)
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
+    _, pack = _target_of(main["task"], answer, machine)
+    alike = ", whose classes count alike" if pack and is_per_class(pack) else ""
     return (
-        f"It is scored on {counted(images, 'test images')}: another such set would move a score by about "
-        f"{error:.1f} points."
+        f"It is scored on {counted(images, 'test images')}{alike}: another such set would move a score "
+        f"by about {error:.1f} points."
     )
 
 
@@ -234,15 +236,16 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
 def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:
     """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
 
-    That of a binomial share at the mean score; nan where the metric is no accuracy or the pack is not here.
+    That of a binomial share of `effective_images` at the mean score, which also counts for a mean of classes'
+    accuracies; nan where the metric is no accuracy or the pack is not here.
     """
     _, pack = _target_of(task, answer, machine)
     if pack is None or not (metric == "accuracy" or metric.startswith("knn")):
         return math.nan, 0
-    images = sum(scored_images(answer.question, Task.read(task), pack, machine).values())
+    counts = scored_images(answer.question, Task.read(task), pack, machine)
     rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
     share = rows["value"].mean() / 100
-    return 100 * math.sqrt(share * (1 - share) / images), images
+    return 100 * math.sqrt(share * (1 - share) / effective_images(counts, pack)), sum(counts.values())
 
 
 def _target_of(task: str, answer: Answer, machine: Machine) -> tuple[str, Pack | None]:

@@ -7,7 +7,6 @@ are taken as additive in the classes; counterfactual runs test that.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -15,20 +14,19 @@ from scipy.special import stdtr, stdtrit
 
 from itl import ItlError, pick
 from itl.analysis import wording
-from itl.analysis.comparisons import Answer
-from itl.analysis.statistics import LEVEL
+from itl.analysis.comparisons import Answer, task_values
+from itl.analysis.model import ROUNDING
+from itl.analysis.statistics import LEVEL, permutation_p
 from itl.analysis.tables import both_ends
 from itl.analysis.wording import interval, p_text, percent, signed, signed_interval, task_name
 from itl.evaluation.methods import main_metric
-from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_for
-from itl.runs.question import Question, Run, Task, with_seed
+from itl.runs.question import Question, Run, with_seed
 from itl.runs.store import Store
 from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
-from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
 LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
@@ -75,8 +73,9 @@ class Mixture:
 
     weights: np.ndarray  # (parts,), which add up to 1
     means: np.ndarray  # (parts, nodes)
-    deviations: np.ndarray  # (parts, nodes); 0: the effect is exactly the mean
+    deviations: np.ndarray  # (parts, nodes); 0: the effect is exactly the mean; nan: not known
     df: float
+    p_least: np.ndarray | float = 0.0  # of p (nodes,)
 
     @property
     def mean(self) -> np.ndarray:
@@ -89,13 +88,18 @@ class Mixture:
 
     @property
     def p(self) -> np.ndarray:
-        """Twice the probability that the effect has not the sign that is likelier, at most 1 (nodes,)."""
-        return np.minimum(1.0, 2 * np.minimum(self._at_most(-self.means), self._at_most(self.means)))
+        """Twice the probability that the effect has not the sign that is likelier, at most 1 (nodes,).
+
+        nan where the deviation is not known.
+        """
+        twice = 2 * np.minimum(self._at_most(-self.means), self._at_most(self.means))
+        return np.minimum(1.0, np.maximum(twice, self.p_least))
 
     def _at_most(self, reach: np.ndarray) -> np.ndarray:
         """Probability of at most *reach* (parts, nodes) above the mean of each part."""
         exact = self.deviations == 0
-        below = stdtr(self.df, reach / np.where(exact, 1, self.deviations))
+        with np.errstate(invalid="ignore"):  # of inf / inf, for nodes of which nothing is known
+            below = stdtr(self.df, reach / np.where(exact, 1, self.deviations))
         return self.weights @ np.where(exact, reach >= 0, below)
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -114,17 +118,25 @@ class Mixture:
 
 
 def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
-    """Regress scores on how many classes of each node a net has: of a class, the difference of two means."""
+    """Regress scores on how many classes of each node a net has: of a class, the difference of two means.
+
+    Where scores follow a node exactly, no noise is seen, and its effect has no deviation (nan): no test.
+    Where nets have equal scores, as with few test images, Student's t tests find too much: p is then at least
+    `permutation_p`.
+    """
     included = inclusion @ nodes.member.T.astype(float)
     included = included - included.mean(0)
     apart = scores - scores.mean()
     squares, df = (included**2).sum(0), len(scores) - 2
     known = squares > 0  # not of a class that all nets have, or none
     slopes = np.divide(included.T @ apart, squares, out=np.zeros(len(squares)), where=known)
-    noise = np.maximum((apart**2).sum() - slopes**2 * squares, 0.0) / df  # by rounding it may be less
+    noise = ((apart[:, None] - included * slopes) ** 2).sum(0) / df
     errors = np.sqrt(np.divide(noise, squares, out=np.full(len(squares), math.inf), where=known))
+    errors[errors < ROUNDING] = math.nan
     size = nodes.member.sum(1)
-    return Mixture(np.ones(1), (slopes * size)[None], (errors * size)[None], df)
+    tied = len(np.unique(scores.round(9))) < len(scores)
+    least = permutation_p(apart, included) if tied else np.zeros(len(size))
+    return Mixture(np.ones(1), (slopes * size)[None], (errors * size)[None], df, least)
 
 
 def ridge(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
@@ -197,7 +209,7 @@ class HalvesScored:
     inclusion: np.ndarray  # (nets, classes) of 0 and 1
     seeds: tuple[int, ...]  # of the nets
     scores: np.ndarray  # (nets,) in percent, by the task's main metric
-    gain: float  # points that all classes gain over no pre-training; nan where that is not known
+    gain: float  # points that all classes gain over no pre-training; nan where that may be 0
 
     def effects(self, estimator: str = "tree-shrunk") -> pd.DataFrame:
         """Estimate the effect of every node and class; see `effects`.
@@ -212,7 +224,8 @@ class HalvesScored:
         from scipy.stats import false_discovery_control  # takes 1.5 s to import, and each page imports this
 
         effects = pick(ESTIMATORS, estimator, "estimator")(self.inclusion, self.scores, self.nodes)
-        q = false_discovery_control(effects.p)
+        q = false_discovery_control(np.nan_to_num(effects.p, nan=1.0))
+        q[np.isnan(effects.p)] = math.nan
         claimed = q <= LEVEL
         low, high = effects.interval(LEVEL * max(1, claimed.sum()) / len(q))
         words = np.where(effects.mean > 0, "helps", "hurts")
@@ -262,7 +275,6 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
         kept = label_set(tree, with_seed(labels, seed), classes).class_of
         inclusion[net] = [wnid in kept for wnid in classes]
     nodes = nodes_above(tree, classes)
-    means = rows.groupby("pretrained_on")["value"].mean()
     return HalvesScored(
         task,
         nodes,
@@ -271,8 +283,19 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
         inclusion,
         tuple(halves["seed"]),
         halves["value"].to_numpy(float),
-        means.get(EVERYTHING, math.nan) - means.get("none", math.nan),
+        gain_of_all(question, results, task),
     )
+
+
+def gain_of_all(question: Question, results: pd.DataFrame, task: str) -> float:
+    """Return what all classes gain over no pre-training, in points; nan where by its interval it may be 0."""
+    data = task_values(results, question.conditions, task, main_metric(task))
+    everything, none = (data.side((("pretrained_on", name),)) for name in (EVERYTHING, "none"))
+    model = data.fit(everything, none)
+    if model is None:
+        return math.nan
+    gain = model.estimate(everything - none)
+    return gain.mean if gain.interval()[0] > 0 else math.nan
 
 
 def effects(
@@ -282,9 +305,10 @@ def effects(
 
     Returns:
         Columns task, node, name, depth, classes (under it), effect (in points; see the module) with low and
-        high, share (the effect as a share of the gain from pre-training, which is taken as known), p (two-
-        sided), q (p adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %,
-        else cannot tell. Of the nodes that have a verdict, at most 5 % are expected to have the wrong one.
+        high, share (the effect as a share of the gain from pre-training, which is taken as known; nan where
+        by its interval that may be 0), p (two-sided; nan where no noise is seen), q (p adjusted by Benjamini
+        and Hochberg) and verdict: helps or hurts where q is at most 5 %, else cannot tell. Of the nodes with
+        a verdict, at most 5 % are expected to have the wrong one.
         Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
         most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, the
         level is Bonferroni's, but one class that alone matters is drawn toward its kin: see docs/my-task.md.
@@ -337,6 +361,7 @@ def answer_text(table: pd.DataFrame, trial: Answer) -> str:
             f"{helping} of {len(table)} nodes and classes help and {hurting} hurt; of these verdicts at most "
             f"5 % are expected to be wrong.{''.join(ends)}"
         )
+        verdicts += f" {wording.NO_SHARE}" * bool(table["share"].isna().all())
     trial_text = wording.answer_text(trial.contrasts.iloc[0])
     return f"On {task_name(table['task'].iloc[0])}, {verdicts}\n\nTried on fresh seeds: {trial_text}"
 
@@ -344,83 +369,6 @@ def answer_text(table: pd.DataFrame, trial: Answer) -> str:
 def _row_text(row: pd.Series) -> str:
     share = f", {percent(row['share'])} of the gain" if math.isfinite(row["share"]) else ""
     return f"**{row['name']}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
-
-
-@dataclass(frozen=True)
-class ImagesScored:
-    """Which test images of a target nets on halves of the classes get right."""
-
-    halves: HalvesScored
-    correct: np.ndarray  # float32 (nets, images): 100 where a net is right, else 0
-    images: pd.DataFrame  # columns row (of the target's pack), image, wnid
-
-    def effects(self, node: str) -> pd.DataFrame:
-        """Say of which images nets are right more or less often with the classes of *node*.
-
-        By the difference of means of each image (see `difference_of_means`), so without any shrinking: with
-        few nets most of it is noise.
-
-        Returns:
-            Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
-            the node, in percent of nets, at most 100) with standard_error; the most hurt image first.
-        """
-        halves = self.halves
-        number = pick({wnid: row for row, wnid in enumerate(halves.nodes.wnids)}, node, "node with classes")
-        member = halves.nodes.member[number]
-        included = halves.inclusion @ member
-        included = (included - included.mean()).astype(np.float32)
-        squares, df = float(included @ included), len(included) - 2
-        if not squares:
-            raise ItlError(f"all nets have {node}, or none has, so nothing is known of it; run more halves")
-        slopes = included @ self._apart / squares
-        noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
-        errors = np.sqrt(noise / squares) * member.sum()
-        effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
-        effects = effects.clip(-100, 100)  # halves have few of a node's classes more than others
-        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors)
-        return table.sort_values(["effect", "row"], ignore_index=True)
-
-    @cached_property
-    def _means(self) -> np.ndarray:
-        """(images,), how often nets are right, in percent."""
-        return self.correct.mean(0, dtype=float)
-
-    @cached_property
-    def _apart(self) -> np.ndarray:
-        """(nets, images), less the mean of each image."""
-        return self.correct - self._means.astype(np.float32)
-
-    @cached_property
-    def _spread(self) -> np.ndarray:
-        """(images,), sums of squares about the mean."""
-        return (self._apart**2).sum(0)
-
-
-def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
-    """Read which test images of *task* (by default its first) the nets of *question* get right.
-
-    ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
-    """
-    scored = halves_scored(question, store, machine, task)
-    runs = {
-        run.seed: run.spec
-        for run in question.runs(machine)
-        if isinstance(run.spec, Transfer) and on_half(run, scored.task)
-    }
-    kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
-    lacking = [path for path in kept.values() if not path.exists()]
-    if lacking:
-        raise ItlError(
-            f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
-            f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
-        )
-    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
-    spec = runs[scored.seeds[0]]
-    name = Task.read(scored.task).target
-    target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
-    images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
-    images.insert(0, "row", target.test.rows)
-    return ImagesScored(scored, correct, images)
 
 
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:

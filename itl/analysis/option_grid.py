@@ -12,7 +12,7 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit, noise_before
-from itl.analysis.scored_images import scored_images
+from itl.analysis.scored_images import effective_images, scored_images
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
@@ -49,7 +49,8 @@ class Grid:
     nets: frozenset[tuple[int, int]] = frozenset()  # the option and seed of every net that is trained
     points: np.ndarray | None = None  # (tasks,), margins that the question declares, else nan
     share: float = 0.2  # the margin as a share of the gain
-    scored: np.ndarray | None = None  # (tasks,), the images that scores are shares of; nan where not known
+    scored: np.ndarray | None = None  # (tasks,), the images that are scored; nan where not known
+    effective: np.ndarray | None = None  # (tasks,), `effective_images` of these; None: all of them
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
@@ -99,7 +100,8 @@ class Grid:
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""
         points, values = self.data
-        noise = None if self.scored is None else noise_before(points.task, values, self.scored)
+        images = self.images_of_error
+        noise = None if images is None else noise_before(points.task, values, images)
         return fit(points, values, len(self.tasks), start, noise)
 
     def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":
@@ -108,6 +110,11 @@ class Grid:
         known = pd.concat([self.measured, row], ignore_index=True) if len(self.measured) else row
         nets = self.nets | {(option, seed)} if self.trained[option] else self.nets
         return replace(self, measured=known, nets=nets)
+
+    @property
+    def images_of_error(self) -> np.ndarray | None:
+        """(tasks,), images of a share with the sampling error of a score; None where they are not known."""
+        return self.scored if self.effective is None else self.effective
 
     @cached_property
     def untrained(self) -> int:
@@ -165,18 +172,21 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         frozenset((number[run.columns], run.seed) for run in nets),
         np.array([points.get(main_metric(task), math.nan) for task in tasks]),
         question.margin.share,
-        _scored(question, machine),
+        *_scored(question, machine),
     )
 
 
 def _scored(question: Question, machine: Machine) -> np.ndarray:
-    """Return how many images the scores of each task are shares of: see `Grid`."""
-    packings, counts = question.packings(), []
+    """Return (2, tasks) how many images are scored for each task, and the effective ones: see `Grid`."""
+    packings, numbers = question.packings(), []
     for task in question.tasks:
         is_share = main_metric(task.name) in SHARES_OF_IMAGES
         pack = packed(packings[task.target], task.target, machine) if is_share else None
-        counts.append(sum(scored_images(question, task, pack, machine).values()) if pack else math.nan)
-    return np.array(counts)
+        counts = scored_images(question, task, pack, machine) if pack else {}
+        numbers.append(
+            (sum(counts.values()) or math.nan, effective_images(counts, pack) if pack else math.nan)
+        )
+    return np.array(numbers).T
 
 
 def option_text(condition: Condition, tree: Taxonomy) -> str:

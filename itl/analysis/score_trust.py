@@ -36,6 +36,8 @@ WORDS = {name: score.words for name, score in SCORES.items()} | {
     RANDOM: "a net at random",
 }
 RESAMPLES = 300
+FEW_NETS = 12  # resamples of fewer seeds hardly differ: orders beyond chance are tried by random orders too
+ORDERS = 999  # of these
 QUANTITIES = ("tau", "regret", "share")
 # SciPy's function itself: what it is wrapped in, for axes and nan, takes three times as long as it does
 _weighted_tau = inspect.unwrap(weightedtau)
@@ -207,8 +209,9 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     tests, each at 5 %: every predictor against no order (Holm, two-sided), every predictor against the number
     of images alone (Holm, two-sided), and every predictor against the best one (Bonferroni, one-sided: Hsu,
     Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984). The best one
-    has the highest τ of those that order the nets beyond chance. A perfect order has no spread: its p value
-    is the chance that one of all orders of so many nets, or its reverse, is drawn.
+    has the highest τ of those that order the nets beyond chance. Resamples of few nets may hardly differ: p
+    of no order is then at least that of nets in a random order. A perfect order has no spread: its p is the
+    chance of `perfect_order_p`.
 
     Returns:
         Columns predictor; tau, regret (points) and share (of the gain of the best net), each with _low and
@@ -230,11 +233,58 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     table["tau_low"], table["tau_high"] = table["tau_low"].clip(lower=-1), table["tau_high"].clip(upper=1)
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
-    perfect = 2 / math.factorial(len(nets.seeds))
-    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df, perfect)
+    p_values = _p_of_order(nets, means[0], _p_values(means[0], draws[:, 0], df), df)
+    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df, _adjusted(p_values))
     table = table.assign(**tests)
     table["verdict"] = _verdicts(table)
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
+
+
+def _p_of_order(nets: Nets, tau: np.ndarray, p_values: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Return the p values (predictors,) of no order: *p_values* of resamples, or those of nets by chance.
+
+    The latter are those of perfect orders, and the least of few nets.
+    """
+    p_values = p_values.copy()
+    for number in np.flatnonzero(np.isfinite(tau + df)):
+        tasks = np.isfinite(nets.scores[:, :, number]).all(axis=1)
+        scores, transfer = nets.scores[tasks, :, number], nets.transfer[tasks]
+        if abs(tau[number]) > 1 - ROUNDING:
+            p_values[number] = perfect_order_p(transfer)
+        elif p_values[number] < LEVEL and len(nets.seeds) <= FEW_NETS:
+            p_values[number] = max(p_values[number], _random_order_p(scores, transfer, tau[number]))
+    return p_values
+
+
+def perfect_order_p(transfer: np.ndarray) -> float:
+    """Return the chance that nets in a random order have that of *transfer* (tasks, nets), or its reverse.
+
+    Nets with the same transfer on every task may change places. Only where as many nets have the lowest value
+    as the highest, and so on, has the reverse a τ of −1.
+
+    >>> perfect_order_p(np.array([[1.0, 2, 3]])), perfect_order_p(np.array([[1.0, 1, 1, 2, 2, 2]]))
+    (0.333..., 0.1)
+    """
+    counts = [np.unique(values, return_counts=True)[1] for values in transfer]
+    reverses = all((count == count[::-1]).all() for count in counts)
+    alike = np.unique(transfer, axis=1, return_counts=True)[1].tolist()
+    return (1 + reverses) * math.prod(map(math.factorial, alike)) / math.factorial(transfer.shape[1])
+
+
+def _random_order_p(scores: np.ndarray, transfer: np.ndarray, tau: float) -> float:
+    """Return how often nets in a random order have a mean τ of *scores* (tasks, nets) as far from 0 as *tau*.
+
+    The order is the same on all tasks, whose *transfer* (tasks, nets) may agree.
+    """
+    random, reached = np.random.default_rng(0), 0
+    for _ in range(ORDERS):
+        order = random.permutation(scores.shape[1])
+        values = [
+            agreement(score[order, None], measured)[0, 0]
+            for score, measured in zip(scores, transfer, strict=True)
+        ]
+        reached += abs(np.nanmean(values)) >= abs(tau) - ROUNDING
+    return (1 + reached) / (1 + ORDERS)
 
 
 def _degrees_of_freedom(nets: Nets, regret: np.ndarray) -> np.ndarray:
@@ -251,14 +301,12 @@ def _spread(draws: np.ndarray) -> np.ndarray:
 
 
 def _tests(
-    tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: np.ndarray, perfect: float
+    tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: np.ndarray, order: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test.
 
-    *perfect* is the p value of a perfect order.
+    *order* has those of the first.
     """
-    is_perfect = (np.abs(tau) > 1 - ROUNDING) & np.isfinite(df)
-    order = _adjusted(np.where(is_perfect, perfect, _p_values(tau, draws, df)))
     orders = (order < LEVEL) & (tau > 0)
     best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
     size = predictors.index(SIZE)

@@ -1,8 +1,11 @@
 """The images that a task is scored on: of the target's split, those of the classes that its labels keep."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
-from itl.evaluation.target import scored_split
+from itl.evaluation.target import is_per_class, scored_split
 from itl.hierarchy.label_sets import needs_tree
 from itl.machine import Machine
 from itl.packs.pack import Pack
@@ -25,6 +28,20 @@ def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) 
         counts = np.bincount(scored.labels, minlength=len(scored.classes)).tolist()
         draws.append(dict(zip(scored.classes, counts, strict=True)))
     return min(draws, key=lambda counts: sum(counts.values()))
+
+
+def effective_images(counts: Mapping[str, int], pack: Pack) -> float:
+    """Return how many images a share would be of that is as uncertain as a score on *pack*; nan of none.
+
+    A score that is a share of all images is of the sum of *counts*, the images by class. Where it is the mean
+    of the accuracies p of C classes with n images each, its variance is Σ p (1 − p) / n / C². With every p
+    approximated by the score, it is that of a share of C² / Σ 1 / n images: of classes that differ much in
+    accuracy it may be less or more.
+    """
+    images = np.array([count for count in counts.values() if count], float)
+    if not len(images):
+        return math.nan
+    return float(len(images) ** 2 / (1 / images).sum() if is_per_class(pack) else images.sum())
 
 
 def _labels_of(question: Question, task: Task) -> list[str]:

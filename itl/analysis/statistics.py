@@ -9,6 +9,7 @@ from scipy.special import stdtr, stdtrit
 from itl import ItlError
 
 LEVEL = 0.05  # of the tests; the intervals are at 1 - LEVEL
+ORDERS_AT_ONCE = 500  # of the random ones of a permutation test
 MAIN_SHARE = 0.8  # of LEVEL that a question's main comparison has before the others are known
 
 
@@ -97,6 +98,23 @@ def fieller(
         return middle, math.nan, math.nan
     reach = math.sqrt(max(0.0, linear**2 - square * constant))
     return middle, (linear - reach) / square, (linear + reach) / square
+
+
+def permutation_p(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Two-sided p value (K,) of no relation of *values* (N,) to each of *columns* (N, K).
+
+    How often the values in a random order have as large a covariance with the column. There are enough orders
+    that one of them is less than LEVEL shared by all columns.
+    """
+    random, apart = np.random.default_rng(0), values - values.mean()
+    columns = columns - columns.mean(0)
+    reached = np.zeros(columns.shape[1])
+    least = np.abs(apart @ columns) * (1 - 1e-9)  # equal but for rounding
+    blocks = math.ceil(2 * len(least) / LEVEL / ORDERS_AT_ONCE)
+    for _ in range(blocks):
+        orders = random.permuted(np.tile(apart, (ORDERS_AT_ONCE, 1)), axis=1)
+        reached += (np.abs(orders @ columns) >= least).sum(0)
+    return (1 + reached) / (1 + blocks * ORDERS_AT_ONCE)
 
 
 def finite_values(values: Sequence[float]) -> np.ndarray:

@@ -78,6 +78,11 @@ class Target:
         return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows), per_class=self.per_class)
 
 
+def is_per_class(pack: Pack) -> bool:
+    """Whether accuracy on *pack* is the mean of the classes' accuracies."""
+    return pack.summary.get("metric") == "per_class"
+
+
 def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Target:
     """Select the images of *pack* that *spec* asks for.
 
@@ -92,7 +97,7 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
             f"the images of {spec.target} are of no one class, but have annotated objects; take "
             f"detection@{spec.target} or actions@{spec.target}, not {spec.method}"
         )
-    per_class = pack.summary.get("metric") == "per_class"
+    per_class = is_per_class(pack)
     if spec.images_per_class or not has_val_beside_test(pack):
         return Target(pack, train, test, per_class=per_class)
     both = merge(train, select(pack, subset, "val", tree))

@@ -7,7 +7,7 @@ import pandas as pd
 import traitlets
 
 from itl import ItlError
-from itl.analysis.influence import ImagesScored, images_scored
+from itl.analysis.image_effects import ImagesScored, images_scored
 from itl.analysis.tables import both_ends
 from itl.analysis.wording import signed, signed_interval, task_name
 from itl.browser.widget import HierarchyBrowser

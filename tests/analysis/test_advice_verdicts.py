@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from itl.analysis.advice import ENOUGH, WORSE, Advice, advise, answer_text
 from itl.analysis.expected_scores import noise_before, verdict_quantile
 from itl.analysis.option_grid import Grid
+from itl.analysis.scored_images import effective_images
 from itl.analysis.statistics import LEVEL
 from itl.analysis.verdicts import CANNOT_TELL
 from tests.analysis.test_advice import OPTIONS, world
@@ -121,6 +123,33 @@ def test_noise_before_is_what_images_leave():
     factors = noise_before(task, values, np.array([100.0, 625.0, 10.0, 5.0]))
     assert np.exp(factors) == pytest.approx([20 * 80 / 100 / 4, 1, 1, 1])
     assert not noise_before(task, values, np.full(4, math.nan)).any()
+
+
+def test_classes_of_few_images_that_count_alike_leave_more_to_chance():
+    """The mean of the accuracies of classes with 1 and 99 images is as uncertain as a share of 4."""
+    counts, pack = {"cat": 1, "dog": 99, "eel": 0}, SimpleNamespace(summary={})
+    assert effective_images(counts, pack) == 100
+    pack.summary["metric"] = "per_class"
+    assert effective_images(counts, pack) == pytest.approx(2**2 / (1 + 1 / 99))
+    assert math.isnan(effective_images({"eel": 0}, pack))
+    sets = np.random.default_rng(0).binomial((1, 99), 0.5, (20_000, 2)) / (1, 99)
+    assert sets.mean(1).std() == pytest.approx(math.sqrt(0.25 / effective_images(counts, pack)), rel=0.02)
+
+
+def test_verdicts_are_by_the_effective_images_and_the_answer_names_all():
+    """As many options are called worse as if a few images were all that is scored."""
+    few_sure = 0
+    for grid, _ in worlds(tasks=3, seeds=3, noise=2.0, spread=5.0):
+        uneven = replace(grid, effective=np.full(3, 10.0))
+        few, many = (
+            advise(replace(grid, scored=np.full(3, images)), grid.tasks[0]) for images in (10.0, float(MANY))
+        )
+        advice = advise(uneven, grid.tasks[0])
+        assert advice.table["verdict"].tolist() == few.table["verdict"].tolist()
+        assert advice.table["expected"].tolist() == few.table["expected"].tolist()
+        assert f"scored on the same {MANY:,} images" in answer_text(advice)
+        few_sure += (many.table["verdict"] == WORSE).sum() - (few.table["verdict"] == WORSE).sum()
+    assert few_sure > 0
 
 
 def test_with_many_images_noise_is_as_if_their_number_were_not_known():

@@ -12,7 +12,6 @@ from itl import ItlError
 from itl.analysis.comparisons import (
     COLUMNS,
     LESS_OWN,
-    baselines,
     contrasts,
     exchange,
     failed_controls,
@@ -343,29 +342,6 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
     ]
     study.comparisons = study.comparisons[::-1]
     assert failed_controls(study, floor) == [], "the other halves have another untrained net"
-
-
-def test_baselines_hold_every_net_against_none_and_chance():
-    values = {"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]}
-    study = question(*values, column="label_set")
-    results = frame(values, column="label_set", task="induction@images")
-    results = pd.concat([results, results.assign(metric="knn5"), results.assign(metric="chance", value=10.0)])
-    table = baselines(study, results, "induction@images").query("metric == 'accuracy'")
-    assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
-        "no pre-training instead of chance": 0.0,
-        "labels cut at depth 5 instead of no pre-training": 11.0,
-        "labels cut at depth 5 instead of chance": 11.0,
-        "original labels instead of no pre-training": 21.33,
-        "original labels instead of chance": 21.33,
-    }
-    assert table["verdict"].iloc[0] == SAME, "within a fifth of what original labels give"
-
-
-def test_a_net_alone_is_held_against_chance():
-    study, values = question("all"), frame({"all": [60.0, 62.0, 64.0]}, task="induction@images")
-    results = pd.concat([values, values.assign(metric="knn5"), values.assign(metric="chance", value=25.0)])
-    rows = baselines(study, results, "induction@images").query("metric == 'accuracy'")
-    assert rows[["compared", "change"]].values.tolist() == [["all images per class instead of chance", 37.0]]
 
 
 def test_both_ends_of_the_margin_are_refuted_for_the_same():

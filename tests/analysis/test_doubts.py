@@ -13,6 +13,7 @@ import pytest
 
 from itl import ItlError
 from itl.analysis import doubts as module
+from itl.analysis import scored_images
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, few_seeds_lines, pilot_lines
 from itl.analysis.doubts import (
@@ -229,6 +230,23 @@ def test_a_test_set_is_the_images_of_the_tasks_own_classes(monkeypatch, labels, 
     assert sampling_error(made, task, "accuracy", None) == (error, images)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_a_mean_of_classes_accuracies_is_as_uncertain_as_simulated(monkeypatch, spread):
+    """Classes of 1 to 200 images, each with an accuracy of its own, which is not known."""
+    counts = dict(zip("abcdefgh", (1, 2, 4, 8, 20, 50, 100, 200), strict=True))
+    random = np.random.default_rng(0)
+    accuracies = 0.6 + spread * np.array([1, -1, -1, 1, -1, 1, 1, -1])
+    sets = random.binomial(list(counts.values()), accuracies, (20_000, 8)) / list(counts.values())
+    pack = pack_of([*"".join(name * count for name, count in counts.items())])
+    made = answer_on(pack, {0: 60, "all": 60}, monkeypatch, task="probe@x")
+    all_images = sampling_error(made, "probe@x", "accuracy", None)
+    assert all_images == (pytest.approx(100 * math.sqrt(0.24 / 385)), 385)
+    pack.summary["metric"] = "per_class"
+    error, images = sampling_error(made, "probe@x", "accuracy", None)
+    assert (error, images) == (pytest.approx(100 * sets.mean(1).std(), rel=0.05), 385)
+    assert error > 3 * all_images[0]
+
+
 def test_classes_that_labels_leave_out_are_not_called_thin(monkeypatch):
     pack, texts = pack_of([*"abbbbb"]), {}
     for half in "ab":
@@ -238,7 +256,7 @@ def test_classes_that_labels_leave_out_are_not_called_thin(monkeypatch):
     assert texts == {"a": "", "b": says}
 
 
-def test_options_are_scored_on_the_images_of_the_tasks_own_classes(tmp_path, rated):
+def test_options_are_scored_on_the_images_of_the_tasks_own_classes(tmp_path, rated, monkeypatch):
     tasks = ["knn@images", "knn@images/half-random-a@0", "knn@scenes"]
     settings = SETTINGS | {"images_per_class": [4, 12], "tasks": tasks}
     question, machine = Advice.ask(**settings, label_sets=["original"]), here(tmp_path)
@@ -246,6 +264,8 @@ def test_options_are_scored_on_the_images_of_the_tasks_own_classes(tmp_path, rat
     assert np.isnan(grid_of(question, store, machine).scored).all(), "nothing is packed"
     question.prepare(machine)
     assert grid_of(question, store, machine).scored.tolist() == [16, 8, 12]
+    monkeypatch.setattr(scored_images, "is_per_class", lambda pack: True)
+    assert grid_of(question, store, machine).effective.tolist() == [16, 8, 12], "classes have as many each"
 
 
 def test_doubts_that_results_alone_show(monkeypatch):

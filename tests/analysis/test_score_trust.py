@@ -1,6 +1,7 @@
 """Which score can be trusted: planted good scores are assessment, and noise claims nothing."""
 
 import math
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
@@ -185,6 +186,48 @@ def test_a_perfect_order_of_few_nets_is_chance():
     nets.scores[:, :, 0] = nets.transfer
     table = judged(nets, resamples=40).set_index("predictor")
     assert (table["tau"]["logme"], table["verdict"]["logme"]) == (pytest.approx(1), NO_ORDER)
+
+
+def test_a_perfect_order_with_ties_is_judged_by_the_orders_that_differ():
+    """Of six nets with two values of three each, 2 of 20 orders are perfect, or the reverse."""
+    nets = world(0, tasks=3, seeds=3, conditions=2)
+    nets.transfer[:] = np.tile([50.0, 60.0], 3)
+    nets.scores[:, :, 0] = nets.transfer
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert (table["tau"]["logme"], table["p_order"]["logme"]) == (pytest.approx(1), pytest.approx(4 * 2 / 20))
+    assert (table["p_order"].dropna() >= 0.4).all()
+    assert set(table["verdict"]) == {NO_ORDER, ""}
+
+
+@pytest.mark.parametrize(
+    "transfer", [[[1, 2, 3, 4]], [[1, 1, 2, 2]], [[1, 2, 2, 2]], [[1, 1, 2, 2], [5, 5, 6, 7]]]
+)
+def test_the_chance_of_a_perfect_order_is_that_of_all_orders(transfer):
+    values = np.array(transfer, float)
+    orders = [values[:, list(order)] for order in permutations(range(4))]
+    best = np.sign(values[:, :, None] - values[:, None])
+    signs = [np.sign(order[:, :, None] - order[:, None]) for order in orders]
+    perfect = np.mean([(sign == best).all() or (sign == -best).all() for sign in signs])
+    assert score_trust.perfect_order_p(values) == pytest.approx(perfect)
+
+
+def test_two_sizes_that_order_six_nets_rightly_may_be_chance():
+    """All resamples of three seeds have the larger above the smaller, and so have 2 of 20 random orders."""
+    nets = world(0, tasks=4, seeds=3, conditions=2)
+    nets.scores[:, :, 3] = np.tile([1.0, 2.0], 3)
+    order = [0, 1, 2, 3, 4, 5]
+    nets.transfer[:] = np.random.default_rng(0).normal(0, 0.01, (4, 6)) + np.tile([50.0, 60.0], 3) + order
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert table["tau"][SIZE] > 0.7
+    assert table["p_order"][SIZE] >= 0.3
+    assert table["verdict"][SIZE] == NO_ORDER
+
+
+def test_a_good_score_of_few_nets_is_found():
+    nets = world(0, quality=(12, 0, 0, 0), seeds=5, conditions=2)
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert table["verdict"]["logme"] == BEST
+    assert 0.001 <= table["p_order"]["logme"] < 0.05
 
 
 def test_of_two_scores_with_one_order_both_are_the_best():

@@ -3,13 +3,23 @@
 import math
 import subprocess
 import sys
+from itertools import permutations
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from itl import ItlError
-from itl.analysis.statistics import MAIN_SHARE, critical, fieller, holm, main_first, mean_interval, p_above
+from itl.analysis.statistics import (
+    MAIN_SHARE,
+    critical,
+    fieller,
+    holm,
+    main_first,
+    mean_interval,
+    p_above,
+    permutation_p,
+)
 
 
 def test_quantiles_and_p_values_are_scipys():
@@ -17,6 +27,14 @@ def test_quantiles_and_p_values_are_scipys():
     assert critical(4.5, level=0.1) == pytest.approx(stats.t.ppf(0.95, 4.5))
     for t in (-1.5, 0.0, 2.0):
         assert p_above(t, 4.5) == pytest.approx(stats.t.sf(t, 4.5))
+
+
+def test_a_permutation_test_is_that_of_all_orders():
+    values, columns = np.array([0.0, 0, 1, 2, 2, 2]), np.array([[1.0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1]]).T
+    covariance = np.abs((values - values.mean()) @ columns)
+    orders = np.array(list(permutations(values - values.mean())))
+    exact = (np.abs(orders @ columns) >= covariance - 1e-9).mean(0)
+    assert permutation_p(values, np.tile(columns, 250)) == pytest.approx(np.tile(exact, 250), abs=0.01)
 
 
 def test_mean_interval_is_scipys():

@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 
 from itl.analysis.advice import UNITS
-from itl.analysis.influence import HalvesScored, ImagesScored, nodes_above
+from itl.analysis.image_effects import ImagesScored
+from itl.analysis.influence import HalvesScored, nodes_above
 from itl.browser.widget import HierarchyBrowser
 from itl.evaluation.inspect_net import Inspection
 from itl.panels.advice import AdvicePanel

@@ -1,0 +1,93 @@
+"""Which test images of a target nets get right more or less often with a node's classes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from itl import ItlError, pick
+from itl.analysis.influence import HalvesScored, halves_scored, on_half
+from itl.evaluation.target import CORRECT_FILE, target_of
+from itl.machine import Machine
+from itl.packs.paths import pack_for
+from itl.runs.question import Question, Task
+from itl.runs.store import Store
+from itl.specs import Transfer
+
+
+@dataclass(frozen=True)
+class ImagesScored:
+    """Which test images of a target nets on halves of the classes get right."""
+
+    halves: HalvesScored
+    correct: np.ndarray  # float32 (nets, images): 100 where a net is right, else 0
+    images: pd.DataFrame  # columns row (of the target's pack), image, wnid
+
+    def effects(self, node: str) -> pd.DataFrame:
+        """Say of which images nets are right more or less often with the classes of *node*.
+
+        By the difference of means of each image, as `itl.analysis.influence.difference_of_means`, so
+        without any shrinking: with few nets most of it is noise.
+
+        Returns:
+            Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
+            the node, in percent of nets, at most 100) with standard_error; the most hurt image first.
+        """
+        halves = self.halves
+        number = pick({wnid: row for row, wnid in enumerate(halves.nodes.wnids)}, node, "node with classes")
+        member = halves.nodes.member[number]
+        included = halves.inclusion @ member
+        included = (included - included.mean()).astype(np.float32)
+        squares, df = float(included @ included), len(included) - 2
+        if not squares:
+            raise ItlError(f"all nets have {node}, or none has, so nothing is known of it; run more halves")
+        slopes = included @ self._apart / squares
+        noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
+        errors = np.sqrt(noise / squares) * member.sum()
+        effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
+        effects = effects.clip(-100, 100)  # halves have few of a node's classes more than others
+        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors)
+        return table.sort_values(["effect", "row"], ignore_index=True)
+
+    @cached_property
+    def _means(self) -> np.ndarray:
+        """(images,), how often nets are right, in percent."""
+        return self.correct.mean(0, dtype=float)
+
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """(nets, images), less the mean of each image."""
+        return self.correct - self._means.astype(np.float32)
+
+    @cached_property
+    def _spread(self) -> np.ndarray:
+        """(images,), sums of squares about the mean."""
+        return (self._apart**2).sum(0)
+
+
+def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
+    """Read which test images of *task* (by default its first) the nets of *question* get right.
+
+    ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
+    """
+    scored = halves_scored(question, store, machine, task)
+    runs = {
+        run.seed: run.spec
+        for run in question.runs(machine)
+        if isinstance(run.spec, Transfer) and on_half(run, scored.task)
+    }
+    kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
+    lacking = [path for path in kept.values() if not path.exists()]
+    if lacking:
+        raise ItlError(
+            f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
+            f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
+        )
+    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
+    spec = runs[scored.seeds[0]]
+    name = Task.read(scored.task).target
+    target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
+    images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
+    images.insert(0, "row", target.test.rows)
+    return ImagesScored(scored, correct, images)

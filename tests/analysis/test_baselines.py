@@ -1,0 +1,48 @@
+"""Nets held against no pre-training and against chance, on the classes of induction."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from itl.analysis.comparisons import baselines
+from itl.analysis.verdicts import GAIN, SAME
+from tests.analysis.test_comparisons import frame, noisy, question
+
+
+def test_baselines_hold_every_net_against_none_and_chance():
+    values = {"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]}
+    study = question(*values, column="label_set")
+    results = frame(values, column="label_set", task="induction@images")
+    results = pd.concat([results, results.assign(metric="knn5"), results.assign(metric="chance", value=10.0)])
+    table = baselines(study, results, "induction@images").query("metric == 'accuracy'")
+    assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
+        "no pre-training instead of chance": 0.0,
+        "labels cut at depth 5 instead of no pre-training": 11.0,
+        "labels cut at depth 5 instead of chance": 11.0,
+        "original labels instead of no pre-training": 21.33,
+        "original labels instead of chance": 21.33,
+    }
+    assert table["verdict"].iloc[0] == SAME, "within a fifth of what original labels give"
+
+
+def test_rows_against_chance_have_the_gain_of_pretraining():
+    """Coarse labels score near chance, and fine ones no more than no pre-training: nothing is the same."""
+    study = question("none", "bottom-up@5", "original", column="label_set")
+    results = noisy(
+        {"none": 50, "bottom-up@5": 12, "original": 48}, column="label_set", task="induction@images"
+    )
+    results = pd.concat([results, results.assign(metric="knn5"), results.assign(metric="chance", value=10.0)])
+    rows = baselines(study, results, "induction@images").query("metric == 'accuracy'").set_index("compared")
+    assert rows["gain"].tolist() == pytest.approx([-2] * 5)
+    coarse = rows.loc["labels cut at depth 5 instead of chance"]
+    assert (coarse["verdict"], round(coarse["change"], 9), math.isnan(coarse["margin"])) == (GAIN, 2, True)
+    assert "pre-training itself gives −2.0 points" in coarse["control"]
+
+
+def test_a_net_alone_is_held_against_chance():
+    study, values = question("all"), frame({"all": [60.0, 62.0, 64.0]}, task="induction@images")
+    results = pd.concat([values, values.assign(metric="knn5"), values.assign(metric="chance", value=25.0)])
+    rows = baselines(study, results, "induction@images").query("metric == 'accuracy'")
+    assert rows[["compared", "change"]].values.tolist() == [["all images per class instead of chance", 37.0]]
+    assert rows["control"].tolist() == ["what pre-training gives was not measured"]
