@@ -122,7 +122,7 @@ class Recipe:
     Where neither of two is given, the one in `defaults` is taken.
     """
 
-    epochs: int | None = None  # passes over the training images
+    epochs: int | None = None  # passes over the training images, in whole batches
     steps: int | None = None  # optimizer steps, however many images there are
     batch: int = 128
     lr: float | None = None
@@ -242,6 +242,14 @@ class DetectionRecipe(Recipe):
         "overlap": BELOW_HALF,
         "bias_lr": ABOVE_0,
     }
+
+    def __post_init__(self) -> None:
+        """Do as `Recipe`; refuse or settle what a detector does not use."""
+        super().__post_init__()
+        if self.label_smoothing:
+            raise ItlError(f"detection has no label_smoothing; got {self.label_smoothing}; leave it out")
+        if self.regions == "rpn":  # which has no regions that an overlap could choose from
+            object.__setattr__(self, "overlap", type(self).overlap)
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB from 0 to 1

@@ -439,3 +439,10 @@ def test_weights_expect_pixels_from_0_to_1(settings, says):
     assert Weights("resnet18", mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.1)).std[0] == 1
     with pytest.raises(ItlError, match=says):
         Weights("resnet18", **settings)
+
+
+def test_what_a_detector_does_not_use_is_refused_or_has_one_spelling():
+    with pytest.raises(ItlError, match="detection has no label_smoothing; got 0.1; leave it out"):
+        DetectionRecipe(label_smoothing=0.1)
+    assert DetectionRecipe(regions="rpn", overlap=0.0) == DetectionRecipe(regions="rpn")
+    assert DetectionRecipe(overlap=0.0) != DetectionRecipe()

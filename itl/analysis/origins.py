@@ -7,7 +7,14 @@ from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.specs import Transfer
 
-ORIGINS = {"commit": "commits", "device": "devices", "precision": "precisions", "torch": "versions of torch"}
+ORIGINS = {  # of provenance, in words
+    "commit": "commits",
+    "device": "devices",
+    "precision": "precisions",
+    "torch": "versions of torch",
+    "compile": "kinds of nets, compiled and not",
+    "ranks": "numbers of processes that train one net",
+}
 
 Origins = Mapping[str, Mapping[str, frozenset[str]]]  # by run key: what made it and its net, by ORIGINS
 

@@ -80,8 +80,12 @@ def _ours(row: pd.Series) -> Ours:
 
 
 def _p_size(row: Any, size: float) -> float:
-    """P value of the change of a row of contrasts being *size*; nan where one of them is not known."""
-    if not row.standard_error > 0 or math.isnan(size):
+    """P value of the change of a row of contrasts being *size*; nan where one of them is not known.
+
+    And where scores could not show it, at a floor or ceiling, or without a gain from pre-training.
+    """
+    shows_none = bool(row.control) and not math.isnan(row.gain)
+    if not row.standard_error > 0 or math.isnan(size) or shows_none:
         return math.nan
     return 2 * p_above(abs(row.change - size) / row.standard_error, row.df)
 

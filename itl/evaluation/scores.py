@@ -182,6 +182,8 @@ def shrunk_h_score(features: Tensor, labels: Tensor) -> float:
     if not centred.any():  # all features are the same
         return 0.0
     shrinkage = float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
+    if shrinkage < 1e-10:  # as where each class is one point: the covariance may have no inverse
+        return h_score(features, labels)
     covariance = centred.T @ centred / len(labels)
     d = covariance.shape[0]
     identity = torch.eye(d, dtype=covariance.dtype, device=covariance.device)

@@ -54,6 +54,15 @@ def _tuning(fields: object, method: str) -> Recipe:
         raise ItlError(
             f"{method} recipe: epochs or steps should be above 0, not 0: a net would learn nothing"
         )
+    if isinstance(recipe, DetectionRecipe) and int(recipe.rois * recipe.foreground) < 1:
+        raise ItlError(
+            f"detection recipe: of {recipe.rois} rois, a foreground of {recipe.foreground:g} leaves none for "
+            f"objects; give rois of at least {math.ceil(1 / recipe.foreground)}"
+        )
+    if method == "actions" and recipe.label_smoothing:
+        raise ItlError(
+            "actions recipe: several may be done at once, so there is no label_smoothing; leave it out"
+        )
     return _learning(recipe, f"{method} recipe")
 
 

@@ -235,6 +235,8 @@ def test_sizes_are_held_against_our_interval_and_margin():
     # 2.326 standard errors from −1.5: p of 0.02, adjusted for two 0.04; from −1.3 it is no larger then.
     known["change"] = -1.5 + 2.326
     assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == ["contradicts its size"] * 2
+    floor = {"control": "a floor: pre-training itself gives +0.3 points, and 2.0 are needed", "gain": 0.3}
+    assert half_findings(**known, **floor, low=-1.0, high=3.0, margin=9.0) == ["cannot tell"] * 2
     for nothing in (0.0, UNKNOWN):
         known["standard_error"] = nothing
         assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == ["cannot tell"] * 2

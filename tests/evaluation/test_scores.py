@@ -349,3 +349,11 @@ def test_weights_from_elsewhere_have_no_score_about_their_classes(measured, tmp_
     own = replace(spec, pretrain=replace(spec.pretrain, weights=weights))
     metrics = transferability(own, load_net(spec.pretrain, store), target, tmp_path, machine)
     assert SCORES.keys() - metrics.keys() == {"leep", "nce", "feature_similarity", "class_overlap"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_that_are_one_point_each_have_the_largest_h_score(seed):
+    """Of a net that has collapsed, or of copies: nothing is shrunk, and the covariance has no inverse."""
+    random = torch.Generator().manual_seed(seed)
+    features = torch.randn(2, 8, generator=random, dtype=torch.float64).repeat(5, 1)
+    assert scores.shrunk_h_score(features, torch.arange(10) % 2) == pytest.approx(1.0)

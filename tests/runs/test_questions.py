@@ -406,6 +406,18 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"seeds": [2**32]}, "item 1 of seeds of data-size should be below 4,294,967,296, not 4294967296"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),
         ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
+        (
+            {"tuning": {"detection": {"rois": 3}}},
+            "of 3 rois, a foreground of 0.25 leaves none for objects; give rois of at least 4",
+        ),
+        (
+            {"tuning": {"detection": {"rois": 16, "foreground": 0.05}}},
+            "of 16 rois, a foreground of 0.05 leaves none .*; give rois of at least 20",
+        ),
+        (
+            {"tuning": {"actions": {"label_smoothing": 0.1}}},
+            "actions recipe: .*, so there is no label_smoothing",
+        ),
         ({"tuning": {"finetune": {"steps": 0}}}, "finetune recipe: epochs or steps should be above 0, not 0"),
         ({"repeats": 10**12}, "repeats of data-size should be at most 10,000, not 1000000000000"),
         ({"targets": {"images": IMAGES}}, "a target called images would stand for the images that nets are"),
