@@ -392,6 +392,16 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
     return sorted(nodes)
 
 
+def tried_text(table: pd.DataFrame, tree: Taxonomy, nodes: int) -> str:
+    """Name the nodes of *table* that `counterfactual` tries, at most so many of either sign."""
+    names = table.set_index("node")["name"]
+    tried = {
+        "Left out": strongest(table, tree, -1, nodes),
+        "Kept alone": strongest(table, tree, 1, nodes),
+    }
+    return " ".join(f"{what}: {', '.join(names[chosen])}." for what, chosen in tried.items() if chosen)
+
+
 def on_half(run: Run, task: str) -> bool:
     """Whether *run* scores a net on half of the classes on *task*."""
     return run.task == task and ("pretrained_on", HALF) in run.columns

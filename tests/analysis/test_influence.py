@@ -243,6 +243,8 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
     table, tree = scored(nodes, inclusion, scores).effects(), Taxonomy.snapshot()
     assert set(influence.strongest(table, tree, 1, 2)) == set(HELPFUL)
     assert set(influence.strongest(table, tree, -1, 2)) == set(HARMFUL)
+    table["name"] = [tree.class_name(node) for node in table["node"]]
+    assert influence.tried_text(table, tree, 2) == "Left out: bird, container. Kept alone: carnivore, ball."
     many = influence.strongest(table, tree, 1, 9)
     assert all(not tree.ancestors(one) & set(many) - {one} for one in many)
     classes = table.set_index("node")["classes"]
