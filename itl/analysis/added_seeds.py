@@ -6,7 +6,7 @@ from dataclasses import replace
 from itl import ItlError
 from itl.analysis.comparisons import contrasts
 from itl.analysis.verdicts import DECIDED
-from itl.analysis.wording import answer_text
+from itl.analysis.wording import answer_text, without_markup
 from itl.machine import Machine
 from itl.runs.question import Question, run_all
 from itl.runs.store import Store
@@ -61,5 +61,5 @@ def run_until_decided(question: Question, store: Store, machine: Machine, runner
         if decided := main["verdict"] in DECIDED:
             break
     question.stop_at(count, machine)
-    text = " ".join(answer_text(main).replace("**", "").split())
+    text = " ".join(without_markup(answer_text(main)).split())
     return f"{question.name}: {'decided' if decided else 'not decided'} with {count} seeds. {text}"

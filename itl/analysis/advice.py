@@ -5,7 +5,6 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from string import ascii_uppercase
@@ -19,12 +18,13 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from scipy.special import ndtr, ndtri
 
 from itl import ItlError, counted, pick
+from itl.analysis.budget import NO_LIMIT, Budget
 from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected_gains, verdict_quantile
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME, ceiling_text
-from itl.analysis.wording import NO_SHARE, percent_interval, task_name
+from itl.analysis.wording import NO_SHARE, in_markdown, percent_interval, task_name, without_markup
 from itl.machine import Machine
 from itl.runs.pilot import Experiment, hours_text
 from itl.runs.question import Question, Task
@@ -35,53 +35,8 @@ PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
 TIE_RATIO = 1.05  # of positions of options of the same cost, so that they do not cover each other
 ALL_TIES_RATIO = 1.2  # of the last of these to the first, at most
 LEAST_RANGE = 4.0  # of the axis of costs, from end to end
-UNITS = ("hours", "images", "labels")
 BEST, WORSE = "the best", "worse"
 ENOUGH, NO_OTHER = "best", "none better by more than the margin"
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What one net of an option may take: so many hours, images or labels (here each image has one)."""
-
-    number: float = math.inf
-    unit: str = "hours"
-
-    @classmethod
-    def read(cls, number: str, unit: str) -> "Budget":
-        """Make a budget of two words.
-
-        >>> Budget.read("50,000", "images")
-        Budget(number=50000.0, unit='images')
-
-        Raises:
-            ItlError: for another unit, for what is no number above 0, and for a part of an image or label.
-        """
-        example = f"--budget takes a number and one of {', '.join(UNITS)}, as in --budget 2 hours"
-        thousands = re.fullmatch(r"\d{1,3}(,\d{3})+", number)  # 2,5 hours are not 25
-        try:
-            value = float(number.replace(",", "") if thousands else number)
-        except ValueError:
-            value = math.nan
-        unit = unit if unit in UNITS or f"{unit}s" not in UNITS else f"{unit}s"
-        if unit not in UNITS or not 0 < value < math.inf:
-            raise ItlError(f"{example}; got {number} {unit}")
-        if unit != "hours" and value % 1:
-            raise ItlError(f"--budget takes whole {unit}; got {number} {unit}")
-        return cls(value, unit)
-
-    def __str__(self) -> str:
-        return f"{self.number:,g} {self.unit}" if math.isfinite(self.number) else "no limit"
-
-    @property
-    def within(self) -> str:
-        """What the answer adds to what is the best; nothing where there is no limit."""
-        if math.isinf(self.number):
-            return ""
-        return f" within {hours_text(self.number) if self.unit == 'hours' else self}"
-
-
-NO_LIMIT = Budget()
 
 
 @dataclass(frozen=True)
@@ -89,7 +44,7 @@ class Advice:
     """What `advise` returns.
 
     The columns of its table are option (words), expected, low, high (90 % interval; percent), share,
-    share_low and share_high (of the gain of everything over no pre-training), hours, images, labels, measured
+    share_low and share_high (of the gain of `most` over no pre-training), hours, images, labels, measured
     (nets of it on this task; 0: predicted), affordable and verdict; the highest expected score comes first.
     """
 
@@ -101,7 +56,8 @@ class Advice:
     experiment: Experiment | None  # the most useful next one; None where every net is measured
     pilot: tuple[int, float]  # its nets, and its hours
     scored: float  # images that all nets are scored on; nan where it is not known
-    gain: float  # of everything over no pre-training, in points
+    gain: float  # of the option of the most images over no pre-training, in points
+    most: str  # that option
     repeats: int  # that the noise of training is known by: see `Grid.repeats`
 
     @property
@@ -146,7 +102,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     if experiment:  # likewise
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
-    return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain, grid.repeats)
+    most = str(grid.options["option"][grid.everything])
+    return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain, most, grid.repeats)
 
 
 def _pilot(grid: Grid, task: int) -> tuple[int, float]:
@@ -176,8 +133,8 @@ def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
         least = takes[grid.trained].min()
         least = math.ceil(least) if budget.unit != "hours" else math.ceil(1e4 * least) / 1e4
         raise ItlError(
-            f"no pre-training fits {budget}; the smallest takes {least:,} {budget.unit}: raise --budget to "
-            f"that, or give smaller options in the preset"
+            f"no pre-training fits {budget}; the smallest takes {Budget(least, budget.unit)}: raise --budget "
+            f"to that, or give smaller options in the preset"
         )
     return affordable
 
@@ -361,7 +318,7 @@ def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
     made = advise(grid, task, budget)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
-    lines.append(answer_text(made).replace("**", ""))
+    lines.append(without_markup(answer_text(made)))
     if made.experiment:
         count, hours = made.pilot
         lines.append(f"A pilot of {count} more nets takes about {hours_text(hours)}: --pilot {count}")
@@ -387,22 +344,26 @@ def readable(advice: Advice) -> pd.DataFrame:
 
 def answer_text(advice: Advice) -> str:
     """Answer in Markdown: what to take, how sure that is, and what to measure next."""
-    choice, name, within = advice.choice, task_name(advice.task), advice.budget.within
+    choice, within = advice.choice, advice.budget.within
+    name, option = in_markdown(task_name(advice.task)), in_markdown(choice["option"])
     score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
     unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
     first = {
-        ENOUGH: f"**{choice['option']}** is the best option for {name}{within}",
-        NO_OTHER: f"**{choice['option']}** for {name}{within}: no other is likely better by "
-        f"{advice.margin:.1f}",
+        ENOUGH: f"**{option}** is the best option for {name}{within}",
+        NO_OTHER: f"**{option}** for {name}{within}: no other is likely better by {advice.margin:.1f}",
         CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}{within}; the "
-        f"highest expected score has {choice['option']}",
+        f"highest expected score has {option}",
     }[advice.verdict]
-    text = f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
+    following = in_markdown(experiment_text(advice))
+    text = f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {following}"
     if advice.verdict == NO_OTHER:
         text += f" That is its verdict, {NO_OTHER}: with 95 % probability none of them, each by itself, is."
     shares = advice.table[["share", "share_low"]].isna().sum()
     if advice.gain <= 0:
-        text += " Everything is expected to be no better than no pre-training: there are no shares of a gain."
+        text += (
+            f" The option of the most images, {in_markdown(advice.most)}, is expected to be no better than "
+            f"no pre-training: there are no shares of a gain."
+        )
     elif shares["share_low"] > shares["share"]:
         text += f" {NO_SHARE}"
     if ceiling := ceiling_text(choice["expected"]):

@@ -11,7 +11,7 @@ from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
-from itl.analysis.wording import columns_text, p_text, signed
+from itl.analysis.wording import columns_text, in_markdown, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class, scored_split
 from itl.machine import Machine
@@ -37,7 +37,7 @@ def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
     reasons = doubts(answer, store, machine)
     if not reasons:
         return "None of the usual reasons to doubt this answer applies."
-    shown = "\n".join(f"* {reason}" for reason in reasons[:SHOWN])
+    shown = "\n".join(f"* {in_markdown(reason)}" for reason in reasons[:SHOWN])
     of_how_many = f", the strongest of {len(reasons)}" if len(reasons) > SHOWN else ""
     return f"**Reasons to doubt it**{of_how_many}:\n\n{shown}"
 
@@ -237,10 +237,12 @@ def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> 
     """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
 
     That of a binomial share of `effective_images` at the mean score, which also counts for a mean of classes'
-    accuracies; nan where the metric is no accuracy or the pack is not here.
+    accuracies; nan where the metric is no accuracy, no test image is scored, or the pack is not here.
     """
     _, pack = _target_of(task, answer, machine)
-    if pack is None or not (metric == "accuracy" or metric.startswith("knn")):
+    if pack is None or METHODS[Task.read(task).method].looks_at:
+        return math.nan, 0
+    if not (metric == "accuracy" or metric.startswith("knn")):
         return math.nan, 0
     counts = scored_images(answer.question, Task.read(task), pack, machine)
     rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]

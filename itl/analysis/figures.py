@@ -42,6 +42,7 @@ MARKERS = "osD^vPX"  # so that lines differ in a grey print too; one more than t
 INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
 LABEL_INCHES = 0.28  # between the names of two lines
+LEVEL_INCHES = 0.2  # between the names of two levels, which are smaller
 PANEL_HEIGHT, PANELS_BESIDE = 3.7, 2  # in inches; more go below
 TITLE_WIDTH = 76  # characters across a figure
 LABEL_WIDTH = 20  # characters of a line's name, in which it is broken
@@ -140,13 +141,11 @@ def _side_by_side(
         ax.remove()
     alike = len({frozenset(lines) for lines in panels.values()}) == 1
     for ax, (title, lines), level in zip_longest(grid.flat[: len(panels)], panels.items(), chance):
-        ends = draw_lines(ax, lines, x)
+        ends = draw_lines(ax, lines, x, level)
         ax.set_title(fill(title, TITLE_WIDTH // columns), loc="left")
         ax.tick_params("x", labelsize=9)  # panels are narrow, and numbers of classes may lie close
         if level is not None:
-            ax.axhline(level, color=INK, ls="--", lw=1)
-            ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
-            ends["chance"] = (level, INK)
+            ax.set_xlabel("classes trained on (log scale)")
         if ax in grid[:, -1] or ax is figure.axes[-1] or not alike:  # names take the room of panels
             label_ends(ax, ends)
     metrics = [data["metric"] for lines in panels.values() for data in lines.values()]
@@ -160,8 +159,12 @@ def _shared_label(metrics: pd.Series) -> str:
     return MIXED_LABEL if "map" in set(metrics) else "accuracy (%)"
 
 
-def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str, tuple[float, str]]:
+def draw_lines(
+    ax: Axes, groups: Mapping[str, pd.DataFrame], x: str, chance: float | None = None
+) -> dict[str, tuple[float, str]]:
     """Draw *value* against *x* for each of *groups*, by name, on a log axis (see `curve`).
+
+    With a level of *chance*, which is dashed, the axis begins at 0.
 
     Nets with own weights have no place on the axis: each is a dashed level through the figure, with its name.
 
@@ -172,20 +175,34 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     levels, groups = _own_weights_apart(groups)
     colours = dict(zip(groups, cycle(COLOURS)))
     ends = _draw_trained(ax, groups, x, colours) if groups else {}
-    for line, name, height in levels:
-        colour = colours.get(line, INK)
+    own = [(f"{name}, own weights", height, colours.get(line, INK)) for line, name, height in levels]
+    for _, height, colour in own:
         ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
-        text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
-        text["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # dots may lie under it
-        ax.annotate(f"{name}, own weights", (0.01, height), color=colour, **text)
     if not groups:
         ax.set_xticks([])
     if in_percent:  # the interval of two seeds may be wider than 0 to 100
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -2), min(high, 102))
+    drawn = {name: (height, colours[name]) for name, height in ends.items()}
+    if chance is not None:
+        ax.axhline(chance, color=INK, ls="--", lw=1)
+        ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
+        drawn["chance"] = (chance, INK)
+    _name_levels(ax, own)
     ax.grid(axis="y")
     ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
-    return {name: (height, colours[name]) for name, height in ends.items()}
+    return drawn
+
+
+def _name_levels(ax: Axes, levels: Sequence[tuple[str, float, str]]) -> None:
+    """Write names above *levels* (names, heights and colours), moved apart where names would overlap."""
+    levels = sorted(levels, key=lambda level: level[1])
+    step = _in_units(ax, LEVEL_INCHES)
+    heights = _moved_apart([height for _, height, _ in levels], step, ax.get_ylim()[1] - step)
+    for (name, _, colour), height in zip(levels, heights, strict=True):
+        text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
+        text["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # dots may lie under it
+        ax.annotate(name, (0.01, height), color=colour, **text)
 
 
 def _draw_trained(
@@ -283,25 +300,42 @@ def tick_text(value: object) -> str:
 
 def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each line's name to the right of its end, moved apart where names would overlap."""
-    low, high = ax.get_ylim()
-    spec = ax.get_subplotspec()
-    inches = figure_of(ax).get_figheight() / (spec.get_gridspec().nrows if spec else 1)
-    step = LABEL_INCHES / inches * (high - low)
+    step = _in_units(ax, LABEL_INCHES)
     names = sorted(ends, key=lambda name: ends[name][0])
     texts = [_broken(name) for name in names]
     halves = [text.count("\n") / 2 * step for text in texts]  # what more lines add to either side
-    heights, free = [], -np.inf
-    for name, half in zip(names, halves, strict=True):
-        heights.append(max(ends[name][0], free + half))
-        free = heights[-1] + half + step
-    free = high
-    for number in reversed(range(len(names))):  # none goes above the axis
-        heights[number] = min(heights[number], free - halves[number])
-        free = heights[number] - halves[number] - step
+    heights = _moved_apart([ends[name][0] for name in names], step, ax.get_ylim()[1], halves)
     for name, text, height in zip(names, texts, heights, strict=True):
         style: dict[str, Any] = {"va": "center", "color": ends[name][1], "fontweight": "bold", "fontsize": 10}
         style |= {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
         ax.annotate(text, (1.01, height), **style)
+
+
+def _in_units(ax: Axes, inches: float) -> float:
+    """Return how much of the vertical axis of *ax* so many *inches* are."""
+    low, high = ax.get_ylim()
+    spec = ax.get_subplotspec()
+    height = figure_of(ax).get_figheight() / (spec.get_gridspec().nrows if spec else 1)
+    return inches / height * (high - low)
+
+
+def _moved_apart(
+    heights: Sequence[float], step: float, high: float, halves: Sequence[float] = ()
+) -> list[float]:
+    """Move *heights*, the lowest first, *step* apart or more, none above *high*.
+
+    What has more than one line reaches one of *halves* further to either side.
+    """
+    halves = halves or [0.0] * len(heights)
+    moved, free = [], -np.inf
+    for height, half in zip(heights, halves, strict=True):
+        moved.append(max(height, free + half))
+        free = moved[-1] + half + step
+    free = high
+    for number in reversed(range(len(moved))):
+        moved[number] = min(moved[number], free - halves[number])
+        free = moved[number] - halves[number] - step
+    return moved
 
 
 def _broken(name: str) -> str:

@@ -363,12 +363,14 @@ def answer_text(table: pd.DataFrame, trial: Answer) -> str:
         )
         verdicts += f" {wording.NO_SHARE}" * bool(table["share"].isna().all())
     trial_text = wording.answer_text(trial.contrasts.iloc[0])
-    return f"On {task_name(table['task'].iloc[0])}, {verdicts}\n\nTried on fresh seeds: {trial_text}"
+    task = wording.in_markdown(task_name(table["task"].iloc[0]))
+    return f"On {task}, {verdicts}\n\nTried on fresh seeds: {trial_text}"
 
 
 def _row_text(row: pd.Series) -> str:
     share = f", {percent(row['share'])} of the gain" if math.isfinite(row["share"]) else ""
-    return f"**{row['name']}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
+    name = wording.in_markdown(row["name"])
+    return f"**{name}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
 
 
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:

@@ -72,6 +72,15 @@ def both_ends(table: pd.DataFrame, count: int) -> pd.DataFrame:
     return pd.concat([table[:count], table[max(count, len(table) - count) :]])
 
 
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Round the numbers of *table* to two digits, and write no -0.00.
+
+    >>> rounded(pd.DataFrame({"low": [-0.003, -1.234]}))["low"].tolist()
+    [0.0, -1.23]
+    """
+    return table.round(2).replace(-0.0, 0.0)
+
+
 def facts(values: Mapping[str, object]) -> pd.DataFrame:
     """Tabulate *values* by name: columns item and value."""
     return pd.DataFrame(list(values.items()), columns=["item", "value"])

@@ -1,6 +1,7 @@
 """Results in words: conditions, metrics and changes as people read them."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -11,6 +12,25 @@ from itl.runs.question import UNTRAINED
 
 UNITS = {"images_per_class": " images per class", "halves": " halves"}
 NO_SHARE = "No share of the gain is given: the gain itself may be 0."
+MARKUP = re.compile(r"[\\`*_\[\]<>&~$#|]")  # what may have a meaning in Markdown
+
+
+def in_markdown(text: str) -> str:
+    """Escape *text*, which may hold names that users gave, so that Markdown shows it as it is.
+
+    >>> print(in_markdown("half_a of <b>x*"), without_markup(in_markdown("half_a of <b>x*")))
+    half\\_a of \\<b\\>x\\* half_a of <b>x*
+    """
+    return MARKUP.sub(r"\\\g<0>", text)
+
+
+def without_markup(markdown: str) -> str:
+    """Return an answer in *markdown* as plain text: without bold type, and without escapes.
+
+    >>> without_markup(f"**the {in_markdown('**')}**")
+    'the **'
+    """
+    return re.sub(r"\\(.)|\*\*", r"\1", markdown)
 
 
 def answer_text(row: pd.Series) -> str:
@@ -23,12 +43,14 @@ def answer_text(row: pd.Series) -> str:
     scenes, linear probe; that is −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
     """
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
-    effect = f"{metric_name(row['task'])} on\n{task_name(row['task'])} changes by"
+    task = in_markdown(task_name(row["task"]))
+    effect = f"{metric_name(row['task'])} on\n{task} changes by"
     if share:
-        effect = f"nets keep **{share}** of the gain from pre-training on\n{task_name(row['task'])}; that is"
-    compared = row["compared"][:1].upper() + row["compared"][1:]
+        effect = f"nets keep **{share}** of the gain from pre-training on\n{task}; that is"
+    compared = in_markdown(row["compared"][:1].upper() + row["compared"][1:])
     note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"
-    return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict_text(row)}**.{note}"
+    verdict = in_markdown(verdict_text(row))
+    return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict}**.{note}"
 
 
 def change_text(row: pd.Series) -> str:

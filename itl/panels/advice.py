@@ -8,10 +8,11 @@ import traitlets
 from matplotlib.transforms import Bbox
 
 from itl import ItlError
-from itl.analysis.advice import UNITS, Advice, Budget, advise, answer_text, frontier, readable
+from itl.analysis.advice import Advice, advise, answer_text, frontier, readable
+from itl.analysis.budget import UNITS, Budget
 from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
-from itl.analysis.wording import task_name
+from itl.analysis.wording import task_name, without_markup
 from itl.machine import Machine
 from itl.panels.panel import Panel, announced, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
@@ -95,7 +96,7 @@ class AdvicePanel(Panel):
             "advice_panel.html.j2",
             task=task_name(self.task),
             budget=self.budget_text(self.number),
-            answer=answer_text(advice).replace("**", ""),
+            answer=without_markup(answer_text(advice)),
             frontier=url,
             dimmed=self.over_budget(box, limits),
             table=[list(table.columns), *table.astype(str).to_numpy().tolist()],
@@ -122,9 +123,8 @@ class AdvicePanel(Panel):
 
     def budget_text(self, number: float) -> str:
         """Write a budget for people."""
-        if math.isinf(number):
-            return "no limit"
-        return hours_text(number) if self.unit == "hours" else f"{number:,g} {self.unit}"
+        in_hours = self.unit == "hours" and math.isfinite(number)
+        return hours_text(number) if in_hours else str(Budget(number, self.unit))
 
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; all figures are drawn first, so that a control only shows another."""

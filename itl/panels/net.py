@@ -29,6 +29,7 @@ PICTURES = 24  # on a page
 MOST_NODES = 300  # in the list of nodes; typing narrows it
 MOST_CONFUSED = 10  # columns of the table
 GROUPS = 6  # colours of the map
+LONGEST_NAME = 40  # characters of a name in its legend
 
 
 class NetPanel(Panel):
@@ -159,7 +160,9 @@ class NetPanel(Panel):
         sns.scatterplot(x=x, y=y, hue=names, palette=palette, s=14, linewidth=0, alpha=0.7, ax=ax)
         ax.set(xlabel="first principal component", ylabel="second principal component")
         ax.set(xticks=[], yticks=[])
-        sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title="")
+        handles, labels = ax.get_legend_handles_labels()
+        labels = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in labels]
+        ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         return figure_of(ax)
 
     def html(self) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from itl import ItlError
 from itl.analysis.comparisons import Answer
-from itl.analysis.wording import answer_text, task_name
+from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
@@ -401,7 +401,7 @@ class StudyPanel(Panel):
             figure = replace(
                 figure, rows=[(self._named(text), top, height) for text, top, height in figure.rows]
             )
-        return {"text": self._named(answer_text(steps.answer.main).replace("**", "")), "figure": figure}
+        return {"text": self._named(without_markup(answer_text(steps.answer.main))), "figure": figure}
 
     def _named(self, text: str) -> str:
         """Name in *text* the tasks on own images so that nobody takes them for the net's own classes."""

@@ -196,6 +196,8 @@ class Question:
     def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
         """Raise ItlError where its page is of nodes of the tree, and the tree lacks *classes* of a pack.
 
+        Likewise where runs afterwards name nodes in label methods, and a name would be divided there.
+
         *classes* are those of each pack, by its name. Nets are trained without nodes of their classes, so the
         tree must have all; in a target there need be a node above two.
         """
@@ -209,6 +211,13 @@ class Question:
                 f"{self.name} looks at nodes of the tree above classes of {name}, and the tree lacks "
                 f"{counted(len(lacking), 'classes')}, such as {lacking[0]}; set taxonomy to a tree of them, "
                 f"a CSV with lines child,parent, or take {name} with wnids as classes"
+            )
+        nodes = set().union(*(tree.ancestors(wnid) for wnid in classes[name] if wnid in tree))
+        if self.afterwards and (divided := sorted(node for node in nodes if re.search("[,+]", node))):
+            raise ItlError(
+                f"{self.name} trains nets without classes that a label method names, as only@A,B, and a "
+                f"comma or + divides names there; got {', '.join(map(repr, divided[:3]))}: rename the "
+                f"folder, and its node in the taxonomy, or list the images with classes of other names"
             )
 
     def own_weights(self) -> list[OwnWeights]:

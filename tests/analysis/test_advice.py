@@ -107,7 +107,7 @@ def test_of_a_loss_no_shares_are_given():
     made = advise(replace(grid, measured=rows.assign(value=lower)), "probe@target0")
     assert made.gain < 0
     assert set(readable(made)["share of gain"]) == {""}
-    assert "Everything is expected to be no better than no pre-training" in answer_text(made)
+    assert "The option of the most images, option 6, is expected to be no better than no" in answer_text(made)
 
 
 def test_expected_scores_are_percent_and_ranked_as_they_were():

@@ -383,6 +383,11 @@ def test_the_variance_table_says_what_seeds_detect(monkeypatch):
     assert detected == sorted(detected, reverse=True)
 
 
+def test_a_class_name_is_shown_as_it_is(monkeypatch):
+    monkeypatch.setattr(module, "doubts", lambda *_: ["no image of *x*, such as <b>a_b"])
+    assert doubts_text(None, None, None).endswith("\n\n* no image of \\*x\\*, such as \\<b\\>a\\_b")
+
+
 @pytest.mark.parametrize(("few", "count", "words"), [(50.0, 3, "decided"), (69.0, 6, "not decided")])
 def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, few, count, words):
     """Made-up scores that differ from the start, and such that never do."""

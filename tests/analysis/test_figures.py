@@ -1,6 +1,6 @@
 """Figures: what they show is what the frame says."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import matplotlib
 
@@ -138,6 +138,17 @@ def test_nets_with_own_weights_may_be_the_first_with_results():
         assert list(ax.get_xticks()) == []
         figures.figure_of(ax).canvas.draw()
     assert [len(figure.axes) for figure in panels] == [1, 2]
+
+
+def test_own_weights_that_score_alike_have_names_apart():
+    results = frame([f"net{number}.pth" for number in range(4)], seeds=1, tasks=["probe@scenes"])
+    results = results.assign(weights=results["images_per_class"], images=0, value=[50, 50.1, 50.2, 90.0])
+    ax = figures.curve(results, "images_per_class", task="probe@scenes")
+    figures.figure_of(ax).canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes)), "from the lowest to the highest"
+    assert ax.texts[0].xy[1] == 50
+    assert ax.texts[3].xy[1] <= 90
 
 
 def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():

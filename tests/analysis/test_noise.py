@@ -1,12 +1,13 @@
 """Where noise comes from, by hand on two conditions and two seeds."""
 
+import math
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.analysis import noise
+from itl.analysis import doubts, noise
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.runs.question import Task
@@ -77,6 +78,18 @@ def test_one_pretrained_condition_shows_no_noise_and_says_so():
     ]
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row["note"] == "noise is known from two pre-trained conditions or more; add one"
+
+
+def test_scores_of_training_images_have_no_test_set(monkeypatch):
+    pack = SimpleNamespace(table=pd.DataFrame({"split": ["test"] * 4}), summary={})
+    monkeypatch.setattr("itl.analysis.doubts.packed", lambda *_: pack)
+    monkeypatch.setattr("itl.analysis.doubts.scored_images", lambda *_: {"a": 4})
+    results = pd.DataFrame({"task": ["knn@x", "scores@x"], "metric": "knn5", "value": 50.0})
+    given = SimpleNamespace(question=SimpleNamespace(packings=lambda: {"x": None}), results=results)
+    assert doubts.sampling_error(given, "knn@x", "knn5", None) == (25.0, 4)
+    error, images = doubts.sampling_error(given, "scores@x", "knn5", None)
+    assert math.isnan(error)
+    assert images == 0
 
 
 @pytest.mark.parametrize("cap", [0, 6])

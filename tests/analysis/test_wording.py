@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from itl.analysis.comparisons import contrasts
 from itl.analysis.tables import show_whole_texts
@@ -15,6 +17,7 @@ from itl.analysis.wording import (
     main_metric,
     metric_name,
     task_name,
+    without_markup,
 )
 from tests.analysis.test_comparisons import noisy, question
 
@@ -32,6 +35,16 @@ def test_the_share_of_the_gain_comes_first():
     )
     assert answer_text(loss).endswith("5 seeds). Verdict: **a loss**.")
     assert index_entry(loss) == {"n": 5, "verdict": "a loss"}
+
+
+def test_names_that_users_gave_are_shown_as_they_are():
+    given = row({0: 30, 25: 60, 50: 60, "all": 70})
+    given["compared"], given["task"] = "<b>a_b *x* instead of `y`", "probe@[z_0]"
+    markdown, without = answer_text(given), without_markup(answer_text(given))
+    text = " ".join(BeautifulSoup(markdown2html(markdown), "html.parser").get_text().split())
+    assert " ".join(without.split()) == text
+    assert text.startswith("<b>a_b *x* instead of `y`: nets keep 75 % (73 to 77 %) of the gain from pre-")
+    assert "on [z_0], linear probe; that" in text
 
 
 def test_the_same_names_its_margin():

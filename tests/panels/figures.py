@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from itl.analysis.advice import UNITS
+from itl.analysis.budget import UNITS
 from itl.analysis.image_effects import ImagesScored
 from itl.analysis.influence import HalvesScored, nodes_above
 from itl.browser.widget import HierarchyBrowser

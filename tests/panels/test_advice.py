@@ -1,13 +1,15 @@
 """AdvicePanel without a page: the budget moves, and what is advised follows."""
 
 import math
+import re
 from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 
 from itl import ItlError
-from itl.analysis.advice import Budget, advise
+from itl.analysis.advice import advise
+from itl.analysis.budget import UNITS, Budget
 from itl.panels.advice import AdvicePanel
 from itl.presets import Preset
 from itl.runs.task_questions import Advice
@@ -44,6 +46,18 @@ def test_what_is_over_the_budget_begins_between_two_options(panel):
     assert 400 < edge < 800
     panel.number = math.inf
     assert panel.over_budget(box, limits) == {}
+
+
+def test_one_of_a_unit_is_singular_and_all_digits_are_written(panel):
+    assert [str(Budget(1, unit)) for unit in UNITS] == ["1 hour", "1 image", "1 label"]
+    assert str(Budget(1_281_167, "images")) == panel.budget_text(1_281_167) == "1,281,167 images"
+    assert panel.budget_text(math.inf) == str(Budget()) == "no limit"
+
+
+def test_no_rule_of_a_page_moves_the_figure_under_what_dims_it(panel):
+    panel.number = 400.0
+    image = re.search("<img .*>\n<div", panel.html())[0]
+    assert "height:auto;margin:0;padding:0;" in image
 
 
 def test_a_budget_that_only_weights_that_one_has_fit():

@@ -69,6 +69,13 @@ def test_two_packs_that_a_target_was_called_after_are_told_apart(done, tmp_path)
     assert {name: target.pack for name, target in targets.items()} == names
 
 
+def test_the_legend_of_the_map_shortens_long_names(panel, monkeypatch):
+    groups = [("x" * 200, "short")[number % 2] for number in range(len(panel.inspection.positions))]
+    monkeypatch.setattr(type(panel.inspection), "groups", lambda _: groups)
+    (ax,) = panel.feature_map().axes
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == {"x" * 39 + "…", "short"}
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"Pretrain": {"subset": 1}}', '{"Transfer": {"method": "knn"}}']
 )

@@ -1,6 +1,7 @@
 """A plan refuses, before anything is measured, what could not be run or could not be learned from."""
 
 import json
+import re
 
 import pytest
 
@@ -121,6 +122,20 @@ def test_a_page_of_nodes_is_refused_where_the_tree_lacks_the_classes(tmp_path, r
     halves = influence(**SHARED | {"images": SCENES, "tasks": ["knn@images"], "targets": {}, "halves": 4})
     with pytest.raises(ItlError, match="influence" + lacks.format("images")):
         plan.plan([halves], Store(tmp_path), here(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["salt, pepper", "c++"])
+def test_a_class_whose_name_a_label_method_would_divide_is_refused_before_the_first_run(tmp_path, name):
+    (tmp_path / "mine.csv").write_text(f'child,parent\nplain,all\n"{name}",all\n')
+    names = {"images": ["plain", name]}
+    shared = SHARED | {"taxonomy": str(tmp_path / "mine.csv")}
+    halves, machine = influence(**shared, halves=4), here(tmp_path)
+    says = f"influence .* divides names there; got '{re.escape(name)}': rename the folder, and its node in"
+    with pytest.raises(ItlError, match=says):
+        halves.check_classes(names, machine)
+    halves.check_classes({"images": ["plain"]}, machine)
+    own = {"tasks": ["induction@images"], "label_sets": ["none", "bottom-up@0", "original"]}
+    granularity(**shared | own).check_classes(names, machine)
 
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):

@@ -1,0 +1,56 @@
+"""The budget of one net, which `itl advise` is told: so many hours, images or labels."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from itl import ItlError
+from itl.runs.pilot import hours_text
+
+UNITS = ("hours", "images", "labels")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one net of an option may take: so many hours, images or labels (here each image has one)."""
+
+    number: float = math.inf
+    unit: str = "hours"
+
+    @classmethod
+    def read(cls, number: str, unit: str) -> "Budget":
+        """Make a budget of two words.
+
+        >>> Budget.read("50,000", "images")
+        Budget(number=50000.0, unit='images')
+
+        Raises:
+            ItlError: for another unit, for what is no number above 0, and for a part of an image or label.
+        """
+        example = f"--budget takes a number and one of {', '.join(UNITS)}, as in --budget 2 hours"
+        thousands = re.fullmatch(r"\d{1,3}(,\d{3})+", number)  # 2,5 hours are not 25
+        try:
+            value = float(number.replace(",", "") if thousands else number)
+        except ValueError:
+            value = math.nan
+        unit = unit if unit in UNITS or f"{unit}s" not in UNITS else f"{unit}s"
+        if unit not in UNITS or not 0 < value < math.inf:
+            raise ItlError(f"{example}; got {number} {unit}")
+        if unit != "hours" and value % 1:
+            raise ItlError(f"--budget takes whole {unit}; got {number} {unit}")
+        return cls(value, unit)
+
+    def __str__(self) -> str:
+        if math.isinf(self.number):
+            return "no limit"
+        return f"{self.number:,.10g} {self.unit.removesuffix('s') if self.number == 1 else self.unit}"
+
+    @property
+    def within(self) -> str:
+        """What the answer adds to what is the best; nothing where there is no limit."""
+        if math.isinf(self.number):
+            return ""
+        return f" within {hours_text(self.number) if self.unit == 'hours' else self}"
+
+
+NO_LIMIT = Budget()
