@@ -147,6 +147,12 @@ def test_every_verdict_has_a_sign_and_a_colour(verdict, look):
     assert f".{kind} {{ color: var(--{kind});" in css()
 
 
+@pytest.mark.parametrize("trouble", ["", "This page was made earlier, of other settings"])
+def test_a_verdict_of_an_earlier_report_is_marked_in_the_table(trouble):
+    html = index_html([PageSummary("a", "A?", "", verdict="a loss", trouble=trouble)], "test", "", {})
+    assert ("(of an earlier report)" in html) == bool(trouble)
+
+
 def test_the_index_has_questions_first_and_every_verdict_at_a_glance():
     pages = [
         PageSummary("00-tree", "The tree?", "<p>40.</p>", PNG),
