@@ -90,10 +90,12 @@ class OwnWeights:
             save_tensors(path, self._body(pixels), known)
 
     def check(self, machine: Machine, pixels: int) -> None:
-        """Refuse what `keep` would refuse, before anything runs; those of a hub are fetched by runs alone."""
-        from itl.training.weights import kept_file
+        """Refuse what `keep` or a run would, before anything runs; those of a hub are fetched by runs."""
+        from itl.training.weights import check_kept, kept_file
 
-        if self.file and not kept_file(self.weights, machine.weights).exists():
+        if kept_file(self.weights, machine.weights).exists():
+            check_kept(self.net, self.weights, machine.weights, self.pixels or pixels)
+        elif self.file:
             self._body(pixels)
 
     def _body(self, pixels: int) -> "dict[str, Tensor]":

@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -334,6 +335,20 @@ def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
     if not path.exists():
         raise ItlError(f"the weights of {weights.net} are not in {path}; `itl run PRESET` puts them there")
     return load_tensors(path)
+
+
+@lru_cache(maxsize=64)
+def check_kept(net: str, weights: Weights, folder: Path, pixels: int) -> None:
+    """Raise ItlError if *weights* that *folder* keeps do not fit *net* for images of *pixels*.
+
+    Transformers have a weight for each part of an image, so those for other sizes have other shapes.
+    """
+    tensors, _ = load_kept(weights, folder)
+    if lines := _misses(_shapes(library_tensors(net, build(net, 1, pixels, seed=0))), tensors):
+        raise ItlError(
+            f"the weights of {net} are for images of another size than {pixels} pixels: {lines[0]}; give the "
+            f"pixels that they were trained for"
+        )
 
 
 def export_weights(own: Classifier, net: str, pixels: int, path: Path) -> str:

@@ -348,6 +348,22 @@ def test_a_plan_refuses_weights_whose_order_is_not_the_nets_and_keeps_none(tmp_p
     assert not machine.weights.exists()
 
 
+def test_weights_that_are_kept_are_refused_for_images_of_another_size(tmp_path):
+    """A transformer's have a weight for each part of the image."""
+    vit = timm.create_model("test_vit", num_classes=0)
+    torch.save(vit.state_dict(), tmp_path / "vit.pth")
+    sides = [vit.patch_embed.img_size[0], vit.patch_embed.img_size[0] // 2]
+    fitting, other = (
+        OwnWeights.read({"net": "timm:test_vit", "file": str(tmp_path / "vit.pth"), "pixels": side})
+        for side in sides
+    )
+    machine = here(tmp_path)
+    fitting.keep(machine, 24)
+    fitting.check(machine, 24)
+    with pytest.raises(ItlError, match=f"for images of another size than {sides[1]} pixels: pos_embed is"):
+        other.check(machine, 24)
+
+
 def test_a_run_whose_weights_are_not_kept_says_how_they_come_there(study, tmp_path):
     spec = own_nets(study.question, study.machine)[1]
     machine = study.machine.replace(home=tmp_path)
