@@ -139,10 +139,11 @@ def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class
     fewest = min(counts)
     if fewest < images_per_class:
         short = sum(count < images_per_class for count in counts)
+        fewer = ", or leave out the classes that have fewer" if short < len(classes) else ""
         raise ItlError(
             f"{counted(images_per_class, 'images')} per class were asked for; class "
             f"{classes[counts.index(fewest)]} has {fewest:,} in train ({short} of {len(classes)} classes "
-            f"have too few); ask for at most {fewest:,}, or for fewer classes"
+            f"have too few); ask for at most {fewest:,}{fewer}"
         )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.subset import SubsetCounts, count_subset, manifest, merge, select
+from itl.packs.subset import SubsetCounts, check_enough, count_subset, manifest, merge, select
 from itl.specs import Subset
 
 DOG, FOX, CAR, PIZZA = "n02113799", "n02119022", "n04285008", "n07873807"
@@ -264,3 +264,17 @@ def test_splits_of_one_pack_are_merged_in_the_order_of_its_rows():
     both = merge(val, select(PACK, Subset("d", labels="without@n07873807")))
     assert both.rows.tolist() == [*range(20), *range(27, 33)]
     assert both.labels.tolist() == [0] * 6 + [1] * 9 + [2] * 5 + [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("counts", "way"),
+    [
+        ((3, 1), "ask for at most 1, or leave out the classes that have fewer$"),
+        ((1, 1), "ask for at most 1$"),
+    ],
+)
+def test_other_classes_are_only_offered_where_some_have_enough(counts, way):
+    with pytest.raises(
+        ItlError, match=f"2 images per class were asked for; class .* has 1 in train .*; {way}"
+    ):
+        check_enough(counts, ["a", "b"], 2)
