@@ -131,7 +131,6 @@ def options_as_settings(text: str) -> str:
     >>> options_as_settings("choose: --option splits=none --option class_level=2 (2 classes)")
     'choose: options: {splits: none, class_level: 2} (2 classes)'
     """
-
     import yaml  # here: kernels alone do without it
 
     def settings(match: re.Match[str]) -> str:

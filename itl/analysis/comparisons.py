@@ -189,8 +189,9 @@ def contrasts(
         change, and p_same of a change of the margin or more, both also adjusted for all rows
         (`itl.analysis.statistics.main_first`); standard_error and df of the change; unequal (whether a
         condition spreads more than the others); control (why conditions cannot be called the same on this
-        task, or ''); mixed (what differs between the origins *made* of the runs, or ''); verdict; and note,
-        which also says of *leaks* how many of the images that are scored nets have seen.
+        task, or ''); mixed (what differs between the origins *made* of the runs, or ''); cap (of the
+        question's seeds, or 0); verdict; and note, which also says of *leaks* how many of the images that are
+        scored nets have seen.
     """
     tasks = sorted(results["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
     data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}

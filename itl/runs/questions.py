@@ -158,12 +158,12 @@ def _from_few_classes(label_sets: Sequence[str]) -> list[str]:
     is_of_one_kind = len({cut and cut[1] for cut in cuts}) == 1 and all(cuts)
     sign = -1 if any(labels.startswith("top-down") for labels in label_sets) else 1
 
-    def place(labels: str) -> float:
+    def rank(labels: str) -> float:
         if labels in ends or not is_of_one_kind:
             return ends.get(labels, 0)
         return sign * int(labels.partition("@")[2])
 
-    return sorted(label_sets, key=place)
+    return sorted(label_sets, key=rank)
 
 
 class ClassCount(LabelSets):

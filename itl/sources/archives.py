@@ -185,12 +185,12 @@ class Listing:
         """
         for name, member in files:
             if _differ(name, first := self.files.setdefault(name, member), member):
-                places = [
+                paths = [
                     one.path if one.path.lower().endswith(name.lower()) else f"that in {one.path}"
                     for one in (first, member)
                 ]
                 raise ItlError(
-                    f"{name} is there twice, and differs: {' and '.join(places)}; leave one of them"
+                    f"{name} is there twice, and differs: {' and '.join(paths)}; leave one of them"
                 )
             self._add_folders(name.rpartition("/")[0])
 

@@ -16,7 +16,7 @@ from itl.sources.archives import Member
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
 from itl.sources.limits import npz_arrays, refuse_large
-from itl.sources.numbered_classes import lists_names_alone, name_of, read_names
+from itl.sources.numbered_classes import first_number, lists_names_alone, name_of, read_names
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
@@ -132,11 +132,12 @@ def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
     """
     data = Member(str(file)).read()
     wnids = read_names(data, str(file))
-    if 0 in labels or not labels or not lists_names_alone(data, str(file)):
-        return wnids
     names = list(wnids.values())
+    first = first_number(labels, len(names)) if labels and lists_names_alone(data, str(file)) else 0
+    if first == 0:
+        return wnids
     way = f"write the number of each before it, such as `1 {names[0]}`"
-    if max(labels) < len(names):
+    if first is None:
         raise ItlError(
             f"{file} names {counted(len(names), 'classes')} without numbers, and no label is 0 or "
             f"{len(names)}: they may count from 0, or from 1 as published; {way}"

@@ -82,13 +82,25 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     return names
 
 
+def first_number(numbers: Collection[int], classes: int) -> int | None:
+    """Return the number, 0 or 1, of the first of *classes* names without numbers; None where it is unclear.
+
+    Only those from 0 have a 0, and only those from 1 have the last, the number of classes, or more.
+
+    >>> first_number([0, 1], 3), first_number([1, 3], 3), first_number([1, 2], 3)
+    (0, 1, None)
+    """
+    if 0 in numbers:
+        return 0
+    return 1 if max(numbers) >= classes else None
+
+
 def lists_names_alone(data: bytes, file: str) -> bool:
-    """Say whether *file*, whose content is *data*, has names without numbers; ItlError as of `read_names`.
+    """Say whether *file*, whose content is *data*, which `read_names` reads, has names without numbers.
 
     >>> lists_names_alone(b"cat\\ndog\\n", "names.txt"), lists_names_alone(b"0 cat\\n", "names.txt")
     (True, False)
     """
-    read_names(data, file)
     text = data.decode("utf-8-sig")
     if _is_json(text, file):
         return isinstance(json.loads(text), list)
@@ -107,8 +119,9 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     []
     """
     names = read_names(data, file)
-    is_plain = lists_names_alone(data, file)
-    if not is_plain or not numbers or "0" in numbers or not names.keys() >= set(numbers):  # refused, the last
+    if (
+        not lists_names_alone(data, file) or not numbers or "0" in numbers or not names.keys() >= set(numbers)
+    ):  # refused, the last
         return []
     first = names["0"]
     is_json = _is_json(data.decode("utf-8-sig"), file)

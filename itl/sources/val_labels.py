@@ -10,6 +10,7 @@ from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.archives import Member
 from itl.sources.limits import explain_damage, files_of_packed_tar
 from itl.sources.mat_files import load_mat
+from itl.sources.numbered_classes import first_number
 from itl.sources.records import examples, is_image, short_name
 from itl.storage import text_lines
 
@@ -190,8 +191,8 @@ def _first_number(numbers: Mapping[str, int], order: Sequence[str]) -> int:
     present, classes = set(numbers.values()), len(order)
     if max(present) > classes or {0, classes} <= present:
         raise ItlError(f"it has the number {max(present)}, which stands for none of {classes:,} classes")
-    if {0, classes} & present:
-        return 0 if 0 in present else 1
+    if (shown := first_number(present, classes)) is not None:
+        return shown
     image, wnid = KNOWN_VAL_IMAGE
     first = numbers.get(image, 0) - order.index(wnid) if wnid in order else -1
     if first not in (0, 1):
@@ -271,13 +272,13 @@ def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
 def _devkits(folder: Path) -> Iterator[tuple]:
     """Yield the devkits in *folder* or in a folder in it, packed or not."""
     inside = {one.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for one in folder.glob(f"*/{name}")}
-    for place in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
-        if OTHER_DEVKIT in place.name:
+    for parent in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
+        if OTHER_DEVKIT in parent.name:
             continue
-        tar = place / f"{DEVKIT}.tar.gz"
+        tar = parent / f"{DEVKIT}.tar.gz"
         if tar.is_file():
             yield tar.name, lambda tar=tar: _labels_of_devkit(files_of_packed_tar(tar, "it", (TRUTH, META)))
-        for data in (place / DEVKIT / "data", place / "data", place):
+        for data in (parent / DEVKIT / "data", parent / "data", parent):
             if (data / TRUTH).is_file() and (data / META).is_file():
                 files = {name: Member(str(data / name)) for name in (TRUTH, META)}
                 yield (
