@@ -23,7 +23,7 @@ from itl.storage import read_cache, write_atomic
 
 SIDE = 8  # of a thumbnail, in cells
 # Of the difference of two thumbnails to the contrast of the paler one. In 20,000 images of Tiny ImageNet the
-# nearest two that differ have 0.25; 99 % of copies at half their size have less than 0.10.
+# nearest two that differ have 0.24; 99 % of copies at half their size have less than 0.10.
 MAX_DIFFERENCE = 0.17
 MIN_CONTRAST = 4.0  # grey levels; plainer images are only compared exactly
 # Without the means of their channels, thumbnails of contrasts a ≤ b that differ by d·a have a cosine of at
