@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,17 +17,19 @@ from itl.specs import Subset, canonical
 SPEC = Subset("p")
 
 HOLD = """
-import sys, time
+import sys
 from itl.specs import Subset
 from itl.runs.store import Store
 with Store(sys.argv[1]).claim(Subset("p")) as folder:
     print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.read()
 """
 
 
-def hold(root, seconds):
-    process = subprocess.Popen([sys.executable, "-c", HOLD, root, str(seconds)], stdout=subprocess.PIPE)
+def hold(root):
+    """A process that holds the claim of SPEC until its standard input ends."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", HOLD, root], **pipes)
     assert process.stdout.readline() == b"held\n"
     return process
 
@@ -52,16 +55,26 @@ def test_a_number_that_is_none_is_not_published(tmp_path):
 
 
 def test_a_claim_is_held_by_one_and_the_other_waits(tmp_path, caplog):
-    holder = hold(tmp_path, 1.0)
-    started = time.monotonic()
-    with Store(tmp_path).claim(SPEC):
-        assert time.monotonic() - started > 0.3
+    holder, claimed = hold(tmp_path), threading.Event()
+
+    def claim():
+        with Store(tmp_path).claim(SPEC):
+            claimed.set()
+
+    waiting = threading.Thread(target=claim)
+    waiting.start()
+    while not caplog.messages and waiting.is_alive():
+        time.sleep(0.01)
     assert str(holder.pid) in caplog.messages[0]
+    assert not claimed.is_set()
+    holder.stdin.close()
+    waiting.join()
+    assert claimed.is_set()
     assert holder.wait() == 0
 
 
 def test_a_killed_holder_leaves_no_claim(tmp_path, caplog):
-    holder = hold(tmp_path, 100)
+    holder = hold(tmp_path)
     holder.kill()
     holder.wait()
     with Store(tmp_path).claim(SPEC):
