@@ -130,6 +130,18 @@ def describe_methods() -> str:
     return f"{', '.join(methods)}, or several: bottom-up@9+without@n02084071"
 
 
+def check_from_few_to_many(tree: Taxonomy, methods: Sequence[str], wnids: Sequence[str]) -> None:
+    """Raise ItlError where *methods* do not give *wnids* labels from few classes to many."""
+    counts = {method: len(label_set(tree, method, wnids).classes) for method in methods}
+    ordered = sorted(counts, key=counts.__getitem__)  # equal ones stay as they are
+    if [*counts] != ordered:
+        told = ", ".join(f"{method} {count}" for method, count in counts.items())
+        raise ItlError(
+            f"label sets are compared from few classes to many, and these have, of {len(wnids)} classes, "
+            f"{told}; give them as {', '.join(ordered)}"
+        )
+
+
 def needs_tree(method: str) -> bool:
     """Whether what *method* makes depends on the tree: original labels and random halves do not.
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from itl import ItlError, counted, pick
 from itl.evaluation.methods import METHODS, main_metrics
-from itl.hierarchy.label_sets import needs_tree
+from itl.hierarchy.label_sets import check_from_few_to_many, needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, data_entry, project_folder
@@ -196,11 +196,21 @@ class Question:
     def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
         """Raise ItlError where its page is of nodes of the tree, and the tree lacks *classes* of a pack.
 
-        Likewise where runs afterwards name nodes in label methods, and a name would be divided there.
+        Likewise where runs afterwards name nodes in label methods, and a name would be divided there, and
+        where label sets that it compares in their order are not from few classes to many.
 
         *classes* are those of each pack, by its name. Nets are trained without nodes of their classes, so the
         tree must have all; in a target there need be a node above two.
         """
+        compared = [
+            with_seed(condition.labels, self.seeds[0])
+            for condition in self.conditions
+            if [name for name, _ in condition.columns] == ["label_set"]
+            and condition.trained
+            and not (condition.classes or condition.weights)
+        ]
+        if compared:
+            check_from_few_to_many(self.tree(machine), compared, sorted(classes["images"]))
         if not self.nodes_of:
             return
         name, tree = self.nodes_of, self.tree(machine)

@@ -24,7 +24,7 @@ WORLD = {
 }
 NODES = "n00015388,n00021939"  # animal and artifact
 SETS = [f"cut@{NODES}", "original"]
-SOME = {"label_sets": ["only@n00015388", *SETS], "classes": [3]}
+SOME = {"label_sets": [SETS[0], "only@n00015388", "original"], "classes": [3]}
 BUDGETS = {"budgets": [["4 x 6", "8 x 3"], ["2 x 6", "all x at most 1"]]}
 ODD = [  # notebook, settings, how the answer begins, and what the figure names
     (
@@ -54,7 +54,7 @@ ODD = [  # notebook, settings, how the answer begins, and what the figure names
     (
         "02-class-count",
         SOME,
-        "Only@n00015388 instead of original labels",
+        f"{SETS[0].capitalize()} instead of original labels",
         {"cut at chosen nodes", "some classes with\nall their images", "2", "3", "16"},
     ),
     ("04-budget", BUDGETS, "Twice the images of each class", {"12 images", "16 images", "24 images"}),

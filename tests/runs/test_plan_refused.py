@@ -124,6 +124,19 @@ def test_a_page_of_nodes_is_refused_where_the_tree_lacks_the_classes(tmp_path, r
         plan.plan([halves], Store(tmp_path), here(tmp_path))
 
 
+@pytest.mark.parametrize("ask", [class_count, granularity])
+def test_label_sets_from_many_classes_to_few_are_refused(tmp_path, ask):
+    """The fewest are compared with the most; where names do not tell which these are, the classes do."""
+    sets = ["none", "half-random-a@3", "bottom-up@0", "original"]
+    given = SHARED | {"tasks": ["induction@images"]}
+    with pytest.raises(
+        ItlError,
+        match="of 4 classes, half-random-a@3 2, bottom-up@0 1, original 4; give them as bottom-up@0, half-r",
+    ):
+        plan.plan([ask(**given, label_sets=sets)], Store(tmp_path), here(tmp_path))
+    assert len(plan.plan([ask(**given, label_sets=sorted(sets))], Store(tmp_path), here(tmp_path)).runs)
+
+
 @pytest.mark.parametrize("name", ["salt, pepper", "c++"])
 def test_a_class_whose_name_a_label_method_would_divide_is_refused_before_the_first_run(tmp_path, name):
     (tmp_path / "mine.csv").write_text(f'child,parent\nplain,all\n"{name}",all\n')
