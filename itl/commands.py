@@ -388,18 +388,18 @@ def report(args: argparse.Namespace) -> None:
 
 def advise(args: argparse.Namespace) -> None:
     """Rank what to pre-train on for a target under a budget, and say what to measure next."""
-    from itl.analysis.advice import NO_LIMIT, Budget, Pilot, describe
-    from itl.runs.pilot import run_pilot
+    from itl.analysis.advice import NO_LIMIT, Budget, describe
+    from itl.analysis.pilot import Pilot
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
     budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
     (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
     try:
-        pilot = Pilot(question, args.target, Store(machine.runs), machine, measure=args.pilot > 0)
+        pilot = Pilot(question, args.target, Store(machine.runs), machine, args.pilot > 0, budget)
     except ItlError as error:
         raise ItlError(f"{error}; this is preset {args.preset}: name another with --preset") from error
-    for line in run_pilot(question, pilot, args.pilot, Store(machine.runs), machine):
+    for line in pilot.run(args.pilot):
         print(line, flush=True)
     print("\n".join([describe(pilot.grid, pilot.task, budget), *pilot.notes()]))
 

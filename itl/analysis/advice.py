@@ -6,7 +6,6 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from string import ascii_uppercase
 from typing import Any
 
@@ -18,17 +17,14 @@ from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from scipy.special import ndtr, ndtri
 
 from itl import ItlError, counted, pick
-from itl.analysis.budget import NO_LIMIT, Budget
-from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected_gains, verdict_quantile
+from itl.analysis.budget import NO_LIMIT, Budget, hours_text
+from itl.analysis.expected_scores import Belief, verdict_quantile
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
-from itl.analysis.option_grid import Grid, grid_of
+from itl.analysis.option_grid import Grid
+from itl.analysis.pilot import Experiment, measured_nets, next_experiment
 from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME, ceiling_text
 from itl.analysis.wording import NO_SHARE, in_markdown, percent_interval, task_name, without_markup
-from itl.machine import Machine
-from itl.runs.pilot import Experiment, hours_text
-from itl.runs.question import Question, Task
-from itl.runs.store import Store
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
@@ -77,14 +73,14 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
             names the pilot.
     """
     number = pick({name: number for number, name in enumerate(grid.tasks)}, task, "task of this advice")
-    pilot = _pilot(grid, number)
+    affordable = budget.affordable(grid, number)
+    pilot = _pilot(grid, number, affordable)
     if not len(grid.measured):
         time = "" if math.isnan(pilot[1]) else f" takes about {hours_text(pilot[1])}"
         raise ItlError(
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets{time}: "
             f"`itl advise` with --pilot {pilot[0]} does it"
         )
-    affordable = _affordable(grid, number, budget)
     belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
     gain, _ = belief.difference(grid.everything, grid.untrained)
@@ -106,37 +102,15 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain, most, grid.repeats)
 
 
-def _pilot(grid: Grid, task: int) -> tuple[int, float]:
+def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
     """Return how many more nets a pilot for *task* has, and the hours of training and measuring them."""
-    done, hours = _measured_nets(grid, task), grid.options["hours"].to_numpy(float)
-    options = np.flatnonzero(grid.trained).tolist()
+    done, hours = measured_nets(grid, task), grid.options["hours"].to_numpy(float)
+    options = np.flatnonzero(grid.trained & affordable).tolist()
     nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
     return count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task]))
-
-
-def _measured_nets(grid: Grid, task: int) -> set[tuple[int, int]]:
-    """Return the option and the seed of every net that is measured on *task*."""
-    rows = grid.measured[grid.measured["task"] == task]
-    return set(zip(rows["option"], rows["seed"], strict=True))
-
-
-def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
-    """Return which options fit *budget*, (options,) of bool; ItlError if none does."""
-    takes = (
-        grid.options["hours"] + grid.task_hours[task] if budget.unit == "hours" else grid.options["images"]
-    )
-    affordable = (takes <= budget.number).to_numpy()
-    if not affordable[grid.trained].any():
-        least = takes[grid.trained].min()
-        least = math.ceil(least) if budget.unit != "hours" else math.ceil(1e4 * least) / 1e4
-        raise ItlError(
-            f"no pre-training fits {budget}; the smallest takes {Budget(least, budget.unit)}: raise --budget "
-            f"to that, or give smaller options in the preset"
-        )
-    return affordable
 
 
 def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
@@ -226,100 +200,12 @@ def chance_in_images(difference: float, scored: float) -> float:
     return 100 * math.sqrt(share * (1 - share) / scored) if scored > 0 else 0.0
 
 
-def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray) -> Experiment | None:
-    """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
-
-    See `itl.analysis.expected_scores.expected_gains`. A net without pre-training comes first: it is the
-    yardstick of every share. Its other seeds come last. None where every net of the question is measured.
-    """
-    done, trials = _measured_nets(grid, task), {}
-    for option in range(len(grid.options)):
-        left = [seed for seed in grid.seeds_of(option) if (option, seed) not in done]
-        trained = [seed for seed in left if (option, seed) in grid.nets]
-        if left:
-            trials[option] = (trained or left)[0]
-    training = grid.options["hours"].to_numpy(float)
-    hours = {
-        option: float(grid.task_hours[task] + ((option, seed) not in grid.nets) * training[option])
-        for option, seed in trials.items()
-    }
-
-    def experiment(option: int, gain: float) -> Experiment:
-        name = str(grid.options["option"][option])
-        return Experiment(option, name, trials[option], hours[option], gain)
-
-    options = [option for option in trials if grid.trained[option]]
-    is_first = not any(option == grid.untrained for option, _ in done)
-    if grid.untrained in trials and (is_first or not options):
-        return experiment(grid.untrained, math.nan)
-    if not options:
-        return None
-    choices = grid.choices(task).rows(np.flatnonzero(affordable))
-    points = grid.of([task] * len(options), options, [trials[option] for option in options])
-    gains = expected_gains(posterior, choices, points)
-    best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
-    return experiment(options[best], float(gains[best]))
-
-
-def task_of(question: Question, name: str) -> str:
-    """Return the task of *question* that is called *name*, or the only one on the target called so.
-
-    ItlError if there is none, or *name* is the target of several.
-    """
-    tasks = {task.name: task.name for task in question.tasks}
-    on_target = [task.name for task in question.tasks if task.target == name]
-    if len(on_target) > 1:
-        raise ItlError(f"{name} is the target of {', '.join(on_target)}; give one of these")
-    targets = {task.target: task.name for task in question.tasks}
-    return pick(tasks | targets, name, "target or task of this preset's 10-advice")
-
-
-class Pilot:
-    """Choose nets to be measured on a task one by one, each the most useful after those before it."""
-
-    def __init__(
-        self, question: Question, target: str, store: Store, machine: Machine, measure: bool = True
-    ) -> None:
-        """Choose among the options of *question* for a *target* or task of it; hours are for *machine*.
-
-        Without *measure* no hours are measured before a result is there: see `grid_of`.
-        """
-        self.task = task_of(question, target)
-        self._question, self._store, self._machine, self._measure = question, store, machine, measure
-        self._parameters: Parameters | None = None
-
-    @cached_property
-    def grid(self) -> Grid:
-        """The options and all that is measured, read once; what `add` is told is added."""
-        return grid_of(self._question, self._store, self._machine, self._measure)
-
-    def next(self) -> Experiment | None:
-        """Return the net to be measured next; None where all are."""
-        grid = self.grid
-        tasks, _, features = grid.features.shape
-        before = Parameters.before(tasks, features)
-        parameters = grid.fit(self._parameters) if len(grid.measured) else before
-        self._parameters = parameters
-        posterior = Posterior(parameters, *grid.data)
-        return next_experiment(grid, grid.tasks.index(self.task), posterior, np.ones(len(grid.options), bool))
-
-    def add(self, experiment: Experiment, value: float) -> None:
-        """Take note of the *value*, in percent, of a net that was measured."""
-        task = self.grid.tasks.index(self.task)
-        self.grid = self.grid.with_value(task, experiment.option, experiment.seed, value)
-
-    def notes(self) -> list[str]:
-        """Return a line on scored images that nets have learned from; none where there are no such."""
-        target, leaks = Task.read(self.task).target, self._question.leakage(self._machine)
-        return [f"note: {leak}" for leak in leaks if leak and leak.target == target]
-
-
 def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
     made = advise(grid, task, budget)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(without_markup(answer_text(made)))
-    if made.experiment:
+    if made.experiment and made.experiment.worthwhile:
         count, hours = made.pilot
         lines.append(f"A pilot of {count} more nets takes about {hours_text(hours)}: --pilot {count}")
     return "\n".join(lines)
@@ -382,7 +268,7 @@ def experiment_text(advice: Advice) -> str:
     """Say what to measure next, what that takes, and what is expected of it."""
     experiment = advice.experiment
     if experiment is None:
-        return "Every net of the question is measured."
+        return f"Every net{advice.budget.within} is measured."
     what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
     if math.isnan(experiment.gain):
         return f"Next: {what}, the yardstick of every gain."
@@ -419,16 +305,18 @@ class TimeFormatter(LogFormatter):
 def frontier(advice: Advice, cost: str = "images") -> Axes:
     """Draw the expected score of every option, with its interval, against what it takes.
 
-    The line joins options that none of the same or a lower *cost* (hours, images or labels) is expected to
-    beat; letters name them. Dots are filled where the option is measured on this task, and grey where it is
-    over the budget. Dashed lines are what takes no images: no pre-training, and weights that one has.
+    The line joins options that none of the same or a lower *cost* (hours, images or labels), or of none, is
+    expected to beat; letters name them. Dots are filled where the option is measured on this task, and grey
+    where it is over the budget. Dashed lines are what takes no images: no pre-training, and weights that one
+    has.
     """
     free = advice.table["images"] == 0
     table = advice.table[~free].sort_values([cost, "expected"], ascending=[True, False])
     last = table.groupby(cost)[cost].transform("size") - 1  # of the options of the same cost, from 0
     ratio = np.minimum(TIE_RATIO, ALL_TIES_RATIO ** (1 / last.clip(lower=1)))
     table["position"] = table[cost] * ratio ** (table.groupby(cost).cumcount() - last / 2)
-    leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]
+    best_before = table["expected"].cummax().shift(fill_value=-math.inf)
+    leading = table[table["expected"] > best_before.clip(lower=advice.table.loc[free, "expected"].max())]
     colours = np.where(table["affordable"], COLOURS[0], AXIS_COLOUR)
     faces = np.where(table["measured"] > 0, colours, "white")
     ax = new_axes(7.6, 4.4)

@@ -4,8 +4,10 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from itl import ItlError
-from itl.runs.pilot import hours_text
+from itl.analysis.option_grid import Grid
 
 UNITS = ("hours", "images", "labels")
 
@@ -52,5 +54,38 @@ class Budget:
             return ""
         return f" within {hours_text(self.number) if self.unit == 'hours' else self}"
 
+    def affordable(self, grid: Grid, task: int) -> np.ndarray:
+        """Return which options of *grid* fit it on *task*: (options,) of bool; ItlError if none does.
+
+        One whose hours are not known yet is taken to fit.
+        """
+        takes = (
+            grid.options["hours"] + grid.task_hours[task] if self.unit == "hours" else grid.options["images"]
+        )
+        fits = ~(takes > self.number).to_numpy()
+        if not fits[grid.trained].any():
+            least = takes[grid.trained].min()
+            least = math.ceil(least) if self.unit != "hours" else math.ceil(1e4 * least) / 1e4
+            raise ItlError(
+                f"no pre-training fits {self}; the smallest takes {Budget(least, self.unit)}: raise --budget "
+                f"to that, or give smaller options in the preset"
+            )
+        return fits
+
 
 NO_LIMIT = Budget()
+
+
+def hours_text(hours: float) -> str:
+    """Write a time for people.
+
+    >>> hours_text(2.5), hours_text(0.9999), hours_text(0.2), hours_text(0.01), hours_text(1234)
+    ('2.5 hours', '1 hour', '12 minutes', '36 seconds', '1,234 hours')
+    """
+    number, unit = 3600 * hours, "second"
+    if number >= 59.5:
+        number, unit = 60 * hours, "minute"
+    if number >= 59.5:
+        number, unit = hours, "hour"
+    text = f"{number:,.0f}" if number >= 9.95 else f"{number:.2g}"
+    return f"{text} {unit}" if text == "1" else f"{text} {unit}s"

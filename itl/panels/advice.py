@@ -9,7 +9,7 @@ from matplotlib.transforms import Bbox
 
 from itl import ItlError
 from itl.analysis.advice import Advice, advise, answer_text, frontier, readable
-from itl.analysis.budget import UNITS, Budget
+from itl.analysis.budget import UNITS, Budget, hours_text
 from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name, without_markup
@@ -17,7 +17,6 @@ from itl.machine import Machine
 from itl.panels.panel import Panel, announced, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
-from itl.runs.pilot import hours_text
 from itl.runs.question import Task
 from itl.runs.questions import questions_of
 from itl.runs.store import Store

@@ -21,6 +21,7 @@ from itl.analysis.advice import (
 )
 from itl.analysis.expected_scores import expected_rise
 from itl.analysis.option_grid import Grid, grid_of, nearness
+from itl.analysis.pilot import Experiment
 from itl.analysis.verdicts import CANNOT_TELL
 from itl.evaluation.scores import similarities
 from itl.packs.paths import packed
@@ -162,7 +163,21 @@ def test_no_experiment_is_left_where_every_net_is_measured():
     grid, _ = world(3, effect=6.0)
     assert advise(grid, "probe@target0").experiment is None
     assert "--pilot" not in describe(grid, "probe@target0")
-    assert "--pilot 4" in describe(world(3, effect=6.0, measured=1)[0], "probe@target0")
+
+
+@pytest.mark.parametrize(
+    ("gain", "says", "offered"),
+    [
+        (0.0, "No experiment is worth its time: the most useful one adds 0 points.", False),
+        (1.0, "Next: ", True),
+    ],
+)
+def test_a_pilot_is_offered_where_an_experiment_is_worth_its_time(monkeypatch, gain, says, offered):
+    best = Experiment(1, "option 1", 0, hours=0.1, gain=gain)
+    monkeypatch.setattr("itl.analysis.advice.next_experiment", lambda *_: best)
+    text = describe(world(3, effect=6.0, measured=1)[0], "probe@target0")
+    assert says in text
+    assert ("--pilot 4" in text) == offered
 
 
 @pytest.mark.parametrize(("gain", "text"), [(8e-16, "0"), (-8e-16, "0"), (0.004, "0.004")])
@@ -283,6 +298,14 @@ def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     assert len(baselines) == 1
     assert ax.texts[-1].get_text() == "option 0"
     assert baselines[0].get_ydata()[0] == ax.texts[-1].xy[1]
+
+
+def test_an_option_that_no_pre_training_beats_leads_nowhere():
+    grid, _ = world(4, effect=8.0)
+    untrained = grid.measured["option"] == grid.untrained
+    best = grid.measured.assign(value=grid.measured["value"].where(~untrained, 90.0))
+    ax = frontier(advise(replace(grid, measured=best), "probe@target0"))
+    assert ax.get_title("left") == ""
 
 
 def test_at_a_ceiling_no_net_improves_the_choice_by_more_than_is_left():

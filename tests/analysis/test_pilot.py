@@ -5,10 +5,11 @@ from itertools import product
 import pytest
 
 from itl import ItlError
-from itl.analysis.advice import Pilot
+from itl.analysis.advice import describe
+from itl.analysis.budget import Budget
 from itl.analysis.option_grid import grid_of
+from itl.analysis.pilot import Pilot
 from itl.packs.paths import packed
-from itl.runs.pilot import run_pilot
 from itl.runs.plan import plan
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
@@ -31,10 +32,10 @@ def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkey
         reads.append(arguments)
         return grid_of(*arguments)
 
-    monkeypatch.setattr("itl.analysis.advice.grid_of", counted)
+    monkeypatch.setattr("itl.analysis.pilot.grid_of", counted)
     store = Store(machine.runs)
     pilot = Pilot(QUESTION, "scenes", store, machine)
-    lines = list(run_pilot(QUESTION, pilot, 3, store, machine))
+    lines = list(pilot.run(3))
     assert [line.partition(", seed")[0] for line in lines[:1]] == ["measuring no pre-training"]
     assert len(lines) == 3
     assert len(reads) == 1
@@ -48,9 +49,9 @@ def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkey
 
 def test_a_pilot_ends_when_every_net_is_measured(machine):
     store = Store(machine.runs)
-    lines = list(run_pilot(QUESTION, Pilot(QUESTION, "knn@scenes", store, machine), 9, store, machine))
+    lines = list(Pilot(QUESTION, "knn@scenes", store, machine).run(9))
     assert len(lines) == 7, "two nets of each option and without pre-training, and the end"
-    assert lines[-1] == "every net of the question is measured on knn@scenes"
+    assert lines[-1] == "every net is measured on knn@scenes"
 
 
 def test_hours_of_an_option_are_those_of_its_steps_however_busy_the_machine_was(machine, monkeypatch):
@@ -72,14 +73,36 @@ def test_a_net_without_duplicates_is_that_of_all_tasks(machine):
         leave_out_duplicates=True,
     )
     store = Store(machine.runs)
-    list(run_pilot(question, Pilot(question, "scenes", store, machine), 2, store, machine))
+    list(Pilot(question, "scenes", store, machine).run(2))
     assert len(grid_of(question, store, machine).measured) == 4, "both tasks are measured on each net"
+
+
+def test_a_pilot_trains_no_net_over_the_budget(machine):
+    """Options of 4 and 12 images of each of 4 classes: 16 and 48 images; three seeds of two fit 20."""
+    store, budget = Store(machine.runs), Budget(20, "images")
+    pilot = Pilot(QUESTION, "scenes", store, machine, budget=budget)
+    lines = list(pilot.run(9))
+    assert lines[-1] == "every net within 20 images is measured on knn@scenes"
+    trained = [run.spec.subset for run in QUESTION.runs(machine) if run.method == "pretrain"]
+    done = [
+        subset for subset in trained if store.result(Pretrain(subset, "small", QUESTION.recipe, subset.seed))
+    ]
+    assert {subset.images_per_class for subset in done} == {4}
+    assert "No experiment" not in describe(pilot.grid, pilot.task, budget)
+    assert "Every net within 20 images is measured." in describe(pilot.grid, pilot.task, budget)
+
+
+def test_a_budget_that_no_option_fits_is_refused_before_a_net_is_trained(machine):
+    store = Store(machine.runs)
+    with pytest.raises(ItlError, match="no pre-training fits 1 image; the smallest takes 16 images: raise"):
+        list(Pilot(QUESTION, "scenes", store, machine, budget=Budget(1, "images")).run(1))
+    assert not list(machine.runs.glob("pretrain/*/result.json"))
 
 
 def test_fewer_than_no_nets_are_refused(machine):
     store = Store(machine.runs)
     with pytest.raises(ItlError, match="--pilot takes a number of nets, such as 8; got -1"):
-        list(run_pilot(QUESTION, Pilot(QUESTION, "scenes", store, machine), -1, store, machine))
+        list(Pilot(QUESTION, "scenes", store, machine).run(-1))
 
 
 def test_what_was_measured_of_other_images_is_no_advice(machine, tmp_path):
@@ -106,7 +129,7 @@ def test_a_pilot_that_does_not_fit_is_refused_before_anything_is_packed(machine,
     monkeypatch.setattr(f"itl.runs.plan.free_{free}", lambda *_: 0)
     store = Store(machine.runs)
     with pytest.raises(ItlError, match=says):
-        list(run_pilot(QUESTION, Pilot(QUESTION, "scenes", store, machine), 2, store, machine))
+        list(Pilot(QUESTION, "scenes", store, machine).run(2))
     assert packed(QUESTION.images, "images", machine) is None
 
 

@@ -1,0 +1,176 @@
+"""A pilot: nets measured on one task one by one, each chosen by what those before it showed."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from itl import ItlError, pick
+from itl.analysis.budget import NO_LIMIT, Budget, hours_text
+from itl.analysis.expected_scores import Parameters, Posterior, expected_gains
+from itl.analysis.option_grid import Grid, grid_of
+from itl.evaluation.methods import main_metric
+from itl.machine import Machine
+from itl.runs.plan import plan
+from itl.runs.question import Question, Task, run_all
+from itl.runs.store import Store
+
+NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One net to be measured on a task."""
+
+    option: int  # number of a condition of the question
+    name: str
+    seed: int
+    hours: float  # of training it, where no such net is there yet, and of measuring it
+    gain: float  # points by which it raises the expected score of the choice; nan for a yardstick
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether it may change the choice for the better."""
+        return not self.gain < NEGLIGIBLE
+
+
+def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray) -> Experiment | None:
+    """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
+
+    See `itl.analysis.expected_scores.expected_gains`. A net without pre-training comes first: it is the
+    yardstick of every share. Its other seeds come last. Nets of options that are not *affordable*, (options,)
+    of bool, are measured where they are there already, and not trained. None where no net is left.
+    """
+    done, trials = measured_nets(grid, task), {}
+    for option in range(len(grid.options)):
+        left = [seed for seed in grid.seeds_of(option) if (option, seed) not in done]
+        trained = [seed for seed in left if (option, seed) in grid.nets]
+        if not affordable[option]:
+            left = trained
+        if left:
+            trials[option] = (trained or left)[0]
+    training = grid.options["hours"].to_numpy(float)
+    hours = {
+        option: float(grid.task_hours[task] + ((option, seed) not in grid.nets) * training[option])
+        for option, seed in trials.items()
+    }
+
+    def experiment(option: int, gain: float) -> Experiment:
+        name = str(grid.options["option"][option])
+        return Experiment(option, name, trials[option], hours[option], gain)
+
+    options = [option for option in trials if grid.trained[option]]
+    is_first = not any(option == grid.untrained for option, _ in done)
+    if grid.untrained in trials and (is_first or not options):
+        return experiment(grid.untrained, math.nan)
+    if not options:
+        return None
+    choices = grid.choices(task).rows(np.flatnonzero(affordable))
+    points = grid.of([task] * len(options), options, [trials[option] for option in options])
+    gains = expected_gains(posterior, choices, points)
+    best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
+    return experiment(options[best], float(gains[best]))
+
+
+def measured_nets(grid: Grid, task: int) -> set[tuple[int, int]]:
+    """Return the option and the seed of every net that is measured on *task*."""
+    rows = grid.measured[grid.measured["task"] == task]
+    return set(zip(rows["option"], rows["seed"], strict=True))
+
+
+def task_of(question: Question, name: str) -> str:
+    """Return the task of *question* that is called *name*, or the only one on the target called so.
+
+    ItlError if there is none, or *name* is the target of several.
+    """
+    tasks = {task.name: task.name for task in question.tasks}
+    on_target = [task.name for task in question.tasks if task.target == name]
+    if len(on_target) > 1:
+        raise ItlError(f"{name} is the target of {', '.join(on_target)}; give one of these")
+    targets = {task.target: task.name for task in question.tasks}
+    return pick(tasks | targets, name, "target or task of this preset's 10-advice")
+
+
+class Pilot:
+    """Choose nets to be measured on a task one by one, each the most useful after those before it."""
+
+    def __init__(
+        self,
+        question: Question,
+        target: str,
+        store: Store,
+        machine: Machine,
+        measure: bool = True,
+        budget: Budget = NO_LIMIT,
+    ) -> None:
+        """Choose among the options of *question* for a *target* or task of it; hours are for *machine*.
+
+        Nets over the *budget* of one are not trained. Without *measure* no hours are measured before a result
+        is there: see `grid_of`.
+        """
+        self.task, self.budget = task_of(question, target), budget
+        self._question, self._store, self._machine, self._measure = question, store, machine, measure
+        self._parameters: Parameters | None = None
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The options and all that is measured, read once; what `add` is told is added."""
+        return grid_of(self._question, self._store, self._machine, self._measure)
+
+    def next(self) -> Experiment | None:
+        """Return the net to be measured next; None where all are. ItlError if none fits the budget."""
+        grid = self.grid
+        task = grid.tasks.index(self.task)
+        affordable = self.budget.affordable(grid, task)
+        tasks, _, features = grid.features.shape
+        before = Parameters.before(tasks, features)
+        parameters = grid.fit(self._parameters) if len(grid.measured) else before
+        self._parameters = parameters
+        posterior = Posterior(parameters, *grid.data)
+        return next_experiment(grid, task, posterior, affordable)
+
+    def run(self, count: int) -> Iterator[str]:
+        """Measure *count* nets, one by one; those that are missing are trained.
+
+        Yields a line on each net before it is measured. ItlError if *count* is negative, no option fits the
+        budget, or the runs cannot be done here.
+        """
+        question = self._question
+        if count < 0:
+            raise ItlError(f"--pilot takes a number of nets, such as 8; got {count}")
+        if count:
+            rounds = math.ceil(count / len(question.conditions))  # of which each has a net of every option
+            plan([replace(question, seeds=question.seeds[:rounds])], self._store, self._machine).refuse()
+            question.prepare(self._machine)  # how alike options are depends on the classes in the packs
+        for _ in range(count):
+            experiment = self.next()
+            if experiment is None:
+                yield f"every net{self.budget.within} is measured on {self.task}"
+                return
+            yield f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}"
+            self.add(experiment, self._measured(experiment))
+
+    def add(self, experiment: Experiment, value: float) -> None:
+        """Take note of the *value*, in percent, of a net that was measured."""
+        task = self.grid.tasks.index(self.task)
+        self.grid = self.grid.with_value(task, experiment.option, experiment.seed, value)
+
+    def notes(self) -> list[str]:
+        """Return a line on scored images that nets have learned from; none where there are no such."""
+        target, leaks = Task.read(self.task).target, self._question.leakage(self._machine)
+        return [f"note: {leak}" for leak in leaks if leak and leak.target == target]
+
+    def _measured(self, experiment: Experiment) -> float:
+        """Do the runs that *experiment* takes, and return the main metric of its net, in percent."""
+        question, task = self._question, self.task
+        condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
+        tasks = tuple(known for known in question.tasks if known.name == task)
+        if question.leave_out_duplicates:  # what is left out, and so the net, depends on all tasks
+            tasks = question.tasks
+        single = replace(question, tasks=tasks, conditions=(condition,), comparisons=())
+        run_all([single], self._store, self._machine)
+        rows = single.results(self._store, self._machine)
+        values = rows.loc[(rows["task"] == task) & (rows["metric"] == main_metric(task)), "value"]
+        return float(values.mean())
