@@ -109,16 +109,21 @@ def refuse_unused(args: Namespace, options: Sequence[str], needed: str) -> None:
 
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
+DATA: Argument = (
+    "--data",
+    {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"},
+)
+HOME: Argument = ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"})
 DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
 TAXONOMY: Argument = (
     "--taxonomy",
     {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
 )
 MACHINE: tuple[Argument, ...] = (
-    ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
-    ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
+    DATA,
+    HOME,
     DEVICE,
-    ("--workers", {"type": int, "help": "runs side by side on each device"}),
+    ("--workers", {"type": int, "help": "runs side by side on each device; with --scheduler, in all"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
@@ -139,8 +144,8 @@ ALLOW_UNREADABLE: Argument = (
 POINTS: dict[str, Any] = {"type": parse_points, "metavar": "POINTS"}
 PLAN: tuple[Argument, ...] = (
     ("--runs", {"action": "store_true", "help": "list every run"}),
-    ("--detect", POINTS | {"help": "seeds that show so large a true change"}),
-    ("--within", POINTS | {"help": "seeds that show no change to be that small"}),
+    ("--detect", POINTS | {"help": "say how many seeds detect a true change of so many points"}),
+    ("--within", POINTS | {"help": "say how many seeds show that no change is larger"}),
 )
 UNTIL_DECIDED: Argument = (
     "--until-decided",

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from itl import ItlError, __version__, counted, log_lines, no_such, one_line, warnings_as_notes
 from itl.arguments import (
     ALLOW_UNREADABLE,
+    DATA,
     DETECTION_HELP,
     DEVICE,
+    HOME,
     MACHINE,
     PLAN,
     PROPOSAL_FORMATS,
@@ -123,20 +125,23 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     command(run, preset, only, *MACHINE, SHARD, UNTIL_DECIDED)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    command(results, preset, DATA, HOME, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     reported = {"help": "a preset whose report is done, or the folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv", "html"], "default": "text", "help": "html: a page of its own"}
-    command(compare, ("first", reported), ("second", reported), MACHINE[1], ("--format", formats))
+    command(compare, ("first", reported), ("second", reported), HOME, ("--format", formats))
     command(
         advise,
         ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
-        ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
-        ("--budget", {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}),
+        ("--preset", {"default": "my-task", "help": "whose 10-advice has the options"}),
+        (
+            "--budget",
+            {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "of a net: hours, images, labels"},
+        ),
         ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
         *MACHINE,
     )
     weights_file = {"type": Path, "help": "FILE.safetensors, FILE.pth or FILE.pt"}
-    command(export, ("run", {"help": "key of a run; 4 letters may do"}), ("file", weights_file), MACHINE[1])
+    command(export, ("run", {"help": "key of a run; 4 letters may do"}), ("file", weights_file), HOME)
     command(
         bench,
         DEVICE,
@@ -162,7 +167,7 @@ def _add_packs(command: Callable[..., None]) -> None:
         ("--labels", {"type": label_method, "default": "original", "help": "a method of `itl labels`"}),
         ("--images-per-class", {"type": int}),
         ("--classes", {"type": int}),
-        ("--seed", {"type": int, "help": "that chooses images and classes"}),
+        ("--seed", {"type": int, "help": "draws images and classes"}),
         TAXONOMY,
     )
     command(
@@ -389,16 +394,14 @@ def report(args: argparse.Namespace) -> None:
 def advise(args: argparse.Namespace) -> None:
     """Rank what to pre-train on for a target under a budget, and say what to measure next."""
     from itl.analysis.advice import NO_LIMIT, Budget, describe
-    from itl.analysis.pilot import Pilot
+    from itl.analysis.pilot import Pilot, task_of
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
     budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
     (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
-    try:
-        pilot = Pilot(question, args.target, Store(machine.runs), machine, args.pilot > 0, budget)
-    except ItlError as error:
-        raise ItlError(f"{error}; this is preset {args.preset}: name another with --preset") from error
+    task = task_of(question, args.target, args.preset)
+    pilot = Pilot(question, task, Store(machine.runs), machine, args.pilot > 0, budget)
     for line in pilot.run(args.pilot):
         print(line, flush=True)
     print("\n".join([describe(pilot.grid, pilot.task, budget), *pilot.notes()]))
@@ -478,15 +481,11 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
 
 
 def _machine(args: argparse.Namespace) -> Machine:
-    return Machine.from_environment(
-        home=args.home,
-        data=tuple(args.data) if args.data else None,
-        device=args.device,
-        workers=args.workers,
-        compile=args.compile,
-        scheduler=args.scheduler,
-        shard=parse_shard(getattr(args, "shard", None)),
-    )
+    given = {
+        name: getattr(args, name, None) for name in ("home", "device", "workers", "compile", "scheduler")
+    }
+    data, shard = tuple(args.data or ()) or None, parse_shard(getattr(args, "shard", None))
+    return Machine.from_environment(**given, data=data, shard=shard)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":

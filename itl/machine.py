@@ -20,7 +20,16 @@ from itl import ItlError, warn
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux under Windows (WSL2)
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 OPENMP_THREADS = "OMP_NUM_THREADS"
-VARIABLES = {"ITL_COMMAND", "ITL_COMPILE", "ITL_DATA", "ITL_DEVICE", "ITL_HOME", "ITL_WORKERS"}
+
+VARIABLES = {
+    "ITL_COMMAND",
+    "ITL_COMPILE",
+    "ITL_DATA",
+    "ITL_DEVICE",
+    "ITL_HOME",
+    "ITL_SCHEDULER",
+    "ITL_WORKERS",
+}
 NO_LIMIT = 1 << 60  # bytes; cgroup v1 writes a number above it
 
 
@@ -146,6 +155,7 @@ class Machine:
             "data": split_data(os.environ.get("ITL_DATA", "")),
             "device": device,
             "workers": workers,
+            "scheduler": os.environ.get("ITL_SCHEDULER") or None,
             "compile": _flag("ITL_COMPILE"),
             "rank": rank,
             "ranks": ranks,

@@ -89,3 +89,11 @@ def test_an_option_without_effect_is_refused(words, says, capsys):
     assert main(words.split()) == 1
     output = capsys.readouterr()
     assert (output.out, output.err.count("\n"), says in output.err) == ("", 1, True)
+
+
+@pytest.mark.parametrize("option", ["--workers 2", "--device cpu", "--compile", "--scheduler slurm"])
+def test_commands_that_compute_nothing_take_no_setting_of_computing(option, capsys):
+    for command in ("results demo", "compare demo mini", "export 1a2b x.pth"):
+        with pytest.raises(SystemExit, match="2"):
+            parse(parser(), f"{command} {option}".split())
+        assert f"unrecognized arguments: {option}" in capsys.readouterr().err

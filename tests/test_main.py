@@ -433,7 +433,7 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
         (["--budget", "0.5 images", "birds"], "--budget takes whole images; got 0.5 images"),
         (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
         (["bird"], "did you mean 'birds'?"),
-        (["photos"], "this is preset my-task: name another with --preset"),
+        (["photos"], "of preset my-task called 'photos'; there are"),
         (["birds", "--preset", "far/mini.yaml"], "params/mini.yaml is called by its name, mini"),
         (["birds", "--preset", "far/none.yaml"], "give its path, or the name of one in "),
         (["birds", "--preset", "tiny"], "no notebook of preset tiny called '10-advice'"),

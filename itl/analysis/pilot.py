@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from itl import ItlError, pick
+from itl import ItlError, no_such
 from itl.analysis.budget import NO_LIMIT, Budget, hours_text
 from itl.analysis.expected_scores import Parameters, Posterior, expected_gains
 from itl.analysis.option_grid import Grid, grid_of
@@ -80,17 +80,20 @@ def measured_nets(grid: Grid, task: int) -> set[tuple[int, int]]:
     return set(zip(rows["option"], rows["seed"], strict=True))
 
 
-def task_of(question: Question, name: str) -> str:
+def task_of(question: Question, name: str, preset: str) -> str:
     """Return the task of *question* that is called *name*, or the only one on the target called so.
 
-    ItlError if there is none, or *name* is the target of several.
+    ItlError, which names the question's *preset*, if there is none, and if *name* is the target of several.
     """
     tasks = {task.name: task.name for task in question.tasks}
     on_target = [task.name for task in question.tasks if task.target == name]
     if len(on_target) > 1:
         raise ItlError(f"{name} is the target of {', '.join(on_target)}; give one of these")
-    targets = {task.target: task.name for task in question.tasks}
-    return pick(tasks | targets, name, "target or task of this preset's 10-advice")
+    known = tasks | {task.target: task.name for task in question.tasks}
+    if name not in known:
+        no_task = no_such(known, name, f"target or task of preset {preset}")
+        raise ItlError(f"{no_task}; name another preset with --preset")
+    return known[name]
 
 
 class Pilot:
@@ -99,18 +102,18 @@ class Pilot:
     def __init__(
         self,
         question: Question,
-        target: str,
+        task: str,
         store: Store,
         machine: Machine,
         measure: bool = True,
         budget: Budget = NO_LIMIT,
     ) -> None:
-        """Choose among the options of *question* for a *target* or task of it; hours are for *machine*.
+        """Choose among the options of *question* for one *task* of it; hours are for *machine*.
 
         Nets over the *budget* of one are not trained. Without *measure* no hours are measured before a result
         is there: see `grid_of`.
         """
-        self.task, self.budget = task_of(question, target), budget
+        self.task, self.budget = task, budget
         self._question, self._store, self._machine, self._measure = question, store, machine, measure
         self._parameters: Parameters | None = None
 

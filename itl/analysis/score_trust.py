@@ -433,7 +433,7 @@ def _on_fewer(row: Mapping, tasks: int) -> str:
 def index_entry(assessment: Assessment) -> dict[str, object]:
     """Return what the report's index shows beside the answer: seeds and verdict."""
     best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"].map(WORDS)
-    verdict = f"{_order_best(list(best))} nets best" if len(best) else "cannot tell"
+    verdict = f"best: {' and '.join(best)}" if len(best) else "cannot tell"
     return {"n": assessment.seeds, "verdict": verdict}
 
 

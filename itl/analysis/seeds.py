@@ -194,8 +194,11 @@ def _two_variances(seeds: int, conditions: int) -> np.ndarray:
 
 
 def level_of(seeds: int, cap: int) -> float:
-    """Return the level of verdicts: `look_level` where *seeds* are added up to *cap*, else LEVEL."""
-    return look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap else LEVEL
+    """Return the level of verdicts: `look_level` where *seeds* are added up to *cap*, else LEVEL.
+
+    With a cap of MIN_SEEDS there is one look, as without a cap.
+    """
+    return look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap > MIN_SEEDS else LEVEL
 
 
 def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:

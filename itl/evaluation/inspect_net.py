@@ -20,6 +20,7 @@ from itl.packs.pack import Pack
 from itl.packs.subset import Selection, select
 from itl.specs import Pretrain
 from itl.training.nets import Classifier
+from itl.training.numerics import autocast
 
 NEIGHBOURS = 12  # of an image that are listed
 VOTERS = 5  # neighbours that say what a frozen net takes an image for
@@ -199,21 +200,28 @@ class Inspection:
         return self.name(path[max(0, path.index(node) - 1)])
 
 
+def own_split(pack: Pack) -> str | None:
+    """Return the split of *pack* that nets trained on it are judged on; None for training images alone."""
+    return next((split for split in ("val", "test") if split in pack.summary["splits"]), None)
+
+
 def inspect_own(
     net: Classifier, spec: Pretrain, pack: Pack, tree: Taxonomy, machine: Machine, limit: int = 5000
 ) -> Inspection:
-    """Inspect *net*, of *spec*, on validation images of the classes that it was trained on, by its own head.
+    """Inspect *net*, of *spec*, on images of the classes that it was trained on, by its own head.
 
+    They are those of `own_split`.
     At most *limit* of these, and of the training images, are looked at, evenly spread.
     """
-    split = "val" if "val" in pack.summary["splits"] else "test"
+    split = own_split(pack) or "val"  # which `select` refuses where there is none
     images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))
     available, images, train = len(images.rows), spread(images, limit), spread(train, limit)
     features, train_features = (
         extract_selection(net, spec, pack, part, machine).features for part in (images, train)
     )
-    with torch.no_grad():
-        probabilities = net.to(features.device).head(features).float().softmax(1)
+    with torch.no_grad(), autocast(features.device, spec.recipe.precision):  # as the run scored it
+        outputs = net.to(features.device).head(features)
+    probabilities = outputs.float().softmax(1)
     confidence, predicted = probabilities.max(1)
     judged = predicted.cpu().numpy(), confidence.double().cpu().numpy()
     return Inspection(pack, tree, images, train, features, train_features, *judged, available)

@@ -1,6 +1,7 @@
 """AdvicePanel: what to pre-train on for a target, as the budget is moved."""
 
 import math
+import shlex
 
 import ipywidgets
 import numpy as np
@@ -45,7 +46,7 @@ class AdvicePanel(Panel):
             preset = options if isinstance(options, Preset) else load_preset(options)
             machine = machine or Machine.from_environment()
             (question,) = questions_of(preset, "10-advice")
-            self._preset = f" --preset {preset.name}"
+            self._preset = f" --preset {shlex.quote(preset.reference)}"
             with announced("Reading runs and estimating what the options take …"):
                 options = grid_of(question, Store(machine.runs), machine, measure=False)
         self.grid = options
@@ -74,7 +75,9 @@ class AdvicePanel(Panel):
         try:
             return advise(self.grid, self.task, Budget(self.number, self.unit))
         except ItlError as error:
-            command = f"`itl advise {Task.read(self.task).target}{self._preset}`"
+            target = Task.read(self.task).target
+            is_only = [Task.read(task).target for task in self.grid.tasks].count(target) == 1
+            command = f"`itl advise {target if is_only else self.task}{self._preset}`"
             text = str(error).replace("`itl advise`", command)
             raise ItlError(text.replace("raise --budget", "raise the budget (number)")) from None
 

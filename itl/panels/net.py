@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from itl import ItlError, counted
 from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
-from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target
+from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target, own_split
 from itl.evaluation.target import target_of
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
-from itl.packs.paths import pack_of_digest
+from itl.packs.paths import find_pack, pack_of_digest
 from itl.packs.thumbnails import Gallery
 from itl.panels.panel import Panel, captioned, figure_url, one_of, target_words
 from itl.report.html import render
@@ -29,6 +29,7 @@ PICTURES = 24  # on a page
 MOST_NODES = 300  # in the list of nodes; typing narrows it
 MOST_CONFUSED = 10  # columns of the table
 GROUPS = 6  # colours of the map
+SPLITS: dict[str | None, str] = {"val": "Validation", "test": "Test"}
 LONGEST_NAME = 40  # characters of a name in its legend
 
 
@@ -43,10 +44,10 @@ class NetPanel(Panel):
         limit: look at no more images, and at no more training images, evenly spread.
 
     Raises:
-        ItlError: there is no such run, or it is not done.
+        ItlError: there is no such run, it is not done, or there are no images that the net can be judged on.
     """
 
-    over = traitlets.Unicode(OWN, help="own classes, or one of `targets`")
+    over = traitlets.Unicode(help="own classes, or a target: one of `offered`")
     node = traitlets.Unicode("", help="a wnid or class: only images under it; '' all")
     image = traitlets.Unicode("", help="the id of an image that is wrong: its neighbours are shown")
     page = traitlets.Int(0, help="of the images, from 0")
@@ -60,11 +61,27 @@ class NetPanel(Panel):
         self.targets = targets_of(self.spec, self.store)
         self.inspections: dict[str, Inspection] = {}
         self._maps: dict[str, str] = {}
+        if not self.offered:
+            raise ItlError(
+                f"run {key(self.spec)} has no images to look at: its own are for training alone, and it is "
+                f"measured on no target of one class an image; add a task, such as knn, and `itl run` it"
+            )
         super().__init__()
+
+    @cached_property
+    def offered(self) -> list[str]:
+        """What can be looked at: the net's own classes and its targets, of packs that are here and scored."""
+        pack = find_pack(self.spec.subset.pack, self.machine)
+        here = [name for name, spec in self.targets.items() if find_pack(spec.pack, self.machine)]
+        return [*([OWN] if pack and own_split(pack) else []), *here]
+
+    @traitlets.default("over")
+    def _first_offered(self) -> str:
+        return self.offered[0]
 
     @traitlets.validate("over")
     def _known(self, proposal: dict) -> str:
-        return one_of([OWN, *self.targets], proposal["value"], "target that this net was measured on")
+        return one_of(self.offered, proposal["value"], "target that this net was measured on")
 
     @traitlets.validate("node")
     def _with_images(self, proposal: dict) -> str:
@@ -167,7 +184,7 @@ class NetPanel(Panel):
 
     def html(self) -> str:
         """Write the picture: curve, wrong images, neighbours, confusion and map."""
-        result = self.store.result(self.spec) or {}
+        result = self.store.finished(self.spec)
         metrics = result.get("metrics", {})
         scores = ", ".join(f"{METRIC_NAMES.get(name, name)} {value:.1f} %" for name, value in metrics.items())
         return render(
@@ -193,7 +210,9 @@ class NetPanel(Panel):
         looked_at, available, own = len(inspection.table), inspection.available, self.over == OWN
         part = f"{looked_at:,} of {available:,} images, evenly spread." if looked_at < available else ""
         return {
-            "title": f"Validation images of its {OWN}." if own else f"Target {target_words(self.over)}.",
+            "title": f"{SPLITS[own_split(inspection.pack)]} images of its {OWN}."
+            if own
+            else f"Target {target_words(self.over)}.",
             "looked_at": part,
             "how": "Judged by its head." if own else "Judged by the 5 nearest training images.",
             "node": name(self.node) if self.node else "all",
@@ -245,7 +264,7 @@ class NetPanel(Panel):
 
     def _targets(self) -> list[tuple[str, str]]:
         """List the net's own classes and its targets: words and name."""
-        return [(OWN, OWN), *((target_words(name), name) for name in self.targets)]
+        return [(target_words(name), name) for name in self.offered]
 
     def _images(self) -> list[tuple[str, str]]:
         """List the images of the page: words and id."""

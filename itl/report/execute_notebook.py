@@ -87,6 +87,8 @@ def kernel_for(machine: Machine, folder: Path) -> type[Kernel]:
         "ITL_DATA": os.pathsep.join(_absolute(entry) for entry in machine.data),
         "ITL_DEVICE": machine.device,
         "ITL_WORKERS": str(machine.workers),
+        "ITL_COMPILE": str(int(machine.compile)),
+        "ITL_SCHEDULER": machine.scheduler or "",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # without it the debugger writes a warning to the page
     }
 

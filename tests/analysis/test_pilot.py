@@ -34,7 +34,7 @@ def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkey
 
     monkeypatch.setattr("itl.analysis.pilot.grid_of", counted)
     store = Store(machine.runs)
-    pilot = Pilot(QUESTION, "scenes", store, machine)
+    pilot = Pilot(QUESTION, "knn@scenes", store, machine)
     lines = list(pilot.run(3))
     assert [line.partition(", seed")[0] for line in lines[:1]] == ["measuring no pre-training"]
     assert len(lines) == 3
@@ -73,14 +73,14 @@ def test_a_net_without_duplicates_is_that_of_all_tasks(machine):
         leave_out_duplicates=True,
     )
     store = Store(machine.runs)
-    list(Pilot(question, "scenes", store, machine).run(2))
+    list(Pilot(question, "knn@scenes", store, machine).run(2))
     assert len(grid_of(question, store, machine).measured) == 4, "both tasks are measured on each net"
 
 
 def test_a_pilot_trains_no_net_over_the_budget(machine):
     """Options of 4 and 12 images of each of 4 classes: 16 and 48 images; three seeds of two fit 20."""
     store, budget = Store(machine.runs), Budget(20, "images")
-    pilot = Pilot(QUESTION, "scenes", store, machine, budget=budget)
+    pilot = Pilot(QUESTION, "knn@scenes", store, machine, budget=budget)
     lines = list(pilot.run(9))
     assert lines[-1] == "every net within 20 images is measured on knn@scenes"
     trained = [run.spec.subset for run in QUESTION.runs(machine) if run.method == "pretrain"]
@@ -95,14 +95,14 @@ def test_a_pilot_trains_no_net_over_the_budget(machine):
 def test_a_budget_that_no_option_fits_is_refused_before_a_net_is_trained(machine):
     store = Store(machine.runs)
     with pytest.raises(ItlError, match="no pre-training fits 1 image; the smallest takes 16 images: raise"):
-        list(Pilot(QUESTION, "scenes", store, machine, budget=Budget(1, "images")).run(1))
+        list(Pilot(QUESTION, "knn@scenes", store, machine, budget=Budget(1, "images")).run(1))
     assert not list(machine.runs.glob("pretrain/*/result.json"))
 
 
 def test_fewer_than_no_nets_are_refused(machine):
     store = Store(machine.runs)
     with pytest.raises(ItlError, match="--pilot takes a number of nets, such as 8; got -1"):
-        list(Pilot(QUESTION, "scenes", store, machine).run(-1))
+        list(Pilot(QUESTION, "knn@scenes", store, machine).run(-1))
 
 
 def test_what_was_measured_of_other_images_is_no_advice(machine, tmp_path):
@@ -129,7 +129,7 @@ def test_a_pilot_that_does_not_fit_is_refused_before_anything_is_packed(machine,
     monkeypatch.setattr(f"itl.runs.plan.free_{free}", lambda *_: 0)
     store = Store(machine.runs)
     with pytest.raises(ItlError, match=says):
-        list(Pilot(QUESTION, "scenes", store, machine).run(2))
+        list(Pilot(QUESTION, "knn@scenes", store, machine).run(2))
     assert packed(QUESTION.images, "images", machine) is None
 
 

@@ -163,7 +163,7 @@ def test_the_answer_names_the_best_and_says_where_it_cannot_tell():
     assert text.startswith("**LogME** orders these 30 nets best: weighted τ 0.")
     assert "the number of images alone reaches" in text
     assert "the difference is beyond noise" in text
-    assert score_trust.index_entry(assessment) == {"n": 6, "verdict": "LogME orders nets best"}
+    assert score_trust.index_entry(assessment) == {"n": 6, "verdict": "best: LogME"}
     nothing = assessed(world(3))
     assert answer_text(nothing).startswith("**Cannot tell**: no score orders these 30 nets beyond chance")
     assert score_trust.index_entry(nothing)["verdict"] == "cannot tell"
@@ -237,7 +237,7 @@ def test_of_two_scores_with_one_order_both_are_the_best():
     text = answer_text(assessment)
     assert text.startswith("**LogME** and **LEEP** order these 30 nets best: weighted τ 0.")
     assert "Picking by LogME loses" in text
-    assert score_trust.index_entry(assessment)["verdict"] == "LogME and LEEP order nets best"
+    assert score_trust.index_entry(assessment)["verdict"] == "best: LogME and LEEP"
 
 
 @pytest.mark.parametrize("quality", [(6, 0, 0, 0), (0, 0, 0, 0)])

@@ -94,6 +94,12 @@ def test_looks_at_fewer_seeds_count_up_to_the_cap(seeds, cap):
     assert verdict.p_adjusted == 1.0
 
 
+def test_one_look_at_as_many_seeds_as_the_cap_is_no_stricter():
+    for cap in (0, MIN_SEEDS):
+        (verdict,) = judge([evidence(0.0499, n=MIN_SEEDS)], cap)
+        assert (verdict.word, verdict.p_adjusted) == (GAIN, 0.0499)
+
+
 def test_a_hint_among_looks_says_so():
     hint = evidence(0.03, n=4)
     assert judge([hint], 5)[0].note == "a hint of a gain, not firm among looks at 3 to 5 seeds"

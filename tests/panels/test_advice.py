@@ -6,6 +6,7 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
+import yaml
 
 from itl import ItlError
 from itl.analysis.advice import advise
@@ -118,6 +119,11 @@ def test_a_preset_is_read(tmp_path):
     assert panel.costs() == [16, 48]
     panel.grid = replace(panel.grid, measured=panel.grid.measured.iloc[:0])
     assert "<code>itl advise scenes --preset smallest</code> with --pilot" in panel.picture()
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"about": "", "notebooks": {"10-advice": settings}}))
+    other = AdvicePanel(str(file), machine)
+    other.grid = panel.grid
+    assert f"--preset {file}</code> with --pilot" in other.picture()
     with pytest.raises(ItlError, match="no notebook of preset none called '10-advice'"):
         AdvicePanel(Preset(name="none", about="", notebooks={"01-data-size": SETTINGS}), machine)
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -12,6 +13,7 @@ from itl.runs.nets import net_of, nets, targets_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
 from tests.accessible import faults
+from tests.pictures import encoded, smooth
 from tests.worlds import here, pretend, run_here, small_study
 
 QUESTION = {"seeds": [0], "images_per_class": [0, 4]}
@@ -102,6 +104,44 @@ def test_its_own_validation_images_as_the_run_scored_them(done, trained, panel):
     assert 100 * panel.inspection.table["correct"].mean() == pytest.approx(result["metrics"]["accuracy"])
     assert len(panel.inspection.table) == 16
     assert panel.curve["epochs"] > 1
+
+
+def folder_study(home, **splits: int):
+    """The question on images in class folders: so many of two classes in each split of *splits*."""
+    for split, count in splits.items():
+        for number, name in product(range(count), ("cup", "plate")):
+            file = home / "mine" / split / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encoded(smooth(32, 32) // (number + 1), "PNG"))
+    images = {"source": "folder", "path": str(home / "mine"), "size": 32}
+    return small_study(**QUESTION | {"images": images})
+
+
+@pytest.mark.parametrize(
+    ("splits", "offered", "title"),
+    [
+        ({"train": 4, "val": 2}, ["own classes", "scenes"], "Validation images of its own classes."),
+        ({"train": 4, "test": 2}, ["own classes", "scenes"], "Test images of its own classes."),
+        ({"train": 4}, ["scenes"], "Target scenes."),
+    ],
+)
+def test_own_classes_are_offered_where_there_are_images_to_look_at(tmp_path, splits, offered, title):
+    """Photographs in class folders are often training images alone."""
+    question, machine = folder_study(tmp_path, **splits), here(tmp_path)
+    run_here(question, machine)
+    panel = NetPanel(question.runs(machine)[0].spec, machine)
+    assert panel.over == offered[0]
+    assert panel.offered == offered
+    assert title in panel.html()
+    panel.widget()
+
+
+def test_a_net_without_images_to_look_at_is_one_line(tmp_path):
+    question, machine = folder_study(tmp_path, train=4), here(tmp_path)
+    run_here(question, machine)
+    shutil.rmtree(machine.runs / "transfer")
+    with pytest.raises(ItlError, match="its own are for training alone, and it is measured on no target"):
+        NetPanel(question.runs(machine)[0].spec, machine)
 
 
 def test_node_image_and_target_are_chosen_in_python_or_by_the_controls_alike(panel):

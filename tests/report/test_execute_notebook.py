@@ -1,11 +1,13 @@
 """The kernel of a notebook: what it leaves where it is killed."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
 
-from itl.report.execute_notebook import Kernel
+from itl.machine import Machine
+from itl.report.execute_notebook import Kernel, kernel_for
 
 
 def test_folders_of_processes_that_are_dead_are_removed_and_no_others(tmp_path, monkeypatch):
@@ -24,3 +26,24 @@ def test_folders_of_processes_that_are_dead_are_removed_and_no_others(tmp_path, 
     folder = Kernel().socket_folder
     assert sorted(map(str, tmp_path.iterdir())) == sorted([folder, *map(str, others)])
     assert os.path.basename(folder).startswith(f"itl-{os.getpid()}-")
+
+
+def test_the_machine_of_a_notebook_is_that_of_the_report(tmp_path, monkeypatch):
+    """Notebook 08 trains nets itself: they are to be compiled, and sent to the scheduler, as all others."""
+    machine = Machine(
+        home=tmp_path,
+        data=(str(tmp_path / "a"), f"images={tmp_path / 'b'}"),
+        workers=3,
+        scheduler="tcp://login:8786",
+        compile=True,
+    )
+    given = {}
+
+    async def start(kernel, env, **settings):
+        given.update(env)
+
+    monkeypatch.setattr(Kernel, "start_kernel", start)
+    asyncio.run(kernel_for(machine, tmp_path)().start_kernel())
+    monkeypatch.setattr(os, "environ", given)
+    found = Machine.from_environment()
+    assert found == machine.replace(threads=found.threads)

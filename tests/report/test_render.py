@@ -27,6 +27,7 @@ VERDICTS = {
     "cannot tell (a hint of a loss, not firm among 6 comparisons)": ("hint", "~"),
     "cannot tell": ("few", "?"),
     "the same within ±2.0 points": ("same", "="),
+    "best: LogME": ("gain", "▲"),
     "too few seeds to say": ("few", "?"),
 }
 
