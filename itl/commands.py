@@ -404,7 +404,7 @@ def advise(args: argparse.Namespace) -> None:
     pilot = Pilot(question, task, Store(machine.runs), machine, args.pilot > 0, budget)
     for line in pilot.run(args.pilot):
         print(line, flush=True)
-    print("\n".join([describe(pilot.grid, pilot.task, budget), *pilot.notes()]))
+    print(describe(pilot.grid, pilot.task, budget))
 
 
 def init(args: argparse.Namespace) -> None:

@@ -176,7 +176,7 @@ def test_results_say_how_many_runs_are_missing(capsys, lost):
     assert (status, err.splitlines()) == (
         0,
         [
-            f"itl: note: {file} is damaged: it holds no values by name; the run is done again",
+            f"itl: note: {file} is damaged: it holds no values by name; `itl run` does the run again",
             "itl: note: 1 of 4 runs is not done and not in this table; "
             f"`itl run mini --home {lost}` does them",
         ],
@@ -428,8 +428,11 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["birds", "--budget", "2", "days"], "--budget takes a number and one of hours, images, labels"),
-        (["birds", "--budget", "2 days"], "--budget takes a number and one of hours, images, labels"),
+        (
+            ["birds", "--budget", "2", "days"],
+            "--budget takes a number above 0 and one of hours, images, labels",
+        ),
+        (["birds", "--budget", "2 days"], "--budget takes a number above 0 and one of hours, images, labels"),
         (["--budget", "0.5 images", "birds"], "--budget takes whole images; got 0.5 images"),
         (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
         (["bird"], "did you mean 'birds'?"),

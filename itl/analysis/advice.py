@@ -5,6 +5,7 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatter, StrMethodFormatter
+from matplotlib.ticker import LogFormatter
 from scipy.special import ndtr, ndtri
 
 from itl import ItlError, counted, pick
@@ -25,6 +26,8 @@ from itl.analysis.pilot import Experiment, measured_nets, next_experiment
 from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME, ceiling_text
 from itl.analysis.wording import NO_SHARE, in_markdown, percent_interval, task_name, without_markup
+from itl.runs.leakage import Leakage
+from itl.runs.question import Task
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
@@ -55,6 +58,7 @@ class Advice:
     gain: float  # of the option of the most images over no pre-training, in points
     most: str  # that option
     repeats: int  # that the noise of training is known by: see `Grid.repeats`
+    leak: Leakage | None = None  # scored images that nets have seen
 
     @property
     def choice(self) -> pd.Series:
@@ -69,7 +73,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         grid: from `itl.analysis.option_grid.grid_of`.
 
     Raises:
-        ItlError: there is no such task, no pre-training fits the budget, or nothing is measured yet: then it
+        ItlError: there is no such task, no option fits the budget, or nothing is measured yet: then it
             names the pilot.
     """
     number = pick({name: number for number, name in enumerate(grid.tasks)}, task, "task of this advice")
@@ -99,7 +103,9 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
     most = str(grid.options["option"][grid.everything])
-    return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain, most, grid.repeats)
+    leak = next((leak for leak in grid.leaks if leak.target == Task.read(task).target), None)
+    made = task, budget, table, margin, verdict, experiment, pilot, scored, gain, most, grid.repeats, leak
+    return Advice(*made)
 
 
 def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
@@ -108,6 +114,8 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
     options = np.flatnonzero(grid.trained & affordable).tolist()
     nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
+    if affordable[grid.untrained] and not any(option == grid.untrained for option, _ in done):
+        left.add((grid.untrained, grid.seeds_of(grid.untrained)[0]))  # the yardstick, which comes first
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
     return count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task]))
@@ -205,9 +213,10 @@ def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     made = advise(grid, task, budget)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(without_markup(answer_text(made)))
-    if made.experiment and made.experiment.worthwhile:
+    if made.experiment and (made.experiment.worthwhile or made.repeats < 1):
         count, hours = made.pilot
-        lines.append(f"A pilot of {count} more nets takes about {hours_text(hours)}: --pilot {count}")
+        nets = counted(count, "more nets")
+        lines.append(f"A pilot of {nets} takes about {hours_text(hours)}: --pilot {count}")
     return "\n".join(lines)
 
 
@@ -261,6 +270,8 @@ def answer_text(advice: Advice) -> str:
         )
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
+    if advice.leak:
+        text += f" Nets have seen some of what they are scored on: {advice.leak}."
     return text
 
 
@@ -272,6 +283,8 @@ def experiment_text(advice: Advice) -> str:
     what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
     if math.isnan(experiment.gain):
         return f"Next: {what}, the yardstick of every gain."
+    if advice.repeats < 1:  # the model knows no noise, and so no gain
+        return f"Next: {what}."
     if not experiment.worthwhile:
         gain = max(0.0, round(experiment.gain, 3))  # but not 8e-16
         return f"No experiment is worth its time: the most useful one adds {gain:.1g} points."
@@ -294,12 +307,17 @@ def index_entry(advice: Advice) -> dict[str, object]:
     return {"n": int(advice.choice["measured"]), "verdict": advice.verdict}
 
 
-class TimeFormatter(LogFormatter):
-    """Write hours as people say them, at the ticks that a LogFormatter names."""
+class CostFormatter(LogFormatter):
+    """Write costs as people say them, at the ticks that a LogFormatter names."""
+
+    def __init__(self, text: Callable[[float], str], **settings: Any) -> None:
+        """Write a cost by *text*; *settings* are those of a LogFormatter."""
+        super().__init__(**settings)
+        self._text = text
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        """Return the text at *x* hours; '' at a tick without one."""
-        return hours_text(x) if super().__call__(x, pos) else ""
+        """Return the text at *x*; '' at a tick without one."""
+        return self._text(x) if super().__call__(x, pos) else ""
 
 
 def frontier(advice: Advice, cost: str = "images") -> Axes:
@@ -339,9 +357,9 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
     wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ
     ax.set_xlim(low / wider, high * wider)
     in_hours = cost == "hours"
-    minor = TimeFormatter if in_hours else LogFormatter  # of less than a power of ten
-    ax.xaxis.set_major_formatter(TimeFormatter() if in_hours else StrMethodFormatter("{x:,g}"))
-    ax.xaxis.set_minor_formatter(minor(minor_thresholds=(1, 0.4)))
+    text = hours_text if in_hours else "{:,g}".format
+    ax.xaxis.set_major_formatter(CostFormatter(text))
+    ax.xaxis.set_minor_formatter(CostFormatter(text, minor_thresholds=(1, 0.4)))  # less than a power of ten
     ax.grid(axis="y")
     what = "time of one net" if in_hours else cost
     ax.set(xlabel=f"{what} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")

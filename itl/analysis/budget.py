@@ -29,7 +29,7 @@ class Budget:
         Raises:
             ItlError: for another unit, for what is no number above 0, and for a part of an image or label.
         """
-        example = f"--budget takes a number and one of {', '.join(UNITS)}, as in --budget 2 hours"
+        example = f"--budget takes a number above 0 and one of {', '.join(UNITS)}, as in --budget 2 hours"
         thousands = re.fullmatch(r"\d{1,3}(,\d{3})+", number)  # 2,5 hours are not 25
         try:
             value = float(number.replace(",", "") if thousands else number)
@@ -67,8 +67,8 @@ class Budget:
             least = takes[grid.trained].min()
             least = math.ceil(least) if self.unit != "hours" else math.ceil(1e4 * least) / 1e4
             raise ItlError(
-                f"no pre-training fits {self}; the smallest takes {Budget(least, self.unit)}: raise --budget "
-                f"to that, or give smaller options in the preset"
+                f"no option with pre-training fits {self}; the smallest takes "
+                f"{Budget(least, self.unit)}: raise --budget to that, or give smaller options in the preset"
             )
         return fits
 

@@ -20,6 +20,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
 from itl.runs.cost import Images, images_of, images_trained_on
+from itl.runs.leakage import Leakage
 from itl.runs.plan import Plan, plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.results import changed_sources
@@ -51,6 +52,7 @@ class Grid:
     share: float = 0.2  # the margin as a share of the gain
     scored: np.ndarray | None = None  # (tasks,), the images that are scored; nan where not known
     effective: np.ndarray | None = None  # (tasks,), `effective_images` of these; None: all of them
+    leaks: tuple[Leakage, ...] = ()  # scored images that nets have seen, of targets that have such
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
@@ -139,7 +141,8 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
     """
     if changed := changed_sources([question], machine):
         raise ItlError(
-            f"{'; '.join(changed)}; to be advised on what is there now, measure it: `itl run` with the preset"
+            f"{'; '.join(changed)}; to be advised on what is there now, measure it: `itl run` with the "
+            f"preset, or `itl advise` with --pilot"
         )
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
@@ -162,6 +165,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
     number = {condition.columns: row for row, condition in enumerate(conditions)}
     nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.state(run.spec) == "done"]
     points = dict(question.margin.points)
+    scored, effective = _scored(question, machine)
     return Grid(
         tasks,
         options,
@@ -172,7 +176,9 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         frozenset((number[run.columns], run.seed) for run in nets),
         np.array([points.get(main_metric(task), math.nan) for task in tasks]),
         question.margin.share,
-        *_scored(question, machine),
+        scored,
+        effective,
+        tuple(leak for leak in question.leakage(machine) if leak),
     )
 
 

@@ -14,7 +14,7 @@ from itl.analysis.option_grid import Grid, grid_of
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.runs.plan import plan
-from itl.runs.question import Question, Task, run_all
+from itl.runs.question import Question, run_all
 from itl.runs.store import Store
 
 NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
@@ -159,11 +159,6 @@ class Pilot:
         """Take note of the *value*, in percent, of a net that was measured."""
         task = self.grid.tasks.index(self.task)
         self.grid = self.grid.with_value(task, experiment.option, experiment.seed, value)
-
-    def notes(self) -> list[str]:
-        """Return a line on scored images that nets have learned from; none where there are no such."""
-        target, leaks = Task.read(self.task).target, self._question.leakage(self._machine)
-        return [f"note: {leak}" for leak in leaks if leak and leak.target == target]
 
     def _measured(self, experiment: Experiment) -> float:
         """Do the runs that *experiment* takes, and return the main metric of its net, in percent."""

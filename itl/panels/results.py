@@ -7,7 +7,7 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import summary
 from itl.analysis.wording import (
@@ -309,6 +309,7 @@ class ResultsPanel(Panel):
             TEMPLATE,
             part="comparisons",
             preset=self.preset.name,
+            count=counted(len(table), "comparisons"),
             forest=self._forest(table),
             rows=table.index.tolist(),
             pending=list(self.pending.values()),

@@ -15,7 +15,7 @@ RESULT = "result.json"
 CLAIM = "claim"
 HOLDER = f"{CLAIM}.holder"  # there while a process computes the run, or was killed doing so
 APPENDED = "log.jsonl"  # may be written by a rank that ends later
-AGAIN = "the run is done again"
+AGAIN = "`itl run` does the run again"
 
 
 class Store:
@@ -73,7 +73,7 @@ class Store:
     def read(self, spec: object, name: str) -> dict:
         """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged."""
         folder = self.path(spec)
-        content = read_json(folder / name, cure := f"remove {folder / RESULT} and repeat, then {AGAIN}")
+        content = read_json(folder / name, cure := f"remove {folder / RESULT}, then {AGAIN}")
         if content is None:
             raise ItlError(f"{folder / name} is missing; {cure}")
         return content

@@ -26,6 +26,7 @@ from itl.analysis.verdicts import CANNOT_TELL
 from itl.evaluation.scores import similarities
 from itl.packs.paths import packed
 from itl.packs.subset import select
+from itl.runs.leakage import Leakage
 from itl.runs.questions import advice
 from itl.runs.store import Store
 from itl.specs import Subset
@@ -238,7 +239,7 @@ def test_expected_rise_is_the_integral():
     ],
 )
 def test_other_budgets_are_refused(number, unit):
-    with pytest.raises(ItlError, match="--budget takes a number and one of hours, images, labels"):
+    with pytest.raises(ItlError, match="--budget takes a number above 0 and one of hours, images, labels"):
         Budget.read(number, unit)
 
 
@@ -250,7 +251,9 @@ def test_images_and_labels_are_whole():
 
 
 def test_a_budget_that_nothing_fits_is_refused():
-    with pytest.raises(ItlError, match="no pre-training fits 50 images; the smallest takes 100 images"):
+    with pytest.raises(
+        ItlError, match="no option with pre-training fits 50 images; the smallest takes 100 images"
+    ):
         advise(world(5, 0.0)[0], "probe@target0", Budget(50, "images"))
 
 
@@ -332,6 +335,26 @@ def test_a_pilot_takes_what_is_left_and_trains_no_net_that_is_there():
             if (option, seed) != (1, 1):
                 last = last.with_value(0, option, seed, 40.0)
     assert advise(last, "probe@target0").pilot == (1, pytest.approx(0.1))
+
+
+def test_a_pilot_counts_the_yardstick_that_is_missing():
+    """Every net but those without pre-training is measured: one of these is what comes next."""
+    grid, _ = world(3, effect=6.0)
+    rows = grid.measured
+    mine = (rows["task"] == 0) & (rows["option"] == grid.untrained)
+    text = describe(replace(grid, measured=rows[~mine]), "probe@target0")
+    assert "Next: option 0, seed 0" in text
+    assert text.endswith("A pilot of 1 more net takes about 6 minutes: --pilot 1")
+
+
+def test_an_answer_says_that_nets_have_seen_what_they_are_scored_on():
+    grid, _ = world(3, effect=6.0)
+    seen = pd.DataFrame({"image": ["a", "b"], "other": ["x", "y"], "kind": ["exact", "near"]})
+    leaks = tuple(Leakage(f"target{number}", "test", 40, seen[:0], seen) for number in (0, 1))
+    leaking = replace(grid, leaks=leaks)
+    says = "Nets have seen some of what they are scored on: of 40 test images of target0, 2 "
+    assert says in answer_text(advise(leaking, "probe@target0"))
+    assert "have seen" not in answer_text(advise(leaking, "probe@target2"))
 
 
 def test_a_task_that_is_not_there_is_named_with_its_nearest():

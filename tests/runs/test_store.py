@@ -125,27 +125,27 @@ def test_a_run_with_a_file_cut_by_a_power_cut_is_not_done(tmp_path, name, part):
     store.finish(SPEC, {"metrics": {}})
     assert store.state(SPEC) == "done"
     os.truncate(folder / name, (folder / name).stat().st_size // part if part else 0)
-    with pytest.warns(UserWarning, match=f"{folder / name} is .*the run is done again"):
+    with pytest.warns(UserWarning, match=f"{folder / name} is .*`itl run` does the run again"):
         assert store.state(SPEC) == "to do"
-    with pytest.warns(UserWarning, match="is done again"), store.claim(SPEC):
+    with pytest.warns(UserWarning, match="does the run again"), store.claim(SPEC):
         assert not (folder / "result.json").exists()
     store.finish(SPEC, {"metrics": {}})
     assert store.result(SPEC) == {"metrics": {}}
 
 
-@pytest.mark.filterwarnings("ignore:.*the run is done again")
+@pytest.mark.filterwarnings("ignore:.*`itl run` does the run again")
 def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
     store = Store(tmp_path)
     (store.folder(SPEC) / "weights.safetensors").write_text("0123456789")
     store.finish(SPEC, {"metrics": {}})
     (store.path(SPEC) / "weights.safetensors").unlink()
-    with pytest.warns(UserWarning, match="weights.safetensors is missing; the run is done again"):
+    with pytest.warns(UserWarning, match="weights.safetensors is missing; `itl run` does the run again"):
         assert store.state(SPEC) == "to do"
     with store.claim(SPEC):
         store.finish(SPEC, {"metrics": {}})
     assert store.state(SPEC) == "done"
     (store.path(SPEC) / "result.json").write_text("{}")
-    with pytest.warns(UserWarning, match="result.json is damaged: .*; the run is done again"):
+    with pytest.warns(UserWarning, match="result.json is damaged: .*; `itl run` does the run again"):
         assert store.state(SPEC) == "to do"
     for text in (
         '{"classes": 4, "files": {}}',
@@ -173,10 +173,12 @@ def test_a_result_that_cannot_be_read_for_now_is_not_done_again(tmp_path):
 
 def test_what_is_kept_beside_a_result_is_named_when_damaged(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(ItlError, match="provenance.json is missing; remove .*result.json and repeat"):
+    with pytest.raises(
+        ItlError, match="provenance.json is missing; remove .*result.json, then `itl run` does"
+    ):
         store.read(SPEC, "provenance.json")
     (store.folder(SPEC) / "provenance.json").touch()
-    with pytest.raises(ItlError, match="provenance.json is empty; remove .*result.json and repeat"):
+    with pytest.raises(ItlError, match="provenance.json is empty; remove .*result.json, then `itl run` does"):
         store.read(SPEC, "provenance.json")
 
 
