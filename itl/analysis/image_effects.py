@@ -77,7 +77,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
         for run in question.runs(machine)
         if isinstance(run.spec, Transfer) and on_half(run, scored.task)
     }
-    kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
+    kept = {seed: store.file(spec, CORRECT_FILE) for seed, spec in runs.items()}
     lacking = [path for path in kept.values() if not path.exists()]
     if lacking:
         raise ItlError(

@@ -28,7 +28,7 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
     """
     if store.state(spec) != "done":
         raise ItlError(f"run {key(spec)} is not done, so it has no accuracy at nodes yet; run it first")
-    path = store.path(spec) / "nodes.csv"
+    path = store.file(spec, "nodes.csv")
     if not path.exists():
         raise ItlError(
             f"run {key(spec)} is of {spec.method} on {spec.target}, which does not measure inner nodes; "

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
 from itl.packs.fit import LOW_CONTRAST
-from itl.packs.journal import Journal, JournalRow
+from itl.packs.journal import Journal
 from itl.packs.source_state import (
     Changes,
     EarlierPack,
@@ -30,9 +29,9 @@ from itl.packs.source_state import (
     Stamp,
     changes_since,
     listing_digest,
+    pack_digest,
     stamps_digest,
     stamps_of,
-    text_line,
     write_files,
 )
 from itl.packs.writer import ImageWriter
@@ -48,6 +47,11 @@ log = logging.getLogger(__name__)
 
 AGAIN = "move that folder away and repeat"
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
+INDEX = pa.schema(
+    [(name, pa.string()) for name in ("image", "wnid", "split")]
+    + [(name, pa.int32()) for name in ("width", "height")]
+    + [("checksum", pa.string())]
+)
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -205,15 +209,15 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     pairs = zip(writer.records, writer.journal.rows, strict=True)
     packed = [(record, row) for record, row in pairs if row.error is None]
     records = [record for record, _ in packed]
-    columns = {
-        "image": pa.array([record.id for record in records]),
-        "wnid": pa.array([record.wnid for record in records]),
-        "split": pa.array([record.split for record in records]),
-        "width": pa.array([row.width for _, row in packed], pa.int32()),
-        "height": pa.array([row.height for _, row in packed], pa.int32()),
-        "checksum": pa.array([row.checksum for _, row in packed]),
+    columns: dict[str, list] = {
+        "image": [record.id for record in records],
+        "wnid": [record.wnid for record in records],
+        "split": [record.split for record in records],
+        "width": [row.width for _, row in packed],
+        "height": [row.height for _, row in packed],
+        "checksum": [row.checksum for _, row in packed],
     }
-    pq.write_table(pa.table(columns), folder / "index.parquet")
+    pq.write_table(pa.table(columns, INDEX), folder / "index.parquet")
     source = writer.source
     objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
     unreadable = writer.unreadable()
@@ -224,7 +228,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         log.info(text)
     reading = [*source.describe(records, len(unreadable)), *(f"note: {text}" for text in oddities)]
     summary = identity | {
-        "digest": _pack_digest(packed, writer.packing.size, objects, regions),
+        "digest": pack_digest(writer.packing.size, columns, objects, regions),
         "images": len(packed),
         "splits": dict(sorted(Counter(record.split for record in records).items())),
         "classes": len({record.wnid for record in records}),
@@ -276,24 +280,6 @@ def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[
     np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
     flush_to_disk(folder / "regions.npz")
     return regions
-
-
-def _pack_digest(
-    packed: list[tuple[Record, JournalRow]],
-    size: int,
-    objects: dict[str, list] | None,
-    regions: dict[str, np.ndarray] | None,
-) -> str:
-    """Return 12 hex digits that identify pixels and tables, wherever and whenever they were made."""
-    digest = hashlib.sha256(f"{size}\n".encode())
-    for record, row in packed:
-        values = (record.id, record.wnid, record.split, row.width, row.height, row.checksum)
-        digest.update(text_line(values))
-    for values in zip(*objects.values(), strict=True) if objects else ():
-        digest.update(text_line(values))
-    for array in regions.values() if regions else ():
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:12]
 
 
 def _check_identity(folder: Path, present: dict, wanted: dict) -> None:

@@ -313,6 +313,30 @@ def listing_digest(source: Source, records: list[Record]) -> str:
     return digest.hexdigest()[:12]
 
 
+def pack_digest(
+    size: int,
+    table: Mapping[str, Sequence],
+    objects: Mapping[str, Sequence] | None,
+    regions: Mapping[str, np.ndarray] | None,
+) -> str:
+    """Return 12 hex digits that identify pixels and tables, wherever and whenever they were made.
+
+    Args:
+        size: pixels of the stored squares.
+        table: the columns of `Pack.table`, with a checksum of the pixels of each image.
+        objects: the columns of `Pack.objects`; None where nothing is annotated.
+        regions: boxes and offsets of region proposals; None where there are none.
+    """
+    digest = hashlib.sha256(f"{size}\n".encode())
+    for values in zip(*table.values(), strict=True):
+        digest.update(text_line(values))
+    for values in zip(*(objects or {}).values(), strict=True):
+        digest.update(text_line(values))
+    for array in regions.values() if regions else ():
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
+
+
 def text_line(values: tuple) -> bytes:
     """Return *values* as one line, as digests take it."""
     return ("\t".join(map(str, values)) + "\n").encode()

@@ -41,7 +41,7 @@ def publish_runs(entries: Sequence[RunEntry], out: Path, preset: str, machine: M
     for entry in entries:
         if entry.done:
             current |= {f"{entry.key}.json", entry.manifest}
-            _publish(entry, folder, store.path(entry.spec))
+            _publish(entry, folder, store.file(entry.spec, "manifest.csv"))
     for run, page in run_pages(entries, preset, machine):
         current.add(f"{run}.html")
         _write(folder / f"{run}.html", page.encode())
@@ -58,8 +58,11 @@ def _write(path: Path, content: bytes) -> None:
         write_atomic(path, lambda part: part.write_bytes(content))
 
 
-def _publish(entry: RunEntry, folder: Path, source: Path) -> None:
-    """Write the files of one finished run to *folder*, unless they are there with the same content."""
+def _publish(entry: RunEntry, folder: Path, images: Path) -> None:
+    """Write the files of one finished run to *folder*, unless they are there with the same content.
+
+    *images* is its manifest, if it has one.
+    """
     record = {
         "run": entry.key,
         "spec": json.loads(canonical(entry.spec)),
@@ -69,7 +72,7 @@ def _publish(entry: RunEntry, folder: Path, source: Path) -> None:
     _write(folder / f"{entry.key}.json", json.dumps(record, indent=1, ensure_ascii=False).encode())
     if not entry.manifest:
         return
-    target, manifest = folder / entry.manifest, (source / "manifest.csv").read_bytes()
+    target, manifest = folder / entry.manifest, images.read_bytes()
     if target.suffix != ".gz":
         _write(target, manifest)
         return
@@ -158,7 +161,7 @@ def example_images(
 
     None where its pack is not on this machine. *packs* keeps open packs, by digest, for the next call.
     """
-    path = store.path(spec) / "manifest.csv"
+    path = store.file(spec, "manifest.csv")
     if not isinstance(spec, Pretrain) or not spec.trained or not path.exists():
         return []
     digest = spec.subset.pack

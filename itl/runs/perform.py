@@ -194,7 +194,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
 def load_net(spec: Pretrain, store: Store) -> Classifier:
     """Build the net of *spec* with the weights of its finished run."""
     net = build_for(spec, store.finished(spec)["classes"])
-    load_weights(net, store.path(spec) / "weights.safetensors")
+    load_weights(net, store.file(spec, "weights.safetensors"))
     return net
 
 

@@ -15,6 +15,7 @@ from itl.hierarchy.label_sets import check_from_few_to_many, needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, data_entry, project_folder
+from itl.packs.content import check_content
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.processes import refuse_while_main_is_imported
@@ -186,7 +187,10 @@ class Question:
         keep_taxonomy(self.tree(machine), machine.taxonomies)
         for own in self.own_weights():
             own.keep(machine, self.recipe.pixels)
-        return {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
+        packs = {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
+        for pack in packs.values():
+            check_content(pack)
+        return packs
 
     def check_weights(self, machine: Machine) -> None:
         """Raise ItlError for weights in files that `prepare` would refuse."""

@@ -1,5 +1,6 @@
 """The run store: one folder per spec key. A run is done when its result.json and its files are whole."""
 
+import hashlib
 import json
 import math
 import os
@@ -54,6 +55,7 @@ class Store:
         if not result:
             return None
         files = result.pop("files", {})
+        result.pop("digests", {})
         if not isinstance(files, dict) or not _numbers_by_name(result.get("metrics")):
             warn(f"{folder / RESULT} is damaged: it lacks files, or metrics that are numbers; {AGAIN}")
             return None
@@ -69,6 +71,18 @@ class Store:
         if result is None:
             raise ItlError(f"run {key(spec)} is not done; run it first")
         return result
+
+    def file(self, spec: object, name: str) -> Path:
+        """Return the path of the file *name*, no JSON, of a finished run, whether it has one or not.
+
+        ItlError if its content is not what the run wrote: a copy that was interrupted may have its size.
+        """
+        path = self.path(spec) / name
+        digest = read_mapping(path.with_name(RESULT), AGAIN).get("digests", {}).get(name)
+        if digest is not None and path.exists() and _digest(path) != digest:
+            result = path.with_name(RESULT)
+            raise ItlError(f"{path} is damaged: its content has changed; remove {result}, then {AGAIN}")
+        return path
 
     def read(self, spec: object, name: str) -> dict:
         """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged."""
@@ -97,15 +111,16 @@ class Store:
     def finish(self, spec: object, result: dict) -> None:
         """Publish *result*: the last file of a run, so that its presence means done.
 
-        It holds the sizes of the run's other files, all of which are on the disk by then. ItlError if the run
-        is finished already.
+        It holds sizes and digests of the run's other files, all of which are on the disk by then. ItlError if
+        the run is finished already.
         """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")
         temporary = ("checkpoint.safetensors", CLAIM, HOLDER, APPENDED, RESULT)
-        sizes = file_sizes(self.folder(spec))
-        files = {name: size for name, size in sizes.items() if name not in temporary}
-        self.write(spec, RESULT, result | {"files": files})
+        folder = self.folder(spec)
+        files = {name: size for name, size in file_sizes(folder).items() if name not in temporary}
+        digests = {name: _digest(folder / name) for name in files if not name.endswith(".json")}
+        self.write(spec, RESULT, result | {"files": files, "digests": digests})
 
     @contextmanager
     def claim(self, spec: object) -> Iterator[Path]:
@@ -125,6 +140,12 @@ class Store:
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies, whether it exists or not."""
         return self.root / type(spec).__name__.lower() / key(spec)
+
+
+def _digest(path: Path) -> str:
+    """Return 16 hex digits that stand for the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _numbers_by_name(metrics: object) -> bool:

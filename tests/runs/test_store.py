@@ -133,6 +133,21 @@ def test_a_run_with_a_file_cut_by_a_power_cut_is_not_done(tmp_path, name, part):
     assert store.result(SPEC) == {"metrics": {}}
 
 
+def test_a_file_of_the_same_size_with_other_content_is_not_read(tmp_path):
+    """As an interrupted copy leaves it, or a power cut in a file whose blocks were set aside."""
+    store = Store(tmp_path)
+    for name in ("weights.safetensors", "manifest.csv"):
+        (store.folder(SPEC) / name).write_text("0123456789")
+    store.finish(SPEC, {"metrics": {}})
+    path = store.file(SPEC, "weights.safetensors")
+    assert path.read_text() == "0123456789"
+    assert not store.file(SPEC, "none.csv").exists()
+    path.write_bytes(b"01234" + bytes(5))
+    with pytest.raises(ItlError, match="its content has changed; remove .*result.json, then `itl run` does"):
+        store.file(SPEC, "weights.safetensors")
+    assert store.file(SPEC, "manifest.csv").exists(), "one is damaged and not the other"
+
+
 @pytest.mark.filterwarnings("ignore:.*`itl run` does the run again")
 def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
     store = Store(tmp_path)
