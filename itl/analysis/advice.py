@@ -323,18 +323,16 @@ class CostFormatter(LogFormatter):
 def frontier(advice: Advice, cost: str = "images") -> Axes:
     """Draw the expected score of every option, with its interval, against what it takes.
 
-    The line joins options that none of the same or a lower *cost* (hours, images or labels), or of none, is
-    expected to beat; letters name them. Dots are filled where the option is measured on this task, and grey
-    where it is over the budget. Dashed lines are what takes no images: no pre-training, and weights that one
-    has.
+    The line joins options that no other of the same or a lower *cost* (hours, images or labels) is expected
+    to beat; letters name them. Dots are filled where the option is measured on this task, and grey where it
+    is over the budget. Dashed lines are what takes no images: no pre-training, and weights that one has.
     """
     free = advice.table["images"] == 0
     table = advice.table[~free].sort_values([cost, "expected"], ascending=[True, False])
     last = table.groupby(cost)[cost].transform("size") - 1  # of the options of the same cost, from 0
     ratio = np.minimum(TIE_RATIO, ALL_TIES_RATIO ** (1 / last.clip(lower=1)))
     table["position"] = table[cost] * ratio ** (table.groupby(cost).cumcount() - last / 2)
-    best_before = table["expected"].cummax().shift(fill_value=-math.inf)
-    leading = table[table["expected"] > best_before.clip(lower=advice.table.loc[free, "expected"].max())]
+    leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]
     colours = np.where(table["affordable"], COLOURS[0], AXIS_COLOUR)
     faces = np.where(table["measured"] > 0, colours, "white")
     ax = new_axes(7.6, 4.4)

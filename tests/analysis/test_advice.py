@@ -303,14 +303,6 @@ def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     assert baselines[0].get_ydata()[0] == ax.texts[-1].xy[1]
 
 
-def test_an_option_that_no_pre_training_beats_leads_nowhere():
-    grid, _ = world(4, effect=8.0)
-    untrained = grid.measured["option"] == grid.untrained
-    best = grid.measured.assign(value=grid.measured["value"].where(~untrained, 90.0))
-    ax = frontier(advise(replace(grid, measured=best), "probe@target0"))
-    assert ax.get_title("left") == ""
-
-
 def test_at_a_ceiling_no_net_improves_the_choice_by_more_than_is_left():
     grid, _ = world(0, effect=0.0, measured=1)
     near = grid.measured.assign(value=(grid.measured["value"] + 60).clip(upper=100.0))
