@@ -26,6 +26,7 @@ T = TypeVar("T")
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
+CHECKPOINT_FILE = "checkpoint.safetensors"  # of a training that is under way
 YAML_VALUES = 100_000
 PLAIN_NUMBERS = {  # by YAML's tag
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),

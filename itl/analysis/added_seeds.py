@@ -30,10 +30,7 @@ def run_each_until_decided(questions: Sequence[Question], store: Store, machine:
 
 def _check(question: Question) -> None:
     """Raise ItlError for a *question* that compares nothing, or has a cap below three or above its seeds."""
-    if not question.comparisons:
-        raise ItlError(
-            f"{question.name} has nothing to compare, so nothing is decided; give two values or more"
-        )
+    question.check_comparisons()
     seeds, cap = len(question.seeds), question.cap
     if cap < MIN_SEEDS or seeds < cap:
         raise ItlError(

@@ -24,8 +24,16 @@ from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid
 from itl.analysis.pilot import Experiment, measured_nets, next_experiment
 from itl.analysis.statistics import LEVEL, critical, fieller
-from itl.analysis.verdicts import CANNOT_TELL, SAME, ceiling_text
-from itl.analysis.wording import NO_SHARE, in_markdown, percent_interval, task_name, without_markup
+from itl.analysis.verdicts import ceiling_text
+from itl.analysis.wording import (
+    CANNOT_TELL,
+    NO_SHARE,
+    SAME,
+    in_markdown,
+    percent_interval,
+    task_name,
+    without_markup,
+)
 from itl.runs.leakage import Leakage
 from itl.runs.question import Task
 
@@ -34,8 +42,7 @@ PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
 TIE_RATIO = 1.05  # of positions of options of the same cost, so that they do not cover each other
 ALL_TIES_RATIO = 1.2  # of the last of these to the first, at most
 LEAST_RANGE = 4.0  # of the axis of costs, from end to end
-BEST, WORSE = "the best", "worse"
-ENOUGH, NO_OTHER = "best", "none better by more than the margin"
+BEST, WORSE, NO_OTHER = "best", "worse", "none better by more than the margin"
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Advice:
     budget: Budget  # of one net
     table: pd.DataFrame
     margin: float  # points that do not matter; nan where the gain is not known to be above 0
-    verdict: str  # ENOUGH, NO_OTHER or CANNOT_TELL
+    verdict: str  # BEST, NO_OTHER or CANNOT_TELL
     experiment: Experiment | None  # the most useful next one; None where every net is measured
     pilot: tuple[int, float]  # its nets, and its hours
     scored: float  # images that all nets are scored on; nan where it is not known
@@ -188,7 +195,7 @@ def _verdicts(
             better.append(not above <= LEVEL)  # a margin that is not known is nan, and settles nothing
     others = [word for word, fits in zip(words, affordable, strict=True) if fits and word != BEST]
     if all(word == WORSE for word in others):
-        return ENOUGH, words
+        return BEST, words
     verdict = CANNOT_TELL if any(better) else NO_OTHER
     return verdict, [verdict if word == BEST else word for word in words]
 
@@ -244,7 +251,7 @@ def answer_text(advice: Advice) -> str:
     score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
     unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
     first = {
-        ENOUGH: f"**{option}** is the best option for {name}{within}",
+        BEST: f"**{option}** is the best option for {name}{within}",
         NO_OTHER: f"**{option}** for {name}{within}: no other is likely better by {advice.margin:.1f}",
         CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}{within}; the "
         f"highest expected score has {option}",

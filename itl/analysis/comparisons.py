@@ -19,7 +19,7 @@ from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.runs.leakage import Leakage
-from itl.runs.question import Condition, Question, Task
+from itl.runs.question import Comparison, Condition, Question, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS
@@ -50,6 +50,11 @@ class Answer:
         if self.contrasts.empty:
             raise ItlError(f"{self.question.name} has nothing to compare; give two values or more")
         return self.contrasts.iloc[0]
+
+    def contrasts_of(self, comparison: Comparison, beside_own: bool = False) -> pd.DataFrame:
+        """Return the rows of *comparison*, one a task; see `Pair` for *beside_own*."""
+        compared = condition_text(dict(comparison.of), dict(comparison.against)) + LESS_OWN * beside_own
+        return self.contrasts[self.contrasts["compared"] == compared]
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from itl.analysis.findings import Columns
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import columns_text, in_markdown, p_text, signed
-from itl.evaluation.methods import METHODS
-from itl.evaluation.target import is_per_class, scored_split
+from itl.evaluation.methods import METHODS, is_share
+from itl.evaluation.target import is_per_class
 from itl.machine import Machine
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import packed
 from itl.runs.cost import images_trained_on
 from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.question import Run, Task
-from itl.runs.store import Store
+from itl.runs.store import LOG_FILE, Store
 from itl.sources.records import examples
 from itl.specs import Pretrain, Transfer, key
 
@@ -162,7 +162,7 @@ def unfinished(compared: Sequence[Run], store: Store) -> str:
     """
     falls: dict[Columns, list[float]] = {}
     for run in compared:
-        rows = log_rows(store.path(run.spec) / "log.jsonl")
+        rows = log_rows(store.path(run.spec) / LOG_FILE)
         if isinstance(run.spec, Pretrain) and len(rows) * LAST_PART >= 1:
             before, last = (_mean_loss(rows, 1 - parts * LAST_PART) for parts in (2, 1))
             if before > 0:
@@ -229,7 +229,7 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
         if names
     ]
     words = " and ".join(parts)
-    split = scored_split(pack)
+    split = scored_split(pack.summary["splits"])
     return f"The {split} split of {target}, on which it is scored, has {words}." if parts else ""
 
 
@@ -242,7 +242,7 @@ def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> 
     _, pack = _target_of(task, answer, machine)
     if pack is None or METHODS[Task.read(task).method].looks_at:
         return math.nan, 0
-    if not (metric == "accuracy" or metric.startswith("knn")):
+    if not is_share(metric):
         return math.nan, 0
     counts = scored_images(answer.question, Task.read(task), pack, machine)
     rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]

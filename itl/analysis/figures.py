@@ -19,8 +19,7 @@ from matplotlib.ticker import NullLocator
 
 from itl import ItlError
 from itl.analysis.statistics import mean_interval
-from itl.analysis.verdicts import GAIN, LOSS, SAME
-from itl.analysis.wording import task_name
+from itl.analysis.wording import GAIN, LOSS, SAME, task_name
 from itl.evaluation.methods import main_metric
 from itl.runs.question import Task
 

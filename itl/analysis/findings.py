@@ -8,13 +8,12 @@ from importlib.resources import files
 import pandas as pd
 
 from itl.analysis.statistics import LEVEL
-from itl.analysis.verdicts import GAIN, LOSS, SAME, TOO_FEW
-from itl.analysis.wording import condition_text
+from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, condition_text
 from itl.runs.question import Comparison, Condition, Question
 
 Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
 
-SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"
+SUPPORTS, CONTRADICTS = "supports it", "contradicts it"  # or CANNOT_TELL, TOO_FEW
 CONSISTENT, OTHER_SIZE = "consistent in size", "contradicts its size"
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
 SAME_IMAGES = 0.95  # class counts are compared on the same images: at least this share of them

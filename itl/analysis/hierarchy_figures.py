@@ -13,13 +13,14 @@ from matplotlib.ticker import NullLocator
 from itl import ItlError
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, MARKERS, styled
 from itl.analysis.tables import depths, label_sets
+from itl.analysis.wording import CANNOT_TELL, HELPS, HURTS
 from itl.hierarchy.taxonomy import Taxonomy
 
 if TYPE_CHECKING:  # a figure needs no decoder
     from itl.packs.pack import Pack
 
 CUTS = {"bottom-up": "cut at this depth", "top-down": "merged in rounds"}
-VERDICT_COLOURS = {"helps": COLOURS[0], "hurts": COLOURS[1], "cannot tell": AXIS_COLOUR}
+VERDICT_COLOURS = {HELPS: COLOURS[0], HURTS: COLOURS[1], CANNOT_TELL: AXIS_COLOUR}
 MAX_NAME_LENGTH = 15  # of a class above its image
 
 

@@ -228,7 +228,7 @@ class HalvesScored:
         q[np.isnan(effects.p)] = math.nan
         claimed = q <= LEVEL
         low, high = effects.interval(LEVEL * max(1, claimed.sum()) / len(q))
-        words = np.where(effects.mean > 0, "helps", "hurts")
+        words = np.where(effects.mean > 0, wording.HELPS, wording.HURTS)
         table = {
             "task": self.task,
             "node": self.nodes.wnids,
@@ -241,7 +241,7 @@ class HalvesScored:
             "share": effects.mean / self.gain if self.gain > 0 else math.nan,
             "p": effects.p,
             "q": q,
-            "verdict": np.where(claimed, words, "cannot tell"),
+            "verdict": np.where(claimed, words, wording.CANNOT_TELL),
         }
         return pd.DataFrame(table).sort_values(["effect", "node"], ignore_index=True)
 
@@ -344,15 +344,15 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     shown = both_ends(first, count)
     wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
     wide.index = pd.Index(shown["name"], name="node")
-    counts = table[table["verdict"] != "cannot tell"].groupby("estimator").size()
+    counts = table[table["verdict"] != wording.CANNOT_TELL].groupby("estimator").size()
     wide.loc["nodes with a verdict"] = [str(counts.get(name, 0)) for name in wide.columns]
     return wide[[*ESTIMATORS]].rename_axis(columns=None)
 
 
 def answer_text(table: pd.DataFrame, trial: Answer) -> str:
     """Answer with the strongest verdicts of `effects` and the main comparison of the runs that tried them."""
-    known = table[table["verdict"] != "cannot tell"]  # sorted by effect
-    helping, hurting = [int((known["verdict"] == word).sum()) for word in ("helps", "hurts")]
+    known = table[table["verdict"] != wording.CANNOT_TELL]  # sorted by effect
+    helping, hurting = [int((known["verdict"] == word).sum()) for word in (wording.HELPS, wording.HURTS)]
     verdicts = f"none of {len(table)} nodes and classes can be said to help or to hurt."
     if helping or hurting:
         ends = [f" Most helpful: {_row_text(known.iloc[-1])}."] if helping else []
@@ -381,7 +381,7 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
     """
     total = int((table["classes"] == 1).sum())
     rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] < MAX_SHARE * total)]
-    decided = rows[rows["verdict"] != "cannot tell"]
+    decided = rows[rows["verdict"] != wording.CANNOT_TELL]
     rows = decided if len(decided) else rows
     order = rows.assign(size=rows["effect"].abs()).sort_values(["p", "size"], ascending=[True, False])
     nodes: list[str] = []
@@ -443,5 +443,5 @@ def counterfactual(
         harmful=harmful,
         helpful=helpful,
         helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
-        helpful_first="hurts" not in set(table["verdict"]) and "helps" in set(table["verdict"]),
+        helpful_first=wording.HURTS not in set(table["verdict"]) and wording.HELPS in set(table["verdict"]),
     )

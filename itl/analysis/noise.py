@@ -13,7 +13,7 @@ from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import METHODS, main_metric
 from itl.machine import Machine
 from itl.runs.question import Question
-from itl.runs.store import Store
+from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Spec, Transfer
 
 SEEDS_SHOWN = (3, 5, 10)
@@ -146,7 +146,7 @@ def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float,
     seeds, once, per_repeat = len({run.seed for run in runs}), 0.0, 0.0
     for every in specs.values():
         seconds = [
-            store.read(spec, "provenance.json")["seconds"] for spec in every if store.state(spec) == "done"
+            store.read(spec, PROVENANCE_FILE)["seconds"] for spec in every if store.state(spec) == "done"
         ]
         if not seconds:
             return None

@@ -13,7 +13,7 @@ from itl import ItlError
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit, noise_before
 from itl.analysis.scored_images import effective_images, scored_images
-from itl.evaluation.methods import main_metric
+from itl.evaluation.methods import is_share, main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
@@ -24,10 +24,9 @@ from itl.runs.leakage import Leakage
 from itl.runs.plan import Plan, plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.results import changed_sources
-from itl.runs.store import Store
+from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Pretrain, Spec
 
-SHARES_OF_IMAGES = ("accuracy", "knn5")  # metrics that count images
 OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
 
 
@@ -186,8 +185,8 @@ def _scored(question: Question, machine: Machine) -> np.ndarray:
     """Return (2, tasks) how many images are scored for each task, and the effective ones: see `Grid`."""
     packings, numbers = question.packings(), []
     for task in question.tasks:
-        is_share = main_metric(task.name) in SHARES_OF_IMAGES
-        pack = packed(packings[task.target], task.target, machine) if is_share else None
+        counted = is_share(main_metric(task.name))
+        pack = packed(packings[task.target], task.target, machine) if counted else None
         counts = scored_images(question, task, pack, machine) if pack else {}
         numbers.append(
             (sum(counts.values()) or math.nan, effective_images(counts, pack) if pack else math.nan)
@@ -248,7 +247,7 @@ def _hours(
     estimated: dict[str, list[float]] = {}
     for run in runs:
         done = store.state(run.spec) == "done"
-        taken = store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(run.spec, 0.0)
+        taken = store.read(run.spec, PROVENANCE_FILE)["seconds"] if done else estimates.get(run.spec, 0.0)
         if isinstance(run.spec, Pretrain):
             option, images = number[run.columns], images_trained_on(run.spec.recipe, sizes[run.spec].n_train)
             steps_images[option] = max(steps_images[option], images)

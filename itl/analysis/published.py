@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from itl import counted
-from itl.analysis.comparisons import LESS_OWN, Answer, main_contrasts
+from itl.analysis.comparisons import Answer, main_contrasts
 from itl.analysis.findings import (
-    CANNOT_TELL,
     CONSISTENT,
     CONTRADICTS,
     OTHER_SIZE,
@@ -21,8 +20,14 @@ from itl.analysis.findings import (
     pair_of,
 )
 from itl.analysis.statistics import LEVEL, holm, p_above
-from itl.analysis.verdicts import DECIDED, TOO_FEW, count_text
-from itl.analysis.wording import condition_text, signed, signed_interval, verdict_text
+from itl.analysis.verdicts import DECIDED, count_text
+from itl.analysis.wording import (
+    CANNOT_TELL,
+    TOO_FEW,
+    signed,
+    signed_interval,
+    verdict_text,
+)
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
 NOTHING_COMPARABLE = "no comparable condition here"
@@ -68,9 +73,8 @@ def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
     pair = pair_of(finding, answer.question, answer.results)
     if pair is None:
         return answer.contrasts.head(0)
-    text = condition_text(dict(pair.comparison.of), dict(pair.comparison.against))
-    compared = text + (LESS_OWN if pair.beside_own else "")
-    return answer.contrasts[(answer.contrasts["compared"] == compared) & (answer.contrasts["task"] != "own")]
+    rows = answer.contrasts_of(pair.comparison, pair.beside_own)
+    return rows[rows["task"] != "own"]
 
 
 def _ours(row: pd.Series) -> Ours:

@@ -26,7 +26,7 @@ from itl.evaluation.scores import SCORES
 from itl.evaluation.transferability import EXTRACTION, SECONDS
 from itl.machine import Machine
 from itl.runs.question import Question
-from itl.runs.store import Store
+from itl.runs.store import PROVENANCE_FILE, Store
 from itl.runs.task_questions import score_task
 
 SIZE, SOURCE_ACCURACY, RANDOM = "data_size", "source_accuracy", "random"
@@ -132,7 +132,7 @@ def median_seconds(question: Question, store: Store, machine: Machine) -> dict[s
             if METHODS[run.method].looks_at:
                 rows.append(store.read(run.spec, SECONDS))
             else:
-                rows.append({run.method: store.read(run.spec, "provenance.json")["seconds"]})
+                rows.append({run.method: store.read(run.spec, PROVENANCE_FILE)["seconds"]})
     return pd.DataFrame(rows).median().to_dict()
 
 

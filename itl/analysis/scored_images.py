@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from itl.evaluation.target import is_per_class, scored_split
+from itl.evaluation.target import is_per_class
 from itl.hierarchy.label_sets import needs_tree
 from itl.machine import Machine
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, scored_split
 from itl.packs.subset import select
 from itl.runs.question import Question, Task
 from itl.specs import Subset
@@ -24,7 +24,7 @@ def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) 
     for labels in _labels_of(question, task):
         tree = question.tree(machine) if needs_tree(labels) else None
         subset = Subset(pack.digest, labels, tree=tree.digest if tree else "")
-        scored = select(pack, subset, scored_split(pack), tree)
+        scored = select(pack, subset, scored_split(pack.summary["splits"]), tree)
         counts = np.bincount(scored.labels, minlength=len(scored.classes)).tolist()
         draws.append(dict(zip(scored.classes, counts, strict=True)))
     return min(draws, key=lambda counts: sum(counts.values()))

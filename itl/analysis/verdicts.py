@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from itl.analysis.model import Estimate
 from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, main_first
-from itl.analysis.wording import signed
+from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, signed
 from itl.runs.study import MIN_SEEDS
 
-GAIN, LOSS, SAME = "a gain", "a loss", "the same"
-CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
 NO_NOISE = "the seeds show no noise at all: identical data, or nets that guess"
 DECIDED = (GAIN, LOSS, SAME)
 A_CEILING = "a ceiling"

@@ -10,6 +10,9 @@ from itl import counted
 from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.question import UNTRAINED
 
+GAIN, LOSS, SAME = "a gain", "a loss", "the same"  # verdicts on a comparison
+HELPS, HURTS = "helps", "hurts"  # verdicts on a node of the tree
+CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
 UNITS = {"images_per_class": " images per class", "halves": " halves"}
 NO_SHARE = "No share of the gain is given: the gain itself may be 0."
 MARKUP = re.compile(r"[\\`*_\[\]<>&~$#|]")  # what may have a meaning in Markdown
@@ -71,7 +74,7 @@ def verdict_text(row: pd.Series) -> str:
     >>> verdict_text(pd.Series({"verdict": "the same", "note": "a loss, but a small one", "margin": 2.35}))
     'the same within ±2.4 points (a loss, but a small one)'
     """
-    margin = f" within ±{row['margin']:.1f} points" if row["verdict"] == "the same" else ""
+    margin = f" within ±{row['margin']:.1f} points" if row["verdict"] == SAME else ""
     return f"{row['verdict']}{margin}" + (f" ({row['note']})" if row["note"] else "")
 
 
@@ -128,7 +131,8 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     'mine instead of no pre-training'
     >>> condition_text(mine, {"label_set": "original", "images_per_class": 25})
     'mine instead of original labels, 25 images per class'
-    >>> condition_text({"halves": "random", "trained_on": "A + B"}, {"halves": "random", "trained_on": "A"})
+    >>> both, one = ({"halves": "random", "pretrained_on": value} for value in ("A + B", "A"))
+    >>> condition_text(both, one)
     'A + B instead of A, random halves'
     """
     of, against = ({name: _value_text(name, side[name]) for name in side} for side in (of, against))

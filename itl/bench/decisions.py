@@ -17,7 +17,8 @@ from scipy.special import stdtr
 from itl.analysis.model import Estimate, TaskModel, fit, residual_variance
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, holm, main_first
-from itl.analysis.verdicts import GAIN, LOSS, SAME, Evidence, Verdict, judge
+from itl.analysis.verdicts import Evidence, Verdict, judge
+from itl.analysis.wording import GAIN, LOSS, SAME
 
 SEEDS = (3, 5, 10)
 CONDITIONS, TASKS, COMPARED = 6, 3, 3

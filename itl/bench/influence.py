@@ -36,6 +36,7 @@ from itl.analysis.influence import (
     on_half,
 )
 from itl.analysis.statistics import LEVEL
+from itl.analysis.wording import CANNOT_TELL
 from itl.evaluation.frozen import features_of, vote
 from itl.evaluation.knn import nearest
 from itl.evaluation.target import target_of
@@ -232,7 +233,7 @@ def trained(home: str, preset: str, worlds: int) -> str:
     scored = [halves_scored(world, store, machine) for world in questions]
     rows = []
     for name in ESTIMATORS:
-        counts = [int((world.effects(name)["verdict"] != "cannot tell").sum()) for world in scored]
+        counts = [int((world.effects(name)["verdict"] != CANNOT_TELL).sum()) for world in scored]
         claimed = sum(count > 0 for count in counts)
         ends = binomtest(claimed, worlds).proportion_ci()
         rows.append((name, sum(counts), claimed, claimed / worlds, f"{ends.low:.3f} to {ends.high:.3f}"))

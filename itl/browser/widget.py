@@ -26,7 +26,7 @@ from itl.packs.subset import SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.report.html import PAGE_TYPE
-from itl.runs.question import UNPACKED
+from itl.runs.plan import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_atomic
 

@@ -10,6 +10,7 @@ from itl import ItlError
 from itl.evaluation.accuracy import percent_correct, scores
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
+from itl.evaluation.methods import KNN_NEIGHBOURS
 from itl.evaluation.target import CORRECT_FILE, Target
 from itl.machine import Machine
 from itl.packs.pack import Pack, save_array
@@ -70,7 +71,11 @@ def probe_scores(
 
 
 def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
-    """Classify test images by the vote of the nearest training image (knn1), and of five (knn5)."""
+    """Classify test images by the vote of the nearest training image (knn1), and of five (knn5).
+
+    Returns:
+        knn1 and knn5: accuracy in percent, by `Target.per_class`.
+    """
     train, test = features_of(spec, net, target, machine)
     metrics, correct = knn_scores(train, test, target.per_class)
     _keep_correct(correct, folder)
@@ -79,9 +84,9 @@ def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: 
 
 def knn_scores(train: Features, test: Features, per_class: bool) -> tuple[dict[str, float], Tensor]:
     """Return knn1 and knn5, in percent, and which of the images of *test* five neighbours get right, (N,)."""
-    neighbours, _ = nearest(train.features, test.features, 5)
+    neighbours, _ = nearest(train.features, test.features, max(KNN_NEIGHBOURS))
     metrics = {}
-    for k in (1, 5):
+    for k in KNN_NEIGHBOURS:  # the most come last: what they get right is returned
         correct = vote(train.labels[neighbours[:, :k]]) == test.labels
         metrics[f"knn{k}"] = percent_correct(correct, test.labels, per_class)
     return metrics, correct

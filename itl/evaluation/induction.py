@@ -13,6 +13,7 @@ from torch import Tensor
 from itl.evaluation.frozen import features_of, knn_scores, probe_scores, vote
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features
+from itl.evaluation.methods import KNN_NEIGHBOURS
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
@@ -21,7 +22,6 @@ from itl.specs import Transfer
 from itl.storage import write_atomic
 from itl.training.nets import Classifier
 
-KS = 1, 5  # neighbours that vote, as in the paper
 COLUMNS = ["node", "name", "depth", "children", "classes", "images"]
 COLUMNS += ["coarse_knn1", "coarse_knn5", "coarse_chance", "fine_knn1", "fine_knn5", "fine_chance"]
 
@@ -48,7 +48,10 @@ def induction(
     if target.per_class:  # which counts of all images do not tell
         knn, _ = knn_scores(train, test, per_class=True)
         return probe | knn | {"chance": chance(train_labels, test_labels.unique())}
-    knn = {f"knn{k}": percent(count, overall.images) for k, count in zip(KS, overall.fine, strict=True)}
+    knn = {
+        f"knn{k}": percent(count, overall.images)
+        for k, count in zip(KNN_NEIGHBOURS, overall.fine, strict=True)
+    }
     return probe | knn | {"chance": chance(train_labels, test_labels)}
 
 
@@ -95,7 +98,7 @@ def branches(tree: Taxonomy, classes: Sequence[str]) -> list[Branch]:
 
 
 class CorrectCounts(NamedTuple):
-    """How many test images under a node k-NN classifies correctly, for each k of KS."""
+    """How many test images under a node k-NN classifies correctly, for each k of KNN_NEIGHBOURS."""
 
     images: int
     coarse: tuple[int, ...]  # into children of the node
@@ -126,15 +129,15 @@ def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> l
         _search_below(train, test, rows, own, neighbours)
         images.append(len(own))
         correct.append(_count(train.labels[neighbours[own, : len(rows)]], test.labels[own], child))
-    k = len(KS)
+    k = len(KNN_NEIGHBOURS)
     counts = zip(images, torch.stack(correct).tolist(), strict=True)
     return [CorrectCounts(count, tuple(by_k[:k]), tuple(by_k[k:])) for count, by_k in counts][::-1]
 
 
 def _neighbours(base: Tensor, queries: Tensor) -> Tensor:
     """Return the rows (M, 5) of *base* nearest to *queries*, nearest first; -1 where there are fewer rows."""
-    k = min(max(KS), len(base))
-    return F.pad(nearest(base, queries, k)[0], (0, max(KS) - k), value=-1)
+    k = min(max(KNN_NEIGHBOURS), len(base))
+    return F.pad(nearest(base, queries, k)[0], (0, max(KNN_NEIGHBOURS) - k), value=-1)
 
 
 def _search_below(train: Features, test: Features, rows: Tensor, own: Tensor, neighbours: Tensor) -> None:
@@ -155,12 +158,13 @@ def _search_below(train: Features, test: Features, rows: Tensor, own: Tensor, ne
 def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
     """Count the images of classes *labels* (M,) that neighbours of classes *votes* (M, k) classify correctly.
 
-    int64 (2 * len(KS),): for each k of KS into children (*child* has that of each class), then into classes.
+    int64 (2 * K,): for each of K numbers of neighbours into children (*child* has that of each class), then
+    into classes.
     """
     if not len(labels):
-        return labels.new_zeros(2 * len(KS))
-    counts = [(vote(child[votes][:, :k]) == child[labels]).sum() for k in KS]
-    counts += [(vote(votes[:, :k]) == labels).sum() for k in KS]
+        return labels.new_zeros(2 * len(KNN_NEIGHBOURS))
+    counts = [(vote(child[votes][:, :k]) == child[labels]).sum() for k in KNN_NEIGHBOURS]
+    counts += [(vote(votes[:, :k]) == labels).sum() for k in KNN_NEIGHBOURS]
     return torch.stack(counts)
 
 
@@ -202,7 +206,7 @@ def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Ten
         "coarse_chance": chance(child[train], child[test]),
         "fine_chance": chance(train, test),
     }
-    for k, coarse, fine in zip(KS, correct.coarse, correct.fine, strict=True):
+    for k, coarse, fine in zip(KNN_NEIGHBOURS, correct.coarse, correct.fine, strict=True):
         row[f"coarse_knn{k}"] = percent(coarse, correct.images)
         row[f"fine_knn{k}"] = percent(fine, correct.images)
     return row

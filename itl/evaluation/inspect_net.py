@@ -13,6 +13,7 @@ from itl import ItlError
 from itl.evaluation.frozen import extract_selection, vote
 from itl.evaluation.induction import Branch, branches
 from itl.evaluation.knn import nearest
+from itl.evaluation.methods import KNN_NEIGHBOURS
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
@@ -23,7 +24,6 @@ from itl.training.nets import Classifier
 from itl.training.numerics import autocast
 
 NEIGHBOURS = 12  # of an image that are listed
-VOTERS = 5  # neighbours that say what a frozen net takes an image for
 ELSEWHERE = "elsewhere"
 
 
@@ -242,7 +242,7 @@ def inspect_target(
     features, train_features = (
         extract_selection(net, spec, target.pack, part, machine).features for part in (images, train)
     )
-    rows, _ = nearest(train_features, features, min(VOTERS, len(train.rows)))
+    rows, _ = nearest(train_features, features, min(max(KNN_NEIGHBOURS), len(train.rows)))
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
     share = (labels == predicted[:, None]).double().mean(1)

@@ -9,6 +9,8 @@ from importlib import import_module
 
 from itl.specs import DetectionRecipe, Recipe
 
+KNN_NEIGHBOURS = (1, 5)  # that vote, as in the paper; each gives a metric, knn1 and knn5
+
 
 @dataclass(frozen=True)
 class Method:
@@ -25,7 +27,7 @@ class Method:
     recipe: type[Recipe] | None = None  # of the training on the target; None: the net stays frozen
     annotated: bool = False  # targets are annotated objects, not one class for each image
     nodes: bool = False  # scores inner nodes of the tree too, beside chance
-    cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.Frozen` that frozen features cost
+    cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.FrozenRate` that frozen features cost
     looks_at: str = ""  # the split, where that is not the test split
 
     def load(self) -> Callable[..., dict[str, float]]:
@@ -78,3 +80,12 @@ def main_metrics() -> list[str]:
     ['accuracy', 'map', 'knn5']
     """
     return list(dict.fromkeys(method.main_metric for method in METHODS.values()))
+
+
+def is_share(metric: str) -> bool:
+    """Say whether *metric* is a share of images that are classified correctly.
+
+    >>> [metric for metric in ("accuracy", "knn5", "map", "strength") if is_share(metric)]
+    ['accuracy', 'knn5']
+    """
+    return metric == "accuracy" or metric in [f"knn{k}" for k in KNN_NEIGHBOURS]

@@ -7,7 +7,7 @@ import numpy as np
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, scored_split
 from itl.packs.subset import Selection, merge, ranked, select
 from itl.specs import Subset, Transfer
 
@@ -91,7 +91,8 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
     *tree*, by default the snapshot. ItlError if the images have annotated objects but no class of their own.
     """
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed, spec.tree)
-    train, test = select(pack, subset, "train", tree), select(pack, subset, scored_split(pack), tree)
+    train = select(pack, subset, "train", tree)
+    test = select(pack, subset, scored_split(pack.summary["splits"]), tree)
     if train.classes == ("",):
         raise ItlError(
             f"the images of {spec.target} are of no one class, but have annotated objects; take "
@@ -114,7 +115,8 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     names = tuple(sorted(set(pack.objects["name"])))
     labels = _labels(pack, names)
     splits = pack.table["split"].to_numpy(str)
-    train_rows, test_rows = np.flatnonzero(splits == "train"), np.flatnonzero(splits == scored_split(pack))
+    train_rows = np.flatnonzero(splits == "train")
+    test_rows = np.flatnonzero(splits == scored_split(pack.summary["splits"]))
     fit_rows, val_rows = train_rows, None
     if spec.images_per_class:
         fit_rows = _first_of_each_class(pack, train_rows, labels, spec)
@@ -151,11 +153,6 @@ def _first_of_each_class(pack: Pack, rows: np.ndarray, labels: np.ndarray, spec:
             f"one class with {present.sum(0).min()}; ask for at most that"
         )
     return np.sort(order[((present.cumsum(0) <= spec.images_per_class) & present).any(1)])
-
-
-def scored_split(pack: Pack) -> str:
-    """Return the name of the split that results are measured on."""
-    return "test" if "test" in pack.summary["splits"] else "val"
 
 
 def has_val_beside_test(pack: Pack) -> bool:

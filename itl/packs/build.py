@@ -11,7 +11,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +75,7 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}"):
-            request = replace(request)  # the files may have changed during the wait
-            if out.exists():
+            if out.exists():  # made, or outdated, during the wait
                 changes = _changes(request, out)
                 if not changes:
                     return
@@ -131,7 +129,7 @@ def _read_summary(folder: Path) -> dict:
 
 def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, workers: int) -> None:
     """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
-    state = request.source_state  # before anything is read: a later change shows the next time
+    state = request.source_state()  # before anything is read: a later change shows the next time
     source, records = request.open_source()
     stamps = list(stamps_of(records))
     identity = {

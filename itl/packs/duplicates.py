@@ -72,6 +72,7 @@ def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
     images: set[str] = set()
     for digest in digests:
         stem = f"duplicates-{pack.digest}-train-{digest}"
+        # Of the split that is scored there is a table; a digest does not say which split that is.
         paths = [pack.folder.parent / f"{stem}-{split}-v{VERSION}.parquet" for split in ("test", "val")]
         tables = [table for path in paths if (table := read_cache(path, pd.read_parquet)) is not None]
         if not tables:

@@ -1,6 +1,7 @@
 """A pack: every image of a source once, as a uint8 square of one size, with a table of the images."""
 
 import shlex
+from collections.abc import Container
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from itl.specs import Packing
 from itl.storage import changed_file, read_mapping
 
 PACK_AGAIN = "move the pack away, then repeat or run `itl pack` again"
+
+
+def scored_split(splits: Container[str]) -> str:
+    """Return the name of the split that targets are scored on, of those that there are.
+
+    >>> scored_split(["train", "val", "test"]), scored_split(["train", "val"])
+    ('test', 'val')
+    """
+    return "test" if "test" in splits else "val"
 
 
 class Pack:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, nearest
 from itl.machine import Machine, data_entry, describe_unused_data
-from itl.packs.pack import PACK_AGAIN, Pack
+from itl.packs.pack import PACK_AGAIN, Pack, scored_split
 from itl.packs.source_state import PackRequest, changes_since
 from itl.settings import options_as_settings
 from itl.sources.registry import open_source, reads_files
@@ -162,14 +162,14 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
                 _size_of_pack(folder, summary.stat().st_mtime_ns),
                 reading=str(read_mapping(summary, PACK_AGAIN).get("reading", "")),
             )
-    kept = read_mapping(_size_file(folder))
-    if kept.get("source_state", "unknown") != request.source_state or not _is_size(kept.get("size")):
+    kept, state = read_mapping(_size_file(folder)), request.source_state()
+    if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
         try:
             size = _size_of_source(packing, request.path)
         except ItlError as error:
             raise ItlError(options_as_settings(str(error))) from error
         if machine.home.is_dir():  # a plan for another home makes no folders there
-            _write_size(size, folder, request)
+            _write_size(size, folder, state)
         return replace(size, changes=changes)
     return replace(Size(**kept["size"]), changes=changes)
 
@@ -177,13 +177,13 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
 def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:
     """Keep *size* as that of the source of *packing* while its files stay as they are now."""
     request = PackRequest(packing, find_source(packing, name, machine))
-    _write_size(size, pack_folder(packing, name, machine), request)
+    _write_size(size, pack_folder(packing, name, machine), request.source_state())
 
 
-def _write_size(size: Size, folder: Path, request: PackRequest) -> None:
-    """Write *size* beside the pack in *folder*, with the state that the files of *request* had before."""
+def _write_size(size: Size, folder: Path, state: dict | None) -> None:
+    """Write *size* beside the pack in *folder*, with the *state* that the files of its source had before."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"source_state": request.source_state, "size": asdict(size)})
+    text = json.dumps({"source_state": state, "size": asdict(size)})
     write_atomic(_size_file(folder), lambda path: path.write_text(text))
 
 
@@ -248,8 +248,7 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
     for (split, _), count in counts.items():
         splits[split] += count
     train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}
-    scored_split = "test" if "test" in splits else "val"
-    scored = sorted(wnid for split, wnid in counts if split == scored_split)
+    scored = sorted(wnid for split, wnid in counts if split == scored_split(splits))
     return Size(dict(splits), train, packed, seconds, scored=scored)
 
 

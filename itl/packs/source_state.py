@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +65,8 @@ class PackRequest:
         """Return the path as pack.json holds it."""
         return None if self.path is None else str(self.path.resolve())
 
-    @cached_property
     def source_state(self) -> dict | None:
-        """Number, bytes and a digest of names, sizes and times of all files of the source when first asked.
+        """Return number, bytes and a digest of names, sizes and times of all files of the source, as of now.
 
         Files that an option names count too, those in a folder of region proposals, and lists in the folders
         around. None where images are rendered.
@@ -131,7 +130,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
     the state of now.
     """
     moved = summary["path"] != request.absolute_path()
-    state = request.source_state
+    state = request.source_state()
     if not moved and state == summary.get("source_state", "unknown"):
         return Changes()
     if "source_state" not in summary:

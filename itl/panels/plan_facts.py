@@ -4,6 +4,7 @@ from itl.machine import duration
 from itl.panels.study_process import FAILED, RUNNING, StudyProcess
 from itl.report.run_page import loss_curve
 from itl.runs.plan import Plan
+from itl.runs.store import LOG_FILE
 from itl.specs import Pretrain
 
 CURVES = 3  # of runs under way
@@ -33,7 +34,7 @@ def progress_facts(process: StudyProcess) -> dict[str, object]:
     if watched is None:
         return {"text": process.last_line, "percent": 0, "curves": []}
     folders = [process.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
-    curves = [(folder.name, loss_curve(folder / "log.jsonl")) for folder in folders]
+    curves = [(folder.name, loss_curve(folder / LOG_FILE)) for folder in folders]
     shown = [(name, curve) for name, curve in curves if curve][:CURVES] if process.state == RUNNING else []
     text = str(watched) if process.state != FAILED else process.last_line
     return {"text": text, "percent": round(100 * watched.done), "curves": shown}

@@ -29,7 +29,7 @@ from itl.report.run_page import example_images, flatten_spec
 from itl.runs.nets import net_of
 from itl.runs.question import Condition, Run
 from itl.runs.questions import questions_of
-from itl.runs.store import Store
+from itl.runs.store import MANIFEST_FILE, Store
 from itl.specs import Pretrain, Transfer, key
 
 ALL = ""
@@ -251,7 +251,7 @@ class ResultsPanel(Panel):
             chosen, name = self.every_contrast.loc[self.row], key(run.spec)
             net = run.spec if isinstance(run.spec, Pretrain) else run.spec.pretrain
             value = self._values_of[chosen["question"]][name].get(self.metric or chosen["metric"])
-            manifest = self.store.path(net) / "manifest.csv"
+            manifest = self.store.path(net) / MANIFEST_FILE
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
             rows.append((side, columns_text(run.columns), run.seed, name, key(net), value, path))
         return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])

@@ -218,8 +218,7 @@ class StudyPanel(Panel):
     def ask(self) -> Question:
         """Make the question; ItlError where it cannot be asked."""
         made = self.study.ask(**self.parameters())
-        if not made.comparisons:
-            raise ItlError("there is nothing to compare; give two values or more")
+        made.check_comparisons()
         return made
 
     def plan(self, measure: bool = False) -> Plan:

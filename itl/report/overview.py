@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from itl.analysis.comparisons import main_contrasts
-from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
-from itl.analysis.wording import percent_interval, task_name
+from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
     GAIN: "Features transfer better with",

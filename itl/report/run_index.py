@@ -14,7 +14,7 @@ from itl.machine import Machine
 from itl.report.html import render
 from itl.runs.executors import with_needs
 from itl.runs.question import Question
-from itl.runs.store import Store
+from itl.runs.store import MANIFEST_FILE, PROVENANCE_FILE, Store
 from itl.specs import Pretrain, Spec, canonical, key
 
 LONG_MANIFEST_BYTES = 1_000_000  # longer ones are compressed: ILSVRC's lists 1.28 M images
@@ -95,10 +95,10 @@ def _entry(spec: Spec, task: str, conditions: Iterable[str], store: Store) -> Ru
     state = store.state(spec)
     if state != "done":
         return RunEntry(spec, task, tuple(conditions), state, {}, {})
-    manifest, name = store.path(spec) / "manifest.csv", ""
+    manifest, name = store.path(spec) / MANIFEST_FILE, ""
     if isinstance(spec, Pretrain) and spec.trained and manifest.exists():  # others learned from no image
         name = f"{key(spec)}.csv" + (".gz" if manifest.stat().st_size > LONG_MANIFEST_BYTES else "")
-    provenance = store.read(spec, "provenance.json")
+    provenance = store.read(spec, PROVENANCE_FILE)
     return RunEntry(spec, task, tuple(conditions), state, store.finished(spec), provenance, name)
 
 

@@ -20,7 +20,7 @@ from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 from itl.report.run_index import RunEntry, runs_csv, runs_html
 from itl.runs.progress import log_rows
-from itl.runs.store import Store
+from itl.runs.store import LOG_FILE, MANIFEST_FILE, Store
 from itl.specs import Pretrain, Spec, canonical
 from itl.storage import write_atomic
 
@@ -41,7 +41,7 @@ def publish_runs(entries: Sequence[RunEntry], out: Path, preset: str, machine: M
     for entry in entries:
         if entry.done:
             current |= {f"{entry.key}.json", entry.manifest}
-            _publish(entry, folder, store.file(entry.spec, "manifest.csv"))
+            _publish(entry, folder, store.file(entry.spec, MANIFEST_FILE))
     for run, page in run_pages(entries, preset, machine):
         current.add(f"{run}.html")
         _write(folder / f"{run}.html", page.encode())
@@ -95,7 +95,7 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
                 settings=flatten_spec(entry.spec),
                 facts=facts(entry.provenance),
                 related=[other for other in related if other is not entry],
-                curve=loss_curve(store.path(entry.spec) / "log.jsonl"),
+                curve=loss_curve(store.path(entry.spec) / LOG_FILE),
                 curve_size=CURVE_SIZE,
                 examples=example_images(entry.spec, store, packs, machine),
             )
@@ -161,7 +161,7 @@ def example_images(
 
     None where its pack is not on this machine. *packs* keeps open packs, by digest, for the next call.
     """
-    path = store.file(spec, "manifest.csv")
+    path = store.file(spec, MANIFEST_FILE)
     if not isinstance(spec, Pretrain) or not spec.trained or not path.exists():
         return []
     digest = spec.subset.pack

@@ -6,16 +6,17 @@ from functools import cache
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.evaluation.methods import METHODS
+from itl.evaluation.methods import KNN_NEIGHBOURS, METHODS
+from itl.evaluation.target import HELD_OUT_FRACTION
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
+from itl.packs.pack import scored_split
 from itl.packs.paths import Size
 from itl.packs.subset import check_enough, class_contents, count_subset, refuse_emptied
-from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
+from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
 
-VOTING_NEIGHBOURS = 5  # of an image, whose classes say its own
 ANNOTATED_CLASSES = 20  # of a target whose images show several objects each
 MANIFEST_BYTES_PER_IMAGE = 60
 DETECTION_BYTES_PER_IMAGE = 8000  # of the boxes that a detector reports
@@ -66,7 +67,7 @@ def cost(spec: Spec, size: Size, rates: Rates, machine: Machine) -> Cost:
     """Estimate what *spec*, which learns from a pack of this *size*, costs at the *rates* of *machine*."""
     net, recipe = work_of(spec)
     rate: Rate = rates[name_of(net, recipe, machine)]
-    frozen: Frozen = rates[frozen_name(machine)]
+    frozen: FrozenRate = rates[frozen_name(machine)]
     images = images_of(spec, size, machine)
     memory, device = rate.memory + TABLE_BYTES_PER_IMAGE * size.images, rate.device
     if isinstance(spec, Pretrain):
@@ -97,7 +98,7 @@ def images_trained_on(recipe: Recipe, n_train: int) -> int:
     return recipe.total_steps(max(1, n_train // recipe.batch)) * min(recipe.batch, n_train)
 
 
-def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:
+def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: FrozenRate) -> float:
     """Return the seconds of extracting features and of what *method* does with them."""
     seconds = {
         "fit": frozen.start + frozen.fit * images.n_train * rate.features * images.classes,
@@ -131,7 +132,7 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
         n_test = splits["val"] * of_these_classes // max(1, splits["train"])
         return Images(sum(kept.values()), 0, n_test, len(kept))
     n_val = splits["val"] if splits["test"] and not spec.images_per_class else 0
-    n_test = splits["test"] or splits["val"]
+    n_test = splits[scored_split(size.splits)]
     if set(size.train) == {""}:  # annotated: which classes an image shows is not known yet
         most = (spec.images_per_class or splits["train"]) * ANNOTATED_CLASSES
         n_train, classes = min(splits["train"], most), ANNOTATED_CLASSES
@@ -147,7 +148,7 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
                 f"{examples(size.scored)}; choose other labels"
             )
         _refuse_too_few(spec, kept, n_train + n_val, chosen_on_val=n_val > 0)
-    return Images(n_train + n_val, n_val or n_train // 5, n_test, classes)
+    return Images(n_train + n_val, n_val or round(HELD_OUT_FRACTION * n_train), n_test, classes)
 
 
 def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chosen_on_val: bool) -> None:
@@ -155,9 +156,9 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
     method, name = METHODS[spec.method], spec.target
     if len(kept) < 2:
         raise ItlError(f"{name} has one class, {next(iter(kept), '')}, and one alone tells nothing apart")
-    if "compare" in method.cost and n_train < VOTING_NEIGHBOURS:
+    if "compare" in method.cost and n_train < max(KNN_NEIGHBOURS):
         raise ItlError(
-            f"{spec.method} asks {VOTING_NEIGHBOURS} neighbours, and there are "
+            f"{spec.method} asks {max(KNN_NEIGHBOURS)} neighbours, and there are "
             f"{counted(n_train, 'training images')} of {name} in all; give it more"
         )
     chooses = "fit" in method.cost or bool(method.looks_at) or bool(spec.recipe and spec.recipe.lrs)

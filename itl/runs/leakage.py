@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from itl import counted
-from itl.evaluation.target import scored_split
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import across_splits, between, count_text, seen_images, table_path
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leak
     """
     pretraining, leaks = packs["images"], []
     for name, pack in packs.items():
-        split = scored_split(pack)
+        split = scored_split(pack.summary["splits"])
         if split not in pack.summary["splits"]:
             continue
         if not table_path(pretraining, "train", pack, split).exists():

@@ -17,20 +17,19 @@ from itl import ItlError, pick, warn
 from itl.evaluation.accuracy import scores
 from itl.evaluation.finetune import LR_SCORES_FILE
 from itl.evaluation.methods import METHODS
-from itl.evaluation.target import multilabel_target, scored_split, target_of
+from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
-from itl.runs.store import APPENDED, Store
+from itl.runs.store import LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FILE, Store
 from itl.specs import Pretrain, Spec, Transfer, Weights, key, pretraining_of
-from itl.storage import read_mapping, write_atomic
+from itl.storage import CHECKPOINT_FILE, read_mapping, write_atomic
 from itl.training.batches import Batches, device
-from itl.training.checkpoint import CHECKPOINT_FILE
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build_for, set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
@@ -61,7 +60,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier, seconds = _begun(folder)
     if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
-        (folder / APPENDED).unlink(missing_ok=True)
+        (folder / LOG_FILE).unlink(missing_ok=True)
     begun, started = mixed(earlier, provenance(machine)), time.time() - seconds
     store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
     with repeatable(machine):
@@ -70,7 +69,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         else:
             result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
-    store.write(spec, "provenance.json", mixed(begun, provenance(machine)) | computed)
+    store.write(spec, PROVENANCE_FILE, mixed(begun, provenance(machine)) | computed)
     (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -103,7 +102,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     if spec.weights:
         return _take_weights(spec, spec.weights, len(selection.classes), folder, machine)
     table = manifest(pack, selection)
-    write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
+    write_atomic(folder / MANIFEST_FILE, lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
     if not spec.trained:
         size, count = spec.recipe.batch, len(selection.rows)
@@ -116,11 +115,11 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     elif worse := worse_than_guessing(folder, len(selection.classes)):
         cure = f"an lr below {spec.recipe.lr:g} may do better"
         warn(f"run {key(spec)} ended with {worse}; {cure}")
-    save_weights(net, folder / "weights.safetensors")
+    save_weights(net, folder / WEIGHTS_FILE)
     return {
         "classes": len(selection.classes),
         "images": len(selection.rows),
-        "manifest": sha256((folder / "manifest.csv").read_bytes()).hexdigest()[:12],
+        "manifest": sha256((folder / MANIFEST_FILE).read_bytes()).hexdigest()[:12],
         "metrics": own_scores(spec, net, pack, machine.replace(rank=0, ranks=1)),
     }
 
@@ -130,7 +129,7 @@ def _take_weights(spec: Pretrain, weights: Weights, classes: int, folder: Path, 
     net = build_for(spec, classes)
     tensors, note = load_kept(weights, machine.weights)
     fill_body(net, spec.net, tensors)
-    save_weights(net, folder / "weights.safetensors")
+    save_weights(net, folder / WEIGHTS_FILE)
     return {"classes": classes, "images": 0, "weights": note, "metrics": {}}
 
 
@@ -145,7 +144,7 @@ def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine:
         distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECT_DEVICE)
     net = build_for(spec, len(selection.classes)).to(device(machine))
     batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
-    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder, machine))
+    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=epoch_log(folder, machine))
     return net
 
 
@@ -187,22 +186,23 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     if "lr" in chosen and spec.recipe is not None:
         chosen["lr_at_edge"] = chosen["lr"] in (min(spec.recipe.lrs), max(spec.recipe.lrs))
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
-    protocol = {"split": method.looks_at or scored_split(pack), "protocol": pack.summary.get("protocol", "")}
+    split = method.looks_at or scored_split(pack.summary["splits"])
+    protocol = {"split": split, "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}
 
 
 def load_net(spec: Pretrain, store: Store) -> Classifier:
     """Build the net of *spec* with the weights of its finished run."""
     net = build_for(spec, store.finished(spec)["classes"])
-    load_weights(net, store.file(spec, "weights.safetensors"))
+    load_weights(net, store.file(spec, WEIGHTS_FILE))
     return net
 
 
-def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:
+def epoch_log(folder: Path, machine: Machine) -> Callable[[dict], None]:
     """Return a log that appends each epoch's row and its device to the run's folder, for progress bars."""
 
     def log(row: dict) -> None:
-        with open(folder / APPENDED, "a") as file:
+        with open(folder / LOG_FILE, "a") as file:
             file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
 
     return log

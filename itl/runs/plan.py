@@ -14,7 +14,7 @@ import pandas as pd
 from itl import ItlError, counted
 from itl.machine import Machine, about, cpu_count, device_memory, free_disk, free_memory, readable
 from itl.packs.build import partial_of
-from itl.packs.pack import Pack
+from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
@@ -135,8 +135,8 @@ class Plan:
         """
         nets = self.runs["kind"] == "pretrain"
         states = {state: self.runs["state"] == state for state in STATES}
-        counted = self.runs.assign(nets=nets, evaluations=~nets, **states)
-        groups = counted.groupby(["questions", "condition"], sort=False)
+        table = self.runs.assign(nets=nets, evaluations=~nets, **states)
+        groups = table.groupby(["questions", "condition"], sort=False)
         return groups[["nets", "evaluations", *STATES, "minutes"]].sum().reset_index()
 
     @property
@@ -422,7 +422,8 @@ def _planned_runs(
         packings = question.packings()
         folders = {name: pack_folder(packing, name, machine) for name, packing in packings.items()}
         question.check_classes({name: sizes[folder].train for name, folder in folders.items()}, machine)
-        scored = {name for name, folder in folders.items() if {"val", "test"} & sizes[folder].splits.keys()}
+        splits = {name: sizes[folder].splits for name, folder in folders.items()}
+        scored = {name for name, there in splits.items() if scored_split(there) in there}
         runs = question.runs(machine, outdated)
         targets = (run.target for run in runs if isinstance(run.spec, Transfer))
         if unscored := next((target for target in targets if target not in scored), None):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from itl import ItlError, warn
 from itl.machine import about
-from itl.runs.store import HOLDER, RESULT, Store
+from itl.runs.store import HOLDER, LOG_FILE, RESULT, Store
 from itl.specs import Pretrain, Transfer, key
 from itl.storage import HEARTBEAT_S
 
@@ -191,7 +191,7 @@ def estimates(store: Store) -> pd.DataFrame:
 def last_row(folder: Path) -> dict:
     """Return the last whole row of the log of the run in *folder*; {} before its first epoch ends."""
     try:
-        with open(folder / "log.jsonl", "rb") as file:
+        with open(folder / LOG_FILE, "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written

@@ -26,7 +26,7 @@ from itl.runs.own_weights import OwnWeights
 from itl.runs.plan import UNPACKED, is_packed, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
-from itl.runs.store import Store
+from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key, pretraining_of
 from itl.storage import read_mapping, write_atomic
 
@@ -191,6 +191,11 @@ class Question:
         for pack in packs.values():
             check_content(pack)
         return packs
+
+    def check_comparisons(self) -> None:
+        """Raise ItlError where nothing is compared."""
+        if not self.comparisons:
+            raise ItlError(f"{self.name} has nothing to compare; give two values or more")
 
     def check_weights(self, machine: Machine) -> None:
         """Raise ItlError for weights in files that `prepare` would refuse."""
@@ -397,7 +402,7 @@ class Question:
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
         specs = self.specs(machine)
-        done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
+        done = [store.read(spec, PROVENANCE_FILE) for spec in specs if store.state(spec) == "done"]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done",
             "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",

@@ -475,8 +475,7 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
         if stem in preset.notebooks and only in (None, stem):
             try:
                 questions.append(study.ask(**preset.notebooks[stem]))
-                if not questions[-1].comparisons:
-                    raise ItlError("there is nothing to compare; give two values or more")
+                questions[-1].check_comparisons()
             except ItlError as error:
                 raise ItlError(f"{stem} in preset {preset.name}: {error}") from None
     return questions

@@ -10,12 +10,22 @@ from pathlib import Path
 
 from itl import ItlError, warn
 from itl.specs import canonical, key
-from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
+from itl.storage import (
+    CHECKPOINT_FILE,
+    changed_file,
+    file_sizes,
+    hold_lock,
+    read_json,
+    read_mapping,
+    write_atomic,
+)
 
 RESULT = "result.json"
+PROVENANCE_FILE, MANIFEST_FILE = "provenance.json", "manifest.csv"
+WEIGHTS_FILE = "weights.safetensors"
+LOG_FILE = "log.jsonl"  # a row an epoch; may be written by a rank that ends later
 CLAIM = "claim"
 HOLDER = f"{CLAIM}.holder"  # there while a process computes the run, or was killed doing so
-APPENDED = "log.jsonl"  # may be written by a rank that ends later
 AGAIN = "`itl run` does the run again"
 
 
@@ -116,7 +126,7 @@ class Store:
         """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")
-        temporary = ("checkpoint.safetensors", CLAIM, HOLDER, APPENDED, RESULT)
+        temporary = (CHECKPOINT_FILE, CLAIM, HOLDER, LOG_FILE, RESULT)
         folder = self.folder(spec)
         files = {name: size for name, size in file_sizes(folder).items() if name not in temporary}
         digests = {name: _digest(folder / name) for name in files if not name.endswith(".json")}

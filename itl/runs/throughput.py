@@ -50,7 +50,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenRate:
     """What it costs to measure features as they are, once they are there."""
 
     start: float  # seconds of a probe, however small
@@ -58,7 +58,7 @@ class Frozen:
     compare: float  # seconds for each pair of images × feature, in k-NN
 
 
-Rates = dict[str, Any]  # a Rate by `name_of`, and Frozen by `frozen_name`
+Rates = dict[str, Any]  # a Rate by `name_of`, and FrozenRate by `frozen_name`
 
 
 def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
@@ -142,7 +142,7 @@ def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Ra
     kept = _kept(machine)
     rates: Rates = {}
     for name, work in _named(works, machine).items():
-        kind = Rate if work else Frozen
+        kind = Rate if work else FrozenRate
         rate = kept.get(name)
         if isinstance(rate, dict) and rate.keys() == {field.name for field in fields(kind)}:
             rates[name] = kind(**rate)
@@ -176,7 +176,7 @@ def _here(machine: Machine) -> str:
 
 def _measure_all(
     works: list[tuple[str, Recipe] | None], machine: Machine, repeat_s: float
-) -> list[Rate | Frozen]:
+) -> list[Rate | FrozenRate]:
     import torch
 
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
@@ -239,7 +239,7 @@ def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT
     return Rate(train_s, infer_s, *_peak(device), sum(sizes), whole.head.in_features)
 
 
-def measure_frozen(machine: Machine, repeat_s: float = REPEAT_S) -> Frozen:
+def measure_frozen(machine: Machine, repeat_s: float = REPEAT_S) -> FrozenRate:
     """Time a small and a larger probe, and k-NN, on made-up features, each for *repeat_s* seconds."""
     import torch
 
@@ -253,7 +253,7 @@ def measure_frozen(machine: Machine, repeat_s: float = REPEAT_S) -> Frozen:
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
     compare = _seconds(lambda: nearest(base, queries, 5), device, repeat_s, queued=1)
     fit = max(0.0, large - small) / (rows * width * classes)
-    return Frozen(small, fit, compare / (len(base) * len(queries) * width))
+    return FrozenRate(small, fit, compare / (len(base) * len(queries) * width))
 
 
 def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Callable[[], object]:

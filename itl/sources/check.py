@@ -15,11 +15,11 @@ from itl.sources.records import Record, classes_by_split, examples, quoted
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
+from itl.specs import Packing
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed
 MAX_HEADERS = 50_000  # image headers that are read, of sources without a scan
-MAX_UNREADABLE_FRACTION = 0.01  # of the images; a pack refuses more
 OTHER_KINDS: dict[str, Callable[..., list[Finding]]] = {  # checked, but not sources of images
     "detections": detection_files.check_detections,
     "proposals": proposals.check_proposals,
@@ -214,10 +214,11 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"
         findings.append(Finding("note", text))
     if unreadable:
-        too_many = len(unreadable) > MAX_UNREADABLE_FRACTION * len(sample)
+        too_many = len(unreadable) > Packing.unreadable * len(sample)
         text = (
             f"{len(unreadable):,} {of} cannot be read, such as {examples(unreadable, 1)}; a pack leaves them "
-            f"out, but refuses more than 1 % of them unless --allow-unreadable is given"
+            f"out, but refuses more than {100 * Packing.unreadable:g} % of them unless --allow-unreadable is "
+            f"given"
         )
         findings.append(Finding("problem" if too_many else "note", text))
     return findings

@@ -13,9 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from itl import ItlError, warn
-from itl.storage import write_atomic
-
-CHECKPOINT_FILE = "checkpoint.safetensors"
+from itl.storage import CHECKPOINT_FILE, write_atomic
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from itl import ItlError
 from itl.analysis.advice import (
-    ENOUGH,
+    BEST as CALLED_BEST,
+)
+from itl.analysis.advice import (
     NO_OTHER,
     Budget,
     advise,
@@ -87,7 +89,7 @@ def test_the_planted_option_is_advised_and_intervals_cover():
 def test_without_differences_nothing_is_called_the_best():
     grids = [world(seed, 0.0, measured=1)[0] for seed in range(12)]
     small = [replace(grid, points=np.full(TASKS, 0.3)) for grid in grids]  # a margin that noise exceeds
-    assert ENOUGH not in {advise(grid, "probe@target0").verdict for grid in grids}
+    assert CALLED_BEST not in {advise(grid, "probe@target0").verdict for grid in grids}
     assert {advise(grid, "probe@target0").verdict for grid in small} == {CANNOT_TELL}
 
 
@@ -98,7 +100,7 @@ def test_a_lead_that_few_images_may_have_by_chance_is_not_the_best():
         made = advise(replace(grid, scored=np.full(TASKS, float(scored))), "probe@target0")
         lines[scored] = made.verdict
         assert f"All nets are scored on the same {scored:,} images." in answer_text(made)
-    assert lines == {25: CANNOT_TELL, 10_000: ENOUGH}
+    assert lines == {25: CANNOT_TELL, 10_000: CALLED_BEST}
     assert "scored on" not in answer_text(advise(grid, "probe@target0"))
 
 
@@ -212,7 +214,7 @@ def test_the_answer_names_the_budget(budget, words):
 
 def test_whatever_the_verdict_the_answer_names_the_budget():
     made = advise(world(4, effect=8.0)[0], "probe@target0", Budget(100, "images"))
-    texts = [answer_text(replace(made, verdict=verdict)) for verdict in (ENOUGH, NO_OTHER, CANNOT_TELL)]
+    texts = [answer_text(replace(made, verdict=verdict)) for verdict in (CALLED_BEST, NO_OTHER, CANNOT_TELL)]
     assert [text.count("target0, linear probe within 100 images") for text in texts] == [1, 1, 1]
 
 

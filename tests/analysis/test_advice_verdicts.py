@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from itl.analysis.advice import ENOUGH, WORSE, Advice, advise, answer_text
+from itl.analysis.advice import BEST, WORSE, Advice, advise, answer_text
 from itl.analysis.expected_scores import noise_before, verdict_quantile
 from itl.analysis.option_grid import Grid
 from itl.analysis.scored_images import effective_images
@@ -79,7 +79,7 @@ def test_of_equal_options_few_are_called_worse_and_none_the_best(tasks, seeds, n
     judged = [claims(*made) for made in worlds(tasks, seeds, noise, images)]
     called = np.array([worse for _, worse, _ in judged])
     assert called.sum() / (WORLDS * (OPTIONS - 2)) <= LEVEL  # one of the pre-trained is the choice
-    assert ENOUGH not in {advice.verdict for advice, _, _ in judged}
+    assert BEST not in {advice.verdict for advice, _, _ in judged}
 
 
 @pytest.mark.parametrize(("tasks", "least"), [(1, 0.4), (3, 0.4)])
@@ -88,7 +88,7 @@ def test_true_differences_are_found_with_three_seeds(tasks, least):
     worse, true = (np.concatenate([row[number] for row in judged]) for number in (1, 2))
     assert (worse & ~true).sum() <= LEVEL * worse.sum()
     assert worse[true].mean() >= least
-    assert any(advice.verdict == ENOUGH for advice, _, _ in judged)
+    assert any(advice.verdict == BEST for advice, _, _ in judged)
 
 
 def test_with_few_images_intervals_cover():

@@ -13,7 +13,7 @@ from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs import plan
 from itl.runs.question import Condition, Question
 from itl.runs.questions import questions_of
-from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
+from itl.runs.throughput import FrozenRate, Rate, frozen_name, name_of
 from itl.specs import DetectionRecipe
 from tests.runs.test_cost import SIZE
 from tests.worlds import RATE, stated_rates
@@ -65,9 +65,9 @@ def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
     assert {recipe.pixels for _, recipe, _ in works} == {227, 600}
 
 
-def stated(works, machine) -> dict[str, Rate | Frozen]:
+def stated(works, machine) -> dict[str, Rate | FrozenRate]:
     """The rates that paper-128.yaml states: images a second, trained on and looked at."""
-    rates = {frozen_name(machine): Frozen(start=0.1, fit=1e-12, compare=1e-15)}
+    rates = {frozen_name(machine): FrozenRate(start=0.1, fit=1e-12, compare=1e-15)}
     for net, recipe in works:
         train, look = (247, 311) if isinstance(recipe, DetectionRecipe) else (39_000, 39_000)
         rates[name_of(net, recipe, machine)] = Rate(1 / train, 1 / look, 0, 0, weights=400, features=512)

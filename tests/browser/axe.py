@@ -5,6 +5,15 @@ from tests.browser.lab import ROOT
 SCRIPT = ROOT / "node_modules/axe-core/axe.min.js"  # `make lint` installs it where npm is there
 SERIOUS = ("serious", "critical")
 
+# The names that screen readers read: what has none in the outputs of the notebook.
+UNNAMED = """() => {
+  const parts = "input, select, textarea, button, img, progress, table, [role=region]";
+  const named = (part) => part.labels?.[0]?.textContent.trim() || part.ariaLabel || part.alt
+    || part.textContent.trim();
+  return [...document.querySelectorAll(`.jp-OutputArea-output :is(${parts})`)]
+    .filter((part) => part.offsetParent && !named(part)).map((part) => part.outerHTML.slice(0, 200));
+}"""
+
 
 def serious_faults(page, within: str = "body", without: tuple[str, ...] = ()) -> list[str]:
     """List the serious faults of *page* inside the elements that the selector *within* names.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from itl.__main__ import main
-from tests.browser.axe import serious_faults
+from tests.browser.axe import UNNAMED, serious_faults
 from tests.browser.lab import ROOT, close_notebook
 from tests.browser.steps import SHOTS
 from tests.pictures import encoded
@@ -107,6 +107,7 @@ def test_the_page_is_followed_to_the_letter(page, home, project, launcher, monke
         follow(page, action)
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.locator(".jp-Cell-outputArea").first.screenshot(path=SHOTS / "first-hour.png")
+    assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     monkeypatch.chdir(project)
     assert main(["plan", "my-photos", "--home", str(home)]) == 0, capsys.readouterr().err

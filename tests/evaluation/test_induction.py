@@ -10,9 +10,10 @@ import torch
 
 from itl.evaluation import induction as module
 from itl.evaluation.frozen import knn, probe, vote
-from itl.evaluation.induction import COLUMNS, KS, branches, chance, compare, induction, nodes_table
+from itl.evaluation.induction import COLUMNS, branches, chance, compare, induction, nodes_table
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features
+from itl.evaluation.methods import KNN_NEIGHBOURS
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.training.nets import build
@@ -115,7 +116,7 @@ def slowly(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataF
         base = [row for row, label in enumerate(train_labels) if label in child]
         row = [node, tree.class_name(node), tree.depth(node), len(set(child.values())), len(child), len(mine)]
         for name_of in (child, {label: label for label in child}):
-            for k in KS:
+            for k in KNN_NEIGHBOURS:
                 right = 0
                 for query in mine:
                     closest = sorted(base, key=lambda neighbour: (-alike[query][neighbour], neighbour))[:k]
@@ -154,7 +155,9 @@ def test_equal_to_plain_loops(tied):
     pd.testing.assert_frame_equal(fast, slow)
     *_, overall = compare(train, test, branches(tree, LEAVES))
     neighbours, _ = nearest(train.features, test.features, 5)
-    assert overall.fine == tuple(int((vote(labels[neighbours[:, :k]]) == test_labels).sum()) for k in KS)
+    assert overall.fine == tuple(
+        int((vote(labels[neighbours[:, :k]]) == test_labels).sum()) for k in KNN_NEIGHBOURS
+    )
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(0.0, 1), (9.0, 10)])

@@ -327,7 +327,7 @@ def test_a_preset_whose_page_would_have_nothing_to_compare():
     preset = Preset(
         name="mini", about="a test", notebooks={"02-class-count": shared | {"label_sets": ["none"]}}
     )
-    with pytest.raises(ItlError, match="02-class-count in preset mini: there is nothing to compare"):
+    with pytest.raises(ItlError, match="02-class-count in preset mini: class-count has nothing to compare"):
         questions.questions_of(preset)
 
 

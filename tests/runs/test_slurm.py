@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 from shutil import copytree
+from types import SimpleNamespace
 
 import pytest
 
+from itl import ItlError
+from itl.runs.cluster import SlurmJobs
 from itl.runs.store import Store
 from tests import slurm
 from tests.worlds import SETTINGS, here, run_here, small_study, write_rates
@@ -98,12 +101,22 @@ def test_whatever_ends_jobs_early_the_store_resumes(cluster, undisturbed, home):
     """Ctrl-C cancels all jobs; a killed scheduler leaves none; the only job, cancelled, is replaced."""
     process = start(home)
     wait_for_epochs(home)
-    assert len(jobs()) == 2
+    assert len(ids := sorted(jobs())) == 2
+    workers = {job: SimpleNamespace(job_id=job) for job in ids}
+    held = SlurmJobs(SimpleNamespace(workers=workers), home / "runs/slurm")
+    for _ in range(3):
+        held.check()  # squeue lists them
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert [line for line in error.splitlines() if line.startswith("itl: stopped")]
     slurm.wait_for(lambda: not jobs(), cluster)
+    held.check()
+    says = (
+        rf"ended all jobs \({', '.join(ids)}\) before a worker started in them \(.+\); .* {home}/runs/slurm$"
+    )
+    with pytest.raises(ItlError, match=says):  # the words in brackets are of their logs
+        held.check()
 
     process = start(home, workers=1)
     wait_for_epochs(home)
@@ -131,15 +144,6 @@ def test_a_job_that_slurm_would_not_take_is_one_line(cluster, home):
         "SLURM takes no such job .*invalid partition.*; set it in jobqueue.slurm of Dask's", line
     )
     assert "Traceback" not in output
-
-
-def test_jobs_that_end_before_a_worker_starts_are_one_line(cluster, home):
-    status, output = outcome(start(home, JOB_SCRIPT_PROLOGUE="['module load nothing || exit 1']"))
-    assert status == 1, output
-    [line] = [line for line in output.splitlines() if line.startswith("itl: SLURM")]
-    assert re.search(r"ended all jobs \(\d+, \d+\) before a worker .*: module: (command )?not found\);", line)
-    assert line.endswith(f"{home}/runs/slurm")
-    assert not jobs()
 
 
 def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, home):

@@ -19,6 +19,11 @@ TRAIN = [f"train/{wnid}/{wnid}_1.JPEG" for wnid in (FOX, CAR)]
 SNAKE = KNOWN_VAL_IMAGE[1]
 
 
+def numbered(numbers: tuple[int, int]) -> bytes:
+    """A list of two images with the numbers of their classes."""
+    return "".join(f"{name}.JPEG {number}\n" for name, number in zip("ab", numbers, strict=True)).encode()
+
+
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
@@ -26,49 +31,60 @@ SNAKE = KNOWN_VAL_IMAGE[1]
         ((0, 1), [CAR, FOX]),  # the last class is absent
         ((1, 3), [CAR, TENCH]),
         ((2, 3), [FOX, TENCH]),
+    ],
+)
+def test_numbers_of_val_images_count_from_0_or_1_where_they_tell(numbers, expected):
+    assert list(read_labels(numbered(numbers), [CAR, FOX, TENCH]).values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
         ((1, 2), "neither the number 0 nor 3, so it is unclear whether it counts from 0 or from 1; write"),
         ((0, 3), "it has the number 3, which stands for none of 3 classes"),
         ((1, 4), "it has the number 4, which stands for none of 3 classes"),
     ],
 )
-def test_numbers_of_val_images_count_from_0_or_1_where_they_tell(numbers, expected):
-    lines = "".join(f"{name}.JPEG {number}\n" for name, number in zip("ab", numbers, strict=True)).encode()
-    if isinstance(expected, str):
-        with pytest.raises(ItlError, match=expected):
-            read_labels(lines, [CAR, FOX, TENCH])
-    else:
-        assert list(read_labels(lines, [CAR, FOX, TENCH]).values()) == expected
+def test_numbers_of_val_images_that_do_not_tell_are_refused(numbers, says):
+    with pytest.raises(ItlError, match=says):
+        read_labels(numbered(numbers), [CAR, FOX, TENCH])
 
 
-@pytest.mark.parametrize(
-    ("first", "number", "is_read"),
-    [(0, 65, True), (1, 66, True), (1, 490, False), (0, None, True), (1, None, False)],
-)
-def test_numbers_of_the_devkit_are_not_those_of_sorted_wnids(first, number, is_read):
-    """ILSVRC's first image of val is a sea snake: Caffe's 65, and the devkit's 490."""
-    order = sorted(Taxonomy.snapshot().leaves)
+def every_class(first: int, number: int | None) -> bytes:
+    """An image of each of 1000 classes, counted from *first*; before them ILSVRC's first, with *number*."""
     lines = [] if number is None else [f"{VAL[0]} {number}"]
     lines += [f"x{index}.JPEG {index + first}" for index in range(1000)]
-    if is_read:
-        labels = read_labels("\n".join(lines).encode(), order)
-        assert [labels[f"x{index}"] for index in (0, 999)] == [order[0], order[999]]
-    else:
-        with pytest.raises(
-            ItlError, match=f"from {first} may be in the order of ILSVRC's devkit, .* {SNAKE}"
-        ):
-            read_labels("\n".join(lines).encode(), order)
+    return "\n".join(lines).encode()
 
 
-@pytest.mark.parametrize(("number", "expected"), [(65, 970), (66, 969), (490, None)])
+@pytest.mark.parametrize(("first", "number"), [(0, 65), (1, 66), (0, None)])
+def test_numbers_of_sorted_wnids_are_read(first, number):
+    """ILSVRC's first image of val is a sea snake: Caffe's 65."""
+    order = sorted(Taxonomy.snapshot().leaves)
+    labels = read_labels(every_class(first, number), order)
+    assert [labels[f"x{index}"] for index in (0, 999)] == [order[0], order[999]]
+
+
+@pytest.mark.parametrize(("first", "number"), [(1, 490), (1, None)])
+def test_numbers_of_the_devkit_are_not_those_of_sorted_wnids(first, number):
+    """The sea snake is the devkit's 490."""
+    says = f"from {first} may be in the order of ILSVRC's devkit, .* {SNAKE}"
+    with pytest.raises(ItlError, match=says):
+        read_labels(every_class(first, number), sorted(Taxonomy.snapshot().leaves))
+
+
+@pytest.mark.parametrize(("number", "expected"), [(65, 970), (66, 969)])
 def test_one_known_image_tells_where_numbers_start(number, expected):
     """Where neither the first nor the last class has an image, as in a part of val."""
     order = sorted(Taxonomy.snapshot().leaves)
     lines = f"{VAL[0]} {number}\n{VAL[1]} 970\n".encode()
-    if expected:
-        assert read_labels(lines, order) == {VAL[0][:-5]: SNAKE, VAL[1][:-5]: order[expected]}
-    else:
-        with pytest.raises(ItlError, match="neither the number 0 nor 1000, so it is unclear"):
-            read_labels(lines, order)
+    assert read_labels(lines, order) == {VAL[0][:-5]: SNAKE, VAL[1][:-5]: order[expected]}
+
+
+def test_a_known_image_of_another_number_tells_nothing():
+    lines = f"{VAL[0]} 490\n{VAL[1]} 970\n".encode()
+    with pytest.raises(ItlError, match="neither the number 0 nor 1000, so it is unclear"):
+        read_labels(lines, sorted(Taxonomy.snapshot().leaves))
 
 
 def devkit(folder, *numbers, packed=False):

@@ -28,7 +28,7 @@ export class Browser {
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, details) => {
         if (what === "clear") this.change(() => this.begin(NOTHING));
-        else if (what === "labels") this.takeAlong();
+        else if (what === "labels") this.downloadLabels();
         else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
       }, hasKernel, this.tree.counted);
     this.panes = [];
@@ -55,7 +55,7 @@ export class Browser {
       "aria-label": "search the tree", spellcheck: "false", oninput: () => this.searched(),
       onkeydown: (event) => this.leaveSearch(event),
     });
-    this.found = element("span", { class: "found", role: "status" });
+    this.hits = element("span", { class: "found", role: "status" });
     const hidden = this.tree.counted ? this.tree.classesUnder.filter((classes) => !classes).length : 0;
     this.everything = element("button", {
       type: "button", class: hidden ? "everything" : "hidden", "aria-pressed": "false",
@@ -68,7 +68,7 @@ export class Browser {
     this.root = element("div", { class: "itl-browser" },
       element("div", { class: "body" },
         element("div", { class: "left" },
-          element("div", { class: "top" }, this.query, this.found, this.everything),
+          element("div", { class: "top" }, this.query, this.hits, this.everything),
           this.heads, this.view.viewport, this.legend),
         element("div", { class: "side" }, this.cut.root, this.selection.root)),
       this.about, this.images);
@@ -127,7 +127,7 @@ export class Browser {
   }
 
   // Hand over the labels; where there is a problem, they may not be those of the choice.
-  takeAlong() {
+  downloadLabels() {
     const { problem } = this.model.get("summary");
     this.selection.say(problem ? "Not downloaded: what is said above comes first." : "");
     if (!problem) download("labels.csv", this.choice.labelsCsv(this.kept));
@@ -146,9 +146,9 @@ export class Browser {
     if (!text.trim()) {
       this.view.query = "";
       this.view.refresh();
-      this.found.textContent = "";
+      this.hits.textContent = "";
     } else {
-      this.found.textContent = some(this.view.find(text), "hit");
+      this.hits.textContent = some(this.view.find(text), "hit");
     }
   }
 
@@ -175,7 +175,7 @@ export class Browser {
   chosen(at) {
     if (this.view.query === "") {
       this.query.value = "";
-      this.found.textContent = "";
+      this.hits.textContent = "";
     }
     this.send({ _shown: this.tree.wnid[at] });
     this.describe(at);

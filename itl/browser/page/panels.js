@@ -123,7 +123,7 @@ export class SelectionPanel {
       this.problem, this.summary, this.yaml,
       element("div", { class: "buttons" }, this.copied,
         element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
-      hasKernel ? this.saving(ask, hasPack) : this.takingAlong(ask),
+      hasKernel ? this.saving(ask, hasPack) : this.labelsForm(ask),
       this.said);
     for (const input of hasKernel ? [] : [this.half, this.halfSeed, this.inputs.classes]) {
       input.disabled = true;
@@ -140,7 +140,7 @@ export class SelectionPanel {
     return element("div", {}, form, ...(hasPack ? [] : [element("p", { class: "said" }, why)]));
   }
 
-  takingAlong(ask) {
+  labelsForm(ask) {
     return element("div", {},
       element("div", { class: "buttons" },
         element("button", { type: "button", onclick: () => ask("labels") }, "Download labels (CSV)")),

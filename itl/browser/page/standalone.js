@@ -50,7 +50,7 @@ export class FileModel {
     return { facts, dropped: [] };
   }
 
-  // Why no images can be selected so, as the kernel would say it; "" where they can.
+  // Why no images can be selected so, in short; "" where they can.
   problem(choice, sizes) {
     const { half, classes, seed, images_per_class: wanted } = choice;
     if (half || classes !== null) return ELSEWHERE;

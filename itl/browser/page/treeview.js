@@ -15,7 +15,7 @@ export class TreeView {
     this.chosen = -1;
     this.query = "";
     this.hits = [];
-    this.look = { states: null, classOf: new Map(), sizes: new Map(), most: Infinity, alive: null, colours: null };
+    this.look = { states: null, sizes: new Map(), most: Infinity, alive: null, colours: null };
     this.viewport = element("div", { class: "viewport", role: "tree", "aria-label": "WordNet" });
     this.rows = new Rows(this.viewport, (row, key, index) => this.dress(row, key, index));
     this.viewport.addEventListener("click", (event) => this.clicked(event));
