@@ -196,6 +196,12 @@ class Machine:
         return tuple(f"{kind}:{number}" for number in numbers.split(",")) if numbers else (kind,)
 
     @property
+    def options(self) -> list[str]:
+        """What `itl` takes on its command line to find the same images and runs."""
+        data = [word for entry in self.data for word in ("--data", entry)]
+        return data + ([] if self.home == project_folder() else ["--home", str(self.home)])
+
+    @property
     def slots(self) -> int:
         """Count the runs that go side by side: `workers` on each device here, or on a cluster in all."""
         return self.workers * (1 if self.scheduler else len(self.devices))

@@ -1,11 +1,12 @@
 """Worker processes of this machine: on a CPU they start with all imported, and they end with their parent."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import current_process, get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
 
 from itl import ItlError
@@ -35,6 +36,7 @@ def process_pool(
             "main process, or from a worker of concurrent.futures.ProcessPoolExecutor"
         )
     _forget_standard_input()
+    _start_tracker()
     environment, context = os.environ | {OPENMP_THREADS: str(threads)}, process_context(device)
     initial = dict(environment), threads, prepare, arguments
     return ProcessPoolExecutor(workers, context, start_process, initial)
@@ -48,6 +50,22 @@ def _forget_standard_input() -> None:
     main = sys.modules["__main__"]
     if getattr(main, "__file__", None) == "<stdin>":
         del main.__file__
+
+
+def _start_tracker() -> None:
+    """Start multiprocessing's tracker of semaphores where there is none, deaf to SIGHUP.
+
+    It ignores SIGINT and SIGTERM itself. A closed terminal ended it as well, and all that the processes then
+    told it was lost in tracebacks.
+    """
+    in_main = threading.current_thread() is threading.main_thread()  # another may set no handler
+    if not in_main or signal.getsignal(signal.SIGHUP) is None:  # None: of C code, which Python cannot set
+        return
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
 
 
 def process_context(device: str = "cpu") -> BaseContext:

@@ -1,6 +1,7 @@
 """Worker processes start as forks, know what their parent knows now, and leave nothing behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,19 @@ if __name__ == "__main__":
         process = pool.submit(describe_process, "HOME").result()
         print(process["pid"], process["parent"], flush=True)
         pool.submit(time.sleep, float(input()))
+"""
+POOL_UNTIL_STOPPED = """
+import time
+from itl.machine import Terminated, stopping_on_signals
+from itl.processes import process_pool
+if __name__ == "__main__":
+    try:
+        with stopping_on_signals(), process_pool(1, threads=1) as pool:
+            pool.submit(abs, 1).result()
+            print("ready", flush=True)
+            pool.submit(time.sleep, 600).result()
+    except Terminated:
+        print("stopped")
 """
 CHECKOUT = Path(__file__).parents[1]
 
@@ -122,6 +136,18 @@ def test_a_server_that_was_killed_is_replaced():
     # Not by its status: a zombie may have threads that still end, and is not known to be dead until then.
     os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
     assert describe(1)["parent"] != server.pid
+
+
+@pytest.mark.timeout(120)
+def test_a_terminal_that_is_closed_leaves_no_tracebacks():
+    """All processes of its group get SIGHUP; what they tell the tracker of semaphores then is not lost."""
+    script = [sys.executable, "-c", POOL_UNTIL_STOPPED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(script, cwd=CHECKOUT, start_new_session=True, **pipes) as parent:
+        assert parent.stdout.readline() == "ready\n"
+        os.killpg(parent.pid, signal.SIGHUP)
+        out, errors = parent.communicate(timeout=60)
+    assert (out, errors) == ("stopped\n", "")
 
 
 @pytest.mark.timeout(120)

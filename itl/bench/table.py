@@ -85,6 +85,8 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     """
     if file and not file.parent.is_dir():
         raise ItlError(f"there is no folder {file.parent} to write {file.name} to; make it first")
+    if file and file.is_dir():
+        raise ItlError(f"{file} is a folder; give --json a file, such as {file / 'bench.json'}")
     one_device = Machine.from_environment(device=device).devices[0]
     machine = Machine.from_environment(device=one_device, workers=1)
     rows = rows_for(only, machine.device)

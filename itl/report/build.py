@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
-from itl.machine import Machine, project_folder
+from itl.machine import Machine
 from itl.presets import Preset, working_folder
 from itl.report.html import index_html
 from itl.report.notebook_file import notebooks_of
@@ -274,9 +274,7 @@ def make_page(page: NotebookPage) -> str:
 
 def repeating_command(preset: Preset, machine: Machine) -> str:
     """Return the command that does the runs of *preset* and writes their report again."""
-    data = [part for entry in machine.data for part in ("--data", entry)]
-    home = [] if machine.home == project_folder() else ["--home", str(machine.home)]
-    return shlex.join(["itl", "report", preset.reference, *data, *home])
+    return shlex.join(["itl", "report", preset.reference, *machine.options])
 
 
 def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:

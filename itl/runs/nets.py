@@ -1,6 +1,7 @@
 """The nets of a store, found by the keys of their runs, and the targets that each was measured on."""
 
 import json
+import shlex
 from collections import defaultdict
 from pathlib import Path
 
@@ -94,9 +95,10 @@ def export_net(run: str, path: Path, machine: Machine) -> str:
     spec = net_of(run, store)
     measured = _read(_folder_of(run, store)).get("Transfer")
     if measured and METHODS[measured["method"]].recipe:
+        command = shlex.join(["itl", "export", key(spec), str(path), *machine.options])
         raise ItlError(
             f"run {run} trains its net on {measured['target']} ({measured['method']}), and the weights that "
-            f"this ends with are not kept; `itl export {key(spec)} {path}` writes the net that it begins with"
+            f"this ends with are not kept; `{command}` writes the net that it begins with"
         )
     model = export_weights(load_net(spec, store), spec.net, spec.recipe.pixels, path)
     mean, std = (spec.weights.mean, spec.weights.std) if spec.weights else (IMAGENET_MEAN, IMAGENET_STD)

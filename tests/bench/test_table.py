@@ -54,6 +54,8 @@ def rows(monkeypatch):
 
 def test_the_table_says_what_it_measured(tmp_path, capsys):
     table.bench("toy", tmp_path / "table.json", "cpu")
+    with pytest.raises(ItlError, match="is a folder; give --json a file, such as .*bench.json"):
+        table.bench("toy", tmp_path, "cpu")
     written = json.loads((tmp_path / "table.json").read_text())
     out = capsys.readouterr().out
     (row,) = written["rows"]

@@ -137,7 +137,7 @@ def test_tuned_weights_are_not_kept_and_cannot_be_exported(study, tmp_path):
         if isinstance(run.spec, Transfer) and run.spec.pretrain == study.net
     }
     tuned = r"\(finetune\), and the weights that this ends with are not kept; "
-    kept = f"{tuned}`itl export {key(study.net)} .*net.pth` writes the net that it begins with"
+    kept = f"{tuned}`itl export {key(study.net)} .*net.pth --home .*` writes the net that it begins with"
     with pytest.raises(ItlError, match=kept):
         export_net(key(measured["finetune@scenes"]), tmp_path / "net.pth", study.machine)
     said = export_net(key(measured["knn@scenes"]), tmp_path / "net.pth", study.machine)
