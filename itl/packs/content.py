@@ -2,7 +2,8 @@
 
 import json
 import logging
-from contextlib import suppress
+import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import pack_digest
-from itl.storage import read_mapping, write_atomic
+from itl.storage import hold_lock, read_mapping, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +24,26 @@ CONTENT = ("images.npy", "index.parquet", "objects.parquet", "regions.npz")  # f
 def check_content(pack: Pack) -> None:
     """Raise ItlError unless *pack* holds what was packed: a copy that was interrupted may have its size.
 
-    All of it is read, and again only once its files are others, by their times and numbers on the disk.
+    All of it is read, and again only once its files are others, by their sizes and times. Of processes that
+    begin at once, as the jobs of an array do, one reads.
     """
-    state = _state(pack.folder)
-    if read_mapping(pack.folder / CHECKED).get("files") == state:
+    if _is_known(pack):
         return
+    lock = pack.folder.with_name(f"{pack.folder.name}.lock")
+    writable = os.access(pack.folder, os.W_OK)  # else each process reads
+    with hold_lock(lock, f"checking {pack.folder}") if writable else nullcontext():
+        if not _is_known(pack):
+            _read_all(pack)
+
+
+def _is_known(pack: Pack) -> bool:
+    """Whether the files of *pack* are those that were last found right."""
+    return read_mapping(pack.folder / CHECKED).get("files") == _state(pack.folder)
+
+
+def _read_all(pack: Pack) -> None:
+    """Raise ItlError unless *pack* holds what was packed, by its digests; keep beside it that it does."""
+    state = _state(pack.folder)  # of before: a later change shows the next time
     if pack.images.nbytes > SLOW_BYTES:
         log.info(f"checking {counted(len(pack), 'images')} of {pack.folder}, as its files are new here")
     if _digest_now(pack) != pack.digest:
@@ -43,9 +59,9 @@ def check_content(pack: Pack) -> None:
 
 
 def _state(folder: Path) -> dict[str, list[int]]:
-    """Return size, number and times of each file of the content: a copy has another number."""
+    """Return the size and the times of each file of the content; a copy differs in the last one."""
     stats = {name: (folder / name).stat() for name in CONTENT if (folder / name).exists()}
-    return {name: [of.st_size, of.st_ino, of.st_mtime_ns, of.st_ctime_ns] for name, of in stats.items()}
+    return {name: [of.st_size, of.st_mtime_ns, of.st_ctime_ns] for name, of in stats.items()}
 
 
 def _digest_now(pack: Pack) -> str:

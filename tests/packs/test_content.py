@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
@@ -78,6 +80,22 @@ def test_annotated_objects_and_regions_are_content_too(tmp_path):
     table.to_parquet(pack.folder / "objects.parquet")
     with pytest.raises(ItlError, match="its tables are not those of what was packed"):
         check_content(pack)
+
+
+def test_of_processes_that_begin_at_once_one_reads(pack, reads, monkeypatch, caplog):
+    """The jobs of an array would read ImageNet a hundred times over a network."""
+    caplog.set_level("INFO")
+    damaged = Pack.damaged
+
+    def when_the_other_waits(pack):
+        while not any("waiting for it" in message for message in caplog.messages):
+            time.sleep(0.01)
+        return damaged(pack)
+
+    monkeypatch.setattr(Pack, "damaged", when_the_other_waits)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(check_content, [pack, Pack.open(pack.folder)]))
+    assert reads == ["pack"]
 
 
 def test_where_nothing_can_be_kept_it_is_read_each_time(pack, reads, monkeypatch):
