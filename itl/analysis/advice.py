@@ -35,7 +35,6 @@ from itl.analysis.wording import (
     without_markup,
 )
 from itl.runs.leakage import Leakage
-from itl.runs.question import Task
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
@@ -110,7 +109,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
     most = str(grid.options["option"][grid.everything])
-    leak = next((leak for leak in grid.leaks if leak.target == Task.read(task).target), None)
+    leak = grid.leaks.get(task)
     made = task, budget, table, margin, verdict, experiment, pilot, scored, gain, most, grid.repeats, leak
     return Advice(*made)
 

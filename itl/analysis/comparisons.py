@@ -166,7 +166,8 @@ class TaskValues:
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
     """Read the results of *question* and contrast them; pages, CSV files and summaries all come from here."""
     results = question.results(store, machine)
-    made, leaks = origins(question, store, machine), question.leakage(machine)
+    made = origins(question, store, machine)
+    leaks = question.run_leakage(machine).by_task(question.runs(machine))
     return Answer(question, results, contrasts(question, results, made, leaks))
 
 
@@ -179,7 +180,7 @@ def contrasts(
     question: Question,
     results: pd.DataFrame,
     made: Origins = MappingProxyType({}),
-    leaks: Sequence[Leakage] = (),
+    leaks: Mapping[str, Leakage] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Tabulate the comparisons of *question* on every task that has results for them, the main one first.
 
@@ -195,8 +196,7 @@ def contrasts(
         (`itl.analysis.statistics.main_first`); standard_error and df of the change; unequal (whether a
         condition spreads more than the others); control (why conditions cannot be called the same on this
         task, or ''); mixed (what differs between the origins *made* of the runs, or ''); cap (of the
-        question's seeds, or 0); verdict; and note, which also says of *leaks* how many of the images that are
-        scored nets have seen.
+        question's seeds, or 0); verdict; and note, which also says what *leaks*, by task, nets have seen.
     """
     tasks = sorted(results["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
     data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}
@@ -213,9 +213,8 @@ def contrasts(
         else:
             rows += [row for row in by_task.values() if row]
     table = tabulate(question, rows, made)
-    seen = {leak.target: leak for leak in leaks if leak.matters}
     for index, task in table["task"].items():
-        if leak := seen.get("images" if task == "own" else Task.read(task).target):
+        if (leak := leaks.get(task)) and leak.matters:
             text = f"nets have seen {leak.scored:,} of the {leak.images:,} {leak.split} images"
             table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
     return table

@@ -18,7 +18,6 @@ from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import packed
 from itl.runs.cost import images_trained_on
-from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.question import Run, Task
 from itl.runs.store import LOG_FILE, Store
@@ -73,14 +72,9 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
 
 def leaked(task: str, answer: Answer, machine: Machine) -> str:
     """Say how many test images of *task* nets have seen in training; '' for fewer than one in a hundred."""
-    target, pack = _target_of(task, answer, machine)
-    pretraining = packed(answer.question.packings()["images"], "images", machine)
-    if pretraining is None or pack is None:
-        return ""
-    for leak in find_leakage({"images": pretraining, target: pack}, answer.question.leave_out_duplicates):
-        if leak.target == target and leak.matters:
-            return f"Nets have seen some of what they are tested on: {leak}."
-    return ""
+    runs = [run for run in answer.question.runs(machine) if run.task == task]
+    leak = answer.question.run_leakage(machine).by_task(runs).get(task)
+    return f"Nets have seen some of what they are tested on: {leak}." if leak and leak.matters else ""
 
 
 def unlike_budgets(answer: Answer) -> str:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,7 @@ class Grid:
     share: float = 0.2  # the margin as a share of the gain
     scored: np.ndarray | None = None  # (tasks,), the images that are scored; nan where not known
     effective: np.ndarray | None = None  # (tasks,), `effective_images` of these; None: all of them
-    leaks: tuple[Leakage, ...] = ()  # scored images that nets have seen, of targets that have such
+    leaks: Mapping[str, Leakage] = field(default_factory=dict)  # by task: scored images that nets have seen
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
@@ -177,7 +177,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         question.margin.share,
         scored,
         effective,
-        tuple(leak for leak in question.leakage(machine) if leak),
+        question.run_leakage(machine).by_task(runs),
     )
 
 

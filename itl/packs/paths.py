@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, nearest
 from itl.machine import Machine, data_entry, describe_unused_data
+from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
 from itl.packs.source_state import PackRequest, changes_since
 from itl.settings import options_as_settings
@@ -121,9 +122,14 @@ def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
 
 
 def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:
-    """Open the pack of *packing*, after building it if it is missing or its source has changed."""
+    """Open the pack of *packing*, after building it if it is missing or its source has changed.
+
+    ItlError if it no longer holds what was packed.
+    """
     folder = pack_folder(packing, name, machine)
-    return Pack.build(packing, folder, path=find_source(packing, name, machine))
+    pack = Pack.build(packing, folder, path=find_source(packing, name, machine))
+    check_content(pack)
+    return pack
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class AnswerSteps:
     @cached_property
     def answer(self) -> Answer:
         """The verdicts."""
-        leaks = self.question.leakage(self.machine)
+        leaks = self.question.run_leakage(self.machine).by_task(self.question.runs(self.machine))
         table = contrasts(self.question, self.results, self.origins, leaks)
         return Answer(self.question, self.results, table)
 

@@ -2,19 +2,25 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pandas as pd
 
 from itl import counted
+from itl.evaluation.methods import METHODS
+from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import across_splits, between, count_text, seen_images, table_path
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size
+from itl.packs.subset import class_contents
+from itl.specs import Pretrain, Subset, Transfer
 
 log = logging.getLogger(__name__)
 
+Run = Any  # of itl.runs.question, which imports this module
 LEAKED_SHARE = 0.01  # of the images that are scored
 
 
@@ -40,9 +46,14 @@ class Leakage:
         return len({*self.own["other"], *seen})
 
     @property
+    def share(self) -> float:
+        """What share of the images that are scored that is."""
+        return self.scored / max(1, self.images)
+
+    @property
     def matters(self) -> bool:
         """Whether so many images that are scored have been seen that a score means less."""
-        return bool(self) and self.scored >= LEAKED_SHARE * self.images
+        return bool(self) and self.share >= LEAKED_SHARE
 
     def __str__(self) -> str:
         """Return the counts in words."""
@@ -70,6 +81,75 @@ def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leak
         seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
         leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen, left_out))
     return leaks
+
+
+class RunLeakage:
+    """What of the images that each run is scored on its net may have seen; nothing where a pack is not built.
+
+    A run is scored on the images of the classes that its labels keep, and may learn from some of the training
+    images. Of the pre-training images, any may have been seen: which ones a net drew is not looked at.
+    """
+
+    def __init__(self, leaks: Sequence[Leakage], packs: Mapping[str, Pack], tree: Taxonomy) -> None:
+        """Narrow *leaks*, of `find_leakage`, down to runs on *packs*, whose labels are made from *tree*."""
+        self.leaks = list(leaks)
+        self._packs, self._tree = packs, tree
+        self._known: dict[tuple, Leakage] = {}  # by what it depends on
+
+    def scored(self, run: Run) -> int | None:
+        """Return how many of the images that *run* is scored on; None where a pack is not built."""
+        leak = self.of(run)
+        return None if leak is None else leak.scored
+
+    def of(self, run: Run) -> Leakage | None:
+        """Return that of *run*; None where a pack is not built."""
+        spec, target = run.spec, "images" if run.task == "own" else run.target
+        leak = next((leak for leak in self.leaks if leak.target == target), None)
+        if not leak or not isinstance(spec, Pretrain | Transfer):  # none, or nothing is seen
+            return leak
+        if isinstance(spec, Transfer):
+            of_classes = Subset("", spec.labels, tree=spec.tree)
+            learned = (spec.method, spec.images_per_class, spec.seed) if spec.images_per_class else ()
+        else:
+            of_classes = replace(spec.subset, images_per_class=None, at_most=False)
+            learned = ()
+        known = target, of_classes, learned
+        if known not in self._known:
+            leak = self._of_classes(leak, of_classes)
+            if isinstance(spec, Pretrain) and spec.subset.pack in spec.subset.without:
+                leak = replace(leak, own=leak.own[:0])  # left out of its training images
+            if learned and len(leak.own):
+                leak = self._of_few(leak, cast(Transfer, spec))
+            self._known[known] = leak
+        return self._known[known]
+
+    def by_task(self, runs: Iterable[Run]) -> dict[str, Leakage]:
+        """Return for each task the worst of its *runs*, by the share of their images that are seen."""
+        worst: dict[str, Leakage] = {}
+        for run in runs if any(self.leaks) else ():
+            leak = self.of(run)
+            if leak and (run.task not in worst or leak.share > worst[run.task].share):
+                worst[run.task] = leak
+        return worst
+
+    def _of_classes(self, leak: Leakage, subset: Subset) -> Leakage:
+        """Return the part of *leak* in the classes that *subset* keeps."""
+        if replace(subset, pack="", seed=0, without=()) == Subset(""):  # all, also annotated images
+            return leak
+        table = self._packs[leak.target].table
+        train = Counter(table.loc[table["split"] == "train", "wnid"])
+        kept = {wnid for wnids, _ in class_contents(self._tree, train, subset) for wnid in wnids}
+        images = table.loc[(table["split"] == leak.split) & table["wnid"].isin(kept), "image"]
+        own, pretraining = (part[part["other"].isin(images)] for part in (leak.own, leak.pretraining))
+        return replace(leak, images=len(images), own=own, pretraining=pretraining)
+
+    def _of_few(self, leak: Leakage, spec: Transfer) -> Leakage:
+        """Return *leak* without what is not among the few images of each class that *spec* learns from."""
+        pack = self._packs[leak.target]
+        annotated = METHODS[spec.method].annotated
+        made = multilabel_target(spec, pack) if annotated else target_of(spec, pack, self._tree)
+        learned = pack.table["image"].iloc[made.train.rows]
+        return replace(leak, own=leak.own[leak.own["image"].isin(learned)])
 
 
 def size_without(size: Size, packs: Mapping[str, Pack], digests: Sequence[str]) -> Size:

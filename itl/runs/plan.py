@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from inspect import signature
@@ -391,18 +391,24 @@ def _duplicates(
     questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
-    lines: dict[str, None] = {}  # each once
+    lines: dict[tuple[str, str], list[str]] = defaultdict(list)  # the questions of a subject and its text
     for question in questions:
         folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
         if all(sizes[folder].packed for folder in folders.values()):
             packs = {name: Pack.open(folder) for name, folder in folders.items()}
             for own in question.own_weights():
-                lines[f"weights: {known_of_leakage(own.name, own.trained_on, packs)}"] = None
+                known = known_of_leakage(own.name, own.trained_on, packs)
+                lines["weights", known].append(question.name)
             for leak in find_leakage(packs, question.leave_out_duplicates):
                 words = ["itl", "duplicates", folders[leak.target], "--pretraining", folders["images"]]
                 command = f"; listed by\n  {shlex.join(map(str, words))}"  # its own line, to be copied
-                lines[f"duplicates: {leak}{command if leak else ''}"] = None
-    return tuple(lines)
+                lines[leak.target, f"{leak}{command if leak else ''}"].append(question.name)
+    subjects = Counter(subject for subject, _ in lines if subject != "weights")
+    return tuple(
+        f"{'weights' if subject == 'weights' else 'duplicates'}"
+        f"{' in ' + ', '.join(names) if subjects[subject] > 1 else ''}: {text}"  # some leave them out
+        for (subject, text), names in lines.items()
+    )
 
 
 def _written(folder: Path) -> int:

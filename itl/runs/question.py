@@ -15,13 +15,12 @@ from itl.hierarchy.label_sets import check_from_few_to_many, needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, data_entry, project_folder
-from itl.packs.content import check_content
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.processes import refuse_while_main_is_imported
 from itl.runs.cluster import refuse_unreachable
 from itl.runs.executors import execute, longest_first, shard_of, with_needs
-from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
+from itl.runs.leakage import RunLeakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
 from itl.runs.plan import UNPACKED, is_packed, plan
 from itl.runs.progress import Progress
@@ -187,10 +186,7 @@ class Question:
         keep_taxonomy(self.tree(machine), machine.taxonomies)
         for own in self.own_weights():
             own.keep(machine, self.recipe.pixels)
-        packs = {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
-        for pack in packs.values():
-            check_content(pack)
-        return packs
+        return {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
 
     def check_comparisons(self) -> None:
         """Raise ItlError where nothing is compared."""
@@ -350,9 +346,9 @@ class Question:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
             each where it was not trained here; weights and trained_on (the weights that it had already, and
             the data they are from; '' of others); task, target, method, repeat (which fit of the net),
-            protocol, split, duplicates (how many of the target's scored images are in the pre-training pack
-            too and not left out, or in its own other splits; none where packs are not built), metric, value
-            (in percent), and run (its key).
+            protocol, split, duplicates (how many of the images that it is scored on are in the pre-training
+            pack and not left out, or among those that it learns from on the target; none where packs are not
+            built), metric, value (in percent), and run (its key).
 
         Raises:
             ItlError: where no run is done.
@@ -364,7 +360,7 @@ class Question:
 
     def results_so_far(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return the table of `results`, which is empty where no run is done."""
-        duplicates = {leak.target: leak.scored for leak in self.leakage(machine)}
+        seen = self.run_leakage(machine)
         rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
             result = store.result(run.spec)
@@ -381,7 +377,7 @@ class Question:
                 "repeat": getattr(run.spec, "repeat", 0),
                 "protocol": result.get("protocol", ""),
                 "split": result.get("split", "val"),
-                "duplicates": duplicates.get("images" if run.task == "own" else run.target),
+                "duplicates": seen.scored(run),
             }
             for metric, value in result["metrics"].items():
                 rows.append(shared | {"metric": metric, "value": value, "run": store.path(run.spec).name})
@@ -393,11 +389,12 @@ class Question:
         """List the specs of the runs and of the nets that they need, each once."""
         return with_needs(run.spec for run in self.runs(machine))
 
-    def leakage(self, machine: Machine) -> list[Leakage]:
-        """Return the duplicates of what each target is scored on; none where a pack is not built."""
-        packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
-        built = {name: pack for name, pack in packs.items() if pack}
-        return find_leakage(built, self.leave_out_duplicates) if len(built) == len(packs) else []
+    def run_leakage(self, machine: Machine) -> RunLeakage:
+        """Return what of the images that its runs are scored on nets may have seen."""
+        found = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
+        packs = {name: pack for name, pack in found.items() if pack}
+        leaks = find_leakage(packs, self.leave_out_duplicates) if packs == found else []
+        return RunLeakage(leaks, packs, self.tree(machine))
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
@@ -420,7 +417,7 @@ class Question:
                 if reading := pack.summary.get("reading"):
                     facts[f"source {name}"] = "; ".join(reading.splitlines())
         if len(packs) == len(self.packings()):
-            facts |= {f"duplicates {leak.target}": str(leak) for leak in self.leakage(machine)}
+            facts |= {f"duplicates {leak.target}": str(leak) for leak in self.run_leakage(machine).leaks}
             facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
             for own in self.own_weights():
                 facts[f"weights {own.name}"] = known_of_leakage(own.name, own.trained_on, packs)

@@ -344,7 +344,7 @@ def test_a_pilot_counts_the_yardstick_that_is_missing():
 def test_an_answer_says_that_nets_have_seen_what_they_are_scored_on():
     grid, _ = world(3, effect=6.0)
     seen = pd.DataFrame({"image": ["a", "b"], "other": ["x", "y"], "kind": ["exact", "near"]})
-    leaks = tuple(Leakage(f"target{number}", "test", 40, seen[:0], seen) for number in (0, 1))
+    leaks = {f"probe@{name}": Leakage(name, "test", 40, seen[:0], seen) for name in ("target0", "target1")}
     leaking = replace(grid, leaks=leaks)
     says = "Nets have seen some of what they are scored on: of 40 test images of target0, 2 "
     assert says in answer_text(advise(leaking, "probe@target0"))

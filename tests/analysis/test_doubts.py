@@ -185,8 +185,9 @@ def test_results_of_different_origin_are_named(tmp_path):
 
 def made_up(levels: dict, monkeypatch, test_images: int = 1000, leaks=(), **settings) -> list[str]:
     """Doubts about made-up results, whose target has so many test images."""
-    monkeypatch.setattr(module, "find_leakage", lambda packs, left_out: leaks)
     made = answer_on(pack_of(["a"] * test_images), levels, monkeypatch, **settings)
+    by_task = {f"probe@{leak.target}": leak for leak in leaks}
+    made.question.run_leakage = lambda machine: SimpleNamespace(by_task=lambda runs: by_task)
     return doubts(made, Store("nowhere"), None)
 
 
@@ -330,7 +331,7 @@ def test_test_images_that_nets_have_seen_are_named(monkeypatch, seen, named):
         "are in the pre-training images, 2 (2 exact, 0 near) in its other splits."
     )
     made = answer_on(pack_of(["a"] * 1000), FINE, monkeypatch)
-    table = contrasts(made.question, made.results, leaks=[leak])
+    table = contrasts(made.question, made.results, leaks={"probe@x": leak})
     note = f"nets have seen {seen} of the 1,000 test images" * named
     assert set(table["note"]) == {note}, "at a glance too: it stands beside the verdict"
     assert answer_text(table.iloc[0]).endswith(f"({note})**." if named else "**.")

@@ -3,11 +3,13 @@
 import csv
 import io
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from itl import ItlError
 from itl.__main__ import main
+from itl.evaluation.target import target_of
 from itl.packs.paths import pack_folder
 from itl.packs.subset import select
 from itl.runs import plan
@@ -47,7 +49,8 @@ def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, rated, capsy
     assert lines == (f"duplicates: {clean}", f"duplicates: {seen}; listed by\n  {command}")
     items = study.provenance(store, machine).set_index("item")["value"]
     assert items["duplicates scenes"] == seen
-    assert {leak.target: leak.scored for leak in study.leakage(machine)} == {"images": 0, "scenes": 3}
+    leaks = study.run_leakage(machine).leaks
+    assert {leak.target: leak.scored for leak in leaks} == {"images": 0, "scenes": 3}
     assert main(["duplicates", str(folders["scenes"]), "--pretraining", str(folders["images"])]) == 0
     out, err = capsys.readouterr()
     rows = [(row["image"], row["other"], row["kind"]) for row in csv.DictReader(io.StringIO(out))]
@@ -82,7 +85,19 @@ def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_p
     seen = "2 (1 exact, 1 near) are in the pre-training images and left out there, 1 (1 exact, 0 near) in its"
     assert seen in items["duplicates scenes"]
     assert seen in plan.plan([without], store, machine).duplicates[1]
-    assert {leak.target: leak.scored for leak in without.leakage(machine)} == {"images": 0, "scenes": 1}
+    leaks = without.run_leakage(machine).leaks
+    assert {leak.target: leak.scored for leak in leaks} == {"images": 0, "scenes": 1}
+
+
+def test_a_plan_names_the_questions_where_only_some_leave_duplicates_out(leaky, tmp_path, rated):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    whole = {"images_per_class": [], "subset": {"seed": 0}}
+    with_them = data_size(**leaky, **whole)
+    without = replace(data_size(**leaky, **whole, leave_out_duplicates=True), name="another")
+    without.prepare(machine)
+    lines = plan.plan([with_them, without], store, machine).duplicates
+    begins = [line.split(" of ")[0] for line in lines]
+    assert begins == ["duplicates in data-size:"] * 2 + ["duplicates in another:"] * 2
 
 
 def test_a_plan_counts_without_duplicates_once_packs_are_built(leaky, tmp_path, rated):
@@ -129,3 +144,65 @@ def test_a_plan_refuses_a_class_that_duplicates_leave_without_images(leaky, tmp_
         plan.plan([study], store, machine)
     with pytest.raises(ItlError, match=r"leaves out all training images of a \(1 of 2 classes\), as each is"):
         select(packs["images"], study.runs(machine)[0].spec.subset)
+
+
+def picked(study, machine, task: str) -> dict[int, list[int | None]]:
+    """How many images that the runs of *task* are scored on were seen, by seed."""
+    seen, by_seed = study.run_leakage(machine), {}
+    for run in study.runs(machine):
+        if run.task == task:
+            by_seed.setdefault(run.seed, []).append(seen.scored(run))
+    return by_seed
+
+
+def test_what_is_seen_is_counted_among_what_a_task_is_scored_on(leaky, tmp_path, rated):
+    """Two of the three copies are of class a, one of class b: half of the classes are scored in each half."""
+    machine, tasks = here(tmp_path), ["knn@scenes", "knn@scenes/without@b", "knn@scenes/without@a"]
+    (tmp_path / "tree.csv").write_text("child,parent\na,both\nb,both\n")
+    settings = leaky | FOUR | {"tasks": tasks, "seeds": [0], "taxonomy": str(tmp_path / "tree.csv")}
+    study = data_size(**settings)
+    study.prepare(machine)
+    counts = {task: picked(study, machine, task) for task in tasks}
+    assert counts == {tasks[0]: {0: [3]}, tasks[1]: {0: [2]}, tasks[2]: {0: [1]}}
+    worst = study.run_leakage(machine).by_task(study.runs(machine))
+    assert {task: (leak.scored, leak.images) for task, leak in worst.items()} == {
+        tasks[0]: (3, 8),
+        tasks[1]: (2, 4),
+        tasks[2]: (1, 4),
+    }
+
+
+def test_of_few_training_images_only_those_that_are_drawn_are_seen(leaky, tmp_path, rated):
+    """The copy of a training image counts for the seeds that learn from it: one of four of its class."""
+    shutil.rmtree(tmp_path / "images/train")
+    write(tmp_path / "images", "train", {f"{seed}": picture(seed) for seed in range(50, 62)})
+    machine, seeds = here(tmp_path), list(range(12))
+    study = data_size(**leaky | FOUR | {"tasks": ["knn@scenes:1", "knn@scenes:4"], "seeds": seeds})
+    packs = study.prepare(machine)
+    spec = {run.seed: run.spec for run in study.runs(machine) if run.task == "knn@scenes:1"}
+    drawn = {seed: target_of(of, packs["scenes"]).train.rows for seed, of in spec.items()}
+    images = packs["scenes"].table["image"]
+    learns = {seed: [int("train/a/30.png" in set(images.iloc[rows]))] for seed, rows in drawn.items()}
+    assert {count for (count,) in learns.values()} == {0, 1}
+    assert picked(study, machine, "knn@scenes:1") == learns
+    assert picked(study, machine, "knn@scenes:4") == {seed: [1] for seed in seeds}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "tasks", "own", "knn"),
+    [
+        (False, ["knn@images"], 1, 1),
+        (True, ["knn@images"], 0, 1),  # a target learns from its own training images all the same
+        (True, ["knn@scenes"], 1, None),
+    ],
+)
+def test_validation_images_that_training_leaves_out_are_not_seen(
+    leaky, tmp_path, rated, left_out, tasks, own, knn
+):
+    write(tmp_path / "images", "val", {"copy": picture(2)})
+    machine = here(tmp_path)
+    whole = {"images_per_class": [], "subset": {"seed": 0}, "tasks": tasks, "leave_out_duplicates": left_out}
+    study = data_size(**leaky | whole | {"seeds": [0]})
+    study.prepare(machine)
+    assert picked(study, machine, "own") == {0: [own]}
+    assert picked(study, machine, "knn@images") == ({0: [knn]} if knn is not None else {})
