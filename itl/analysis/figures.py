@@ -174,7 +174,13 @@ def draw_lines(
     levels, groups = _own_weights_apart(groups)
     colours = dict(zip(groups, cycle(COLOURS)))
     ends = _draw_trained(ax, groups, x, colours) if groups else {}
-    own = [(f"{name}, own weights", height, colours.get(line, INK)) for line, name, height in levels]
+    lines_at: dict[tuple[str, float], list[str]] = {}
+    for line, name, height in levels:
+        lines_at.setdefault((name, height), []).append(line)
+    own = [  # of several lines the same net is one level, in the colour of none
+        (f"{name}, own weights", height, colours.get(lines[0], INK) if len(lines) == 1 else INK)
+        for (name, height), lines in lines_at.items()
+    ]
     for _, height, colour in own:
         ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
     if not groups:

@@ -52,7 +52,8 @@ def figure(rows: pd.DataFrame) -> str:
     Returns:
         An SVG file in base64.
     """
-    known = rows[rows["gain_low"] > 0]
+    withheld = rows["share"].notna() & rows["share_low"].isna()  # the gain may be so small that none is given
+    known = rows[(rows["gain_low"] > 0) & ~withheld]
     if known.empty:
         return ""
     import matplotlib.pyplot as plt  # slow to import, and an index under way draws nothing

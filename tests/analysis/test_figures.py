@@ -140,6 +140,16 @@ def test_nets_with_own_weights_may_be_the_first_with_results():
     assert [len(figure.axes) for figure in panels] == [1, 2]
 
 
+def test_own_weights_of_several_lines_are_one_level():
+    results = frame([2, 4, "resnet18.pth"], seeds=1, tasks=["probe@scenes"])
+    own = results["images_per_class"] == "resnet18.pth"
+    results = results.assign(weights=results["images_per_class"].where(own, ""), images=1)
+    results["images_per_class"] = results["images_per_class"].where(~own, 0)
+    ax = figures.new_axes(4, 3)
+    figures.draw_lines(ax, {"all classes": results, "some classes": results}, "images")
+    assert [text.get_text() for text in ax.texts] == ["resnet18.pth, own weights"]
+
+
 def test_own_weights_that_score_alike_have_names_apart():
     results = frame([f"net{number}.pth" for number in range(4)], seeds=1, tasks=["probe@scenes"])
     results = results.assign(weights=results["images_per_class"], images=0, value=[50, 50.1, 50.2, 90.0])

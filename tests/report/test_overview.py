@@ -52,3 +52,8 @@ def test_the_figure_has_a_row_for_every_question_whose_gain_is_known():
     svg = base64.b64decode(figure(main_rows(TABLES))).decode()
     assert svg.startswith("<?xml")
     assert figure(main_rows(TABLES[2:3])) == ""
+    apart = {"change": 6, "low": 1, "high": 11, "gain": 12, "gain_low": 1}
+    given = table("e", "both, not one", "a gain", share=1.5, share_low=1.1, share_high=2.0, **apart)
+    withheld = table("e", "both, not one", "a gain", share=1.5, share_low=math.nan, **apart)
+    assert figure(main_rows([given]))
+    assert figure(main_rows([withheld])) == "", "its text gives no share either"
