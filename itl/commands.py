@@ -298,13 +298,13 @@ def voc_ap(args: argparse.Namespace) -> None:
     import csv
 
     from itl.evaluation.voc_ap import mean_ap, voc_ap
-    from itl.sources.detection_files import Annotations, load_detections
+    from itl.sources.detection_files import Annotations, describe_without_detection, load_detections
     from itl.sources.voc_xml import read_objects
 
     annotations = Annotations(*read_objects(args.annotations, args.images, args.outside))
     detections, notes = load_detections(args.detections, annotations, args.categories)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
-    _note(*notes)
+    _note(*notes, *describe_without_detection(detections, annotations, args.images))
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 

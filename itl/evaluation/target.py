@@ -71,11 +71,22 @@ class Target:
         fit_rows, val_rows = self.fit_and_val_rows(seed)
         if self.train.labels.ndim == 2 and not (self.train.labels[val_rows] > 0).any():
             kind = "held-out training" if self.val_rows is None else "val"
-            raise ItlError(
-                f"lr cannot be chosen from lrs: {counted(len(val_rows), f'{kind} images have')} no object "
-                "that is scored; annotate some, or give one lr"
-            )
+            raise nothing_to_choose_by(len(val_rows), kind)
         return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows), per_class=self.per_class)
+
+
+def refuse_unscored(name: str, has_scored_object: bool) -> None:
+    """Raise ItlError where no test image of the target *name* has an object that is scored."""
+    if not has_scored_object:
+        raise ItlError(f"{name} has no test image with an object that is scored; annotate some")
+
+
+def nothing_to_choose_by(count: int, kind: str) -> ItlError:
+    """Return the error where *count* images of a *kind* are to choose an lr by, and no object is scored."""
+    return ItlError(
+        f"lr cannot be chosen from lrs: {counted(count, f'{kind} images have')} no object that is scored; "
+        f"annotate some, or give one lr"
+    )
 
 
 def is_per_class(pack: Pack) -> bool:
@@ -126,8 +137,7 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     train = Selection(fit_rows, labels[fit_rows], names)
     test = Selection(test_rows, labels[test_rows], names)
     check_classes(train.labels, names)
-    if not (test.labels > 0).any():
-        raise ItlError(f"{spec.target} has no test image with an object that is scored; annotate some")
+    refuse_unscored(spec.target, bool((test.labels > 0).any()))
     photos = pack.table["image"].iloc[fit_rows].str.replace(PERSON, "", regex=True).factorize()[0]
     return Target(pack, train, test, val_rows, photos=photos)
 

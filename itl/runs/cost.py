@@ -7,7 +7,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.evaluation.methods import KNN_NEIGHBOURS, METHODS
-from itl.evaluation.target import HELD_OUT_FRACTION
+from itl.evaluation.target import HELD_OUT_FRACTION, nothing_to_choose_by, refuse_unscored
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.pack import scored_split
@@ -137,6 +137,7 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
         most = (spec.images_per_class or splits["train"]) * ANNOTATED_CLASSES
         n_train, classes = min(splits["train"], most), ANNOTATED_CLASSES
         _refuse_unseen_classes(spec, size.objects, ("train", "val") if n_val else ("train",))
+        _refuse_unscored(spec, size, n_val)
     else:
         subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
         kept = _kept(train, subset, machine.taxonomies)
@@ -182,6 +183,19 @@ def _refuse_unseen_classes(
         )
     if counts and spec.images_per_class:
         check_enough(list(counts.values()), list(counts), spec.images_per_class)
+
+
+def _refuse_unscored(spec: Transfer, size: Size, n_val: int) -> None:
+    """Raise ItlError where no object is scored: of test images, or of the *n_val* that an lr is chosen by.
+
+    What is not known yet, of images that are rendered, is not refused.
+    """
+    if not size.objects:
+        return
+    scored = {split for shown in size.objects.values() for split, count in shown.items() if count}
+    refuse_unscored(spec.target, scored_split(size.splits) in scored)
+    if n_val and spec.recipe and spec.recipe.lrs and "val" not in scored:
+        raise nothing_to_choose_by(n_val, "val")
 
 
 def _plain(subset: Subset) -> Subset:

@@ -285,19 +285,19 @@ def describe_packed(files: Mapping[str, Member]) -> str:
     >>> describe_packed({"a.txt": Member("data/a.txt"), "cats.tar.gz": Member("data/cats.tar.gz")})[-44:]
     'unpack it: `tar xf data/cats.tar.gz -C data`'
     """
-    packed = next((name for name in files if name.lower().endswith(PACKED_SUFFIXES)), "")
-    if not packed:
+    all_packed = [name for name in files if name.lower().endswith(PACKED_SUFFIXES)]
+    if not all_packed:
         return ""
-    member = files[packed]
+    packed, member = all_packed[0], files[all_packed[0]]
+    beside = [name for name in all_packed if dirname(name) == dirname(packed)]
     if member.size is not None:
-        way = f"unpack {member.path} to a folder, then {packed} in it, and give that folder"
-        return f"{packed} is packed itself; {way}"
+        way = f"unpack {member.path} to a folder, then {packed} in it"
+        if len(beside) > 1:  # of which each may be a class: what is in the folder is looked at then
+            way = f"unpack {member.path}, `{unpack_command(member.path, in_own_folder=True)}`"
+        return f"{packed} is packed itself; {way}, and give that folder"
     why = "is compressed, so single images cannot be read in place"
     if packed.lower().endswith(".zip"):
         why = "is a zip inside the folder"
-    beside = [
-        name for name in files if name.lower().endswith(PACKED_SUFFIXES) and dirname(name) == dirname(packed)
-    ]
     if len(beside) > 1 and _is_flat(member.path):  # images of several classes would be mixed
         way = unpack_command(member.path, in_own_folder=True)
         return f"{packed} {why}; unpack each into a folder of its own: `{way}`"
@@ -325,14 +325,17 @@ def unpack_command(path: str, in_own_folder: bool = False) -> str:
     >>> unpack_command("my data/a.zip"), unpack_command("a.tar", in_own_folder=True)
     ("unzip 'my data/a.zip' -d 'my data'", 'mkdir -p a && tar xf a.tar -C a')
     """
-    suffix = next((end for end in (*PACKED_SUFFIXES, ".tar") if path.lower().endswith(end)), "")
     file = shlex.quote(path)
-    folder = shlex.quote(path[: len(path) - len(suffix)] if in_own_folder else dirname(path) or ".")
-    if suffix == ".zip":
+    folder = shlex.quote(unpacked_folder(path) if in_own_folder else dirname(path) or ".")
+    if path.lower().endswith(".zip"):
         return f"unzip {file} -d {folder}"
-    return (
-        f"mkdir -p {folder} && tar xf {file} -C {folder}" if in_own_folder else f"tar xf {file} -C {folder}"
-    )
+    return f"{f'mkdir -p {folder} && ' if in_own_folder else ''}tar xf {file} -C {folder}"
+
+
+def unpacked_folder(path: str) -> str:
+    """Return the folder that the archive *path* is unpacked to, beside it: its name without the suffix."""
+    suffix = next((end for end in (*PACKED_SUFFIXES, ".tar") if path.lower().endswith(end)), "")
+    return path[: len(path) - len(suffix)] if suffix else f"{path}-unpacked"
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:

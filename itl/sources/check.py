@@ -171,9 +171,10 @@ def _wordnet_line(names: list[str]) -> str:
 
 def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
     """Say where people get splits that are not there, and what works without them."""
-    missing = [split for split in source.missing_splits if split not in splits]
+    refused = source.scan.refused_splits if source.scan else set()  # a problem says what is wrong there
+    missing = [split for split in source.missing_splits if split not in {*splits, *refused}]
     findings = [Finding("missing", f"{split}: {source.missing_splits[split]}") for split in missing]
-    if splits.keys() == {"train"}:
+    if {*splits, *refused} == {"train"}:
         text = "no val or test images; nothing can be measured on this source alone"
         cure = source.dividing
         if hasattr(source, "val_fraction"):

@@ -55,6 +55,7 @@ SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
     r"\.tar": "webdataset",
     r"\.parquet": "parquet",
 }
+UNPACKED_SOURCES = {"webdataset", "parquet", "cifar10", "cifar100", "imagenet-downsampled"}  # not in archives
 COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
@@ -237,15 +238,19 @@ def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
 
 
 def describe_tar(listing: Listing) -> str:
-    """Say how to unpack the first tar of *listing* if it holds images without labels; empty if it has labels.
+    """Say how to unpack the first tar of *listing* with archives, or images without labels; else empty.
 
-    Shards have labels beside images.
+    Shards have labels beside images. A tar beside a folder of its name is unpacked already.
     """
-    tar = next((name for name in sorted(listing.files) if suffix_of(name) == ".tar"), "")
+    tars = [name for name in sorted(listing.files) if suffix_of(name) == ".tar"]
+    tar = next((name for name in tars if archives.unpacked_folder(name) not in listing.folders), "")
     if not tar or (member := listing.files[tar]).size is not None:
         return ""
     inner = archives.list_files(Path(member.path)).files
     images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
+    if not images and (packed := next(filter(is_archive, sorted(inner)), "")):
+        command = archives.unpack_command(member.path, in_own_folder=True)
+        return f"{tar} is a tar inside the folder, with archives, such as {packed}; unpack each: `{command}`"
     if not images or any(name.lower().endswith(archives.LABEL_SUFFIXES) for name in inner):
         return ""
     command = archives.unpack_command(member.path, in_own_folder="/" not in images[0])
@@ -298,6 +303,8 @@ def _describe_nameless(listing: Listing) -> str:
 def other_source(names: Iterable[str], path: Path) -> str:
     """Say which source reads the files *names* at *path*, if their names tell it; else empty.
 
+    Of files in an archive that the source reads in a folder alone, say how to unpack it.
+
     >>> other_source(["data/train-00000-of-00001.parquet"], Path("my set"))
     "data/train-00000-of-00001.parquet is a file of the source parquet: `itl check parquet 'my set'`"
     """
@@ -309,8 +316,22 @@ def other_source(names: Iterable[str], path: Path) -> str:
         end = re.compile(f"{start}{pattern}$")
         for name in others:
             if end.search(name) and not _is_caption(name, names):
-                return f"{name} is a file of the source {kind}: `itl check {kind} {shlex.quote(str(path))}`"
+                return _advise_source(name, kind, path)
     return ""
+
+
+def _advise_source(name: str, kind: str, path: Path) -> str:
+    """Say that the source *kind* reads the file *name* at *path*, or in the folder that this unpacks to."""
+    start = f"{name} is a file of the source {kind}"
+    is_zip = path.suffix.lower() == ".zip"
+    if not path.is_file() or kind not in UNPACKED_SOURCES | ({"imagenet21k"} if is_zip else set()):
+        return f"{start}: `itl check {kind} {shlex.quote(str(path))}`"
+    command = archives.unpack_command(str(path), in_own_folder=True)
+    folder = shlex.quote(archives.unpacked_folder(str(path)))
+    if kind == "webdataset":  # or a tar of class folders, which is known where it is unpacked
+        what = f"{name} is a tar inside of {path}; unpack that, and look at it there"
+        return f"{what}: `{command} && itl check folder {folder}`"
+    return f"{start}, which reads it unpacked: `{command} && itl check {kind} {folder}`"
 
 
 def _is_caption(file: str, names: Iterable[str]) -> bool:

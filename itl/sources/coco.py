@@ -83,6 +83,7 @@ class Coco(AnnotatedSource):
         """Records, objects and problems; reads the JSON and the images' headers."""
         scan = Scan(self.kind, self.path)
         json_of: dict[str, str] = {}  # image -> the JSON file that lists it
+        refused: list[str] = []  # JSON files of which no image is read
         for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
@@ -90,6 +91,8 @@ class Coco(AnnotatedSource):
                 rows_of_split = self._images_by_split(scan, split, name, tables["images"])
             except ItlError as error:
                 scan.add_problem(str(error))
+                refused.append(name)
+                scan.refused_splits.add(split)
                 continue
             if split == "test" and not tables["annotations"]:
                 scan.left_out["images of a test split without annotations"] += len(tables["images"])
@@ -108,7 +111,8 @@ class Coco(AnnotatedSource):
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
         scan.notes += self._describe_unread()
-        scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
+        if not refused:  # else they may be in that file
+            scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
         add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 
@@ -275,6 +279,8 @@ class Coco(AnnotatedSource):
             f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
         )
         scan.add_problems(missing, summary, with_first=True)
+        if missing:
+            scan.refused_splits.add(split)
 
 
 def _describe_twice(image: str, split: str, first: str, name: str) -> str:

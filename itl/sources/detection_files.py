@@ -34,6 +34,7 @@ from itl.storage import text_lines
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
 KIT_FILE = re.compile(r"(comp\d+_det_[A-Za-z0-9]+)_(.+)\.txt")
 KIT_LINE = "IMAGE SCORE XMIN YMIN XMAX YMAX"
+FEW_WITHOUT = 0.1  # part of the images on which a detector may well find nothing
 COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
@@ -91,6 +92,29 @@ def load_detections(
     detections["image"] = detections["image"].map(names)
     refuse_other_images(detections, annotations.images, path)
     return detections, [*([note] if note else []), *_describe_doubts(detections, annotations)]
+
+
+def images_without_detection(detections: pd.DataFrame, annotations: Annotations) -> set[str]:
+    """Return the annotated images that *detections* have nothing on."""
+    return annotations.images.keys() - set(detections["image"])
+
+
+def describe_without_detection(
+    detections: pd.DataFrame, annotations: Annotations, listed: Path | None = None
+) -> list[str]:
+    """Return a note if many images have no detection, though an object is to be found, as those of train.
+
+    *listed* is the file that says which of the annotated images are scored.
+    """
+    bare, total = images_without_detection(detections, annotations), len(annotations.images)
+    objects = annotations.objects[~annotations.objects["difficult"].astype(bool)]
+    if len(bare & set(objects["image"])) <= FEW_WITHOUT * total:
+        return []
+    return [
+        f"{len(bare):,} of {total:,} {'listed' if listed else 'annotated'} images have no detection, and "
+        f"their objects count as missed; if these were not to be scored, give the list of those that were "
+        f"with --images FILE"
+    ]
 
 
 def _describe_doubts(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
@@ -161,7 +185,7 @@ def check_detections(
     seen = counted(detections["image"].nunique(), "images")
     text = f"{len(detections):,} of {detections['class'].nunique()} classes on {seen}"
     findings.append(Finding("count", f"detections: {text}"))
-    bare = len(images.keys() - set(detections["image"]))
+    bare = len(images_without_detection(detections, ground_truth))
     text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
     text += f"; {bare:,} of these images have no detection"
     findings.append(Finding("count", f"annotations: {text}"))

@@ -37,6 +37,10 @@ _IMAGE_AND_LABEL = re.compile(
 )
 
 
+class ClassColumnsError(ItlError):
+    """A table has a column of 0 and 1 for each class, and none of labels."""
+
+
 class ListedImage(NamedTuple):
     """One image of a list."""
 
@@ -348,7 +352,7 @@ def _from_objects(
         of_files = [name for name in names if numbered and is_image(str(numbered[0][1].get(name)))]
         image = image or (of_files[0] if len(of_files) == 1 else None)
     image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
-    _refuse_one_hot(
+    _refuse_class_columns(
         [row for _, row in numbered], [name for name in names if name != image_column], label, file
     )
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
@@ -387,13 +391,14 @@ def _refuse_denied(
             )
 
 
-def _refuse_one_hot(
+def _refuse_class_columns(
     rows: Sequence[Mapping[str, object]], columns: Sequence[str], label: str | None, file: str
 ) -> None:
-    """Raise ItlError if the flags among *columns* are the classes, one set in each row.
+    """Raise ClassColumnsError if the flags among *columns* are classes: one set in each row, or any number.
 
-    That is where *label* chooses none, or one of them. In few rows, as at the start of a file, other columns
-    may look alike: then a chosen one is taken, and two alone are no classes.
+    The former where *label* chooses none, or one of them; the latter where it chooses none, and there are no
+    columns but these and one of splits. In few rows, as at the start of a file, other columns may look alike:
+    then a chosen one is taken, and two alone are no classes.
     """
     if not rows or (label is None and not {*LABEL_COLUMNS}.isdisjoint(map(str.lower, columns))):
         return
@@ -404,13 +409,35 @@ def _refuse_one_hot(
     }
     are_all_rows = len(rows) > MAX_PEEKED_ROWS
     least = 2 if are_all_rows and label is None else 3  # of two, each says the same as the other
-    if len(flags) < least or any(sum(of_row) != 1 for of_row in zip(*flags.values(), strict=True)):
+    if len(flags) < least:
         return
-    if label is None or (label in flags and are_all_rows):
-        raise ItlError(
-            f"{file} has a column for each class, {examples(flags)}, of which one is 1 in each line; "
+    others = {name: [row.get(name, "") for row in rows] for name in columns if name and name not in flags}
+    counts = Counter(min(sum(of_row), 2) for of_row in zip(*flags.values(), strict=True))
+    start = f"{file} has a column for each class, {examples(flags)}, of which"
+    if counts[1] == len(rows) and (label is None or (label in flags and are_all_rows)):
+        raise ClassColumnsError(
+            f"{start} one is 1 in each line; "
             f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
         )
+    if counts[1] < len(rows) and label is None and others.keys() <= {split_column(others, file)}:
+        raise ClassColumnsError(
+            f"{start} {_describe_unequal(counts)}, but an image of a list is of one class; write one column "
+            f"label and leave such lines out, or give all classes of an image as boxes in COCO-style JSON "
+            f"(source coco), for tasks actions@ or detection@"
+        )
+
+
+def _describe_unequal(counts: Counter[int]) -> str:
+    """Say in how many lines none or several flags are 1; *counts* of lines are by 0, 1 and 2 for more.
+
+    >>> _describe_unequal(Counter({0: 2, 1: 7, 2: 1}))
+    'none is 1 in 2 of 10 lines and several are in 1'
+    """
+    of_all = f"of {counted(counts.total(), 'lines')}"
+    if not counts[0]:
+        return f"several are 1 in {counts[2]:,} {of_all}"
+    none = f"none is 1 in {counts[0]:,} {of_all}"
+    return f"{none} and several are in {counts[2]:,}" if counts[2] else none
 
 
 def _flag(row: Mapping[str, object], column: str) -> str:

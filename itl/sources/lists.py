@@ -19,6 +19,7 @@ from itl.sources.list_files import (
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
     PEEKED_BYTES,
+    ClassColumnsError,
     ListedImage,
     class_folder,
     divides,
@@ -342,6 +343,8 @@ class Lists(ListedSource):
         try:
             self._refuse_without_header(data, name)
             rows = read_list_file(data, name, self.image, self.label)
+        except ClassColumnsError:  # of which the first lines may be unlike the others
+            return self._why_class_columns(name)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
             return "" if is_metadata else str(error)
@@ -353,6 +356,14 @@ class Lists(ListedSource):
             suffix = "with its suffix or without" if is_table else "with its suffix"
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
         return "" if rows[0].label else f"{name}, line {rows[0].line}{UNLABELLED}"
+
+    def _why_class_columns(self, name: str) -> str:
+        """Say why the whole of a table with a column for each class is no list; '' if it is one."""
+        try:
+            read_list_file(self.listing.files[name].read(), name, self.image, self.label)
+        except ItlError as error:
+            return str(error)
+        return ""
 
     def _refuse_without_header(self, data: bytes, file: str) -> None:
         """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""

@@ -45,6 +45,7 @@ class Scan:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
+    refused_splits: set[str] = field(default_factory=set)  # whose lists or JSON are there, but have problems
     turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
     resized: dict[str, str] = field(default_factory=dict)  # id -> its size, and another one that is stated
     other_image: list[str] = field(default_factory=list)  # annotations that name another image of the source

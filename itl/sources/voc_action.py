@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,13 +61,18 @@ class VocAction(VocSource):
     }
     pack_options = "--size 256"
     layout = "people in VOC2012 by the lists in ImageSets/Action"
-    labelled_by = "these lists and the XML files in Annotations"
 
     def __post_init__(self) -> None:
         """Raise ItlError for a context that leaves nothing of the box."""
         context = self.context
         if not (math.isfinite(context) and context > 0):
             raise ItlError(f"context enlarges a person's box, 1 is the box alone; it cannot be {context!r}")
+
+    @property
+    def labelled_by(self) -> str:
+        """The lists of each action, if there are any, and the XML."""
+        has_lists = any(action for action, *_ in self._list_files())
+        return f"{'these lists and ' if has_lists else ''}the XML files in Annotations"
 
     @property
     def protocol(self) -> str:
@@ -82,7 +88,7 @@ class VocAction(VocSource):
         people_on = defaultdict(list)
         for person in split_of:
             people_on[person.partition("#")[0]].append(person)
-        images = images_by_name(self.listing)
+        images = self._images
         scan.left_out["images without a listed person"] += len(images.keys() - people_on.keys())
         contradicted: list[str] = []
         for image, people in people_on.items():
@@ -94,6 +100,10 @@ class VocAction(VocSource):
                 problems = [str(error)]
             for text in problems:
                 scan.add_problem(text, *ids)
+            if not problems:
+                numbers = {number for number, actions in enumerate(annotation.actions, 1) if actions}
+                unlisted = numbers - {int(person.partition("#")[2]) for person in people}
+                scan.left_out["people with actions in no list"] += len(unlisted)
             for person in people if not problems else ():
                 record = Record(self.record_id(person), "", split_of[person], images[image][1])
                 try:
@@ -107,6 +117,11 @@ class VocAction(VocSource):
             )
         self._leave_out_unlabelled_test(scan)
         return scan.finish(self.bad, self.resized)
+
+    @cached_property
+    def _images(self) -> ImagesByName:
+        """The images, by the names that lists have."""
+        return images_by_name(self.listing)
 
     def read(self, record: Record) -> np.ndarray:
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
@@ -125,11 +140,8 @@ class VocAction(VocSource):
         lists: dict[str, list[str]] = {}
         people_with_flags: dict[str, dict[str, None]] = defaultdict(dict)  # the inner ones: ordered sets
         flags: Flags = defaultdict(dict)
-        for name, member in sorted(self.listing.files.items()):
-            action, _, split = name.removeprefix(f"{LIST_FOLDER}/").removesuffix(".txt").rpartition("_")
-            if not (name.startswith(f"{LIST_FOLDER}/") and name.endswith(".txt") and split in LISTS):
-                continue
-            rows = self._rows(scan, name, read_list(member.read()), bool(action))
+        for action, split, name in self._list_files():
+            rows = self._rows(scan, name, read_list(self.listing.files[name].read()), bool(action))
             if not action:
                 lists[split] = [person for person, _ in rows]
                 continue
@@ -148,7 +160,63 @@ class VocAction(VocSource):
                 f"{self.path}: VOC2012/{LIST_FOLDER} has no list of people; the published "
                 f"VOCtrainval_11-May-2012.tar has them, lines `IMAGE OBJECT` in train.txt"
             )
+        self._compare_lists(scan, lists, people_with_flags, flags)
         return {split: lists[split] for split in LISTS if split in lists}, flags
+
+    def _list_files(self) -> list[tuple[str, str, str]]:
+        """Return action ('' for all people), split and name of each list in ImageSets/Action, by name."""
+        files = []
+        for name in sorted(self.listing.files):
+            action, _, split = name.removeprefix(f"{LIST_FOLDER}/").removesuffix(".txt").rpartition("_")
+            if name.startswith(f"{LIST_FOLDER}/") and name.endswith(".txt") and split in LISTS:
+                files.append((action, split, name))
+        return files
+
+    def _compare_lists(
+        self,
+        scan: Scan,
+        lists: Mapping[str, list[str]],
+        people_with_flags: Mapping[str, Mapping[str, None]],
+        flags: Flags,
+    ) -> None:
+        """Note where lists of actions name others than the list of their split, or not all of these.
+
+        *lists* has the people of each split, *people_with_flags* those of its lists of actions. People that
+        the XML lacks are a problem.
+        """
+        extra: dict[str, None] = {}  # each once
+        for split, people in people_with_flags.items():
+            extra |= dict.fromkeys(sorted(people.keys() - set(lists[split])))
+        if others := [person for person in extra if not self._add_problem_without_object(scan, person)]:
+            scan.notes.append(
+                f"lists of actions have {counted(len(others), 'people')} that the list of their split lacks, "
+                f"such as {examples(others)}; that list decides"
+            )
+        listed_actions = [action for action in ACTIONS if any(action in given for given in flags.values())]
+        lacking = {
+            person: [action for action in listed_actions if action not in flags.get(person, {})]
+            for split, people in lists.items()
+            for person in people
+            if split != "test"  # which may be unlabelled
+        }
+        if without := [f"{person} of {examples(actions)}" for person, actions in lacking.items() if actions]:
+            scan.notes.append(
+                f"{counted(len(without), 'people have')} no line in lists of actions, such as {without[0]}; "
+                f"what their XML says is taken"
+            )
+
+    def _add_problem_without_object(self, scan: Scan, person: str) -> bool:
+        """Add a problem if image or XML of *person*, or this object in it, is not there; say whether."""
+        image, _, number = person.partition("#")
+        try:
+            self._refuse_missing(image, self._images)
+            xml = f"Annotations/{image}.xml"
+            count = len(parse_xml(self.listing.files[xml].read(), xml).findall("object"))
+            refuse_number(xml, count, image, int(number))
+        except ItlError as error:
+            scan.add_problem(str(error), self.record_id(person))
+            return True
+        return False
 
     def _rows(self, scan: Scan, name: str, lines: list[str], with_flags: bool) -> list[tuple[str, int]]:
         """Return people and flags of one list; other lines become problems."""
@@ -201,11 +269,7 @@ class VocAction(VocSource):
         """
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"
-        if int(number) > len(annotation.objects):
-            raise ItlError(
-                f"{xml} has {counted(len(annotation.objects), 'objects')}, but {LIST_FOLDER} lists number "
-                f"{number} of {image}; get both from one release"
-            )
+        refuse_number(xml, len(annotation.objects), image, int(number))
         person, annotated = annotation.objects[int(number) - 1], annotation.actions[int(number) - 1]
         if person.name != "person":
             raise ItlError(
@@ -249,3 +313,12 @@ class VocAction(VocSource):
                 f"{unlabelled:,} of {len(test):,} people in test are not labelled, such as "
                 f"{examples(test)}; test is left out, scores are measured on val"
             )
+
+
+def refuse_number(xml: str, count: int, image: str, number: int) -> None:
+    """Raise ItlError if lists name object *number* of *image*, whose *xml* has *count* objects."""
+    if number > count:
+        raise ItlError(
+            f"{xml} has {counted(count, 'objects')}, but {LIST_FOLDER} lists number {number} of {image}; get "
+            f"both from one release"
+        )

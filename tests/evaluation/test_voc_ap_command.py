@@ -91,6 +91,10 @@ def test_the_command_says_in_one_line_what_is_wrong(text, words, tmp_path, capsy
 
 
 WORLD = objects(("a", "dog", DOG, False), ("000007", "cat", DOG, False))
+WITHOUT_DETECTION = (
+    "have no detection, and their objects count as missed; if these were not to be scored, give the list of "
+    "those that were with --images FILE"
+)
 SCORED = "class,ap\ncat,1.0\ndog,1.0\nmean,1.0\n"
 
 
@@ -111,7 +115,38 @@ def test_classes_without_objects_or_without_detections_are_noted(tmp_path, capsy
     assert err.splitlines() == [
         "note: no object of cow is scored: detections of it are in no mean",
         "note: nothing is detected as cat, which then has an AP of 0",
+        f"note: 1 of 2 annotated images {WITHOUT_DETECTION}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("bare", "objects_there", "listed", "says"),
+    [
+        (1, True, False, ""),  # a tenth: on such a detector may find nothing
+        (2, True, False, f"note: 2 of 10 annotated images {WITHOUT_DETECTION}\n"),
+        (9, True, False, f"note: 9 of 10 annotated images {WITHOUT_DETECTION}\n"),
+        (9, False, False, ""),  # nothing is to be found on them
+        (9, True, True, ""),  # as the note says
+    ],
+)
+def test_many_images_without_a_detection_are_noted(tmp_path, capsys, bare, objects_there, listed, says):
+    scored = [f"s{number}" for number in range(10 - bare)]
+    others = [(f"t{number}", "dog", DOG, not objects_there) for number in range(bare)]
+    world = objects(*((image, "dog", DOG, False) for image in scored), *others)
+    arguments = write_world(tmp_path, world, detections(*((image, "dog", 0.5, DOG) for image in scored)))
+    (tmp_path / "test.txt").write_text("\n".join(scored))
+    images = ["--images", str(tmp_path / "test.txt")] if listed else []
+    assert main(["voc-ap", *arguments, "--metric", "area", *images]) == 0
+    found = len(scored) / (10 if objects_there and not listed else len(scored))
+    assert capsys.readouterr() == (f"class,ap\ndog,{found}\nmean,{found}\n", says)
+
+
+def test_a_list_that_has_too_many_images_is_named_as_such(tmp_path, capsys):
+    world = objects(*((name, "dog", DOG, False) for name in "abc"))
+    arguments = write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG)))
+    (tmp_path / "few.txt").write_text("a\nb\n")
+    assert main(["voc-ap", *arguments, "--images", str(tmp_path / "few.txt")]) == 0
+    assert capsys.readouterr().err == f"note: 1 of 2 listed images {WITHOUT_DETECTION}\n"
 
 
 def test_a_class_of_difficult_objects_alone_has_no_ap_and_is_not_missed(tmp_path, capsys):

@@ -84,6 +84,50 @@ def test_classes_of_objects_that_no_training_image_shows_are_refused(tmp_path, r
             assert "detection" in set(plan.plan([question], Store(tmp_path), machine).runs["kind"])
 
 
+CROWD = {"iscrowd": 1}
+NO_TEST = "pets has no test image with an object that is scored; annotate some$"
+NO_VAL = (
+    "lr cannot be chosen from lrs: 2 val images have no object that is scored; annotate some, or give one"
+)
+
+
+@pytest.mark.parametrize("task", ["detection@pets", "actions@pets"])
+@pytest.mark.parametrize(
+    ("crowded", "splits", "lrs", "says"),
+    [
+        (["test"], ["train", "test"], None, NO_TEST),
+        (["val"], ["train", "val"], None, NO_TEST),  # which is scored
+        (["val"], ["train", "val", "test"], [0.1, 0.2], NO_VAL),
+        (["val"], ["train", "val", "test"], None, ""),
+        ([], ["train", "val", "test"], [0.1, 0.2], ""),
+    ],
+)
+def test_a_target_without_an_object_to_score_or_to_choose_by_is_refused(
+    tmp_path, rated, task, crowded, splits, lrs, says
+):
+    """By listing the source, and by its pack, in the words of the run."""
+    files = coco_files(**dict.fromkeys(splits, ["dog pig", "pig"]))
+    for split in crowded:
+        tables = json.loads(files[f"{split}.json"])
+        tables["annotations"] = [row | CROWD for row in tables["annotations"]]
+        files[f"{split}.json"] = json.dumps(tables).encode()
+    root = written(tmp_path / "pets", files)
+    changes = {"source": "coco", "path": str(root), "size": 32, "fit": "pad"}
+    steps = {"steps": 2, "batch": 2, "pixels": 32} | ({"lrs": lrs} if lrs else {})
+    tuned = {"detection": steps | {"longest": 32}, "actions": steps}
+    method = task.partition("@")[0]
+    question = small_study(**FOUR, targets={"pets": changes}, tasks=[task], tuning={method: tuned[method]})
+    machine = here(tmp_path)
+    for built in (False, True):
+        if built:
+            paths.pack_for(question.packings()["pets"], "pets", machine)
+        if says:
+            with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
+                plan.plan([question], Store(tmp_path), machine)
+        else:
+            assert method in set(plan.plan([question], Store(tmp_path), machine).runs["kind"])
+
+
 def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
     tasks = ["knn@scenes:2", "probe@scenes:2", "finetune@few", "scores@scenes"]
     planned = plan.plan(

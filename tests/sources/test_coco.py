@@ -457,3 +457,29 @@ def test_one_file_for_two_splits_is_no_option(tmp_path):
         ItlError, match="names one file for several splits; write a file for each, or leave the"
     ):
         Coco(written(tmp_path, PLAIN), annotations="train=train.json,val=train.json").records()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["one.jpg", "two.jpg"], "two of its images have the same id; export it again"),
+        (["gone.jpg"], "lists 'gone.jpg', but there is no such image; copy it again, or remove it"),
+    ],
+)
+def test_a_json_file_with_a_problem_is_not_said_to_be_missing(tmp_path, split, names, problem):
+    """Nor are its images in no file; a split without a file is missing all the same."""
+    tables = json.loads(PLAIN[f"{split}.json"])
+    tables["images"] = [{"id": 3, "file_name": name} for name in names]
+    tables["annotations"] = [row(3, 1, [0, 0, 9, 9])]
+    broken = PLAIN | {f"{split}.json": json.dumps(tables).encode()}
+    lines = check_lines("coco", written(tmp_path / "broken", broken))
+    assert lines[0] == f"problem: {split}.json: {problem}"
+    assert not [line for line in lines if "missing: " in line or "no val or test" in line]
+    assert any("in no JSON file" in line for line in lines) == (names == ["gone.jpg"])
+    gone = PLAIN | {"images/other.jpg": jpeg()}
+    gone.pop(f"{split}.json")
+    lines = check_lines("coco", written(tmp_path / "gone", gone))
+    assert [line for line in lines if line.startswith(f"missing: {split}: ")]
+    assert any("no val or test" in line for line in lines) == (split == "test")
+    assert any("in no JSON file" in line for line in lines)

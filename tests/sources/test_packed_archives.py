@@ -128,3 +128,110 @@ def test_archives_with_folders_or_labels_one_alone_and_damaged_ones_are_unpacked
     ):
         path = written(tmp_path / str(number), files)
         assert problem("folder", path).endswith(f"unpack it: `unzip {path}/a.zip -d {path}`")
+
+
+def tar_of(members: dict[str, bytes], folder: Path) -> bytes:
+    """Return a plain tar."""
+    return tarred(folder / "inner.tar", members).read_bytes()
+
+
+def follow(command: str) -> None:
+    """Run what a message names, but for its `itl check` at the end."""
+    subprocess.run(["bash", "-c", command.partition(" && itl check ")[0]], check=True)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".zip"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_tar_of_class_folders_in_an_archive_is_read_after_what_each_message_says(tmp_path, suffix, depth):
+    inner = {f"in/{split}/{name}": data for split in ("train", "val") for name, data in IMAGES.items()}
+    members = {"inner.tar": tar_of(inner, tmp_path / "a")}
+    if depth == 2:
+        members = {"middle.tar": tar_of(members, tmp_path / "b")}
+    path, folder = tmp_path / f"my set/outer{suffix}", f"'{tmp_path}/my set/outer'"
+    if suffix == ".tar":
+        tarred(path, members)
+    else:
+        path.parent.mkdir()
+        path.write_bytes(zipped(members))
+    first = next(iter(members))
+    file = f"'{path}'"
+    unpack = {".tar": f"mkdir -p {folder} && tar xf {file} -C {folder}", ".zip": f"unzip {file} -d {folder}"}
+    command = f"{unpack[suffix]} && itl check folder {folder}"
+    says = f"{first} is a tar inside of {path}; unpack that, and look at it there: `{command}`"
+    assert problem("folder", path) == f"{path} holds no images in class folders; {says}"
+    if suffix == ".tar":
+        follow(command)
+    else:
+        with zipfile.ZipFile(path) as archive:  # as unzip does
+            archive.extractall(path.with_suffix(""))
+    outer = path.with_suffix("")
+    for tar in (first, "middle/inner.tar")[:depth]:
+        message = problem("folder", outer)
+        assert f"{tar} is a tar inside the folder, with " in message
+        follow(message.rpartition(": `")[2].rstrip("`"))
+    records = open_source("folder", outer).records()
+    assert [(one.split, one.wnid) for one in records] == [
+        *(("train", name) for name in ("cat", "dog")),
+        *(("val", name) for name in ("cat", "dog")),
+    ]
+
+
+def test_shards_in_an_archive_are_read_where_it_is_unpacked(tmp_path):
+    shard = tar_of({"0.jpg": jpeg(), "0.cls": b"0", "1.jpg": jpeg(), "1.cls": b"1"}, tmp_path / "a")
+    path = tarred(tmp_path / "outer.tar", {"train-0.tar": shard})
+    follow(problem("folder", path).rpartition(": `")[2].rstrip("`"))
+    assert problem("folder", tmp_path / "outer").endswith(
+        f"train-0.tar is a file of the source webdataset: `itl check webdataset {tmp_path}/outer`"
+    )
+    assert len(open_source("webdataset", tmp_path / "outer").records()) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("data/train.parquet", "parquet"),
+        ("cifar-10-batches-bin/test_batch.bin", "cifar10"),
+        ("cifar-100-python/test", "cifar100"),
+        ("train_data_batch_1", "imagenet-downsampled"),
+    ],
+)
+def test_files_of_sources_that_open_no_archive_are_unpacked_first(tmp_path, file, kind):
+    path, folder = tarred(tmp_path / "set.tar", {file: b"x"}), tmp_path / "set"
+    start = f"{file} is a file of the source {kind}"
+    unpack = f"mkdir -p {folder} && tar xf {path} -C {folder}"
+    assert problem("folder", path).endswith(
+        f"{start}, which reads it unpacked: `{unpack} && itl check {kind} {folder}`"
+    )
+    follow(unpack)
+    assert problem("folder", folder).endswith(f"{start}: `itl check {kind} {folder}`")
+
+
+def test_tars_of_wnids_are_read_in_a_tar_and_not_in_a_zip(tmp_path):
+    members = {
+        f"{wnid}.tar": tar_of({"0.jpg": jpeg()}, tmp_path / wnid) for wnid in ("n01440764", "n01443537")
+    }
+    path, packed = tarred(tmp_path / "21k.tar", members), tmp_path / "21k.zip"
+    packed.write_bytes(zipped(members))
+    start = "n01440764.tar is a file of the source imagenet21k"
+    assert problem("folder", path).endswith(f"{start}: `itl check imagenet21k {path}`")
+    assert len(open_source("imagenet21k", path).records()) == 2
+    command = f"unzip {packed} -d {tmp_path}/21k && itl check imagenet21k {tmp_path}/21k"
+    assert problem("folder", packed).endswith(f"{start}, which reads it unpacked: `{command}`")
+
+
+def test_several_zips_of_one_class_each_in_a_tar_are_not_mixed(tmp_path):
+    members = {f"{label}.zip": zipped({"0.jpg": jpeg()}) for label in ("cat", "dog")}
+    path, folder = tarred(tmp_path / "outer.tar", members), tmp_path / "outer"
+    unpack = f"mkdir -p {folder} && tar xf {path} -C {folder}"
+    says = f"cat.zip is packed itself; unpack {path}, `{unpack}`, and give that folder"
+    assert problem("folder", path) == f"{path} holds no images: {says}"
+    follow(unpack)
+    assert "unpack each into a folder of its own: `" in problem("folder", folder)
+
+
+def test_an_archive_without_a_suffix_is_unpacked_beside_its_own_name(tmp_path):
+    path = tarred(tmp_path / "outer.tar", {"in.tar": tar_of(IMAGES, tmp_path / "a")}).rename(
+        tmp_path / "outer"
+    )
+    follow(problem("folder", path).rpartition(": `")[2].rstrip("`"))
+    assert (tmp_path / "outer-unpacked/in.tar").is_file()

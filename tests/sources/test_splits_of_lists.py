@@ -1,5 +1,6 @@
 """Lists whose images or columns say the splits, and labels that are more than one class."""
 
+import json
 import re
 
 import pytest
@@ -431,3 +432,42 @@ def test_a_flag_beside_others_is_a_label_that_is_said(tmp_path):
     assert note in check_lines("lists", path, label="MEL"), "of two classes, which either column tells"
     usual = b"image,label,blurred\ntrain/1.jpg,0,1\ntrain/2.jpg,1,0\ntest/3.jpg,1,0\ntest/4.jpg,0,1\n"
     assert set(splits(written(tmp_path, {"all.csv": usual})).values()) == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (["1,0,0"] * 6 + ["0,0,0"] * 2, "none is 1 in 2 of 8 lines"),
+        (["1,0,0"] * 6 + ["1,0,1"], "several are 1 in 1 of 7 lines"),
+        (
+            ["0,0,0"] * 3 + ["1,0,0", "0,1,1", "1,1,1", "0,1,0"],
+            "none is 1 in 3 of 7 lines and several are in 2",
+        ),
+    ],
+)
+def test_where_not_each_line_has_one_class_it_is_said_how_many(tmp_path, rows, says):
+    """No matter how the first lines look, nor that a column has splits."""
+    lines = [f"{number}.jpg,{row}" for number, row in enumerate(rows)]
+    images = {f"images/{number}.jpg": jpeg() for number in range(len(rows))}
+    table = "\n".join(["image,person,car,dog", *lines, ""])
+    divided = "\n".join(["image,person,car,dog,split", *(f"{line},train" for line in lines), ""])
+    objects = [dict(zip(("image", "person", "car", "dog"), line.split(","), strict=True)) for line in lines]
+    jsonl = "".join(f"{json.dumps(one)}\n" for one in objects)
+    for name, text in (("train.csv", table), ("all.csv", divided), ("train.jsonl", jsonl)):
+        path = written(tmp_path / name, images | {name: text.encode()})
+        for options in ({}, {"train": name}):
+            with pytest.raises(ItlError) as caught:
+                splits(path, **options)
+            assert (
+                f"{name} has a column for each class, person, car, dog, of which {says}, but an image of a "
+                f"list is of one class; write one column label and leave such lines out, or give all classes "
+                f"of an image as boxes in COCO-style JSON (source coco), for tasks actions@ or detection@"
+            ) in str(caught.value)
+            assert "idxmax" not in str(caught.value)
+    path = written(tmp_path / "kinds", images | {"train.csv": table.replace(",dog", ",age").encode()})
+    assert set(splits(path, label="person").values()) == {"train"}
+    other = "\n".join(["image,person,car,dog,kind", *(f"{line},cat" for line in lines), ""])
+    with pytest.raises(
+        ItlError, match="no column of the label with a usual name, such as label; it has image"
+    ):
+        splits(written(tmp_path / "other", images | {"train.csv": other.encode()}))

@@ -10,9 +10,10 @@ from itl.sources.records import Record
 from itl.sources.synthetic import targets
 from itl.sources.voc_action import ACTIONS, VocAction
 from itl.specs import Packing
-from tests.annotated import changed, check_lines, jpeg, thing, voc2012, written, xml
+from tests.annotated import changed, check_lines, jpeg, problems_of, thing, voc2012, written, xml
 from tests.pictures import tarred
 
+TAKEN = "what their XML says is taken"
 PEOPLE = ["VOC2012/2010_1#2", "VOC2012/2010_1#3", "VOC2012/2011_2#1"]
 
 
@@ -172,3 +173,75 @@ def test_a_person_is_shown_with_an_eighth_of_the_box_on_each_side(tmp_path):
 def test_a_context_that_shows_nothing_is_refused():
     with pytest.raises(ItlError, match="context enlarges a person's box, 1 is the box alone; it cannot be 0"):
         VocAction("anywhere", context=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({}, ""),
+        ({"jumping_train.txt": None, "jumping_val.txt": None}, ""),  # labels of the XML alone
+        (
+            {"jumping_train.txt": b"2010_1 2 1\n"},
+            f"1 person has no line in lists of actions, such as 2010_1#3 of jumping; {TAKEN}",
+        ),
+        (
+            {"jumping_val.txt": None},
+            f"1 person has no line in lists of actions, such as 2011_2#1 of jumping; {TAKEN}",
+        ),
+        (
+            {"jumping_val.txt": b"2011_2 1 -1\n2010_1 2 1\n2010_1 1 1\n"},
+            "lists of actions have 2 people that the list of their split lacks, such as 2010_1#1, 2010_1#2; "
+            "that list decides",
+        ),
+    ],
+)
+def test_people_of_a_split_and_of_its_lists_of_actions_are_compared(tmp_path, changes, note):
+    source = VocAction(written(tmp_path, changed(voc2012(), **changes)))
+    assert [record.id for record in source.records()] == PEOPLE
+    assert source.scan.notes[:-1] == ([note] if note else []), "the last is on test, which has no labels"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            b"2010_1 9 1",
+            "Annotations/2010_1.xml has 3 objects, but ImageSets/Action lists number 9 of 2010_1; get both "
+            "from one release",
+        ),
+        (
+            b"2010_7 1 1",
+            "ImageSets/Action lists '2010_7', but 'JPEGImages/2010_7.jpg' is missing; copy it again",
+        ),
+    ],
+)
+def test_a_person_in_a_list_of_an_action_that_the_xml_lacks_is_a_problem(tmp_path, line, problem):
+    lists = {"jumping_train.txt": b"2010_1 2 1\n2010_1 3 0\n" + line}
+    source = VocAction(written(tmp_path, changed(voc2012(), **lists)))
+    assert [one.partition(", or remove")[0] for one in problems_of(source)] == [problem]
+    skipping = VocAction(tmp_path, bad="skip")
+    assert [record.id for record in skipping.records()] == PEOPLE
+
+
+def test_people_with_actions_that_no_list_has_are_counted(tmp_path):
+    source = VocAction(
+        written(
+            tmp_path,
+            changed(
+                voc2012(), Action__train=b"2010_1 2\n", jumping_train=b"2010_1 2 1\n", Action__trainval=None
+            ),
+        )
+    )
+    assert [record.id for record in source.records()] == [PEOPLE[0], PEOPLE[2]]
+    assert source.left_out["people with actions in no list"] == 1
+    assert VocAction(written(tmp_path / "all", voc2012())).left_out["people with actions in no list"] == 0
+
+
+def test_labels_are_said_to_be_of_lists_only_where_there_are_lists_of_actions(tmp_path):
+    alone = changed(voc2012(), **{"jumping_train.txt": None, "jumping_val.txt": None})
+    for name, files, words in (
+        ("both", voc2012(), "these lists and the XML files in Annotations"),
+        ("alone", alone, "the XML files in Annotations"),
+    ):
+        lines = check_lines("voc2012-action", written(tmp_path / name, files))
+        assert lines[1].startswith(f"labels: 3 classes, such as jumping; by {words}; left out")
