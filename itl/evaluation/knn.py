@@ -28,10 +28,10 @@ def nearest(
     similarity 0 to everything.
 
     A pass in few bits bounds every similarity from both sides and leaves the few rows that can be among the
-    nearest; float64 ranks these. On a GPU the pass is one kernel (`itl.evaluation.knn_triton`). Elsewhere it
-    works in blocks, in bfloat16 where the device has it (`CandidateFilter`). Queries with too many candidates
-    (their features differ by less than the bits show) go through the same in float32, and what that cannot
-    separate is ranked whole.
+    nearest; float64 ranks these. On a Hopper or Blackwell GPU the pass is one kernel
+    (`itl.evaluation.knn_triton`). Elsewhere it works in blocks, in bfloat16 where the device has it
+    (`CandidateFilter`). Queries with too many candidates (their features differ by less than the bits show)
+    go through the same in float32, and what that cannot separate is ranked whole.
 
     *block* is how many queries and rows the pass in blocks takes at once. Memory beyond arguments and results
     is that of one block and some 30 candidates a query; of the kernel, half of *base*, and 1 GiB.

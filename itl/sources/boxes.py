@@ -52,6 +52,12 @@ def padded_size(width: int, height: int, size: int) -> tuple[int, int]:
     return max(1, round(width * size / longest)), max(1, round(height * size / longest))
 
 
+def check_context(context: float) -> None:
+    """Raise ItlError for a *context* of `crop_with_context` that leaves nothing of a box."""
+    if not (math.isfinite(context) and context > 0):
+        raise ItlError(f"context enlarges a person's box, 1 is the box alone; it cannot be {context!r}")
+
+
 def crop_with_context(box: Box, context: float, width: int, height: int) -> tuple[slice, slice]:
     """Return rows and columns of an image, *width* × *height*, that show *box* enlarged *context* times.
 
@@ -64,7 +70,8 @@ def crop_with_context(box: Box, context: float, width: int, height: int) -> tupl
     slices = []
     for low, high, side in ((ymin - 1, ymax, height), (xmin - 1, xmax, width)):
         margin = (context - 1) * (high - low) / 2
-        slices.append(slice(max(0, round(low - margin)), min(side, round(high + margin))))
+        start = min(max(0, round(low - margin)), side - 1)  # a pixel at least
+        slices.append(slice(start, max(start + 1, min(side, round(high + margin)))))
     return slices[0], slices[1]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -103,7 +103,19 @@ class Cifar100(Source):
     def _batch(self, split: str) -> Batch:
         if self.download:
             _download(str(self.path), self.layout.replace("-", ""))
-        return load_split(self.path, type(self), split)
+        return load_split(self.path.absolute(), type(self), split, self._times)
+
+    @cached_property
+    def _times(self) -> tuple[int, ...]:
+        """The times of the files that may be read; a source opened later sees those that have changed."""
+        pickles = [name for of_split in self.files.values() for name in of_split]
+        names = [*pickles, *(f"{name}.bin" for name in pickles), self.names[0], self.names_text, *self.packed]
+        folders = [
+            self.path,
+            *sorted(one for one in self.path.glob("*/") if one.name.lower() in self.folders),
+        ]
+        files = [self.path, *(folder / name for folder in folders for name in names)]
+        return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
 
 
 @dataclass(frozen=True)
@@ -139,11 +151,14 @@ def _download(path: str, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def load_split(path: Path, source: type[Cifar100], split: str) -> Batch:
+def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int, ...]) -> Batch:
     """Load one split, once per process: kept in the source, its 150 MB would be pickled with it.
+
+    Files which have changed have other *times*, so that they are read again.
 
     ItlError if a file is missing or damaged, or labels do not fit the names of the classes.
     """
+    del times
     files = _files(path, source)
     is_binary = source.names_text in files
     pickles = [name for of_split in source.files.values() for name in of_split]

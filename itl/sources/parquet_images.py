@@ -379,11 +379,11 @@ class _RowGroupCache:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.columns: dict[tuple[Path, RowGroup], Any] = {}  # the one that was read last comes last
+        self.columns: dict[tuple[Path, RowGroup, str], Any] = {}  # the one that was read last comes last
 
     def read(self, file: Path, group: RowGroup, column: str) -> Any:
         """Return the *column* of a row group, read once by whichever thread comes first."""
-        key = (file, group)
+        key = (file, group, column)
         with self.lock:
             data = self.columns.pop(key, None)
             if data is None:

@@ -13,7 +13,7 @@ from itl import ItlError, counted, one_line
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.archives import Member
 from itl.sources.boxes import Box
-from itl.sources.folder_names import last_of, wnid_of
+from itl.sources.folder_names import wnid_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.storage import unique_keys
 
@@ -186,7 +186,8 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
             like_masks.append((record.id, mask[1]))
         folder, _, name = record.id.rpartition("/")
         if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:
-            if WNID.fullmatch(name[:9]) and wnid_of(last_of(folder)) not in (None, name[:9]):
+            wnids = [wnid for part in folder.split("/") if (wnid := wnid_of(part))]  # as n01440764/images
+            if WNID.fullmatch(name[:9]) and wnids and wnids[-1] != name[:9]:
                 others.append(record.id)
         elif record.split == "train" and name.startswith("ILSVRC2012_val_"):
             validation.append(record.id)

@@ -1,6 +1,5 @@
 """VOC 2012 actions: what the person in a given box is doing; one record for each person."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted, no_such
-from itl.sources.boxes import AnnotatedObject, crop_with_context
+from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan
@@ -64,9 +63,7 @@ class VocAction(VocSource):
 
     def __post_init__(self) -> None:
         """Raise ItlError for a context that leaves nothing of the box."""
-        context = self.context
-        if not (math.isfinite(context) and context > 0):
-            raise ItlError(f"context enlarges a person's box, 1 is the box alone; it cannot be {context!r}")
+        check_context(self.context)
 
     @property
     def labelled_by(self) -> str:

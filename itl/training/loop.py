@@ -60,7 +60,8 @@ def train(
         The history, a dict for each epoch: epoch, step, loss, seconds and images_per_second.
 
     Raises:
-        Diverged: As that says, after an epoch. The last checkpoint before that is kept.
+        Diverged: The loss, a weight or a buffer is not finite after an epoch. The last checkpoint before that
+            is kept.
     """
     total = recipe.total_steps(len(batches))
     net.to(device(machine), memory_format=torch.channels_last)

@@ -31,6 +31,7 @@ def repeatable(machine: Machine) -> Iterator[None]:
 
     cuDNN takes deterministic algorithms without benchmarking, and TF32, of 10 bits, is off.
     """
+    threads = torch.get_num_threads()
     torch.set_num_threads(machine.threads)
     matmul_tf32 = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -39,6 +40,7 @@ def repeatable(machine: Machine) -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
+        torch.set_num_threads(threads)
 
 
 def described(machine: Machine, precision: str) -> dict[str, str]:

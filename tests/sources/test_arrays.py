@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -29,6 +30,18 @@ def test_cifar_in_both_versions(tmp_path, binary, hundred):
     assert len(images) == (4 if hundred else 12)
     pixels = np.arange(6144).astype(np.uint8)[3072:].reshape(3, 32, 32).transpose(1, 2, 0)
     assert np.array_equal(source.read(source.records()[0]), pixels)
+
+
+def test_a_cifar_that_has_changed_is_read_anew(tmp_path):
+    """In one process, as in a notebook: the pack would be said to be new, and hold the earlier pixels."""
+    root = containers.cifar(tmp_path, binary=True, hundred=False)
+    file = next(root.rglob("test_batch.bin"))
+    earlier = open_source("cifar10", root)
+    record = earlier.records()[0]
+    before = earlier.read(record)
+    file.write_bytes(bytes(255 - byte if at % 3073 else byte for at, byte in enumerate(file.read_bytes())))
+    os.utime(file, ns=(0, 1 + file.stat().st_mtime_ns))
+    assert np.array_equal(open_source("cifar10", root).read(record), 255 - before)
 
 
 def test_cifar_in_its_published_archive(tmp_path):

@@ -1,10 +1,15 @@
 """Folders of Parquet files: splits, parts, and configurations of one data set."""
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from itl import ItlError
+from itl.sources.image_files import pixels_of
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
+from tests.pictures import encoded
 from tests.sources.containers import DATA, parquet_file
 
 
@@ -43,3 +48,15 @@ def test_rows_of_one_file_are_no_links(tmp_path):
         rows = [(f"{label}/{split}.png", label, DATA) for label in ("cat", "dog")]
         parquet_file(tmp_path / f"{split}.parquet", rows)
     assert not [line for line in check_lines("parquet", tmp_path) if "by a link" in line]
+
+
+def test_two_columns_of_images_of_a_file_are_told_apart(tmp_path):
+    """In one process, as for two targets on one table: the second would have the pixels of the first."""
+    values = (("left", 10), ("right", 200))
+    grey = {name: encoded(np.full((8, 8, 3), value, np.uint8), "PNG") for name, value in values}
+    table = pa.table({name: [image] * 2 for name, image in grey.items()} | {"label": ["a", "b"]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    for name, value in (*values, *values):
+        source = open_source("parquet", tmp_path, image=name)
+        pixels = [pixels_of(source.read(record), "it")[0] for record in source.records()]
+        assert [np.unique(image).tolist() for image in pixels] == [[value], [value]]

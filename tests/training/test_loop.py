@@ -20,7 +20,7 @@ from itl.training.batches import Batches
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.loop import Diverged, load_weights, predict, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
-from itl.training.numerics import autocast, has_bf16
+from itl.training.numerics import autocast, has_bf16, repeatable
 
 MACHINE = Machine(threads=1, checkpoint_seconds=0)
 RECIPE = Recipe(epochs=4, batch=16, pixels=16, lr=0.05)
@@ -339,3 +339,10 @@ def test_bf16_is_near_fp32(tmp_path):
         assert (full - half).abs().max() < 0.05 * full.abs().max()
     assert history["bf16"] != history["fp32"]
     assert history["bf16"] == pytest.approx(history["fp32"], abs=0.15)
+
+
+def test_kernels_that_repeat_leave_torch_the_threads_that_it_had():
+    before = torch.get_num_threads()
+    with repeatable(Machine(threads=1)):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before

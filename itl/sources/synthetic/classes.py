@@ -188,7 +188,7 @@ class DemoKinds(RenderedSource):
         super().__post_init__()
         for node in self.under.split(","):
             synset = Taxonomy.snapshot()[node]
-            if not Taxonomy.snapshot().children(synset.wnid):
+            if not _families_under(synset.wnid):
                 parent = Taxonomy.snapshot().parent(synset.wnid)
                 raise ItlError(
                     f"source {self.kind} draws new leaves under inner nodes of the tree, and {node} "
@@ -198,9 +198,8 @@ class DemoKinds(RenderedSource):
     @cached_property
     def families(self) -> dict[str, str]:
         """The parent of each class, by the name of the class."""
-        tree, nodes = Taxonomy.snapshot(), set(self.under.split(","))
-        paths = [tree.path(leaf) for leaf in tree.leaves]
-        parents = {path[1] for path in paths if not nodes.isdisjoint(path[1:])}
+        tree = Taxonomy.snapshot()
+        parents = set().union(*map(_families_under, self.under.split(",")))
         ordered = sorted(parents, key=lambda wnid: tree.path(wnid)[::-1])
         chosen = [ordered[len(ordered) * number // self.classes] for number in range(self.classes)]
         names = [f"{family}-{chosen[:number].count(family)}" for number, family in enumerate(chosen)]
@@ -226,6 +225,14 @@ class DemoKinds(RenderedSource):
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo kind", self.seed, record.id)
         return class_image(self._genes[record.wnid], self.size, random)
+
+
+def _families_under(node: str) -> set[str]:
+    """Return the parents of ILSVRC leaves under *node*: by their paths or, where there are none, by any."""
+    tree = Taxonomy.snapshot()
+    paths = [tree.path(leaf) for leaf in tree.leaves]
+    by_path = {path[1] for path in paths if node in path[1:]}
+    return by_path or {path[1] for path in paths if node in tree.ancestors(path[0]) - {path[0]}}
 
 
 def class_image(genes: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:

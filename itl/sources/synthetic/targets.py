@@ -7,7 +7,7 @@ import numpy as np
 
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import AnnotatedObject, crop_with_context
+from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.records import Record
 from itl.sources.synthetic.appearance import Appearances, draw, looks_of
 from itl.sources.synthetic.classes import (
@@ -240,6 +240,11 @@ class DemoActions(RenderedSource):
     kind = "demo-actions"
     annotates = True
     names = sorted(ACTIONS)
+
+    def __post_init__(self) -> None:
+        """Raise ItlError for settings that cannot be drawn."""
+        super().__post_init__()
+        check_context(self.context)
 
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import crop_with_context
+from itl.sources.registry import open_source
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, inner_step, looks_of, reach
 from itl.sources.synthetic.classes import DemoClasses, DemoKinds, spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL, NAMES, DemoPlanted, DemoSurfaces
@@ -404,3 +405,23 @@ def test_the_target_is_told_apart_as_what_helps_is():
     }
     assert min(alike[True]) > 0.5
     assert max(alike[False]) < 0.5
+
+
+def test_new_leaves_are_drawn_under_every_inner_node():
+    """Also under those that lie on no leaf's own path, such as tableware, and not under a leaf."""
+    tree = Taxonomy.snapshot()
+    for name in ("tableware.n.01", "product.n.02", "domestic_animal.n.01"):
+        (node,) = [wnid for wnid in tree if tree[wnid].name == name]
+        source = open_source("demo-kinds", under=node, classes=3, train=1, test=1)
+        leaves = set(tree.leaves_under(node))
+        for family in source.families.values():
+            assert leaves & set(tree.leaves_under(family)), f"{family} has a class under {name}"
+    with pytest.raises(ItlError, match="is a leaf; give its parent"):
+        open_source("demo-kinds", under=tree.leaves[0])
+
+
+@pytest.mark.parametrize("context", [0, -1, float("nan")])
+def test_no_context_leaves_nothing_of_a_person(context):
+    with pytest.raises(ItlError, match="context enlarges a person's box, 1 is the box alone; it cannot be"):
+        open_source("demo-actions", context=float(context))
+    assert crop_with_context((10, 10, 11, 11), 0.4, 20, 20) == (slice(10, 11), slice(10, 11))
