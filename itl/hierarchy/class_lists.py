@@ -195,14 +195,7 @@ def _rows(path: Path) -> list[Row]:
     lines = [(number, line.strip()) for number, line in enumerate(text_lines(text), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
-        header, *cells = [_cells(line) for _, line in lines]
-        marks = _mark_columns(header, cells, path)
-        column, is_label = _label_column(header, cells, marks, path)
-        return [
-            _csv_row(number, line, column, is_label, len(header), path)
-            for number, line in lines[1:]
-            if all(_cell(_cells(line), mark) in taken for mark, taken in marks.items())
-        ]
+        return _csv_rows(lines, path)
     try:
         rows = [row for number, line in lines for row in _line_rows(number, line)]
     except ItlError as error:
@@ -294,19 +287,40 @@ def _label_column(
     return (words or coarse or [0])[0], False
 
 
-def _csv_row(number: int, line: str, column: int, is_label: bool, width: int, path: Path) -> Row:
-    cells = _cells(line)
+def _csv_rows(lines: Sequence[tuple[int, str]], path: Path) -> list[Row]:
+    """Return the rows of numbered *lines* with a header, whose delimiter is that of all if it has one."""
+    delimiter = _delimiter(lines[0][1])
+    header, *rows = [_cells(line, delimiter) for _, line in lines]
+    marks = _mark_columns(header, rows, path)
+    column, is_label = _label_column(header, rows, marks, path)
+    return [
+        _csv_row((number, line), cells, column, is_label, len(header), path)
+        for (number, line), cells in zip(lines[1:], rows, strict=True)
+        if all(_cell(cells, mark) in taken for mark, taken in marks.items())
+    ]
+
+
+def _csv_row(
+    numbered: tuple[int, str], cells: list[str], column: int, is_label: bool, width: int, path: Path
+) -> Row:
+    number, line = numbered
+    where = f"{path}, line {number}: {line[:50]!r}"
     if any(map(WNID.fullmatch, cells[width:])):
-        raise ItlError(f"{path}, line {number}: {line[:50]!r} has several wnids; give one class on each line")
+        raise ItlError(f"{where} has several wnids; give one class on each line")
     value = cells[column] if column and column < len(cells) else ""
     if not cells[0] or (is_label and not value):
-        raise ItlError(f"{path}, line {number}: {line[:50]!r} lacks a class or its label")
+        raise ItlError(f"{where} lacks a class or its label")
     return Row(f"line {number}", cells[0], value, is_label)
 
 
-def _cells(line: str) -> list[str]:
-    """Return the cells of a line of CSV, or with tabs or semicolons."""
-    delimiter = next((one for one in ("\t", ",", ";") if one in line), ",")
+def _delimiter(line: str) -> str:
+    """Return what separates the cells of *line*: tabs, commas or semicolons; empty if it has none."""
+    return next((one for one in ("\t", ",", ";") if one in line), "")
+
+
+def _cells(line: str, delimiter: str = "") -> list[str]:
+    """Return the cells of a line of CSV; without a *delimiter* the line tells it."""
+    delimiter = delimiter or _delimiter(line) or ","
     return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
 
 

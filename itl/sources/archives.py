@@ -259,7 +259,7 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         raise ItlError(f"{path.parent}/{words}")
     with path.open("rb") as file:
         start = file.read(8)
-        if start.startswith(b"PK"):
+        if start.startswith((ZIP_LOCAL_HEADER, b"PK\5\6", b"PK\7\x08")):
             return _list_zip(path, prefix)
         _refuse_compressed(path, start)
         file.seek(0)

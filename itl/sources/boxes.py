@@ -159,7 +159,7 @@ def clip_box(
             f"whose pixels count from 1; correct it, or set the option outside=cut"
         )
     box = (max(1, xmin), max(1, ymin), min(last_x, xmax), min(last_y, ymax))
-    if box[0] >= box[2] or box[1] >= box[3]:
+    if box[2] - box[0] <= -1 or box[3] - box[1] <= -1:  # inclusive: 3 to 3 is one pixel wide
         raise ItlError(
             f"{where}: of the box {box_text(one.box)} of {one.name!r} nothing lies inside its image of "
             f"{width or 'any'} × {height or 'any'} pixels; correct or remove it"

@@ -3,7 +3,7 @@
 import filecmp
 import re
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,34 +16,62 @@ from itl.sources.records import examples
 COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
-PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$")
+PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)
 VARIANTS = {  # words in the names of two versions of a data set, which share images
     *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
     *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
 }
+COMPRESSED = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # with their tools
+COMPRESSED_TAR = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
+DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a data set
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
 def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
-    """Return the files with *suffix* at *path*, a folder or one such file, by name relative to *path*.
+    """Return the files with *suffix*, in any case, at *path*, a folder or one such file, by relative name.
 
-    If there are none, an ItlError says what is *expected*.
+    If there are none, an ItlError says what is *expected*. Compressed files of that kind are refused.
     """
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder of {suffix} files")
     if path.is_file():
         return {path.name: path}
     files = archives.list_files(path).files
-    if packed := sorted(name for name in files if name.endswith((f"{suffix}.gz", ".tgz"))):
+    tools = {f"{suffix}{ending}": tool for ending, tool in COMPRESSED.items()}
+    tools |= COMPRESSED_TAR if suffix == ".tar" else {}
+    if packed := sorted(name for name in files if name.lower().endswith((*tools,))):
+        tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
         raise ItlError(
             f"{path} has compressed files, such as {packed[0]}, whose images cannot be read in place; "
-            f"`gunzip {shlex.quote(files[packed[0]].path)}` leaves a plain {suffix}"
+            f"`{tool} {shlex.quote(files[packed[0]].path)}` leaves a plain {suffix}"
         )
-    names = sorted(name for name in files if name.endswith(suffix))
+    names = sorted(name for name in files if name.lower().endswith(suffix))
     if not names:
         raise ItlError(f"{path} has no {suffix} files; give {expected}")
     _refuse_two_divisions(names)
     return {name: Path(files[name].path) for name in names}
+
+
+def count_other_files(path: Path, suffix: str, used: Path | None) -> Counter:
+    """Count the files at *path* that `container_files` does not return, documents and the file *used* aside.
+
+    The reason shows one of them, whose name tells a split if that of any does.
+    """
+    if path.is_file():
+        return Counter()
+    resolved = used.resolve() if used else None
+    others = [
+        name
+        for name, member in archives.list_files(path).files.items()
+        if not name.lower().endswith(suffix)
+        and name.rpartition("/")[2] not in DOCUMENTS
+        and Path(member.path).resolve() != resolved
+    ]
+    if not others:
+        return Counter()
+    example = min(others, key=lambda name: (split_in_name(name) is None, name))
+    more = " …" if len(others) > 1 else ""
+    return Counter({f"files other than {suffix} ({example}{more})": len(others)})
 
 
 def describe_copies(files: Mapping[str, Path]) -> list[str]:

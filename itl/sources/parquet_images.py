@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,7 @@ from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import (
     container_files,
+    count_other_files,
     describe_copies,
     describe_missing_parts,
     splits_by_name,
@@ -26,7 +27,7 @@ from itl.sources.folder_names import split_of
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
 from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import choose_column, split_in_name
-from itl.sources.numbered_classes import describe_zero, name_of, read_names
+from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
@@ -38,6 +39,17 @@ BYTES_OF_NO_PATH = 4096  # a row of more has bytes of an image
 BATCH_ROWS = 64  # that are read at once to find the first image
 CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
 NO_WORDS = (pa.types.is_nested, pa.types.is_floating, pa.types.is_binary, pa.types.is_large_binary)
+
+
+class Column(NamedTuple):
+    """A column of a table, or one field of a struct that it holds; any name may have dots."""
+
+    name: str
+    field: str = ""
+
+    def __str__(self) -> str:
+        """The path, as Parquet has it."""
+        return f"{self.name}.{self.field}" if self.field else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +138,10 @@ class ParquetImages(Source):
 
     @property
     def left_out(self) -> Counter:
-        """Rows without a label."""
+        """Rows without a label, and files of other kinds."""
         rows = sum(group.rows for group in self._all_groups)
-        return Counter({"unlabelled rows": rows - len(self._rows)})
+        others = count_other_files(self.path, ".parquet", self.names)
+        return Counter({"unlabelled rows": rows - len(self._rows)}) + others
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -189,8 +202,8 @@ class ParquetImages(Source):
                     )
 
     @cached_property
-    def _columns(self) -> tuple[str, str]:
-        """The path of the image's bytes in the schema, and the column of the label."""
+    def _columns(self) -> tuple[Column, str]:
+        """The column of the image's bytes, and that of the label."""
         schema, columns, first = self._first_schema, self._first_schema.names, next(iter(self._files))
         for name, other in self._schemas.items():
             if (others := other.names) != columns:
@@ -209,9 +222,9 @@ class ParquetImages(Source):
             )
         self._refuse_other_kinds(label)
         kind = schema.field(image).type
-        if path := _path_of_bytes(schema.field(image)):
-            return path, label
-        ways = [f"set the option image={field.name}" for field in schema if _path_of_bytes(field)][:1]
+        if column := _column_of_bytes(schema.field(image)):
+            return column, label
+        ways = [f"set the option image={field.name}" for field in schema if _column_of_bytes(field)][:1]
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             table = f"{split_in_name(first) or 'train'}.csv"
             ways.append(
@@ -268,7 +281,7 @@ class ParquetImages(Source):
     def _split_column(self) -> str:
         """The column that says the split of each row; '' without one."""
         image, label = self._columns
-        others = [name for name in self._first_schema.names if name not in (image.partition(".")[0], label)]
+        others = [name for name in self._first_schema.names if name not in (image.name, label)]
         kinds = {name: self._first_schema.field(name).type for name in others}
         plain = [
             name
@@ -311,8 +324,10 @@ class ParquetImages(Source):
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
+        files = [group.file for group in groups for _ in range(group.rows)]
+        file_of = dict(zip(reversed(values), reversed(files), strict=True))  # the first that has a value
         for value in dict.fromkeys(values):
-            refuse_several(value, f"{groups[0].file}, column {self._columns[1]}")
+            refuse_several(value, f"{file_of[value]}, column {self._columns[1]}")
         values = ["" if value == NO_LABEL or is_missing(value) else plain_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
@@ -322,15 +337,21 @@ class ParquetImages(Source):
                 )
             return values
         names, source = self._class_names
-        return [name_of(value, names, source) for value in values] if names else values
+        if names and (unknown := next((value for value in values if value not in names), "")):
+            raise ItlError(
+                f"{self.path}: {file_of[unknown]} has the label {unknown}, but {source} names "
+                f"{counted(len(names), 'classes')} and none has that number; correct the names, or the label"
+            )
+        return [names[value] for value in values] if names else values
 
     def _paths(self, groups: list[RowGroup]) -> list[str]:
-        column, dot, _ = self._columns[0].partition(".")
-        if not dot or self._schemas[groups[0].file].field(column).type.get_field_index("path") < 0:
+        name, field = self._columns[0]
+        if not field or self._schemas[groups[0].file].field(name).type.get_field_index("path") < 0:
             return [""] * sum(group.rows for group in groups)
-        return [value or "" for value in self._column(groups, f"{column}.path")]
+        return [value or "" for value in self._column(groups, name, "path")]
 
-    def _column(self, groups: list[RowGroup], column: str) -> list[Any]:
+    def _column(self, groups: list[RowGroup], name: str, field: str = "") -> list[Any]:
+        column = Column(name, field)
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
             part = read_column(self._files[file], column)
@@ -379,9 +400,9 @@ class _RowGroupCache:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.columns: dict[tuple[Path, RowGroup, str], Any] = {}  # the one that was read last comes last
+        self.columns: dict[tuple[Path, RowGroup, Column], Any] = {}  # the one that was read last comes last
 
-    def read(self, file: Path, group: RowGroup, column: str) -> Any:
+    def read(self, file: Path, group: RowGroup, column: Column) -> Any:
         """Return the *column* of a row group, read once by whichever thread comes first."""
         key = (file, group, column)
         with self.lock:
@@ -397,12 +418,12 @@ class _RowGroupCache:
 _ROW_GROUPS = _RowGroupCache()
 
 
-def _path_of_bytes(field: pa.Field) -> str:
-    """Return the path in a schema of the bytes that the column *field* holds; empty if it holds none."""
+def _column_of_bytes(field: pa.Field) -> Column | None:
+    """Return where the column *field* holds bytes, itself or in a field; None if it holds none."""
     kind = field.type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        return f"{field.name}.bytes"
-    return field.name if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
+        return Column(field.name, "bytes")
+    return Column(field.name) if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else None
 
 
 def _kind(kind: pa.DataType) -> str:
@@ -417,19 +438,19 @@ def open_table(file: Path) -> pq.ParquetFile:
         return pq.ParquetFile(file)
 
 
-def has_values(file: Path, column: str) -> bool:
-    """Say whether *column*, as in `read_column`, is not null in all rows of a file; reads up to the first.
+def has_values(file: Path, column: Column) -> bool:
+    """Say whether *column* is not null in all rows of a file; reads up to the first value.
 
     Statistics say so too, but pyarrow ends the process where they are damaged.
     """
     opened = open_table(file)
     with explain_damage(f"the column {column} of {file}", "valid one"):
-        parts = (_values(batch, column) for batch in opened.iter_batches(BATCH_ROWS, columns=[column]))
+        parts = (_values(batch, column) for batch in opened.iter_batches(BATCH_ROWS, columns=[str(column)]))
         return any(part.null_count < len(part) for part in parts)
 
 
-def read_column(file: Path, column: str, group: int | None = None) -> Any:
-    """Read one *column*, which may be a field of a struct, of a file or of its row *group*.
+def read_column(file: Path, column: Column, group: int | None = None) -> Any:
+    """Read one *column* of a file or of its row *group*.
 
     ItlError if it is damaged.
 
@@ -438,16 +459,15 @@ def read_column(file: Path, column: str, group: int | None = None) -> Any:
     """
     opened = open_table(file)
     with explain_damage(f"the column {column} of {file}", "valid one"):
-        table = opened.read([column]) if group is None else opened.read_row_group(group, [column])
-    return _values(table, column)
+        paths = [str(column)]
+        table = opened.read(paths) if group is None else opened.read_row_group(group, paths)
+        return _values(table, column)
 
 
-def _values(table: Any, column: str) -> Any:
-    """Return the values of *column*, which may be a field of a struct, of a *table* of that alone."""
-    values = table.column(0)
-    if "." in column and pa.types.is_struct(values.type):
-        values = pc.struct_field(values, column.rpartition(".")[2])
-    return values
+def _values(table: Any, column: Column) -> Any:
+    """Return the values of *column* of a *table*, which may have others whose names begin like it."""
+    values = table.column(column.name)
+    return pc.struct_field(values, column.field) if column.field else values
 
 
 def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:

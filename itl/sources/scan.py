@@ -51,6 +51,22 @@ class Scan:
     other_image: list[str] = field(default_factory=list)  # annotations that name another image of the source
     other_size: list[str] = field(default_factory=list)  # ids of a stated size that is a bit off, or swapped
 
+    def merge(self, part: "Scan", name: str) -> None:
+        """Add all that *part*, not finished, has of other images; its notes are about *name*."""
+        part._check_training()
+        self.records += part.records
+        self.objects |= part.objects
+        self.sizes |= part.sizes
+        self.regions |= part.regions
+        self.problems += part.problems
+        self.notes += [f"{name}: {note}" for note in part.notes]
+        self.left_out += part.left_out
+        self.refused_splits |= part.refused_splits
+        self.turned += part.turned
+        self.resized |= part.resized
+        self.other_image += part.other_image
+        self.other_size += part.other_size
+
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
         self.records.append(record)
@@ -124,7 +140,8 @@ class Scan:
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
         """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `box_frame`."""
         self._note_sizes(resized)
-        self._check_objects()
+        self._check_training()
+        self._note_repeated_objects()
         if self.other_image:
             self.notes.append(
                 f"{counted(len(self.other_image), 'annotations have')} another image's name in <filename>, "
@@ -147,11 +164,13 @@ class Scan:
         self.problems = _merge_alike(self.problems)
         return self
 
-    def _check_objects(self) -> None:
-        """Add a problem if no training image has an object, and a note on objects annotated twice."""
+    def _check_training(self) -> None:
+        """Add a problem if no training image has an object."""
         training = [record.id for record in self.records if record.split == "train"]
         if training and self.objects and not self.problems and not any(map(self.objects.get, training)):
             self.add_problem("no training image has an annotation, so nothing can be learned; add them")
+
+    def _note_repeated_objects(self) -> None:
         twice = {image: len(objects) - len(set(objects)) for image, objects in self.objects.items()}
         if count := sum(twice.values()):
             images = [image for image in twice if twice[image]]

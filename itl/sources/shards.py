@@ -1,19 +1,20 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from itl import ItlError, counted
+from itl import ItlError, counted, no_such, pick
 from itl.hierarchy.taxonomy import WNID
 from itl.sources import archives
 from itl.sources.archives import Listing, Member, ZipMember
 from itl.sources.container_files import (
     container_files,
+    count_other_files,
     describe_copies,
     describe_missing_parts,
     splits_by_name,
@@ -35,6 +36,7 @@ from itl.sources.source import Source
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
+LABEL_FILES = ("json", "cls", "txt")  # suffixes, in the order in which they are read
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
 
 
@@ -48,6 +50,7 @@ class Sample:
     member: Member  # of the image
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
+    unread: str = ""  # a label file that has a dot in its key, as the image has, if there is one
 
     @property
     def label(self) -> str:
@@ -70,17 +73,24 @@ class WebDataset(Source):
     )
     dividing = "write shards of another split, whose names tell it, such as val-000000.tar"
 
+    def __post_init__(self) -> None:
+        """Refuse a label file that is never read."""
+        if self.label is not None:
+            pick(dict.fromkeys(LABEL_FILES), self.label, "value of the option label")
+
     @cached_property
     def listing(self) -> Listing:
         """The images of all samples, as SHARD/NAME."""
         files = {f"{one.shard}/{one.image}": one.member for one in self._samples}
-        return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), Counter()))
+        left_out = count_other_files(self.path, ".tar", self.names)
+        return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), left_out))
 
     @property
     def left_out(self) -> Counter:
-        """Samples without a label; the other files of a sample are part of it."""
-        without = len(self._samples) - len(self._labelled)
-        return self.listing.left_out + Counter({"unlabelled samples": without})
+        """Samples of a split without a label; the other files of a sample are part of it."""
+        bare = Counter(self._split_of[one.shard] for one in self._samples if not one.label)
+        reasons = {f"unlabelled samples of {split}": count for split, count in sorted(bare.items())}
+        return self.listing.left_out + Counter(reasons)
 
     @property
     def layout(self) -> str:
@@ -94,28 +104,12 @@ class WebDataset(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
-        split_of = splits_by_name(self._shards, self.path)
         has_splits = any(map(split_in_name, self._shards))
-        bare = Counter(split_of[one.shard] for one in self._samples if not one.label)
-        total = Counter(split_of[one.shard] for one in self._samples)
-        for split, count in bare.items():
-            if count < total[split]:
-                example = next(one for one in self._samples if not one.label and split_of[one.shard] == split)
-                raise ItlError(
-                    f"{self.path}: {count:,} of {total[split]:,} samples of {split} have no label, such as "
-                    f"{example.key} in {example.shard}; write KEY.cls beside each image"
-                )
-        if not (labelled := self._labelled):
-            in_folders = all("/" in one.image for one in self._samples)
-            way = "; if folders are classes, unpack the tars and take the source folder" if in_folders else ""
-            raise ItlError(
-                f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
-                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}{way}"
-            )
-        names, _ = self._classes
+        self._refuse_unlabelled()
+        labelled, (names, _) = self._labelled, self._classes
         records = []
         for one in labelled:
-            split, wnid = split_of[one.shard], names[one.label]
+            split, wnid = self._split_of[one.shard], names[one.label]
             name = sample_id(one.image, split if has_splits else "", wnid)
             records.append(Record(name, wnid, split, one.member))
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
@@ -125,6 +119,33 @@ class WebDataset(Source):
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
         return validate_records(records, self.path)
+
+    def _refuse_unlabelled(self) -> None:
+        """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""
+        bare: dict[str, list[Sample]] = defaultdict(list)
+        for one in self._samples:
+            if not one.label:
+                bare[self._split_of[one.shard]].append(one)
+        total = Counter(self._split_of[one.shard] for one in self._samples)
+        for split, samples in bare.items():
+            count = f"{len(samples):,} of {total[split]:,} samples of {split} have no label, such as"
+            if example := next((one for one in samples if one.unread), None):
+                raise ItlError(
+                    f"{self.path}: {count} {example.image} in {example.shard}, as keys end at the first dot "
+                    f"and {example.unread} is not read; write the shards again with keys without dots"
+                )
+            if len(samples) < total[split]:
+                raise ItlError(
+                    f"{self.path}: {count} {samples[0].key} in {samples[0].shard}; write KEY.cls beside each "
+                    f"image"
+                )
+        if not self._labelled:
+            in_folders = all("/" in one.image for one in self._samples)
+            way = "; if folders are classes, unpack the tars and take the source folder" if in_folders else ""
+            raise ItlError(
+                f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
+                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}{way}"
+            )
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -169,12 +190,25 @@ class WebDataset(Source):
         return shards
 
     @cached_property
+    def _split_of(self) -> dict[str, str]:
+        """The split of each shard."""
+        return splits_by_name(self._shards, self.path)
+
+    @property
+    def _image_suffix(self) -> str:
+        """The option image as samples have it: png for .PNG; empty without it."""
+        return (self.image or "").lower().removeprefix(".")
+
+    @cached_property
     def _samples(self) -> list[Sample]:
         """All samples with an image, with their labels."""
         samples: list[Sample] = []
         bare: list[str] = []
+        suffixes: set[str] = set()  # of images
         for shard, listing in self._shards.items():
-            samples += self._read_shard(shard, listing, bare)
+            samples += self._read_shard(shard, listing, bare, suffixes)
+        if self.image is not None and suffixes and self._image_suffix not in suffixes:
+            raise no_such(suffixes, self.image, f"suffix of images in {self.path}")
         if not samples:
             raise ItlError(
                 f"{self.path}: its {counted(len(self._shards), 'shards hold')} no images; {self.expected}"
@@ -186,8 +220,13 @@ class WebDataset(Source):
             )
         return samples
 
-    def _read_shard(self, shard: str, listing: Listing, bare: list[str]) -> Iterator[Sample]:
-        """Yield the samples of one shard that have an image; add the labels without one to *bare*."""
+    def _read_shard(
+        self, shard: str, listing: Listing, bare: list[str], suffixes: set[str]
+    ) -> Iterator[Sample]:
+        """Yield the samples of one shard that have an image; add the labels without one to *bare*.
+
+        *suffixes* gets those of all images, without the dot.
+        """
         groups: dict[str, dict[str, str]] = {}
         for name in listing.files:
             folder, slash, last = name.rpartition("/")
@@ -208,32 +247,45 @@ class WebDataset(Source):
                     bare.append(f"{by_suffix.get('cls', max(by_suffix.values()))} in {shard}")
                 elif not images:
                     listing.left_out["files of no image"] += len(by_suffix)
-                if self.image and images:
-                    images = {suffix: name for suffix, name in images.items() if suffix == self.image}
-                    listing.left_out[f"samples without an image {self.image}"] += not images
-                if len(images) > 1:
-                    ends = {suffix.rpartition(".")[0] for suffix in images} - {""}
-                    labels = {suffix.rpartition(".")[0] for suffix in by_suffix.keys() - images.keys()}
-                    way = (
-                        "as keys end at the first dot: write the shards again with keys without dots"
-                        if ends & labels  # a.0.jpg and a.0.cls
-                        else f"choose one by what follows the first dot of its name, with the option "
-                        f"image={min(images, key=len)}"
-                    )
-                    raise ItlError(
-                        f"{self.path}: a sample of {shard} has several images, {examples(images.values())}; "
-                        f"{way}"
-                    )
-                for name in images.values():
+                suffixes.update(images)
+                if self.image is not None and images:
+                    wanted = self._image_suffix
+                    images = {suffix: name for suffix, name in images.items() if suffix == wanted}
+                    listing.left_out[f"samples without an image {wanted}"] += not images
+                self._refuse_several_images(shard, images, by_suffix)
+                for end, name in images.items():
                     sample = Sample(shard, key, name, listing.files[name])
+                    sample.unread = self._unread_label(end, by_suffix)
                     self._add_label(
                         sample, {suffix: listing.files[one] for suffix, one in by_suffix.items()}, file
                     )
                     yield sample
 
+    def _refuse_several_images(self, shard: str, images: dict[str, str], by_suffix: dict[str, str]) -> None:
+        """Raise ItlError if a sample with the files *by_suffix* has more than one of *images*."""
+        if len(images) < 2:
+            return
+        ends = {suffix.rpartition(".")[0] for suffix in images} - {""}
+        labels = {suffix.rpartition(".")[0] for suffix in by_suffix.keys() - images.keys()}
+        way = (
+            "as keys end at the first dot: write the shards again with keys without dots"
+            if ends & labels  # a.0.jpg and a.0.cls
+            else f"choose one by what follows the first dot of its name, with the option "
+            f"image={min(images, key=len)}"
+        )
+        raise ItlError(
+            f"{self.path}: a sample of {shard} has several images, {examples(images.values())}; {way}"
+        )
+
+    def _unread_label(self, suffix: str, by_suffix: dict[str, str]) -> str:
+        """Return the label file of an image whose *suffix* has a dot: x.cls of x.png; empty without one."""
+        end, dot, _ = suffix.rpartition(".")
+        labels = [self.label] if self.label else LABEL_FILES
+        return next((by_suffix[f"{end}.{one}"] for one in labels if dot and f"{end}.{one}" in by_suffix), "")
+
     def _add_label(self, sample: Sample, members: dict[str, Member], file: BinaryIO) -> None:
         """Read number and name of the class from the label files of a sample in its open shard."""
-        texts = dict.fromkeys(("json", "cls", "txt"), "")
+        texts = dict.fromkeys(LABEL_FILES, "")
         for suffix in texts:
             if suffix in members and self.label in (None, suffix):
                 file.seek(members[suffix].offset)
@@ -325,8 +377,7 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         if isinstance(content.get(key), str | int) and not isinstance(content[key], bool)
     }
     numbers = {key: value for key, value in values.items() if is_number(value) and value != NO_LABEL}
-    of_label = {key: value for key, value in numbers.items() if key in LABEL_KEYS}
-    by_value = {value.lstrip("0"): f"{value} by its {key}" for key, value in of_label.items()}
+    by_value = {value.lstrip("0"): f"{value} by its {key}" for key, value in numbers.items()}
     if len(by_value) > 1:
         raise ItlError(
             f"{where}: the class is {', but '.join(by_value.values())}; remove the others, or write the "

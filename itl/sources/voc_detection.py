@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
@@ -113,6 +113,12 @@ class Voc2007(VocSource):
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
+        scan = self.unfinished_scan()
+        add_regions(scan, self.proposals, self.outside)
+        return scan.finish(self.bad, self.resized)
+
+    def unfinished_scan(self) -> Scan:
+        """Return the scan before region proposals, and notes on all images."""
         scan = Scan(self.kind, self.path)
         images = images_by_name(self.listing)
         split_of = self._splits(scan, images)
@@ -122,8 +128,7 @@ class Voc2007(VocSource):
             self._scan_image(scan, image, split, images)
         names = class_names(self.classes)
         scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
-        add_regions(scan, self.proposals, self.outside)
-        return scan.finish(self.bad, self.resized)
+        return scan
 
     def _splits(self, scan: Scan, images: ImagesByName) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
@@ -203,21 +208,20 @@ class Voc0712(Voc2007):
 
     @cached_property
     def _years(self) -> tuple[Voc2007, Voc2012]:
-        options = (self.classes, self.bad, self.outside, self.resized)
-        return Voc2007(self.path, *options), _Voc2012Training(self.path, *options)
+        options: dict[str, Any] = {
+            "classes": self.classes,
+            "bad": self.bad,
+            "outside": self.outside,
+            "resized": self.resized,
+        }
+        return Voc2007(self.path, **options), _Voc2012Training(self.path, **options)
 
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems of both years."""
         scan = Scan(self.kind, self.path)
         for year in self._years:
-            part = year.scan
-            scan.records += part.records
-            scan.objects |= part.objects
-            scan.sizes |= part.sizes
-            scan.problems += part.problems
-            scan.notes += [f"{year.year}: {note}" for note in part.notes]
-            scan.left_out += part.left_out
+            scan.merge(year.unfinished_scan(), year.year)
         add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 

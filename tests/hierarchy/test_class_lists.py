@@ -298,3 +298,20 @@ def test_what_is_called_by_a_synonym_is_said(tmp_path):
         UserWarning, match=r"calls 1 class by a synonym, such as n02894605 \(breakwater\) 'mole'"
     ):
         assert list(read(tmp_path, "mole\ngoldfish\ntench\n")) == ["n02894605", GOLDFISH, TENCH]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"wnid;label\n{TENCH};fish, cold\n{GOLDFISH};fish, cold\n",
+        f"wnid\tlabel\n{TENCH}\tfish, cold\n{GOLDFISH}\tfish, cold\n",
+        f'wnid,label\n{TENCH},"fish, cold"\n{GOLDFISH},"fish, cold"\n',
+    ],
+)
+def test_the_header_tells_what_separates_the_cells_of_all_lines(tmp_path, content):
+    assert read(tmp_path, content) == {TENCH: "fish, cold", GOLDFISH: "fish, cold"}
+
+
+def test_a_header_of_one_word_leaves_that_to_the_lines(tmp_path):
+    assert read(tmp_path, f"wnid\n{TENCH};tench\n{GOLDFISH}\tgoldfish\n") == CLASSES
+    assert read(tmp_path, f"wnid,label\n{TENCH},a;b\n{GOLDFISH},a;b\n") == {TENCH: "a;b", GOLDFISH: "a;b"}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from itl.machine import Machine
 from itl.report.execute_notebook import Kernel, kernel_for
@@ -43,7 +44,9 @@ def test_the_machine_of_a_notebook_is_that_of_the_report(tmp_path, monkeypatch):
         given.update(env)
 
     monkeypatch.setattr(Kernel, "start_kernel", start)
-    asyncio.run(kernel_for(machine, tmp_path)().start_kernel())
+    kernel = kernel_for(machine, tmp_path)()
+    with ThreadPoolExecutor(1) as pool:  # browsers of other tests leave a loop running in this thread
+        pool.submit(asyncio.run, kernel.start_kernel()).result()
     monkeypatch.setattr(os, "environ", given)
     found = Machine.from_environment()
     assert found == machine.replace(threads=found.threads)

@@ -51,11 +51,27 @@ def test_a_box_without_size_has_bounds_on_two_sides():
     assert clipped(0, 0, 50, 5, width=None) == (1, 1, 50, 5)
 
 
-@pytest.mark.parametrize("box", [(11, 1, 20, 6), (1, 7, 10, 9), (-5, 1, 1, 6), (1, -5, 10, 1)])
+@pytest.mark.parametrize("box", [(11, 1, 20, 6), (1, 7, 10, 9), (-5, 1, 0, 6), (1, -5, 10, 0)])
 def test_of_a_box_beyond_an_edge_nothing_is_left(box):
     text = re.escape(box_text(box))
     with pytest.raises(ItlError, match=f"of the box {text} of 'dog' nothing lies inside its image of 10 × 6"):
         clipped(*box)
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        ((10, 1, 20, 6), (10, 1, 10, 6)),
+        ((1, 6, 10, 9), (1, 6, 10, 6)),
+        ((-5, 1, 1, 6), (1, 1, 1, 6)),
+        ((1, -5, 10, 1), (1, 1, 10, 1)),
+        ((10.5, 1, 15, 6), (10.5, 1, 10, 6)),  # half of the last column
+        ((9.5, 1, 15, 6), (9.5, 1, 10, 6)),
+    ],
+)
+def test_a_row_or_column_of_pixels_inside_is_left(box, inside):
+    assert clipped(*box) == inside
+    assert first_invalid_box(np.array([inside])) is None
 
 
 def test_sides_are_apart():

@@ -8,6 +8,7 @@ import pytest
 from itl import ItlError
 from itl.sources.registry import open_source
 from tests.annotated import images, jpeg, text, written
+from tests.pictures import tarred
 from tests.sources.test_packed_archives import zipped
 
 OF_MNIST = "in the format of MNIST; write its images to class folders"
@@ -115,3 +116,14 @@ def test_another_column_with_the_bytes_of_images_is_offered(tmp_path):
     assert problem(path, "parquet").endswith(
         "is int64, not the bytes of images; write the bytes of each image's file"
     )
+
+
+def test_a_tar_whose_first_name_begins_like_a_zip_is_a_tar(tmp_path):
+    members = {f"PKdata/{name}/{number}.jpg": jpeg() for name in "ab" for number in range(2)}
+    source = open_source("folder", tarred(tmp_path / "pk.tar", members), class_level=2)
+    assert [record.wnid for record in source.records()] == ["a", "a", "b", "b"]
+    (tmp_path / "pk.zip").write_bytes(zipped(members))
+    assert len(open_source("folder", tmp_path / "pk.zip", class_level=2).records()) == 4
+    (tmp_path / "none.zip").write_bytes(zipped({}))  # which begins with its end
+    with pytest.raises(ItlError, match="no class folders|no images"):
+        open_source("folder", tmp_path / "none.zip").records()

@@ -60,3 +60,47 @@ def test_two_columns_of_images_of_a_file_are_told_apart(tmp_path):
         source = open_source("parquet", tmp_path, image=name)
         pixels = [pixels_of(source.read(record), "it")[0] for record in source.records()]
         assert [np.unique(image).tolist() for image in pixels] == [[value], [value]]
+
+
+def test_names_of_columns_may_have_dots(tmp_path):
+    """As Spark flattens a struct; another column begins like each."""
+    one, two = (encoded(np.full((8, 8, 3), value, np.uint8), "PNG") for value in (10, 200))
+    columns = {
+        "label.id": [7, 8],
+        "label": ["cat", "dog"],
+        "image.data": [one, one],
+        "image": [{"bytes": two, "path": "1.png"}, {"bytes": two, "path": "2.png"}],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    flat = open_source("parquet", tmp_path, image="image.data", label="label.id")
+    assert [(record.id, record.wnid) for record in flat.records()] == [
+        ("train/00000000", "7"),
+        ("train/00000001", "8"),
+    ]
+    assert [flat.read(record) for record in flat.records()] == [one, one]
+    nested = open_source("parquet", tmp_path, image="image", label="label")
+    assert [record.id for record in nested.records()] == ["train/cat/1.png", "train/dog/2.png"]
+    assert [nested.read(record) for record in nested.records()] == [two, two]
+
+
+def test_a_label_without_a_name_is_said_of_its_file(tmp_path):
+    names = ["cat", "dog", "cow"]
+    parquet_file(tmp_path / "test.parquet", [("a.png", 0, DATA)], names)
+    parquet_file(tmp_path / "train-0.parquet", [("a.png", 0, DATA)], names)
+    parquet_file(tmp_path / "train-1.parquet", [("b.png", 2, DATA)], names)
+    labels = {record.wnid for record in open_source("parquet", tmp_path).records()}
+    assert labels == {"cat", "cow"}
+    parquet_file(tmp_path / "train-1.parquet", [("b.png", 7, DATA)], names)
+    with pytest.raises(ItlError) as refused:
+        open_source("parquet", tmp_path).records()
+    assert str(refused.value) == (
+        f"{tmp_path}: train-1.parquet has the label 7, but test.parquet names 3 classes and none has that "
+        f"number; correct the names, or the label"
+    )
+
+
+def test_a_list_of_labels_is_said_of_its_file(tmp_path):
+    for number, label in enumerate(("cat", "['cat', 'dog']")):
+        parquet_file(tmp_path / f"train-{number}.parquet", [(f"{number}.png", label, DATA)])
+    with pytest.raises(ItlError, match="^train-1.parquet, column label: "):
+        open_source("parquet", tmp_path).records()

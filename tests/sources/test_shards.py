@@ -112,7 +112,21 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
         ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "its 1 shard holds no images"),
         (
             {"train-0.tar": sample("a.x.png", DATA, cls=0)},
-            "no image has a label, .* up to the first dot; such as",
+            "1 of 1 samples of train have no label, such as a.x.png in train-0.tar, as keys end at the first "
+            "dot and a.x.cls is not read; write the shards again with keys without dots",
+        ),
+        ({"train-0.tar": {"a.png": DATA}}, "no image has a label, .* up to the first dot; such as a.png"),
+        (
+            {"train-0.tar": {"a.x.png": DATA, "b.x.cls": b"0"}},
+            "no image has a label, .* up to the first dot; such as a.x.png",
+        ),
+        (
+            {"train-0.tar": sample("a.png", DATA, json={"label": 1, "class": 8})},
+            "a.json: the class is 1 by its label, but 8 by its class; remove the others, or write the right",
+        ),
+        (
+            {"train-0.tar": sample("a.png", DATA, json={"category": 1, "class": "02"})},
+            "a.json: the class is 02 by its class, but 1 by its category; remove",
         ),
     ],
 )
@@ -142,3 +156,83 @@ def test_keys_that_start_anew_in_each_shard(tmp_path):
         for shard in (0, 1)
         for label, name in enumerate("ab")
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "label"),
+    [
+        ({"label": 1, "class": "01", "category": 1}, "1"),
+        ({"class": 8}, "8"),
+        ({"label": 1, "class": "cat"}, "cat"),  # the name of number 1
+        ({"label": 1, "class": -1}, "1"),
+        ({"label": 1, "width": 640}, "1"),
+    ],
+)
+def test_numbers_in_json_that_agree(tmp_path, content, label):
+    tarred(tmp_path / "train-0.tar", sample("a.png", DATA, json=content))
+    assert [record.wnid for record in open_source("webdataset", tmp_path).records()] == [label]
+
+
+def test_the_option_label_chooses_the_file_where_json_contradicts_itself(tmp_path):
+    tarred(tmp_path / "train-0.tar", sample("a.png", DATA, cls=8, json={"label": 1, "class": 8}))
+    records = open_source("webdataset", tmp_path, label="cls").records()
+    assert [record.wnid for record in records] == ["8"]
+
+
+def test_a_split_whose_keys_have_dots_is_refused(tmp_path):
+    train = {**sample("A0.x.jpg", DATA, cls=0), **sample("A1.x.jpg", DATA, cls=1)}
+    tarred(tmp_path / "train-0.tar", train)
+    tarred(tmp_path / "test-0.tar", TWO)
+    with pytest.raises(ItlError) as refused:
+        open_source("webdataset", tmp_path).records()
+    assert str(refused.value) == (
+        f"{tmp_path}: 2 of 2 samples of train have no label, such as A0.x.jpg in train-0.tar, as keys end at "
+        f"the first dot and A0.x.cls is not read; write the shards again with keys without dots"
+    )
+
+
+def test_a_split_without_labels_is_named(tmp_path):
+    tarred(tmp_path / "train-0.tar", TWO)
+    tarred(tmp_path / "test-0.tar", {"1.2.png": DATA, "2.seg.png": DATA, "3.png": DATA})
+    source = open_source("webdataset", tmp_path)
+    assert {record.split for record in source.records()} == {"train"}
+    assert source.left_out == {"unlabelled samples of test": 3}
+
+
+def test_suffixes_beside_a_label_need_none_of_their_own(tmp_path):
+    files = {**sample("a.seg.png", DATA, json={"area": 3}), "a.cls": b"0"}
+    tarred(tmp_path / "train-0.tar", files)
+    assert [record.wnid for record in open_source("webdataset", tmp_path).records()] == ["0"]
+
+
+@pytest.mark.parametrize("image", ["png", ".png", "PNG", "seg.png"])
+def test_the_option_image_is_a_suffix_in_any_spelling(tmp_path, image):
+    files = {**sample("a.jpg", DATA, cls=0), "a.png": DATA, "a.seg.png": DATA}
+    tarred(tmp_path / "train-0.tar", files)
+    (record,) = open_source("webdataset", tmp_path, image=image).records()
+    assert record.id == ("train/0/a.seg.png" if image == "seg.png" else "train/0/a.png")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"image": "jpgg"},
+            "no suffix of images in {} called 'jpgg'; did you mean 'jpg'? There are jpg, png",
+        ),
+        ({"image": ""}, "no suffix of images in {} called ''; there are jpg, png"),
+        (
+            {"label": "clss"},
+            "no value of the option label called 'clss'; did you mean 'cls'? There are cls, json, txt",
+        ),
+        (
+            {"label": ".cls"},
+            "no value of the option label called '.cls'; did you mean 'cls'? There are cls, json, txt",
+        ),
+    ],
+)
+def test_options_that_no_sample_has_are_refused(tmp_path, options, message):
+    tarred(tmp_path / "train-0.tar", {**sample("a.jpg", DATA, cls=0), "a.png": DATA})
+    with pytest.raises(ItlError) as refused:
+        open_source("webdataset", tmp_path, **options).records()
+    assert str(refused.value) == message.format(tmp_path)

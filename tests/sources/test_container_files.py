@@ -1,0 +1,84 @@
+"""Files that hold many images: no split is left out without a word."""
+
+import shutil
+
+import pytest
+
+from itl import ItlError
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, written
+from tests.pictures import tarred
+from tests.sources.containers import DATA, TWO, parquet_file, read
+
+ROWS = [("1.png", "cat", DATA), ("2.png", "dog", DATA)]
+
+
+def test_suffixes_may_be_in_upper_case(tmp_path):
+    tarred(tmp_path / "shards/train-0.tar", TWO)
+    tarred(tmp_path / "shards/test-0.TAR", TWO)
+    parquet_file(tmp_path / "tables/train-00000.parquet", ROWS)
+    parquet_file(tmp_path / "tables/test-00000.PARQUET", ROWS)
+    assert read("webdataset", tmp_path / "shards") == [
+        (f"{split}/{label}/{name}.png", label, split)
+        for split in ("test", "train")
+        for label, name in (("0", "a"), ("1", "b"))
+    ]
+    assert read("parquet", tmp_path / "tables") == [
+        (f"{split}/{label}/{name}", label, split) for split in ("test", "train") for name, label, _ in ROWS
+    ]
+    parquet_file(tmp_path / "parts/train-00000-of-00002.parquet", ROWS)
+    parquet_file(tmp_path / "parts/train-00000-of-00003.PARQUET", ROWS)
+    with pytest.raises(ItlError, match="the same images in two divisions"):
+        open_source("parquet", tmp_path / "parts").records()
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("val-0.tar.gz", "gunzip"),
+        ("val-0.TAR.BZ2", "bunzip2"),
+        ("val-0.tar.xz", "unxz"),
+        ("val-0.tar.zst", "unzstd"),
+        ("val-0.tgz", "gunzip"),
+        ("val-0.txz", "unxz"),
+        ("val.parquet.zst", "unzstd"),
+        ("val.Parquet.gz", "gunzip"),
+    ],
+)
+def test_compressed_files_beside_plain_ones_are_refused(tmp_path, name, command):
+    kind, suffix = ("parquet", ".parquet") if "parquet" in name.lower() else ("webdataset", ".tar")
+    tarred(tmp_path / "train-0.tar", TWO)
+    parquet_file(tmp_path / "train.parquet", ROWS)
+    written(tmp_path, {name: b"x"})
+    with pytest.raises(ItlError) as refused:
+        open_source(kind, tmp_path).records()
+    assert str(refused.value) == (
+        f"{tmp_path} has compressed files, such as {name}, whose images cannot be read in place; "
+        f"`{command} {tmp_path}/{name}` leaves a plain {suffix}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ({}, "nothing left out"),
+        ({"README.md": b"", "LICENSE": b"", "names.txt": b"cat\ndog\n"}, "nothing left out"),
+        ({"test.pq": b""}, "left out: 1 file other than {} (test.pq)"),
+        ({"a.json": b"", "val.arrow": b""}, "left out: 2 files other than {} (val.arrow …)"),
+    ],
+)
+def test_other_files_are_counted(tmp_path, others, words):
+    tarred(tmp_path / "shards/train-0.tar", TWO)
+    parquet_file(tmp_path / "tables/train.parquet", [("1.png", 0, DATA), ("2.png", 1, DATA)])
+    for kind, folder, suffix in (("webdataset", "shards", ".tar"), ("parquet", "tables", ".parquet")):
+        path = written(tmp_path / folder, others)
+        options = {"names": str(path / "names.txt")} if "names.txt" in others else {}
+        labels = next(line for line in check_lines(kind, path, **options) if line.startswith("labels: "))
+        assert labels.endswith(f"; {words.format(suffix)}"), labels
+
+
+def test_beside_a_file_that_is_the_path_nothing_is_counted(tmp_path):
+    tarred(tmp_path / "train-0.tar", TWO)
+    shutil.copy(tmp_path / "train-0.tar", tmp_path / "test.pq")
+    source = open_source("webdataset", tmp_path / "train-0.tar")
+    assert not source.count_left_out(source.records())

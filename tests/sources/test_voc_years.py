@@ -1,0 +1,58 @@
+"""VOC 2007 and 2012 as one source: what is said of both."""
+
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, problems_of, text, thing, voc2007, written, xml
+
+DOG = thing("dog", (5, 5, 20, 20))
+
+
+def both(changes: dict[str, bytes], year: str = "VOC") -> dict[str, bytes]:
+    """VOC2007 and a VOC2012 of the same files, with *changes* to the files of each *year*."""
+    files = voc2007() | {name.replace("VOC2007", "VOC2012"): data for name, data in voc2007().items()}
+    changed = {name: name.partition("/VOC20")[2][3:] for name in files if year in name}
+    return files | {name: changes[inner] for name, inner in changed.items() if inner in changes}
+
+
+def test_objects_that_are_annotated_twice_are_said_once(tmp_path):
+    lines = check_lines("voc0712", written(tmp_path, both({"Annotations/000001.xml": xml(DOG, DOG)})))
+    assert [line for line in lines if "annotated twice" in line] == [
+        "note: 2 objects are annotated twice with one box, such as on VOC2007/000001, VOC2012/000001; of "
+        "two, at most one can be detected"
+    ]
+    lines = check_lines("voc0712", written(tmp_path / "plain", both({})))
+    assert not [line for line in lines if "annotated twice" in line]
+
+
+def test_notes_of_one_year_name_it(tmp_path):
+    changes = {"ImageSets/Main/trainval.txt": text("000001", "000002")}
+    notes = open_source("voc0712", written(tmp_path, both(changes, "VOC2012"))).scan.notes
+    assert notes == ["VOC2012: the list trainval lacks 1 image of train and val, such as 000003"]
+
+
+def test_images_of_both_years_are_skipped_and_counted_once(tmp_path):
+    path = written(tmp_path, both({"Annotations/000001.xml": xml(thing("dog", (5, 5, 5, 20)))}))
+    assert len(problems_of(open_source("voc0712", path))) == 2
+    source = open_source("voc0712", path, bad="skip")
+    assert [record.id for record in source.records() if record.split == "train"] == [
+        "VOC2007/000002",
+        "VOC2012/000002",
+    ]
+    assert source.left_out["images with problems (bad=skip)"] == 2
+    assert len([note for note in source.scan.notes if note.startswith("skipped: ")]) == 2
+
+
+def test_a_year_without_an_object_in_training_is_refused(tmp_path):
+    empty = {f"Annotations/00000{number}.xml": xml() for number in (1, 2)}
+    for year, refused in (("VOC2007", True), ("VOC2012", True), ("none", False)):
+        source = open_source("voc0712", written(tmp_path / year, both(empty, year)))
+        lines = [problem.text for problem in source.scan.problems]
+        assert lines == ["no training image has an annotation, so nothing can be learned; add them"] * refused
+
+
+def test_annotations_of_another_size_are_counted_for_both_years(tmp_path):
+    files = {"Annotations/000002.xml": xml(DOG, size=(40, 60))}
+    notes = open_source("voc0712", written(tmp_path, both(files))).scan.notes
+    assert notes == [
+        "2 annotations give a size a little off, or swapped, such as of VOC2007/000002, VOC2012/000002; "
+        "their boxes are taken as they are"
+    ]
