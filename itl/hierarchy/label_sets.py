@@ -135,10 +135,10 @@ def check_from_few_to_many(tree: Taxonomy, methods: Sequence[str], wnids: Sequen
     counts = {method: len(label_set(tree, method, wnids).classes) for method in methods}
     ordered = sorted(counts, key=counts.__getitem__)  # equal ones stay as they are
     if [*counts] != ordered:
-        told = ", ".join(f"{method} {count}" for method, count in counts.items())
+        numbers = ", ".join(f"{method} {count}" for method, count in counts.items())
         raise ItlError(
             f"label sets are compared from few classes to many, and these have, of {len(wnids)} classes, "
-            f"{told}; give them as {', '.join(ordered)}"
+            f"{numbers}; give them as {', '.join(ordered)}"
         )
 
 

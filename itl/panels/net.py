@@ -21,7 +21,7 @@ from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
 from itl.runs.perform import load_net, tree_of
-from itl.runs.store import Store
+from itl.runs.store import LOG_FILE, Store
 from itl.specs import Spec, key
 
 OWN = "own classes"
@@ -128,7 +128,7 @@ class NetPanel(Panel):
     @cached_property
     def curve(self) -> dict[str, object]:
         """The loss by epoch, as `itl.report.run_page.loss_curve` describes it; {} of an untrained net."""
-        return loss_curve(self.store.path(self.spec) / "log.jsonl")
+        return loss_curve(self.store.path(self.spec) / LOG_FILE)
 
     def wrong(self) -> pd.DataFrame:
         """Return the images of `over` that are wrong under `node`: see `Inspection.table`."""

@@ -119,7 +119,7 @@ class DaskWorkers:
         self.call = uuid4().hex  # names what this call has started, so that only that is stopped
         self.running: dict[str, _Work] = {}  # by worker
         self.waiting: list[_Work] = []  # whose worker was lost
-        self.seen, self.told = time.monotonic(), False  # when a worker was; whether the wait for one was told
+        self.seen, self.noted = time.monotonic(), False  # when a worker was; whether the wait was logged
         self.jobs_checked = 0.0
         client.subscribe_topic(self.call, lambda event: print_line(event[1]))  # what runs say
 
@@ -195,11 +195,11 @@ class DaskWorkers:
 
     def _tell_if_lonely(self, workers: list[str]) -> None:
         if workers:
-            self.seen, self.told = time.monotonic(), False
+            self.seen, self.noted = time.monotonic(), False
             return
         now = time.monotonic()
-        if not self.told and now - self.seen > LONELY_S:
-            self.told = True
+        if not self.noted and now - self.seen > LONELY_S:
+            self.noted = True
             see = f"; squeue --me lists their jobs, which write to {self.jobs.logs}" if self.jobs else ""
             print(f"itl: {self.address} has no workers; waiting for them{see}", file=sys.stderr, flush=True)
         if self.jobs and now - max(self.seen, self.jobs_checked) > LONELY_S:

@@ -391,23 +391,22 @@ def _duplicates(
     questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
-    lines: dict[tuple[str, str], list[str]] = defaultdict(list)  # the questions of a subject and its text
+    weights: dict[str, None] = {}  # each once
+    lines: dict[tuple[str, str], list[str]] = defaultdict(list)  # the questions of a target and its text
     for question in questions:
         folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
         if all(sizes[folder].packed for folder in folders.values()):
             packs = {name: Pack.open(folder) for name, folder in folders.items()}
             for own in question.own_weights():
-                known = known_of_leakage(own.name, own.trained_on, packs)
-                lines["weights", known].append(question.name)
+                weights[f"weights: {known_of_leakage(own.name, own.trained_on, packs)}"] = None
             for leak in find_leakage(packs, question.leave_out_duplicates):
                 words = ["itl", "duplicates", folders[leak.target], "--pretraining", folders["images"]]
                 command = f"; listed by\n  {shlex.join(map(str, words))}"  # its own line, to be copied
                 lines[leak.target, f"{leak}{command if leak else ''}"].append(question.name)
-    subjects = Counter(subject for subject, _ in lines if subject != "weights")
-    return tuple(
-        f"{'weights' if subject == 'weights' else 'duplicates'}"
-        f"{' in ' + ', '.join(names) if subjects[subject] > 1 else ''}: {text}"  # some leave them out
-        for (subject, text), names in lines.items()
+    texts = Counter(target for target, _ in lines)  # two where only some questions leave duplicates out
+    return *weights, *(
+        f"duplicates{' in ' + ', '.join(names) if texts[target] > 1 else ''}: {text}"
+        for (target, text), names in lines.items()
     )
 
 
@@ -429,7 +428,7 @@ def _planned_runs(
         folders = {name: pack_folder(packing, name, machine) for name, packing in packings.items()}
         question.check_classes({name: sizes[folder].train for name, folder in folders.items()}, machine)
         splits = {name: sizes[folder].splits for name, folder in folders.items()}
-        scored = {name for name, there in splits.items() if scored_split(there) in there}
+        scored = {name for name, known in splits.items() if scored_split(known) in known}
         runs = question.runs(machine, outdated)
         targets = (run.target for run in runs if isinstance(run.spec, Transfer))
         if unscored := next((target for target in targets if target not in scored), None):

@@ -391,9 +391,9 @@ class Question:
 
     def run_leakage(self, machine: Machine) -> RunLeakage:
         """Return what of the images that its runs are scored on nets may have seen."""
-        found = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
-        packs = {name: pack for name, pack in found.items() if pack}
-        leaks = find_leakage(packs, self.leave_out_duplicates) if packs == found else []
+        wanted = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
+        packs = {name: pack for name, pack in wanted.items() if pack}
+        leaks = find_leakage(packs, self.leave_out_duplicates) if packs == wanted else []
         return RunLeakage(leaks, packs, self.tree(machine))
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -108,8 +108,7 @@ class Cifar100(Source):
     @cached_property
     def _times(self) -> tuple[int, ...]:
         """The times of the files that may be read; a source opened later sees those that have changed."""
-        pickles = [name for of_split in self.files.values() for name in of_split]
-        names = [*pickles, *(f"{name}.bin" for name in pickles), self.names[0], self.names_text, *self.packed]
+        names = [*chain.from_iterable(_names(type(self))), *self.packed]
         folders = [
             self.path,
             *sorted(one for one in self.path.glob("*/") if one.name.lower() in self.folders),
@@ -161,7 +160,7 @@ def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int,
     del times
     files = _files(path, source)
     is_binary = source.names_text in files
-    pickles = [name for of_split in source.files.values() for name in of_split]
+    pickles = chain.from_iterable(source.files.values())
     parts = {name: files[f"{name}.bin" if is_binary else name] for name in pickles}
     of_split = [parts[name] for name in source.files[split]]
     batch = (_from_binary if is_binary else _from_pickles)(of_split, files, source)
@@ -180,12 +179,16 @@ def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int,
     return replace(batch, notes=tuple(notes))
 
 
+def _names(source: type[Cifar100]) -> tuple[list[str], list[str]]:
+    """Return the names of all files of the data set: of its pickles, and of the binary version."""
+    pickles = [*chain.from_iterable(source.files.values())]
+    return [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
+
+
 def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
     """Return the files of the data set by name: the pickles if they are complete, or else the binary ones."""
-    pickles = [name for files in source.files.values() for name in files]
-    wanted = [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
     lacking = ""
-    for names, inside, packed in zip(wanted, source.folders, source.packed, strict=True):
+    for names, inside, packed in zip(_names(source), source.folders, source.packed, strict=True):
         here = sorted(folder for folder in path.glob("*/") if folder.name.lower() == inside)
         for folder in (*here, path):
             missing = [name for name in names if not (folder / name).is_file()]

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
@@ -27,15 +28,41 @@ DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a dat
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
-def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
-    """Return the files with *suffix*, in any case, at *path*, a folder or one such file, by relative name.
+@dataclass(frozen=True)
+class ContainerFiles:
+    """The files at a path, by their names relative to it: those that are read, and all others."""
+
+    suffix: str  # of those that are read
+    read: dict[str, Path]
+    others: dict[str, Path]
+
+    def left_out(self, used: Path | None) -> Counter:
+        """Count the others, documents and the file *used* aside.
+
+        The reason shows one of them, whose name tells a split if that of any does.
+        """
+        resolved = used.resolve() if used else None
+        others = [
+            name
+            for name, file in self.others.items()
+            if name.rpartition("/")[2] not in DOCUMENTS and file.resolve() != resolved
+        ]
+        if not others:
+            return Counter()
+        example = min(others, key=lambda name: (split_in_name(name) is None, name))
+        more = " …" if len(others) > 1 else ""
+        return Counter({f"files other than {self.suffix} ({example}{more})": len(others)})
+
+
+def container_files(path: Path, suffix: str, expected: str) -> ContainerFiles:
+    """Return the files at *path*, a folder or one file: read are those with *suffix*, in any case.
 
     If there are none, an ItlError says what is *expected*. Compressed files of that kind are refused.
     """
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder of {suffix} files")
     if path.is_file():
-        return {path.name: path}
+        return ContainerFiles(suffix, {path.name: path}, {})
     files = archives.list_files(path).files
     tools = {f"{suffix}{ending}": tool for ending, tool in COMPRESSED.items()}
     tools |= COMPRESSED_TAR if suffix == ".tar" else {}
@@ -49,29 +76,8 @@ def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
     if not names:
         raise ItlError(f"{path} has no {suffix} files; give {expected}")
     _refuse_two_divisions(names)
-    return {name: Path(files[name].path) for name in names}
-
-
-def count_other_files(path: Path, suffix: str, used: Path | None) -> Counter:
-    """Count the files at *path* that `container_files` does not return, documents and the file *used* aside.
-
-    The reason shows one of them, whose name tells a split if that of any does.
-    """
-    if path.is_file():
-        return Counter()
-    resolved = used.resolve() if used else None
-    others = [
-        name
-        for name, member in archives.list_files(path).files.items()
-        if not name.lower().endswith(suffix)
-        and name.rpartition("/")[2] not in DOCUMENTS
-        and Path(member.path).resolve() != resolved
-    ]
-    if not others:
-        return Counter()
-    example = min(others, key=lambda name: (split_in_name(name) is None, name))
-    more = " …" if len(others) > 1 else ""
-    return Counter({f"files other than {suffix} ({example}{more})": len(others)})
+    others = {name: Path(files[name].path) for name in files.keys() - set(names)}
+    return ContainerFiles(suffix, {name: Path(files[name].path) for name in names}, others)
 
 
 def describe_copies(files: Mapping[str, Path]) -> list[str]:

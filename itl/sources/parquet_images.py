@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import (
+    ContainerFiles,
     container_files,
-    count_other_files,
     describe_copies,
     describe_missing_parts,
     splits_by_name,
@@ -140,13 +140,15 @@ class ParquetImages(Source):
     def left_out(self) -> Counter:
         """Rows without a label, and files of other kinds."""
         rows = sum(group.rows for group in self._all_groups)
-        others = count_other_files(self.path, ".parquet", self.names)
-        return Counter({"unlabelled rows": rows - len(self._rows)}) + others
+        return Counter({"unlabelled rows": rows - len(self._rows)}) + self._listed.left_out(self.names)
 
     @cached_property
-    def _files(self) -> dict[str, Path]:
-        """The files, by their name relative to the path."""
+    def _listed(self) -> ContainerFiles:
         return container_files(self.path, ".parquet", self.expected)
+
+    @property
+    def _files(self) -> dict[str, Path]:
+        return self._listed.read
 
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:

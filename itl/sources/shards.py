@@ -13,8 +13,8 @@ from itl.hierarchy.taxonomy import WNID
 from itl.sources import archives
 from itl.sources.archives import Listing, Member, ZipMember
 from itl.sources.container_files import (
+    ContainerFiles,
     container_files,
-    count_other_files,
     describe_copies,
     describe_missing_parts,
     splits_by_name,
@@ -82,7 +82,7 @@ class WebDataset(Source):
     def listing(self) -> Listing:
         """The images of all samples, as SHARD/NAME."""
         files = {f"{one.shard}/{one.image}": one.member for one in self._samples}
-        left_out = count_other_files(self.path, ".tar", self.names)
+        left_out = self._listed.left_out(self.names)
         return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), left_out))
 
     @property
@@ -176,9 +176,13 @@ class WebDataset(Source):
         return [f"{count} there twice, byte by byte, such as {examples(twice)}; each counts twice"]
 
     @cached_property
+    def _listed(self) -> ContainerFiles:
+        return container_files(self.path, ".tar", self.expected)
+
+    @property
     def _files(self) -> dict[str, Path]:
         """The shards, by their name relative to the path."""
-        return container_files(self.path, ".tar", self.expected)
+        return self._listed.read
 
     @cached_property
     def _shards(self) -> dict[str, Listing]:

@@ -117,7 +117,7 @@ def test_boxes_between_0_and_1_are_parts_of_their_image(boxes):
     ],
 )
 def test_other_boxes_are_in_pixels(boxes):
-    refuse_normalised(np.array(boxes, float).reshape(-1, 4), "a.csv, row 1")
+    assert refuse_normalised(np.array(boxes, float).reshape(-1, 4), "a.csv, row 1") is None, "not refused"
 
 
 def test_boxes_that_touch_share_nothing():
