@@ -8,7 +8,7 @@ import pandas as pd
 
 from itl import counted
 from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
-from itl.analysis.findings import Columns
+from itl.analysis.findings import Columns, rows_by_condition
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import columns_text, in_markdown, p_text, signed
@@ -58,6 +58,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         main["control"] and f"On this task nothing can be called the same: {main['control']}.",
         leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
+        no_better_than_one_class(main["task"], main["metric"], answer, machine),
         unlike_budgets(answer),
         exposure(answer.results, compared),
         unfinished(compared, store),
@@ -75,6 +76,32 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
     runs = [run for run in answer.question.runs(machine) if run.task == task]
     leak = answer.question.run_leakage(machine).by_task(runs).get(task)
     return f"Nets have seen some of what they are tested on: {leak}." if leak and leak.matters else ""
+
+
+def no_better_than_one_class(task: str, metric: str, answer: Answer, machine: Machine) -> str:
+    """Say what always naming the largest class would score, where a pre-training compared scores no better.
+
+    '' elsewhere, and where classes count alike, which is the accuracy of guessing.
+    """
+    counts, pack = _scored_by_class(answer, task, metric, machine)
+    if pack is None or is_per_class(pack) or len(counts) < 2:
+        return ""
+    results = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
+    main, conditions = answer.question.comparisons[0], answer.question.conditions
+    untrained = [condition.columns for condition in conditions if condition.untrained]
+    means = {
+        columns: rows["value"].mean()
+        for columns, rows in rows_by_condition(results, conditions).items()
+        if columns not in untrained and (columns in (main.of, main.against) or main.of[0][1] in DOUBLINGS)
+    }
+    largest, worst = max(counts, key=counts.__getitem__), min(means, key=means.__getitem__, default=None)
+    share = 100 * counts[largest] / sum(counts.values())
+    if worst is None or means[worst] > share:
+        return ""
+    return (
+        f"With {columns_text(worst)} it scores {means[worst]:.1f} percent, and always naming the largest "
+        f"class, {largest}, would score {share:.1f}."
+    )
 
 
 def unlike_budgets(answer: Answer) -> str:
@@ -233,15 +260,22 @@ def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> 
     That of a binomial share of `effective_images` at the mean score, which also counts for a mean of classes'
     accuracies; nan where the metric is no accuracy, no test image is scored, or the pack is not here.
     """
-    _, pack = _target_of(task, answer, machine)
-    if pack is None or METHODS[Task.read(task).method].looks_at:
+    counts, pack = _scored_by_class(answer, task, metric, machine)
+    if pack is None:
         return math.nan, 0
-    if not is_share(metric):
-        return math.nan, 0
-    counts = scored_images(answer.question, Task.read(task), pack, machine)
     rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
     share = rows["value"].mean() / 100
     return 100 * math.sqrt(share * (1 - share) / effective_images(counts, pack)), sum(counts.values())
+
+
+def _scored_by_class(
+    answer: Answer, task: str, metric: str, machine: Machine
+) -> tuple[dict[str, int], Pack | None]:
+    """Count the images that *task* is scored on by class; none, and no pack, if *metric* is no accuracy."""
+    _, pack = _target_of(task, answer, machine)
+    if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(metric):
+        return {}, None
+    return scored_images(answer.question, Task.read(task), pack, machine), pack
 
 
 def _target_of(task: str, answer: Answer, machine: Machine) -> tuple[str, Pack | None]:

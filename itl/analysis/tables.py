@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from itl.analysis.statistics import mean_interval
+from itl.evaluation.scores import SCORES
 from itl.hierarchy.halves import CONTROL_DEPTH, groups_at
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
@@ -96,13 +97,14 @@ def summary(
 ) -> pd.DataFrame:
     """Tabulate mean ± half the 95 % t interval over seeds, and n seeds, of every metric.
 
+    In percent to one decimal; transferability scores, which have units of their own, to three.
     The columns *rows* of *results* name a row, beside the metric; values of the column *columns* go across.
     Several fits of one net count as their mean.
     """
     index = [*([rows] if isinstance(rows, str) else rows), "metric"]
     seeds = results.groupby([*index, columns, "seed"], sort=False)["value"].mean()
     groups = seeds.groupby([*index, columns], sort=False)
-    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
+    table = groups.apply(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
     counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
     table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
     return table
@@ -110,7 +112,9 @@ def summary(
 
 def _mean_and_half(values: pd.Series) -> str:
     mean, low, high = mean_interval(values.tolist())
-    return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
+    score = SCORES.get(values.index.get_level_values("metric")[0])
+    decimals = 3 if score and not score.in_percent else 1
+    return f"{mean:.{decimals}f}" + (f" ± {(high - low) / 2:.{decimals}f}" if len(values) > 1 else "")
 
 
 def with_exposure(results: pd.DataFrame, question: Question) -> pd.DataFrame:

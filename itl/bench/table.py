@@ -18,7 +18,7 @@ from itl.bench.batches import batches, crop, reading
 from itl.bench.evaluation import cutting, neighbours, probe, scoring
 from itl.bench.packing import packing
 from itl.bench.training import detection_step, step
-from itl.bench.work import Limits, Work, measure, once, seconds
+from itl.bench.work import Limits, Work, measure, seconds, turn
 from itl.machine import Machine
 from itl.runs.provenance import provenance
 from itl.storage import write_atomic
@@ -138,19 +138,19 @@ def measured(work: Work, device: str, limits: Limits) -> dict:
         A row of the table: rates in units per second and ratios, itl's rate over the peer's, by name; ratio,
         that to the fastest peer; limit, the machine's, and reached, itl's rate over it; and what is printed.
     """
-    once(work.ours, device)
+    turn(work.ours, device)
     first, absent = {}, dict(work.absent)
     for name, peer in work.peers.items():
         try:
-            first[name] = once(peer, device)
+            first[name] = turn(peer, device)
         except Exception as error:  # a peer that is installed may still not run here
             absent[name] = _reason(error)
     longest = SLOW_S[torch.device(device).type]
     slow = {name: seconds for name, seconds in first.items() if seconds > longest}
     everyone = {"itl": work.ours} | {name: work.peers[name] for name in first if name not in slow}
-    turns = [{name: once(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
-    medians = {name: statistics.median(turn[name] for turn in turns) for name in everyone} | slow
-    ratios = {name: statistics.median(turn[name] / turn["itl"] for turn in turns) for name in everyone}
+    turns = [{name: turn(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
+    medians = {name: statistics.median(taken[name] for taken in turns) for name in everyone} | slow
+    ratios = {name: statistics.median(taken[name] / taken["itl"] for taken in turns) for name in everyone}
     del ratios["itl"]
     ratios |= {name: slow[name] / medians["itl"] for name in slow}
     rates = {name: work.count / duration for name, duration in medians.items()}

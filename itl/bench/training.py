@@ -116,9 +116,10 @@ def alone(
     def step() -> None:
         take_step(net, optimizer, batches, recipe, objective, *ready)
 
-    take = record(step, training_state(net, optimizer)).replay if replay else step
+    graph = record(step, training_state(net, optimizer)) if replay else None
 
     def steps() -> None:
+        take = graph.replay if graph else step  # *step* keeps the batch, which the graph reads by its address
         with repeatable(batches.machine):
             for _ in range(len(batches)):
                 take()

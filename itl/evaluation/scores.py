@@ -295,12 +295,13 @@ class Score:
     compute: Callable[..., float]
     needs: tuple[str, ...]  # its arguments, by their names in `itl.evaluation.transferability.Evidence`
     words: str  # for people
+    in_percent: bool = False  # else in a unit of its own
 
 
 LABELLED = ("features", "labels")
 SCORES = {  # by the name that results show
-    "knn5": Score(knn_accuracy, LABELLED, "5 neighbours (leave-one-out)"),
-    "few_shot": Score(few_shot_accuracy, LABELLED, "5-shot probe"),
+    "knn5": Score(knn_accuracy, LABELLED, "5 neighbours (leave-one-out)", in_percent=True),
+    "few_shot": Score(few_shot_accuracy, LABELLED, "5-shot probe", in_percent=True),
     "leep": Score(leep, ("probabilities", "labels"), "LEEP"),
     "nleep": Score(nleep, LABELLED, "N-LEEP"),
     "nce": Score(nce, ("probabilities", "labels"), "NCE"),

@@ -198,7 +198,7 @@ def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT
     """
     import torch
 
-    from itl.training.cuda_graph import record, training_state
+    from itl.training.cuda_graph import replay_or_work, training_state
     from itl.training.loop import sgd
     from itl.training.nets import build
     from itl.training.numerics import autocast
@@ -227,7 +227,7 @@ def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT
     _forget_peak(device)
     try:
         if device.type == "cuda" and not isinstance(recipe, DetectionRecipe):  # as training does
-            train_step = record(train_step, training_state(model, optimizer)).replay
+            train_step = replay_or_work(train_step, training_state(model, optimizer))
         train_s = _seconds(train_step, device, repeat_s) / recipe.batch
         model.eval()
         infer_s = _seconds(infer_step, device, repeat_s) / recipe.batch

@@ -50,6 +50,16 @@ def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CU
     return graph
 
 
+def replay_or_work(work: Callable[[], None], state: Iterable[Tensor]) -> Callable[[], None]:
+    """Return the replay of *work* recorded as `record` does; *work* itself where it waits for the device."""
+    try:
+        return record(work, state).replay
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return work
+
+
 @contextmanager
 def waits_refused() -> Iterator[None]:
     """Make what waits for the device raise RuntimeError, in all threads, while the context lasts."""

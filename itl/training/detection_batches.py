@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ class ImageBatch(NamedTuple):
         return len(self.sizes)
 
 
+WINDOWS_KEPT = 256  # shapes of images whose windows are kept, mirrored and not: 40 KB each
 DetectionBatch = tuple[ImageBatch, list[dict[str, Tensor]]]  # targets: {"boxes": (n, 4), "labels": (n,)}
 
 
@@ -108,25 +110,17 @@ class DetectionBatches:
         of_image = objects.groupby("row", sort=False).indices
         none = np.zeros(0, np.int64)
         return [
-            self._scale(position, boxes[of_image.get(row, none)]) for position, row in enumerate(self.rows)
+            scaled(boxes[of_image.get(row, none)], self.scales[position])
+            for position, row in enumerate(self.rows)
         ]
 
-    def _scaled_regions(self, position: int) -> np.ndarray:
+    def _regions(self, position: int, flip: bool) -> np.ndarray:
         """Return the region proposals of one image, float32 (n, 5): the box in the scaled image, and 0."""
-        count = self.recipe.proposals
+        count, scale, size = self.recipe.proposals, float(self.scales[position]), self.sizes[position]
         if self.recipe.regions == "windows":
-            width, height = self.shapes[position].tolist()
-            boxes = windows(width, height, count)
-        else:
-            boxes = self.pack.regions(self.rows[position])[:count]
-        return self._scale(position, np.pad(boxes, ((0, 0), (0, 1))))
-
-    def _scale(self, position: int, boxes: np.ndarray) -> np.ndarray:
-        """Convert 1-based inclusive boxes in a file, with labels (n, 5), to float32 in the scaled image."""
-        boxes = boxes.astype(np.float64)
-        boxes[:, :2] -= 1
-        boxes[:, :4] *= self.scales[position]
-        return boxes.astype(np.float32)
+            return scaled_windows(*self.shapes[position].tolist(), count, scale, size, bool(flip))
+        boxes = self.pack.regions(self.rows[position])[:count]
+        return clipped(scaled(np.pad(boxes, ((0, 0), (0, 1))), scale), size, flip)
 
     def _load(self, parts: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[DetectionBatch]:
         """Turn positions and flips into batches; the next is read from the disk while one is used."""
@@ -149,41 +143,61 @@ class DetectionBatches:
         """
         positions, flips = part
         pairs = list(zip(positions, flips, strict=True))
-        rows = [self._clip_and_flip(position, flip, self.objects[position]) for position, flip in pairs]
+        rows = [clipped(self.objects[position], self.sizes[position], flip) for position, flip in pairs]
         if self.recipe.regions != "rpn":
-            for position, flip in pairs:
-                rows.append(self._clip_and_flip(position, flip, self._scaled_regions(position)))
+            rows += [self._regions(position, flip) for position, flip in pairs]
         images = torch.from_numpy(self.pack.images[self.rows[positions]])
         boxes = torch.from_numpy(np.concatenate(rows))
         if self.device.type == "cuda":
             images, boxes = images.pin_memory(), boxes.pin_memory()
         return positions, flips, images, boxes, [len(image_rows) for image_rows in rows]
 
-    def _clip_and_flip(self, position: int, flip: bool, rows: np.ndarray) -> np.ndarray:
-        """Clip the boxes of *rows* (n, 5) to their scaled image and, where *flip*, mirror them with it."""
-        height, width = self.sizes[position]
-        rows = rows.copy()
-        rows[:, :4] = np.clip(rows[:, :4], 0, [width, height, width, height])
-        if flip:
-            rows[:, [0, 2]] = width - rows[:, [2, 0]]
-        return rows
-
     def _padded(self, positions: np.ndarray, flips: np.ndarray, images: Tensor) -> Tensor:
         """Scale the stored *images* and join them to one tensor, float32 (B, 3, H, W), channels_last."""
         height, width = np.max([self.sizes[position] for position in positions], axis=0).tolist()
         shape, layout = (len(positions), 3, height, width), torch.channels_last
         pixels = torch.empty(shape, device=self.device, memory_format=layout).zero_()
-        for padded, position, flip, image in zip(pixels, positions, flips, images, strict=True):
-            scaled = self._scaled_image(position, image)
-            padded[:, : scaled.shape[1], : scaled.shape[2]] = scaled.flip(2) if flip else scaled
+        whole = normalised(images.permute(0, 3, 1, 2))  # at once: each operation costs the host a launch
+        for padded, position, flip, stored in zip(pixels, positions, flips, whole, strict=True):
+            height, width = self.sizes[position]
+            image = self._scaled_image(position, stored)
+            padded[:, :height, :width] = image.flip(2) if flip else image
         return pixels
 
     def _scaled_image(self, position: int, stored: Tensor) -> Tensor:
-        """Cut the padding off *stored*, uint8 (S, S, 3), normalise and scale: float32 (3, H, W)."""
+        """Cut the padding off *stored*, float32 (3, S, S), and scale what is left: float32 (3, H, W)."""
         width, height = self.shapes[position].tolist()
         width, height = padded_size(width, height, self.pack.size)
-        image = normalised(stored[:height, :width].permute(2, 0, 1)[None])
-        if image.shape[2:] != self.sizes[position]:
-            size = self.sizes[position]
+        image, size = stored[None, :, :height, :width], self.sizes[position]
+        if image.shape[2:] != size:
             image = interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
         return image[0]
+
+
+def scaled(boxes: np.ndarray, scale: float) -> np.ndarray:
+    """Convert 1-based inclusive boxes in a file, with labels (n, 5), to float32 in the scaled image."""
+    boxes = boxes.astype(np.float64)
+    boxes[:, :2] -= 1
+    boxes[:, :4] *= scale
+    return boxes.astype(np.float32)
+
+
+def clipped(boxes: np.ndarray, size: tuple[int, int], flip: bool) -> np.ndarray:
+    """Clip *boxes* (n, 5) to an image of *size*, height and width; where *flip*, mirror them with it."""
+    height, width = size
+    boxes = boxes.copy()
+    boxes[:, :4] = np.clip(boxes[:, :4], 0, [width, height, width, height])
+    if flip:
+        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return boxes
+
+
+@lru_cache(WINDOWS_KEPT)
+def scaled_windows(
+    width: int, height: int, count: int, scale: float, size: tuple[int, int], flip: bool
+) -> np.ndarray:
+    """Return *count* windows of a *width* × *height* file as `scaled` and `clipped` do; not to be changed.
+
+    The thread that makes them takes the host's time from the one that launches a step.
+    """
+    return clipped(scaled(np.pad(windows(width, height, count), ((0, 0), (0, 1))), scale), size, flip)

@@ -95,7 +95,7 @@ def resident(
             return own.images, positions
     except torch.OutOfMemoryError:  # another process took the memory: stream them
         resident_packs.pop(key, None)
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # out here: until the error is dealt with, it keeps the images
     return None
 
 

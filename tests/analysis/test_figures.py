@@ -261,6 +261,8 @@ def test_summary_shows_mean_interval_and_n():
     results = results.assign(task="probe@scenes", metric="accuracy", halves="random")
     row = tables.summary(results).loc[("probe@scenes", "accuracy")]
     assert row.to_dict() == {25: "51.0 ± 2.5", 50: "60.0", "n": "1 to 3"}
+    logme = tables.summary(results.assign(metric="logme", value=results["value"] / -100))
+    assert logme.loc[("probe@scenes", "logme"), [25, 50]].tolist() == ["-0.510 ± 0.025", "-0.600"]
     assert tables.summary(results, rows=["halves", "task"]).index.names == ["halves", "task", "metric"]
 
 

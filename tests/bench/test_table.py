@@ -8,7 +8,8 @@ import torch
 
 from itl import ItlError
 from itl.bench import table
-from itl.bench.work import SIDE, Limits, Work, measure
+from itl.bench import work as work_module
+from itl.bench.work import SIDE, Limits, Work, measure, turn
 
 LIMITS = Limits(copied=8e6, fp32=1e9, bf16=2e9)
 
@@ -120,7 +121,7 @@ def test_without_names_rows_that_measure_another_device_are_left_out():
 
 
 def test_a_slow_peer_has_one_turn_and_the_row_says_so(monkeypatch):
-    monkeypatch.setattr(table, "once", lambda work, device: work())  # a go gives its seconds
+    monkeypatch.setattr(table, "turn", lambda work, device: work())  # a go gives its seconds
     turns = {"slow": [], "quick": []}
 
     def peer(name: str, seconds: float):
@@ -145,6 +146,25 @@ def test_the_limit_is_the_slower_of_memory_and_arithmetic():
     assert LIMITS.rate(work(moved=8e6)) == 10
     assert LIMITS.rate(work(moved=8e6, operations=2e9)) == 5
     assert LIMITS.rate(work(moved=8e6, operations=2e9, rate="bf16")) == 10
+
+
+@pytest.mark.parametrize(
+    ("device", "takes", "calls"), [("cuda", 3, 1 + 5), ("cuda", 20, 1), ("cuda", 30, 1), ("cpu", 3, 1)]
+)
+def test_a_turn_on_a_gpu_queues_short_calls(monkeypatch, device, takes, calls):
+    """Milliseconds, of which one more passes before each wait ends: the host is slow to begin."""
+    now, done = [0], []
+    monkeypatch.setattr(work_module, "TURN_S", 20)
+    monkeypatch.setattr(work_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: now.append(now.pop() + 1))
+
+    def call():
+        now[0] += takes
+        done.append(takes)
+
+    seconds = turn(call, device)
+    assert len(done) == calls
+    assert seconds == pytest.approx(takes + (device == "cuda") / max(1, calls - 1))
 
 
 def test_limits_are_measured(monkeypatch):

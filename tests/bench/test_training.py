@@ -1,5 +1,8 @@
 """The benchmark's row of training: the loop and the bare net do the same steps, of known work."""
 
+import weakref
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -23,6 +26,24 @@ def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
     layers = [(64, 27 * 32), (16, 288 * 64), (4, 576 * 128), *2 * [(4, 1152 * 128)], (1, 1152 * 256)]
     products = sum(positions * weights for positions, weights in layers) + 256 * 100
     assert work.operations == pytest.approx(3 * 8 * 2 * (3 * products - 64 * 27 * 32))
+
+
+def test_the_batch_that_a_recorded_step_reads_lives_as_long_as_the_row(tmp_path, monkeypatch):
+    """A CUDA graph knows addresses, and keeps no tensor alive."""
+    held, alone = [], training.alone
+
+    def watched(*parts):
+        *_, ready, replay = parts
+        held.extend(map(weakref.ref, ready))
+        return alone(*parts)
+
+    monkeypatch.setattr(training, "BATCHES", {"cpu": (1, 8)})
+    monkeypatch.setattr(training, "record", lambda step, state: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(training, "recorded_steps", lambda *training: SimpleNamespace())
+    monkeypatch.setattr(training, "alone", watched)
+    work = training.step(tmp_path, "cpu", net="small", size=20, pixels=16)
+    assert len(held) == 2
+    assert all(part() is not None for part in held), work.what
 
 
 def test_a_detector_is_timed_on_images_as_large_as_voc_has_them(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from itl.evaluation.fast_rcnn import Anchors, Detector, detection_loss, norms, r
 from itl.evaluation.target import multilabel_target
 from itl.machine import Machine
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
+from itl.training import detection_batches
 from itl.training.batches import step_rng
 from itl.training.crop_cpu import normalised
 from itl.training.detection_batches import DetectionBatches
@@ -103,6 +104,17 @@ def test_regions_follow_the_images_scale_and_are_mirrored_with_it():
     back = loader.to_file_boxes(position, targets[position]["boxes"])
     objects = loader.pack.objects.query("row == @position and not difficult")
     assert back.tolist() == objects[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()
+
+
+def test_windows_are_made_once_for_each_shape_mirrored_or_not(monkeypatch):
+    made, make = [], detection_batches.windows
+    monkeypatch.setattr(detection_batches, "windows", lambda *shape: made.append(shape) or make(*shape))
+    detection_batches.scaled_windows.cache_clear()
+    loader = pictures()
+    assert len(set(map(tuple, loader.shapes.tolist()))) == 1
+    for epoch in range(2):
+        assert len(list(loader.epoch(epoch))) == 3
+    assert made == [(*loader.shapes[0], RECIPE.proposals)] * 2
 
 
 @pytest.mark.parametrize("regions", ["windows", "rpn"])

@@ -206,8 +206,10 @@ def test_a_net_that_waits_for_the_gpu_trains_unrecorded_and_harms_no_later_net(m
         assert torch.cuda.get_sync_debug_mode() == 0
         for epoch in range(3):
             fit_epoch(net, optimizer, loader, RECIPE, epoch * len(loader), classify, None)
-            held.append(torch.cuda.memory_allocated())
-        assert held[-1] - held[-2] < 1 << 20, "an epoch keeps none of its batches"
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()  # frees what waited for a stream; not so of a capture that failed
+            held.append(torch.cuda.memory_stats()["active_bytes.all.current"])
+        assert held[-1] - held[-2] < 1 << 16, "an epoch keeps none of its batches, of 300 KB"
 
 
 @pytest.mark.parametrize("kept", [True, False])

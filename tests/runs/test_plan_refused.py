@@ -167,7 +167,7 @@ def test_a_page_of_nodes_is_refused_where_the_tree_lacks_the_classes(tmp_path, r
 
 
 @pytest.mark.parametrize("ask", [class_count, granularity])
-def test_label_sets_from_many_classes_to_few_are_refused(tmp_path, ask):
+def test_label_sets_from_many_classes_to_few_are_refused(tmp_path, rated, ask):
     """The fewest are compared with the most; where names do not tell which these are, the classes do."""
     sets = ["none", "half-random-a@3", "bottom-up@0", "original"]
     given = SHARED | {"tasks": ["induction@images"]}

@@ -135,6 +135,22 @@ def test_a_step_that_waits_is_found_before_it_is_captured(fails_in, monkeypatch)
     assert (cuda.current, cuda.mode, number.item()) == ("own", 0, 0)
 
 
+def test_a_step_that_waits_is_measured_unrecorded(monkeypatch):
+    def failing(error):
+        def fail(work, state):
+            raise error
+
+        return fail
+
+    monkeypatch.setattr(cuda_graph, "record", lambda work, state: SimpleNamespace(replay=str))
+    assert cuda_graph.replay_or_work(list, []) is str
+    monkeypatch.setattr(cuda_graph, "record", failing(RuntimeError("it waits")))
+    assert cuda_graph.replay_or_work(list, []) is list
+    monkeypatch.setattr(cuda_graph, "record", failing(torch.OutOfMemoryError("no memory")))
+    with pytest.raises(torch.OutOfMemoryError):
+        cuda_graph.replay_or_work(list, [])
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
