@@ -19,7 +19,7 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
-from itl.runs.planned_run import NO_COST, PlannedRun, describe_doubts, refuse_unequal_budgets
+from itl.runs.planned_run import NO_COST, Design, PlannedRun, compare_budgets, describe_doubts
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import (
@@ -70,7 +70,7 @@ class QuestionLike(Protocol):
         """Whether pre-training leaves out images that a target is scored on."""
 
     @property
-    def budgets(self) -> tuple[tuple[str, ...], ...]:
+    def budgets(self) -> tuple[tuple[Design, ...], ...]:
         """Designs that are to have the same number of images, by budget; see `Question.budgets`."""
 
     @property
@@ -250,7 +250,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     _refuse_lacking_images(left, machine)
     _refuse_same_images(planned.values(), machine)
     budgets = {question.name: question.budgets for question in questions if question.budgets}
-    refuse_unequal_budgets(budgets, planned.values(), machine)
+    unequal = compare_budgets(budgets, planned.values(), machine)
     if left and measure:
         _refuse_impossible(left, rates, machine)
         rates = calibrated(works, machine)
@@ -260,6 +260,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
     specs, notes = tuple(planned), describe_doubts(planned.values(), list(packs["pack"]), machine)
+    notes += unequal
     if store.has_results() and not all(map(is_packed, planned)):
         notes += (WAITING,)
     unfinished = frozenset(name for run in left for name in run.questions)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from statistics import mean
+from typing import NamedTuple
 
 from itl import ItlError, counted
 from itl.hierarchy.label_sets import describe_in_vain
@@ -16,6 +17,13 @@ from itl.specs import DetectionRecipe, Pretrain, Spec, Subset
 
 SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
+
+
+class Design(NamedTuple):
+    """A design of `Budget`: its name in results, and whether a class of it may have fewer images."""
+
+    name: str
+    at_most: bool
 
 
 @dataclass
@@ -57,27 +65,45 @@ class PlannedRun:
         }
 
 
-def refuse_unequal_budgets(
-    budgets: Mapping[str, tuple[tuple[str, ...], ...]], runs: Iterable[PlannedRun], machine: Machine
-) -> None:
-    """Raise ItlError where two designs of one budget have other numbers of images, as means over seeds.
+def compare_budgets(
+    budgets: Mapping[str, tuple[tuple[Design, ...], ...]], runs: Iterable[PlannedRun], machine: Machine
+) -> tuple[str, ...]:
+    """Return a line for each budget with a design of at most so many images that has another number.
 
-    *budgets* are designs that are to have the same number, by question: see `Question.budgets`.
+    Numbers of images are means over seeds.
+
+    Args:
+        budgets: designs that are to have the same number, by question: see `Question.budgets`.
+
+    Raises:
+        ItlError: two other designs of one budget have different numbers.
     """
     counts: dict[tuple[str, str], list[int]] = defaultdict(list)  # of a question and a condition
     for run in runs:
         if isinstance(run.spec, Pretrain) and run.spec.trained and budgets.keys() & set(run.questions):
             for pair in product(run.questions, run.conditions):
                 counts[pair].append(images_of(run.spec, run.size, machine).n_train)
-    for question, designs_of in budgets.items():
-        for designs in designs_of:
-            sizes = sorted((mean(counts[question, f"design {design}"]), design) for design in designs)
-            if sizes and sizes[-1][0] > SAME_BUDGET * sizes[0][0]:
-                (fewer, small), (more, large) = sizes[0], sizes[-1]
-                raise ItlError(
-                    f"{question}: designs of one budget have one number of images; {small} has {fewer:,.0f} "
-                    f"and {large} has {more:,.0f}; change the images of each class in one of them"
-                )
+    lines = []
+    for question, designs in ((name, designs) for name, of_name in budgets.items() for designs in of_name):
+        sizes = {design: mean(counts[question, f"design {design.name}"]) for design in designs}
+        exact = {design: size for design, size in sizes.items() if not design.at_most}
+        if apart := _apart(exact):
+            raise ItlError(
+                f"{question}: designs of one budget have one number of images; {apart}; change the images "
+                f"of each class in one of them"
+            )
+        if apart := _apart(sizes):
+            lines.append(f"note: {question}: in one budget {apart} images, so they differ in that number too")
+    return tuple(lines)
+
+
+def _apart(sizes: Mapping[Design, float]) -> str:
+    """Say which designs have the fewest and the most images; '' where these are one budget."""
+    in_order = sorted(sizes, key=sizes.__getitem__)
+    if not sizes or sizes[in_order[-1]] <= SAME_BUDGET * sizes[in_order[0]]:
+        return ""
+    fewest, most = (f"{design.name} has {sizes[design]:,.0f}" for design in (in_order[0], in_order[-1]))
+    return f"{fewest} and {most}"
 
 
 def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine: Machine) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from itl import ItlError, counted, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.machine import data_entry
+from itl.runs.planned_run import Design
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
@@ -246,13 +247,12 @@ class Budget(Study):
     budgets: tuple[tuple[str, ...], ...]  # for each number of images its designs, from many classes to few
 
     def question(self) -> Question:
-        """Return the question, with the designs of each budget whose images a plan is to compare.
-
-        Those of at most so many images of each class may have fewer.
-        """
-        exact = [[design for design in designs if not design.at_most] for designs in self._designs()]
-        names = tuple(tuple(str(design.columns[0][1]) for design in designs) for designs in exact)
-        return replace(super().question(), budgets=names)
+        """Return the question, with the designs of each budget, whose images a plan is to compare."""
+        budgets = [
+            tuple(Design(str(design.columns[0][1]), design.at_most) for design in designs)
+            for designs in self._designs()
+        ]
+        return replace(super().question(), budgets=tuple(budgets))
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each design; ItlError for designs that the fit cannot be made of."""

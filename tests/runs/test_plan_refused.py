@@ -342,7 +342,9 @@ def test_designs_of_a_budget_have_one_number_of_images(tmp_path, rated, budgets,
     with pytest.raises(ItlError, match=f"^budget: designs of one budget have one number of images; {says}; "):
         plan.plan([budget(**SHARED, budgets=budgets)], Store(tmp_path), here(tmp_path))
     alike = budget(**SHARED, budgets=[["all x 6", "2 x all"], ["all x at most 4", "2 x 2"]])
-    assert len(plan.plan([alike], Store(tmp_path), here(tmp_path)).runs)
+    planned = plan.plan([alike], Store(tmp_path), here(tmp_path))
+    says = "in one budget 2 × 2 has 4 and all × at most 4 has 16 images, so they differ in that number too"
+    assert [note for note in planned.notes if "budget" in note] == [f"note: budget: {says}"]
 
 
 def test_draws_may_be_the_same_in_some_seeds(tmp_path, rated):
