@@ -1,6 +1,6 @@
 """Seeds that are added until a question is decided: runs, looks, and stops by the rule of its cap."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from itl import ItlError
@@ -11,8 +11,6 @@ from itl.machine import Machine
 from itl.runs.question import Question, run_all
 from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS
-
-Runner = Callable[[Sequence[Question], Store, Machine], object]
 
 
 def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
@@ -40,7 +38,7 @@ def _check(question: Question) -> None:
         )
 
 
-def run_until_decided(question: Question, store: Store, machine: Machine, runner: Runner = run_all) -> str:
+def run_until_decided(question: Question, store: Store, machine: Machine) -> str:
     """Run *question* with its first three seeds, then with one more at a time, until it is decided.
 
     The main comparison is then a gain, a loss or the same. Its preset declares at most how many seeds there
@@ -53,7 +51,7 @@ def run_until_decided(question: Question, store: Store, machine: Machine, runner
     _check(question)
     for count in range(MIN_SEEDS, question.cap + 1):
         part = replace(question, seeds=question.seeds[:count])
-        runner([part], store, machine)
+        run_all([part], store, machine)
         main = contrasts(part, part.results(store, machine)).iloc[0]
         if decided := main["verdict"] in DECIDED:
             break

@@ -96,7 +96,7 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     return ax
 
 
-def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
+def induced(results: pd.DataFrame) -> Figure:
     """Draw a panel, as `curve`, for each task of induction: linear probe and 5 neighbours, chance dashed.
 
     ItlError if there are no results of induction.
@@ -110,7 +110,7 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
         lines = {name: data[data["metric"] == metric] for metric, name in INDUCTION_METRICS.items()}
         panels[f"scored on {scored} classes" if labels.count(scored) == 1 else task_name(task)] = lines
         chance.append(data.loc[data["metric"] == "chance", "value"].mean())
-    return _side_by_side(panels, x, chance)
+    return _side_by_side(panels, "classes", chance)
 
 
 def panels(results: pd.DataFrame, x: str, by: str) -> Figure:

@@ -52,11 +52,6 @@ class StudyProcess:
                 start_new_session=True,  # so that a signal reaches its workers, and not this kernel
             )
 
-    @property
-    def pid(self) -> int | None:
-        """The process's number, and that of the group of its workers; None before it is started."""
-        return self._process.pid if self._process else None
-
     def stop(self) -> None:
         """Ask the process to stop as a cluster does; what is finished and all checkpoints are kept.
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 from itl import ItlError, counted
 from itl.machine import Machine
 from itl.runs.store import Store
-from itl.runs.worker_processes import OneProcess, print_line
+from itl.runs.worker_processes import OneProcess, failure_text, print_line
 from itl.specs import Spec, key
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class _Work:
 
     def settle(self, run: "DaskFuture") -> None:
         """Give the future the outcome of *run*, unless that was given up since."""
-        outcome: Future[str] = Future()
-        settle(outcome, run, self.spec, self.store)
-        if run is not self.run:
-            return
-        if error := outcome.exception():
-            self.future.set_exception(error)
+        try:
+            host = host_of(run, self.spec, self.store)
+        except BaseException as error:
+            if run is self.run:
+                self.future.set_exception(error)
         else:
-            self.future.set_result(outcome.result())
+            if run is self.run:
+                self.future.set_result(host)
 
     def lose(self, allowed: int) -> None:
         """Give up what the worker that was lost did; that is an error after more than *allowed* workers."""
@@ -295,16 +295,13 @@ def _refuse_impossible_jobs(script: str) -> None:
         raise ItlError(f"SLURM takes no such job ({said}); set it in jobqueue.slurm of Dask's configuration")
 
 
-def settle(future: Future, run: "DaskFuture", spec: Spec, store: Store) -> None:
-    """Give *future* the outcome of *run*: done only if its result is in the store of this machine."""
-    try:
-        host = run.result()
-        where = f"{store.path(spec)} on {socket.gethostname()}"
-        absent = f"{host} has done run {key(spec)}, but its result is not in {where}"
-        _wait_for(lambda: store.state(spec) == "done", absent)
-        future.set_result(host)
-    except BaseException as error:
-        future.set_exception(error)
+def host_of(run: "DaskFuture", spec: Spec, store: Store) -> str:
+    """Return the host that has done *run*, once its result is in the store of this machine."""
+    host = run.result()
+    where = f"{store.path(spec)} on {socket.gethostname()}"
+    absent = f"{host} has done run {key(spec)}, but its result is not in {where}"
+    _wait_for(lambda: store.state(spec) == "done", absent)
+    return host
 
 
 def _wait_for(is_there: Callable[[], bool], absent: str) -> None:
@@ -329,7 +326,8 @@ class _WorkerState:
         """Do the run of *spec* when no other is under way. ItlError if the command *call* was stopped."""
         with self.alone:
             if self.process is None or not self.process.fits(machine):
-                self._end_process()
+                if self.process:
+                    self.process.end()
                 self.process = OneProcess(machine.device, machine.threads)
             self.call = call  # from here on, `stop` ends the process
             try:
@@ -344,11 +342,6 @@ class _WorkerState:
         self.stopped.add(call)
         if self.call == call and self.process:
             self.process.end()
-
-    def _end_process(self) -> None:
-        if self.process:
-            self.process.end()
-        self.process = None
 
 
 _state = _WorkerState()
@@ -377,8 +370,7 @@ def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str) -> 
     except BrokenProcessPool as error:
         raise BrokenProcessPool(f"on {host}: {error}") from None
     except Exception as error:
-        reason = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
-        raise ItlError(f"on {host}: {' '.join(reason.split())}") from None
+        raise ItlError(f"on {host}: {' '.join(failure_text(error).split())}") from None
 
 
 def stop_on_worker(call: str) -> None:

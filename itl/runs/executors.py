@@ -11,7 +11,7 @@ from itl.machine import Machine
 from itl.processes import UNDER_MAIN
 from itl.runs.cluster import DaskWorkers, cluster
 from itl.runs.store import Store
-from itl.runs.worker_processes import LocalWorkers, local_workers, needs
+from itl.runs.worker_processes import LocalWorkers, failure_text, local_workers, needs
 from itl.specs import Spec, key, pretraining_of
 
 WATCH_S = 0.5  # between two looks at what has finished
@@ -39,11 +39,10 @@ def execute(
     with (cluster if machine.scheduler else local_workers)(machine) as workers:
         failed = _do_all(left, store, workers, watch)
     for spec, error in failed.items():
-        reason = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
         waited = sum(not failed.keys().isdisjoint(needs(one)) for one in failed)
         waiting = f" ({waited:,} more not done, which need one of these)" if waited else ""
         raise ItlError(
-            f"{len(failed) - waited} of the runs failed{waiting}, first {key(spec)}: {reason}"
+            f"{len(failed) - waited} of the runs failed{waiting}, first {key(spec)}: {failure_text(error)}"
         ) from error
 
 

@@ -49,14 +49,6 @@ def _folder_of(run: str, store: Store) -> Path:
     return matches[0]
 
 
-def nets(store: Store) -> list[Pretrain]:
-    """List every net of *store* whose run is done and made by this version of itl, by key."""
-    folders = [folder for folder in _folders(store) if folder.parent.name == "pretrain"]
-    done = [folder for folder in folders if (folder / "result.json").exists()]
-    specs = ((folder, _pretrain(_read(folder))) for folder in done)
-    return [spec for folder, spec in specs if spec and key(spec) == folder.name]
-
-
 def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
     """Return one measurement of *net* in *store* for each target of one class an image, by what it is called.
 

@@ -168,7 +168,7 @@ def serve_runs() -> None:
                 perform_here(spec, store, machine)
             error = ""
         except Exception as reason:
-            error = str(reason) if isinstance(reason, ItlError) else f"{type(reason).__name__}: {reason}"
+            error = failure_text(reason)
         answer(END, error)
 
 
@@ -205,6 +205,11 @@ def _warn_as_notes(write: Callable[[str], object]) -> None:
     """Give the warnings of runs to *write*, but for those that whoever started the runs has shown."""
     warnings.filterwarnings("ignore", message=f".*{AGAIN}")
     warnings_as_notes(write)
+
+
+def failure_text(error: BaseException) -> str:
+    """Say why a run failed: what ItlError says, or the kind of another error too."""
+    return str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
 
 
 def needs(spec: Spec) -> list[Spec]:

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
+from itl.analysis import added_seeds, scored_images
 from itl.analysis import doubts as module
-from itl.analysis import scored_images
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, few_seeds_lines, pilot_lines
 from itl.analysis.doubts import (
@@ -412,9 +412,8 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
         type(data_size), "results", lambda part, *_: results[results["seed"].isin(part.seeds)]
     )
     machine = here(tmp_path)
-    line = run_until_decided(
-        data_size, Store(tmp_path), machine, lambda parts, *_: looks.append(parts[0].seeds)
-    )
+    monkeypatch.setattr(added_seeds, "run_all", lambda parts, *_: looks.append(parts[0].seeds))
+    line = run_until_decided(data_size, Store(tmp_path), machine)
     assert [len(seeds) for seeds in looks] == list(range(3, count + 1))
     assert line.startswith(f"data-size: {words} with {count} seeds. 4 instead of 12 images per class: ")
     assert {run.seed for run in data_size.runs(machine)} == set(range(count)), "and no more is planned"

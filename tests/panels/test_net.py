@@ -9,7 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.panels.net import NetPanel
-from itl.runs.nets import net_of, nets, targets_of
+from itl.runs.nets import net_of, targets_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
 from tests.accessible import faults
@@ -49,8 +49,6 @@ def test_a_net_is_found_by_its_key_the_beginning_of_it_and_what_was_measured_on_
     )
     for run in (trained, transfer, key(trained), key(trained)[:8], key(transfer)):
         assert net_of(run, store) == trained
-    assert trained in nets(store)
-    assert len(nets(store)) == 2
     assert targets_of(trained, store).keys() == {"scenes"}
     with pytest.raises(ItlError, match=r"the run 'abcdef' was asked for; 0 of the 4 runs"):
         net_of("abcdef", store)
@@ -86,7 +84,6 @@ def test_runs_of_another_version_are_in_no_ones_way(done, trained, tmp_path, tex
     foreign = store.root / "pretrain" / ("0" * 12)
     shutil.copytree(store.path(trained), foreign)
     (foreign / "spec.json").write_text(text)
-    assert nets(store) == nets(Store(done[1].runs))
     assert targets_of(trained, store).keys() == {"scenes"}
     with pytest.raises(ItlError, match="run 000000000000 is of another version of itl; repeat it"):
         net_of("0000", store)

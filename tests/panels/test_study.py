@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import yaml
 
@@ -389,7 +390,8 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
 
 def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     panel.run()
-    os.killpg(panel.process.pid, signal.SIGKILL)
+    (child,) = [child for child in psutil.Process().children() if "run" in child.cmdline()]
+    os.killpg(child.pid, signal.SIGKILL)
     assert panel.process.wait(60) == "failed"
     panel.refresh()
     assert "<b>failed</b>" in panel.html()

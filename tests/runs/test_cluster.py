@@ -285,11 +285,10 @@ def test_an_interrupt_while_a_process_starts_is_not_lost(tmp_path, monkeypatch):
 
 def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHARED_FOLDER_S", 0.1)
-    store, spec, future, done = Store(tmp_path), a_run(), Future(), Future()
+    store, spec, done = Store(tmp_path), a_run(), Future()
     done.set_result("node7")
-    module.settle(future, done, spec, store)
     with pytest.raises(ItlError, match=f"node7 has done run .* result is not in {tmp_path}.* on {HOST};"):
-        future.result()
+        module.host_of(done, spec, store)
     with pytest.raises(ItlError, match=f"on {HOST}: there is no {tmp_path}/pretrain/.*; give a --home that"):
         module.perform_on_worker(spec, store, here(tmp_path), "call")
 

@@ -24,7 +24,7 @@ from itl.presets import find_presets, load_preset
 from itl.report.run_index import run_index, runs_html
 from itl.runs.executors import with_needs
 from itl.runs.leakage import known_of_leakage
-from itl.runs.nets import export_net, nets
+from itl.runs.nets import export_net
 from itl.runs.own_weights import OwnWeights
 from itl.runs.perform import load_net, perform
 from itl.runs.questions import QUESTIONS
@@ -168,7 +168,9 @@ def test_a_net_is_exported_on_the_command_line(study, tmp_path, capsys):
     command = ["export", key(study.net), str(tmp_path / "net.pth"), "--home", str(study.home)]
     assert main(command) == 0
     assert f"small of run {key(study.net)}, for images" in capsys.readouterr().out
-    untrained = next(net for net in nets(Store(study.home / "runs")) if not (net.trained or net.weights))
+    specs = with_needs(run.spec for run in study.question.runs(study.machine))
+    nets = [spec for spec in specs if isinstance(spec, Pretrain)]
+    untrained = next(net for net in nets if not (net.trained or net.weights))
     assert main(["export", key(untrained), str(tmp_path / "raw.pth"), *command[3:]]) == 0
     assert "(as initialised: it is trained on nothing)" in capsys.readouterr().out
     assert main(command) == 1
