@@ -5,6 +5,8 @@ from torch import Tensor
 
 from itl import ItlError
 
+DIVERGED = "the net has diverged: train it with a lower lr or in fp32; weights from elsewhere are damaged"
+
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
     """Return the percentage of rows of *outputs* (N, C) that are highest at their label; ties as in `top_k`.
@@ -75,6 +77,5 @@ def _check(outputs: Tensor, labels: Tensor, k: int) -> None:
     if not torch.isfinite(outputs).all():
         rows = int((~torch.isfinite(outputs).all(1)).sum())
         raise ItlError(
-            f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
-            "the net has diverged: train it with a lower lr or in fp32; weights from elsewhere are damaged"
+            f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; {DIVERGED}"
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from itl import ItlError
-from itl.evaluation.accuracy import percent_correct, scores
+from itl.evaluation.accuracy import DIVERGED, percent_correct, scores
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.methods import KNN_NEIGHBOURS
@@ -31,10 +31,7 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
     features, labels = predict(net.body, batches, machine, precision)
     broken = int((~torch.isfinite(features).all(1)).sum())
     if broken:
-        raise ItlError(
-            f"features of {broken} of {len(labels)} images are not finite; "
-            "the net has diverged: train it with a lower lr or in fp32; weights from elsewhere are damaged"
-        )
+        raise ItlError(f"features of {broken} of {len(labels)} images are not finite; {DIVERGED}")
     return Features(features, labels)
 
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itl import ItlError, warn
+from itl import ItlError
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
-from itl.training.numerics import has_bf16
+from itl.training.numerics import has_bf16, triton_kernel
 
 BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}  # queries and rows at once: 32 MiB, 2 GiB
 FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}  # at once: on a CPU they stay in its cache
@@ -109,24 +109,21 @@ class WithNorms(NamedTuple):
 
 @functools.cache
 def fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
-    """Return the search as Triton kernels, or None where they do not work: Triton needs a C compiler.
+    """Return the search as Triton kernels, or None where they do not work.
 
     They are for GPUs whose matrix units take tiles from shared memory, Hopper and the Blackwell of servers.
     On others they would spill registers and wait for their loads.
     """
     if torch.cuda.get_device_capability(device)[0] not in (9, 10):
         return None
-    try:
+
+    def tried() -> Callable[..., tuple[Tensor, Tensor, Tensor] | None]:
         from itl.evaluation.knn_triton import ROWS_PER_NEIGHBOUR, search
 
         search(torch.randn(ROWS_PER_NEIGHBOUR, 8, device=device), torch.randn(1, 8, device=device), 1)
         return search
-    except torch.OutOfMemoryError:  # other work on the GPU may end; the answer is kept
-        raise
-    except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower")
-        return None
+
+    return triton_kernel(tried, device, "plain torch finds neighbours")
 
 
 def precisions_of_passes(base: Tensor, k: int) -> list[torch.dtype]:

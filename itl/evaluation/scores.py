@@ -16,9 +16,9 @@ from torch import Tensor
 
 from itl.evaluation.frozen import vote
 from itl.evaluation.knn import nearest
+from itl.evaluation.methods import KNN_NEIGHBOURS
 from itl.hierarchy.taxonomy import Taxonomy
 
-NEIGHBOURS = 5
 SHOTS, DRAWS = 5, 10  # images of each class that a few-shot probe learns from, and how often they are drawn
 PCA_ENERGY = 0.8  # share of the variance that N-LEEP's principal components keep
 COMPONENTS_PER_CLASS = 5  # of N-LEEP's mixture
@@ -36,7 +36,7 @@ def knn_accuracy(features: Tensor, labels: Tensor) -> float:
     """
     if len(labels) == 1:
         return math.nan
-    k = min(NEIGHBOURS, len(labels) - 1)
+    k = min(max(KNN_NEIGHBOURS), len(labels) - 1)
     rows, _ = nearest(features, features, k + 1)
     own = rows == torch.arange(len(rows), device=rows.device)[:, None]
     own[~own.any(1), -1] = True  # an image with as many exact copies is not among its own neighbours

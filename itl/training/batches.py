@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from itl import ItlError, warn
+from itl import ItlError
 from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
 from itl.training.device_images import ImageStream, resident
-from itl.training.numerics import computes_bf16
+from itl.training.numerics import computes_bf16, triton_kernel
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack
@@ -97,19 +97,16 @@ def center_crop_side(size: int, pixels: int) -> int:
 
 @functools.cache
 def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
-    """Return `fused_crop`, or the same in plain torch where Triton does not work: it needs a C compiler."""
-    try:
+    """Return `fused_crop`, or the same in plain torch where Triton does not work."""
+
+    def tried() -> Callable[..., torch.Tensor]:
         from itl.training.crop_triton import fused_crop
 
         rows, boxes = torch.zeros(1, dtype=torch.int64, device=device), torch.ones(1, 4, device=device)
         fused_crop(torch.zeros(1, 2, 2, 3, dtype=torch.uint8, device=device), rows, boxes, rows > 0, 1)
         return fused_crop
-    except torch.OutOfMemoryError:  # other work on the GPU may end; the answer is kept
-        raise
-    except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warn(f"no Triton on {device} ({reason}); plain torch crops the batches, slower")
-        return _plain_crop
+
+    return triton_kernel(tried, device, "plain torch crops the batches") or _plain_crop
 
 
 def _plain_crop(

@@ -1,11 +1,15 @@
 """Precision and repeatability, set in one place for training, prediction and benchmarks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
+from itl import warn
 from itl.machine import Machine
+
+Kernel = TypeVar("Kernel")
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -23,6 +27,21 @@ def computes_bf16(device: torch.device, precision: str) -> bool:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context of a forward pass: bfloat16 if *precision* is bf16 and *device* has it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=computes_bf16(device, precision))
+
+
+def triton_kernel(make: Callable[[], Kernel], device: torch.device, instead: str) -> Kernel | None:
+    """Return what *make* imports and tries on *device*; None where Triton does not work, with a warning.
+
+    Triton needs a C compiler. *instead* says what is slower without it.
+    """
+    try:
+        return make()
+    except torch.OutOfMemoryError:  # other work on the GPU may end; callers keep the answer
+        raise
+    except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warn(f"no Triton on {device} ({reason}); {instead}, slower")
+        return None
 
 
 @contextmanager
