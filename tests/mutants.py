@@ -28,6 +28,7 @@ SURVIVES = "SURVIVES: "  # before the name of a mutant, where it is printed
 LAYOUT = " ".join(
     f"tests/sources/test_{name}.py" for name in ("layout", "layout_refused", "folders_of_no_classes")
 )
+LISTS = "tests/sources/test_splits_of_lists.py"
 LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
@@ -42,13 +43,15 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/fit.py": "tests/packs/test_fit.py",
     "itl/sources/folder_names.py": LAYOUT,
     "itl/sources/layout.py": LAYOUT,
-    "itl/sources/readings.py": f"tests/sources/test_readings.py {LAYOUT}",
-    "itl/sources/split_columns.py": "tests/sources/test_splits_of_lists.py tests/sources/test_readings.py",
-    "itl/sources/labels.py": "tests/sources/test_splits_of_lists.py tests/sources/test_listed_images.py",
+    "itl/sources/layout_options.py": f"tests/sources/test_layout_options.py {LAYOUT}",
+    "itl/sources/split_names.py": f"{LISTS} tests/sources/test_layout_options.py {LAYOUT}",
+    "itl/sources/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py",
+    "itl/sources/labels.py": f"{LISTS} tests/sources/test_lists.py",
     "itl/sources/boxes.py": " ".join(
         f"tests/sources/test_{name}.py" for name in ("boxes", "proposals", "coco")
     ),
     "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
+    "itl/sources/windows.py": "tests/sources/test_proposals.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",
     "itl/evaluation/rounding.py": "tests/evaluation/test_rounding.py",
     "itl/runs/executors.py": "tests/runs/test_devices.py",

@@ -20,7 +20,7 @@ from posixpath import dirname, join, normpath
 from typing import BinaryIO
 
 from itl import ItlError, cannot_read, counted
-from itl.sources.limits import explain_damage, inflate
+from itl.sources.untrusted_files import explain_damage, inflate
 
 STRAY_NAMES = {  # and all that begin with a dot
     *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
@@ -244,7 +244,7 @@ def foreign_format(names: Iterable[str], formats: Mapping[str, str] = FOREIGN_FO
     return ""
 
 
-def list_files(path: Path, prefix: str = "") -> Listing:
+def open_listing(path: Path, prefix: str = "") -> Listing:
     """List the files under *path*: a folder, a tar (not compressed) or a zip; names begin with *prefix*.
 
     ItlError if nothing is there, or it has another format, is compressed or is damaged.
@@ -308,7 +308,7 @@ def _is_flat(path: str) -> bool:
     """Say whether the archive *path* begins with files in no folders, without labels of WebDataset."""
     try:
         if path.lower().endswith(".zip"):
-            names = list(list_files(Path(path)).files)
+            names = list(open_listing(Path(path)).files)
         else:
             with tarfile.open(path) as tar:
                 names = [one.name for one in itertools.islice(tar, MAX_PEEKED_MEMBERS) if one.isfile()]

@@ -106,7 +106,7 @@ def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
     (1, 'the box (3, 1, 2, 5) has no area; xmax and ymax must be at least xmin and ymin')
     """
     finite = np.isfinite(boxes).all(1)
-    valid = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)  # inclusive: 3 to 3 is one pixel wide
+    valid = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)  # as in `has_area`
     if valid.all():
         return None
     first = int(valid.argmin())
@@ -128,12 +128,14 @@ def reaching_outside(
     return np.logical_or((boxes[:, :2] <= 0).any(1), (boxes[:, 2:] >= last + 1).any(1))
 
 
-def refuse_normalised(boxes: np.ndarray, where: str) -> None:
-    """Raise ItlError, about *where* the first is, if all *boxes* (n, 4) are parts of their image, not pixels.
+def are_normalised(sides: np.ndarray) -> bool:
+    """Say whether all *sides* of boxes are parts of their image: between 0 and 1, with fractions."""
+    return bool(sides.size and (sides <= 1).all() and (sides >= 0).all() and (sides % 1 != 0).any())
 
-    They are if they lie between 0 and 1, with fractions.
-    """
-    if len(boxes) and (boxes <= 1).all() and (boxes >= 0).all() and (boxes % 1 != 0).any():
+
+def refuse_normalised(boxes: np.ndarray, where: str) -> None:
+    """Raise ItlError, about *where* the first is, if all *boxes* (n, 4) are parts of their image."""
+    if are_normalised(boxes):
         raise ItlError(
             f"{where}: the box {box_text(boxes[0])} and all others lie between 0 and 1, as parts of the "
             f"image; give pixels: multiply by width and height, and add 1 to xmin and ymin"
@@ -159,7 +161,7 @@ def clip_box(
             f"whose pixels count from 1; correct it, or set the option outside=cut"
         )
     box = (max(1, xmin), max(1, ymin), min(last_x, xmax), min(last_y, ymax))
-    if box[2] - box[0] <= -1 or box[3] - box[1] <= -1:  # inclusive: 3 to 3 is one pixel wide
+    if not has_area(box):
         raise ItlError(
             f"{where}: of the box {box_text(one.box)} of {one.name!r} nothing lies inside its image of "
             f"{width or 'any'} × {height or 'any'} pixels; correct or remove it"
@@ -181,9 +183,17 @@ def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     return (ymin, xmin, ymax, xmax) if orientation >= 5 else (xmin, ymin, xmax, ymax)
 
 
+def has_area(box: Box, above: float = 0) -> bool:
+    """Say whether *box* has sides of more than *above* pixels; from 3 to 3, inclusive, is one pixel."""
+    return min(box[2] - box[0], box[3] - box[1]) + 1 > above
+
+
 def box_with_area(box: Box, where: str, name: str) -> Box:
-    """Return *box*; ItlError, about the object *name* at *where*, if it has no area."""
-    if box[0] >= box[2] or box[1] >= box[3]:
+    """Return *box* of XML, in whole pixels; ItlError, about the object *name* at *where*, if it has no area.
+
+    A side of one pixel is a mistake there: tools write the same number twice.
+    """
+    if not has_area(box, above=1):
         raise ItlError(
             f"{where}: the box {box_text(box)} of {name!r} has no area; xmin and ymin must be smaller than "
             f"xmax and ymax"
@@ -210,9 +220,9 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
     (1, 11, 20, 15.5)
     """
     xmin, ymin, xmax, ymax = voc_corners(bbox, where)
-    xmin, xmax = _voc_side(xmin, xmax, size[0])
-    ymin, ymax = _voc_side(ymin, ymax, size[1])
-    return xmin, ymin, xmax, ymax
+    xmin, ymin = from_first_pixel(xmin), from_first_pixel(ymin)
+    xmax, ymax = to_last_pixel(xmax, size[0]), to_last_pixel(ymax, size[1])
+    return xmin, ymin, max(xmin, xmax), max(ymin, ymax)
 
 
 def voc_corners(bbox: object, where: str) -> Box:
@@ -231,11 +241,19 @@ def voc_corners(bbox: object, where: str) -> Box:
     return x + 1, y + 1, x + width, y + height
 
 
-def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
-    """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
-    low = 1 if 0 < low < 1 else low
-    high = last if last < high < last + 1 else high
-    return low, max(low, high)
+def from_first_pixel(side: float) -> float:
+    """Return *side* of a box; 1 if it is less than a pixel before, which is a fraction, not a mistake."""
+    return 1 if 0 < side < 1 else side
+
+
+def to_last_pixel(side: float, last: int | None) -> float:
+    """Return *side* of a box; *last*, of the image's pixels, if it is less than a pixel behind that."""
+    return last if last and last < side < last + 1 else side
+
+
+def whole_pixel(side: float, last: int | None = None) -> int:
+    """Round *side* of a box to a pixel from 1 to *last*."""
+    return math.floor(to_last_pixel(from_first_pixel(side), last) + 0.5)
 
 
 def float_or_nan(text: str) -> float:

@@ -106,7 +106,7 @@ def _class_counts(source: Source, splits: Splits) -> list[Finding]:
 def _object_counts(source: Source, splits: Splits) -> list[Finding]:
     """Count objects: those that are scored, and in brackets the difficult ones."""
     findings = []
-    images_noun, objects_noun = source.counted
+    images_noun, objects_noun = source.nouns
     for split, records in splits.items():
         annotations = [source.annotation(record) for record in records]
         scored: Counter[str] = Counter()
@@ -204,8 +204,8 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
     sample, unreadable, narrow = records[::step], [], []
     for record in sample:
         try:
-            frame = image_header(record.member)
-            if min(frame.width, frame.height) < 2:
+            header = image_header(record.member)
+            if min(header.width, header.height) < 2:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")

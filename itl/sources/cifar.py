@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from itl import ItlError, counted
-from itl.sources.limits import files_of_packed_tar, refuse_large
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source
+from itl.sources.untrusted_files import files_of_packed_tar, refuse_large
 
 SIDE = 32  # pixels
 IMAGE_BYTES = 3 * SIDE * SIDE  # in a binary file, after the labels

@@ -16,19 +16,13 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
+from itl.sources.image_lists import LIST_SUFFIXES, PEEKED_BYTES, divides, stems_outside
 from itl.sources.layout import Choice, Layout
-from itl.sources.list_files import (
-    LIST_SUFFIXES,
-    PEEKED_BYTES,
-    divides,
-    split_in_name,
-    split_of_folder,
-    stems_outside,
-)
-from itl.sources.readings import image_counts, offer_readings, recognise
-from itl.sources.records import Record, examples, is_image, short_name, suffix_of, validate_records
+from itl.sources.layout_options import image_counts, offer_readings, recognise
+from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
 from itl.sources.source import Source
+from itl.sources.split_names import split_of_folders, split_of_path
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
     r"places365_train_standard\.txt": "places365",
@@ -88,7 +82,7 @@ class ClassFolders(Source):
     @cached_property
     def listing(self) -> Listing:
         """Files and folders, relative to the path."""
-        return archives.list_files(self.path)
+        return archives.open_listing(self.path)
 
     @cached_property
     def folders(self) -> Layout:
@@ -112,7 +106,7 @@ class ClassFolders(Source):
             packed = describe_packed(self.listing.files)
             unread = describe_unread(self.listing, counts)
             parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
-            if not any(split_of_folder(f"{folder}/") for folder in counts):
+            if not any(split_of_folders(f"{folder}/") for folder in counts):
                 parts.append(self._describe_divider(counts))
             raise ItlError("; ".join(filter(None, parts))) from None
         all_train = {split for split, _ in layout.class_of.values()} == {"train"}
@@ -155,14 +149,9 @@ class ClassFolders(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        class_of, records = self.folders.class_of, []
-        for name, member in self.listing.files.items():
-            split, wnid = class_of.get(name.rpartition("/")[0], ("", ""))
-            if split and is_image(name):
-                records.append(Record(self.folders.id_of(name), wnid, split, member))
         several = self.class_level is not None or self.splits is not None  # folders of one class
         photo_of = _photo_in_any_folder if several else _photo
-        records = split_off_val(records, self.val_fraction, photo_of)
+        records = split_off_val(self.folders.records(self.listing.files), self.val_fraction, photo_of)
         return validate_records(records, self.path)
 
     @cached_property
@@ -192,13 +181,12 @@ class ClassFolders(Source):
             other, first = first_of.setdefault((label, file), (split, name))
             if split and split != other:
                 pairs.append(f"{first} ({other}) and {name} ({split})")
-        if not pairs:
-            return []
-        count = counted(len(pairs), "images have")
-        return [
-            f"{count} the class and the name of one in another split: {examples(pairs, 1)}; if these are one "
-            f"photo, let the option splits name one folder for each split"
-        ]
+        text = (
+            f"{counted(len(pairs), 'images have')} the class and the name of one in another split: "
+            f"{examples(pairs, 1)}; if these are one photo, let the option splits name one folder for each "
+            f"split"
+        )
+        return [text] if pairs else []
 
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
@@ -207,9 +195,9 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in folders]
     stems = cache(lambda split: stems_outside(split, taken, images))
-    captions = {short_name(name) for name in images}  # beside each image, as of its boxes
+    captions = {stem_of(name) for name in images}  # beside each image, as of its boxes
     for name in lists:
-        split = split_in_name(name)
+        split = split_of_path(name)
         is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test")
         if is_of_words or PurePosixPath(name).stem in captions:
             continue
@@ -246,7 +234,7 @@ def describe_tar(listing: Listing) -> str:
     tar = next((name for name in tars if archives.unpacked_folder(name) not in listing.folders), "")
     if not tar or (member := listing.files[tar]).size is not None:
         return ""
-    inner = archives.list_files(Path(member.path)).files
+    inner = archives.open_listing(Path(member.path)).files
     images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
     if not images and (packed := next(filter(is_archive, sorted(inner)), "")):
         command = archives.unpack_command(member.path, in_own_folder=True)
@@ -311,11 +299,14 @@ def other_source(names: Iterable[str], path: Path) -> str:
     names = list(names)
     signs = SIGNS if any(map(is_image, names)) else SIGNS | SIGNS_WITHOUT_IMAGES
     others = [name for name in names if not is_image(name)]
+    stems = cache(
+        lambda: {stem_of(name) for name in names if is_image(name)}
+    )  # of images, and their captions
     for pattern, kind in signs.items():
         start = "" if pattern.startswith(r"\.") else "(^|/)"
         end = re.compile(f"{start}{pattern}$")
         for name in others:
-            if end.search(name) and not _is_caption(name, names):
+            if end.search(name) and not (suffix_of(name) == ".txt" and PurePosixPath(name).stem in stems()):
                 return _advise_source(name, kind, path)
     return ""
 
@@ -332,12 +323,6 @@ def _advise_source(name: str, kind: str, path: Path) -> str:
         what = f"{name} is a tar inside of {path}; unpack that, and look at it there"
         return f"{what}: `{command} && itl check folder {folder}`"
     return f"{start}, which reads it unpacked: `{command} && itl check {kind} {folder}`"
-
-
-def _is_caption(file: str, names: Iterable[str]) -> bool:
-    """Say whether *file* is a text called as an image among *names*, as labels/train1.txt of YOLO may be."""
-    stem = PurePosixPath(file).stem
-    return suffix_of(file) == ".txt" and any(is_image(name) and short_name(name) == stem for name in names)
 
 
 def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:

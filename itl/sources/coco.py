@@ -1,7 +1,6 @@
 """Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
 
 import json
-import re
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,22 +9,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from itl import ItlError, counted
-from itl.sources.boxes import AnnotatedObject, clip_box, is_finite_number, voc_box
-from itl.sources.folder_names import SPLITS, split_of, words_of
-from itl.sources.image_names import ImageNames
-from itl.sources.list_files import one_for_each_split, split_in_name, split_of_folder
+from itl.sources.boxes import AnnotatedObject, are_normalised, clip_box, is_finite_number, voc_box
+from itl.sources.image_finder import ImageNames
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, parse_json
-from itl.sources.scan import Resized, Scan, image_frame
-from itl.sources.source import SPLIT_ORDER, AnnotatedSource
-from itl.sources.voc_detection import NO_TRAINING
+from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
+from itl.sources.source import NO_TRAINING, AnnotatedSource
+from itl.sources.split_names import (
+    EXPORTED,
+    SPLIT_OF_WORD,
+    SPLIT_ORDER,
+    json_of_splits,
+    one_for_each_split,
+    split_of_folders,
+    split_of_json,
+    split_of_name,
+    split_of_path,
+    words_of,
+)
 
-EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
-OBJECT_WORDS = {  # beside a split in the name of a file with objects, unlike captions_val2017 of COCO
-    *("annotation", "annotations", "instance", "instances", "label", "labels", "object", "objects"),
-    *("box", "boxes", "bbox", "bboxes", "coco", "det", "detection", "detections"),
-}
 OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what detectors write
     *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
     *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
@@ -135,16 +140,9 @@ class Coco(AnnotatedSource):
                     "their folders"
                 )
             return chosen
-        usual: dict[str, list[str]] = defaultdict(list)
-        other_words: dict[str, list[str]] = defaultdict(list)  # taken where no file has a usual name
-        for name in files:
-            if split := _split_of_usual_name(name):
-                usual[split].append(name)
-            elif split := _split_of_words(name):
-                other_words[split].append(name)
-        by_split = other_words | usual
+        by_split = json_of_splits(files)
         if not by_split and len(files) == 1:
-            return {_likely_split(files[0]) or "train": files[0]}
+            return {split_of_json(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
                 one_each = one_for_each_split(by_split, split)
@@ -170,7 +168,7 @@ class Coco(AnnotatedSource):
         for name in sorted(self.listing.files.keys() - set(read.values())):
             last = name.rpartition("/")[2]
             if last.lower().endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
-                split = split_in_name(last) or split_of_folder(name)
+                split = split_of_path(last) or split_of_folders(name)
                 if split in read:
                     notes.append(f"not read: {name}, as {split} is in {read[split]}")
                 elif split:
@@ -207,10 +205,10 @@ class Coco(AnnotatedSource):
         Each is in the split that its field split says; without such fields in that of its folder, if these
         are of several splits. ItlError where this tells only some of them.
         """
-        if self.annotations is not None or _likely_split(name):
+        if self.annotations is not None or split_of_json(name):
             return {split: rows}
         if any("split" in row for row in rows):
-            splits = [split_of(str(row.get("split"))) for row in rows]
+            splits = [split_of_name(str(row.get("split"))) for row in rows]
             source = "its field split"
         else:
             splits = [self._split_of_folder(str(row["file_name"])) for row in rows]
@@ -232,9 +230,9 @@ class Coco(AnnotatedSource):
     def _split_of_folder(self, name: str) -> str | None:
         """Return the split that the folder of the image *name* tells; None also where it is not there."""
         try:
-            return split_of_folder(self._names.find(name, ""))
+            return split_of_folders(self._names.find(name, ""))
         except ItlError:  # which the scan tells again
-            return split_of_folder(name)
+            return split_of_folders(name)
 
     def _scan_json(
         self, scan: Scan, split: str, name: str, tables: dict, images: list[dict], json_of: dict[str, str]
@@ -258,12 +256,13 @@ class Coco(AnnotatedSource):
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
             try:
-                frame = image_frame(member, image)
+                header = checked_header(member, image)
             except ItlError as error:
                 scan.add_problem(str(error), image)
                 continue
-            scan.sizes[image] = frame.size
-            boxes = scan.box_frame([image], frame, (row.get("width"), row.get("height")), self.resized)
+            scan.sizes[image] = header.size
+            boxes = box_coordinates(header, (row.get("width"), row.get("height")), self.resized)
+            scan.add_size_doubt([image], boxes)
             for number, annotation in annotations:
                 where = f"{name}, annotation {number} ({image})"
                 try:
@@ -287,7 +286,7 @@ def _describe_twice(image: str, split: str, first: str, name: str) -> str:
     """Say that *image* is in the files *first* and *name*, the latter of *split*, and what helps."""
     if first == name:
         return f"listed twice in {name}; give the annotations of both one image_id, and leave out the other"
-    if split_of_folder(image) not in (None, split):  # that of split is not there
+    if split_of_folders(image) not in (None, split):  # that of split is not there
         return f"in {first} and again in {name}; copy that of {split} to its folder, or leave it in one"
     return f"in {first} and again in {name}; leave it in one"
 
@@ -306,53 +305,14 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
         pairs = []
         for part in option.split(","):
             split, equals, name = part.strip().partition("=")
-            pairs.append((split, name) if equals else (_likely_split(split) or "train", split))
-    files = {SPLITS.get(split, split): name for split, name in pairs}
+            pairs.append((split, name) if equals else (split_of_json(split) or "train", split))
+    files = {SPLIT_OF_WORD.get(split, split): name for split, name in pairs}
     if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
         raise ItlError(
             f"annotations takes one file for each of train, val and test, such as train=a.json,test=b.json; "
             f"got {option!r}"
         )
     return files
-
-
-def _split_of_usual_name(name: str) -> str | None:
-    """Return the split that a JSON file's name tells; None if it tells none.
-
-    >>> _split_of_usual_name("instances_train2017.json"), _split_of_usual_name("valid/labels.json")
-    ('train', 'val')
-    """
-    *folders, last = name.split("/")
-    stem = last.rpartition(".")[0].lower()
-    if stem in EXPORTED:
-        return split_of(folders[-1]) if folders else None
-    match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
-    return SPLITS.get(match[1]) if match else None
-
-
-def _split_of_words(name: str) -> str | None:
-    """Return the split that a JSON file's name tells in other words; None if it may be of something else.
-
-    >>> _split_of_words("val_annotations.json"), _split_of_words("captions_val2017.json")
-    ('val', None)
-    """
-    return split_of(" ".join(word for word in _words(name) if word not in OBJECT_WORDS))
-
-
-def _likely_split(name: str) -> str | None:
-    """Return the split that a JSON file's name, or the last word of it, tells, or its folder; None if none.
-
-    >>> _likely_split("test/boats.json"), _likely_split("boats_test.json"), _likely_split("test_tubes.json")
-    ('test', 'test', None)
-    """
-    last_word = _words(name)[-1:]
-    by_name = _split_of_usual_name(name) or _split_of_words(name) or split_of("".join(last_word))
-    return by_name or split_of_folder(name)
-
-
-def _words(name: str) -> list[str]:
-    """Return the words in the last part of the path *name*, without its suffix."""
-    return words_of(name.rpartition("/")[2].rpartition(".")[0])
 
 
 def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> dict[str, list[dict]]:
@@ -424,8 +384,7 @@ def refuse_whole_images(rows: Sequence[Mapping], name: str) -> None:
 def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
     """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
     boxes = [box for row in rows if isinstance(box := row.get("bbox"), list) and box]
-    sides = [side for box in boxes for side in box if is_finite_number(side)]
-    if sides and all(0 <= side <= 1 for side in sides) and any(side % 1 for side in sides):
+    if are_normalised(np.array([side for box in boxes for side in box if is_finite_number(side)], float)):
         raise ItlError(
             f"{name}: the box {str(boxes[0])[:60]} and all others lie between 0 and 1, as parts of "
             f"the image; COCO has pixels: multiply by width and height"

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.folder_names import SPLITS
-from itl.sources.list_files import split_in_name
 from itl.sources.records import examples
+from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
 
 COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
 
@@ -22,8 +21,8 @@ VARIANTS = {  # words in the names of two versions of a data set, which share im
     *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
     *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
 }
-COMPRESSED = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # with their tools
-COMPRESSED_TAR = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
+TOOL_OF_SUFFIX = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # with their tools
+TOOL_OF_TAR_SUFFIX = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
 DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a data set
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
@@ -49,7 +48,7 @@ class ContainerFiles:
         ]
         if not others:
             return Counter()
-        example = min(others, key=lambda name: (split_in_name(name) is None, name))
+        example = min(others, key=lambda name: (split_of_path(name) is None, name))
         more = " …" if len(others) > 1 else ""
         return Counter({f"files other than {self.suffix} ({example}{more})": len(others)})
 
@@ -63,9 +62,9 @@ def container_files(path: Path, suffix: str, expected: str) -> ContainerFiles:
         raise ItlError(f"there is nothing at {path}; give a folder of {suffix} files")
     if path.is_file():
         return ContainerFiles(suffix, {path.name: path}, {})
-    files = archives.list_files(path).files
-    tools = {f"{suffix}{ending}": tool for ending, tool in COMPRESSED.items()}
-    tools |= COMPRESSED_TAR if suffix == ".tar" else {}
+    files = archives.open_listing(path).files
+    tools = {f"{suffix}{ending}": tool for ending, tool in TOOL_OF_SUFFIX.items()}
+    tools |= TOOL_OF_TAR_SUFFIX if suffix == ".tar" else {}
     if packed := sorted(name for name in files if name.lower().endswith((*tools,))):
         tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
         raise ItlError(
@@ -100,12 +99,8 @@ def describe_copies(files: Mapping[str, Path]) -> list[str]:
                     copies.append(f"{name} as {first}")
                 else:
                     different.append(name)
-    if not copies:
-        return []
-    count = counted(len(copies), "files are")
-    return [
-        f"{count} there twice, byte by byte, such as {examples(copies)}: each of their images counts twice"
-    ]
+    text = f"{counted(len(copies), 'files are')} there twice, byte by byte, such as {examples(copies)}"
+    return [f"{text}: each of their images counts twice"] if copies else []
 
 
 def _refuse_two_divisions(names: Iterable[str]) -> None:
@@ -156,7 +151,7 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     ItlError if the names of some tell their split, and those of others do not, or if those of one split are
     of two data sets by their names, as train-0.tar and train-small-0.tar.
     """
-    split_of = {name: split_in_name(name) for name in names}
+    split_of = {name: split_of_path(name) for name in names}
     unclear = [name for name, split in split_of.items() if split is None]
     if unclear and len(unclear) < len(split_of):
         raise ItlError(
@@ -178,7 +173,7 @@ def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:
         first.setdefault(_words(name), name)
     plain: dict[frozenset[str], str] = {}  # without variants and synonyms
     for words, name in sorted(first.items(), key=lambda entry: len(entry[0])):
-        other = plain.setdefault(frozenset(SPLITS.get(word, word) for word in words - VARIANTS), name)
+        other = plain.setdefault(frozenset(SPLIT_OF_WORD.get(word, word) for word in words - VARIANTS), name)
         if other != name:
             raise ItlError(
                 f"{path}: {other} and {name} are of one split by their names, but of two data sets, which "
@@ -195,3 +190,13 @@ def _words(name: str) -> frozenset[str]:
     words = re.split(r"[\W_]+", name.lower())
     words = [word.rstrip("0123456789") for word in words if not HEXADECIMAL.fullmatch(word)]
     return frozenset(filter(None, words))
+
+
+def sample_id(image: str, split: str, wnid: str) -> str:
+    """Return the id of an image in a container: as it would be called in folders of its split and class.
+
+    >>> sample_id("cat/1.jpg", "train", "cat"), sample_id("n01440764_1.jpg", "", "n01440764")
+    ('train/cat/1.jpg', 'n01440764/n01440764_1.jpg')
+    """
+    inside = image if "/" in image else f"{wnid}/{image}"
+    return f"{split}/{inside}" if split else inside

@@ -27,7 +27,7 @@ from itl.sources.boxes import (
 from itl.sources.coco import read_tables, refuse_normalised_bboxes
 from itl.sources.findings import Finding, check_options
 from itl.sources.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, parse_json, short_name
+from itl.sources.records import examples, parse_json, stem_of
 from itl.sources.voc_xml import read_objects
 from itl.storage import text_lines
 
@@ -308,15 +308,9 @@ def read_coco_results(
         numbered[_digits(name)].append(name)
     result = []
     for number, row in enumerate(rows, 1):
-        where = f"{path}, number {number}"
-        image = str(row["image_id"])
-        if image not in images and image not in image_names and (digits := _digits(image)) is not None:
-            if len(same := numbered.get(digits, [])) > 1:
-                raise ItlError(
-                    f"{where}: the image_id {image} may be {same[0]} or {same[1]}; give the JSON of the "
-                    f"annotations with --categories FILE"
-                )
-            image = same[0] if same else image
+        where, image = f"{path}, number {number}", str(row["image_id"])
+        if image not in images and image not in image_names:
+            image = _image_of_digits(image, numbered, where)
         image = image_names.get(image, image)
         category = str(row["category_id"])
         if category not in names and category not in classes:
@@ -330,6 +324,22 @@ def read_coco_results(
             raise ItlError(f"{where}: score is {str(score)[:40]!r}; it should be a finite number")
         result.append((image, names.get(category, category), score, *voc_corners(bbox, where)))
     return _frame(result), note
+
+
+def _image_of_digits(image_id: str, numbered: Mapping[int | None, list[str]], where: str) -> str:
+    """Return the annotated image with the digits of *image_id*, or this; ItlError if several have them.
+
+    *numbered* has the images by their digits.
+    """
+    same = numbered.get(_digits(image_id), [])
+    if _digits(image_id) is None or not same:
+        return image_id
+    if len(same) > 1:
+        raise ItlError(
+            f"{where}: the image_id {image_id} may be {same[0]} or {same[1]}; give the JSON of the "
+            f"annotations with --categories FILE"
+        )
+    return same[0]
 
 
 def _kit_row(line: str, label: str, where: str) -> tuple:
@@ -403,7 +413,7 @@ def _read_categories(
 
 def annotated_name(name: str, images: Collection[str]) -> str:
     """Return the one of the annotated *images* that *name*, which may have folders and suffix, means."""
-    short = short_name(name)
+    short = stem_of(name)
     return short if name not in images and short in images else name
 
 

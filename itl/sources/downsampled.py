@@ -15,15 +15,15 @@ from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
-from itl.sources.limits import npz_arrays, refuse_large
 from itl.sources.numbered_classes import first_number, lists_names_alone, name_of, read_names
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
+from itl.sources.untrusted_files import npz_arrays, refuse_large
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
-NAMES = "map_clsloc.txt"  # lines `WNID NUMBER WORDS`; its numbers are not in the order of wnids
-SIDES = (64, 32, 16, 8)
+WNID_FILE = "map_clsloc.txt"  # lines `WNID NUMBER WORDS`; its numbers are not in the order of wnids
+IMAGE_SIDES = (64, 32, 16, 8)
 _loading = threading.Lock()  # a batch is loaded once, whatever the number of threads
 
 
@@ -32,11 +32,11 @@ class DownsampledImageNet(Source):
     """Downsampled ImageNet in a folder of batches; the size of the arrays tells the side of an image."""
 
     path: Path
-    names: str = NAMES  # file with the wnid of each number
+    names: str = WNID_FILE  # file with the wnid of each number
     kind = "imagenet-downsampled"
     expected = (
         f"a folder with train_data_batch_1 to 10 and val_data, pickles or .npz, from image-net.org, and "
-        f"{NAMES} of their authors' repository, which says which number is which wnid"
+        f"{WNID_FILE} of their authors' repository, which says which number is which wnid"
     )
     published_images = {"train": 1281167, "val": 50000}
     pack_options = "--size 32"
@@ -89,7 +89,7 @@ class DownsampledImageNet(Source):
         if not self.path.is_dir():
             raise ItlError(f"{self.path} is not a folder; {self.kind} takes {self.expected}")
         names: dict[tuple[str, int], str] = {}
-        for name in sorted(archives.list_files(self.path).files):
+        for name in sorted(archives.open_listing(self.path).files):
             if match := BATCH.fullmatch(name):
                 key = match[1].partition("_")[0], int(match[2] or 0)
                 other = names.get(key, name)
@@ -118,8 +118,8 @@ class DownsampledImageNet(Source):
                 return file
         raise ItlError(
             f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; put "
-            f"{NAMES} of the repository Imagenet32_Scripts beside the batches, or set the option names=FILE "
-            f"with lines `WNID NUMBER`"
+            f"{WNID_FILE} of the repository Imagenet32_Scripts beside the batches, or set the option "
+            f"names=FILE with lines `WNID NUMBER`"
         )
 
 
@@ -145,7 +145,7 @@ def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
     if len(names) > 2 and names == sorted(names) and all(map(WNID.fullmatch, names)):
         raise ItlError(
             f"{file} lists wnids in their order, without numbers, but labels that count from 1, as "
-            f"published, are not in that order; give {NAMES}, or {way}"
+            f"published, are not in that order; give {WNID_FILE}, or {way}"
         )
     return {str(number): name for number, name in enumerate(names, 1)}
 
@@ -173,8 +173,10 @@ def load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
         raise ItlError(f"{file} has no data and labels; download it again")
     data = content["data"]
     size = data.size // max(1, len(data)) if isinstance(data, np.ndarray) and data.ndim else 0
-    side = next((side for side in SIDES if 3 * side * side == size), None)
+    side = next((side for side in IMAGE_SIDES if 3 * side * side == size), None)
     if side is None:
-        raise ItlError(f"{file} holds no images of {', '.join(map(str, SIDES))} pixels; download it again")
+        raise ItlError(
+            f"{file} holds no images of {', '.join(map(str, IMAGE_SIDES))} pixels; download it again"
+        )
     pixels = image_array(data, side, file)
     return pixels, label_list(content["labels"], len(pixels), file)

@@ -1,19 +1,9 @@
-"""What the names of folders tell: splits, classes, and images or masks of any class."""
+"""What the names of folders tell beside splits: classes, and images or masks of any class."""
 
 import re
-from collections.abc import Iterable
 
-SPLITS = {  # words in the names of folders that hold a split, in any case
-    "train": "train",
-    "training": "train",
-    "trainval": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
+from itl.sources.split_names import words_of
+
 UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  # beside splits or classes
 FILE_FOLDERS = {  # beside masks; the last two are nnU-Net's
     *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "imagestr", "imagests"),
@@ -25,29 +15,7 @@ MASK_FOLDERS = {  # beside those, in lower case without signs between words
     *("segmentation", "segmentations", "seg"),
 }
 CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}  # n01440764/images, val/all: no class
-NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
-    *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
-    *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
-}
-CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
-SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
 WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
-
-
-def split_of(name: str) -> str | None:
-    """Return the split that a folder called *name* holds, None if the name is not that of a split.
-
-    >>> [split_of(name) for name in ("Train", "seg_test", "train.X1", "trainset", "train_station")]
-    ['train', 'test', 'train', 'train', None]
-    """
-    words = words_of(name)
-    splits = splits_in(words)
-    return splits.pop() if len(splits) == 1 and all(w in SPLITS or w in NEUTRAL for w in words) else None
-
-
-def splits_in(words: Iterable[str]) -> set[str]:
-    """Return the splits that some of *words*, in lower case, are names of."""
-    return {SPLITS[word] for word in words if word in SPLITS}
 
 
 def wnid_of(folder: str) -> str | None:
@@ -58,25 +26,6 @@ def wnid_of(folder: str) -> str | None:
     """
     match = WNID_FOLDER.fullmatch(folder)
     return match[1] if match else None
-
-
-def words_of(name: str) -> list[str]:
-    """Return the words in the name of a folder or file, in lower case, without numbers.
-
-    >>> words_of("ILSVRC2012_img_train"), words_of("trainset"), words_of("trainA"), words_of("TrainVal")
-    (['ilsvrc', 'img', 'train'], ['train'], ['train', 'a'], ['trainval'])
-    """
-    words = []
-    for word in filter(None, re.split(r"[\W\d_]+", name)):
-        whole, parts = _without_suffix(word), [_without_suffix(part) for part in CAMEL_CASE.split(word)]
-        words += [whole] if whole in SPLITS or SPLITS.keys().isdisjoint(parts) else parts
-    return words
-
-
-def _without_suffix(word: str) -> str:
-    """Return *word* in lower case, that of a split alone: train for trainset."""
-    stem = SUFFIX_WORDS.sub("", word := word.casefold())
-    return stem if stem in SPLITS else word
 
 
 def is_container(name: str) -> bool:

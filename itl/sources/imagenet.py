@@ -20,14 +20,15 @@ from itl.sources.class_folders import (
     refuse_empty_classes,
     split_off_val,
 )
-from itl.sources.folder_names import last_of, split_of, splits_in, wnid_of, words_of
+from itl.sources.folder_names import last_of, wnid_of
 from itl.sources.layout import Choice, Layout
-from itl.sources.readings import image_counts, recognise, way_to
-from itl.sources.records import Record, examples, is_image, short_name, validate_records
+from itl.sources.layout_options import image_counts, recognise, way_to
+from itl.sources.records import Record, examples, is_image, stem_of, validate_records
 from itl.sources.source import Source
+from itl.sources.split_names import split_of_any_word, split_of_name
 from itl.sources.val_labels import (
-    CURE,
     DEVKIT,
+    LABELS_CURE,
     ValLabels,
     find_labels,
     read_labels,
@@ -61,7 +62,7 @@ class ImageNet(Source):
     title: ClassVar[str] = "ImageNet"
     lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
     published_classes: ClassVar[int] = 1000
-    val_cure: ClassVar[str] = CURE  # where val has no class folders, and no list
+    val_cure: ClassVar[str] = LABELS_CURE  # where val has no class folders, and no list
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
         "which image-net.org gives out after registration; or Kaggle's folder; or V2, R, A or Sketch"
@@ -76,13 +77,13 @@ class ImageNet(Source):
         """Files of all splits, relative to the folder that holds these."""
         root = self._root
         if not root.is_dir():
-            return _inside_wrapper(archives.list_files(root))
+            return _inside_wrapper(archives.open_listing(root))
         parts = list(_split_paths(root))
         if not parts:
-            return archives.list_files(root)
+            return archives.open_listing(root)
         joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
         for prefix, path in parts:
-            listing = _open_class_tars(_open_split_tar(archives.list_files(path, f"{prefix}/"), prefix))
+            listing = _open_class_tars(_open_split_tar(archives.open_listing(path, f"{prefix}/"), prefix))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
             joined.left_out += listing.left_out + Counter({"files whose name comes again": again})
             joined.files = listing.files | joined.files
@@ -142,7 +143,8 @@ class ImageNet(Source):
             f"{folder.name} beside {read[0][0]} holds splits of its own ({names}), which are not read; move "
             f"what is to be read beside {read[0][0]}, or give {folder} as the path"
             for folder in inner
-            if not split_of(folder.name) and (names := ", ".join(name for name, _ in _split_paths(folder)))
+            if not split_of_name(folder.name)
+            and (names := ", ".join(name for name, _ in _split_paths(folder)))
         ]
 
     @property
@@ -153,14 +155,10 @@ class ImageNet(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError if labels of val are missing."""
-        class_of, flat, chosen = self.folders.class_of, self._flat_images, self._chosen
-        records = []
-        for name, member in self.listing.files.items():
-            split, wnid = class_of.get(name.rpartition("/")[0], ("", ""))
-            if split and is_image(name):
-                records.append(Record(self.folders.id_of(name), wnid, split, member))
-            elif name in flat and flat[name] in chosen:
-                records.append(Record(self.folders.id_of(name), chosen[flat[name]], "val", member))
+        files, records = self.listing.files, self.folders.records(self.listing.files)
+        for name, wnid in self._flat_images.items():
+            if wnid in self._chosen:
+                records.append(Record(self.folders.id_of(name), self._chosen[wnid], "val", files[name]))
         return validate_records(records, self.path)
 
     def _refuse_contradicted(self, layout: Layout) -> None:
@@ -192,7 +190,7 @@ class ImageNet(Source):
     @cached_property
     def _flat_images(self) -> dict[str, str]:
         """The wnids of val images that do not lie in class folders, by name."""
-        return {name: self._labels.wnids[short_name(name)] for name in self._flat_names}
+        return {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
 
     @cached_property
     def _flat_names(self) -> list[str]:
@@ -212,7 +210,7 @@ class ImageNet(Source):
         """The labels of the flat val images."""
         if self.val_labels:
             wnids = self._labels_of_option
-            if missing := [name for name in self._flat_names if short_name(name) not in wnids]:
+            if missing := [name for name in self._flat_names if stem_of(name) not in wnids]:
                 count = counted(len(missing), "val images")
                 raise ItlError(f"{self.val_labels} lacks {count}, such as {examples(missing)}")
             return ValLabels(wnids, str(self.val_labels))
@@ -267,7 +265,7 @@ class ImageNet(Source):
         """Raise ItlError if several folders side by side hold splits, as copies of one data set do."""
         tars = [name.removesuffix(".tar") for name in self.listing.files if name.endswith(".tar")]
         pairs = (name.partition("/")[::2] for name in (*self.listing.folders, *tars))
-        sets = sorted({top for top, inner in pairs if split_of(inner) and not split_of(top)})
+        sets = sorted({top for top, inner in pairs if split_of_name(inner) and not split_of_name(top)})
         if len(sets) > 1:
             count = counted(len(sets), "folders")
             raise ItlError(
@@ -318,7 +316,7 @@ class ImageNet21k(Source):
     @cached_property
     def listing(self) -> Listing:
         """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
-        outer = archives.list_files(self.path)
+        outer = archives.open_listing(self.path)
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
             command = archives.unpack_command(outer.files[packed[0]].path)
             raise ItlError(
@@ -345,7 +343,8 @@ class ImageNet21k(Source):
             *folders, image = name.split("/")
             wnid = innermost_wnid("/".join(folders))
             if is_image(name) and wnid:
-                split = next(filter(None, map(_split_of_21k, folders)), "train")
+                around = (one for one in folders if not wnid_of(one))  # n04417809_test_tube is a class
+                split = next(filter(None, map(split_of_any_word, around)), "train")
                 short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
                 if (other := names.setdefault(short, name)) != name:
                     raise ItlError(
@@ -386,23 +385,13 @@ def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
                 )
 
 
-def _split_of_21k(folder: str) -> str | None:
-    """Return the split of a *folder* such as imagenet21k_val, as others have divided the classes.
-
-    >>> _split_of_21k("imagenet21k_val"), _split_of_21k("val_images"), _split_of_21k("imagenet21k_resized")
-    ('val', 'val', None)
-    """
-    splits = set() if wnid_of(folder) else splits_in(words_of(folder))  # n04417809_test_tube is a class
-    return splits.pop() if len(splits) == 1 else None
-
-
 def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
     """Count what lies in *root* beside the folders and tars of splits that are *read* and may have images."""
     others = [
         path for path in sorted(root.iterdir()) if path not in read and not archives.is_stray([path.name])
     ]
     kinds = {
-        "tars beside folders of the same split": lambda path: path.suffix == ".tar" and split_of(path.stem),
+        "tars beside folders of the same split": lambda one: one.suffix == ".tar" and split_of_name(one.stem),
         "images beside the folders of splits": lambda path: is_image(path.name),
         "folders beside those of splits": lambda path: path.is_dir() and "devkit" not in path.name.casefold(),
     }
@@ -418,11 +407,11 @@ def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
 
     The name of a tar is that of its split, so that images have the same ids wherever it was unpacked.
     """
-    folders = [entry for entry in sorted(root.iterdir()) if split_of(entry.name) and entry.is_dir()]
+    folders = [entry for entry in sorted(root.iterdir()) if split_of_name(entry.name) and entry.is_dir()]
     yield from ((folder.name, folder) for folder in folders)
-    unpacked = {split_of(folder.name) for folder in folders}
+    unpacked = {split_of_name(folder.name) for folder in folders}
     for tar in sorted(root.glob("*.tar")):
-        split = split_of(tar.stem)
+        split = split_of_name(tar.stem)
         if split and split not in unpacked:
             yield split, tar
 
@@ -430,7 +419,7 @@ def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
 def _inside_wrapper(listing: Listing) -> Listing:
     """Step into the folder around everything that archives have; classes of ImageNet have no parts."""
     tops = listing.top_folders()
-    if len(tops) != 1 or WNID.match(tops[0]) or split_of(tops[0]):
+    if len(tops) != 1 or WNID.match(tops[0]) or split_of_name(tops[0]):
         return listing
     is_wrapper = all(name.startswith(f"{tops[0]}/") for name in listing.files)
     return _inside_wrapper(listing.inside(tops[0])) if is_wrapper else listing
@@ -447,8 +436,8 @@ def _wnid_of_v2(name: str) -> str:
 def _open_split_tar(listing: Listing, folder: str) -> Listing:
     """Replace the tar of a split by its files if it lies alone in the *folder* of that split."""
     tars = [name for name in listing.files if name.endswith(".tar")]
-    split = split_of(folder)
-    if len(tars) != 1 or split_of(last_of(tars[0])[:-4]) != split or any(map(is_image, listing.files)):
+    split = split_of_name(folder)
+    if len(tars) != 1 or split_of_name(last_of(tars[0])[:-4]) != split or any(map(is_image, listing.files)):
         return listing
     inner = archives.list_inner_tar(listing.files[tars[0]], tars[0], f"{folder}/")
     files = {name: member for name, member in listing.files.items() if name != tars[0]}

@@ -1,7 +1,8 @@
 """What the folders of a tree stand for, splits and classes, recognised from the listing alone.
 
-The rules are the functions below, and the tables of names in `folder_names`. A tree that fits two readings is
-refused, with the readings and the option that chooses; nothing is read as something else without a word.
+The rules are the functions below, and the tables of names in `folder_names` and `split_names`. A tree that
+fits two readings is refused, with the readings and the option that chooses; nothing is read as something else
+without a word.
 """
 
 import os
@@ -13,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from itl import ItlError, counted, did_you_mean
+from itl.sources.archives import Member
 from itl.sources.folder_names import (
     PART_WORDS,
-    SPLITS,
     UNLABELLED,
     WNID_FOLDER,
     holds_files,
@@ -24,12 +25,10 @@ from itl.sources.folder_names import (
     is_of_photos,
     is_unlabelled,
     last_of,
-    split_of,
-    splits_in,
     wnid_of,
-    words_of,
 )
-from itl.sources.records import examples
+from itl.sources.records import Record, examples, is_image
+from itl.sources.split_names import SPLIT_ORDER, split_of_last, split_of_name, splits_of_words, words_of
 
 OF_MASKS = "images in folders of masks"  # why they are left out
 
@@ -73,6 +72,15 @@ class Layout:
         """The classes of other splits that train, if it is there, does not have."""
         of_train = {name for split, name in self.class_of.values() if split == "train"}
         return {*self.classes} - of_train if of_train else set()
+
+    def records(self, files: Mapping[str, Member]) -> list[Record]:
+        """Return one record for each image among *files* that lies in a class folder."""
+        records = []
+        for name, member in files.items():
+            split, label = self.class_of.get(name.rpartition("/")[0], ("", ""))
+            if split and is_image(name):
+                records.append(Record(self.id_of(name), label, split, member))
+        return records
 
     def id_of(self, name: str) -> str:
         """Return the id of the image called *name*: without the folder around everything."""
@@ -181,9 +189,9 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     if choice.splits is not None:
         return _chosen_splits(tree, choice.splits)
     top = ""
-    while (child := tree.only_child(top)) and not split_of(last_of(child)) and tree.children.get(child):
+    while (child := tree.only_child(top)) and not split_of_last(child) and tree.children.get(child):
         top = child
-    folders = {child: split for child in sorted(tree.children[top]) if (split := split_of(last_of(child)))}
+    folders = {child: split for child in sorted(tree.children[top]) if (split := split_of_last(child))}
     if not folders:
         return {"": "train"}
     others = [
@@ -200,8 +208,8 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
 
 def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
-    likely = splits_in(words_of(last_of(other))) or set(SPLITS.values())
-    free = [split for split in ("train", "val", "test") if split in likely.difference(folders.values())]
+    likely = splits_of_words(words_of(last_of(other))) or {*SPLIT_ORDER}
+    free = [split for split in SPLIT_ORDER if split in likely.difference(folders.values())]
     if not free or is_of_masks(last_of(other)):
         return ""
     named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
@@ -216,7 +224,7 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
 
 def _step_into_itself(tree: Tree, folder: str) -> str:
     """Step from train into train/train."""
-    while (child := tree.only_child(folder)) and split_of(last_of(child)) == split_of(last_of(folder)):
+    while (child := tree.only_child(folder)) and split_of_last(child) == split_of_last(folder):
         folder = child
     return folder
 
@@ -248,8 +256,8 @@ def _chosen_splits(tree: Tree, text: str) -> dict[str, str]:
     for entry in text.split(","):
         split, equals, folder = entry.partition("=")
         folder = "" if folder == "." else (folder if equals else entry).strip("/")
-        split = split if equals else split_of(last_of(entry)) or ""
-        if split not in SPLITS.values():
+        split = split if equals else split_of_last(entry) or ""
+        if split not in SPLIT_ORDER:
             raise ItlError(f"splits is none or SPLIT=FOLDER,…, SPLIT one of train, val, test; got {entry!r}")
         if folder not in tree.total:
             hint = did_you_mean(folder, tree.total)
@@ -269,8 +277,8 @@ def _splits_in_classes(tree: Tree) -> Layout:
         top = child
     class_of = {}
     for parts in tree.below(top):
-        split = split_of(parts[1]) if len(parts) == 2 else None
-        if split is None or split_of(parts[0]):
+        split = split_of_name(parts[1]) if len(parts) == 2 else None
+        if split is None or split_of_name(parts[0]):
             raise ItlError(f"{'/'.join(parts)!r} is no split inside a class folder")
         class_of[_joined(top, parts)] = (split, wnid_of(parts[0]) or parts[0])
     return Layout(class_of, words="class folders that hold the splits")
@@ -320,13 +328,13 @@ def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> di
 
 def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
     """Raise ItlError for classes that are named like splits, or for splits further down."""
-    if inner := next((parts for parts in merged if any(map(split_of, parts))), None):
+    if inner := next((parts for parts in merged if any(map(split_of_name, parts))), None):
         raise ItlError(f"{'/'.join(inner)!r} has the name of a split, where classes are expected")
     tops = {parts[0] for parts in merged}
-    splits = {top: splits_in(words_of(top)) for top in tops if not wnid_of(top)}
+    splits = {top: splits_of_words(words_of(top)) for top in tops if not wnid_of(top)}
     alike = sorted(top for top in splits if splits[top])
     if len(set().union(*(splits[top] for top in alike))) == 1:  # testTube is a class beside beaker
-        alike = [top for top in alike if splits_in(words_of(top.casefold()))]
+        alike = [top for top in alike if splits_of_words(words_of(top.casefold()))]
     if alike and 2 * len(alike) >= len(tops):
         raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
 

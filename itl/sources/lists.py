@@ -11,9 +11,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
-from itl.sources.folder_names import split_of
-from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
-from itl.sources.list_files import (
+from itl.sources.image_lists import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
     LIST_SUFFIXES,
@@ -21,18 +19,15 @@ from itl.sources.list_files import (
     PEEKED_BYTES,
     ClassColumnsError,
     ListedImage,
-    class_folder,
     divides,
     has_label,
     is_made_up,
-    one_for_each_split,
     read_list_file,
-    split_in_name,
-    split_of_folder,
     stems_outside,
     text_of,
 )
-from itl.sources.listed_images import Entries, ListedSource
+from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
+from itl.sources.listed_source import Entries, ListedSource
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
     describe_exceptions,
@@ -44,9 +39,16 @@ from itl.sources.numbered_classes import (
 )
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
-from itl.sources.source import SPLIT_ORDER
+from itl.sources.split_names import (
+    SPLIT_ORDER,
+    class_folder,
+    one_for_each_split,
+    split_of_folders,
+    split_of_name,
+    split_of_path,
+)
 
-UNLABELLED = ": no label"  # the end of why a file is no list
+WITHOUT_LABEL = ": no label"  # the end of why a file is no list
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Lists(ListedSource):
             images = self._read(file, scan)
             named_for = [split for split in file_of if file_of[split] == file]
             has_column = any(one.split for one in images)
-            if not (has_column or split_in_name(file) or self._options):
+            if not (has_column or split_of_path(file) or self._options):
                 images = self._divided_by_folder(images, file, scan)
             elif has_column:
                 scan.notes.append(f"{file} says the split of each image in a column")
@@ -116,7 +118,7 @@ class Lists(ListedSource):
         all_train = [one.image for one in taken] if read == {"train"} else []
         stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
-            start, split = self._member(name).read_start(PEEKED_BYTES), split_in_name(name)
+            start, split = self._member(name).read_start(PEEKED_BYTES), split_of_path(name)
             if split not in {None, *read} and has_label(start):
                 raise ItlError(self._unread[name])
             if all_train and divides(start, name, stems(split)):
@@ -125,14 +127,14 @@ class Lists(ListedSource):
                     f"write a column split beside the labels, or a list with labels for each split, or set "
                     f"the option train={self._list_of_split()['train']} to take all as train"
                 )
-        unread = [name for name in self._unread if split_in_name(name) not in {None, *read}]
+        unread = [name for name in self._unread if split_of_path(name) not in {None, *read}]
         return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
 
     def _describe_unnamed(self, read: Collection[str]) -> list[str]:
         """Return notes on lists of splits that are not *read*, as no option names them."""
         unnamed: dict[str, list[str]] = defaultdict(list)
         for name in self._candidates:
-            split = split_in_name(name)
+            split = split_of_path(name)
             if split and split not in {*read, *self._options} and not self._why_no_list(name):
                 unnamed[split].append(name)
         return [
@@ -181,7 +183,7 @@ class Lists(ListedSource):
         """Return lists of a split without labels, where the folders of their images are classes."""
         names = []
         for name, reason in self._unread.items():
-            if reason.endswith(UNLABELLED) and split_in_name(name):
+            if reason.endswith(WITHOUT_LABEL) and split_of_path(name):
                 with suppress(ItlError):  # which says why it is no list
                     self._read(name, Scan(self.kind, self.path))
                     names.append(name)
@@ -194,11 +196,11 @@ class Lists(ListedSource):
             ItlError: If some lie in folders of splits, others not; or in folders named like several.
         """
         names = [self._found(one.image) for one in images]
-        splits = [split_of_folder(name) if name else "" for name in names]
+        splits = [split_of_folders(name) if name else "" for name in names]
         cure = f"write a column split, or set the option train={file} to take all as train"
         if not any(splits):
             outer = sorted({name.rpartition("/")[0] for name in names} - {""})
-            folders = {split_in_name(folder): folder for folder in outer}
+            folders = {split_of_path(folder): folder for folder in outer}
             if len(folders) > 1 and None not in folders:
                 raise ItlError(
                     f"{file} names no split, and its images lie in folders that are named like splits, as "
@@ -273,10 +275,10 @@ class Lists(ListedSource):
         by_split: dict[str, list[str]] = defaultdict(list)
         for name in self._candidates:
             if name not in self._unread:
-                by_split[split_in_name(name) or "train"].append(name)
+                by_split[split_of_path(name) or "train"].append(name)
         if not by_split:  # of which one has labels
             for name in self._labelled_by_folders():
-                by_split[split_in_name(name) or "train"].append(name)
+                by_split[split_of_path(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
                 options = [f"{one}={file}" for one, file in one_for_each_split(by_split, split).items()]
@@ -302,7 +304,7 @@ class Lists(ListedSource):
     def _is_caption(self, name: str) -> bool:
         """Say whether a text is called as an image, and not after a split: 0.txt beside 0.jpg."""
         stem, _, suffix = name.rpartition("/")[2].rpartition(".")
-        return suffix.lower() == "txt" and self.finder.has_id(stem) and not split_of(stem)
+        return suffix.lower() == "txt" and self.finder.has_stem(stem) and not split_of_name(stem)
 
     @cached_property
     def _unread(self) -> dict[str, str]:
@@ -315,9 +317,9 @@ class Lists(ListedSource):
         """Likewise of candidates whose labels are no truth, though they may look like lists."""
         return {
             name: f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
-            f"if options name all lists, {split_in_name(name) or 'test'}={name} among them"
+            f"if options name all lists, {split_of_path(name) or 'test'}={name} among them"
             for name in self._candidates
-            if is_made_up(name, self._candidates) and (split_in_name(name) or not self._why_no_list(name))
+            if is_made_up(name, self._candidates) and (split_of_path(name) or not self._why_no_list(name))
         }
 
     def _option_file(self, name: str, split: str) -> str:
@@ -339,7 +341,7 @@ class Lists(ListedSource):
         try:
             text_of(data, name)
         except ItlError as error:
-            return "" if split_in_name(name) else str(error)  # read, and refused: its split would be missing
+            return "" if split_of_path(name) else str(error)  # read, and refused: its split would be missing
         try:
             self._refuse_without_header(data, name)
             rows = read_list_file(data, name, self.image, self.label)
@@ -349,13 +351,13 @@ class Lists(ListedSource):
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
             return "" if is_metadata else str(error)
         if not rows:  # likewise
-            return "" if split_in_name(name) else f"{name} lists nothing"
+            return "" if split_of_path(name) else f"{name} lists nothing"
         is_table = not name.lower().endswith(".txt")
-        may_have_ids = is_table or split_in_name(name)  # not classes.txt, with lines `1 cat`
-        if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_id(rows[0].image)):
+        may_have_ids = is_table or split_of_path(name)  # not classes.txt, with lines `1 cat`
+        if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_stem(rows[0].image)):
             suffix = "with its suffix or without" if is_table else "with its suffix"
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
-        return "" if rows[0].label else f"{name}, line {rows[0].line}{UNLABELLED}"
+        return "" if rows[0].label else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
 
     def _why_class_columns(self, name: str) -> str:
         """Say why the whole of a table with a column for each class is no list; '' if it is one."""
@@ -370,7 +372,7 @@ class Lists(ListedSource):
         if not file.lower().endswith((".csv", ".tsv")):
             return
         first = re.split("[,;\t]", text_of(data.lstrip().partition(b"\n")[0], file))[0].strip(' "')
-        if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_id(first):
+        if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_stem(first):
             raise ItlError(
                 f"{file} has no header: its first line names the image {first[:60]!r}; write one above it, "
                 f"such as id,label"

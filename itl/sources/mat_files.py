@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from itl import ItlError
-from itl.sources.limits import MAX_UNPACKED_BYTES, explain_damage, refuse_large
+from itl.sources.untrusted_files import MAX_UNPACKED_BYTES, explain_damage, refuse_large
 
-HEADER_BYTES = 128
+MAT_HEADER_BYTES = 128
 MATRIX, COMPRESSED = 14, 15  # types of elements; others are numbers, and these their bytes:
 NUMBER_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
 CELL, STRUCT, CHAR = 1, 2, 4  # classes of matrices
@@ -28,7 +28,7 @@ def load_mat(data: bytes, name: str, variables: Sequence[str] | None = None) -> 
     """Read the *variables* (None: all) of a .mat file (MATLAB, up to v7), which errors call *name*.
 
     Raises:
-        ItlError: In one line: MATLAB v7.3, above the limit of `itl.sources.limits`, or no .mat file.
+        ItlError: In one line: MATLAB v7.3, above the limit of `itl.sources.untrusted_files`, or no .mat file.
     """
     import scipy.io  # slow to import, and only these files need it
 
@@ -40,10 +40,10 @@ def load_mat(data: bytes, name: str, variables: Sequence[str] | None = None) -> 
 
 def _unpack(data: bytes, name: str) -> bytes:
     """Return the file with its compressed elements unpacked, after a check of every element."""
-    if len(data) < HEADER_BYTES or data[126:128] not in (b"IM", b"MI"):
+    if len(data) < MAT_HEADER_BYTES or data[126:128] not in (b"IM", b"MI"):
         raise ValueError("no header of MATLAB v5 to v7")
     order = "<" if data[126:128] == b"IM" else ">"
-    parts, total, position = [data[:HEADER_BYTES]], 0, HEADER_BYTES
+    parts, total, position = [data[:MAT_HEADER_BYTES]], 0, MAT_HEADER_BYTES
     while position < len(data):
         kind, size = struct.unpack_from(f"{order}II", data, position)
         end = position + 8 + size

@@ -119,9 +119,8 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     []
     """
     names = read_names(data, file)
-    if (
-        not lists_names_alone(data, file) or not numbers or "0" in numbers or not names.keys() >= set(numbers)
-    ):  # refused, the last
+    are_named = names.keys() >= set(numbers)  # others are refused elsewhere
+    if not lists_names_alone(data, file) or not numbers or "0" in numbers or not are_named:
         return []
     first = names["0"]
     is_json = _is_json(data.decode("utf-8-sig"), file)

@@ -21,19 +21,19 @@ from itl.sources.container_files import (
     container_files,
     describe_copies,
     describe_missing_parts,
+    sample_id,
     splits_by_name,
 )
-from itl.sources.folder_names import split_of
+from itl.sources.image_lists import choose_column
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
-from itl.sources.limits import explain_damage, refuse_large
-from itl.sources.list_files import choose_column, split_in_name
 from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import Record, plain_line, validate_records
-from itl.sources.shards import sample_id
 from itl.sources.source import Source
-from itl.sources.split_columns import SPLIT_COLUMNS, split_column, split_in_cell
+from itl.sources.split_columns import SPLIT_COLUMNS, split_column
+from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
+from itl.sources.untrusted_files import explain_damage, refuse_large
 
-IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
+PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
 BYTES_OF_NO_PATH = 4096  # a row of more has bytes of an image
 BATCH_ROWS = 64  # that are read at once to find the first image
@@ -180,8 +180,8 @@ class ParquetImages(Source):
         sizes: dict[str, list[int]] = defaultdict(list)
         for name, file in self._files.items():
             *parts, last = name.split("/")
-            folder = "/".join(part for part in parts if not split_of(part))
-            inside = "/".join([*filter(split_of, parts), last])
+            folder = "/".join(part for part in parts if not split_of_name(part))
+            inside = "/".join([*filter(split_of_name, parts), last])
             rows[folder][inside] = open_table(file).metadata.num_rows
             sizes[folder].append(file.stat().st_size)
         first: dict[frozenset[tuple[str, int]], str] = {}
@@ -195,7 +195,7 @@ class ParquetImages(Source):
                 )
             if other != folder:
                 continue
-            for name in (name for name in inner if split_in_name(name.rpartition("/")[2])):
+            for name in (name for name in inner if split_of_path(name.rpartition("/")[2])):
                 if (one := named.setdefault(name, folder)) != folder:
                     raise ItlError(
                         f"{self.path}: {one or 'the folder itself'} and {folder} both have {name}, as two "
@@ -213,7 +213,7 @@ class ParquetImages(Source):
                     f"{self.path}: {name} has the columns {', '.join(others)[:80]}, but {first} has "
                     f"{', '.join(columns)[:80]}; give files of one data set"
                 )
-        image = choose_column(columns, self.image, IMAGE_COLUMNS, "image", first)
+        image = choose_column(columns, self.image, PARQUET_IMAGE_COLUMNS, "image", first)
         label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
         kind = schema.field(label).type
         if pa.types.is_nested(kind) or pa.types.is_floating(kind):
@@ -228,7 +228,7 @@ class ParquetImages(Source):
             return column, label
         ways = [f"set the option image={field.name}" for field in schema if _column_of_bytes(field)][:1]
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            table = f"{split_in_name(first) or 'train'}.csv"
+            table = f"{split_of_path(first) or 'train'}.csv"
             ways.append(
                 f"if it has paths, write a CSV beside the images for the source lists: "
                 f"pandas.read_parquet({str(self._files[first])!r}).to_csv({table!r}, index=False)"
@@ -303,8 +303,8 @@ class ParquetImages(Source):
         """Return the split of each row of *groups*, whose files are of *split* by their names."""
         if not self._split_column:
             return [split] * sum(group.rows for group in groups)
-        splits = [split_in_cell(value) for value in self._column(groups, self._split_column)]
-        named = split_in_name(groups[0].file)
+        splits = [split_of_cell(value) for value in self._column(groups, self._split_column)]
+        named = split_of_path(groups[0].file)
         if other := next((one for one in splits if named and one != named), ""):
             raise ItlError(
                 f"{groups[0].file} is of {named} by its name, and has rows of {other} by its column "
@@ -316,7 +316,7 @@ class ParquetImages(Source):
         """Return ids by the names of images; empty where these are missing, repeated or costly."""
         if not all(paths):
             return []
-        if not self._split_column and not any(map(split_in_name, self._files)):
+        if not self._split_column and not any(map(split_of_path, self._files)):
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for group in self._all_groups)

@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
-from itl.sources.limits import explain_damage, npz_arrays, refuse_large
 from itl.sources.mat_files import load_mat
+from itl.sources.untrusted_files import explain_damage, npz_arrays, refuse_large
 from itl.storage import write_atomic
 
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax

@@ -1,6 +1,5 @@
-"""Region proposals: windows that need no pixels, files matched to images, and recall of objects."""
+"""Region proposals of a source: files matched to its images, and recall of its objects."""
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,75 +12,13 @@ from itl import ItlError, counted
 from itl.sources.boxes import SIDES, iou_of, reaching_outside
 from itl.sources.findings import Finding, check_options
 from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
-from itl.sources.records import examples, short_name
+from itl.sources.records import examples, stem_of
 from itl.sources.scan import Scan
 from itl.sources.voc_xml import read_objects
+from itl.sources.windows import windows
 
-# Chosen on 350 images of VOC 2007 trainval: 2,000 windows cover 95 % of the objects that are not difficult.
-STEP = 0.4  # from a window to the next, as a fraction of the window's side
-SCALE_FACTOR = 1.6  # from one scale to the next
-SHAPES = (0.25, 0.5, 1.0, 2.0)  # width to height, both as fractions of the image's
-SHAPES_AT_SMALLEST_SCALE = (2**-1.5, 2**-0.5)  # fewer, as this scale has most windows
-MIN_SCALE = 0.02  # no window is smaller, whatever the count
 RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 RECALL_COUNTS = (300, 1000, 2000)  # regions of an image
-
-
-def windows(width: int, height: int, count: int) -> np.ndarray:
-    """Return regions in which any image may have objects, the largest first; no pixel is read.
-
-    They are a grid at several scales and shapes, as fine as *count*, the most windows, allows; the number is
-    the same for every image.
-
-    Returns:
-        float32 (n, 4): xmin, ymin, xmax, ymax, 1-based inclusive whole pixels.
-
-    Raises:
-        ItlError: If *width*, *height* or *count* is below 1.
-
-    >>> windows(100, 50, 1)
-    array([[  1.,   1., 100.,  50.]], dtype=float32)
-    """
-    if min(width, height, count) < 1:
-        raise ItlError(
-            f"windows take an image of at least 1 × 1 pixels and a count from 1; got {width} × {height} and "
-            f"{count}"
-        )
-    size = np.array([width, height])
-    corners = np.rint(_relative_windows(count).reshape(-1, 2, 2) * size)
-    low = np.minimum(corners[:, 0] + 1, size)
-    return np.hstack([low, np.maximum(low, corners[:, 1])]).astype(np.float32)
-
-
-@functools.cache
-def _relative_windows(count: int) -> np.ndarray:
-    """Return at most *count* windows in an image of 1 × 1, (n, 4), the largest first."""
-    scale = MIN_SCALE
-    while scale < 1 and sum(np.prod(_grid_shape(size)) for size in _window_sizes(scale)) > count:
-        scale *= 1.01
-    grids = []
-    for width, height in sorted(_window_sizes(scale), key=np.prod, reverse=True):
-        columns, rows = _grid_shape((width, height))
-        left, top = np.meshgrid(np.linspace(0, 1 - width, columns), np.linspace(0, 1 - height, rows))
-        grids.append(np.stack([left, top, left + width, top + height], -1).reshape(-1, 4))
-    return np.concatenate(grids)[:count]
-
-
-def _window_sizes(smallest_scale: float) -> set[tuple[float, float]]:
-    """Return widths and heights of windows, from the smallest scale up to the whole image."""
-    sizes, scale = {(1.0, 1.0)}, smallest_scale
-    shapes: tuple[float, ...] = SHAPES_AT_SMALLEST_SCALE
-    while scale < 1:
-        for shape in shapes:
-            sizes.add((min(1.0, scale * shape**0.5), min(1.0, scale / shape**0.5)))
-        scale, shapes = scale * SCALE_FACTOR, SHAPES
-    return sizes
-
-
-def _grid_shape(size: tuple[float, float]) -> tuple[int, int]:
-    """Return how many windows of *size*, across and down, reach from edge to edge."""
-    columns, rows = (int(np.ceil((1 - side) / (STEP * side) - 1e-9)) + 1 for side in size)
-    return columns, rows
 
 
 def best_ious(objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], image: str = "row") -> np.ndarray:
@@ -170,27 +107,14 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
         return
     scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
-    split_of_bare, outside_counts = {}, {}
-    for record in scan.records:
-        boxes = matched.get(record.id)
-        if boxes is None or not len(boxes):
-            split_of_bare[record.id] = record.split
-        elif record.id in scan.sizes:
-            clipped = np.clip(boxes, 1, np.array(2 * scan.sizes[record.id], np.float32))
-            scan.regions[record.id] = clipped
-            reaching = reaching_outside(boxes, scan.sizes[record.id])
+    _refuse_without_regions(scan, path, matched, from_file)
+    outside_counts = {}
+    for image, boxes in matched.items():
+        if len(boxes) and image in scan.sizes:
+            scan.regions[image] = np.clip(boxes, 1, np.array(2 * scan.sizes[image], np.float32))
+            reaching = reaching_outside(boxes, scan.sizes[image])
             if outside != "cut" and reaching.any():
-                outside_counts[record.id] = f"{reaching.sum():,} of {len(boxes):,}"
-    if split_of_bare:
-        counts = sorted(Counter(split_of_bare.values()).items())
-        splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
-        scan.add_problem(
-            f"{path} has no regions of {len(split_of_bare):,} of {len(scan.records):,} images ({splits}), "
-            f"such as {examples(split_of_bare)}; it is on {counted(len(from_file), 'images')}, "
-            f"{examples(from_file)}; give the file made for these images, or a folder with the files "
-            f"of all splits",
-            *split_of_bare,
-        )
+                outside_counts[image] = f"{reaching.sum():,} of {len(boxes):,}"
     if outside_counts:
         first = next(iter(outside_counts))
         width, height = scan.sizes[first]
@@ -199,6 +123,21 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
             f"{outside_counts[first]} on {first}, {width} × {height} pixels; count pixels from 1, or set the "
             f"option outside=cut",
             *outside_counts,
+        )
+
+
+def _refuse_without_regions(scan: Scan, path: Path, matched: Regions, from_file: Regions) -> None:
+    """Add a problem to *scan* for images without a region among the *matched* ones of the file *path*."""
+    bare = {record.id: record.split for record in scan.records if not len(matched.get(record.id, ()))}
+    if bare:
+        counts = sorted(Counter(bare.values()).items())
+        splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
+        scan.add_problem(
+            f"{path} has no regions of {len(bare):,} of {len(scan.records):,} images ({splits}), "
+            f"such as {examples(bare)}; it is on {counted(len(from_file), 'images')}, "
+            f"{examples(from_file)}; give the file made for these images, or a folder with the files "
+            f"of all splits",
+            *bare,
         )
 
 
@@ -224,7 +163,7 @@ def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Re
 
 def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
     """Return *images* by their names without folders and suffix, those whose names are unique."""
-    names = {image: short_name(image) for image in images}
+    names = {image: stem_of(image) for image in images}
     counts = Counter(names.values())
     return {name: image for image, name in names.items() if counts[name] == 1}
 
@@ -300,13 +239,7 @@ def measure_recall(
     """
     objects, sizes = read_objects(annotations, image_list, outside)
     if regions is None:
-        if unsized := [image for image, size in sizes.items() if None in size]:
-            raise ItlError(
-                f"{annotations} tells no size of {len(unsized):,} images, {examples(unsized)}, which windows "
-                f"need: write <size> with width and height"
-            )
-        shapes = {image: (width or 0, height or 0) for image, (width, height) in sizes.items()}
-        return recall_table(objects, lambda image, count: windows(*shapes[image], count), counts), []
+        return _recall_of_windows(objects, sizes, counts, annotations), []
     matched = match_images(sizes, regions)
     bare = [image for image in sizes if image not in matched]
     if not matched:
@@ -329,3 +262,19 @@ def measure_recall(
     objects = objects[objects["image"].isin(list(matched))]
     table = recall_table(objects, lambda image, count: matched[image][:count], counts)
     return table, notes
+
+
+def _recall_of_windows(
+    objects: pd.DataFrame,
+    sizes: Mapping[str, tuple[int | None, int | None]],
+    counts: Iterable[int],
+    annotations: Path,
+) -> pd.DataFrame:
+    """Return the table of `recall_table` for windows in images of *sizes*, which *annotations* tell."""
+    if unsized := [image for image, size in sizes.items() if None in size]:
+        raise ItlError(
+            f"{annotations} tells no size of {len(unsized):,} images, {examples(unsized)}, which windows "
+            f"need: write <size> with width and height"
+        )
+    shapes = {image: (width or 0, height or 0) for image, (width, height) in sizes.items()}
+    return recall_table(objects, lambda image, count: windows(*shapes[image], count), counts)

@@ -15,6 +15,7 @@ from itl.sources.archives import Member
 from itl.sources.boxes import Box
 from itl.sources.folder_names import wnid_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
+from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 
 MASK_WORDS = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?"
@@ -46,10 +47,10 @@ def suffix_of(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def short_name(image: str) -> str:
+def stem_of(image: str) -> str:
     """Return the name of *image* without its folders and the suffix of an image file.
 
-    >>> short_name("VOC2007/000005.jpg"), short_name("2008.1")
+    >>> stem_of("VOC2007/000005.jpg"), stem_of("2008.1")
     ('000005', '2008.1')
     """
     last = image.replace("\\", "/").rpartition("/")[2]
@@ -111,10 +112,8 @@ def describe_linked(records: Iterable[Record]) -> list[str]:
         one = first.setdefault((member.path, member.offset), record)
         if one.split != record.split or one.wnid != record.wnid:
             pairs.append(f"{record.id} is {one.id}")
-    if not pairs:
-        return []
-    count = counted(len(pairs), "images have")
-    return [f"{count} the file of one in another split or class, by a link: {examples(pairs, 1)}"]
+    text = f"{counted(len(pairs), 'images have')} the file of one in another split or class, by a link"
+    return [f"{text}: {examples(pairs, 1)}"] if pairs else []
 
 
 def parse_json(text: str) -> Any:
@@ -199,3 +198,27 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
         ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),
     )
     return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]
+
+
+def describe_named_splits(records: Iterable[Record]) -> list[str]:
+    """Return a note if names of images begin with those of several splits, and some are in another.
+
+    >>> one, two = Record("a/train_1.jpg", "cat", "train"), Record("a/COCO_val2014_2.jpg", "cat", "train")
+    >>> describe_named_splits([one, two])
+    ['of train, 1 image is named as of another split: a/COCO_val2014_2.jpg']
+    >>> describe_named_splits([one, Record("a/val_2.jpg", "cat", "val")])
+    []
+    """
+    named, elsewhere = set(), defaultdict(list)
+    for record in records:  # of which there may be millions
+        start = record.id[record.id.rfind("/") + 1 :][:14].lower()
+        if ("train" in start or "val" in start or "test" in start) and (split := split_at_start(start)):
+            named.add(split)
+            if split != record.split:
+                elsewhere[record.split].append(record.id)
+    if len(named) < 2:
+        return []
+    return [
+        f"of {split}, {counted(len(images), 'images are')} named as of another split: {examples(images)}"
+        for split, images in elsewhere.items()
+    ]

@@ -16,12 +16,12 @@ from itl.sources.boxes import AnnotatedObject, turn_box
 from itl.sources.image_files import read_header
 from itl.sources.records import Record, examples, plain_line
 
-HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
+IMAGE_HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
 MAX_QUOTED_PROBLEMS = 2  # quoted in an error, which is one line
 SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
-Resized = Literal["refuse", "scale", "keep"]
+Resized = Literal["refuse", "scale", "keep"]  # boxes of another stated size; keep: they are those of the file
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ class Scan:
     notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
     refused_splits: set[str] = field(default_factory=set)  # whose lists or JSON are there, but have problems
-    turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
-    resized: dict[str, str] = field(default_factory=dict)  # id -> its size, and another one that is stated
+    size_doubts: dict[str, "BoxCoordinates"] = field(default_factory=dict)  # by record id
     other_image: list[str] = field(default_factory=list)  # annotations that name another image of the source
-    other_size: list[str] = field(default_factory=list)  # ids of a stated size that is a bit off, or swapped
 
     def merge(self, part: "Scan", name: str) -> None:
         """Add all that *part*, not finished, has of other images; its notes are about *name*."""
@@ -62,10 +60,8 @@ class Scan:
         self.notes += [f"{name}: {note}" for note in part.notes]
         self.left_out += part.left_out
         self.refused_splits |= part.refused_splits
-        self.turned += part.turned
-        self.resized |= part.resized
+        self.size_doubts |= part.size_doubts
         self.other_image += part.other_image
-        self.other_size += part.other_size
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
@@ -107,38 +103,16 @@ class Scan:
             error = no_such(names, name, "class")
             self.add_problem(f"{error} ({count} on {examples(ids)}); {hint}", *ids)
 
-    def box_frame(
-        self, ids: Sequence[str], frame: "Frame", stated: tuple[object, object], resized: str
-    ) -> "BoxFrame":
-        """Return what the boxes of an annotation are measured in.
+    def add_size_doubt(self, ids: Sequence[str], boxes: "BoxCoordinates") -> None:
+        """Keep what is doubtful about the size of an image, that of the records *ids*, for `finish`."""
+        if boxes.doubt:
+            self.size_doubts |= dict.fromkeys(ids, boxes)
 
-        Browsers, OpenCV, labelme and detectron2 turn an image before they show or use it, and state its
-        upright size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image,
-        unless the annotation states the size of the stored one and the two differ.
-
-        Args:
-            ids: Of the records of its image.
-            frame: Of the file.
-            stated: Width and height that its annotation states; 0 or None where it does not.
-            resized: Where these are by far others, "keep" takes the boxes for those of the file.
-        """
-        size = frame.size
-        if stated == frame.stored_size != size:
-            self.turned += ids
-            return BoxFrame(frame, frame.stored_size, is_of_stored=True)
-        width, height = map(_whole, stated)
-        if width <= 0 or height <= 0 or (width, height) == size:
-            return BoxFrame(frame, size)
-        sides = zip((width, height), size, strict=True)
-        is_near = all(abs(one - other) <= max(2, SIZE_TOLERANCE * other) for one, other in sides)
-        if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
-            self.other_size += ids
-            return BoxFrame(frame, size)
-        self.resized |= dict.fromkeys(ids, f"{size[0]} × {size[1]} pixels, not {width} × {height}")
-        return BoxFrame(frame, size if resized == "keep" else (width, height))
+    def _doubted(self, doubt: str) -> list[str]:
+        return [image for image, boxes in self.size_doubts.items() if boxes.doubt == doubt]
 
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
-        """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `box_frame`."""
+        """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `Resized`."""
         self._note_sizes(resized)
         self._check_training()
         self._note_repeated_objects()
@@ -147,10 +121,10 @@ class Scan:
                 f"{counted(len(self.other_image), 'annotations have')} another image's name in <filename>, "
                 f"such as {examples(self.other_image)}; each is taken for the image that it is called after"
             )
-        if self.turned:
+        if turned := self._doubted("turned"):
             self.notes.append(
-                f"{counted(len(self.turned), 'images are')} stored turned and annotated as they are "
-                f"stored, such as {examples(self.turned)}; their boxes are turned with them"
+                f"{counted(len(turned), 'images are')} stored turned and annotated as they are "
+                f"stored, such as {examples(turned)}; their boxes are turned with them"
             )
         self.notes = [plain_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
@@ -180,22 +154,23 @@ class Scan:
             )
 
     def _note_sizes(self, resized: str) -> None:
-        if self.other_size:
+        if near := self._doubted("near"):
             self.notes.append(
-                f"{counted(len(self.other_size), 'annotations give')} a size a little off, or swapped, "
-                f"such as of {examples(self.other_size)}; their boxes are taken as they are"
+                f"{counted(len(near), 'annotations give')} a size a little off, or swapped, "
+                f"such as of {examples(near)}; their boxes are taken as they are"
             )
-        if not self.resized:
+        if not (others := self._doubted("resized")):
             return
-        image, sizes = next(iter(self.resized.items()))
-        count = counted(len(self.resized), "images have")
-        text = f"{count} another size than annotations state, such as {image}, {sizes}"
+        first = self.size_doubts[others[0]]
+        sizes = f"{first.image.width} × {first.image.height} pixels, not {first.stated}"
+        count = counted(len(others), "images have")
+        text = f"{count} another size than annotations state, such as {others[0]}, {sizes}"
         if resized == "refuse":
             text += (
                 "; set the option resized=scale if their boxes are those of the stated size, or resized=keep "
                 "if they are those of the files"
             )
-            self.add_problem(text, *self.resized)
+            self.add_problem(text, *others)
         else:
             done = "scaled to the files" if resized == "scale" else "taken as they are"
             self.notes.append(f"{text}; their boxes are {done}")
@@ -258,7 +233,7 @@ def _kind_of(problem: Problem) -> str:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ImageHeader:
     """The sides of an image, upright, in pixels, and its EXIF orientation, 1 to 8."""
 
     width: int
@@ -277,16 +252,17 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class BoxFrame:
+class BoxCoordinates:
     """What boxes are measured in: the image upright, as it is stored, or before it was resized."""
 
-    image: Frame
+    image: ImageHeader
     size: tuple[int, int]  # width and height there
-    is_of_stored: bool = False
+    doubt: Literal["", "turned", "near", "resized"] = ""  # near: a bit off, or swapped
+    stated: str = ""  # the size before it was resized, in words
 
     def upright(self, one: AnnotatedObject) -> AnnotatedObject:
         """Return the object *one*, whose box lies inside, with its box in the upright image."""
-        if self.is_of_stored:
+        if self.doubt == "turned":
             return replace(one, box=turn_box(one.box, self.image.orientation, *self.size))
         across, down = self.image.width / self.size[0], self.image.height / self.size[1]
         if across == down == 1:
@@ -295,22 +271,48 @@ class BoxFrame:
         return replace(one, box=((xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down))
 
 
-def image_header(member: Member) -> Frame:
+def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized: str) -> BoxCoordinates:
+    """Return what the boxes of an annotation are measured in.
+
+    Browsers, OpenCV, labelme and detectron2 turn an image before they show or use it, and state its upright
+    size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image, unless the
+    annotation states the size of the stored one and the two differ.
+
+    Args:
+        header: Of the image's file.
+        stated: Width and height that its annotation states; 0 or None where it does not.
+        resized: Where these are by far others, "keep" takes the boxes for those of the file.
+    """
+    size = header.size
+    if stated == header.stored_size != size:
+        return BoxCoordinates(header, header.stored_size, "turned")
+    width, height = map(_whole, stated)
+    if width <= 0 or height <= 0 or (width, height) == size:
+        return BoxCoordinates(header, size)
+    sides = zip((width, height), size, strict=True)
+    is_near = all(abs(one - other) <= max(2, SIZE_TOLERANCE * other) for one, other in sides)
+    if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
+        return BoxCoordinates(header, size, "near")
+    size = size if resized == "keep" else (width, height)
+    return BoxCoordinates(header, size, "resized", f"{width} × {height}")
+
+
+def image_header(member: Member) -> ImageHeader:
     """Return size and orientation of an image by its first bytes; ItlError if it is not an image."""
     try:
-        return Frame(*read_header(member.read_start(HEADER_BYTES)))
+        return ImageHeader(*read_header(member.read_start(IMAGE_HEADER_BYTES)))
     except ItlError:  # a long comment or preview comes before the header
-        return Frame(*read_header(member.read()))
+        return ImageHeader(*read_header(member.read()))
 
 
-def image_frame(member: Member, name: str) -> Frame:
+def checked_header(member: Member, name: str) -> ImageHeader:
     """Return what `image_header` does; ItlError, with *name*, also for a side of one pixel only."""
     try:
-        frame = image_header(member)
+        header = image_header(member)
     except (ItlError, OSError) as error:
         raise ItlError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if min(frame.width, frame.height) < 2:
+    if min(header.width, header.height) < 2:
         raise ItlError(
-            f"{name} is {frame.width} × {frame.height} pixels, too small to show anything; replace it"
+            f"{name} is {header.width} × {header.height} pixels, too small to show anything; replace it"
         )
-    return frame
+    return header

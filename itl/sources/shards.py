@@ -17,11 +17,11 @@ from itl.sources.container_files import (
     container_files,
     describe_copies,
     describe_missing_parts,
+    sample_id,
     splits_by_name,
 )
 from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.labels import NO_LABEL
-from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
     Record,
@@ -33,6 +33,7 @@ from itl.sources.records import (
     validate_records,
 )
 from itl.sources.source import Source
+from itl.sources.split_names import split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
@@ -104,7 +105,7 @@ class WebDataset(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
-        has_splits = any(map(split_in_name, self._shards))
+        has_splits = any(map(split_of_path, self._shards))
         self._refuse_unlabelled()
         labelled, (names, _) = self._labelled, self._classes
         records = []
@@ -170,10 +171,8 @@ class WebDataset(Source):
                 first = first_of.setdefault((one.key, hashlib.sha256(one.member.read()).digest()), one)
                 if first.shard != one.shard:
                     twice.append(f"{one.key} of {first.shard} in {one.shard}")
-        if not twice:
-            return []
-        count = counted(len(twice), "samples are")
-        return [f"{count} there twice, byte by byte, such as {examples(twice)}; each counts twice"]
+        text = f"{counted(len(twice), 'samples are')} there twice, byte by byte, such as {examples(twice)}"
+        return [f"{text}; each counts twice"] if twice else []
 
     @cached_property
     def _listed(self) -> ContainerFiles:
@@ -187,7 +186,7 @@ class WebDataset(Source):
     @cached_property
     def _shards(self) -> dict[str, Listing]:
         """The files of each shard, by its name relative to the path."""
-        shards = {name: archives.list_files(file) for name, file in self._files.items()}
+        shards = {name: archives.open_listing(file) for name, file in self._files.items()}
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
@@ -355,16 +354,6 @@ class WebDataset(Source):
                 return named, f"the numbers in its samples, named by {what}"
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
-
-
-def sample_id(image: str, split: str, wnid: str) -> str:
-    """Return the id of an image in a container: as it would be called in folders of its split and class.
-
-    >>> sample_id("cat/1.jpg", "train", "cat"), sample_id("n01440764_1.jpg", "", "n01440764")
-    ('train/cat/1.jpg', 'n01440764/n01440764_1.jpg')
-    """
-    inside = image if "/" in image else f"{wnid}/{image}"
-    return f"{split}/{inside}" if split else inside
 
 
 def _labels_of_json(text: str, where: str) -> tuple[str, str]:

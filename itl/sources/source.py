@@ -13,21 +13,22 @@ import numpy as np
 
 from itl import counted, one_line
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.archives import Listing, list_files
+from itl.sources.archives import Listing, open_listing
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.list_files import describe_named_splits
 from itl.sources.records import (
     Record,
     classes_by_split,
     describe_doubtful_names,
     describe_linked,
+    describe_named_splits,
     examples,
     suffix_of,
 )
 from itl.sources.scan import Scan
+from itl.sources.split_names import SPLIT_ORDER
 
-SPLIT_ORDER = ("train", "val", "test")
+NO_TRAINING = "without it nothing can be trained on this source"
 
 
 class Source(ABC):
@@ -40,7 +41,7 @@ class Source(ABC):
     kind: ClassVar[str]  # its name in the registry
     rendered: ClassVar[bool] = False  # drawn by Python code: packed by processes, and without a path
     annotates: ClassVar[bool] = False  # images have annotated objects
-    counted: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
+    nouns: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
     expected: ClassVar[str] = ""  # the layout that it reads, for people
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
     dividing: ClassVar[str] = ""  # what gives images of one split alone another, for people; '' for an option
@@ -95,7 +96,7 @@ class Source(ABC):
             records: Of this source.
             unreadable: How many more there were, which a pack leaves out.
         """
-        images, noun = Counter(record.split for record in records), self.counted[0]
+        images, noun = Counter(record.split for record in records), self.nouns[0]
         splits = [f"{split} {counted(images[split], noun)}" for split in SPLIT_ORDER if images[split]]
         objects = self.scan.objects if self.annotates and self.scan else {}
         classes = {one.name for record in records for one in objects.get(record.id, ())}
@@ -178,9 +179,7 @@ def _describe_alike(names: Sequence[str]) -> list[str]:
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-        shown = "".join(
-            letter for letter in name if unicodedata.category(letter) != "Cf"
-        )  # blanks of no width
+        shown = "".join(one for one in name if unicodedata.category(one) != "Cf")  # blanks of no width
         words = re.split(r"[\s_-]+", shown.casefold().strip())
         alike[number[1] if number else " ".join(words)].append(repr(name))
     return [
@@ -204,7 +203,7 @@ class ScannedSource(Source):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return list_files(self.path)
+        return open_listing(self.path)
 
     @property
     def left_out(self) -> Counter:

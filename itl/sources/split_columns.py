@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from functools import cache
 
 from itl import ItlError
-from itl.sources.folder_names import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.labels import FLAGS
 from itl.sources.numbered_classes import is_number
+from itl.sources.split_names import NEUTRAL, SPLIT_OF_WORD, split_of_cell, splits_of_words, words_of
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
 CODED_SPLIT_COLUMNS = {"partition", "partitions", "split", "splits", "set"}  # words; 0, 1, 2 in CelebA
-SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
+SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLIT_OF_WORD}  # columns: refused
 LIKE_SPLITS = {  # values beside train: of val, or of test?
     *("eval", "evaluation", "holdout", "heldout", "query", "gallery", "infer", "inference", "scoring"),
     "unassigned",
@@ -20,7 +19,7 @@ LIKE_SPLITS = {  # values beside train: of val, or of test?
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
 CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
 BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
-MAX_SPLIT_TEXTS = 3 * len(SPLITS)  # different values of a column of splits, as Train, train and TRAIN
+MAX_SPLIT_TEXTS = 3 * len(SPLIT_OF_WORD)  # different values of a column of splits, as Train, train and TRAIN
 
 
 def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
@@ -34,7 +33,7 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
             `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
     """
     few = {name: _few_texts(values) for name, values in columns.items()}
-    splits = {name: {split_in_cell(text) for text in texts} for name, texts in few.items()}
+    splits = {name: {split_of_cell(text) for text in texts} for name, texts in few.items()}
     holding = [
         name
         for name, named in splits.items()
@@ -60,17 +59,6 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     return ""
 
 
-@cache
-def split_in_cell(value: object) -> str:
-    """Return the split that the *value* of a cell names as a folder does, without a number; '' for none.
-
-    >>> split_in_cell(" Test"), split_in_cell("Training set"), split_in_cell("train_1"), split_in_cell("web")
-    ('test', 'train', '', '')
-    """
-    text = str(value)
-    return "" if re.search(r"\d", text) else split_of(text) or ""
-
-
 def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:
     """Return one of *texts*, the values of the column *name* of splits, that is none; None if all are.
 
@@ -82,12 +70,12 @@ def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:
     ('eval', '')
     >>> _value_of_no_split("source", ["train", "web"])  # a column of something else
     """
-    others = sorted(text for text in texts if not split_in_cell(text))
+    others = sorted(text for text in texts if not split_of_cell(text))
     if name.lower() != "split":
         words = {word for text in texts for word in words_of(text)}
         is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
-        several = len(splits_in(words)) > 1
-        in_words = several and all(len(splits_in(words_of(text))) == 1 for text in texts)
+        several = len(splits_of_words(words)) > 1
+        in_words = several and all(len(splits_of_words(words_of(text))) == 1 for text in texts)
         if _has_codes(name, texts):
             return others[0]
         if len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
@@ -105,7 +93,7 @@ def _has_codes(name: str, texts: Collection[str]) -> bool:
     """
     words = set(words_of(name))
     has_numbers = 1 < len(texts) <= 3 and all(map(is_number, texts)) and words & CODED_SPLIT_COLUMNS
-    of_splits = words & {*SPLIT_COLUMNS} or len(splits_in(words)) > 1
+    of_splits = words & {*SPLIT_COLUMNS} or len(splits_of_words(words)) > 1
     return bool(has_numbers or (of_splits and len(texts) > 1 and CODES.issuperset(map(str.lower, texts))))
 
 

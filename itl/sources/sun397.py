@@ -13,7 +13,7 @@ from itl.sources.archives import Listing, Member
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
-from itl.sources.voc_xml import assign_splits, read_list
+from itl.sources.voc_devkit import assign_splits, read_list
 
 IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive
 PARTITIONS = "Partitions"  # the folder or zip of the lists
@@ -82,17 +82,17 @@ class Sun397(ScannedSource):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        listing = archives.list_files(self.path)
+        listing = archives.open_listing(self.path)
         if not self.path.is_dir():
             return listing
         packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
         for tar in (file for file in packed if file.suffix == ".tar"):  # in which the images still are
-            inner = archives.list_files(tar)
+            inner = archives.open_listing(tar)
             listing.add_copies(inner.files.items())
             listing.folders |= inner.folders
         compressed = [file for file in packed if file.suffix == ".gz"]
         if compressed and not any(map(is_image, listing.files)):
-            archives.list_files(compressed[0])  # which says how to make a plain tar of it
+            archives.open_listing(compressed[0])  # which says how to make a plain tar of it
         return listing
 
     def _images(self) -> dict[str, Member]:
@@ -138,7 +138,7 @@ class Sun397(ScannedSource):
             files += [(file.name, Member(str(file))) for file in sorted(folder.glob("*.txt"))]
             for name in (PARTITIONS, f"{PARTITIONS}.zip", f"{PARTITIONS}.tar"):
                 if (folder / name).exists():
-                    files += archives.list_files(folder / name).files.items()
+                    files += archives.open_listing(folder / name).files.items()
         by_name = defaultdict(list)
         for name, file in files:
             if name.endswith(".txt"):

@@ -16,14 +16,15 @@ import numpy as np
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.archives import Listing
+from itl.sources.image_lists import read_list_file
 from itl.sources.imagenet import ImageNet
-from itl.sources.list_files import read_list_file
-from itl.sources.listed_images import Entries, ListedSource
+from itl.sources.listed_source import Entries, ListedSource
 from itl.sources.mat_files import load_mat
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import is_image
 from itl.sources.scan import Scan
-from itl.sources.source import SPLIT_ORDER, Source
+from itl.sources.source import Source
+from itl.sources.split_names import SPLIT_ORDER
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,26 @@
 """Lists that say the classes of validation images: Caffe's, the devkit's, Kaggle's, XML, any of wnids."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.archives import Member
-from itl.sources.limits import explain_damage, files_of_packed_tar
 from itl.sources.mat_files import load_mat
 from itl.sources.numbered_classes import first_number
-from itl.sources.records import examples, is_image, short_name
+from itl.sources.records import examples, is_image, stem_of
+from itl.sources.untrusted_files import explain_damage, files_of_packed_tar
 from itl.storage import text_lines
 
 DEVKIT, OTHER_DEVKIT = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t3"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 CLASS_ORDERS = ("synsets.txt", "synset_words.txt", "LOC_synset_mapping.txt")  # the wnid of class 0, 1, …
 PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.txt")  # the rest by name
-CURE = f"put {DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them"
+LABELS_CURE = f"put {DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them"
 XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
 MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
 ILSVRC_CLASSES = 1000
@@ -33,9 +35,23 @@ class ValLabels:
     wnids: Mapping[str, str]  # by file name without its suffix
     words: str  # for people, such as: val.txt and synsets.txt
 
+    def with_absent(self, stems: Iterable[str]) -> "ValLabels":
+        """Return these labels; the words say which of their images are not among *stems*."""
+        if absent := sorted(self.wnids.keys() - set(stems)):
+            note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
+            return ValLabels(self.wnids, f"{self.words} ({note})")
+        return self
+
+
+class Candidate(NamedTuple):
+    """What may have the labels of val."""
+
+    words: str  # for people
+    read: Callable[[], dict[str, str]]  # ItlError if it has none
+
 
 def find_labels(
-    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str = CURE
+    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str = LABELS_CURE
 ) -> ValLabels:
     """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
 
@@ -50,39 +66,32 @@ def find_labels(
     Raises:
         ItlError: If no list fits, or two that fit contradict each other.
     """
-    stems, folders = [short_name(name) for name in images], list(folders)
+    stems, folders = [stem_of(name) for name in images], list(folders)
     faults: list[str] = []
-    partial = False  # whether a list has some of them
+    is_partial = False  # whether a list has some of them
     chosen: ValLabels | None = None
     for candidates in (_text_lists(folders, listed), _others(folders, listed)):
-        for words, read in candidates:
+        for candidate in candidates:
             try:
-                labels = ValLabels(read(), words)
+                labels = ValLabels(candidate.read(), candidate.words)
             except ItlError as error:
-                faults.append(f"{words}: {error}")
+                faults.append(f"{candidate.words}: {error}")
                 continue
             missing = [stem for stem in stems if stem not in labels.wnids]
             if not missing:
                 chosen = chosen or labels
                 _refuse_contradiction(chosen, labels, stems)
             elif len(missing) < len(stems):
-                faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
-                partial = True
+                faults.append(f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}")
+                is_partial = True
         if chosen:
-            if absent := sorted(chosen.wnids.keys() - set(stems)):
-                note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
-                return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
-            return chosen
+            return chosen.with_absent(stems)
     reasons = "".join(f"; {fault}" for fault in faults[:3])
-    if partial:
-        raise ItlError(
-            f"no list has a class for each of {counted(len(stems), 'val images')}{reasons}; complete it, or "
-            f"name another of `filename wnid` lines with the option val_labels"
-        )
-    raise ItlError(
-        f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; "
-        f"{cure}, or name a list of `filename wnid` lines with the option val_labels"
-    )
+    start, way = f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}", cure
+    if is_partial:
+        start, way = f"no list has a class for each of {counted(len(stems), 'val images')}", "complete it"
+    name = "name another" if is_partial else "name a list"
+    raise ItlError(f"{start}{reasons}; {way}, or {name} of `filename wnid` lines with the option val_labels")
 
 
 def refuse_contradicted_folders(
@@ -99,12 +108,12 @@ def refuse_contradicted_folders(
     """
     folders = list(folders)
     devkits = (one for folder in folders for one in _devkits(folder))
-    for words, read in (*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits):
+    for candidate in (*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits):
         try:
-            labels = read()
+            labels = candidate.read()
         except ItlError:  # no list of the classes of val
             continue
-        refuse_other_class(wnids, labels, words, f"move {words} elsewhere")
+        refuse_other_class(wnids, labels, candidate.words, f"move {candidate.words} elsewhere")
 
 
 def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], words: str, cure: str) -> None:
@@ -112,7 +121,7 @@ def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], word
     tree = Taxonomy.snapshot()
     others = []
     for image, wnid in wnids.items():
-        label = labels.get(short_name(image), wnid)
+        label = labels.get(stem_of(image), wnid)
         if label != wnid and not (label in tree and wnid in tree.ancestors(label)):
             others.append((image, label))
     if others:
@@ -179,7 +188,7 @@ def _class_lines(data: bytes, has_order: bool) -> Iterator[tuple[int, str, str]]
         images = [part for part in parts if is_image(part)] or [part for part in parts[:1] if part != word]
         if not images and len(parts) > 1:  # of classes, as words.txt: n00001740 entity
             raise ItlError(f"line {number}, {line.strip()[:50]!r}, names no image")
-        yield number, short_name(images[0]) if images else "", word
+        yield number, stem_of(images[0]) if images else "", word
 
 
 def _first_number(numbers: Mapping[str, int], order: Sequence[str]) -> int:
@@ -219,8 +228,8 @@ def _refuse_numbers_of_devkit(labels: Mapping[str, str], order: Sequence[str]) -
 
 def _text_lists(
     folders: list[Path], listed: Mapping[str, Member], names: Collection[str] = ()
-) -> Iterator[tuple]:
-    """Yield in words what may be a list of labels, one of *names* if given, and a function that reads it."""
+) -> Iterator[Candidate]:
+    """Yield what may be a list of labels, one of *names* if given."""
     for folder in folders:
         lists = sorted(file for file in folder.glob("*.*") if _is_list(file.name, names))
         files = {file.name: Member(str(file)) for file in lists}
@@ -232,22 +241,22 @@ def _text_lists(
     yield from _lists(by_name)
 
 
-def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
-    """Yield likewise what else may have labels: devkits and XML files."""
+def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[Candidate]:
+    """Yield what else may have labels: devkits and XML files."""
     for folder in folders:
         yield from _devkits(folder)
     for folder in folders:
         for name in XML_FOLDERS:
             if (folder / name).is_dir():
                 files = {file.stem: Member(str(file)) for file in (folder / name).glob("*.xml")}
-                yield f"the XML files of {name}", lambda files=files: _wnids_of_xml(files)
+                yield Candidate(f"the XML files of {name}", partial(_wnids_of_xml, files))
     xml = {
-        short_name(name[:-4]): member
+        stem_of(name[:-4]): member
         for name, member in listed.items()
         if re.search(r"(^|/)val/[^/]+\.xml$", name)
     }
     if xml:
-        yield "the XML files of val", lambda: _wnids_of_xml(xml)
+        yield Candidate("the XML files of val", partial(_wnids_of_xml, xml))
 
 
 def _is_list(name: str, names: Collection[str]) -> bool:
@@ -255,7 +264,7 @@ def _is_list(name: str, names: Collection[str]) -> bool:
     return is_text and (not names or name.rpartition("/")[2] in names)
 
 
-def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
+def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
     order_file = next((name for name in CLASS_ORDERS if name in files), None)
     lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
     order = [line.split()[0] for line in text_lines(lines) if line.strip()]
@@ -266,10 +275,10 @@ def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
             continue
         numbered = order and not re.search(rb"n\d{8}", data[:4096])
         words = f"{name} and {order_file}" if numbered else name
-        yield words, lambda data=data: read_labels(data, wnids)
+        yield Candidate(words, partial(read_labels, data, wnids))
 
 
-def _devkits(folder: Path) -> Iterator[tuple]:
+def _devkits(folder: Path) -> Iterator[Candidate]:
     """Yield the devkits in *folder* or in a folder in it, packed or not."""
     inside = {one.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for one in folder.glob(f"*/{name}")}
     for parent in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
@@ -277,18 +286,12 @@ def _devkits(folder: Path) -> Iterator[tuple]:
             continue
         tar = parent / f"{DEVKIT}.tar.gz"
         if tar.is_file():
-            yield tar.name, lambda tar=tar: _labels_of_devkit(files_of_packed_tar(tar, "it", (TRUTH, META)))
+            yield Candidate(tar.name, partial(_labels_of_devkit, tar))
         for data in (parent / DEVKIT / "data", parent / "data", parent):
             if (data / TRUTH).is_file() and (data / META).is_file():
-                files = {name: Member(str(data / name)) for name in (TRUTH, META)}
-                yield (
-                    f"the devkit's {TRUTH}",
-                    lambda files=files: _labels_of_devkit(
-                        {name: file.read() for name, file in files.items()}
-                    ),
-                )
+                yield Candidate(f"the devkit's {TRUTH}", partial(_labels_of_devkit, data))
     for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
-        yield other.name, _refuse_other_devkit
+        yield Candidate(other.name, _refuse_other_devkit)
 
 
 def _refuse_other_devkit() -> dict[str, str]:
@@ -301,8 +304,15 @@ def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:
     return {stem: wnids.pop().decode() for stem, wnids in names if len(wnids) == 1}
 
 
-def _labels_of_devkit(files: Mapping[str, bytes]) -> dict[str, str]:
-    """Return labels by file name: `TRUTH` has one class number per line, `META` their wnids."""
+def _labels_of_devkit(path: Path) -> dict[str, str]:
+    """Return labels by file name: `TRUTH` has one class number per line, `META` their wnids.
+
+    Both lie in *path*, a folder or the packed tar.
+    """
+    if path.is_file():
+        files = files_of_packed_tar(path, "it", (TRUTH, META))
+    else:
+        files = {name: (path / name).read_bytes() for name in (TRUTH, META)}
     table = load_mat(files[META], META, ["synsets"])
     with explain_damage(f"{TRUTH} or {META}", "list of the devkit"):
         rows = table["synsets"].ravel()

@@ -14,15 +14,10 @@ from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan
-from itl.sources.voc_detection import (
-    LISTS,
-    NO_TRAINING,
-    ImagesByName,
-    VocSource,
-    images_by_name,
-    splits_of_lists,
-)
-from itl.sources.voc_xml import Annotation, parse_annotation, parse_xml, read_list
+from itl.sources.source import NO_TRAINING
+from itl.sources.voc_detection import VocSource
+from itl.sources.voc_devkit import LISTS, ImagesByName, images_by_name, read_list, splits_of_lists
+from itl.sources.voc_xml import Annotation, parse_annotation, parse_xml
 
 ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
@@ -49,7 +44,7 @@ class VocAction(VocSource):
     resized: Resized = "refuse"  # boxes of images that have another size than is stated
     kind = "voc2012-action"
     year = "VOC2012"
-    counted = ("people", "actions")
+    nouns = ("people", "actions")
     expected = (
         "VOCdevkit, its folder VOC2012 with ImageSets/Action, or VOCtrainval_11-May-2012.tar from PASCAL "
         "VOC's project page"
@@ -266,16 +261,8 @@ class VocAction(VocSource):
         """
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"
-        refuse_number(xml, len(annotation.objects), image, int(number))
-        person, annotated = annotation.objects[int(number) - 1], annotation.actions[int(number) - 1]
-        if person.name != "person":
-            raise ItlError(
-                f"{xml}: object {number} is listed as a person but is {person.name!r}; get lists and "
-                f"annotations from one release"
-            )
+        person, annotated = _person(annotation, xml, image, int(number))
         labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
-        if unknown := [action for action in labels if action not in ACTIONS]:
-            raise ItlError(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}")
         contradicted = [
             f"{action} of {image}#{number}"
             for action, flag in flags.items()
@@ -319,3 +306,19 @@ def refuse_number(xml: str, count: int, image: str, number: int) -> None:
             f"{xml} has {counted(count, 'objects')}, but {LIST_FOLDER} lists number {number} of {image}; get "
             f"both from one release"
         )
+
+
+def _person(
+    annotation: Annotation, xml: str, image: str, number: int
+) -> tuple[AnnotatedObject, Mapping[str, bool]]:
+    """Return the person of a *number* on an image, and its actions; ItlError where *xml* has no such."""
+    refuse_number(xml, len(annotation.objects), image, number)
+    person, actions = annotation.objects[number - 1], annotation.actions[number - 1]
+    if person.name != "person":
+        raise ItlError(
+            f"{xml}: object {number} is listed as a person but is {person.name!r}; get lists and "
+            f"annotations from one release"
+        )
+    if unknown := [action for action in actions if action not in (*ACTIONS, OTHER)]:
+        raise ItlError(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}")
+    return person, actions

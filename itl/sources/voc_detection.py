@@ -1,7 +1,6 @@
 """VOC 2007 and 2012 detection, and a user's own images in VOC's format: whole images with boxes."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,26 +8,22 @@ from typing import Any, ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.folder_names import SPLITS
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, is_image
-from itl.sources.scan import Resized, Scan, image_frame
-from itl.sources.source import AnnotatedSource
-from itl.sources.voc_xml import (
-    Annotation,
-    assign_splits,
+from itl.sources.records import Record
+from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
+from itl.sources.source import NO_TRAINING, AnnotatedSource
+from itl.sources.voc_devkit import (
+    ImagesByName,
+    images_by_name,
     list_devkit,
-    parse_annotation,
-    parse_xml,
+    listed_image,
     read_list,
-    stated_size,
+    split_lists,
+    splits_of_lists,
 )
-
-LISTS = ("train", "val", "trainval", "test")
-ImagesByName = dict[str, tuple[str, Member]]  # by the name in lists: the file's name, and where it is
-NO_TRAINING = "without it nothing can be trained on this source"
+from itl.sources.voc_xml import Annotation, parse_annotation, parse_xml, stated_size
 
 
 class VocSource(AnnotatedSource):
@@ -56,9 +51,10 @@ class VocSource(AnnotatedSource):
         """
         xml = f"Annotations/{image}.xml"
         name, member = images[image]
-        root, frame = parse_xml(self.listing.files[xml].read(), xml), image_frame(member, name)
-        scan.sizes |= dict.fromkeys(ids, frame.size)
-        boxes = scan.box_frame(ids, frame, stated_size(root, xml), self.resized)
+        root, header = parse_xml(self.listing.files[xml].read(), xml), checked_header(member, name)
+        scan.sizes |= dict.fromkeys(ids, header.size)
+        boxes = box_coordinates(header, stated_size(root, xml), self.resized)
+        scan.add_size_doubt(ids, boxes)
         annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
         if annotation.image != image and annotation.image in images:
             scan.other_image.append(f"{image}.xml ({annotation.image})")
@@ -132,7 +128,7 @@ class Voc2007(VocSource):
 
     def _splits(self, scan: Scan, images: ImagesByName) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
-        file_of, lists = image_lists(self.listing.files), {}
+        file_of, lists = split_lists(self.listing.files), {}
         for name, file in file_of.items():
             lines = read_list(self.listing.files[file].read())
             lists[name] = [listed_image(line, images) for line in lines]
@@ -216,14 +212,12 @@ class Voc0712(Voc2007):
         }
         return Voc2007(self.path, **options), _Voc2012Training(self.path, **options)
 
-    @cached_property
-    def scan(self) -> Scan:
-        """Records, objects and problems of both years."""
+    def unfinished_scan(self) -> Scan:
+        """Return the scan of both years, before region proposals."""
         scan = Scan(self.kind, self.path)
         for year in self._years:
             scan.merge(year.unfinished_scan(), year.year)
-        add_regions(scan, self.proposals, self.outside)
-        return scan.finish(self.bad, self.resized)
+        return scan
 
     @cached_property
     def listing(self) -> Listing:
@@ -246,59 +240,6 @@ class _Voc2012Training(Voc2012):
             del split_of[image]
 
 
-def images_by_name(files: Listing) -> ImagesByName:
-    """Return file name and member of each image in JPEGImages, by the name that lists and annotations use.
-
-    ItlError if two differ in their suffix alone.
-
-    >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
-    >>> images_by_name(Listing(files))
-    {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
-    """
-    images: ImagesByName = {}
-    for name in sorted(files.files):
-        if name.startswith("JPEGImages/") and is_image(name):
-            stem = name.removeprefix("JPEGImages/").rpartition(".")[0]
-            if (other := images.setdefault(stem, (name, files.files[name]))[0]) != name:
-                raise ItlError(
-                    f"lists and annotations call {other} and {name} both {stem!r}; leave one of them"
-                )
-    return images
-
-
-def image_lists(files: Iterable[str]) -> dict[str, str]:
-    """Return those of *files* that list images of a split, by the names of lists and in the order of `LISTS`.
-
-    The names of splits may be spelt as those of folders. ItlError if two files are of one list.
-
-    >>> image_lists(["ImageSets/Main/Train.txt", "ImageSets/Main/valid.txt", "ImageSets/Main/dog_val.txt"])
-    {'train': 'ImageSets/Main/Train.txt', 'val': 'ImageSets/Main/valid.txt'}
-    """
-    files_of: dict[str, list[str]] = {name: [] for name in LISTS}
-    for file in sorted(files):
-        folder, _, last = file.rpartition("/")
-        name, suffix = os.path.splitext(last.lower())
-        if folder == "ImageSets/Main" and suffix == ".txt" and (name in LISTS or name in SPLITS):
-            files_of[name if name in LISTS else SPLITS[name]].append(file)
-    if several := next((names for names in files_of.values() if len(names) > 1), None):
-        raise ItlError(f"{examples(several)} are lists of one split; leave one of them")
-    return {name: names[0] for name, names in files_of.items() if names}
-
-
-def listed_image(line: str, images: Iterable[str]) -> str:
-    """Return the image that a *line* of a list means: its first word, unless names have spaces or suffixes.
-
-    >>> listed_image("000005 -1", ["000005"]), listed_image("my cat.jpg", ["my cat"])
-    ('000005', 'my cat')
-    """
-    word = (line.split() or [line])[0]
-    without_suffix = [text.rpartition(".")[0] for text in (line, word) if is_image(text)]
-    for name in (line, word, *without_suffix):
-        if name in images:
-            return name
-    return word
-
-
 def class_names(option: str | None) -> list[str]:
     """Return the class names of the *option* classes, a,b,c; PASCAL's 20 without it.
 
@@ -310,22 +251,3 @@ def class_names(option: str | None) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         raise ItlError(f"classes are different names, such as classes=cat,dog; got {option!r}")
     return names
-
-
-def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> dict[str, str]:
-    """Return the split of each name of *lists*, as `assign_splits` does; what does not fit is a problem."""
-    split_of, in_two = assign_splits(lists, scan.notes)
-    scan.add_split_conflicts(in_two, what)
-    if {"train", "val", "trainval"} <= lists.keys():  # of which one may be cut
-        both, together = {*lists["train"], *lists["val"]}, set(lists["trainval"])
-        if extra := sorted(together - both):
-            scan.add_problem(
-                f"the list trainval has {counted(len(extra), what)} that neither train nor val has, such as "
-                f"{examples(extra)}; get all three from one release, or remove trainval.txt or the other two"
-            )
-        if missing := sorted(both - together):
-            count = counted(len(missing), what)
-            scan.notes.append(
-                f"the list trainval lacks {count} of train and val, such as {examples(missing)}"
-            )
-    return split_of

@@ -1,8 +1,6 @@
-"""PASCAL VOC's files: annotations in XML, lists of images, and the folder of one year of the devkit."""
+"""PASCAL VOC's annotations in XML, whose boxes are 1-based and inclusive, in pixels."""
 
 import math
-import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,11 @@ import pandas as pd
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.archives import Listing
-from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box, float_or_nan
-from itl.sources.records import short_name
-from itl.storage import text_lines
+from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box, float_or_nan, whole_pixel
+from itl.sources.records import stem_of
+from itl.sources.voc_devkit import read_list
 
-YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
-FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "unspecified": False}
+FLAG_OF_TEXT = {"1": True, "true": True, "0": False, "false": False, "": False, "unspecified": False}
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def parse_annotation(
             actions.append(_actions(element, where))
         except ItlError as error:
             problems.append(str(error))
-    image = short_name(_text(root, "filename"))
+    image = stem_of(_text(root, "filename"))
     return Annotation(*size, tuple(objects), tuple(actions), image), problems
 
 
@@ -73,7 +69,7 @@ def read_annotations(path: Path, outside: str = "refuse") -> Iterator[tuple[str,
 
     *outside* is as in `read_annotation`. ItlError if there is none, one is invalid, or two are of one image.
     """
-    listing = archives.list_files(path)
+    listing = archives.open_listing(path)
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
     names: dict[str, str] = {}
@@ -100,13 +96,13 @@ def read_objects(
         ItlError: If an annotation is invalid, or *image_list* lists no image or one that is not annotated.
     """
     listed = None if image_list is None else _read_image_list(image_list)
-    wanted = None if listed is None else {*listed, *map(short_name, listed)}
+    wanted = None if listed is None else {*listed, *map(stem_of, listed)}
     rows, sizes = [], {}
     for image, annotation in read_annotations(path, outside):
         if wanted is None or image in wanted:
             sizes[image] = annotation.width, annotation.height
             rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
-    if missing := sorted(name for name in listed or () if not {name, short_name(name)} & sizes.keys()):
+    if missing := sorted(name for name in listed or () if not {name, stem_of(name)} & sizes.keys()):
         raise ItlError(
             f"{image_list} lists {counted(len(missing), 'images')} that {path} does not annotate, such as "
             f"{missing[0]!r}; give a list of these annotations"
@@ -119,121 +115,6 @@ def _read_image_list(path: Path) -> set[str]:
     if not names:
         raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
     return names
-
-
-def read_list(data: bytes) -> list[str]:
-    """Return the lines of a list of images, without byte-order mark and blank lines.
-
-    >>> read_list(b"000005\\r\\n\\r\\n000007 \\n")
-    ['000005', '000007']
-    """
-    lines = (line.strip() for line in text_lines(data.decode("utf-8-sig", errors="replace")))
-    return [line for line in lines if line]
-
-
-def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Assign each name of some lists to train, val or test.
-
-    A name that only trainval has is in train, or in val if train has a list of its own and val has none.
-
-    Args:
-        lists: Names by list: train, val, trainval, test.
-        notes: Receives a note on each list that is empty or has repeated lines.
-
-    Returns:
-        The split of each name, and for names that are in two splits both, such as "train and test".
-
-    >>> assign_splits({"trainval": ["1", "2"], "val": ["2"], "test": ["3"]}, [])[0]
-    {'1': 'train', '2': 'val', '3': 'test'}
-    """
-    for name, names in lists.items():
-        if not names:
-            notes.append(f"the list {name} is empty")
-        if repeated := len(names) - len(set(names)):
-            notes.append(f"the list {name} has {counted(repeated, 'lines')} twice, counted once")
-    rest = "val" if "train" in lists and "val" not in lists else "train"
-    in_train_or_val = {*lists.get("train", ()), *lists.get("val", ())}
-    claims = [(name, rest) for name in lists.get("trainval", ()) if name not in in_train_or_val]
-    for split in ("train", "val", "test"):
-        claims += [(name, split) for name in lists.get(split, ())]
-    split_of: dict[str, str] = {}
-    in_two = {}
-    for name, split in claims:
-        if split_of.setdefault(name, split) != split:
-            in_two[name] = f"{split_of[name]} and {split}"
-    return dict(sorted(split_of.items())), in_two
-
-
-def list_devkit(path: Path, year: str) -> Listing:
-    """List the folder of *year*, such as VOC2007, with names relative to it; ItlError if there is none.
-
-    It is at *path*, inside it or in a tar, or in the published tars side by side, whose contents are merged.
-    """
-    listings = [archives.list_files(path)]
-    if path.is_dir():
-        tars = [file for file in path.iterdir() if file.suffix == ".tar" and "voc" in file.name.lower()]
-        listings += [archives.list_files(tar) for tar in sorted(tars)]
-    merged, other_years = Listing(), set()
-    for listing in listings:
-        names = {root: root.rpartition("/")[2] or path.resolve().stem for root in _year_roots(listing)}
-        matching = {root for root, name in names.items() if _is_year(name, year)}
-        other_years |= {name for root, name in names.items() if root not in matching}
-        own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
-        for root in sorted(matching or (own if len(own) == 1 else ())):
-            inner = listing.inside(root) if root else listing
-            merged.add_copies(_files_of_year(inner))
-            merged.folders |= inner.folders
-        merged.left_out += listing.left_out
-    if not merged.files:
-        present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
-        _refuse_other_formats(path, listings[0])
-        raise ItlError(
-            f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
-            f"VOCdevkit, {year} itself, or the published tars in one folder"
-        )
-    return merged
-
-
-def _files_of_year(listing: Listing) -> Iterator[tuple[str, archives.Member]]:
-    """Yield what is read of a year, named as in the devkit: other tools write 000005.XML and train.TXT."""
-    for name, file in listing.files.items():
-        stem, suffix = os.path.splitext(name)
-        if name.startswith(YEAR_FOLDERS):
-            yield stem + suffix.lower() if suffix.lower() in (".xml", ".txt") else name, file
-
-
-def _is_year(folder: str, year: str) -> bool:
-    """Say whether the folder of a devkit is that of *year*; Kaggle adds to its name.
-
-    >>> _is_year("VOC2012_train_val", "VOC2012"), _is_year("VOC2012", "VOC2007")
-    (True, False)
-    """
-    pattern = rf"{year}([_-](train|val|trainval|test|train_val))?"
-    return re.fullmatch(pattern, folder, re.IGNORECASE) is not None
-
-
-def _refuse_other_formats(path: Path, listing: Listing) -> None:
-    """Raise ItlError for boxes in other layouts that annotation tools write."""
-    names = {name.rpartition("/")[2] for name in listing.files}
-    if names & {"data.yaml", "classes.txt"} and any(name.lower().endswith(".txt") for name in names):
-        raise ItlError(
-            f"{path} has boxes as YOLO's text files, which itl does not read; export them as COCO JSON and "
-            f"read them with the source coco"
-        )
-    beside = {name.rpartition(".")[0] for name in listing.files if not name.endswith(".xml")}
-    if any(name.endswith(".xml") and name[:-4] in beside for name in listing.files):
-        raise ItlError(
-            f"{path} has XML files beside their images, in no layout of VOC; move the images to JPEGImages, "
-            f"the XML to Annotations, and list images in ImageSets/Main/train.txt and test.txt, or export "
-            f"them as COCO JSON and read them with the source coco"
-        )
-
-
-def _year_roots(listing: Listing) -> set[str]:
-    """Return the folders that hold `YEAR_FOLDERS`, and are not inside such a folder themselves."""
-    paths = [folder.split("/") for folder in listing.folders]
-    outermost = [parts for parts in paths if not set(YEAR_FOLDERS).intersection(parts[:-1])]
-    return {"/".join(parts[:-1]) for parts in outermost if parts[-1] in YEAR_FOLDERS}
 
 
 def parse_xml(data: bytes, name: str) -> ElementTree.Element:
@@ -264,7 +145,7 @@ def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
     size = root.find("size")
     if size is None or not _text(size, tag):
         return None
-    value = _pixel(_number(size, tag, name), None)
+    value = whole_pixel(_number(size, tag, name))
     if value < 0:
         raise ItlError(f"{name}: {tag} is {value}; it should be a number of pixels")
     return value or None
@@ -278,18 +159,9 @@ def _object(element: ElementTree.Element, size: tuple[int | None, int | None], w
     if box is None:
         raise ItlError(f"{where}, {name!r}, has no box; write <bndbox> with {', '.join(SIDES)}")
     numbers = [_number(box, side, where) for side in SIDES]
-    xmin, ymin, xmax, ymax = (_pixel(value, last) for value, last in zip(numbers, size * 2, strict=True))
+    xmin, ymin, xmax, ymax = (whole_pixel(value, last) for value, last in zip(numbers, size * 2, strict=True))
     difficult, truncated = _flag(element, "difficult", where), _flag(element, "truncated", where)
     return AnnotatedObject(name, box_with_area((xmin, ymin, xmax, ymax), where, name), difficult, truncated)
-
-
-def _pixel(value: float, last: int | None) -> int:
-    """Round to a pixel from 1 to *last*; less than one pixel outside is a fraction, not a mistake."""
-    if 0 < value < 1:
-        return 1
-    if last and last < value < last + 1:
-        return last
-    return math.floor(value + 0.5)
 
 
 def _number(element: ElementTree.Element, tag: str, where: str) -> float:
@@ -301,9 +173,9 @@ def _number(element: ElementTree.Element, tag: str, where: str) -> float:
 
 def _flag(element: ElementTree.Element, tag: str, where: str) -> bool:
     text = _text(element, tag)
-    if text.lower() not in FLAGS:
+    if text.lower() not in FLAG_OF_TEXT:
         raise ItlError(f"{where}: {tag} is {text[:40]!r}; give 0 or 1")
-    return FLAGS[text.lower()]
+    return FLAG_OF_TEXT[text.lower()]
 
 
 def _actions(element: ElementTree.Element, where: str) -> Mapping[str, bool]:

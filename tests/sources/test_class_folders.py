@@ -312,14 +312,14 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ItlError, match=message):
-            archives.list_files(tmp_path / name)
+            archives.open_listing(tmp_path / name)
 
 
 def test_a_tar_that_was_written_without_an_end_is_read_once_it_has_one(tmp_path):
     whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000}).read_bytes()
     for blocks in (1, 2):  # a lone one is enough, as for other tools
         (tmp_path / "bare.tar").write_bytes(whole[:2560] + bytes(512 * blocks))
-        assert archives.list_files(tmp_path / "bare.tar").files.keys() == {"cat/1.jpg"}
+        assert archives.open_listing(tmp_path / "bare.tar").files.keys() == {"cat/1.jpg"}
 
 
 def test_a_damaged_zip_member_is_told(tmp_path):

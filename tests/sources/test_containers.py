@@ -12,7 +12,7 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources import cifar, downsampled, limits, parquet_images
+from itl.sources import cifar, downsampled, parquet_images, untrusted_files
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import check_lines, written
@@ -431,7 +431,7 @@ def bombs(root):
 
 
 def test_what_unpacks_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_UNPACKED_BYTES", 1 << 21)
+    monkeypatch.setattr(untrusted_files, "MAX_UNPACKED_BYTES", 1 << 21)
     for kind, path, moved in bombs(tmp_path):
         if moved:
             (tmp_path / moved).rename(path / moved)

@@ -4,7 +4,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.layout import Choice
-from itl.sources.readings import recognise
+from itl.sources.layout_options import recognise
 from tests.annotated import check_lines
 from tests.pictures import tree
 

@@ -8,7 +8,7 @@ import pytest
 
 from itl import counted
 from itl.sources.layout import Choice
-from itl.sources.readings import recognise
+from itl.sources.layout_options import recognise
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
 from tests.pictures import tree

@@ -10,7 +10,7 @@ from itl import ItlError, counted
 from itl.sources.archives import Listing, Member
 from itl.sources.class_folders import ClassFolders
 from itl.sources.layout import Choice
-from itl.sources.readings import recognise
+from itl.sources.layout_options import recognise
 
 SPELLINGS = {
     "train": ["train", "Train", "training", "train_set", "seg_train", "train.X1", "ILSVRC2012_img_train"],

@@ -3,8 +3,8 @@
 import pytest
 
 from itl import ItlError
-from itl.sources.folder_names import split_of
 from itl.sources.registry import open_source
+from itl.sources.split_names import split_of_name
 from tests.annotated import check_lines, jpeg, written
 from tests.pictures import tree
 from tests.sources.test_layout import FLAT, VAL, A, B, world
@@ -303,7 +303,7 @@ def test_a_layout_is_refused_in_one_line_with_the_way_on(tmp_path, name):
     ],
 )
 def test_names_of_train(name):
-    assert split_of(name) == "train"
+    assert split_of_name(name) == "train"
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_names_of_train(name):
     ],
 )
 def test_names_that_only_look_like_splits(name):
-    assert split_of(name) is None
+    assert split_of_name(name) is None
 
 
 def test_links_that_lead_nowhere_are_counted(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.sources import limits
+from itl.sources import untrusted_files
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.target_sets import TARGET_SETS
 from tests.annotated import check_lines, images, jpeg, text, written
@@ -418,9 +418,9 @@ def test_damaged_lists_raise_nothing_but_itl_error(tmp_path, kind):
 
 
 def test_a_bomb_in_a_mat_file_is_refused(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(untrusted_files, "MAX_UNPACKED_BYTES", 1000)
     with pytest.raises(ItlError, match="more than 0 MiB"):
-        limits.refuse_large(1001, "it")
+        untrusted_files.refuse_large(1001, "it")
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="no folder of cases in ../shared")

@@ -42,7 +42,7 @@ def test_actions_are_of_people_and_pixels_of_their_boxes(tmp_path):
             [],
         ]
     )
-    assert tuple(targets.ACTIONS) == ACTIONS
+    assert tuple(targets.ACTION_POSES) == ACTIONS
 
 
 def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):

@@ -10,12 +10,12 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
 from itl.sources.source import Source
+from itl.sources.split_names import SPLIT_ORDER
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, looks_of
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image, unit, wave
 
 INDIVIDUAL_STEP = 0.13  # how far an image's object differs from its class, for each gene
 CLASSES_PER_FAMILY = 2  # siblings that are chosen together
-SPLITS = ("test", "train", "val")  # in the order of records
 
 
 def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
@@ -115,7 +115,7 @@ class RenderedSource(Source):
             number = getattr(self, field.name)
             if field.name == "classes" and not 2 <= number <= self.most_classes:
                 raise ItlError(f"source {self.kind} has from 2 to {self.most_classes} classes, not {number}")
-            if field.name in (*SPLITS, "size") and number < 1:
+            if field.name in (*SPLIT_ORDER, "size") and number < 1:
                 raise ItlError(f"source {self.kind} takes {field.name} of at least 1, not {number}")
 
     @property
@@ -132,7 +132,7 @@ class RenderedSource(Source):
         """Return one record for each image, sorted by id."""
         return [
             Record(f"{split}/{name}_{number:05d}", name, split)
-            for split in SPLITS
+            for split in sorted(SPLIT_ORDER)
             for name in self.names
             for number in range(getattr(self, split, 0))
         ]

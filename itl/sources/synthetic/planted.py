@@ -58,7 +58,7 @@ SURFACES = {  # by name, sorted
     "red stripes": BRIGHT | {"hue": 0.05, "pattern": STRIPES},
     "yellow checks": BRIGHT | {"hue": 0.2, "pattern": CHECKS},
 }
-NAMES = tuple(SURFACES)
+SURFACE_NAMES = tuple(SURFACES)
 
 
 def with_surface(genes: np.ndarray, name: str) -> np.ndarray:
@@ -82,7 +82,7 @@ def image_with_disc(genes: np.ndarray, disc: str, size: int, random: np.random.G
 
 def any_surface(random: np.random.Generator) -> str:
     """Draw the name of a surface."""
-    return NAMES[int(len(NAMES) * random.random())]
+    return SURFACE_NAMES[int(len(SURFACE_NAMES) * random.random())]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class DemoPlanted(DemoClasses):
         tree, planted, counts = Taxonomy.snapshot(), {}, Counter[str]()
         for wnid in self.names if self.planted else ():
             for node in tree.ancestors(wnid).intersection(HELPFUL + HARMFUL):
-                planted[wnid] = node, NAMES[counts[node] % len(NAMES)]
+                planted[wnid] = node, SURFACE_NAMES[counts[node] % len(SURFACE_NAMES)]
                 counts[node] += 1
         return planted
 
@@ -134,7 +134,7 @@ class DemoSurfaces(RenderedSource):
     train: int = 60
     test: int = 200
     kind = "demo-surfaces"
-    names = list(NAMES)
+    names = list(SURFACE_NAMES)
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""

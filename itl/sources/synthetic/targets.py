@@ -49,7 +49,7 @@ class Action:
     ridden: str | None = None  # a node, of which a new leaf is below the figure
 
 
-ACTIONS = {
+ACTION_POSES = {
     "jumping": Action(
         (0.35, 0.6, 0.5, 0.95, -0.35, 0.6, -0.5, 0.95), (0.3, -0.2, 0.15, -0.5, -0.3, -0.2, -0.2, -0.5)
     ),
@@ -239,7 +239,7 @@ class DemoActions(RenderedSource):
     context: float = 1.25
     kind = "demo-actions"
     annotates = True
-    names = sorted(ACTIONS)
+    names = sorted(ACTION_POSES)
 
     def __post_init__(self) -> None:
         """Raise ItlError for settings that cannot be drawn."""
@@ -249,7 +249,7 @@ class DemoActions(RenderedSource):
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        nodes = {name: action.held or action.ridden for name, action in ACTIONS.items()}
+        nodes = {name: action.held or action.ridden for name, action in ACTION_POSES.items()}
         return {
             name: appearances.new_leaf(wnid, name)
             for name, wnid in nodes.items()
@@ -271,7 +271,7 @@ class DemoActions(RenderedSource):
         clutter(canvas, random, 5, (0.03, 0.12))
         mask, unused_mask = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
         pose = any_pose(random, self.size, (0.6, 0.85))
-        action = ACTIONS[record.wnid]
+        action = ACTION_POSES[record.wnid]
         limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in action.arms + action.legs]
         if action.ridden:
             below = pose.at(pose.x, pose.y + 0.55 * pose.scale)

@@ -22,10 +22,10 @@ from itl.sources.boxes import crop_with_context
 from itl.sources.registry import open_source
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, inner_step, looks_of, reach
 from itl.sources.synthetic.classes import DemoClasses, DemoKinds, spread_leaves
-from itl.sources.synthetic.planted import HARMFUL, HELPFUL, NAMES, DemoPlanted, DemoSurfaces
+from itl.sources.synthetic.planted import HARMFUL, HELPFUL, SURFACE_NAMES, DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, tight_box, unit, wave
 from itl.sources.synthetic.targets import (
-    ACTIONS,
+    ACTION_POSES,
     SCENES,
     DemoActions,
     DemoDetection,
@@ -334,8 +334,8 @@ def test_detection_annotations_are_sound():
 
 def test_action_boxes_hold_the_figure():
     source = DemoActions()
-    assert {record.wnid for record in source.records()} == set(ACTIONS)
-    assert len(ACTIONS) == 10
+    assert {record.wnid for record in source.records()} == set(ACTION_POSES)
+    assert len(ACTION_POSES) == 10
     for record in source.records()[::7]:
         [figure] = source.annotation(record)
         left, top, right, bottom = figure.box
@@ -400,7 +400,10 @@ def test_what_is_planted_is_in_the_pixels(world, planted, nodes, middle):
 def test_the_target_is_told_apart_as_what_helps_is():
     images = images_by_class(DemoSurfaces())
     alike = {
-        middle: [np.abs((v := hue_vectors(images[name], middle)).mean()) / np.abs(v).mean() for name in NAMES]
+        middle: [
+            np.abs((v := hue_vectors(images[name], middle)).mean()) / np.abs(v).mean()
+            for name in SURFACE_NAMES
+        ]
         for middle in (True, False)
     }
     assert min(alike[True]) > 0.5

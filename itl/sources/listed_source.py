@@ -11,15 +11,12 @@ from typing import ClassVar, Literal
 from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Member
-from itl.sources.folder_names import SPLITS
-from itl.sources.image_names import ImageFinder
-from itl.sources.list_files import (
-    ListedImage,
-    text_of,
-)
+from itl.sources.image_finder import ImageFinder
+from itl.sources.image_lists import ListedImage, text_of
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
+from itl.sources.split_names import SPLIT_OF_WORD
 from itl.storage import text_lines
 
 Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps with the line
@@ -63,8 +60,8 @@ class ListedSource(ScannedSource):
                 if first.wnid != record.wnid:
                     both = f"{labels[record.id]} and of {label}"
                     two_classes[record.id] = f"{record.id} is of {both}; correct one of them"
-        if by_id := len(self.finder.found_by_id):
-            scan.notes.append(f"{counted(by_id, 'images are')} listed by ids: their names without suffix")
+        if by_stem := len(self.finder.found_by_stem):
+            scan.notes.append(f"{counted(by_stem, 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.describe_elsewhere()
         if scan.problems and (inside := sorted(filter(archives.is_archive, self.listing.files))):
             scan.notes.append(
@@ -106,7 +103,7 @@ class ListedSource(ScannedSource):
 
     def _compare_folders(self, scan: Scan) -> None:
         """Tell of images whose label is the folder of other images."""
-        names = {record.wnid for record in scan.records} - {*SPLITS}
+        names = {record.wnid for record in scan.records} - {*SPLIT_OF_WORD}
         label_of: dict[str, str] = {}  # of each folder
         others = {}
         for record in scan.records:

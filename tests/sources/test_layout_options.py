@@ -9,7 +9,7 @@ from itl import ItlError
 from itl.sources.class_folders import ClassFolders
 from itl.sources.imagenet import ImageNet
 from itl.sources.layout import Choice
-from itl.sources.readings import recognise
+from itl.sources.layout_options import recognise
 from tests.annotated import written
 from tests.pictures import tarred
 

@@ -4,7 +4,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.archives import Listing, Member
-from itl.sources.image_names import ImageNames
+from itl.sources.image_finder import ImageNames
 
 
 def find(name: str, *files: str) -> str:

@@ -7,26 +7,23 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Listing, unpack_command
-from itl.sources.folder_names import (
-    SPLITS,
-    is_container,
-    is_of_masks,
-    is_of_photos,
-    last_of,
-    split_of,
-    splits_in,
-    wnid_of,
-    words_of,
-)
+from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, last_of, wnid_of
 from itl.sources.layout import OF_MASKS, Choice, Layout, Tree, read_tree, refuse_two_of_one_split
 from itl.sources.records import examples, is_image
+from itl.sources.split_names import (
+    SPLIT_OF_SHORT_WORD,
+    SPLIT_OF_WORD,
+    split_of_any_word,
+    split_of_last,
+    split_of_name,
+    words_of,
+)
 
-CURE = (
+FOLDERS_CURE = (
     "put the images of each class into a folder of its own, or list each image with its class: source lists"
 )
 MAX_READINGS = 4  # quoted in a refusal
 MAX_LEVEL = 6  # of class folders, that is tried
-SHORT_SPLITS = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}
 DEFAULT = Choice()
 
 
@@ -52,7 +49,7 @@ def recognise(
     except ItlError as error:
         readings = offer_readings(counts, flat_val)
         advice = "; ".join(filter(None, [readings, _describe_conditions(Tree(counts), path)]))
-        raise ItlError(f"{error}; {advice or CURE}") from None
+        raise ItlError(f"{error}; {advice or FOLDERS_CURE}") from None
 
 
 def _describe_conditions(tree: Tree, path: Path | None) -> str:
@@ -60,7 +57,7 @@ def _describe_conditions(tree: Tree, path: Path | None) -> str:
     first_of: dict[frozenset[str], str] = {}
     for folder in sorted(tree.children):
         inside = frozenset(map(last_of, tree.children[folder]))
-        if len(inside) > 1 and all(map(wnid_of, inside)) and not any(map(split_of, folder.split("/"))):
+        if len(inside) > 1 and all(map(wnid_of, inside)) and not any(map(split_of_name, folder.split("/"))):
             first = first_of.setdefault(inside, folder)
             if first != folder:
                 return f"several folders hold the same classes: {way_to(first, path)}"
@@ -82,7 +79,7 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     levels = [] if flat_val else [Choice(class_level=level) for level in range(1, depth + 1)]
     shapes = [] if flat_val else [*levels, Choice(nested=True)]
     offered = [Choice(splits) for splits in dict.fromkeys(_splits_offered(tree))]
-    divided = {split_of(last_of(folder)) for folder in tree.total} - {None}
+    divided = {split_of_last(folder) for folder in tree.total} - {None}
     of_words = [Choice("inside"), *([] if len(divided) > 1 else [Choice("none")])]
     candidates = [*offered, *shapes, *of_words]
     candidates += [shape._replace(splits=one.splits) for one in offered + of_words for shape in shapes]
@@ -118,13 +115,14 @@ def _is_unwanted(classes: list[str], with_masks: bool = False) -> bool:
     >>> _is_unwanted(["masks", "original"]), _is_unwanted(["cat", "original"]), _is_unwanted(["original"])
     (True, False, False)
     """
-    splits = {_likely_split(name) for name in classes}
-    if len(classes) > 1 == len(splits) and "" not in splits and not any(map(split_of, classes)):
+    splits = {split_of_any_word(name, short=True) for name in classes}
+    if len(classes) > 1 == len(splits) and None not in splits and not any(map(split_of_name, classes)):
         return False
     others = [name for name in classes if not is_of_masks(name)]
     with_masks |= len(others) < len(classes)
     return bool(others) and all(
-        _likely_split(name) or is_container(name) or (with_masks and is_of_photos(name)) for name in others
+        split_of_any_word(name, short=True) or is_container(name) or (with_masks and is_of_photos(name))
+        for name in others
     )
 
 
@@ -134,12 +132,12 @@ def _splits_offered(tree: Tree) -> Iterator[str]:
     Each has one folder for each split, side by side; or all folders of splits, where those of one split are
     parts of it, as train.X1 and train.X2, and no versions of the same images, as the folds of a division.
     """
-    named = sorted(folder for folder in tree.total if split_of(last_of(folder)))
+    named = sorted(folder for folder in tree.total if split_of_last(folder))
     named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
     labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
     for folders in (named, labelled):
         try:
-            refuse_two_of_one_split(tree, {folder: split_of(last_of(folder)) or "" for folder in folders})
+            refuse_two_of_one_split(tree, {folder: split_of_last(folder) or "" for folder in folders})
         except ItlError:
             continue
         if folders:
@@ -154,10 +152,13 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     Those that differ by these words alone belong together, as train1 and test1; trainval holds what train and
     val do. If none do, and one folder has no such word, that is train.
     """
-    split_by = {folder: split for folder in siblings if (split := _likely_split(last_of(folder)))}
+    split_by = {
+        folder: split for folder in siblings if (split := split_of_any_word(last_of(folder), short=True))
+    }
+    split_words = SPLIT_OF_WORD | SPLIT_OF_SHORT_WORD
     together: dict[str, list[str]] = defaultdict(list)  # by the rest of their names
     for folder in split_by:
-        words = [word for word in words_of(last_of(folder)) if word not in SPLITS | SHORT_SPLITS]
+        words = [word for word in words_of(last_of(folder)) if word not in split_words]
         together[" ".join([*words, *re.findall(r"\d+", last_of(folder))])].append(folder)
     options = []
     for folders in together.values():
@@ -169,23 +170,12 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     if not any(len(folders) > 1 for folders in together.values()) and len(unnamed) < 2:
         split_by |= dict.fromkeys(unnamed, "train")
         options.append(siblings)
-    is_alone = len(siblings) - len(unnamed) == 1 and any(split_of(last_of(folder)) for folder in siblings)
+    is_alone = len(siblings) - len(unnamed) == 1 and any(map(split_of_last, siblings))
     for folders in filter(None, options):
         splits = [split_by[folder] for folder in folders]
         classes = [{last_of(child) for child in tree.children.get(folder, ())} for folder in folders]
         if len(set(splits)) == len(splits) >= 2 - is_alone and set.intersection(*classes):
             yield ",".join(
-                folder if split_of(last_of(folder)) == split else f"{split}={folder}"
+                folder if split_of_last(folder) == split else f"{split}={folder}"
                 for folder, split in zip(folders, splits, strict=True)
             )
-
-
-def _likely_split(name: str) -> str:
-    """Return the split that a word, or a short one, in the *name* of a folder tells; '' for none or several.
-
-    >>> _likely_split("CRC-VAL-HE-7K"), _likely_split("te"), _likely_split("train_test")
-    ('val', 'test', '')
-    """
-    words = words_of(name)
-    splits = splits_in(words) | {SHORT_SPLITS[word] for word in words if word in SHORT_SPLITS}
-    return splits.pop() if len(splits) == 1 else ""

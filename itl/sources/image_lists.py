@@ -6,30 +6,27 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import NamedTuple
 
 from itl import ItlError, counted, pick
-from itl.sources.folder_names import NEUTRAL, SPLITS, split_of, splits_in, words_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, is_missing, refuse_several
 from itl.sources.numbered_classes import is_number
-from itl.sources.records import Record, examples, is_image, parse_json, short_name
-from itl.sources.split_columns import split_column, split_in_cell
+from itl.sources.records import examples, is_image, parse_json, stem_of
+from itl.sources.split_columns import split_column
+from itl.sources.split_names import SPLIT_OF_WORD, split_of_cell, split_of_folders, split_of_path, words_of
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
-LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
-_SPLIT_FIRST = re.compile(rf"(?:coco_)?({'|'.join(SPLITS)})[ _-]*[0-9]")  # test_1.jpg, COCO_val2014_1.jpg
 _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
 _NAMES_OF_IMAGES = {*IMAGE_COLUMNS, *ID_COLUMNS}
 _IMAGE_AND_LABEL = re.compile(
@@ -50,49 +47,6 @@ class ListedImage(NamedTuple):
     split: str = ""  # train, val or test, where the list has a column of splits
 
 
-def split_in_name(name: str) -> str | None:
-    """Return the split that the path *name* tells: by words of the file's name, or else of its folders.
-
-    >>> split_in_name("lists/places365_train_standard.txt"), split_in_name("validation/metadata.csv")
-    ('train', 'val')
-    >>> split_in_name("train_test_split.txt"), split_in_name("a/labels.txt"), split_in_name("trainLabels.csv")
-    (None, None, 'train')
-    """
-    for part in reversed(name.split("/")):
-        part = re.sub(r"[^\x00-\x7f]+", " ", part)  # other scripts put no blank between words
-        words, parts = words_of(part.casefold()), words_of(part)
-        if all(word in SPLITS or word in LIST_WORDS or len(word) == 1 for word in parts):
-            words = parts  # trainLabels.csv, but not testTube-0.tar
-        if splits := splits_in(words):
-            return splits.pop() if len(splits) == 1 else None
-    return None
-
-
-def describe_named_splits(records: Iterable[Record]) -> list[str]:
-    """Return a note if names of images begin with those of several splits, and some are in another.
-
-    >>> one, two = Record("a/train_1.jpg", "cat", "train"), Record("a/COCO_val2014_2.jpg", "cat", "train")
-    >>> describe_named_splits([one, two])
-    ['of train, 1 image is named as of another split: a/COCO_val2014_2.jpg']
-    >>> describe_named_splits([one, Record("a/val_2.jpg", "cat", "val")])
-    []
-    """
-    named, elsewhere = set(), defaultdict(list)
-    for record in records:  # of which there may be millions
-        start = record.id[record.id.rfind("/") + 1 :][:14].lower()
-        if ("train" in start or "val" in start or "test" in start) and (match := _SPLIT_FIRST.match(start)):
-            split = SPLITS[match[1]]
-            named.add(split)
-            if split != record.split:
-                elsewhere[record.split].append(record.id)
-    if len(named) < 2:
-        return []
-    return [
-        f"of {split}, {counted(len(images), 'images are')} named as of another split: {examples(images)}"
-        for split, images in elsewhere.items()
-    ]
-
-
 def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
     """Say whether the labels of a list are by its *name* those of a submission, or of a model's predictions.
 
@@ -107,30 +61,10 @@ def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
     last = name.rpartition("/")[2].casefold()
     if "prediction" not in last or _MADE_UP.search(last):
         return bool(_MADE_UP.search(last))
-    if split_in_name(last) is None:
+    if split_of_path(last) is None:
         return words_of(last.rpartition(".")[0]) == ["prediction"]
-    training = (file.rpartition("/")[2].casefold() for file in files if split_in_name(file) == "train")
+    training = (file.rpartition("/")[2].casefold() for file in files if split_of_path(file) == "train")
     return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
-
-
-def split_of_folder(image: str) -> str | None:
-    """Return the split that a folder of the path *image* is named after, None if there is no such folder.
-
-    >>> split_of_folder("test/cat/1.jpg"), split_of_folder("train_set/1.jpg"), split_of_folder("cat/test.jpg")
-    ('test', 'train', None)
-    """
-    return _split_of_folders(image.replace("\\", "/").rpartition("/")[0])
-
-
-@cache
-def _split_of_folders(path: str) -> str | None:
-    return next(filter(None, map(split_of, path.split("/"))), None)
-
-
-def class_folder(image: str) -> str:
-    """Return the innermost folder of an image, unless it is a split."""
-    folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if split_of(folder) else folder
 
 
 def text_of(data: bytes, file: str) -> str:
@@ -217,30 +151,13 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     whole = data.decode("utf-8-sig", "replace").rpartition("\n")[0]
     first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in whole.splitlines() or [""])
     cells = {*first, *(cell for cells in rest for cell in cells)}
-    if split_in_name(name) not in ("val", "test") and not any(cell.lower() in SPLITS for cell in cells):
+    if split_of_path(name) not in ("val", "test") and not any(
+        cell.lower() in SPLIT_OF_WORD for cell in cells
+    ):
         return False
-    has_images = short_name(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
-    listed = (stem for stem in map(short_name, cells) if stem in stems)
+    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
+    listed = (stem for stem in map(stem_of, cells) if stem in stems)
     return any(has_images or not is_number(stem) for stem in listed)
-
-
-def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:
-    """Choose one of the *files* of each split: a short name, that of *split* first, and others like it.
-
-    >>> one_for_each_split({"test": ["a_test.txt", "c.txt"], "train": ["b_train.txt", "a_train.txt"]}, "test")
-    {'train': 'a_train.txt', 'test': 'a_test.txt'}
-    """
-
-    def others(file: str) -> list[str]:
-        """Return words and numbers of the name beside that of its split."""
-        return [*(word for word in words_of(file) if word not in SPLITS), *re.findall(r"\d+", file)]
-
-    first = min(files[split], key=lambda file: (not split_in_name(file), len(file), file))
-    return {
-        one: min(files[one], key=lambda file: (others(file) != others(first), len(file), file))
-        for one in ("train", "val", "test")
-        if one in files
-    }
 
 
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
@@ -248,8 +165,8 @@ def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]
 
     A list of *split* that names one of both, as test_images/0.jpg and train_images/0.jpg, means that there.
     """
-    inside = {short_name(image) for image in images if split and split_of_folder(image) == split}
-    return {short_name(image) for image in taken} - inside
+    inside = {stem_of(image) for image in images if split and split_of_folders(image) == split}
+    return {stem_of(image) for image in taken} - inside
 
 
 def has_label(data: bytes) -> bool:
@@ -371,7 +288,7 @@ def _from_objects(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
             )
-        split = split_in_cell(row[of_split]) if of_split else ""
+        split = split_of_cell(row[of_split]) if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
 

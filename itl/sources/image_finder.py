@@ -8,8 +8,8 @@ from functools import cached_property
 
 from itl import ItlError, counted, did_you_mean
 from itl.sources.archives import Listing
-from itl.sources.list_files import split_in_name, split_of_folder
-from itl.sources.records import examples, is_image, short_name
+from itl.sources.records import examples, is_image, stem_of
+from itl.sources.split_names import split_of_folders, split_of_path
 
 
 class ImageNames:
@@ -39,7 +39,7 @@ class ImageNames:
             tail = "/".join(parts[-depth:])
             matches = [one for one in candidates if one == tail or one.endswith(f"/{tail}")]
             if len(matches) > 1:
-                matches = [one for one in matches if split_of_folder(one) == split] or matches
+                matches = [one for one in matches if split_of_folders(one) == split] or matches
             if len(matches) == 1:
                 image = self.take(matches[0], "/".join(parts))
                 self._refuse_other_folder(image, parts, depth)
@@ -53,7 +53,7 @@ class ImageNames:
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
                     f"{max(matches, key=len)}"
                 )
-        near = self._by_stem.get(short_name(name).casefold(), [])
+        near = self._by_stem.get(stem_of(name).casefold(), [])
         if parts[-2:-1] and parts[-2] in self.folders:
             near = [one for one in near if one.split("/")[-2:-1] == parts[-2:-1]]
         cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
@@ -64,7 +64,7 @@ class ImageNames:
         """All images by the last part of their names, without suffix and case."""
         names: dict[str, list[str]] = defaultdict(list)
         for last, images in self.by_last_name.items():
-            names[short_name(last).casefold()] += images
+            names[stem_of(last).casefold()] += images
         return names
 
     def take(self, image: str, name: str) -> str:
@@ -91,13 +91,13 @@ class ImageNames:
         That is so in a folder of another split that *name* does not tell, where folders of splits share names
         of images, or where that of train is missing and *name* is a number as in any, such as 1.png.
         """
-        other = split_of_folder(image)
-        if other in (None, split) or other in (split_in_name(name), split_of_folder(name)):
+        other = split_of_folders(image)
+        if other in (None, split) or other in (split_of_path(name), split_of_folders(name)):
             return
         if split in self.splits:
             may_be_another = self.splits_share_names
         else:  # 000000000139 is of one split of COCO, but any may have 139
-            may_be_another = split == "train" and bool(re.fullmatch("0|[1-9][0-9]*", short_name(name)))
+            may_be_another = split == "train" and bool(re.fullmatch("0|[1-9][0-9]*", stem_of(name)))
         if may_be_another:
             raise ItlError(
                 f"lists {name[:80]!r}, but of that name there is only {image}, in a folder of another split; "
@@ -121,16 +121,16 @@ class ImageNames:
         """The splits that have an image of a name, which is without the folders up to that of the split."""
         splits: dict[str, set[str]] = defaultdict(set)
         for image in (image for images in self.by_last_name.values() for image in images):
-            if split := split_of_folder(image):
+            if split := split_of_folders(image):
                 parts = image.split("/")
-                first = next(number for number, part in enumerate(parts) if split_of_folder(f"{part}/"))
+                first = next(number for number, part in enumerate(parts) if split_of_folders(f"{part}/"))
                 splits["/".join(parts[first + 1 :])].add(split)
         return splits
 
     @staticmethod
     def describe_other_split(images: Collection[str], split: str, file: str) -> list[str]:
         """Return a note if some of the *images* of *split* that *file* lists are in folders of another."""
-        elsewhere = [image for image in images if split_of_folder(image) not in (None, split)]
+        elsewhere = [image for image in images if split_of_folders(image) not in (None, split)]
         if not elsewhere:
             return []
         count = counted(len(elsewhere), "images are")
@@ -154,7 +154,7 @@ class ImageNames:
         if depth == len(parts):
             return
         parent, inside = parts[-depth - 1], image.split("/")[:-1]
-        splits = {split_of_folder(f"{parent}/"), split_of_folder(image)} - {None}
+        splits = {split_of_folders(f"{parent}/"), split_of_folders(image)} - {None}
         if len(splits) == 2 or (parent in self.folders and parent not in inside):
             raise ItlError(
                 f"lists {'/'.join(parts)[:80]!r}, which is not there, though {image} is; correct the list, "
@@ -171,7 +171,7 @@ class ImageFinder(ImageNames):
         """Take the files of a source."""
         super().__init__(listing)
         self.files = listing.files
-        self.found_by_id: set[str] = set()  # images that lists name without their suffix
+        self.found_by_stem: set[str] = set()  # images that lists name without their suffix
 
     def find(self, entry: str, split: str) -> str:
         """Return the name in the listing of the image that a list of *split* calls *entry*.
@@ -186,23 +186,23 @@ class ImageFinder(ImageNames):
         if len(candidates) == 1 and candidates[0].endswith(f"/{entry}"):  # of which there may be millions
             return self.take(candidates[0], entry)
         if not is_image(entry):
-            image = self._find_id(entry, split)
-            self.found_by_id.add(image)
+            image = self._find_stem(entry, split)
+            self.found_by_stem.add(image)
             return image
         return self.take(entry, entry) if entry in self.files else super().find(entry, split)
 
-    def has_id(self, entry: str) -> bool:
+    def has_stem(self, entry: str) -> bool:
         """Say whether *entry* may be the id of an image."""
-        return bool(self._with_id(entry))
+        return bool(self._with_stem(entry))
 
-    def _with_id(self, entry: str) -> list[str]:
+    def _with_stem(self, entry: str) -> list[str]:
         """Return the images whose last name without its suffix is that of *entry*."""
         stem = entry.rpartition("/")[2]
-        return [image for image in self._by_stem.get(stem.casefold(), []) if short_name(image) == stem]
+        return [image for image in self._by_stem.get(stem.casefold(), []) if stem_of(image) == stem]
 
-    def _find_id(self, entry: str, split: str) -> str:
+    def _find_stem(self, entry: str, split: str) -> str:
         """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
-        suffixes = {image[image.rfind(".") :] for image in self._with_id(entry)}
+        suffixes = {image[image.rfind(".") :] for image in self._with_stem(entry)}
         if len(suffixes) > 1:
             raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
         return super().find(entry + "".join(suffixes), split)

@@ -1,0 +1,222 @@
+"""Which split a name tells: all rules, side by side; they differ in what they look at, and what they take.
+
+>>> rules = (split_of_name, split_of_any_word, split_of_path, split_of_folders, split_of_json)
+>>> for name in ("seg_test", "train_1", "train_station", "boats_test.json", "test_tubes.json", "val/1.json"):
+...     print(f"{name:15}", *(rule(name) or "-" for rule in rules))
+seg_test        test test test - -
+train_1         train train train - -
+train_station   - train train - -
+boats_test.json - test test - test
+test_tubes.json - test test - -
+val/1.json      - val val val val
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+
+SPLIT_ORDER = ("train", "val", "test")
+SPLIT_OF_WORD = {  # in names of folders and files, in any case
+    **dict.fromkeys(("train", "training", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+SPLIT_OF_SHORT_WORD = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}
+NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
+    *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
+    *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
+}
+LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
+OBJECT_WORDS = {  # beside a split in the name of a JSON with objects, unlike captions_val2017 of COCO
+    *("annotation", "annotations", "instance", "instances", "label", "labels", "object", "objects"),
+    *("box", "boxes", "bbox", "bboxes", "coco", "det", "detection", "detections"),
+}
+EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the JSON in a split's folder
+CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
+SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
+SPLIT_AND_NUMBER = re.compile(rf"(?:coco_)?({'|'.join(SPLIT_OF_WORD)})[ _-]*[0-9]")  # test_1, COCO_val2014_1
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words in the name of a folder or file, in lower case, without numbers.
+
+    >>> words_of("ILSVRC2012_img_train"), words_of("trainset"), words_of("trainA"), words_of("TrainVal")
+    (['ilsvrc', 'img', 'train'], ['train'], ['train', 'a'], ['trainval'])
+    """
+    words = []
+    for word in filter(None, re.split(r"[\W\d_]+", name)):
+        whole, parts = _without_suffix(word), [_without_suffix(part) for part in CAMEL_CASE.split(word)]
+        words += [whole] if whole in SPLIT_OF_WORD or SPLIT_OF_WORD.keys().isdisjoint(parts) else parts
+    return words
+
+
+def _without_suffix(word: str) -> str:
+    """Return *word* in lower case, that of a split alone: train for trainset."""
+    stem = SUFFIX_WORDS.sub("", word := word.casefold())
+    return stem if stem in SPLIT_OF_WORD else word
+
+
+def splits_of_words(words: Iterable[str]) -> set[str]:
+    """Return the splits that some of *words*, in lower case, are names of."""
+    return {SPLIT_OF_WORD[word] for word in words if word in SPLIT_OF_WORD}
+
+
+def _only(splits: set[str]) -> str | None:
+    return splits.pop() if len(splits) == 1 else None
+
+
+def split_of_name(name: str) -> str | None:
+    """Return the split that a folder called *name* holds, None if it has words of anything else.
+
+    >>> [split_of_name(name) for name in ("Train", "seg_test", "train.X1", "trainset", "train_station")]
+    ['train', 'test', 'train', 'train', None]
+    """
+    words = words_of(name)
+    split = _only(splits_of_words(words))
+    return split if all(word in SPLIT_OF_WORD or word in NEUTRAL for word in words) else None
+
+
+def split_of_last(folder: str) -> str | None:
+    """Return the split that the last part of the path *folder* is called after; None for none."""
+    return split_of_name(folder.rpartition("/")[2])
+
+
+@cache
+def split_of_cell(value: object) -> str:
+    """Return the split that the *value* of a cell names as a folder does, without a number; '' for none.
+
+    >>> split_of_cell(" Test"), split_of_cell("Training set"), split_of_cell("train_1"), split_of_cell("web")
+    ('test', 'train', '', '')
+    """
+    text = str(value)
+    return "" if re.search(r"\d", text) else split_of_name(text) or ""
+
+
+def split_of_any_word(name: str, short: bool = False) -> str | None:
+    """Return the split that words of *name* tell, whatever others it has; None for none or several.
+
+    A class may be called so too: beside wnids it is no class (ImageNet-21k), elsewhere people choose such a
+    reading of their folders, which is offered by *short* words too.
+
+    >>> split_of_any_word("imagenet21k_val"), split_of_any_word("te", short=True), split_of_any_word("te")
+    ('val', 'test', None)
+    """
+    words = words_of(name)
+    short_words = SPLIT_OF_SHORT_WORD if short else {}
+    return _only(splits_of_words(words) | {short_words[word] for word in words if word in short_words})
+
+
+def split_of_path(path: str) -> str | None:
+    """Return the split that any word of the file's name tells, or else one of its folders, the inner first.
+
+    Words within one, as in trainLabels.csv, count if all of them are of lists: testTube-0.tar is of no split.
+
+    >>> split_of_path("lists/places365_train_standard.txt"), split_of_path("validation/metadata.csv")
+    ('train', 'val')
+    >>> split_of_path("train_test_split.txt"), split_of_path("a/labels.txt"), split_of_path("trainLabels.csv")
+    (None, None, 'train')
+    """
+    for part in reversed(path.split("/")):
+        part = re.sub(r"[^\x00-\x7f]+", " ", part)  # other scripts put no blank between words
+        words, parts = words_of(part.casefold()), words_of(part)
+        if all(word in SPLIT_OF_WORD or word in LIST_WORDS or len(word) == 1 for word in parts):
+            words = parts
+        if splits := splits_of_words(words):
+            return _only(splits)
+    return None
+
+
+def split_of_folders(path: str) -> str | None:
+    """Return the split that the outermost such folder of *path* is called after, by all of its words.
+
+    >>> [split_of_folders(path) for path in ("test/cat/1.jpg", "train_set/1.jpg", "cat/test.jpg")]
+    ['test', 'train', None]
+    """
+    return _split_of_parts(path.replace("\\", "/").rpartition("/")[0])
+
+
+@cache
+def _split_of_parts(folders: str) -> str | None:
+    return next(filter(None, map(split_of_name, folders.split("/"))), None)
+
+
+def class_folder(image: str) -> str:
+    """Return the innermost folder of an image, unless it is a split."""
+    folder = image.rpartition("/")[0].rpartition("/")[2]
+    return "" if split_of_name(folder) else folder
+
+
+def split_at_start(name: str) -> str | None:
+    """Return the split with which *name*, in lower case, begins before a number: test_1.jpg, coco_val2014."""
+    match = SPLIT_AND_NUMBER.match(name)
+    return SPLIT_OF_WORD[match[1]] if match else None
+
+
+def split_of_usual_json(path: str) -> str | None:
+    """Return the split of COCO-style JSON that is called as by COCO or tools, by a number at its end too.
+
+    >>> split_of_usual_json("instances_train2017.json"), split_of_usual_json("valid/labels.json")
+    ('train', 'val')
+    """
+    *folders, last = path.split("/")
+    stem = last.rpartition(".")[0].lower()
+    if stem in EXPORTED:
+        return split_of_name(folders[-1]) if folders else None
+    match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
+    return SPLIT_OF_WORD.get(match[1]) if match else None
+
+
+def split_of_objects_json(path: str) -> str | None:
+    """Return the split that its name tells beside words of objects; None if it may be of something else.
+
+    >>> split_of_objects_json("val_annotations.json"), split_of_objects_json("captions_val2017.json")
+    ('val', None)
+    """
+    return split_of_name(" ".join(word for word in _stem_words(path) if word not in OBJECT_WORDS))
+
+
+def split_of_json(path: str) -> str | None:
+    """Return the split that a JSON file's name, or the last word of it, tells, or its folder; None if none.
+
+    >>> split_of_json("test/boats.json"), split_of_json("boats_test.json"), split_of_json("test_tubes.json")
+    ('test', 'test', None)
+    """
+    by_name = split_of_usual_json(path) or split_of_objects_json(path)
+    return by_name or split_of_name("".join(_stem_words(path)[-1:])) or split_of_folders(path)
+
+
+def _stem_words(path: str) -> list[str]:
+    """Return the words in the last part of *path*, without its suffix."""
+    return words_of(path.rpartition("/")[2].rpartition(".")[0])
+
+
+def json_of_splits(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files of each split, by names alone; other words count where no file has a usual name."""
+    usual: dict[str, list[str]] = defaultdict(list)
+    other_words: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        if split := split_of_usual_json(path):
+            usual[split].append(path)
+        elif split := split_of_objects_json(path):
+            other_words[split].append(path)
+    return other_words | usual
+
+
+def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:
+    """Choose one of the *files* of each split: a short name, that of *split* first, and others like it.
+
+    >>> one_for_each_split({"test": ["a_test.txt", "c.txt"], "train": ["b_train.txt", "a_train.txt"]}, "test")
+    {'train': 'a_train.txt', 'test': 'a_test.txt'}
+    """
+
+    def others(file: str) -> list[str]:
+        """Return words and numbers of the name beside that of its split."""
+        return [*(word for word in words_of(file) if word not in SPLIT_OF_WORD), *re.findall(r"\d+", file)]
+
+    first = min(files[split], key=lambda file: (not split_of_path(file), len(file), file))
+    return {
+        one: min(files[one], key=lambda file: (others(file) != others(first), len(file), file))
+        for one in SPLIT_ORDER
+        if one in files
+    }
