@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -63,6 +63,17 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
 def _holds_pairs(annotation: object) -> bool:
     """Say whether *annotation* is of pairs, tuple[tuple[str, ...], ...]: a mapping, as people write it."""
     return get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is tuple
+
+
+def plain_value(value: object, what: str) -> object:
+    """Return *value* with NumPy's numbers and arrays as Python's, also in lists; raise ItlError for a set."""
+    if isinstance(value, set | frozenset):
+        raise ItlError(f"{what} is a set, which has no order; give a list: the first may be the main one")
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return [plain_value(item, what) for item in value]
+    return value
 
 
 def refuse_booleans(annotation: object, value: object, what: str) -> None:

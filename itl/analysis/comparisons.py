@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition
+from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition, tasks_in_order
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
@@ -198,7 +198,13 @@ def contrasts(
         task, or ''); mixed (what differs between the origins *made* of the runs, or ''); cap (of the
         question's seeds, or 0); verdict; and note, which also says what *leaks*, by task, nets have seen.
     """
-    tasks = sorted(results["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
+    own = {condition.columns for condition in question.conditions}
+    if len(results) and own.isdisjoint(rows_by_condition(results, question.conditions)):
+        raise ItlError(
+            f"no row of these results is of a condition of {question.name}; take them from its method "
+            f"results: a CSV file does not tell numbers from words"
+        )
+    tasks = tasks_in_order(question, results)
     data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}
     declared = [Pair(comparison) for comparison in question.comparisons]
     rows = []
@@ -256,7 +262,7 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
     untrained = [condition.columns for condition in question.conditions if condition.untrained]
     against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
-    for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
+    for task in tasks_in_order(question, results, own=False):
         if not Task.read(task).measures_transfer:
             continue
         data = task_values(results, question.conditions, task, main_metric(task))
@@ -453,7 +459,7 @@ def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:
         with low and high, its 95 % interval (Fieller; nan where images may give nothing), and n seeds.
     """
     rows = []
-    for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
+    for task in tasks_in_order(question, results, own=False):
         data = task_values(results, question.conditions, task, main_metric(task))
         classes, images = (data.side((("design", which),)) for which in DOUBLINGS)
         model = data.fit(classes, images)

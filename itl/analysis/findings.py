@@ -115,6 +115,14 @@ def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) ->
     }
 
 
+def tasks_in_order(question: Question, results: pd.DataFrame, own: bool = True) -> list[str]:
+    """List the tasks that have *results* in the order of *question*, with *own* nets' own classes last."""
+    order = [task.name for task in question.tasks]
+    tasks = [task for task in results["task"].unique() if task != "own"]
+    tasks.sort(key=lambda task: order.index(task) if task in order else len(order))
+    return [*tasks, *(["own"] if own and "own" in set(results["task"]) else [])]
+
+
 def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) -> dict[Columns, float]:
     """Map each pre-trained condition to its number of classes, or of images in an average class."""
     sizes, images = {}, {}

@@ -387,7 +387,7 @@ class StudyPanel(Panel):
         # The margin changes which runs are needed only where seeds are added until it is decided.
         runs = made if made.cap else replace(made, margin=Margin())
         if self._planned is None or self._planned[0] != runs or not self.store.is_current:
-            self._planned = (runs, plan([made], self.store, self.machine, measure=False))
+            self._planned = (runs, plan([made], self.store, self.machine, measure=False, build_nets=False))
         return self._planned[1]
 
     def _answer_facts(self) -> dict[str, object]:

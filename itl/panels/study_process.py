@@ -98,7 +98,7 @@ class StudyProcess:
             runs = self.question.runs(self.machine)
             if not all(is_packed(run.spec) for run in runs):
                 return None
-            table = plan([self.question], self.store, self.machine, measure=False).runs
+            table = plan([self.question], self.store, self.machine, False, build_nets=False).runs
             minutes = dict(zip(table["run"], table["minutes"], strict=True))
             specs = with_needs(run.spec for run in runs)
             self._progress = Progress(specs, self.store, minutes, self.machine.slots)

@@ -19,17 +19,22 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
-from itl.runs.planned_run import NO_COST, Design, PlannedRun, compare_budgets, describe_doubts
+from itl.runs.planned_run import (
+    NO_COST,
+    Design,
+    PlannedRun,
+    compare_budgets,
+    describe_doubts,
+    refuse_impossible_nets,
+)
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import (
     Rates,
     calibrated,
     frozen_name,
-    is_resized,
     measured_before,
     name_of,
-    refuse_impossible,
 )
 from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
@@ -228,12 +233,18 @@ class Plan:
         return "\n".join([*lines, *self.notes, *self.duplicates, *self.afterwards])
 
 
-def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, measure: bool = True) -> Plan:
+def plan(
+    questions: Iterable[QuestionLike],
+    store: Store,
+    machine: Machine,
+    measure: bool = True,
+    build_nets: bool = True,
+) -> Plan:
     """Plan *questions* together: what they share is one row.
 
-    With *measure*, the speed of this machine is measured where it is not known yet; else such runs cost
-    nothing. Before that, ItlError is raised for data that are missing, all in one line, for subsets that
-    cannot be had, and for nets and weights that runs would refuse.
+    With *measure*, this machine's speed is measured where it is not known; else such runs cost nothing.
+    Before that, ItlError is raised for data that are missing, all in one line, for subsets that cannot be
+    had, for weights that runs would refuse and, with *build_nets*, for nets.
     """
     questions = list(questions)
     _refuse_unknown_nets(questions, machine)
@@ -249,22 +260,21 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     rates = measured_before(works, machine) if left else {}
     _refuse_lacking_images(left, machine)
     _refuse_same_images(planned.values(), machine)
-    budgets = {question.name: question.budgets for question in questions if question.budgets}
-    unequal = compare_budgets(budgets, planned.values(), machine)
+    unequal = compare_budgets({one.name: one.budgets for one in questions}, planned.values(), machine)
+    if build_nets:
+        refuse_impossible_nets(left, rates, machine)
     if left and measure:
-        _refuse_impossible(left, rates, machine)
         rates = calibrated(works, machine)
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
-    specs, notes = tuple(planned), describe_doubts(planned.values(), list(packs["pack"]), machine)
-    notes += unequal
+    notes = describe_doubts(planned.values(), list(packs["pack"]), machine) + unequal
     if store.has_results() and not all(map(is_packed, planned)):
         notes += (WAITING,)
     unfinished = frozenset(name for run in left for name in run.questions)
-    return Plan(packs, runs, machine, specs, duplicates, afterwards, notes, unfinished)
+    return Plan(packs, runs, machine, tuple(planned), duplicates, afterwards, notes, unfinished)
 
 
 def is_packed(spec: Spec) -> bool:
@@ -336,26 +346,6 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
                 f"{question}: {' and '.join(pair)} are the same {images} of the same "
                 f"{counted(len(contents), 'classes')}; {cure}"
             )
-
-
-def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
-    """Raise ItlError, with its question, for a net of *runs* that cannot be built; those in *rates* can.
-
-    A net that sees images of other pixels than it is built for was measured as one built for them.
-    """
-    known: set[tuple[str, int | None]] = {(name, None) for name in rates}
-    for run in runs:
-        net, recipe = work_of(run.spec)
-        built_for = pretraining_of(run.spec).recipe.pixels
-        resized_from = built_for if is_resized(net, recipe, built_for) else None
-        work = name_of(net, recipe, machine), resized_from
-        if work not in known:
-            known.add(work)
-            try:
-                refuse_impossible(net, recipe, built_for)
-            except ItlError as error:
-                method = "" if run.kind == "pretrain" else f", {run.kind}"
-                raise ItlError(f"{', '.join(run.questions)}{method}: {error}") from error
 
 
 def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:

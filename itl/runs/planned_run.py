@@ -13,7 +13,8 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.runs.cost import Cost, cost_settings, images_of, work_of
-from itl.specs import DetectionRecipe, Pretrain, Spec, Subset
+from itl.runs.throughput import Rates, is_resized, name_of, refuse_impossible
+from itl.specs import DetectionRecipe, Pretrain, Spec, Subset, pretraining_of
 
 SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
@@ -63,6 +64,26 @@ class PlannedRun:
             "before": self.before,
             **vars(self.cost),
         }
+
+
+def refuse_impossible_nets(runs: Iterable[PlannedRun], rates: Rates, machine: Machine) -> None:
+    """Raise ItlError, with its question, for a net of *runs* that cannot be built; those in *rates* can.
+
+    A net that sees images of other pixels than it is built for was measured as one built for them.
+    """
+    known: set[tuple[str, int | None]] = {(name, None) for name in rates}
+    for run in runs:
+        net, recipe = work_of(run.spec)
+        built_for = pretraining_of(run.spec).recipe.pixels
+        resized_from = built_for if is_resized(net, recipe, built_for) else None
+        work = name_of(net, recipe, machine), resized_from
+        if work not in known:
+            known.add(work)
+            try:
+                refuse_impossible(net, recipe, built_for)
+            except ItlError as error:
+                method = "" if run.kind == "pretrain" else f", {run.kind}"
+                raise ItlError(f"{', '.join(run.questions)}{method}: {error}") from error
 
 
 def compare_budgets(

@@ -24,7 +24,7 @@ from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
-from itl.settings import plain_error, refuse_booleans, spec_of
+from itl.settings import plain_error, plain_value, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import DetectionRecipe, Packing, Recipe, hashed_labels, net_name
 
@@ -115,7 +115,8 @@ class Study(BaseModel):
         """
         for name, value in settings.items():
             annotation = pick(cls.model_fields, name, f"parameter of {cls.name}").annotation
-            refuse_booleans(annotation, value, f"{name} of {cls.name}")
+            settings[name] = plain_value(value, f"{name} of {cls.name}")
+            refuse_booleans(annotation, settings[name], f"{name} of {cls.name}")
         try:
             return cls(**settings).question()
         except ValidationError as error:

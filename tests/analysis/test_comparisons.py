@@ -23,7 +23,7 @@ from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault, p_same
-from itl.runs.question import Comparison, Condition, Margin
+from itl.runs.question import Comparison, Condition, Margin, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 from itl.runs.study import MIN_SEEDS, first_against_last
 
@@ -31,12 +31,14 @@ NOISE = np.random.default_rng(0).normal(scale=0.4, size=(8, 5))  # of eight cond
 NOISE -= NOISE.mean(axis=1, keepdims=True)  # so that levels are means
 
 
+PLAIN = {"tasks": (), "margin": Margin(), "cap": 0, "leave_out_duplicates": False}
+
+
 def question(*counts, column: str = "images_per_class", **conditions) -> SimpleNamespace:
     """What contrasts look at of a question: name, conditions, comparisons and margin."""
     made = [Condition(((column, count),), trained=count not in (0, "none"), **conditions) for count in counts]
     pairs = tuple(first_against_last(made))
-    settings = {"margin": Margin(), "cap": 0, "leave_out_duplicates": False}
-    return SimpleNamespace(name="test", conditions=tuple(made), comparisons=pairs, **settings)
+    return SimpleNamespace(name="test", conditions=tuple(made), comparisons=pairs, **PLAIN)
 
 
 def frame(rows: dict, column: str = "images_per_class", task: str = "probe@x") -> pd.DataFrame:
@@ -258,6 +260,29 @@ def test_own_classes_are_compared_only_where_they_are_the_same():
     assert contrasts(fine, both)["task"].tolist() == ["probe@x"]
 
 
+@pytest.mark.parametrize("first", ["knn@x", "own", "probe@x"])
+def test_the_main_task_is_the_first_of_the_question_however_results_are_sorted(first):
+    """As where the run of its first condition is missing, or where someone sorted the table."""
+    study = question(0, 25, "all")
+    study.tasks = (Task.read("probe@x"), Task.read("knn@x"))
+    tables = [noisy({0: 30, 25: 55, "all": 70}, task=task) for task in ("probe@x", "knn@x", "own")]
+    tables[1] = tables[1].assign(metric="knn5")
+    results = pd.concat(tables).sort_values("task", key=lambda tasks: tasks != first, kind="stable")
+    table = contrasts(study, results)
+    assert table["task"][:2].tolist() == ["probe@x", "knn@x"]
+    ordered = contrasts(study, pd.concat(tables))
+    pd.testing.assert_frame_equal(table, ordered)
+    assert table["p_adjusted"][0] < table["p_adjusted"][1], "the main one is judged first"
+
+
+def test_results_of_a_csv_file_whose_conditions_are_text_are_refused():
+    results, study = frame({25: [20, 21, 24], "all": [30, 32, 33]}), question(25, "all")
+    with pytest.raises(ItlError, match="^no row of these results is of a condition of test; take them from"):
+        contrasts(question(25, 50), results.assign(images_per_class=results["images_per_class"].map(str)))
+    assert len(contrasts(study, results)) == 1
+    assert contrasts(study, results[:0]).empty
+
+
 def test_a_summary_counts_seeds_and_not_fits():
     once = frame({25: [20, 21, 24], 50: [30, 32, 33]}).assign(repeat=0)
     twice = pd.concat([once.assign(value=once["value"] + 1), once.assign(repeat=1, value=once["value"] - 1)])
@@ -325,7 +350,7 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
     ]
     conditions = tuple(Condition(labels, trained=labels[1][1] != "none") for labels in columns)
     pairs = (Comparison(columns[2], columns[1]), Comparison(columns[5], columns[4]))
-    study = SimpleNamespace(name="split", conditions=conditions, comparisons=pairs, margin=Margin(), cap=0)
+    study = SimpleNamespace(name="split", conditions=conditions, comparisons=pairs, **PLAIN)
     levels = [10, 40, 43, 20, 40, 43]
     rows = [
         dict(labels) | {"seed": seed, "value": level + NOISE[at, seed], "task": "probe@x"}
@@ -377,9 +402,7 @@ def grid(
     columns = ["design", "seed", "task", "metric", "classes", "images", "value"]
     conditions = tuple(Condition((("design", f"{classes} × {images}"),)) for classes, images in designs)
     doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
-    study = SimpleNamespace(
-        name="budget", conditions=conditions, comparisons=(doubled,), margin=Margin(), cap=0
-    )
+    study = SimpleNamespace(name="budget", conditions=conditions, comparisons=(doubled,), **PLAIN)
     return study, pd.DataFrame(rows, columns=columns)
 
 

@@ -166,6 +166,16 @@ def test_a_page_of_nodes_is_refused_where_the_tree_lacks_the_classes(tmp_path, r
         plan.plan([halves], Store(tmp_path), here(tmp_path))
 
 
+def test_images_too_small_for_a_net_are_refused_before_they_are_packed(tmp_path):
+    study, machine = small_study(**FOUR, net="alexnet"), here(tmp_path)
+    with pytest.raises(ItlError, match="alexnet .*pixels") as by_plan:
+        study.plan(Store(machine.runs), machine)
+    with pytest.raises(ItlError) as by_run:
+        study.run(Store(machine.runs), machine)
+    assert str(by_run.value) == str(by_plan.value)
+    assert not list(machine.packs.glob("**/images.npy"))
+
+
 @pytest.mark.parametrize("ask", [class_count, granularity])
 def test_label_sets_from_many_classes_to_few_are_refused(tmp_path, rated, ask):
     """The fewest are compared with the most; where names do not tell which these are, the classes do."""

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from itl import ItlError
@@ -365,6 +367,19 @@ def test_a_data_folder_may_have_an_equals_sign(tmp_path):
     refuse_unknown_data([str(odd)], [small_study()])
     with pytest.raises(ItlError, match="no source in this preset called 'imges'; did you mean 'images'"):
         refuse_unknown_data([f"imges={odd}"], [small_study()])
+
+
+@pytest.mark.parametrize("numbers", [np.arange, pd.RangeIndex, range, lambda n: map(np.int64, range(n))])
+def test_numbers_may_be_numpys_and_in_anything_that_has_an_order(numbers):
+    plain = small_study(seeds=[0, 1, 2], cap=3, images_per_class=[0, 4, "all"])
+    given = small_study(seeds=numbers(3), cap=np.int64(3), images_per_class=[np.int64(0), np.int32(4), "all"])
+    assert repr(given) == repr(plain)
+
+
+@pytest.mark.parametrize("name", ["tasks", "seeds", "images_per_class"])
+def test_a_set_has_no_first(name):
+    with pytest.raises(ItlError, match=f"^{name} of data-size is a set, which has no order; give a list"):
+        small_study(**{name: {1, 2}})
 
 
 def test_a_cap_allows_for_the_seeds_that_decide():
