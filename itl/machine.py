@@ -7,11 +7,12 @@ import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Machine:
     """Where and how runs execute; nothing here enters a key.
 
     Device and threads change the order of float sums, so numbers repeat bit for bit where these are the same.
-    ItlError for numbers that cannot be, and for data that are one text.
+    ItlError for numbers and devices that cannot be, and for data that are one text.
     """
 
     home: Path = Path()  # holds runs/, packs/ and reports/
@@ -115,13 +116,26 @@ class Machine:
     ranks: int = 1
 
     def __post_init__(self) -> None:
-        """Check what was given; a home may be text."""
-        object.__setattr__(self, "home", Path(self.home))
-        if isinstance(self.data, str):
-            raise ItlError(f"data is a list of folders or NAME=PATH; got {self.data!r}; give [{self.data!r}]")
+        """Check what was given; a home may be text, and data a mapping of names to paths."""
+        object.__setattr__(self, "home", Path(self.home).expanduser())
+        if isinstance(self.data, str | Path):
+            raise ItlError(
+                f"data is a list of folders or NAME=PATH; got {str(self.data)!r}; give [{str(self.data)!r}]"
+            )
+        data: Any = self.data
+        entries = [f"{name}={data[name]}" for name in data] if isinstance(data, Mapping) else map(str, data)
+        object.__setattr__(self, "data", tuple(entries))
         for name in ("workers", "threads"):
-            if type(count := getattr(self, name)) is not int or count < 1:
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
                 raise ItlError(f"{name} is a whole number from 1; got {count!r}")
+            object.__setattr__(self, name, int(count))
+        if not re.fullmatch(r"cpu|cuda(:\d+(,\d+)*)?", self.device):
+            raise ItlError(
+                f"device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got {self.device!r}"
+            )
+        if not self.checkpoint_seconds >= 0:
+            raise ItlError(f"checkpoint_seconds is a number from 0; got {self.checkpoint_seconds!r}")
         part, parts = self.shard
         if not 1 <= part <= parts:
             raise ItlError(f"a shard is a part from 1 and of how many, as (1, 4); got {self.shard}")

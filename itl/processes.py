@@ -28,8 +28,10 @@ def process_pool(
     Each has so many *threads* of OpenMP and BLAS (torch counts its own), and calls *prepare* with *arguments*
     before its first work.
 
-    ItlError in a worker of `multiprocessing.Pool`, which may start no processes.
+    ItlError in a worker of `multiprocessing.Pool`, which may start no processes, and as of
+    `refuse_while_main_is_imported`.
     """
+    refuse_while_main_is_imported()
     if current_process().daemon:
         raise ItlError(
             "a worker of multiprocessing.Pool may start no processes, and runs need some; call this from the "

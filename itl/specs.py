@@ -111,6 +111,8 @@ class Subset:
         _check_limits(self, limits | {"seed": AT_LEAST_0})
         _check_limits(self, {"seed": OF_32_BITS})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
+        if self.at_most not in (True, False):
+            raise ItlError(f"at_most should be true or false, not {self.at_most!r}")
         object.__setattr__(self, "at_most", bool(self.at_most))
 
 

@@ -1,10 +1,12 @@
 """Machines: the environment read, settings that win, and what cannot be."""
 
+import math
 import os
 import signal
 from concurrent.futures import Future
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from itl import ItlError, machine
@@ -81,6 +83,33 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
 def test_machines_that_cannot_be(settings, says):
     with pytest.raises(ItlError, match=says):
         Machine.from_environment(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"device": "gpu"}, "device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got 'gpu'"),
+        ({"device": "cuda:"}, "got 'cuda:'"),
+        ({"device": "cuda:0,"}, "got 'cuda:0,'"),
+        ({"checkpoint_seconds": math.nan}, "checkpoint_seconds is a number from 0; got nan"),
+        ({"checkpoint_seconds": -1}, "got -1"),
+        ({"workers": True}, "workers is a whole number from 1; got True"),
+        ({"threads": 1.0}, "threads is a whole number from 1; got 1.0"),
+        ({"data": Path("/data")}, r"got '/data'; give \['/data'\]"),
+    ],
+)
+def test_machines_made_in_python_that_cannot_be(settings, says):
+    with pytest.raises(ItlError, match=says):
+        Machine(**settings)
+
+
+def test_a_machine_takes_what_notebooks_have(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    made = Machine(home="~/out", data=[Path("/data"), "photos=/p"], workers=np.int64(2))
+    assert made == Machine(home=Path("/home/me/out"), data=("/data", "photos=/p"), workers=2)
+    assert Machine(data={"photos": Path("/p")}).data == ("photos=/p",)
+    assert Machine(data=(str(number) for number in range(2))).data == ("0", "1")
+    assert type(made.workers) is int
 
 
 @pytest.mark.parametrize("name", ["", "runs", "packs"])

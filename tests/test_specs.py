@@ -446,3 +446,10 @@ def test_what_a_detector_does_not_use_is_refused_or_has_one_spelling():
         DetectionRecipe(label_smoothing=0.1)
     assert DetectionRecipe(regions="rpn", overlap=0.0) == DetectionRecipe(regions="rpn")
     assert DetectionRecipe(overlap=0.0) != DetectionRecipe()
+
+
+@pytest.mark.parametrize("value", ["no", None, 2])
+def test_at_most_is_true_or_false(value):
+    with pytest.raises(ItlError, match=f"^at_most should be true or false, not {value!r}$"):
+        Subset("pack", images_per_class=2, at_most=value)
+    assert Subset("pack", images_per_class=2, at_most=np.True_).at_most is True

@@ -82,6 +82,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         ItlError: there is no such task, no option fits the budget, or nothing is measured yet: then it
             names the pilot.
     """
+    if not isinstance(budget, Budget):
+        raise ItlError(f"a budget is an advice.Budget, such as Budget(2, 'hours'); got {budget!r}")
     number = pick({name: number for number, name in enumerate(grid.tasks)}, task, "task of this advice")
     affordable = budget.affordable(grid, number)
     pilot = _pilot(grid, number, affordable)

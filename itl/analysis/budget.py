@@ -19,6 +19,13 @@ class Budget:
     number: float = math.inf
     unit: str = "hours"
 
+    def __post_init__(self) -> None:
+        """Raise ItlError for another unit, and for what is no number above 0."""
+        if self.unit not in UNITS or not self.number > 0:
+            raise ItlError(
+                f"a budget is a number above 0 and one of {', '.join(UNITS)}; got {self.number} {self.unit}"
+            )
+
     @classmethod
     def read(cls, number: str, unit: str) -> "Budget":
         """Make a budget of two words.

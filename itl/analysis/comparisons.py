@@ -198,8 +198,11 @@ def contrasts(
         task, or ''); mixed (what differs between the origins *made* of the runs, or ''); cap (of the
         question's seeds, or 0); verdict; and note, which also says what *leaks*, by task, nets have seen.
     """
+    is_given = len(results) > 0
+    if "question" in results:  # someone may have joined those of several
+        results = results[results["question"] == question.name]
     own = {condition.columns for condition in question.conditions}
-    if len(results) and own.isdisjoint(rows_by_condition(results, question.conditions)):
+    if is_given and own.isdisjoint(rows_by_condition(results, question.conditions)):
         raise ItlError(
             f"no row of these results is of a condition of {question.name}; take them from its method "
             f"results: a CSV file does not tell numbers from words"

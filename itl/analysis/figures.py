@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.analysis.statistics import mean_interval
 from itl.analysis.wording import GAIN, LOSS, SAME, task_name
 from itl.evaluation.methods import main_metric
-from itl.runs.question import Task
+from itl.runs.question import UNTRAINED, Task
 
 AXIS_LABELS = {
     "images_per_class": "images per class (log scale)",
@@ -69,7 +69,7 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     """Draw *metric* against *x*: a line through the means, a dot for every seed, a colour for every task.
 
     Bars are 95 % intervals of the mean over seeds (Student's t), left out where there is one seed only. A net
-    without pre-training (0 on the axis) stands apart on the left, its mean dotted through the figure.
+    without pre-training (0 or none on the axis) stands apart on the left, its mean dotted through the figure.
 
     Args:
         results: columns *x*, task, metric, seed, value.
@@ -80,6 +80,7 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     Raises:
         ItlError: There are no such results.
     """
+    pick(dict.fromkeys(results.columns), x, "column of these results")
     metrics = results["task"].map(main_metric) if metric is None else metric
     data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
     if data.empty:
@@ -220,7 +221,7 @@ def _draw_trained(
         of_net = [column for column in rows if column not in ("value", "repeat", "run")]
         fits = rows.groupby(of_net, sort=False, dropna=False, as_index=False)["value"]
         rows = fits.mean()  # a net is one dot, however often it was fitted
-        table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=rows[x] != 0)
+        table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=~rows[x].isin(UNTRAINED))
         tables.append(table[["line", "position", "value", "trained"]])
     data = pd.concat(tables, ignore_index=True)
     style = {"x": "position", "y": "value", "hue": "line", "palette": colours, "legend": False, "ax": ax}
@@ -271,13 +272,13 @@ def _t_interval(values: pd.Series) -> tuple[float, float]:
 def positions(values: Iterable[Any]) -> dict[Any, float]:
     """Map each value to its position on a log axis: 0 an octave below the first, all one above the last.
 
-    >>> positions([25, 50, 0, "all"])
-    {0: 12.5, 25: 25.0, 50: 50.0, 'all': 100.0}
+    >>> positions([25, 50, 0, "all"]), positions(["none", 2])
+    ({0: 12.5, 25: 25.0, 50: 50.0, 'all': 100.0}, {'none': 1.0, 2: 2.0})
     """
     present = set(values)
-    numbers = sorted(value for value in present if value not in (0, "all"))
+    numbers = sorted(value for value in present if value not in (*UNTRAINED, "all"))
     low, high = (numbers[0], numbers[-1]) if numbers else (2, 2)
-    ticks = {0: low / 2} if 0 in present else {}
+    ticks = {value: low / 2 for value in UNTRAINED if value in present}
     ticks |= {value: float(value) for value in numbers}
     return ticks | ({"all": 2.0 * high} if "all" in present else {})
 

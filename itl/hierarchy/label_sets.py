@@ -85,6 +85,8 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     >>> label_set(tree, "bottom-up@2+without@fish", ["husky", "poodle", "trout", "car"]).class_of
     {'car': 'car', 'husky': 'dog', 'poodle': 'dog'}
     """
+    if isinstance(wnids, str):
+        raise ItlError(f"classes are given as a list; got {wnids!r}: give [{wnids!r}]")
     first, *filters = (_label_part(tree, part, method, wnids) for part in split_method(method))
     kept = dict(first.class_of)
     for part in filters:

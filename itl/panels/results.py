@@ -60,6 +60,10 @@ class ResultsPanel(Panel):
     def __init__(self, preset: str | Preset = "demo", machine: Machine | None = None) -> None:
         self.machine = machine or Machine.from_environment()
         self.store = Store(self.machine.runs)
+        if not isinstance(preset, str | Preset):
+            raise ItlError(
+                f"ResultsPanel shows a preset, by name, file or object; got a {type(preset).__name__}"
+            )
         self.preset = preset if isinstance(preset, Preset) else load_preset(preset)
         self.pending: dict[str, str] = {}  # questions without results: why
         self.answers: dict[str, Answer] = {}

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -93,7 +94,13 @@ def _measure_missing(
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
     log.info(f"measuring {count} of work on this machine, once")
     with process_pool(1, machine.threads, device=machine.device) as alone:
-        measured = alone.submit(_measure_all, list(missing.values()), machine, repeat_s).result()
+        try:
+            measured = alone.submit(_measure_all, list(missing.values()), machine, repeat_s).result()
+        except BrokenExecutor as error:
+            raise ItlError(
+                "the process that measures ended: it was killed (out of memory?), or says above what went "
+                "wrong; measure again"
+            ) from error
     return dict(zip(missing, measured, strict=True))
 
 

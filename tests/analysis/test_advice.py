@@ -404,3 +404,17 @@ def test_what_seeds_draw_counts_by_the_largest_draw_and_is_as_near_as_draws_are_
     assert classes == [0, 3, 6]
     np.testing.assert_allclose(near[1], near_of_draws[1:].mean(0))
     assert np.ptp(near_of_draws[1:], 0).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"), [(math.nan, "images"), (0, "hours"), (-1, "labels"), (5, "pictures")]
+)
+def test_a_budget_made_in_python_is_checked(number, unit):
+    with pytest.raises(ItlError, match=f"above 0 and one of hours, images, labels; got {number} {unit}"):
+        Budget(number, unit)
+
+
+@pytest.mark.parametrize("budget", ["100 images", 5, None])
+def test_advice_takes_a_budget(budget):
+    with pytest.raises(ItlError, match=r"a budget is an advice.Budget, such as Budget\(2, 'hours'\); got "):
+        advise(world(4, effect=8.0)[0], "probe@target0", budget)

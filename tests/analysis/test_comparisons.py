@@ -281,6 +281,8 @@ def test_results_of_a_csv_file_whose_conditions_are_text_are_refused():
         contrasts(question(25, 50), results.assign(images_per_class=results["images_per_class"].map(str)))
     assert len(contrasts(study, results)) == 1
     assert contrasts(study, results[:0]).empty
+    two = pd.concat([results.assign(question="test"), results.assign(question="other", value=0.0)])
+    assert contrasts(study, two)["change"].tolist() == contrasts(study, results)["change"].tolist()
 
 
 def test_a_summary_counts_seeds_and_not_fits():

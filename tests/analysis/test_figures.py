@@ -92,6 +92,7 @@ def test_curve_has_a_dot_for_every_seed_and_ticks_at_the_values():
 def test_curve_sets_the_untrained_and_all_at_the_ends():
     assert figures.positions([200, "all", 0, 50]) == {0: 25.0, 50: 50.0, 200: 200.0, "all": 400.0}
     assert figures.positions([0]) == {0: 1.0}
+    assert figures.positions(["none", 3, 2]) == {"none": 1.0, 2: 2.0, 3: 3.0}
     ax = figures.curve(frame([0, 25, 50, "all"]), "images_per_class", "accuracy", task="own")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "25", "50", "all"]
     line = next(line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2)

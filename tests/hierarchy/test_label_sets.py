@@ -469,3 +469,8 @@ def test_a_matched_control_of_any_nodes_has_none_of_them(imagenet):
     assert len(controls) > 1, "each seed leaves out others"
     pascal = label_set(imagenet, "without-pascal", imagenet.leaves).class_of.keys()
     assert pascal.isdisjoint(dogs)
+
+
+def test_one_class_as_text_is_no_list_of_letters(tree):
+    with pytest.raises(ItlError, match=r"^classes are given as a list; got 'trout': give \['trout'\]$"):
+        label_set(tree, "original", "trout")

@@ -1,6 +1,8 @@
 """What work costs on this machine is measured once, by one process, and kept."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import Future
 
 from itl import log_lines
@@ -71,3 +73,23 @@ def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
         "measuring one kind of work on this machine, once",
         "measuring 2 kinds of work on this machine, once",
     ]
+
+
+UNGUARDED = """
+import sys
+from itl import Machine
+from itl.runs.throughput import calibrated
+from itl.specs import Recipe
+calibrated([("small", Recipe(batch=4, pixels=24))], Machine(home=sys.argv[1], threads=1))
+"""
+
+
+def test_a_script_without_an_import_guard_that_measures_says_why(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 1
+    assert 'put what it does under `if __name__ == "__main__":`' in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(
+        "itl.ItlError: the process that measures ended: it was killed"
+    )
