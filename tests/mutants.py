@@ -26,9 +26,11 @@ PATIENCE = 4  # times as long as its tests take without a change, a mutant may t
 LEAST_PATIENCE_S = 30.0
 SURVIVES = "SURVIVES: "  # before the name of a mutant, where it is printed
 LAYOUT = " ".join(
-    f"tests/sources/test_{name}.py" for name in ("layout", "layout_refused", "folders_of_no_classes")
+    f"tests/sources/test_{name}.py"
+    for name in ("layout", "layout_refused", "folders_of_no_classes", "published_layouts")
 )
 LISTS = "tests/sources/test_splits_of_lists.py"
+PUBLISHED = "tests/sources/test_published_layouts.py"
 LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
@@ -45,8 +47,8 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/sources/layout.py": LAYOUT,
     "itl/sources/layout_options.py": f"tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/split_names.py": f"{LISTS} tests/sources/test_layout_options.py {LAYOUT}",
-    "itl/sources/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py",
-    "itl/sources/labels.py": f"{LISTS} tests/sources/test_lists.py",
+    "itl/sources/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py {PUBLISHED}",
+    "itl/sources/labels.py": f"{LISTS} tests/sources/test_lists.py {PUBLISHED}",
     "itl/sources/boxes.py": " ".join(
         f"tests/sources/test_{name}.py" for name in ("boxes", "proposals", "coco")
     ),

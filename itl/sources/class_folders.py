@@ -15,14 +15,17 @@ from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
+from itl.sources.folder_names import last_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.image_lists import LIST_SUFFIXES, PEEKED_BYTES, divides, stems_outside
+from itl.sources.image_lists import LIST_SUFFIXES, PEEKED_BYTES, TREE_SUFFIXES, divides, stems_outside
 from itl.sources.layout import Choice, Layout
-from itl.sources.layout_options import image_counts, offer_readings, recognise
+from itl.sources.layout_options import FOLDERS_CURE, image_counts, level_of_classes, offer_readings, recognise
+from itl.sources.lists import Lists
+from itl.sources.no_class_folders import describe_no_classes
 from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
 from itl.sources.source import Source
-from itl.sources.split_names import split_of_folders, split_of_path
+from itl.sources.split_names import is_of_splits, split_of_folders, split_of_path
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
     r"places365_train_standard\.txt": "places365",
@@ -53,7 +56,9 @@ UNPACKED_SOURCES = {"webdataset", "parquet", "cifar10", "cifar100", "imagenet-do
 COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
-MAX_OPENED = 20  # files without the suffix of an image
+UNREAD_TABLES = ARRAYS | {".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml"}
+MAX_OPENED = 20  # files without the suffix of an image, and of TREE_SUFFIXES
+PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -99,7 +104,7 @@ class ClassFolders(Source):
             readings = offer_readings(counts)
             raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
-            layout = recognise(counts, choice, path=self.path)
+            layout = self._recognised(counts, choice)
             if self.empty == "refuse":
                 refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
         except ItlError as error:
@@ -116,13 +121,31 @@ class ClassFolders(Source):
                 raise ItlError(f"{self.path}: {divider}; for the folders alone, {offer_readings(counts)}")
         return choose_classes(layout, self.classes, counts)
 
+    def _recognised(self, counts: Mapping[str, int], choice: Choice) -> Layout:
+        """Return what the folders stand for; ItlError if that is unclear, or their files say no classes."""
+        of_level = choice.class_level is not None or choice.nested
+        try:
+            layout = recognise(counts, choice, path=self.path)
+        except ItlError as error:
+            folders = {folder: last_of(folder) for folder in counts}
+            reason = "" if of_level else describe_no_classes(self.listing.files, folders)
+            raise ItlError("; ".join(filter(None, [str(error), reason]))) from None
+        class_of = {folder: name for folder, (_, name) in layout.class_of.items()}
+        if not of_level and (reason := describe_no_classes(self.listing.files, class_of)):
+            both = "both" if len(layout.classes) == 2 else "they"
+            option = level_of_classes(counts, choice, layout)
+            raise ItlError(f"{reason} (if {both} are classes: {option}); {FOLDERS_CURE}")
+        return layout
+
     def _describe_divider(self, folders: Collection[str]) -> str:
         """Say which list divides the images in *folders*, which are train without it; '' if none does."""
         if not (file := _dividing_list(self.listing, folders)):
             return ""
+        is_list = Lists(self.path).reads(file)
+        way = "" if is_list else "write a CSV with the columns image, label and split, and "
         return (
-            f"{file} divides the images, which by their folders alone would all be train; the source lists "
-            f"reads it: `itl check lists {shlex.quote(str(self.path))}`"
+            f"{file} divides the images, which by their folders alone would all be train; {way}the source "
+            f"lists reads it: `itl check lists {shlex.quote(str(self.path))}`"
         )
 
     @property
@@ -164,7 +187,17 @@ class ClassFolders(Source):
             for name, other in copies.items()
             if other in classes
         ]
-        return [*notes, *self._describe_names_in_two_splits()]
+        return [*notes, *self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+
+    def _describe_unread_splits(self) -> list[str]:
+        """Return a note on files that may divide the images, by their names, if all are train."""
+        if {split for split, _ in self.folders.class_of.values()} != {"train"}:
+            return []
+        files = [name for name in sorted(self.listing.files) if suffix_of(name) in UNREAD_TABLES]
+        unread = [name for name in files if is_of_splits(name) or split_of_path(name) in ("val", "test")]
+        if not unread:
+            return []
+        return [f"not read: {examples(unread)}, by the name a division of the images, which are all train"]
 
     def _describe_names_in_two_splits(self) -> list[str]:
         """Return a note on images of one class and name in two splits, if several folders are one split."""
@@ -192,16 +225,21 @@ class ClassFolders(Source):
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     """Return the first list that says a split of images which lie directly in *folders*; '' without one."""
     lists = sorted(name for name in listing.files if suffix_of(name) in LIST_SUFFIXES)
+    trees = sorted(name for name in listing.files if suffix_of(name) in TREE_SUFFIXES)
+    lists += sorted(trees, key=lambda name: name.count("/"))[:MAX_OPENED]
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in folders]
     stems = cache(lambda split: stems_outside(split, taken, images))
     captions = {stem_of(name) for name in images}  # beside each image, as of its boxes
     for name in lists:
         split = split_of_path(name)
-        is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test")
+        is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test") and not is_of_splits(name)
         if is_of_words or PurePosixPath(name).stem in captions:
             continue
-        start = listing.files[name].read_start(PEEKED_BYTES)
+        is_tree = suffix_of(name) in TREE_SUFFIXES  # which may have names of classes first
+        start = listing.files[name].read_start(PEEKED_TREE_BYTES if is_tree else PEEKED_BYTES)
+        if is_tree and b'"bbox"' in start:
+            continue  # of the source coco
         if divides(start, name, stems(split)):
             return name
     return ""

@@ -115,9 +115,11 @@ class Coco(AnnotatedSource):
                 )
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
-        scan.notes += self._describe_unread()
+        scan.notes += (unread := self._describe_unread())
         if not refused:  # else they may be in that file
-            scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
+            scan.left_out[f"images in no JSON file{' that is read' * bool(unread)}"] += max(
+                0, images - len(json_of)
+            )
         add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 
@@ -163,7 +165,7 @@ class Coco(AnnotatedSource):
         """Return notes on other files whose names tell a split, where no option chose."""
         if self.annotations is not None:
             return []
-        unread: dict[str, str] = {}
+        unread: dict[str, list[str]] = defaultdict(list)
         notes, read = [], self._json_files
         for name in sorted(self.listing.files.keys() - set(read.values())):
             last = name.rpartition("/")[2]
@@ -172,13 +174,18 @@ class Coco(AnnotatedSource):
                 if split in read:
                     notes.append(f"not read: {name}, as {split} is in {read[split]}")
                 elif split:
-                    unread[split] = name
-        if unread:
-            every = ",".join(f"{split}={name}" for split, name in (read | unread).items())
-            notes.append(
-                f"not read: {examples(unread.values())}, of another name than those with objects have; the "
-                f"option annotations={every} would read {'them' if len(unread) > 1 else 'it'}"
-            )
+                    unread[split].append(name)
+        if not unread:
+            return notes
+        files = [name for names in unread.values() for name in names]
+        first = max(unread, key=lambda split: len(unread[split]))  # with others like the one that is chosen
+        chosen = read | one_for_each_split(unread, first)
+        what = "it" if len(files) == 1 else "them"
+        notes.append(
+            f"not read: {examples(files, len(files))}, of another name than those with objects have; the "
+            f"option annotations={','.join(f'{split}={name}' for split, name in chosen.items())} would read "
+            f"{what if len(files) + len(read) == len(chosen) else 'one for each split'}"
+        )
         return notes
 
     def _named_file(self, name: str, files: list[str]) -> str:

@@ -2,9 +2,12 @@
 
 import re
 
-from itl.sources.split_names import words_of
+from itl.sources.split_names import CAMEL_CASE, words_of
 
-UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  # beside splits or classes
+UNLABELLED = {  # beside splits or classes
+    *("pred", "prediction", "predictions", "unlabeled", "unlabelled", "unannotated", "unclassified"),
+    "unsorted",
+}
 FILE_FOLDERS = {  # beside masks; the last two are nnU-Net's
     *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "imagestr", "imagests"),
 }
@@ -14,7 +17,9 @@ MASK_FOLDERS = {  # beside those, in lower case without signs between words
     *("mask", "masks", "groundtruth", "gt", "annotation", "annotations", "label", "labels"),
     *("segmentation", "segmentations", "seg"),
 }
+MASK_WORDS = MASK_FOLDERS | {"anno", "annos", "depth", "matte", "mattes"}  # in longer names
 CONTAINERS = FILE_FOLDERS | {"photos", "pictures", "all", "unknown"}  # n01440764/images, val/all: no class
+_NO_LABEL = re.compile(r"(?<![^\W_])(no|without)[\W_]?labels?(?![^\W_])", re.IGNORECASE)
 WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
 
 
@@ -51,10 +56,22 @@ def is_of_masks(name: str) -> bool:
     return re.sub(r"[\W_]", "", name.casefold()) in MASK_FOLDERS
 
 
+def has_word_of_masks(name: str) -> bool:
+    """Say whether the *name* of a folder has a word of masks beside others.
+
+    >>> has_word_of_masks("pixelwiseGT-new"), has_word_of_masks("GroundTruth_BMP"), has_word_of_masks("agt")
+    (True, True, False)
+    """
+    words = [part.casefold() for word in re.split(r"[\W\d_]+", name) for part in CAMEL_CASE.split(word)]
+    pairs = map("".join, zip(words, words[1:], strict=False))  # ground truth
+    return not MASK_WORDS.isdisjoint([*words, *pairs])
+
+
 def is_unlabelled(name: str) -> bool:
     """Say whether a folder called *name* is where images without a label lie, as far as its words tell."""
-    words = words_of(name)
-    return bool(words) and UNLABELLED.issuperset(words)
+    words = words_of(_NO_LABEL.sub("unlabelled", name))
+    others = FILE_FOLDERS | {"photo", "photos", "set", "dataset"}  # unlabelled_images
+    return not UNLABELLED.isdisjoint(words) and (UNLABELLED | others).issuperset(words)
 
 
 def last_of(folder: str) -> str:

@@ -10,10 +10,18 @@ from typing import NamedTuple
 
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
-from itl.sources.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, is_missing, refuse_several
+from itl.sources.labels import (
+    FLAGS,
+    FLAGS_SET,
+    LABEL_COLUMNS,
+    SEVERAL_LABELS,
+    is_missing,
+    ranks_of_class,
+    refuse_several,
+)
 from itl.sources.numbered_classes import is_number
 from itl.sources.records import examples, is_image, parse_json, stem_of
-from itl.sources.split_columns import split_column
+from itl.sources.split_columns import has_split_column, split_column
 from itl.sources.split_names import SPLIT_OF_WORD, split_of_cell, split_of_folders, split_of_path, words_of
 from itl.storage import text_lines
 
@@ -22,6 +30,7 @@ IMAGE_COLUMNS = (
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
@@ -103,7 +112,7 @@ def read_list_file(
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
     text = text_of(data, file)
-    suffix = file.lower().rpartition(".")[2]
+    suffix = "txt" if _has_lines_of_text(text) else file.lower().rpartition(".")[2]
     if suffix == "jsonl":
         images = _from_objects(_json_lines(text, file), file, image, label)
     elif suffix in ("csv", "tsv"):
@@ -115,6 +124,13 @@ def read_list_file(
     for one in images:
         refuse_several(one.label, f"{file}, line {one.line}")
     return images
+
+
+def _has_lines_of_text(text: str) -> bool:
+    """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
+    first = text.lstrip().partition("\n")[0].strip()
+    match = _IMAGE_AND_LABEL.fullmatch(first)
+    return bool(match and match[2]) and not re.search(r"[,;|\t\"]", first)
 
 
 def _delimiter(text: str, suffix: str) -> str:
@@ -148,16 +164,22 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
     False
     """
-    whole = data.decode("utf-8-sig", "replace").rpartition("\n")[0]
-    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in whole.splitlines() or [""])
-    cells = {*first, *(cell for cells in rest for cell in cells)}
-    if split_of_path(name) not in ("val", "test") and not any(
-        cell.lower() in SPLIT_OF_WORD for cell in cells
-    ):
+    text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
+    if name.lower().endswith(TREE_SUFFIXES):
+        *cells, _ = _CELL_ENDS.split(re.sub(r"[\[\]]|\\(?=/)", "", text))  # the last may be cut short
+        has_images = False
+    else:
+        lines = text.rpartition("\n")[0].splitlines() or [""]
+        first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
+        cells = [*first, *(cell for cells in rest for cell in cells)]
+        has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
+        if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
+            sign = _delimiter(text, suffix)
+            split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
+    if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
         return False
-    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
-    listed = (stem for stem in map(stem_of, cells) if stem in stems)
-    return any(has_images or not is_number(stem) for stem in listed)
+    listed = [cell for cell in cells if stem_of(cell) in stems]
+    return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
 
 
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
@@ -272,24 +294,28 @@ def _from_objects(
     _refuse_class_columns(
         [row for _, row in numbered], [name for name in names if name != image_column], label, file
     )
-    label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
 
     def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
         return (row.get(column, "") for _, row in numbered)
 
-    others = [name for name in names if name not in (image_column, label_column)]
+    others = [name for name in names if name != image_column]
+    is_split = len(others) == 1 and label is None and others[0].lower() not in LABEL_COLUMNS
+    label_column = ""
+    if not (is_split and split_column({others[0]: values_of(others[0])}, file)):  # else without labels
+        label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
+    others = [name for name in others if name != label_column]
     _refuse_denied(numbered, others, file)
     of_split = split_column({name: values_of(name) for name in others}, file)
     images = []
     for number, row in numbered:
-        values = row.get(image_column), row.get(label_column)
+        values = [row.get(column) for column in (image_column, label_column) if column]
         if not all(isinstance(value, str | int) and not is_missing(value) for value in values):
+            shown = [f"{column} is {str(row.get(column))[:40]!r}" for column in (image_column, label_column)]
             raise ItlError(
-                f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
-                f"{str(values[1])[:40]!r}; both should be text or a whole number"
+                f"{file}, line {number}: {' and '.join(shown)}; both should be text or a whole number"
             )
         split = split_of_cell(row[of_split]) if of_split else ""
-        images.append(ListedImage(str(values[0]), str(values[1]), number, split))
+        images.append(ListedImage(str(values[0]), str(values[1]) if label_column else "", number, split))
     return images
 
 
@@ -372,6 +398,8 @@ def choose_column(
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option
     candidates = [column for name in usual for column in columns if column.lower() == name]
+    if what == "label" and (ranks := ranks_of_class(columns)):
+        candidates = list(dict.fromkeys([*candidates, *ranks]))
     if len(candidates) == 1:
         return candidates[0]
     present = ", ".join(map(str, columns))[:100] or "none"
@@ -381,5 +409,6 @@ def choose_column(
             f"say which it is with the option {what}=COLUMN"
         )
     raise ItlError(
-        f"{file} may have its {what} in {' or '.join(candidates)}; choose one with the option {what}=COLUMN"
+        f"{file} may have its {what} in {', '.join(candidates[:-1])} or {candidates[-1]}; choose one with "
+        f"the option {what}=COLUMN"
     )

@@ -10,12 +10,24 @@ from itl.sources.records import examples
 LABEL_COLUMNS = (
     *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")  # columns; class is one of them
 FLAGS_SET = {"1", "1.0", "true", "yes"}
 FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
 NO_LABEL = "-1"  # of a test whose labels are not public
 LIKE_MISSING = {"none", "null", "na", "n/a", "<na>", "?"}  # which may also be classes
 # 0 1, of several classes or flags; ['cat'] or [0, 1], as pandas writes lists; [other] may be a class.
 SEVERAL_LABELS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+|\[(?:\s*['\"\d-].*)?\]")
+
+
+def ranks_of_class(columns: Collection[str]) -> list[str]:
+    """Return those of *columns* that are ranks from class on, if class is one and two others are there.
+
+    >>> ranks_of_class(["Phylum", "Class", "Species", "url"]), ranks_of_class(["class", "order", "url"])
+    (['Class', 'Species'], [])
+    """
+    ranks = [column for rank in RANKS for column in columns if column.lower() == rank]
+    of_classes = [column for column in ranks if column.lower() not in ("kingdom", "phylum")]
+    return of_classes if len(ranks) > 2 and any(column.lower() == "class" for column in ranks) else []
 
 
 def is_missing(value: str | int) -> bool:

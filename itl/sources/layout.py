@@ -375,7 +375,11 @@ def _refuse_no_classes(names: Collection[str], level: int) -> None:
         way = f"if both are classes: {Choice(class_level=level).words()}"
         raise ItlError(f"{masks!r} is no class by its name, but where masks of {photos!r} lie ({way})")
     stems = {re.sub(r"\d+", "", name).casefold() for name in names}
-    if len(names) > 1 == len(stems) and not PART_WORDS.isdisjoint(words_of(stems.pop())):
+    first = min(names, key=len).casefold()
+    of_first = re.escape(first) + r"(?:[ _-]+(?:part)?[ _-]*\d+)?"  # x, x_2, x_part3, but not 5, 5-10
+    are_parts = len(stems) == 1 and not PART_WORDS.isdisjoint(words_of(stems.pop()))
+    are_parts |= bool(words_of(first)) and all(re.fullmatch(of_first, name.casefold()) for name in names)
+    if len(names) > 1 and are_parts:
         raise ItlError(
             f"{_quoted(sorted(names))} differ by a number alone, as parts of one set of images do (whose "
             f"classes a list may have: source lists)"

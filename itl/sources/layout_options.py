@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from itl import ItlError, counted
@@ -50,6 +51,17 @@ def recognise(
         readings = offer_readings(counts, flat_val)
         advice = "; ".join(filter(None, [readings, _describe_conditions(Tree(counts), path)]))
         raise ItlError(f"{error}; {advice or FOLDERS_CURE}") from None
+
+
+def level_of_classes(counts: Mapping[str, int], choice: Choice, layout: Layout) -> str:
+    """Return the options that say of a tree, read as *layout* by *choice*, which level its classes are on."""
+    tree = Tree(counts)
+    for level in range(1, MAX_LEVEL + 1):
+        option = choice._replace(class_level=level)
+        with suppress(ItlError):
+            if read_tree(tree, option, flat_val=False).class_of == layout.class_of:
+                return option.words()
+    return choice._replace(nested=True).words()
 
 
 def _describe_conditions(tree: Tree, path: Path | None) -> str:
@@ -171,11 +183,23 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
         split_by |= dict.fromkeys(unnamed, "train")
         options.append(siblings)
     is_alone = len(siblings) - len(unnamed) == 1 and any(map(split_of_last, siblings))
-    for folders in filter(None, options):
-        splits = [split_by[folder] for folder in folders]
+    for option in options:
+        labelled = [folder for folder in option if tree.children.get(folder)]  # not a test of images alone
+        splits = [split_by[folder] for folder in labelled]
+        folders = [_innermost(tree, folder) for folder in labelled]
         classes = [{last_of(child) for child in tree.children.get(folder, ())} for folder in folders]
-        if len(set(splits)) == len(splits) >= 2 - is_alone and set.intersection(*classes):
+        least = 2 - (is_alone and labelled == option)
+        if len(set(splits)) == len(splits) >= least and set.intersection(*classes):
             yield ",".join(
                 folder if split_of_last(folder) == split else f"{split}={folder}"
                 for folder, split in zip(folders, splits, strict=True)
             )
+
+
+def _innermost(tree: Tree, folder: str) -> str:
+    """Step from rps into rps/rps, as where an archive was unpacked into a folder of its name."""
+    while (
+        (child := tree.only_child(folder)) and last_of(child) == last_of(folder) and tree.children.get(child)
+    ):
+        folder = child
+    return folder

@@ -39,10 +39,12 @@ from itl.sources.numbered_classes import (
 )
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
+from itl.sources.split_columns import likely_header, splits_of_labels
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
     one_for_each_split,
+    split_of_cell,
     split_of_folders,
     split_of_name,
     split_of_path,
@@ -76,6 +78,11 @@ class Lists(ListedSource):
     def layout(self) -> str:
         """The lists, by their names."""
         return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
+
+    def reads(self, name: str) -> bool:
+        """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
+        reason = self._unread.get(name, "") if name in self._candidates else "no list by its suffix"
+        return not reason or "; choose one with the option" in reason or name in self._labelled_by_folders()
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
@@ -162,6 +169,8 @@ class Lists(ListedSource):
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
             )
         folder = file.rpartition("/")[0]
+        if self.label is None and (split_of := splits_of_labels({one.label for one in images})):
+            images = [one._replace(label="", split=split_of[one.label]) for one in images]
         images = [self._rooted(one, folder) for one in images]
         if bare := [one for one in images if not one.label]:
             labels = [self._folder_as_label(one.image) for one in bare]
@@ -180,14 +189,19 @@ class Lists(ListedSource):
         return folder if is_listed and folder in self.finder.folders else ""
 
     def _labelled_by_folders(self) -> list[str]:
-        """Return lists of a split without labels, where the folders of their images are classes."""
+        """Return lists of splits without labels, where the folders of their images are classes.
+
+        These are named after a split, or tables with a column of splits.
+        """
         names = []
-        for name, reason in self._unread.items():
-            if reason.endswith(WITHOUT_LABEL) and split_of_path(name):
+        for name in self._unread.keys() - self._made_up.keys():
+            is_bare = self._unread[name].endswith(WITHOUT_LABEL)
+            if is_bare or not name.lower().endswith(".txt"):
                 with suppress(ItlError):  # which says why it is no list
-                    self._read(name, Scan(self.kind, self.path))
-                    names.append(name)
-        return names
+                    images = self._read(name, Scan(self.kind, self.path))
+                    if (is_bare and split_of_path(name)) or any(one.split for one in images):
+                        names.append(name)
+        return sorted(names)
 
     def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
         """Give each of *images* the split whose folder holds it, where *file* says none.
@@ -281,7 +295,7 @@ class Lists(ListedSource):
                 by_split[split_of_path(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
-                options = [f"{one}={file}" for one, file in one_for_each_split(by_split, split).items()]
+                options = self._options_of(one_for_each_split(by_split, split))
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; choose "
                     f"one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
@@ -293,6 +307,18 @@ class Lists(ListedSource):
                 f"{reasons}; correct it, or name the lists with the options train=FILE and test=FILE"
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
+
+    def _options_of(self, file_of: Mapping[str, str]) -> list[str]:
+        """Return options that name lists, without those that have images of another, as PACS' test has."""
+        options, images = [], set[str]()
+        for split, file in file_of.items():
+            with suppress(ItlError):  # which says itself what is wrong with the list
+                listed = {one.image for one in self._read(file, Scan(self.kind, self.path))}
+                if images & listed:
+                    continue
+                images |= listed
+            options.append(f"{split}={file}")
+        return options
 
     @cached_property
     def _candidates(self) -> list[str]:
@@ -371,11 +397,19 @@ class Lists(ListedSource):
         """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
         if not file.lower().endswith((".csv", ".tsv")):
             return
-        first = re.split("[,;\t]", text_of(data.lstrip().partition(b"\n")[0], file))[0].strip(' "')
-        if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_stem(first):
+        line = text_of(data.lstrip().partition(b"\n")[0], file)
+        sign = next((sign for sign in ",\t;|" if sign in line), ",")
+        cells = [cell.strip(' "\r') for cell in re.findall(f'"[^"]*"|[^{sign}"]+', line)] or [""]
+        splits = "split," if len(cells) > 1 and split_of_cell(cells[0]) else ""
+        first = cells[1] if splits else cells[0]
+        has_image = any(map(is_image, cells)) and not is_image(cells[0])
+        is_known = first.lower() in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS)
+        if has_image or (not is_known and self.finder.has_stem(first)):
+            image = next(filter(is_image, cells), first)
+            header = likely_header(cells) if has_image else f"{splits}id,label"
             raise ItlError(
-                f"{file} has no header: its first line names the image {first[:60]!r}; write one above it, "
-                f"such as id,label"
+                f"{file} has no header: its first line names the image {image[:60]!r}; write one above it, "
+                f"such as {header}"
             )
 
     def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:

@@ -18,9 +18,9 @@ from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 
-MASK_WORDS = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?"
+MASK_WORDS = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_WORDS})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
-HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel")  # in all of these, and soon looked for
+HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 

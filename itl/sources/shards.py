@@ -21,7 +21,7 @@ from itl.sources.container_files import (
     splits_by_name,
 )
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.labels import NO_LABEL
+from itl.sources.labels import NO_LABEL, ranks_of_class
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
     Record,
@@ -369,6 +369,13 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         for key in (*LABEL_KEYS, *NAME_KEYS)
         if isinstance(content.get(key), str | int) and not isinstance(content[key], bool)
     }
+    if "class" in values and (ranks := ranks_of_class(list(content))):
+        del values["class"]
+        if not values:
+            raise ItlError(
+                f"{where} may have its label in {', '.join(ranks[:-1])} or {ranks[-1]}; write it as KEY.cls, "
+                f"and take the option label=cls"
+            )
     numbers = {key: value for key, value in values.items() if is_number(value) and value != NO_LABEL}
     by_value = {value.lstrip("0"): f"{value} by its {key}" for key, value in numbers.items()}
     if len(by_value) > 1:

@@ -1,11 +1,12 @@
 """Columns of lists and tables that say the split of each image."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from itl import ItlError
 from itl.sources.labels import FLAGS
 from itl.sources.numbered_classes import is_number
+from itl.sources.records import is_image
 from itl.sources.split_names import NEUTRAL, SPLIT_OF_WORD, split_of_cell, splits_of_words, words_of
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
@@ -57,6 +58,47 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
                 f"train, val or test, or leave {name} out"
             )
     return ""
+
+
+def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
+    """Say whether the *table* in *file*, its header first, has a column of splits, codes or flags.
+
+    >>> has_split_column([["image", "split"], ["0.jpg", "0"], ["1.jpg", "1"]], "split.csv")
+    True
+    """
+    header, *rows = table
+    rows = [row for row in rows if len(row) == len(header)]
+    columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
+    try:
+        return bool(split_column(columns, file))
+    except ItlError:  # which says why no list may have that column
+        return True
+
+
+def splits_of_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Return the split of each of *labels* where all are splits, and several; empty where they are classes.
+
+    >>> splits_of_labels(["train", "Test"]), splits_of_labels(["train", "bus"]), splits_of_labels(["test"])
+    ({'train': 'train', 'Test': 'test'}, {}, {})
+    """
+    splits = {label: split_of_cell(label) for label in labels}
+    several = len(set(splits.values())) > 1
+    return splits if several and "" not in splits.values() else {}
+
+
+def likely_header(cells: Iterable[str]) -> str:
+    """Return a header for a table whose first line, without one, has these *cells*.
+
+    >>> likely_header(["TRAIN", "0.png", "cat", "0.5"])
+    'split,image,label,label2'
+    """
+    kinds: list[str] = []
+    for cell in cells:
+        kinds.append("image" if is_image(cell) else "split" if split_of_cell(cell) else "label")
+    numbers = [kinds[: number + 1].count(kind) for number, kind in enumerate(kinds)]
+    return ",".join(
+        kind if number == 1 else f"{kind}{number}" for kind, number in zip(kinds, numbers, strict=True)
+    )
 
 
 def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:

@@ -19,7 +19,7 @@ from functools import cache
 SPLIT_ORDER = ("train", "val", "test")
 SPLIT_OF_WORD = {  # in names of folders and files, in any case
     **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "crossval"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 SPLIT_OF_SHORT_WORD = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}
@@ -75,6 +75,15 @@ def split_of_name(name: str) -> str | None:
     words = words_of(name)
     split = _only(splits_of_words(words))
     return split if all(word in SPLIT_OF_WORD or word in NEUTRAL for word in words) else None
+
+
+def is_of_splits(name: str) -> bool:
+    """Say whether a file is by its *name* a list of splits, as splits.txt or train_test_split.txt."""
+    words = words_of(name.rpartition("/")[2].rpartition(".")[0])
+    return (
+        not {"split", "splits", "partition", "partitions"}.isdisjoint(words)
+        or len(splits_of_words(words)) > 1
+    )
 
 
 def split_of_last(folder: str) -> str | None:
