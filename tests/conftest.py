@@ -3,7 +3,6 @@
 import pytest
 
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.machine import cpu_count
 from tests.worlds import execute_here, stated_rates
 
 # entity ─┬─ animal ─┬─ dog ─┬─ husky
@@ -113,12 +112,6 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
 
 
 @pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
-def pytest_xdist_auto_num_workers() -> int:
-    """Take one process more than there are cores: browsers, jobs and what is killed are mostly waited for."""
-    return cpu_count() + 1
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Keep the tests of a file in one process, which makes what they share once."""
     from xdist.scheduler import LoadScopeScheduling

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from itl.analysis.statistics import mean_interval
-from itl.evaluation.scores import SCORES
 from itl.hierarchy.halves import CONTROL_DEPTH, groups_at
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
@@ -112,6 +111,8 @@ def summary(
 
 def _mean_and_half(values: pd.Series) -> str:
     mean, low, high = mean_interval(values.tolist())
+    from itl.evaluation.scores import SCORES  # here: it imports torch
+
     score = SCORES.get(values.index.get_level_values("metric")[0])
     decimals = 3 if score and not score.in_percent else 1
     return f"{mean:.{decimals}f}" + (f" ± {(high - low) / 2:.{decimals}f}" if len(values) > 1 else "")

@@ -192,7 +192,11 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
 
 
 def load_net(spec: Pretrain, store: Store) -> Classifier:
-    """Build the net of *spec* with the weights of its finished run."""
+    """Build the net of *spec* with the weights of its finished run.
+
+    It takes images float32 (B, 3, P, P) of the recipe's pixels P, normalised as `itl export` says, and gives
+    outputs (B, classes); its ``body`` gives features. ItlError if the run is not done.
+    """
     net = build_for(spec, store.finished(spec)["classes"])
     load_weights(net, store.file(spec, WEIGHTS_FILE))
     return net

@@ -47,7 +47,7 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")  # to its parent, and close that
     page.keyboard.press("ArrowRight")
-    assert row(page, "Siberian husky").is_visible()
+    row(page, "Siberian husky").wait_for()  # visible again
     page.get_by_label("bottom-up").check()
     page.locator(".itl-browser .slider").fill("9")  # from the deepest, 18, to level 9
     assert page.locator(".itl-browser .base-text").inner_text() == "level 9: 486 classes"
