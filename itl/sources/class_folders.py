@@ -17,7 +17,14 @@ from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.folder_names import last_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.image_lists import LIST_SUFFIXES, PEEKED_BYTES, TREE_SUFFIXES, divides, stems_outside
+from itl.sources.image_lists import (
+    LIST_SUFFIXES,
+    PEEKED_BYTES,
+    TREE_SUFFIXES,
+    divides,
+    stems_outside,
+    tree_divides,
+)
 from itl.sources.layout import Choice, Layout
 from itl.sources.layout_options import FOLDERS_CURE, image_counts, level_of_classes, offer_readings, recognise
 from itl.sources.lists import Lists
@@ -238,9 +245,7 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
             continue
         is_tree = suffix_of(name) in TREE_SUFFIXES  # which may have names of classes first
         start = listing.files[name].read_start(PEEKED_TREE_BYTES if is_tree else PEEKED_BYTES)
-        if is_tree and b'"bbox"' in start:
-            continue  # of the source coco
-        if divides(start, name, stems(split)):
+        if (tree_divides if is_tree else divides)(start, name, stems(split)):
             return name
     return ""
 

@@ -35,6 +35,7 @@ PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
+_OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
 _NAMES_OF_IMAGES = {*IMAGE_COLUMNS, *ID_COLUMNS}
@@ -165,21 +166,37 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     False
     """
     text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
-    if name.lower().endswith(TREE_SUFFIXES):
-        *cells, _ = _CELL_ENDS.split(re.sub(r"[\[\]]|\\(?=/)", "", text))  # the last may be cut short
-        has_images = False
-    else:
-        lines = text.rpartition("\n")[0].splitlines() or [""]
-        first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
-        cells = [*first, *(cell for cells in rest for cell in cells)]
-        has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
-        if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
-            sign = _delimiter(text, suffix)
-            split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
+    lines = text.rpartition("\n")[0].splitlines() or [""]
+    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
+    cells = [*first, *(cell for cells in rest for cell in cells)]
+    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
+    if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
+        sign = _delimiter(text, suffix)
+        split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
     if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
         return False
     listed = [cell for cell in cells if stem_of(cell) in stems]
     return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
+
+
+def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
+    """Say whether a JSON or YAML names several images, of *stems*, and splits, or is called after one.
+
+    Arguments are as in `divides`. What a model said of test images divides nothing, nor does COCO.
+
+    >>> tree_divides(b'{"train": [["a/0.jpg", 0]], "test": [["a/1.jpg", 0]]}', "split.json", {"0", "1"})
+    True
+    >>> tree_divides(b'[{"file": "0.jpg", "text": "a train"}, {"file": "1.jpg"}]', "a.json", {"0", "1"})
+    False
+    """
+    text = data.decode("utf-8-sig", "replace").replace("\\/", "/")
+    if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
+        return False
+    values = [value.strip(" \t\r\"'-") for value in re.split(r"[\[\]{},\n]|:\s", text)[:-1]]  # whole ones
+    if split_of_path(name) not in ("val", "test") and SPLIT_OF_WORD.keys().isdisjoint(map(str.lower, values)):
+        return False
+    listed = {value for value in values if stem_of(value) in stems}
+    return len([value for value in listed if is_image(value) or not is_number(stem_of(value))]) > 1
 
 
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:

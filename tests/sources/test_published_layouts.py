@@ -187,8 +187,11 @@ def test_a_label_beside_ranks_is_one(tmp_path):
 
 
 SPLIT_FILES = {  # which divide, and whether the source lists reads them
-    "split_zhou_Pets.json": (json.dumps({"train": [["cat/cat_0.jpg", 0, "cat"]], "test": []}), False),
-    "test.json": (json.dumps(["cat\\/cat_2.jpg"]), False),
+    "split_zhou_Pets.json": (
+        json.dumps({"train": [["cat/cat_0.jpg", 0, "cat"]], "test": [["cat/cat_2.jpg"]]}),
+        False,
+    ),
+    "test.json": (json.dumps(["cat/cat_2.jpg", "cat/cat_3.jpg"]).replace("/", "\\/"), False),
     "splits.yaml": ("train: [cat/cat_0.jpg]\ntest:\n - cat/cat_2.jpg\n", False),
     "split.csv": ("image,split\ncat/cat_0.jpg,1\ncat/cat_2.jpg,0\n", False),
     "is_train.tsv": ("image\tis_train\ncat/cat_0.jpg\tTrue\ncat/cat_2.jpg\tFalse\n", False),
@@ -217,6 +220,13 @@ def test_files_of_splits_beside_class_folders_are_not_passed_over(tmp_path, name
     [
         ("config.json", json.dumps({"train": {"epochs": 3}, "test": {"epochs": 0}})),
         ("test.json", json.dumps({"images": [{"file_name": "cat_0.jpg"}], "annotations": [{"bbox": [1]}]})),
+        ("val_predictions.json", json.dumps({"cat_0.jpg": 0.5, "cat_1.jpg": 0.1})),
+        ("test_results.json", json.dumps({"cat_0.jpg": 0.5, "cat_1.jpg": 0.1})),
+        (
+            "texts.json",
+            json.dumps([{"image": f"cat_{n}.jpg", "text": "a train at the test"} for n in range(3)]),
+        ),
+        ("run.yaml", "train: {lr: 0.1}\nval: {every: 1}\nshow: cat/cat_0.jpg\n"),
         ("data.yaml", "train: images/train\nval: images/val\nnames: [cat, dog]\n"),
         ("folds.csv", "image,fold\ncat_0.jpg,0\ncat_1.jpg,1\ncat_2.jpg,2\n"),
         ("notes.txt", "cat_0.jpg is of train\n"),
