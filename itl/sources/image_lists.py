@@ -196,7 +196,7 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     if split_of_path(name) not in ("val", "test") and SPLIT_OF_WORD.keys().isdisjoint(map(str.lower, values)):
         return False
     listed = {value for value in values if stem_of(value) in stems}
-    return len([value for value in listed if is_image(value) or not is_number(stem_of(value))]) > 1
+    return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
 
 
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:

@@ -201,6 +201,13 @@ SPLIT_FILES = {  # which divide, and whether the source lists reads them
 }
 
 
+def test_food_101_lists_its_images_in_json_without_their_suffix(tmp_path):
+    images = {f"images/pie/{number}.png": PNG for number in range(4)}
+    listed = {"meta/train.json": {"pie": ["pie/0", "pie/1"]}, "meta/test.json": {"pie": ["pie/2", "pie/3"]}}
+    path = written(tmp_path, images | {name: json.dumps(text).encode() for name, text in listed.items()})
+    assert "meta/test.json divides the images" in refusal("folder", path)
+
+
 @pytest.mark.parametrize("name", SPLIT_FILES)
 def test_files_of_splits_beside_class_folders_are_not_passed_over(tmp_path, name):
     text, is_list = SPLIT_FILES[name]
