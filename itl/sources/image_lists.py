@@ -131,7 +131,7 @@ def _has_lines_of_text(text: str) -> bool:
     """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
     first = text.lstrip().partition("\n")[0].strip()
     match = _IMAGE_AND_LABEL.fullmatch(first)
-    return bool(match and match[2]) and not re.search(r"[,;|\t\"]", first)
+    return bool(match and match[2]) and not re.search(r"[,;|\t\"]", first) and " " not in match[2]  # no note
 
 
 def _delimiter(text: str, suffix: str) -> str:

@@ -365,3 +365,16 @@ def test_parts_beside_images_are_called_masks(tmp_path):
         line.startswith("note: 4 images are called like a mask of another image beside it: a/1_parts_1.png")
         for line in check_lines("folder", path)
     )
+
+
+@pytest.mark.parametrize("other", ["nomask", "Unmask", "face"])
+def test_people_with_a_mask_and_without_are_classes(tmp_path, other):
+    path = written(tmp_path, {f"{name}/{number}.png": PNG for name in ("mask", other) for number in range(3)})
+    assert {label for _, label in read("folder", path).values()} == {"mask", other}
+
+
+def test_notes_on_images_are_no_list(tmp_path):
+    images = {f"{number}.png": PNG for number in range(2)}
+    table = b"image,label\n0.png,cat\n1.png,dog\n"
+    path = written(tmp_path, images | {"train.csv": table, "notes.csv": b"0.png is broken\n1.png is small\n"})
+    assert read("lists", path) == {"0.png": ("train", "cat"), "1.png": ("train", "dog")}
