@@ -20,6 +20,7 @@ from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.image_lists import (
     LIST_SUFFIXES,
     PEEKED_BYTES,
+    PEEKED_TREE_BYTES,
     TREE_SUFFIXES,
     divides,
     stems_outside,
@@ -65,7 +66,6 @@ ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo th
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml"}
 MAX_OPENED = 20  # files without the suffix of an image, and of TREE_SUFFIXES
-PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
 NOT_CHOSEN = "images of classes that the list does not have"
 
 

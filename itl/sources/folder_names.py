@@ -1,6 +1,7 @@
 """What the names of folders tell beside splits: classes, and images or masks of any class."""
 
 import re
+from collections.abc import Iterable
 
 from itl.sources.split_names import CAMEL_CASE, words_of
 
@@ -72,6 +73,15 @@ def is_unlabelled(name: str) -> bool:
     words = words_of(_NO_LABEL.sub("unlabelled", name))
     others = FILE_FOLDERS | {"photo", "photos", "set", "dataset"}  # unlabelled_images
     return not UNLABELLED.isdisjoint(words) and (UNLABELLED | others).issuperset(words)
+
+
+def are_of_labels(name: str, others: Iterable[str]) -> bool:
+    """Say whether a folder called *name* is a class like *others*, of labels that may be missing.
+
+    >>> are_of_labels("no label", ["good label", "torn"]), are_of_labels("no label", ["cat", "dog"])
+    (True, False)
+    """
+    return bool(_NO_LABEL.search(name)) and any({"label", "labels"} & {*words_of(other)} for other in others)
 
 
 def last_of(folder: str) -> str:

@@ -21,8 +21,15 @@ from itl.sources.labels import (
 )
 from itl.sources.numbered_classes import is_number
 from itl.sources.records import examples, is_image, parse_json, stem_of
-from itl.sources.split_columns import has_split_column, split_column
-from itl.sources.split_names import SPLIT_OF_WORD, split_of_cell, split_of_folders, split_of_path, words_of
+from itl.sources.split_columns import has_split_column, split_column, splits_of_labels
+from itl.sources.split_names import (
+    LIST_WORDS,
+    SPLIT_OF_WORD,
+    split_of_cell,
+    split_of_folders,
+    split_of_path,
+    words_of,
+)
 from itl.storage import text_lines
 
 IMAGE_COLUMNS = (
@@ -31,11 +38,14 @@ IMAGE_COLUMNS = (
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
+PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
+_TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or YAML, or a key
+_KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
 _NAMES_OF_IMAGES = {*IMAGE_COLUMNS, *ID_COLUMNS}
@@ -122,6 +132,7 @@ def read_list_file(
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
         _refuse_more_values(images, text, file)
+        images = _with_splits(images)
     for one in images:
         refuse_several(one.label, f"{file}, line {one.line}")
     return images
@@ -131,7 +142,8 @@ def _has_lines_of_text(text: str) -> bool:
     """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
     first = text.lstrip().partition("\n")[0].strip()
     match = _IMAGE_AND_LABEL.fullmatch(first)
-    return bool(match and match[2]) and not re.search(r"[,;|\t\"]", first) and " " not in match[2]  # no note
+    is_labelled = bool(match and match[2] and " " not in match[2])  # 0.png is blurred: a note
+    return is_labelled and not re.search(r"[,;|\t\"]", first)
 
 
 def _delimiter(text: str, suffix: str) -> str:
@@ -147,6 +159,12 @@ def _from_line(line: str, number: int) -> ListedImage:
         return ListedImage(match[1], (match[2] or "").strip(), number)
     words = re.split(r"\s*[\t,]\s*|\s+", line, maxsplit=1)
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
+
+
+def _with_splits(images: list[ListedImage]) -> list[ListedImage]:
+    """Take what no header calls labels for splits, where all are, and several: lines `IMAGE train`."""
+    split_of = splits_of_labels({one.label for one in images})
+    return [one._replace(label="", split=split_of[one.label]) for one in images] if split_of else images
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -176,13 +194,16 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
         return False
     listed = [cell for cell in cells if stem_of(cell) in stems]
+    if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
+        return False  # prose about an image
     return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
 
 
 def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     """Say whether a JSON or YAML names several images, of *stems*, and splits, or is called after one.
 
-    Arguments are as in `divides`. What a model said of test images divides nothing, nor does COCO.
+    Arguments are as in `divides`. What a model said of test images divides nothing, nor does COCO, nor a
+    file that says train of all images, or has the word among others: a train may also be an object.
 
     >>> tree_divides(b'{"train": [["a/0.jpg", 0]], "test": [["a/1.jpg", 0]]}', "split.json", {"0", "1"})
     True
@@ -192,11 +213,24 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     text = data.decode("utf-8-sig", "replace").replace("\\/", "/")
     if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
         return False
-    values = [value.strip(" \t\r\"'-") for value in re.split(r"[\[\]{},\n]|:\s", text)[:-1]]  # whole ones
-    if split_of_path(name) not in ("val", "test") and SPLIT_OF_WORD.keys().isdisjoint(map(str.lower, values)):
+    values = [quoted or bare.strip(" \t\r'-") for quoted, bare in _TREE_VALUE.findall(text)]
+    splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
+    of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
+    is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
+    if not (_is_split_list(name) or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
         return False
     listed = {value for value in values if stem_of(value) in stems}
     return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
+
+
+def _is_split_list(name: str) -> bool:
+    """Say whether a file is by its *name* a list of val or test, and of nothing else: no test_config.json.
+
+    >>> _is_split_list("meta/test.json"), _is_split_list("val_list.yaml"), _is_split_list("test_config.json")
+    (True, True, False)
+    """
+    words = words_of(name.rpartition("/")[2].rpartition(".")[0])
+    return split_of_path(name) in ("val", "test") and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(words)
 
 
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
@@ -266,7 +300,8 @@ def _from_table(
                 f"{file}, line {more}: more than an image and its label, and no header says which is which; "
                 f"write one above, such as image,label,other"
             )
-        return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
+        images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
+        return _with_splits(images)
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
     for number, row in numbered[1:]:

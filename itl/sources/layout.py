@@ -19,6 +19,7 @@ from itl.sources.folder_names import (
     PART_WORDS,
     UNLABELLED,
     WNID_FOLDER,
+    are_of_labels,
     holds_files,
     is_container,
     is_of_masks,
@@ -319,7 +320,8 @@ def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> di
         for depth, name in enumerate(parts):
             others = beside[parts[:depth]]
             if choice.class_level is None and not choice.nested:
-                if is_unlabelled(name) and sum(not is_unlabelled(other) for other in others) > 1:
+                classes = {other for other in others if not is_unlabelled(other)}
+                if is_unlabelled(name) and len(classes) > 1 and not are_of_labels(name, classes):
                     reasons[parts] = f"images in folders called {name}"
             elif depth + 1 != choice.class_level and is_of_masks(name) and any(map(is_of_photos, others)):
                 reasons[parts] = OF_MASKS
@@ -379,11 +381,22 @@ def _refuse_no_classes(names: Collection[str], level: int) -> None:
     of_first = re.escape(first) + r"(?:[ _-]+(?:part)?[ _-]*\d+)?"  # x, x_2, x_part3, but not 5, 5-10
     are_parts = len(stems) == 1 and not PART_WORDS.isdisjoint(words_of(stems.pop()))
     are_parts |= bool(words_of(first)) and all(re.fullmatch(of_first, name.casefold()) for name in names)
-    if len(names) > 1 and are_parts:
+    if len(names) > 1 and are_parts and _are_counted(names):
         raise ItlError(
             f"{_quoted(sorted(names))} differ by a number alone, as parts of one set of images do (whose "
             f"classes a list may have: source lists)"
         )
+
+
+def _are_counted(names: Collection[str]) -> bool:
+    """Say whether *names* have a word of parts, or count on from 1 or 2: no covid and covid-19.
+
+    >>> _are_counted(["vg", "vg_2"]), _are_counted(["covid", "covid-19"]), _are_counted(["part_7", "part_9"])
+    (True, False, True)
+    """
+    numbers = sorted(int(match[0]) for name in names if (match := re.search(r"\d+$", name)))
+    counts = (list(range(start, start + len(numbers))) for start in (1, 2))
+    return numbers in counts or any(not PART_WORDS.isdisjoint(words_of(name)) for name in names)
 
 
 def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> None:

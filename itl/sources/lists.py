@@ -39,7 +39,7 @@ from itl.sources.numbered_classes import (
 )
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
-from itl.sources.split_columns import likely_header, splits_of_labels
+from itl.sources.split_columns import likely_header
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
@@ -169,8 +169,6 @@ class Lists(ListedSource):
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
             )
         folder = file.rpartition("/")[0]
-        if self.label is None and (split_of := splits_of_labels({one.label for one in images})):
-            images = [one._replace(label="", split=split_of[one.label]) for one in images]
         images = [self._rooted(one, folder) for one in images]
         if bare := [one for one in images if not one.label]:
             labels = [self._folder_as_label(one.image) for one in bare]

@@ -4,8 +4,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from itl.sources.folder_names import has_word_of_masks, is_of_masks, is_of_photos, last_of
+from itl.sources.folder_names import FILE_FOLDERS, has_word_of_masks, is_of_masks, is_of_photos, last_of
 from itl.sources.records import examples, is_image, stem_of
+from itl.sources.split_names import words_of
 
 
 def describe_no_classes(files: Collection[str], class_of: Mapping[str, str]) -> str:
@@ -19,12 +20,17 @@ def describe_no_classes(files: Collection[str], class_of: Mapping[str, str]) -> 
 def _describe_parts(files: Collection[str], folders: Collection[str]) -> str:
     """Say that *folders* are parts of one set, as img2dataset writes them: a table lies beside a number.
 
-    >>> _describe_parts({"0/1.jpg", "1/2.jpg", "0.parquet", "1_stats.json"}, ["0", "1"])
+    Its images are called after their folder and a number.
+
+    >>> _describe_parts({"0/01.jpg", "1/12.jpg", "0.parquet", "1_stats.json"}, ["0", "1"])
     "'0', '1' are parts of one set of images, as 0.parquet beside them tells"
     """
     numbered = sorted(folder for folder in folders if last_of(folder).isdecimal())
     tables = [f"{folder}{end}" for folder in numbered for end in (".parquet", "_stats.json")]
     if not (table := next((name for name in tables if name in files), "")):
+        return ""
+    images = [name for name in files if is_image(name) and name.rpartition("/")[0] in numbered]
+    if not all(stem_of(image).startswith(last_of(image.rpartition("/")[0])) for image in images):
         return ""
     names = examples([repr(last_of(folder)) for folder in numbered])
     return f"{names} are parts of one set of images, as {table} beside them tells"
@@ -51,7 +57,9 @@ def _describe_masks(files: Collection[str], class_of: Mapping[str, str]) -> str:
         if folder_class := class_of.get(name.rpartition("/")[0]):
             stems[folder_class].append(stem_of(name))
     photos = set(stems[photo := others.pop()])
-    if photo.casefold() in ("nomask", "unmask", "face", "faces"):  # what people wear
+    if "mask" in photo.casefold() and FILE_FOLDERS.isdisjoint(words_of(photo)):  # nomask: what people wear
+        return ""
+    if masks == {"mask"} and photo == "face":  # likewise
         return ""
     for mask in masks:
         if len(photos) < 2 or {_image_of(stem, photos) for stem in stems[mask]} != photos:

@@ -69,6 +69,11 @@ def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
     header, *rows = table
     rows = [row for row in rows if len(row) == len(header)]
     columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
+    columns = {  # of one value divide nothing, and sets may be of cameras
+        name: values
+        for name, values in columns.items()
+        if len(set(values)) > 1 and (name.strip().lower() != "set" or any(map(split_of_cell, values)))
+    }
     try:
         return bool(split_column(columns, file))
     except ItlError:  # which says why no list may have that column

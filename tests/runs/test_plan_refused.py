@@ -59,7 +59,7 @@ def coco_files(**splits: list[str]) -> dict[str, bytes]:
     return files
 
 
-def check_by_source_and_pack(question: Question, task: str, says: str, home) -> None:
+def assert_plans_say(question: Question, task: str, says: str, home) -> None:
     """Plan before and after pets is packed: what it *says* of the *task*; '' is nothing."""
     machine = here(home)
     for built in (False, True):
@@ -87,7 +87,7 @@ def test_classes_of_objects_that_no_training_image_shows_are_refused(tmp_path, r
     changes = {"source": "coco", "path": str(root), "size": 32, "fit": "pad"}
     tuned = {"detection": {"steps": 2, "batch": 2, "pixels": 32, "longest": 32}}
     question = small_study(**FOUR, targets={"pets": changes}, tasks=[task], tuning=tuned)
-    check_by_source_and_pack(question, task, says, tmp_path)
+    assert_plans_say(question, task, says, tmp_path)
 
 
 CROWD = {"iscrowd": 1}
@@ -123,7 +123,7 @@ def test_a_target_without_an_object_to_score_or_to_choose_by_is_refused(
     tuned = {"detection": steps | {"longest": 32}, "actions": steps}
     method = task.partition("@")[0]
     question = small_study(**FOUR, targets={"pets": changes}, tasks=[task], tuning={method: tuned[method]})
-    check_by_source_and_pack(question, task, says, tmp_path)
+    assert_plans_say(question, task, says, tmp_path)
 
 
 def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):

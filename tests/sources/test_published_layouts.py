@@ -378,3 +378,47 @@ def test_notes_on_images_are_no_list(tmp_path):
     table = b"image,label\n0.png,cat\n1.png,dog\n"
     path = written(tmp_path, images | {"train.csv": table, "notes.csv": b"0.png is broken\n1.png is small\n"})
     assert read("lists", path) == {"0.png": ("train", "cat"), "1.png": ("train", "dog")}
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["no label", "good label", "torn"],
+        ["covid", "covid-19"],
+        ["mask", "nomask"],
+        ["Boeing 737", "Boeing 737-200"],
+    ],
+)
+def test_names_of_ordinary_classes_are_read(tmp_path, classes):
+    images = {f"{name}/{name[:2]}_{number}.png": PNG for name in classes for number in range(3)}
+    assert {label for _, label in read("folder", written(tmp_path, images)).values()} == {*classes}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.json", json.dumps([{"file": f"cat_{n}.jpg", "split": "train"} for n in range(4)])),
+        ("tags.json", json.dumps({f"cat_{n}.jpg": ["train", "outdoor"] for n in range(4)})),
+        ("errors.json", json.dumps({"phase": "val", "wrong": ["cat_0.jpg", "cat_1.jpg"]})),
+        ("test_config.yaml", "show: [cat_0.jpg, cat_1.jpg]\n"),
+        ("texts.json", json.dumps({f"cat_{n}.jpg": "a train, dev, test" for n in range(4)})),
+        ("cameras.csv", "image,set\ncat_0.jpg,0\ncat_1.jpg,1\n"),
+        ("used.csv", "image,is_train\ncat_0.jpg,1\ncat_1.jpg,1\n"),
+        ("how_to_train_and_test.txt", "train as on cat_0.jpg\n"),
+    ],
+)
+def test_files_that_say_one_split_or_something_else_divide_nothing(tmp_path, name, text):
+    path = written(tmp_path, IN_CLASSES | {name: text.encode()})
+    assert read("folder", path) == {image: ("train", image[:3]) for image in IN_CLASSES}
+
+
+def test_digits_beside_a_table_of_one_are_classes(tmp_path):
+    images = {f"{digit}/{number}.png": PNG for digit in range(1, 4) for number in range(10, 13)}
+    path = written(tmp_path, images | {"1_stats.json": b"{}"})
+    assert {label for _, label in read("folder", path).values()} == {"1", "2", "3"}
+
+
+def test_train_may_be_a_label_where_a_header_says_so(tmp_path):
+    table = b"image,label\n0.png,train\n1.png,test\n"
+    path = written(tmp_path, {"0.png": PNG, "1.png": PNG, "photos.csv": table})
+    assert read("lists", path) == {"0.png": ("train", "train"), "1.png": ("train", "test")}
