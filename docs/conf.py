@@ -13,5 +13,16 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "exclude-members": "model_config", "show-inheritance": False}
 napoleon_numpy_docstring = False
+suppress_warnings = ["ref.python"]  # several classes have a field of that name
+
+
+def setup(app):
+    """Write a colon in the comment of a field as a dash: napoleon takes what is before it for a type."""
+
+    def no_colon(_app, what, _name, _object, _options, lines):
+        if what == "attribute":
+            lines[:] = [line.replace(": ", " – ") for line in lines]
+
+    app.connect("autodoc-process-docstring", no_colon, priority=400)  # before napoleon

@@ -103,16 +103,16 @@ class Machine:
     ItlError for numbers and devices that cannot be, and for data that are one text.
     """
 
-    home: Path = Path()  # holds runs/, packs/ and reports/
-    data: tuple[str, ...] = ()  # folders to search for data, or NAME=PATH
-    device: str = "cpu"  # or GPUs: cuda:1, or several of this host as in cuda:0,2
-    workers: int = 1  # runs side by side on each device
-    scheduler: str | None = None  # of Dask, whose workers do the runs: its address, or slurm for jobs
-    shard: tuple[int, int] = (1, 1)  # which part of the runs to do, of how many (array jobs)
-    threads: int = field(default_factory=cpu_count)  # of each run
-    compile: bool = False  # a minute at a run's start, for faster steps
-    checkpoint_seconds: float = 20.0  # at least this long between two checkpoints
-    rank: int = 0  # this process among the `ranks` that share one run (torchrun)
+    home: Path = Path()  #: holds runs/, packs/ and reports/
+    data: tuple[str, ...] = ()  #: folders to search for data, or NAME=PATH
+    device: str = "cpu"  #: or GPUs: cuda:1, or several of this host as in cuda:0,2
+    workers: int = 1  #: runs side by side on each device
+    scheduler: str | None = None  #: of Dask, whose workers do the runs: its address, or slurm for jobs
+    shard: tuple[int, int] = (1, 1)  #: which part of the runs to do, of how many (array jobs)
+    threads: int = field(default_factory=cpu_count)  #: of each run
+    compile: bool = False  #: a minute at a run's start, for faster steps
+    checkpoint_seconds: float = 20.0  #: at least this long between two checkpoints
+    rank: int = 0  #: this process among the `ranks` that share one run (torchrun)
     ranks: int = 1
 
     def __post_init__(self) -> None:

@@ -27,9 +27,9 @@ class Preset(BaseModel):
 
     name: str
     about: str
-    shared: dict[str, Any] = {}  # holds YAML anchors, and is not read
+    shared: dict[str, Any] = {}  #: holds YAML anchors, and is not read
     notebooks: dict[str, dict[str, Any]]
-    path: Path | None = None  # given where the preset was named by its file
+    path: Path | None = None  #: given where the preset was named by its file
 
     @property
     def reference(self) -> str:

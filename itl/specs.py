@@ -71,12 +71,12 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
 class Packing:
     """Which images a pack is made of, and how they are brought to one size."""
 
-    source: str = "demo"  # a name that `itl pack` knows
-    path: str | None = None  # a path, or a glob in the data folders
-    size: int = 64  # side of the stored square, in pixels
-    fit: Literal["squash", "crop", "pad"] = "squash"  # both sides; the short one; the long one
-    options: tuple[tuple[str, object], ...] = ()  # what else the source takes: sorted pairs
-    unreadable: float = field(default=0.01, metadata={"added": True})  # fraction of images, at most
+    source: str = "demo"  #: a name that `itl pack` knows
+    path: str | None = None  #: a path, or a glob in the data folders
+    size: int = 64  #: side of the stored square, in pixels
+    fit: Literal["squash", "crop", "pad"] = "squash"  #: both sides; the short one; the long one
+    options: tuple[tuple[str, object], ...] = ()  #: what else the source takes: sorted pairs
+    unreadable: float = field(default=0.01, metadata={"added": True})  #: fraction of images, at most
 
     def __post_init__(self) -> None:
         """Accept options as a mapping too; refuse what cannot be."""
@@ -95,15 +95,15 @@ class Packing:
 class Subset:
     """Which images of a pack to learn from, and under which labels."""
 
-    pack: str  # digest of the pack: other pixels are another run
-    labels: str = "original"  # a method of `itl labels`, such as bottom-up@9
-    classes: int | None = None  # keep this many classes; None keeps all
-    images_per_class: int | None = None  # keep this many images of each class; None keeps all
-    seed: int = 0  # picks classes and images when only some are kept
-    tree: str = field(default="", metadata={"added": True})  # digest of the taxonomy, if not the usual one
-    leaves: int | None = field(default=None, metadata={"added": True})  # of the pack's classes in each class
-    at_most: bool = field(default=False, metadata={"added": True})  # a class may have fewer images_per_class
-    without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
+    pack: str  #: digest of the pack: other pixels are another run
+    labels: str = "original"  #: a method of `itl labels`, such as bottom-up@9
+    classes: int | None = None  #: keep this many classes; None keeps all
+    images_per_class: int | None = None  #: keep this many images of each class; None keeps all
+    seed: int = 0  #: picks classes and images when only some are kept
+    tree: str = field(default="", metadata={"added": True})  #: digest of the taxonomy, if not the usual one
+    leaves: int | None = field(default=None, metadata={"added": True})  #: of the pack's classes in each class
+    at_most: bool = field(default=False, metadata={"added": True})  #: a class may have fewer images_per_class
+    without: tuple[str, ...] = field(default=(), metadata={"added": True})  #: no duplicate of these packs
 
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
@@ -124,22 +124,22 @@ class Recipe:
     Where neither of two is given, the one in `defaults` is taken.
     """
 
-    epochs: int | None = None  # passes over the training images, in whole batches
-    steps: int | None = None  # optimizer steps, however many images there are
-    batch: int = 128
-    lr: float | None = None
-    schedule: Literal["cosine", "step"] = "cosine"  # to zero; or a tenth after each of `drops`
-    drops: tuple[float, ...] | None = None  # fractions of the training, for schedule step
-    warmup: float = 0.05  # fraction of the training over which lr rises from zero
+    epochs: int | None = None  #: passes over the training images, in whole batches
+    steps: int | None = None  #: optimizer steps, however many images there are
+    batch: int = 128  #: images of each step
+    lr: float | None = None  #: the learning rate at its highest
+    schedule: Literal["cosine", "step"] = "cosine"  #: to zero; or a tenth after each of `drops`
+    drops: tuple[float, ...] | None = None  #: fractions of the training, for schedule step
+    warmup: float = 0.05  #: fraction of the training over which lr rises from zero
     momentum: float = 0.9
-    weight_decay: float = 5e-4  # on weights of two or more dimensions: not on norms and biases
+    weight_decay: float = 5e-4  #: on weights of two or more dimensions: not on norms and biases
     label_smoothing: float = 0.0
-    precision: Literal["bf16", "fp32"] = "bf16"  # bf16: autocast where the device has it
-    pixels: int = 56  # side of the crop that the net sees
-    augment: Literal["resized-crop", "crop", "centre"] = "resized-crop"  # crop: a random window
-    flip: bool = True  # mirror half of the training images
-    lrs: tuple[float, ...] = field(default=(), metadata={"added": True})  # to choose lr from, on val
-    clip: float | None = field(default=None, metadata={"added": True})  # longest gradient; None: any
+    precision: Literal["bf16", "fp32"] = "bf16"  #: bf16: autocast where the device has it
+    pixels: int = 56  #: side of the crop that the net sees
+    augment: Literal["resized-crop", "crop", "centre"] = "resized-crop"  #: crop: a random window
+    flip: bool = True  #: mirror half of the training images
+    lrs: tuple[float, ...] = field(default=(), metadata={"added": True})  #: to choose lr from, on val
+    clip: float | None = field(default=None, metadata={"added": True})  #: longest gradient; None: any
 
     defaults: ClassVar[Mapping[str, Any]] = {"epochs": 10, "lr": 0.1, "drops": ()}
     limits: ClassVar[Mapping[str, Limit]] = {
@@ -222,19 +222,19 @@ class Recipe:
 class DetectionRecipe(Recipe):
     """How a detector is fitted to whole images; the defaults are Fast R-CNN's, as the paper trained it."""
 
-    batch: int = 2  # images
+    batch: int = 2  #: images of each step
     schedule: Literal["cosine", "step"] = "step"
     warmup: float = 0.0
-    pixels: int = 600  # the short side of the image that the net sees
-    augment: Literal["centre"] = "centre"  # all of it: nothing is cropped
-    longest: int = 1000  # but its long side is no longer than this
-    regions: Literal["windows", "file", "rpn"] = "windows"  # built in; packed with the images; learned
-    proposals: int = 2000  # regions of an image, at most
-    rois: int = 64  # regions of an image that one step learns from
-    foreground: float = 0.25  # of these, at most this part with an object
-    overlap: float = 0.1  # IoU with some object that the others have at least
-    freeze_first: bool = field(default=False, metadata={"added": True})  # the first convolution stays
-    bias_lr: float = field(default=1.0, metadata={"added": True})  # of biases and norms, as a factor of lr
+    pixels: int = 600  #: the short side of the image that the net sees
+    augment: Literal["centre"] = "centre"  #: all of it: nothing is cropped
+    longest: int = 1000  #: but its long side is no longer than this
+    regions: Literal["windows", "file", "rpn"] = "windows"  #: built in; packed with the images; learned
+    proposals: int = 2000  #: regions of an image, at most
+    rois: int = 64  #: regions of an image that one step learns from
+    foreground: float = 0.25  #: of these, at most this part with an object
+    overlap: float = 0.1  #: IoU with some object that the others have at least
+    freeze_first: bool = field(default=False, metadata={"added": True})  #: the first convolution stays
+    bias_lr: float = field(default=1.0, metadata={"added": True})  #: of biases and norms, as a factor of lr
 
     defaults: ClassVar[Mapping[str, Any]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
     limits: ClassVar[Mapping[str, Limit]] = {
@@ -261,12 +261,12 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of
 class Weights:
     """Weights that exist already, which a net has instead of being trained."""
 
-    net: str  # their architecture; timm:NAME.TAG and torchvision:NAME.WEIGHTS say which of the library's
-    digest: str = ""  # of the file that holds them; '': the library fetches them
-    entry: str = ""  # of the file, where it holds several nets
-    in_order: bool = False  # the file's tensors are the net's in the same order, by other names
-    mean: tuple[float, ...] = IMAGENET_MEAN  # that the net expects to be subtracted, RGB from 0 to 1
-    std: tuple[float, ...] = IMAGENET_STD  # by which it expects to be divided
+    net: str  #: their architecture; timm:NAME.TAG and torchvision:NAME.WEIGHTS say which of the library's
+    digest: str = ""  #: of the file that holds them; '': the library fetches them
+    entry: str = ""  #: of the file, where it holds several nets
+    in_order: bool = False  #: the file's tensors are the net's in the same order, by other names
+    mean: tuple[float, ...] = IMAGENET_MEAN  #: that the net expects to be subtracted, RGB from 0 to 1
+    std: tuple[float, ...] = IMAGENET_STD  #: by which it expects to be divided
 
     def __post_init__(self) -> None:
         """Refuse means and standard deviations of pixels from 0 to 255."""
@@ -293,8 +293,8 @@ class Pretrain:
     subset: Subset
     net: str = "small"
     recipe: Recipe = Recipe()
-    seed: int = 0  # initial weights, order and augmentation
-    weights: Weights | None = field(default=None, metadata={"added": True})  # instead of training
+    seed: int = 0  #: initial weights, order and augmentation
+    weights: Weights | None = field(default=None, metadata={"added": True})  #: instead of training
 
     def __post_init__(self) -> None:
         """Give the net as initialised one spec, whatever it would have been trained on and how.
@@ -330,15 +330,15 @@ class Transfer:
     """One measurement of a pre-trained net on a target."""
 
     pretrain: Pretrain
-    method: str  # finetune, probe, knn, induction, actions or detection
-    target: str  # the target's name, as results show it
-    pack: str  # digest of the target's pack
-    images_per_class: int | None = None  # of the target's training split; None keeps all
-    recipe: Recipe | None = None  # of the tuning; frozen methods see the pre-training's centre crop
+    method: str  #: finetune, probe, knn, induction, actions or detection
+    target: str  #: the target's name, as results show it
+    pack: str  #: digest of the target's pack
+    images_per_class: int | None = None  #: of the target's training split; None keeps all
+    recipe: Recipe | None = None  #: of the tuning; frozen methods see the pre-training's centre crop
     seed: int = 0
-    labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
-    tree: str = field(default="", metadata={"added": True})  # as that of a subset
-    repeat: int = field(default=0, metadata={"added": True})  # number of this fit among those of one net
+    labels: str = field(default="original", metadata={"added": True})  #: what the target's classes count as
+    tree: str = field(default="", metadata={"added": True})  #: as that of a subset
+    repeat: int = field(default=0, metadata={"added": True})  #: number of this fit among those of one net
 
     @property
     def fit_seed(self) -> int:

@@ -54,17 +54,17 @@ class Advice:
     """
 
     task: str
-    budget: Budget  # of one net
+    budget: Budget  #: of one net
     table: pd.DataFrame
-    margin: float  # points that do not matter; nan where the gain is not known to be above 0
-    verdict: str  # BEST, NO_OTHER or CANNOT_TELL
-    experiment: Experiment | None  # the most useful next one; None where every net is measured
-    pilot: tuple[int, float]  # its nets, and its hours
-    scored: float  # images that all nets are scored on; nan where it is not known
-    gain: float  # of the option of the most images over no pre-training, in points
-    most: str  # that option
-    repeats: int  # that the noise of training is known by: see `Grid.repeats`
-    leak: Leakage | None = None  # scored images that nets have seen
+    margin: float  #: points that do not matter; nan where the gain is not known to be above 0
+    verdict: str  #: BEST, NO_OTHER or CANNOT_TELL
+    experiment: Experiment | None  #: the most useful next one; None where every net is measured
+    pilot: tuple[int, float]  #: its nets, and its hours
+    scored: float  #: images that all nets are scored on; nan where it is not known
+    gain: float  #: of the option of the most images over no pre-training, in points
+    most: str  #: that option
+    repeats: int  #: that the noise of training is known by: see `Grid.repeats`
+    leak: Leakage | None = None  #: scored images that nets have seen
 
     @property
     def choice(self) -> pd.Series:

@@ -65,10 +65,10 @@ class Row:
     task: str
     metric: str
     evidence: Evidence
-    share: tuple[float, float, float] = (math.nan, math.nan, math.nan)  # of the gain kept, with its interval
-    gain: Estimate | None = None  # of the reference condition over no pre-training
-    unequal: bool = False  # one of the conditions spreads more than the others
-    runs: frozenset[str] = frozenset()  # keys of the runs that it rests on
+    share: tuple[float, float, float] = (math.nan, math.nan, math.nan)  #: of the gain kept, with its interval
+    gain: Estimate | None = None  #: of the reference condition over no pre-training
+    unequal: bool = False  #: one of the conditions spreads more than the others
+    runs: frozenset[str] = frozenset()  #: keys of the runs that it rests on
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class TaskValues:
     task: str
     metric: str
     conditions: tuple[Condition, ...]
-    values: np.ndarray  # (seeds, conditions), nan where a run is missing
-    sizes: np.ndarray  # (conditions, 2) classes, and images of each, that nets were trained on
-    runs: tuple[frozenset[str], ...]  # keys of the runs of each condition
+    values: np.ndarray  #: (seeds, conditions), nan where a run is missing
+    sizes: np.ndarray  #: (conditions, 2) classes, and images of each, that nets were trained on
+    runs: tuple[frozenset[str], ...]  #: keys of the runs of each condition
 
     @property
     def trained(self) -> np.ndarray:

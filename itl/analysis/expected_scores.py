@@ -53,12 +53,12 @@ NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 class Points:
     """Pairs of a task and an option, by their numbers."""
 
-    task: np.ndarray  # (N,) int
-    option: np.ndarray  # (N,) int
-    seed: np.ndarray  # (N,) int, of the net that is measured; -1 for the mean over nets of the option
-    trained: np.ndarray  # (N,) bool, whether the option has any pre-training
-    drawn: np.ndarray  # (N,) bool, whether the seed draws the option's classes
-    features: np.ndarray  # (N, F) of the option on the task, standardised
+    task: np.ndarray  #: (N,) int
+    option: np.ndarray  #: (N,) int
+    seed: np.ndarray  #: (N,) int, of the net that is measured; -1 for the mean over nets of the option
+    trained: np.ndarray  #: (N,) bool, whether the option has any pre-training
+    drawn: np.ndarray  #: (N,) bool, whether the seed draws the option's classes
+    features: np.ndarray  #: (N, F) of the option on the task, standardised
 
     def __len__(self) -> int:
         return len(self.task)
@@ -76,9 +76,9 @@ class Points:
 class Parameters:
     """Logarithms of what the model estimates."""
 
-    parts: np.ndarray  # (parts,), standard deviations, as in MEDIANS
-    lengths: np.ndarray  # (F,), of the features
-    noise_of_task: np.ndarray  # (tasks,), factors of the variance of noise
+    parts: np.ndarray  #: (parts,), standard deviations, as in MEDIANS
+    lengths: np.ndarray  #: (F,), of the features
+    noise_of_task: np.ndarray  #: (tasks,), factors of the variance of noise
 
     @classmethod
     def before(cls, tasks: int, features: int, noise: np.ndarray | None = None) -> "Parameters":
@@ -131,10 +131,10 @@ class Likelihood:
     2,000 measurements of 200 pairs take a small part of the time that their own covariance takes.
     """
 
-    pairs: Points  # the P that are measured, as means over nets
-    counts: Tensor  # (seeds, P), how often nets of each seed are measured on each pair
-    sums: Tensor  # (seeds, P) of these values
-    squares: Tensor  # (P,), sums of squared values
+    pairs: Points  #: the P that are measured, as means over nets
+    counts: Tensor  #: (seeds, P), how often nets of each seed are measured on each pair
+    sums: Tensor  #: (seeds, P) of these values
+    squares: Tensor  #: (P,), sums of squared values
 
     @classmethod
     def of(cls, points: Points, values: np.ndarray) -> "Likelihood":

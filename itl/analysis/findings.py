@@ -33,18 +33,18 @@ class Finding:
 
     question: str
     finding: str
-    sign: str  # of the change that it is about: +, - or 0 for no change that matters
-    beside: str  # own: the change is compared with that on nets' own classes
+    sign: str  #: of the change that it is about: +, - or 0 for no change that matters
+    beside: str  #: own: the change is compared with that on nets' own classes
     comparison: (
         str  # of the question: its number, or COLUMN=VALUE of the first; '' where conditions are numbers
     )
-    column: str  # what the conditions are numbers of: images_per_class or classes
+    column: str  #: what the conditions are numbers of: images_per_class or classes
     of: str
     against: str
     task: str
     metric: str
-    value: str  # the change in points, where it is known
-    source: str  # where that stands
+    value: str  #: the change in points, where it is known
+    source: str  #: where that stands
 
     @property
     def conditions(self) -> str:
@@ -143,9 +143,9 @@ class Ours:
     """What one comparison of ours says. A change beyond noise may still be the same, within the margin."""
 
     verdict: str
-    beyond: str  # the sign of the change where that is beyond noise, else ''
-    reach: float = math.nan  # half of the 95 % interval, in points
-    margin: float = math.nan  # points within which a change does not matter
+    beyond: str  #: the sign of the change where that is beyond noise, else ''
+    reach: float = math.nan  #: half of the 95 % interval, in points
+    margin: float = math.nan  #: points within which a change does not matter
 
 
 def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:

@@ -21,8 +21,8 @@ class ImagesScored:
     """Which test images of a target nets on halves of the classes get right."""
 
     halves: HalvesScored
-    correct: np.ndarray  # float32 (nets, images): 100 where a net is right, else 0
-    images: pd.DataFrame  # columns row (of the target's pack), image, wnid
+    correct: np.ndarray  #: float32 (nets, images): 100 where a net is right, else 0
+    images: pd.DataFrame  #: columns row (of the target's pack), image, wnid
 
     def effects(self, node: str) -> pd.DataFrame:
         """Say of which images nets are right more or less often with the classes of *node*.

@@ -39,8 +39,8 @@ SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects 
 class Nodes:
     """Nodes of a tree that differ in the classes under them; those with almost all classes are left out."""
 
-    wnids: tuple[str, ...]  # the highest first; of nodes with the same classes the deepest
-    member: np.ndarray  # bool (nodes, classes)
+    wnids: tuple[str, ...]  #: the highest first; of nodes with the same classes the deepest
+    member: np.ndarray  #: bool (nodes, classes)
 
     @property
     def contrasts(self) -> np.ndarray:
@@ -71,11 +71,11 @@ def nodes_above(tree: Taxonomy, classes: list[str]) -> Nodes:
 class Mixture:
     """What is known of the effects of nodes: of each a mixture of Student's t distributions, in points."""
 
-    weights: np.ndarray  # (parts,), which add up to 1
-    means: np.ndarray  # (parts, nodes)
-    deviations: np.ndarray  # (parts, nodes); 0: the effect is exactly the mean; nan: not known
+    weights: np.ndarray  #: (parts,), which add up to 1
+    means: np.ndarray  #: (parts, nodes)
+    deviations: np.ndarray  #: (parts, nodes); 0: the effect is exactly the mean; nan: not known
     df: float
-    p_least: np.ndarray | float = 0.0  # of p (nodes,)
+    p_least: np.ndarray | float = 0.0  #: of p (nodes,)
 
     @property
     def mean(self) -> np.ndarray:
@@ -204,12 +204,12 @@ class HalvesScored:
 
     task: str
     nodes: Nodes
-    names: tuple[str, ...]  # of the nodes, for people
-    depths: np.ndarray  # (nodes,) in the tree; -1 for classes outside it
-    inclusion: np.ndarray  # (nets, classes) of 0 and 1
-    seeds: tuple[int, ...]  # of the nets
-    scores: np.ndarray  # (nets,) in percent, by the task's main metric
-    gain: float  # points that all classes gain over no pre-training; nan where that may be 0
+    names: tuple[str, ...]  #: of the nodes, for people
+    depths: np.ndarray  #: (nodes,) in the tree; -1 for classes outside it
+    inclusion: np.ndarray  #: (nets, classes) of 0 and 1
+    seeds: tuple[int, ...]  #: of the nets
+    scores: np.ndarray  #: (nets,) in percent, by the task's main metric
+    gain: float  #: points that all classes gain over no pre-training; nan where that may be 0
 
     def effects(self, estimator: str = "tree-shrunk") -> pd.DataFrame:
         """Estimate the effect of every node and class; see `effects`.

@@ -27,7 +27,7 @@ class Estimate:
     mean: float
     standard_error: float
     df: float
-    n: int  # seeds
+    n: int  #: seeds
 
     @property
     def testable(self) -> bool:
@@ -53,13 +53,13 @@ class Estimate:
 class TaskModel:
     """Means and variances of conditions on one task, over the same seeds."""
 
-    means: np.ndarray  # (conditions,), nan for those that are left out
-    variances: np.ndarray  # (conditions,) of single values, within a seed
-    df: np.ndarray  # (conditions,) degrees of freedom of the variances
-    n: int  # seeds
-    spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
-    values: np.ndarray  # (seeds, conditions), nan for those that are left out
-    outside: np.ndarray  # (conditions,) of bool: which stay out of the pool
+    means: np.ndarray  #: (conditions,), nan for those that are left out
+    variances: np.ndarray  #: (conditions,) of single values, within a seed
+    df: np.ndarray  #: (conditions,) degrees of freedom of the variances
+    n: int  #: seeds
+    spread_p: np.ndarray  #: (conditions,) p value of as large a spread as this one's, were all alike
+    values: np.ndarray  #: (seeds, conditions), nan for those that are left out
+    outside: np.ndarray  #: (conditions,) of bool: which stay out of the pool
 
     @property
     def residual_df(self) -> int:

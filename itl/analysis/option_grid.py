@@ -42,16 +42,16 @@ class Grid:
 
     tasks: tuple[str, ...]
     options: pd.DataFrame
-    features: np.ndarray  # (tasks, options, F), standardised
-    measured: pd.DataFrame  # columns task, option (numbers), seed and value (percent)
-    task_hours: np.ndarray  # (tasks,), of measuring one net
-    seeds: tuple[int, ...]  # of the question
-    nets: frozenset[tuple[int, int]] = frozenset()  # the option and seed of every net that is trained
-    points: np.ndarray | None = None  # (tasks,), margins that the question declares, else nan
-    share: float = 0.2  # the margin as a share of the gain
-    scored: np.ndarray | None = None  # (tasks,), the images that are scored; nan where not known
-    effective: np.ndarray | None = None  # (tasks,), `effective_images` of these; None: all of them
-    leaks: Mapping[str, Leakage] = field(default_factory=dict)  # by task: scored images that nets have seen
+    features: np.ndarray  #: (tasks, options, F), standardised
+    measured: pd.DataFrame  #: columns task, option (numbers), seed and value (percent)
+    task_hours: np.ndarray  #: (tasks,), of measuring one net
+    seeds: tuple[int, ...]  #: of the question
+    nets: frozenset[tuple[int, int]] = frozenset()  #: the option and seed of every net that is trained
+    points: np.ndarray | None = None  #: (tasks,), margins that the question declares, else nan
+    share: float = 0.2  #: the margin as a share of the gain
+    scored: np.ndarray | None = None  #: (tasks,), the images that are scored; nan where not known
+    effective: np.ndarray | None = None  #: (tasks,), `effective_images` of these; None: all of them
+    leaks: Mapping[str, Leakage] = field(default_factory=dict)  #: by task: scored images that nets have seen
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""

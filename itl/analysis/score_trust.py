@@ -52,13 +52,13 @@ class Nets:
     Nets of one seed share their initial weights, and the choice of images and classes.
     """
 
-    scores: np.ndarray  # (tasks, nets, predictors); higher promises more, nan where it is not defined
-    transfer: np.ndarray  # (tasks, nets), in percent
-    untrained: np.ndarray  # (tasks,), the mean without pre-training; nan where it is not known
-    seeds: np.ndarray  # (nets,)
+    scores: np.ndarray  #: (tasks, nets, predictors); higher promises more, nan where it is not defined
+    transfer: np.ndarray  #: (tasks, nets), in percent
+    untrained: np.ndarray  #: (tasks,), the mean without pre-training; nan where it is not known
+    seeds: np.ndarray  #: (nets,)
     tasks: tuple[str, ...]
-    targets: tuple[str, ...]  # of the tasks; several may be on one
-    predictors: tuple[str, ...]  # names of the scores
+    targets: tuple[str, ...]  #: of the tasks; several may be on one
+    predictors: tuple[str, ...]  #: names of the scores
 
 
 @dataclass(frozen=True)

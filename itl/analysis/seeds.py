@@ -22,8 +22,8 @@ VARIANCES = 5_000  # simulated, that power is averaged over
 class Variances:
     """Where the noise of one score comes from, in squared points."""
 
-    net: float  # between nets of other seeds
-    fit: float = 0.0  # between fits of one net to the target; 0 where it is not known apart
+    net: float  #: between nets of other seeds
+    fit: float = 0.0  #: between fits of one net to the target; 0 where it is not known apart
 
     def of_seed(self, repeats: int) -> float:
         """Variance of the mean of so many fits of one net."""
@@ -34,8 +34,8 @@ class Variances:
 class Costs:
     """What one run takes, in minutes."""
 
-    net: float  # a pre-training
-    fit: float  # a fit of a net to the target
+    net: float  #: a pre-training
+    fit: float  #: a fit of a net to the target
 
     def total(self, conditions: int, seeds: int, repeats: int) -> float:
         """Minutes of all runs of a question with so many conditions."""

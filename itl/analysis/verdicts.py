@@ -24,9 +24,9 @@ class Evidence:
     """What one comparison rests on, all in points."""
 
     change: Estimate
-    margin: float = math.nan  # within which a change does not matter; nan where none can be said
-    p_same: float = math.nan  # of a change of the margin or more (two one-sided tests)
-    control_fault: str = ""  # why conditions cannot be called the same on this task; '' where they can
+    margin: float = math.nan  #: within which a change does not matter; nan where none can be said
+    p_same: float = math.nan  #: of a change of the margin or more (two one-sided tests)
+    control_fault: str = ""  #: why conditions cannot be called the same on this task; '' where they can
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Verdict:
 
     word: str
     note: str = ""
-    p_adjusted: float = math.nan  # of no change, adjusted for all comparisons of the question
-    p_same_adjusted: float = math.nan  # of a change of the margin or more, adjusted likewise
+    p_adjusted: float = math.nan  #: of no change, adjusted for all comparisons of the question
+    p_same_adjusted: float = math.nan  #: of a change of the margin or more, adjusted likewise
 
 
 def p_same(estimates: Sequence[Estimate]) -> float:

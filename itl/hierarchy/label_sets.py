@@ -29,8 +29,8 @@ CONTROL_TOLERANCE = 0.1  # by how much of what is removed a control may leave ou
 class LabelSet:
     """A way to label images; wnids that it does not have are left out of training."""
 
-    name: str  # the method that makes this label set
-    class_of: Mapping[str, str]  # fine wnid -> wnid of its class
+    name: str  #: the method that makes this label set
+    class_of: Mapping[str, str]  #: fine wnid -> wnid of its class
 
     @classmethod
     def of_itself(cls, name: str, wnids: Iterable[str]) -> "LabelSet":
@@ -53,11 +53,11 @@ class LabelSet:
 class Method:
     """How `label_set` makes one kind of label set."""
 
-    make: Callable[..., LabelSet]  # from the tree, the wnids and the argument
-    argument: "Argument | None" = None  # what must follow the @
-    rank: int = 0  # order among parts joined by +; one of each rank
-    tree: bool = True  # whether what it makes depends on the tree
-    any_class: bool = False  # whether classes may be outside of the tree nevertheless
+    make: Callable[..., LabelSet]  #: from the tree, the wnids and the argument
+    argument: "Argument | None" = None  #: what must follow the @
+    rank: int = 0  #: order among parts joined by +; one of each rank
+    tree: bool = True  #: whether what it makes depends on the tree
+    any_class: bool = False  #: whether classes may be outside of the tree nevertheless
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Argument:
 
     words: str
     example: str
-    pattern: str  # a regular expression; one spelling of each value: 09 and 9 would be two runs
+    pattern: str  #: a regular expression; one spelling of each value: 09 and 9 would be two runs
     parse: Callable[[str], object] = str
 
 

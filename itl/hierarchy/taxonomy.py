@@ -22,11 +22,11 @@ SNAPSHOT_COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
 class Synset(NamedTuple):
     """One meaning of words, and these words."""
 
-    wnid: str  # n and the noun's byte offset in WordNet 3.0, which identifies it
-    name: str  # such as dog.n.01
-    lemmas: tuple[str, ...]  # spaces written as underscores, the usual word first
+    wnid: str  #: n and the noun's byte offset in WordNet 3.0, which identifies it
+    name: str  #: such as dog.n.01
+    lemmas: tuple[str, ...]  #: spaces written as underscores, the usual word first
     gloss: str
-    hypernyms: tuple[str, ...]  # wnids, in the order of WordNet's file
+    hypernyms: tuple[str, ...]  #: wnids, in the order of WordNet's file
 
 
 class Taxonomy:

@@ -136,15 +136,15 @@ def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:
 class Size:
     """How many images there are to pack, or are packed."""
 
-    splits: Mapping[str, int]  # images of each split
-    train: Mapping[str, int]  # training images of each class
+    splits: Mapping[str, int]  #: images of each split
+    train: Mapping[str, int]  #: training images of each class
     packed: bool
-    seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
-    reading: str = ""  # how the source was read, in lines; empty where images are rendered
-    changes: str = ""  # of the source since it was packed, in words: the pack is to be replaced
+    seconds: float = 0.0  #: to pack one image on one core; 0 if it is packed
+    reading: str = ""  #: how the source was read, in lines; empty where images are rendered
+    changes: str = ""  #: of the source since it was packed, in words: the pack is to be replaced
     # Of annotated images: class -> split -> how many show an object of it that is scored.
     objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    scored: Sequence[str] = ()  # classes of the images that targets are scored on: test, or val without test
+    scored: Sequence[str] = ()  #: classes of the images that targets are scored on: test, or val without test
 
     @property
     def images(self) -> int:

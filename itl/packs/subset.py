@@ -23,9 +23,9 @@ MAX_LABELS_SHOWN = 100  # characters of a label set's name in a message: a cut m
 class Selection:
     """Some rows of a pack, with a label for each."""
 
-    rows: np.ndarray  # int64 (n,), sorted: row numbers of the pack
-    labels: np.ndarray  # int64 (n,), in 0 .. len(classes) - 1
-    classes: tuple[str, ...]  # in label order: sorted
+    rows: np.ndarray  #: int64 (n,), sorted: row numbers of the pack
+    labels: np.ndarray  #: int64 (n,), in 0 .. len(classes) - 1
+    classes: tuple[str, ...]  #: in label order: sorted
 
     def at(self, indices: np.ndarray) -> "Selection":
         """Return the part of it at *indices*, ascending."""
@@ -179,10 +179,10 @@ def _limit_images(
 class SubsetCounts:
     """What a subset keeps."""
 
-    images: dict[str, int]  # of each class that is kept, in label order
-    leaves: dict[str, int]  # how many of the pack's classes each of them has
-    offered: int  # classes before some are chosen by seed
-    left_out: dict[str, int]  # the pack's classes that are not kept, by what leaves them out
+    images: dict[str, int]  #: of each class that is kept, in label order
+    leaves: dict[str, int]  #: how many of the pack's classes each of them has
+    offered: int  #: classes before some are chosen by seed
+    left_out: dict[str, int]  #: the pack's classes that are not kept, by what leaves them out
 
 
 def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> SubsetCounts:

@@ -28,14 +28,14 @@ class Entry:
     """
 
     net: str
-    file: str = ""  # in the project's folder, if relative
-    name: str = ""  # as results show it
+    file: str = ""  #: in the project's folder, if relative
+    name: str = ""  #: as results show it
     trained_on: str = ""
-    pixels: int | None = None  # side of the images that the frozen net sees
-    mean: tuple[float, float, float] | None = None  # that the net expects to be subtracted, RGB from 0 to 1
+    pixels: int | None = None  #: side of the images that the frozen net sees
+    mean: tuple[float, float, float] | None = None  #: that the net expects to be subtracted, RGB from 0 to 1
     std: tuple[float, float, float] | None = None
-    entry: str = ""  # of the file, where it holds several nets
-    in_order: bool = False  # the file's tensors are the net's in the same order, by other names
+    entry: str = ""  #: of the file, where it holds several nets
+    in_order: bool = False  #: the file's tensors are the net's in the same order, by other names
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class OwnWeights:
     """Weights as a condition has them: what runs depend on, and what people want to know beside."""
 
     weights: Weights
-    net: str  # their architecture, as `itl.training.nets.build` takes it
+    net: str  #: their architecture, as `itl.training.nets.build` takes it
     name: str
-    file: str  # '': the library fetches them
+    file: str  #: '': the library fetches them
     trained_on: str
-    pixels: int | None  # None: those of the question's recipe
+    pixels: int | None  #: None: those of the question's recipe
 
     @classmethod
     def read(cls, value: object) -> "OwnWeights":

@@ -44,16 +44,16 @@ class Condition:
     """
 
     columns: tuple[tuple[str, object], ...]
-    labels: str = "original"  # {seed} in it is the run's seed
+    labels: str = "original"  #: {seed} in it is the run's seed
     classes: int | None = None
     images_per_class: int | None = None
-    trained: bool = True  # False: the net as initialised or, if it has weights, with these
-    leaves: int | None = None  # of the pack's classes in each class; None: all
-    at_most: bool = False  # a class may have fewer images than images_per_class
-    recipe: Recipe | None = None  # its own; None: the question's
-    names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
-    weights: OwnWeights | None = None  # that the net has already
-    seeds: tuple[int, ...] = ()  # its own; none given: the question's
+    trained: bool = True  #: False: the net as initialised or, if it has weights, with these
+    leaves: int | None = None  #: of the pack's classes in each class; None: all
+    at_most: bool = False  #: a class may have fewer images than images_per_class
+    recipe: Recipe | None = None  #: its own; None: the question's
+    names: tuple[tuple[str, str], ...] = ()  #: what its tasks' labels stand for, such as half-a
+    weights: OwnWeights | None = None  #: that the net has already
+    seeds: tuple[int, ...] = ()  #: its own; none given: the question's
 
     @property
     def untrained(self) -> bool:
@@ -71,7 +71,7 @@ class Comparison:
 
     of: tuple[tuple[str, object], ...]
     against: tuple[tuple[str, object], ...]
-    tasks: tuple[str, ...] = ()  # by name; none given: every task
+    tasks: tuple[str, ...] = ()  #: by name; none given: every task
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Task:
     method: str
     target: str
     labels: str = "original"
-    images_per_class: int | None = None  # of its training images; None keeps all
+    images_per_class: int | None = None  #: of its training images; None keeps all
 
     @classmethod
     def read(cls, text: str) -> "Task":
@@ -135,8 +135,8 @@ class Margin:
     main metric.
     """
 
-    share: float = 0.2  # of the gain: all images and classes against no pre-training
-    points: tuple[tuple[str, float], ...] = ()  # by main metric, as accuracy or map
+    share: float = 0.2  #: of the gain: all images and classes against no pre-training
+    points: tuple[tuple[str, float], ...] = ()  #: by main metric, as accuracy or map
 
     def __post_init__(self) -> None:
         """Check the numbers and the metrics."""
@@ -162,16 +162,16 @@ class Question:
     tasks: tuple[Task, ...]
     seeds: tuple[int, ...]
     recipe: Recipe
-    tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
-    comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
+    tuning: tuple[tuple[str, Recipe], ...]  #: by method, for those that train the net
+    comparisons: tuple[Comparison, ...] = ()  #: that answer it, the main one first
     margin: Margin = Margin()
-    taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
-    repeats: int = 1  # fits of each net to each target, by methods that train there
-    cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
-    leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
-    afterwards: str = ""  # what its notebook runs once these runs are known, for people who plan
-    budgets: tuple[tuple[Design, ...], ...] = ()  # designs that are to have the same number of images
-    nodes_of: str = ""  # the pack whose classes must be in the tree: its page is of nodes above them
+    taxonomy: str = ""  #: as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    repeats: int = 1  #: fits of each net to each target, by methods that train there
+    cap: int = 0  #: seeds are added one by one until it is decided, to at most so many; 0: they are fixed
+    leave_out_duplicates: bool = False  #: pre-training images that are test images of a task too
+    afterwards: str = ""  #: what its notebook runs once these runs are known, for people who plan
+    budgets: tuple[tuple[Design, ...], ...] = ()  #: designs that are to have the same number of images
+    nodes_of: str = ""  #: the pack whose classes must be in the tree: its page is of nodes above them
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""

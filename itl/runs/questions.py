@@ -45,10 +45,10 @@ class DataSize(Study):
     """How many images per class are enough?"""
 
     name = "data-size"
-    images_per_class: tuple[Count, ...] = ()  # 0: no pre-training; left out: that of subset
-    seeds: tuple[Seed, ...] = ()  # left out: that of subset
-    subset: Subset | None = None  # under which labels and of which classes: a Subset, or fields of one
-    passes: NonNegativeInt = 0  # nets that see each of their images so often, too; 0: only equal steps
+    images_per_class: tuple[Count, ...] = ()  #: 0: no pre-training; left out: that of subset
+    seeds: tuple[Seed, ...] = ()  #: left out: that of subset
+    subset: Subset | None = None  #: under which labels and of which classes: a Subset, or fields of one
+    passes: NonNegativeInt = 0  #: nets that see each of their images so often, too; 0: only equal steps
 
     @field_validator("subset", mode="before")
     @classmethod
@@ -127,7 +127,7 @@ class DataSize(Study):
 class LabelSets(Study):
     """A question on all images under each of several label sets."""
 
-    label_sets: tuple[str, ...]  # methods of `itl labels`, from few classes to many; none: no pre-training
+    label_sets: tuple[str, ...]  #: methods of `itl labels`, from few classes to many; none: no pre-training
 
     def conditions(self) -> list[Condition]:
         """Return one for each label set, from few classes to many."""
@@ -174,7 +174,7 @@ class ClassCount(LabelSets):
     """
 
     name = "class-count"
-    classes: tuple[PositiveInt, ...] = ()  # numbers of classes to keep, from few to many
+    classes: tuple[PositiveInt, ...] = ()  #: numbers of classes to keep, from few to many
 
     def conditions(self) -> list[Condition]:
         """Return one for each label set, then one for each number of classes."""
@@ -244,7 +244,7 @@ class Budget(Study):
     """
 
     name = "budget"
-    budgets: tuple[tuple[str, ...], ...]  # for each number of images its designs, from many classes to few
+    budgets: tuple[tuple[str, ...], ...]  #: for each number of images its designs, from many classes to few
 
     def question(self) -> Question:
         """Return the question, with the designs of each budget, whose images a plan is to compare."""
@@ -315,7 +315,7 @@ class Split(Study):
     """
 
     name = "split"
-    halves: tuple[Literal["minimal", "random"], ...]  # the first is the main one
+    halves: tuple[Literal["minimal", "random"], ...]  #: the first is the main one
 
     def conditions(self) -> list[Condition]:
         """Return none, A, B and both, for each kind of halves."""
@@ -367,8 +367,8 @@ class CoarseOrFine(Study):
     """
 
     name = "coarse-or-fine"
-    cuts: tuple[str, ...]  # label sets, such as bottom-up@5; the first is the main one
-    images_per_class: PositiveInt  # of each class, coarse or fine
+    cuts: tuple[str, ...]  #: label sets, such as bottom-up@5; the first is the main one
+    images_per_class: PositiveInt  #: of each class, coarse or fine
 
     def conditions(self) -> list[Condition]:
         """Return none, coarse, fine, and coarse with all images, for each cut."""

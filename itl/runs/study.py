@@ -89,25 +89,25 @@ class Study(BaseModel):
     """What every question takes. Presets and notebooks hold it as plain values: a spec as a mapping."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: ClassVar[str]  # as results show it
+    name: ClassVar[str]  #: as results show it
 
-    images: Packing  # what nets are pre-trained on
-    targets: dict[str, Packing]  # what features are evaluated on, by name
-    net: Annotated[str, AfterValidator(net_name)]  # as `itl.training.nets.build` takes it
-    tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  # the first is the main one
-    seeds: tuple[Seed, ...]  # each condition is pre-trained with each of them
-    recipe: Recipe  # of the pre-training
-    tuning: dict[str, Recipe]  # for each method that trains on a target
-    margin: Margin = Margin()  # the change that does not matter
-    repeats: Repeats = 1  # fits of each net to each target, which tell apart where noise comes from
-    cap: WholeNumber = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
-    leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
-    taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
-    weights: tuple[Annotated[OwnWeights, BeforeValidator(OwnWeights.read)], ...] = ()  # more nets
+    images: Packing  #: what nets are pre-trained on
+    targets: dict[str, Packing]  #: what features are evaluated on, by name
+    net: Annotated[str, AfterValidator(net_name)]  #: as `itl.training.nets.build` takes it
+    tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  #: the first is the main one
+    seeds: tuple[Seed, ...]  #: each condition is pre-trained with each of them
+    recipe: Recipe  #: of the pre-training
+    tuning: dict[str, Recipe]  #: for each method that trains on a target
+    margin: Margin = Margin()  #: the change that does not matter
+    repeats: Repeats = 1  #: fits of each net to each target, which tell apart where noise comes from
+    cap: WholeNumber = 0  #: seeds are added until it is decided, to at most so many: the tests allow for that
+    leave_out_duplicates: StrictBool = False  #: pre-training images that are test images of a task too
+    taxonomy: str = ""  #: the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
+    weights: tuple[Annotated[OwnWeights, BeforeValidator(OwnWeights.read)], ...] = ()  #: more nets
 
     @classmethod
     def ask(cls, **settings: Any) -> Question:
-        """Make the question of plain *settings*: see the attributes of its class.
+        """Make the question of plain *settings*, the fields of its class and of `Study`.
 
         Raises:
             ItlError: for a name that is not known, with the nearest one, for settings that are missing, of

@@ -25,10 +25,10 @@ class Influence(Study):
     """
 
     name = "influence"
-    halves: Repeats  # nets, one on each; every class is in exactly half of them where 20 divides it
-    half_method: Literal["half-balanced", "half-along-tree"] = "half-balanced"  # label method of each half
-    nodes: PositiveInt = 3  # most harmful, and most helpful, that runs on fresh seeds try afterwards
-    fresh_seeds: Repeats = 5  # nets of each condition of these
+    halves: Repeats  #: nets, one on each; every class is in exactly half of them where 20 divides it
+    half_method: Literal["half-balanced", "half-along-tree"] = "half-balanced"  #: label method of each half
+    nodes: PositiveInt = 3  #: most harmful, and most helpful, that runs on fresh seeds try afterwards
+    fresh_seeds: Repeats = 5  #: nets of each condition of these
 
     def question(self) -> Question:
         """Return the question; ItlError for seeds to be added and for too few halves."""
@@ -70,10 +70,10 @@ class Counterfactual(Study):
     """
 
     name = "counterfactual"
-    harmful: tuple[str, ...] = ()  # nodes, as wnids
+    harmful: tuple[str, ...] = ()  #: nodes, as wnids
     helpful: tuple[str, ...] = ()
-    helpful_classes: int = 0  # how many of the pack's classes are under the helpful nodes
-    helpful_first: bool = False  # whether the main comparison is that of the helpful
+    helpful_classes: int = 0  #: how many of the pack's classes are under the helpful nodes
+    helpful_first: bool = False  #: whether the main comparison is that of the helpful
 
     def question(self) -> Question:
         """Return the question; ItlError where there is no node to leave out or to keep."""
@@ -118,7 +118,7 @@ class Counterfactual(Study):
 class NetGrid(Study):
     """Nets that differ in their pre-training data: one for each label set, number of images and seed."""
 
-    label_sets: tuple[str, ...]  # methods of `itl labels`; {seed} in one is the seed of the net
+    label_sets: tuple[str, ...]  #: methods of `itl labels`; {seed} in one is the seed of the net
     images_per_class: tuple[Count, ...]
 
     def question(self) -> Question:
