@@ -106,7 +106,7 @@ class ZipMember(Member):
         start = self.offset + ZIP_LOCAL_HEADER_BYTES + name_length + extra_length
         data = _read_range(self.path, start, self.size)
         try:
-            data = data if self.method == zipfile.ZIP_STORED else inflate(data, "the file")
+            data = data if self.method == zipfile.ZIP_STORED else inflate(data)
         except zlib.error as error:
             raise ItlError(f"damaged in its zip: {error}") from error
         if zlib.crc32(data) != self.crc:
@@ -178,10 +178,8 @@ class Listing:
     def add_copies(self, files: Iterable[tuple[str, Member]]) -> None:
         """Add *files*, whose names may be there already, as those of copies: one is kept.
 
-        They are compared by their sizes, and lists and annotations by their contents.
-
-        Raises:
-            ItlError: If two files of one name differ, since nobody can know which counts.
+        They are compared by their sizes, and lists and annotations by their contents. ItlError where
+        two differ, as nobody can know which counts.
         """
         for name, member in files:
             if _differ(name, first := self.files.setdefault(name, member), member):
@@ -339,10 +337,7 @@ def unpacked_folder(path: str) -> str:
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
-    """List the tar called *name*, stored uncompressed as *member* of a folder or another tar.
-
-    ItlError if it is inside a zip, compressed or damaged.
-    """
+    """List the tar called *name*, stored uncompressed as *member* of a folder or a tar; else ItlError."""
     if isinstance(member, ZipMember):
         raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack the zip")
     size = os.stat(member.path).st_size if member.size is None else member.size

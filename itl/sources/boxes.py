@@ -13,6 +13,7 @@ import numpy as np
 from itl import ItlError
 
 Box = tuple[float, float, float, float]
+Size = tuple[int | None, int | None]  # width and height of an image, None where it is not known
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
 OUTSIDE = {"refuse": "correct it", "cut": "clip it"}  # a box that reaches outside its image
 OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
@@ -114,9 +115,7 @@ def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
     return first, f"the box {box_text(boxes[first])} {reason}"
 
 
-def reaching_outside(
-    boxes: np.ndarray, size: Sequence[int | None] | Sequence[tuple[int | None, int | None]]
-) -> np.ndarray:
+def reaching_outside(boxes: np.ndarray, size: Sequence[int | None] | Sequence[Size]) -> np.ndarray:
     """Return which of *boxes* (n, 4) reach a pixel or more outside their image, (n,) of bool.
 
     *size* is width and height, (2,) or (n, 2); None where it is not known.

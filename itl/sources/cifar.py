@@ -154,8 +154,6 @@ def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int,
     """Load one split, once per process: kept in the source, its 150 MB would be pickled with it.
 
     Files which have changed have other *times*, so that they are read again.
-
-    ItlError if a file is missing or damaged, or labels do not fit the names of the classes.
     """
     del times
     files = _files(path, source)
@@ -233,11 +231,9 @@ def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Ci
 
 
 def image_array(data: object, side: int, what: str) -> np.ndarray:
-    """Return *data* as uint8 (N, 3, side, side).
+    """Return *data* as uint8 (N, 3, side, side); ItlError, about *what*, for another shape or type.
 
     It may be uint8 (N, 3 · side · side), as published, (N, 3, side, side) or (N, side, side, 3).
-
-    ItlError, about *what*, otherwise.
     """
     if isinstance(data, np.ndarray) and data.dtype == np.uint8:
         if data.shape[1:] == (side, side, 3):

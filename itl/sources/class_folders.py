@@ -4,7 +4,7 @@ import hashlib
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
@@ -98,11 +98,7 @@ class ClassFolders(Source):
 
     @cached_property
     def folders(self) -> Layout:
-        """What the folders stand for.
-
-        ItlError if there are no images, another source reads them, a class has none with empty=refuse, or it
-        is unclear which folders are classes.
-        """
+        """What the folders stand for; ItlError if that is unclear, or another source reads them."""
         counts = image_counts(self.listing)
         if not counts:
             raise ItlError(no_images(self.listing, self.path))
@@ -180,8 +176,7 @@ class ClassFolders(Source):
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         several = self.class_level is not None or self.splits is not None  # folders of one class
-        photo_of = _photo_in_any_folder if several else _photo
-        records = split_off_val(self.folders.records(self.listing.files), self.val_fraction, photo_of)
+        records = split_off_val(self.folders.records(self.listing.files), self.val_fraction, several)
         return validate_records(records, self.path)
 
     @cached_property
@@ -342,9 +337,7 @@ def other_source(names: Iterable[str], path: Path) -> str:
     names = list(names)
     signs = SIGNS if any(map(is_image, names)) else SIGNS | SIGNS_WITHOUT_IMAGES
     others = [name for name in names if not is_image(name)]
-    stems = cache(
-        lambda: {stem_of(name) for name in names if is_image(name)}
-    )  # of images, and their captions
+    stems = cache(lambda: {stem_of(name) for name in names if is_image(name)})  # as captions are called too
     for pattern, kind in signs.items():
         start = "" if pattern.startswith(r"\.") else "(^|/)"
         end = re.compile(f"{start}{pattern}$")
@@ -391,10 +384,7 @@ def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int])
 def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return what those of *classes* count as that the list in *file* has, and what else it lists.
 
-    *names* are words for wnids.
-
-    Raises:
-        ItlError: If a line is no class, or of several *classes* none, or one alone, is left.
+    *names* are words for wnids. ItlError if a line is no class, or of several *classes* not two are left.
     """
     known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
     tree = Taxonomy.snapshot()
@@ -410,23 +400,11 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
     return chosen, [tree.with_words(name) for name in listed if name not in chosen]
 
 
-def _photo(record: Record) -> str:
-    """Return the id of the photo that *record* is a version of."""
-    return ROBOFLOW.sub("", record.id)
-
-
-def _photo_in_any_folder(record: Record) -> str:
-    """Return the name of the photo that *record* is a version of, which lie in several folders of a class."""
-    return _photo(record).rpartition("/")[2]
-
-
-def split_off_val(
-    records: list[Record], fraction: float, photo_of: Callable[[Record], str] = _photo
-) -> list[Record]:
+def split_off_val(records: list[Record], fraction: float, in_any_folder: bool = False) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Versions of one photo, which *photo_of* names alike, go together. ItlError for a *fraction* above 0 where
-    some *records* are val already, or no class has two.
+    Versions of one photo go together, those *in_any_folder* of their class if that has several. ItlError for
+    a *fraction* above 0 where some *records* are val already, or no class has two.
     """
     if not fraction:
         return records
@@ -440,7 +418,8 @@ def split_off_val(
     photos: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in ranked:
         if record.split == "train":
-            photos[record.wnid, photo_of(record)].append(record)
+            photo = ROBOFLOW.sub("", last_of(record.id) if in_any_folder else record.id)
+            photos[record.wnid, photo].append(record)
     train = Counter(record.wnid for record in records if record.split == "train")
     to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
     held_out: Counter[str] = Counter()

@@ -416,10 +416,7 @@ def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
-    """Make an object of one annotation, difficult if it is a crowd.
-
-    ItlError for an unknown category, an invalid box, or an iscrowd other than 0 and 1.
-    """
+    """Make an object of one annotation, difficult if it is a crowd; ItlError if it is invalid."""
     if row["category_id"] not in classes:
         known = examples([f"{key} {name}" for key, name in classes.items()], 5) or "none"
         raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")

@@ -5,12 +5,14 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.records import examples
+from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
 
 COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
@@ -27,56 +29,62 @@ DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a dat
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
-@dataclass(frozen=True)
-class ContainerFiles:
-    """The files at a path, by their names relative to it: those that are read, and all others."""
+class ContainerSource(Source):
+    """A source whose images are in files of one suffix, in a folder or one alone, such as shards."""
 
-    suffix: str  # of those that are read
-    read: dict[str, Path]
-    others: dict[str, Path]
+    path: Path  # fields of each
+    names: Path | None
+    suffix: ClassVar[str]  # of the files that are read, in any case
 
-    def left_out(self, used: Path | None) -> Counter:
-        """Count the others, documents and the file *used* aside.
+    @cached_property
+    def _listed(self) -> dict[str, Path]:
+        """All files at the path, by their names relative to it."""
+        if not self.path.exists():
+            raise ItlError(f"there is nothing at {self.path}; give a folder of {self.suffix} files")
+        if self.path.is_file():
+            return {self.path.name: self.path}
+        return {name: Path(file.path) for name, file in archives.open_listing(self.path).files.items()}
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Those that are read; ItlError if there are none, or compressed ones."""
+        if self.path.is_file():
+            return self._listed
+        tools = {f"{self.suffix}{ending}": tool for ending, tool in TOOL_OF_SUFFIX.items()}
+        tools |= TOOL_OF_TAR_SUFFIX if self.suffix == ".tar" else {}
+        if packed := sorted(name for name in self._listed if name.lower().endswith((*tools,))):
+            tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
+            raise ItlError(
+                f"{self.path} has compressed files, such as {packed[0]}, whose images cannot be read in "
+                f"place; `{tool} {shlex.quote(str(self._listed[packed[0]]))}` leaves a plain {self.suffix}"
+            )
+        names = sorted(name for name in self._listed if name.lower().endswith(self.suffix))
+        if not names:
+            raise ItlError(f"{self.path} has no {self.suffix} files; give {self.expected}")
+        _refuse_two_divisions(names)
+        return {name: self._listed[name] for name in names}
+
+    @cached_property
+    def _split_of(self) -> dict[str, str]:
+        """The split of each file that is read."""
+        return splits_by_name(self._files, self.path)
+
+    def _count_others(self) -> Counter:
+        """Count the files that are not read, documents and the file of the option names aside.
 
         The reason shows one of them, whose name tells a split if that of any does.
         """
-        resolved = used.resolve() if used else None
+        used = self.names.resolve() if self.names else None
         others = [
             name
-            for name, file in self.others.items()
-            if name.rpartition("/")[2] not in DOCUMENTS and file.resolve() != resolved
+            for name in self._listed.keys() - self._files.keys()
+            if name.rpartition("/")[2] not in DOCUMENTS and self._listed[name].resolve() != used
         ]
         if not others:
             return Counter()
         example = min(others, key=lambda name: (split_of_path(name) is None, name))
         more = " …" if len(others) > 1 else ""
         return Counter({f"files other than {self.suffix} ({example}{more})": len(others)})
-
-
-def container_files(path: Path, suffix: str, expected: str) -> ContainerFiles:
-    """Return the files at *path*, a folder or one file: read are those with *suffix*, in any case.
-
-    If there are none, an ItlError says what is *expected*. Compressed files of that kind are refused.
-    """
-    if not path.exists():
-        raise ItlError(f"there is nothing at {path}; give a folder of {suffix} files")
-    if path.is_file():
-        return ContainerFiles(suffix, {path.name: path}, {})
-    files = archives.open_listing(path).files
-    tools = {f"{suffix}{ending}": tool for ending, tool in TOOL_OF_SUFFIX.items()}
-    tools |= TOOL_OF_TAR_SUFFIX if suffix == ".tar" else {}
-    if packed := sorted(name for name in files if name.lower().endswith((*tools,))):
-        tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
-        raise ItlError(
-            f"{path} has compressed files, such as {packed[0]}, whose images cannot be read in place; "
-            f"`{tool} {shlex.quote(files[packed[0]].path)}` leaves a plain {suffix}"
-        )
-    names = sorted(name for name in files if name.lower().endswith(suffix))
-    if not names:
-        raise ItlError(f"{path} has no {suffix} files; give {expected}")
-    _refuse_two_divisions(names)
-    others = {name: Path(files[name].path) for name in files.keys() - set(names)}
-    return ContainerFiles(suffix, {name: Path(files[name].path) for name in names}, others)
 
 
 def describe_copies(files: Mapping[str, Path]) -> list[str]:

@@ -17,6 +17,7 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.archives import read_file
 from itl.sources.boxes import (
     SIDES,
+    Size,
     first_invalid_box,
     float_or_nan,
     is_finite_number,
@@ -43,7 +44,7 @@ class Annotations:
     """What detections are scored against."""
 
     objects: pd.DataFrame  # as `itl.sources.voc_xml.read_objects` returns them
-    images: Mapping[str, tuple[int | None, int | None]]  # width and height by image
+    images: Mapping[str, Size]  # by image
 
     @property
     def classes(self) -> list[str]:
@@ -58,13 +59,10 @@ def load_detections(
     """Read detections of annotated images: a CSV, a folder of the VOC kit's results, or COCO results JSON.
 
     Images may be named with their suffix, or by their path. *categories* are as in `read_coco_results`.
+    ItlError if *path* is none of these, a box is invalid, or an image is not annotated.
 
     Returns:
         The columns `DETECTION_COLUMNS`, and notes on what was taken for what, and on odd boxes.
-
-    Raises:
-        ItlError: If *path* is none of these or holds no detections, *categories* are given for another than
-            COCO's, a box is invalid or in parts of its image, or an image is not annotated.
     """
     note = ""
     annotated = sorted(set(annotations.objects["name"]))
@@ -141,10 +139,7 @@ def _describe_doubts(detections: pd.DataFrame, annotations: Annotations) -> list
 def read_detections(path: Path) -> pd.DataFrame:
     """Read a CSV of detections: the columns `DETECTION_COLUMNS`, in the order of the file.
 
-    Errors name the row; the first below the header is 1.
-
-    Raises:
-        ItlError: If it is no CSV of these columns, a score or side is not finite, or a box is invalid.
+    Each ItlError names the row; the first below the header is 1.
     """
     texts = _columns_as_text(path)
     numbers = {name: _numbers(texts[name], name, path) for name in ("score", *SIDES)}
@@ -244,13 +239,10 @@ def _numbers(texts: tuple[str, ...], name: str, path: Path) -> np.ndarray:
 def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
     """Read the development kit's results: a folder of comp4_det_test_CLASS.txt, lines `IMAGE SCORE` and box.
 
-    Each of the annotated *classes* needs a file, which may be empty.
+    Each of the annotated *classes* needs a file, which may be empty; ItlError if one is missing or invalid.
 
     Returns:
         The columns `DETECTION_COLUMNS`, classes by name, lines in the order of the files.
-
-    Raises:
-        ItlError: If there are no such files or those of two sets, a class has none, or a line is invalid.
     """
     files = {file.name: file for file in sorted(folder.iterdir())}
     matches = {name: match for name in files if (match := KIT_FILE.fullmatch(name))}
@@ -282,19 +274,13 @@ def read_coco_results(
 ) -> tuple[pd.DataFrame, str]:
     """Read COCO results JSON: a list of objects with image_id, category_id, bbox and score.
 
-    Args:
-        path: The file.
-        images: The annotated images; an image_id that is a number is that of their digits.
-        classes: The annotated classes.
-        categories: COCO-style JSON, or a list of names, that says which category has which id. Without it ids
-            are names of classes; numbers are taken where all *classes* are PASCAL's and one order fits them.
+    *images* and *classes* are those annotated; an image_id that is a number is that of their digits.
+    *categories*, COCO-style JSON or a list of names, says which category has which id. Without it ids are
+    names of classes; numbers are taken where all *classes* are PASCAL's and one order fits them. ItlError if
+    one stands for no class, or a score or box is invalid.
 
     Returns:
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
-
-    Raises:
-        ItlError: If the file or *categories* cannot be read, an id stands for no class, or a score or
-            box is invalid.
     """
     rows = _result_rows(path)
     used = {str(row["category_id"]) for row in rows} - set(classes)
@@ -327,10 +313,7 @@ def read_coco_results(
 
 
 def _image_of_digits(image_id: str, numbered: Mapping[int | None, list[str]], where: str) -> str:
-    """Return the annotated image with the digits of *image_id*, or this; ItlError if several have them.
-
-    *numbered* has the images by their digits.
-    """
+    """Return the one of the images *numbered* by their digits that has those of *image_id*, or this."""
     same = numbered.get(_digits(image_id), [])
     if _digits(image_id) is None or not same:
         return image_id

@@ -11,8 +11,7 @@ import numpy as np
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
-from itl.sources import archives
-from itl.sources.archives import Member
+from itl.sources.archives import Member, open_listing
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
 from itl.sources.numbered_classes import first_number, lists_names_alone, name_of, read_names
@@ -89,7 +88,7 @@ class DownsampledImageNet(Source):
         if not self.path.is_dir():
             raise ItlError(f"{self.path} is not a folder; {self.kind} takes {self.expected}")
         names: dict[tuple[str, int], str] = {}
-        for name in sorted(archives.open_listing(self.path).files):
+        for name in sorted(open_listing(self.path).files):
             if match := BATCH.fullmatch(name):
                 key = match[1].partition("_")[0], int(match[2] or 0)
                 other = names.get(key, name)
@@ -127,7 +126,6 @@ def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
     """Return the wnid of each number, which *file* lists.
 
     Names without numbers count from 0 if a label is 0, else from 1, as published, if the last one occurs.
-
     ItlError where neither occurs, or labels count from 1 and wnids are sorted, as the published are not.
     """
     data = Member(str(file)).read()
@@ -157,11 +155,9 @@ def _load(file: Path) -> tuple[np.ndarray, list[int]]:
 
 @lru_cache(maxsize=2)
 def load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
-    """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1.
+    """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1; ItlError if damaged.
 
     A file which has changed has another *time_ns*, so that it is read again.
-
-    ItlError if it is damaged, or has no images of a published size with their labels.
     """
     if file.endswith(".npz"):
         with open(file, "rb") as opened:

@@ -27,10 +27,8 @@ class ImageNames:
     def find(self, name: str, split: str) -> str:
         """Return the image that a list of *split* calls *name*: in that folder, or in one of its split.
 
-        As many of the last parts of *name* count as are there.
-
-        Raises:
-            ItlError: If the image is not there, lies in another folder that is there too, or several match.
+        As many of the last parts of *name* count as are there. ItlError if the image is not there, lies in
+        another folder that is there too, or several match.
         """
         name = unicodedata.normalize("NFC", name)  # as the names of files are
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
@@ -176,10 +174,8 @@ class ImageFinder(ImageNames):
     def find(self, entry: str, split: str) -> str:
         """Return the name in the listing of the image that a list of *split* calls *entry*.
 
-        An *entry* without the suffix of an image is the id of one: its name without the suffix.
-
-        Raises:
-            ItlError: If there is none, or several could be meant.
+        An *entry* without the suffix of an image is the id of one: its name without the suffix. ItlError if
+        there is none, or several could be meant.
         """
         entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
         candidates = self.by_last_name.get(entry.rpartition("/")[2], [])

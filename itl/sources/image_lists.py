@@ -28,7 +28,7 @@ from itl.sources.split_names import (
     split_of_cell,
     split_of_folders,
     split_of_path,
-    words_of,
+    stem_words,
 )
 from itl.storage import text_lines
 
@@ -41,6 +41,7 @@ TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are n
 PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
+Row = Mapping[str, object]  # of a table or of JSON lines, by column
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 _OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
@@ -82,16 +83,13 @@ def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
     if "prediction" not in last or _MADE_UP.search(last):
         return bool(_MADE_UP.search(last))
     if split_of_path(last) is None:
-        return words_of(last.rpartition(".")[0]) == ["prediction"]
+        return stem_words(last) == ["prediction"]
     training = (file.rpartition("/")[2].casefold() for file in files if split_of_path(file) == "train")
     return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
 
 
 def text_of(data: bytes, file: str) -> str:
-    """Return the text of a list in UTF-8, its characters composed as those in names of files are.
-
-    ItlError if *data* is not text in UTF-8.
-    """
+    """Return *data* as text, composed as names of files are; ItlError if it is no text in UTF-8."""
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -229,7 +227,7 @@ def _is_split_list(name: str) -> bool:
     >>> _is_split_list("meta/test.json"), _is_split_list("val_list.yaml"), _is_split_list("test_config.json")
     (True, True, False)
     """
-    words = words_of(name.rpartition("/")[2].rpartition(".")[0])
+    words = stem_words(name)
     return split_of_path(name) in ("val", "test") and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(words)
 
 
@@ -313,7 +311,7 @@ def _from_table(
     return _from_objects(objects, file, image, label, header)
 
 
-def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _json_lines(text: str, file: str) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(text_lines(text), 1):
         if not line.strip():
             continue
@@ -329,7 +327,7 @@ def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object
 
 
 def _from_objects(
-    rows: Iterator[tuple[int, Mapping[str, object]]],
+    rows: Iterator[tuple[int, Row]],
     file: str,
     image: str | None,
     label: str | None,
@@ -371,9 +369,7 @@ def _from_objects(
     return images
 
 
-def _refuse_denied(
-    numbered: Sequence[tuple[int, Mapping[str, object]]], columns: Sequence[str], file: str
-) -> None:
+def _refuse_denied(numbered: Sequence[tuple[int, Row]], columns: Sequence[str], file: str) -> None:
     """Raise ItlError if lines deny their label: those of Open Images whose Confidence is 0, not 1."""
     for column in columns:
         if column.lower() != "confidence" or any(_flag(row, column) not in FLAGS for _, row in numbered):
@@ -386,9 +382,7 @@ def _refuse_denied(
             )
 
 
-def _refuse_class_columns(
-    rows: Sequence[Mapping[str, object]], columns: Sequence[str], label: str | None, file: str
-) -> None:
+def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: str | None, file: str) -> None:
     """Raise ClassColumnsError if the flags among *columns* are classes: one set in each row, or any number.
 
     The former where *label* chooses none, or one of them; the latter where it chooses none, and there are no
@@ -435,17 +429,14 @@ def _describe_unequal(counts: Counter[int]) -> str:
     return f"{none} and several are in {counts[2]:,}" if counts[2] else none
 
 
-def _flag(row: Mapping[str, object], column: str) -> str:
+def _flag(row: Row, column: str) -> str:
     return str(row.get(column, "")).strip().lower()
 
 
 def choose_column(
     columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
 ) -> str:
-    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
-
-    ItlError if the column of the *option* is missing, or none or several have a usual name.
-    """
+    """Return the column of the *what*: the *option*, or the one with a *usual* name; else ItlError."""
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option

@@ -92,11 +92,7 @@ class ImageNet(Source):
 
     @cached_property
     def folders(self) -> Layout:
-        """What the folders stand for.
-
-        ItlError if there are no images, a class has none or is no wnid, it is unclear which folders are
-        classes, or a list of val contradicts its folders.
-        """
+        """What the folders stand for; ItlError if that is unclear, or a list of val contradicts them."""
         counts = image_counts(self.listing)
         if not counts:
             self._refuse_several()
@@ -150,15 +146,14 @@ class ImageNet(Source):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        val = len(self._flat_images) - sum(wnid in self._chosen for wnid in self._flat_images.values())
-        return self.listing.left_out + self.folders.left_out + Counter({NOT_CHOSEN: val})
+        not_chosen = Counter({NOT_CHOSEN: len(self._flat_names) - len(self._flat_images)})
+        return self.listing.left_out + self.folders.left_out + not_chosen
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError if labels of val are missing."""
         files, records = self.listing.files, self.folders.records(self.listing.files)
         for name, wnid in self._flat_images.items():
-            if wnid in self._chosen:
-                records.append(Record(self.folders.id_of(name), self._chosen[wnid], "val", files[name]))
+            records.append(Record(self.folders.id_of(name), wnid, "val", files[name]))
         return validate_records(records, self.path)
 
     def _refuse_contradicted(self, layout: Layout) -> None:
@@ -189,21 +184,17 @@ class ImageNet(Source):
 
     @cached_property
     def _flat_images(self) -> dict[str, str]:
-        """The wnids of val images that do not lie in class folders, by name."""
-        return {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+        """The classes of val images that do not lie in class folders, by name, without those not chosen."""
+        wnids = {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+        if not self.classes or not wnids:
+            return wnids
+        chosen, _ = class_map(self.classes, sorted(set(wnids.values())), {})
+        return {name: chosen[wnid] for name, wnid in wnids.items() if wnid in chosen}
 
     @cached_property
     def _flat_names(self) -> list[str]:
         starts = tuple(f"{folder}/" for folder in self._flat)
         return [name for name in self.listing.files if name.startswith(starts) and is_image(name)]
-
-    @cached_property
-    def _chosen(self) -> Mapping[str, str]:
-        """What the wnids of flat val images count as."""
-        wnids = sorted(set(self._flat_images.values()))
-        if self.classes and wnids:
-            return class_map(self.classes, wnids, {})[0]
-        return {wnid: wnid for wnid in wnids}
 
     @cached_property
     def _labels(self) -> ValLabels:
@@ -333,10 +324,7 @@ class ImageNet21k(Source):
         return self.listing.left_out + Counter({reason: len(outside)})
 
     def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id.
-
-        ItlError where one name is that of two images, or two folders side by side are of one wnid.
-        """
+        """Return one record for each image, sorted by id; ItlError if one may be there twice."""
         names: dict[str, str] = {}
         records = []
         for name, member in self.listing.files.items():

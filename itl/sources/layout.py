@@ -32,6 +32,7 @@ from itl.sources.records import Record, examples, is_image
 from itl.sources.split_names import SPLIT_ORDER, split_of_last, split_of_name, splits_of_words, words_of
 
 OF_MASKS = "images in folders of masks"  # why they are left out
+Parts = tuple[str, ...]  # of the path of a folder
 
 
 class Choice(NamedTuple):
@@ -103,7 +104,7 @@ class Tree:
                 self.total[parent] += count
                 folder = parent
 
-    def below(self, folder: str) -> dict[tuple[str, ...], int]:
+    def below(self, folder: str) -> dict[Parts, int]:
         """Return the number of images in each folder at or below *folder*, by its relative parts."""
         start = f"{folder}/" if folder else ""
         inside = {name: n for name, n in self.counts.items() if name.startswith(start) or name == folder}
@@ -117,8 +118,6 @@ class Tree:
 
 def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
     """Read *tree* as *choice* says; ItlError, without advice, if that is not clear."""
-    if not tree.total[""]:
-        raise ItlError("no images")
     if choice.splits == "inside":
         return _splits_in_classes(tree)
     folders = _split_folders(tree, choice)
@@ -142,10 +141,10 @@ def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
 def _assemble(
     tree: Tree,
     folders: Mapping[str, str],
-    inside: Mapping[str, dict[tuple[str, ...], int]],
+    inside: Mapping[str, dict[Parts, int]],
     flat: Mapping[str, str],
-    named: Mapping[tuple[str, ...], tuple[tuple[str, ...], str]],
-    reasons: Mapping[tuple[str, ...], str],
+    named: Mapping[Parts, tuple[Parts, str]],
+    reasons: Mapping[Parts, str],
     choice: Choice,
 ) -> Layout:
     """Put together what the folders are.
@@ -285,9 +284,7 @@ def _splits_in_classes(tree: Tree) -> Layout:
     return Layout(class_of, words="class folders that hold the splits")
 
 
-def _flat_splits(
-    folders: Mapping[str, str], inside: Mapping[str, dict[tuple[str, ...], int]]
-) -> dict[str, str]:
+def _flat_splits(folders: Mapping[str, str], inside: Mapping[str, dict[Parts, int]]) -> dict[str, str]:
     """Return the splits without class folders: all images lie in one folder that is no class of another."""
     flat = {}
     for folder, relative in inside.items():
@@ -300,7 +297,7 @@ def _flat_splits(
     return flat
 
 
-def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> dict[tuple[str, ...], str]:
+def _folders_left_out(merged: Collection[Parts], choice: Choice) -> dict[Parts, str]:
     """Return why some of the folders *merged*, as parts of paths, are no classes, and hold none.
 
     Those are predictions and unlabelled images beside two classes or more, or if the level of classes is
@@ -311,7 +308,7 @@ def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> di
     >>> _folders_left_out([("cat", "images"), ("cat", "masks"), ("masks",)], Choice(class_level=1))
     {('cat', 'masks'): 'images in folders of masks'}
     """
-    beside: dict[tuple[str, ...], set[str]] = defaultdict(set)  # folder -> what else it holds
+    beside: dict[Parts, set[str]] = defaultdict(set)  # folder -> what else it holds
     for parts in merged:
         for depth, name in enumerate(parts):
             beside[parts[:depth]].add(name)
@@ -328,7 +325,7 @@ def _folders_left_out(merged: Collection[tuple[str, ...]], choice: Choice) -> di
     return reasons
 
 
-def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
+def _refuse_split_names(merged: Sequence[Parts]) -> None:
     """Raise ItlError for classes that are named like splits, or for splits further down."""
     if inner := next((parts for parts in merged if any(map(split_of_name, parts))), None):
         raise ItlError(f"{'/'.join(inner)!r} has the name of a split, where classes are expected")
@@ -341,9 +338,7 @@ def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
         raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
 
 
-def _classes(
-    merged: Sequence[tuple[str, ...]], choice: Choice, in_splits: bool
-) -> dict[tuple[str, ...], tuple[tuple[str, ...], str]]:
+def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[Parts, tuple[Parts, str]]:
     """Return the class folder and the class of each folder, relative to its split; ItlError if unclear."""
     if choice.class_level is not None:
         level = choice.class_level
@@ -399,7 +394,7 @@ def _are_counted(names: Collection[str]) -> bool:
     return numbers in counts or any(not PART_WORDS.isdisjoint(words_of(name)) for name in names)
 
 
-def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> None:
+def _refuse_half_sorted(inside: Mapping[str, dict[Parts, int]]) -> None:
     """Raise ItlError if images lie in a folder of files beside class folders that another split has too.
 
     Or if they lie in a class folder and in one of its name in it, as where an archive was unpacked twice.
@@ -420,13 +415,13 @@ def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> Non
                 )
 
 
-def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool) -> tuple[str, ...]:
+def _container(merged: Sequence[Parts], nested: bool, in_splits: bool) -> Parts:
     """Return the folder around all class folders, as parts: it is the only one, and no class itself.
 
     It is named as such, as in images/cat, or it holds wnids, as archives of ImageNet do: bus/indoor and
     bus/outdoor may be one class.
     """
-    start: tuple[str, ...] = ()
+    start: Parts = ()
     while True:
         inside = [parts[len(start) :] for parts in merged if len(parts) > len(start)]
         tops = {parts[0] for parts in inside}
@@ -445,7 +440,7 @@ def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool)
         start = (*start, top)
 
 
-def _under_letters(folders: set[tuple[str, ...]]) -> bool:
+def _under_letters(folders: set[Parts]) -> bool:
     """Say whether classes lie under the letter that they start with, as in Places365 and SUN397."""
     if not all(len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]) for parts in folders):
         return False
@@ -453,7 +448,7 @@ def _under_letters(folders: set[tuple[str, ...]]) -> bool:
     return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
 
 
-def _joined(folder: str, parts: tuple[str, ...]) -> str:
+def _joined(folder: str, parts: Parts) -> str:
     return "/".join([folder, *parts] if folder else parts)
 
 

@@ -38,12 +38,9 @@ def recognise(
 ) -> Layout:
     """Say what the folders of a tree stand for; ItlError, with the readings that options choose, if unclear.
 
-    Args:
-        counts: Images that lie directly in each folder.
-        choice: Options that choose among readings.
-        flat_val: Accept a val without class folders: something else says the classes of its images. Such a
-            source has the option splits alone.
-        path: The folder or archive that has the tree, for advice.
+    *counts* are of the images that lie directly in each folder; *path*, for advice, is where the tree is.
+    With *flat_val* a val may be without class folders, as something else says the classes of its images;
+    such a source has the option splits alone.
     """
     try:
         return read_tree(Tree(counts), choice, flat_val)

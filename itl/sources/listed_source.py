@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from itl import ItlError, counted
-from itl.sources import archives
-from itl.sources.archives import Member
+from itl.sources.archives import Member, describe_packed, is_archive
 from itl.sources.image_finder import ImageFinder
 from itl.sources.image_lists import ListedImage, text_of
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
@@ -37,13 +36,9 @@ class ListedSource(ScannedSource):
 
     @cached_property
     def scan(self) -> Scan:
-        """Records and problems; reads the lists.
-
-        ItlError if the images are still packed, a list is missing or cannot be read, or the images do not
-        pass `validate_records`.
-        """
+        """Records and problems; reads the lists. ItlError if one is missing or the images are packed."""
         scan = Scan(self.kind, self.path)
-        packed = archives.describe_packed(self.listing.files)
+        packed = describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
         records: dict[str, Record] = {}  # by id
@@ -63,7 +58,7 @@ class ListedSource(ScannedSource):
         if by_stem := len(self.finder.found_by_stem):
             scan.notes.append(f"{counted(by_stem, 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.describe_elsewhere()
-        if scan.problems and (inside := sorted(filter(archives.is_archive, self.listing.files))):
+        if scan.problems and (inside := sorted(filter(is_archive, self.listing.files))):
             scan.notes.append(
                 f"{examples(inside)} in this folder was not opened; unpack it if images are missing"
             )
@@ -136,17 +131,14 @@ class ListedSource(ScannedSource):
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):
             return member
-        packed = archives.describe_packed(self.listing.files)
-        if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
+        packed = describe_packed(self.listing.files)
+        if not packed and (inside := sorted(filter(is_archive, self.listing.files))):
             way = "it and that" if self.path.is_file() else f"it, or give {self.path}/{inside[0]} itself"
             packed = f"{inside[0]} was not opened: unpack {way}"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
     def optional_file(self, name: str) -> Member | None:
-        """Return the file *name* in whatever folder, or beside the data set.
-
-        ItlError if several folders have one, and they differ.
-        """
+        """Return the file *name* in whatever folder, or beside the data set; ItlError if several differ."""
         names = [one for one in self.listing.files if one == name or one.endswith(f"/{name}")]
         if names:
             first, *others = sorted(names, key=lambda one: (one.count("/"), one))

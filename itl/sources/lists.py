@@ -204,8 +204,7 @@ class Lists(ListedSource):
     def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
         """Give each of *images* the split whose folder holds it, where *file* says none.
 
-        Raises:
-            ItlError: If some lie in folders of splits, others not; or in folders named like several.
+        ItlError if some lie in folders of splits, others not; or in folders named like several.
         """
         names = [self._found(one.image) for one in images]
         splits = [split_of_folders(name) if name else "" for name in names]
@@ -285,12 +284,9 @@ class Lists(ListedSource):
         if self._options:
             return {split: self._option_file(name, split) for split, name in self._options.items()}
         by_split: dict[str, list[str]] = defaultdict(list)
-        for name in self._candidates:
-            if name not in self._unread:
-                by_split[split_of_path(name) or "train"].append(name)
-        if not by_split:  # of which one has labels
-            for name in self._labelled_by_folders():
-                by_split[split_of_path(name) or "train"].append(name)
+        labelled = [name for name in self._candidates if name not in self._unread]
+        for name in labelled or self._labelled_by_folders():
+            by_split[split_of_path(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
                 options = self._options_of(one_for_each_split(by_split, split))

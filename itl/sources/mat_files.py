@@ -25,11 +25,7 @@ MAX_DEPTH = 20  # of cells in cells
 
 
 def load_mat(data: bytes, name: str, variables: Sequence[str] | None = None) -> Mapping[str, np.ndarray]:
-    """Read the *variables* (None: all) of a .mat file (MATLAB, up to v7), which errors call *name*.
-
-    Raises:
-        ItlError: In one line: MATLAB v7.3, above the limit of `itl.sources.untrusted_files`, or no .mat file.
-    """
+    """Read the *variables* (None: all) of a .mat file (MATLAB, up to v7), which an ItlError calls *name*."""
     import scipy.io  # slow to import, and only these files need it
 
     if data[:10] == b"MATLAB 7.3":
@@ -73,8 +69,7 @@ class _Elements:
     def tag(self, position: int, end: int) -> tuple[int, int, int, int]:
         """Return type, first byte and size of the data of an element, and where the next one starts.
 
-        Raises:
-            ValueError: If it is cut short, of an unknown type, or reaches beyond *end*.
+        ValueError if it is cut short, of an unknown type, or reaches beyond *end*.
         """
         if position + 8 > end:
             raise ValueError("cut short")
@@ -91,10 +86,9 @@ class _Elements:
         return kind, start, size, following
 
     def numbers(self, position: int, end: int, count: int | None = None) -> tuple[int, int, int]:
-        """Check an element of *count* numbers; return first byte, size, and where the next one starts.
+        """Return first byte and size of an element of *count* numbers, and where the next one starts.
 
-        Raises:
-            ValueError: If it is no whole element, or has another count of numbers.
+        ValueError if it is no whole element, or has another count.
         """
         kind, start, size, following = self.tag(position, end)
         if kind == MATRIX or size % NUMBER_BYTES[kind] or count not in (None, size // NUMBER_BYTES[kind]):
@@ -104,8 +98,7 @@ class _Elements:
     def check_matrix(self, position: int, end: int, depth: int) -> int:
         """Check the matrix at *position*; return where the next element starts.
 
-        Raises:
-            ValueError: If it is damaged, nested too deep, or an object, a sparse matrix or a function.
+        ValueError if it is damaged, nested too deep, or an object, a sparse matrix or a function.
         """
         kind, start, size, following = self.tag(position, end)
         if kind != MATRIX or depth > MAX_DEPTH:

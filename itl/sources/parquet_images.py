@@ -16,19 +16,11 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
-from itl.sources.container_files import (
-    ContainerFiles,
-    container_files,
-    describe_copies,
-    describe_missing_parts,
-    sample_id,
-    splits_by_name,
-)
+from itl.sources.container_files import ContainerSource, describe_copies, describe_missing_parts, sample_id
 from itl.sources.image_lists import choose_column
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
 from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import Record, plain_line, validate_records
-from itl.sources.source import Source
 from itl.sources.split_columns import SPLIT_COLUMNS, split_column
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 from itl.sources.untrusted_files import explain_damage, refuse_large
@@ -64,7 +56,7 @@ class RowGroup:
 
 
 @dataclass(frozen=True)
-class ParquetImages(Source):
+class ParquetImages(ContainerSource):
     """Parquet files with a column of images and one of labels; the names of files tell the splits.
 
     An image is called as its ``path`` says, below its class. Where that is not the order of the rows,
@@ -76,6 +68,7 @@ class ParquetImages(Source):
     label: str | None = None  # likewise
     names: Path | None = None  # file with the names of numbered classes
     kind = "parquet"
+    suffix = ".parquet"
     expected = (
         "a folder of .parquet files, such as data/train-00000-of-00002.parquet, with the columns image (its "
         "bytes) and label, as the Hugging Face hub stores them"
@@ -140,25 +133,16 @@ class ParquetImages(Source):
     def left_out(self) -> Counter:
         """Rows without a label, and files of other kinds."""
         rows = sum(group.rows for group in self._all_groups)
-        return Counter({"unlabelled rows": rows - len(self._rows)}) + self._listed.left_out(self.names)
-
-    @cached_property
-    def _listed(self) -> ContainerFiles:
-        return container_files(self.path, ".parquet", self.expected)
-
-    @property
-    def _files(self) -> dict[str, Path]:
-        return self._listed.read
+        return Counter({"unlabelled rows": rows - len(self._rows)}) + self._count_others()
 
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
         self._refuse_configurations()
-        splits = splits_by_name(self._files, self.path)
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            of_split = groups.setdefault(splits[name], [])
+            of_split = groups.setdefault(self._split_of[name], [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
                 size, time_ns = group.total_byte_size, file.stat().st_mtime_ns
@@ -452,13 +436,7 @@ def has_values(file: Path, column: Column) -> bool:
 
 
 def read_column(file: Path, column: Column, group: int | None = None) -> Any:
-    """Read one *column* of a file or of its row *group*.
-
-    ItlError if it is damaged.
-
-    Returns:
-        One chunked array.
-    """
+    """Read one *column* of a file or of its row *group*, as a chunked array; ItlError if it is damaged."""
     opened = open_table(file)
     with explain_damage(f"the column {column} of {file}", "valid one"):
         paths = [str(column)]

@@ -44,11 +44,8 @@ def read_regions(path: str | Path, order: str | None = None) -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
     The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax), also if it is not given,
-    or "xyxy".
-
-    ItlError if nothing is there or it holds no regions, for another *order* or one that no .mat has, another
-    kind of file, a damaged file, an invalid box, boxes that all lie between 0 and 1, and an image with other
-    regions in another file.
+    or "xyxy". ItlError for what is missing, damaged or invalid, and for an image with other regions in
+    another file.
     """
     path = Path(path)
     if order is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.sources.boxes import SIDES, iou_of, reaching_outside
+from itl.sources.boxes import SIDES, Size, iou_of, reaching_outside
 from itl.sources.findings import Finding, check_options
 from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.records import examples, stem_of
@@ -31,8 +31,13 @@ def best_ious(objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], image
 
     Returns:
         float64 (n,), in the order of *objects*.
+
+    Raises:
+        ItlError: If all are difficult.
     """
     scored = objects[~objects["difficult"].astype(bool)]
+    if not len(scored):
+        raise ItlError("recall needs objects that are not difficult, and there are none; annotate some")
     best = np.zeros(len(scored))
     boxes = scored[SIDES].to_numpy(np.float64)
     for key, rows in scored.groupby(image, sort=False).indices.items():
@@ -47,13 +52,13 @@ def recall(
 ) -> float:
     """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
 
-    Other arguments are as in `best_ious`. Raises ItlError if all objects are difficult.
+    Other arguments are as in `best_ious`.
 
     >>> one = pd.DataFrame([(0, 1, 1, 10, 10, False)], columns=["row", *SIDES, "difficult"])
     >>> recall(one, lambda row: np.array([[1, 1, 10, 5]])), recall(one, lambda row: np.zeros((0, 4)))
     (1.0, 0.0)
     """
-    return float((_refuse_empty(best_ious(objects, regions, image)) >= iou).mean())
+    return float((best_ious(objects, regions, image) >= iou).mean())
 
 
 def recall_table(
@@ -75,20 +80,10 @@ def recall_table(
     rows, counts = [], list(counts)
     if min(counts, default=0) < 1:
         raise ItlError(f"recall takes counts, from 1, of the regions of an image; got {counts}")
-
-    def best_of(count: int) -> np.ndarray:
-        return _refuse_empty(best_ious(objects, lambda key: regions(key, count), image))
-
     for count in counts:
-        best = best_of(count)
+        best = best_ious(objects, lambda key, count=count: regions(key, count), image)  # type: ignore[misc]
         rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in RECALL_IOUS]
     return pd.DataFrame(rows, columns=["count", "iou", "objects", "recall"])
-
-
-def _refuse_empty(best: np.ndarray) -> np.ndarray:
-    if not len(best):
-        raise ItlError("recall needs objects that are not difficult, and there are none; annotate some")
-    return best
 
 
 def add_regions(scan: Scan, file: str | None, outside: str) -> None:
@@ -207,10 +202,7 @@ def check_proposals(
 
 
 def _regions_path(file: str, source: Path) -> Path:
-    """Return the path of *file*, from the current folder or from that of *source*.
-
-    ItlError if neither has it.
-    """
+    """Return what `find_regions` does; ItlError where that is None."""
     if (regions := find_regions(file, source)) is not None:
         return regions
     path, folder = Path(file).expanduser(), source if source.is_dir() else source.parent
@@ -229,13 +221,11 @@ def measure_recall(
 
     *annotations*, *image_list* and *outside* are as in `read_objects`, *counts* as in `recall_table`.
 
+    ItlError if no annotated image has regions, or windows need a size that an annotation does not tell.
+
     Returns:
         The table of `recall_table`, and notes: on images without regions, which do not count, and on regions
         that reach outside their image.
-
-    Raises:
-        ItlError: If no annotated image has regions, or windows need a size that an annotation does not tell;
-            also as `read_objects` and `recall_table` raise it.
     """
     objects, sizes = read_objects(annotations, image_list, outside)
     if regions is None:
@@ -265,10 +255,7 @@ def measure_recall(
 
 
 def _recall_of_windows(
-    objects: pd.DataFrame,
-    sizes: Mapping[str, tuple[int | None, int | None]],
-    counts: Iterable[int],
-    annotations: Path,
+    objects: pd.DataFrame, sizes: Mapping[str, Size], counts: Iterable[int], annotations: Path
 ) -> pd.DataFrame:
     """Return the table of `recall_table` for windows in images of *sizes*, which *annotations* tell."""
     if unsized := [image for image, size in sizes.items() if None in size]:

@@ -119,9 +119,8 @@ def describe_linked(records: Iterable[Record]) -> list[str]:
 def parse_json(text: str) -> Any:
     """Return the content of the JSON *text*.
 
-    Raises:
-        ValueError: If it is not valid, an object has a key twice, or a text is no whole characters, which no
-            table can hold.
+    ValueError if it is not valid, an object has a key twice, or a text is no whole characters, which no table
+    can hold.
     """
     content = json.loads(text, object_pairs_hook=unique_keys)
     if SURROGATE.search(text):

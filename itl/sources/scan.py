@@ -278,10 +278,8 @@ def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized:
     size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image, unless the
     annotation states the size of the stored one and the two differ.
 
-    Args:
-        header: Of the image's file.
-        stated: Width and height that its annotation states; 0 or None where it does not.
-        resized: Where these are by far others, "keep" takes the boxes for those of the file.
+    *stated* are width and height by the annotation, 0 or None where it has none. If the file has by far
+    others, *resized* "keep" takes the boxes for those of the file.
     """
     size = header.size
     if stated == header.stored_size != size:

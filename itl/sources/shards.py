@@ -10,16 +10,8 @@ from typing import BinaryIO
 
 from itl import ItlError, counted, no_such, pick
 from itl.hierarchy.taxonomy import WNID
-from itl.sources import archives
-from itl.sources.archives import Listing, Member, ZipMember
-from itl.sources.container_files import (
-    ContainerFiles,
-    container_files,
-    describe_copies,
-    describe_missing_parts,
-    sample_id,
-    splits_by_name,
-)
+from itl.sources.archives import Listing, Member, ZipMember, open_listing
+from itl.sources.container_files import ContainerSource, describe_copies, describe_missing_parts, sample_id
 from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.labels import NO_LABEL, ranks_of_class
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
@@ -32,7 +24,6 @@ from itl.sources.records import (
     suffix_of,
     validate_records,
 )
-from itl.sources.source import Source
 from itl.sources.split_names import split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
@@ -60,7 +51,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class WebDataset(Source):
+class WebDataset(ContainerSource):
     """Shards in a folder, or one shard; the names of shards, or of their folders, tell the splits."""
 
     path: Path
@@ -68,6 +59,7 @@ class WebDataset(Source):
     image: str | None = None  # suffix of the image, such as jpg, where samples have several
     label: str | None = None  # cls, txt or json; None takes all that samples have, which must agree
     kind = "webdataset"
+    suffix = ".tar"
     expected = (
         "a folder of plain .tar shards, such as imagenet1k-train-0000.tar and imagenet1k-validation-00.tar, "
         "with KEY.jpg and KEY.cls, KEY.json or KEY.txt"
@@ -83,8 +75,8 @@ class WebDataset(Source):
     def listing(self) -> Listing:
         """The images of all samples, as SHARD/NAME."""
         files = {f"{one.shard}/{one.image}": one.member for one in self._samples}
-        left_out = self._listed.left_out(self.names)
-        return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), left_out))
+        left_out = sum((one.left_out for one in self._shards.values()), self._count_others())
+        return Listing(files, left_out=left_out)
 
     @property
     def left_out(self) -> Counter:
@@ -175,27 +167,13 @@ class WebDataset(Source):
         return [f"{text}; each counts twice"] if twice else []
 
     @cached_property
-    def _listed(self) -> ContainerFiles:
-        return container_files(self.path, ".tar", self.expected)
-
-    @property
-    def _files(self) -> dict[str, Path]:
-        """The shards, by their name relative to the path."""
-        return self._listed.read
-
-    @cached_property
     def _shards(self) -> dict[str, Listing]:
         """The files of each shard, by its name relative to the path."""
-        shards = {name: archives.open_listing(file) for name, file in self._files.items()}
+        shards = {name: open_listing(file) for name, file in self._files.items()}
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
         return shards
-
-    @cached_property
-    def _split_of(self) -> dict[str, str]:
-        """The split of each shard."""
-        return splits_by_name(self._shards, self.path)
 
     @property
     def _image_suffix(self) -> str:

@@ -90,12 +90,7 @@ class Source(ABC):
         return {}
 
     def describe(self, records: Sequence[Record], unreadable: int = 0) -> list[str]:
-        """Return in two lines and notes how this source was read: nobody should have to guess that.
-
-        Args:
-            records: Of this source.
-            unreadable: How many more there were, which a pack leaves out.
-        """
+        """Return in two lines and notes how *records* were read, and *unreadable* others left out."""
         images, noun = Counter(record.split for record in records), self.nouns[0]
         splits = [f"{split} {counted(images[split], noun)}" for split in SPLIT_ORDER if images[split]]
         objects = self.scan.objects if self.annotates and self.scan else {}

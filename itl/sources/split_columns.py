@@ -27,11 +27,8 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
 
     That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
-    of two splits and nothing else. *columns* are the values of all, but for images and labels.
-
-    Raises:
-        ItlError: If a column of splits holds something else, two columns hold splits, or one of
-            `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
+    of two splits and nothing else. *columns* are the values of all, but for images and labels. ItlError if a
+    column of splits holds something else, two hold splits, or flags of one split divide the images alone.
     """
     few = {name: _few_texts(values) for name, values in columns.items()}
     splits = {name: {split_of_cell(text) for text in texts} for name, texts in few.items()}

@@ -51,6 +51,11 @@ def words_of(name: str) -> list[str]:
     return words
 
 
+def stem_words(path: str) -> list[str]:
+    """Return the words in the name of the file *path*, without its suffix."""
+    return words_of(path.rpartition("/")[2].rpartition(".")[0])
+
+
 def _without_suffix(word: str) -> str:
     """Return *word* in lower case, that of a split alone: train for trainset."""
     stem = SUFFIX_WORDS.sub("", word := word.casefold())
@@ -79,11 +84,9 @@ def split_of_name(name: str) -> str | None:
 
 def is_of_splits(name: str) -> bool:
     """Say whether a file is by its *name* a list of splits, as splits.txt or train_test_split.txt."""
-    words = words_of(name.rpartition("/")[2].rpartition(".")[0])
-    return (
-        not {"split", "splits", "partition", "partitions"}.isdisjoint(words)
-        or len(splits_of_words(words)) > 1
-    )
+    words = stem_words(name)
+    is_called_so = not {"split", "splits", "partition", "partitions"}.isdisjoint(words)
+    return is_called_so or len(splits_of_words(words)) > 1
 
 
 def split_of_last(folder: str) -> str | None:
@@ -182,7 +185,7 @@ def split_of_objects_json(path: str) -> str | None:
     >>> split_of_objects_json("val_annotations.json"), split_of_objects_json("captions_val2017.json")
     ('val', None)
     """
-    return split_of_name(" ".join(word for word in _stem_words(path) if word not in OBJECT_WORDS))
+    return split_of_name(" ".join(word for word in stem_words(path) if word not in OBJECT_WORDS))
 
 
 def split_of_json(path: str) -> str | None:
@@ -192,12 +195,7 @@ def split_of_json(path: str) -> str | None:
     ('test', 'test', None)
     """
     by_name = split_of_usual_json(path) or split_of_objects_json(path)
-    return by_name or split_of_name("".join(_stem_words(path)[-1:])) or split_of_folders(path)
-
-
-def _stem_words(path: str) -> list[str]:
-    """Return the words in the last part of *path*, without its suffix."""
-    return words_of(path.rpartition("/")[2].rpartition(".")[0])
+    return by_name or split_of_name("".join(stem_words(path)[-1:])) or split_of_folders(path)
 
 
 def json_of_splits(paths: Iterable[str]) -> dict[str, list[str]]:

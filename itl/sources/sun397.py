@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, did_you_mean
-from itl.sources import archives
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Listing, Member, open_listing
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
@@ -82,17 +81,17 @@ class Sun397(ScannedSource):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        listing = archives.open_listing(self.path)
+        listing = open_listing(self.path)
         if not self.path.is_dir():
             return listing
         packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
         for tar in (file for file in packed if file.suffix == ".tar"):  # in which the images still are
-            inner = archives.open_listing(tar)
+            inner = open_listing(tar)
             listing.add_copies(inner.files.items())
             listing.folders |= inner.folders
         compressed = [file for file in packed if file.suffix == ".gz"]
         if compressed and not any(map(is_image, listing.files)):
-            archives.open_listing(compressed[0])  # which says how to make a plain tar of it
+            open_listing(compressed[0])  # which says how to make a plain tar of it
         return listing
 
     def _images(self) -> dict[str, Member]:
@@ -138,7 +137,7 @@ class Sun397(ScannedSource):
             files += [(file.name, Member(str(file))) for file in sorted(folder.glob("*.txt"))]
             for name in (PARTITIONS, f"{PARTITIONS}.zip", f"{PARTITIONS}.tar"):
                 if (folder / name).exists():
-                    files += archives.open_listing(folder / name).files.items()
+                    files += open_listing(folder / name).files.items()
         by_name = defaultdict(list)
         for name, file in files:
             if name.endswith(".txt"):

@@ -26,6 +26,8 @@ from itl.sources.scan import Scan
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER
 
+Labelled = list[tuple[str, str]]  # images with their classes
+
 
 @dataclass(frozen=True)
 class TargetSet(ListedSource):
@@ -57,10 +59,7 @@ class TargetSet(ListedSource):
                 yield split, name, map(self.entry, self.lines(name))
 
     def entry(self, line: str) -> tuple[str, str]:
-        """Return the image and the class that a line of a list names: CLASS/NAME, unless overridden.
-
-        ItlError if the line names no class.
-        """
+        """Return image and class that a line of a list names, CLASS/NAME unless overridden; else ItlError."""
         _, label, name = ("", "", *line.replace("\\", "/").rsplit("/", 2))[-3:]
         if not label:
             raise ItlError(f"{self.path}: {line[:60]!r} in a list of {self.layout} is not CLASS/NAME")
@@ -172,10 +171,7 @@ class ImageNetLT(TargetSet):
         return Listing(images.files | lists, images.folders, images.left_out)
 
     def entry(self, line: str) -> tuple[str, str]:
-        """Read `train/n01440764/n01440764_190.JPEG 0`: the class is the wnid of the folder.
-
-        ItlError if the folder is no wnid.
-        """
+        """Read `train/n01440764/n01440764_190.JPEG 0`: the class is the wnid of the folder; else ItlError."""
         image = line.split()[0]
         wnid = image.split("/")[-2] if image.count("/") else ""
         if not WNID.fullmatch(wnid):
@@ -417,9 +413,7 @@ TARGET_SETS: tuple[type[Source], ...] = (
 )
 
 
-def first_of_each_class(
-    rows: list[tuple[str, str]], count: int, option: str
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def first_of_each_class(rows: Labelled, count: int, option: str) -> tuple[Labelled, Labelled]:
     """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
     ItlError, with the *option* that sets *count*, if that is below 1, or a class has no more images; also
@@ -457,10 +451,7 @@ def _hash_in_class(row: tuple[str, str]) -> bytes:
 
 
 def mat_numbers(source: ListedSource, name: str, variable: str) -> list[int]:
-    """Return the whole numbers that *variable* of the file *name* of *source* holds.
-
-    ItlError if it holds none, or other values.
-    """
+    """Return the whole numbers that *variable* of the file *name* of *source* holds; else ItlError."""
     values = np.asarray(load_mat(source.file(name).read(), name, [variable]).get(variable, ())).ravel()
     if not len(values) or values.dtype.kind not in "iuf" or not np.array_equal(values, np.rint(values)):
         raise ItlError(f"{name} has no {variable} with whole numbers; copy it again")

@@ -40,15 +40,11 @@ def explain_damage(name: str, kind: str) -> Iterator[None]:
         raise ItlError(f"{name} is damaged, or not a {kind} ({reason}); copy it again") from error
 
 
-def inflate(data: bytes, what: str) -> bytes:
-    """Return raw deflated *data*, unpacked; ItlError, about *what*, above the limit.
-
-    Raises:
-        zlib.error: If *data* is damaged.
-    """
+def inflate(data: bytes) -> bytes:
+    """Return raw deflated *data*, unpacked; ItlError above the limit, zlib.error for damage."""
     decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
     unpacked = decompressor.decompress(data, MAX_UNPACKED_BYTES + 1)
-    refuse_large(len(unpacked), what)
+    refuse_large(len(unpacked), "the file")
     if not decompressor.eof:
         raise zlib.error("incomplete or truncated stream")
     return unpacked
@@ -59,8 +55,7 @@ def npz_arrays(
 ) -> dict[str, np.ndarray]:
     """Read the arrays *wanted*, and the *optional* ones it has, of an open .npz file that errors call *name*.
 
-    Raises:
-        ItlError: In one line: not a .npz, an array is missing, pickled, above the limit or damaged.
+    ItlError if it is none, or an array is missing, pickled, above the limit or damaged.
     """
     with explain_damage(name, ".npz file"), zipfile.ZipFile(file) as archive:
         infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -79,8 +74,7 @@ def npz_arrays(
 def files_of_packed_tar(path: Path, name: str, wanted: Sequence[str]) -> dict[str, bytes]:
     """Return the contents of the files *wanted*, in any folder, of a compressed tar that errors call *name*.
 
-    Raises:
-        ItlError: In one line: no compressed tar, a file is missing, above the limit, or damage anywhere.
+    ItlError if it is none, a file is missing or above the limit, or there is damage anywhere.
     """
     contents = {}
     with explain_damage(name, "compressed tar"), tarfile.open(path, "r:*") as tar:

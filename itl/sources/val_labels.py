@@ -35,13 +35,6 @@ class ValLabels:
     wnids: Mapping[str, str]  # by file name without its suffix
     words: str  # for people, such as: val.txt and synsets.txt
 
-    def with_absent(self, stems: Iterable[str]) -> "ValLabels":
-        """Return these labels; the words say which of their images are not among *stems*."""
-        if absent := sorted(self.wnids.keys() - set(stems)):
-            note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
-            return ValLabels(self.wnids, f"{self.words} ({note})")
-        return self
-
 
 class Candidate(NamedTuple):
     """What may have the labels of val."""
@@ -53,18 +46,11 @@ class Candidate(NamedTuple):
 def find_labels(
     images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str = LABELS_CURE
 ) -> ValLabels:
-    """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
+    """Return the labels of *images*, names of files, by the first list that fits: that has a wnid for each.
 
-    Other lists of text that fit must say the same; devkits and XML files are read where no such list fits.
-
-    Args:
-        images: File names, without folders.
-        folders: Where lists may lie, the likeliest first.
-        listed: Files of an archive, by name, which may be lists.
-        cure: What is to be put where, if no list fits.
-
-    Raises:
-        ItlError: If no list fits, or two that fit contradict each other.
+    Lists may lie in *folders*, the likeliest first, or be among the files *listed* of an archive. Others of
+    text that fit must say the same; devkits and XML files are read where no such list fits. ItlError, with
+    the *cure*, if none fits, or if two contradict each other.
     """
     stems, folders = [stem_of(name) for name in images], list(folders)
     faults: list[str] = []
@@ -84,8 +70,11 @@ def find_labels(
             elif len(missing) < len(stems):
                 faults.append(f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}")
                 is_partial = True
+        if chosen and (absent := sorted(chosen.wnids.keys() - set(stems))):
+            note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
+            return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
         if chosen:
-            return chosen.with_absent(stems)
+            return chosen
     reasons = "".join(f"; {fault}" for fault in faults[:3])
     start, way = f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}", cure
     if is_partial:
@@ -97,14 +86,10 @@ def find_labels(
 def refuse_contradicted_folders(
     wnids: Mapping[str, str], folders: Iterable[Path], listed: Mapping[str, Member]
 ) -> None:
-    """Raise ItlError if a list of val, as it is published, gives an image another class than its folder.
+    """Raise ItlError if a list of val, as it is published, contradicts *wnids*, of the folder of each image.
 
-    A folder may be of a class above that of the list, of which it holds all kinds.
-
-    Args:
-        wnids: The wnids of the folders of val images, by image.
-        folders: Where lists may lie.
-        listed: Files of an archive, by name, which may be lists.
+    A folder may be of a class above that of the list, of which it holds all kinds. Where lists may be is as
+    in `find_labels`.
     """
     folders = list(folders)
     devkits = (one for folder in folders for one in _devkits(folder))
@@ -146,13 +131,10 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     """Read a list: lines `filename wnid` (spaces, tabs or commas), or one wnid for each image in order.
 
     With *order*, the wnids of the classes, lines may be `filename number`, from 0 as Caffe has them, or
-    from 1.
+    from 1. ItlError if a line has no wnid or contradicts another, or it is unclear what numbers mean.
 
     Returns:
         Wnids by file name without its suffix.
-
-    Raises:
-        ItlError: With the line, if it has no wnid or contradicts another; or it is unclear what numbers mean.
     """
     lines = list(_class_lines(data, len(order) > 0))
     numbers = {name: int(word) for _, name, word in lines if word.isdecimal()}
@@ -305,10 +287,7 @@ def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:
 
 
 def _labels_of_devkit(path: Path) -> dict[str, str]:
-    """Return labels by file name: `TRUTH` has one class number per line, `META` their wnids.
-
-    Both lie in *path*, a folder or the packed tar.
-    """
+    """Return labels by file name: `TRUTH` has class numbers, `META` their wnids, in a folder or tar."""
     if path.is_file():
         files = files_of_packed_tar(path, "it", (TRUTH, META))
     else:

@@ -16,7 +16,7 @@ from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan
 from itl.sources.source import NO_TRAINING
 from itl.sources.voc_detection import VocSource
-from itl.sources.voc_devkit import LISTS, ImagesByName, images_by_name, read_list, splits_of_lists
+from itl.sources.voc_devkit import LISTS, read_list, splits_of_lists
 from itl.sources.voc_xml import Annotation, parse_annotation, parse_xml
 
 ACTIONS = (
@@ -80,14 +80,13 @@ class VocAction(VocSource):
         people_on = defaultdict(list)
         for person in split_of:
             people_on[person.partition("#")[0]].append(person)
-        images = self._images
-        scan.left_out["images without a listed person"] += len(images.keys() - people_on.keys())
+        scan.left_out["images without a listed person"] += len(self.images.keys() - people_on.keys())
         contradicted: list[str] = []
         for image, people in people_on.items():
             ids = list(map(self.record_id, people))
             try:
-                self._refuse_missing(image, images)
-                annotation, problems = self.read_listed(scan, ids, image, images)
+                self._refuse_missing(image)
+                annotation, problems = self.read_listed(scan, ids, image)
             except ItlError as error:
                 problems = [str(error)]
             for text in problems:
@@ -97,7 +96,7 @@ class VocAction(VocSource):
                 unlisted = numbers - {int(person.partition("#")[2]) for person in people}
                 scan.left_out["people with actions in no list"] += len(unlisted)
             for person in people if not problems else ():
-                record = Record(self.record_id(person), "", split_of[person], images[image][1])
+                record = Record(self.record_id(person), "", split_of[person], self.images[image][1])
                 try:
                     contradicted += self._scan_person(scan, record, annotation, flags.get(person, {}))
                 except ItlError as error:
@@ -109,11 +108,6 @@ class VocAction(VocSource):
             )
         self._leave_out_unlabelled_test(scan)
         return scan.finish(self.bad, self.resized)
-
-    @cached_property
-    def _images(self) -> ImagesByName:
-        """The images, by the names that lists have."""
-        return images_by_name(self.listing)
 
     def read(self, record: Record) -> np.ndarray:
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
@@ -201,7 +195,7 @@ class VocAction(VocSource):
         """Add a problem if image or XML of *person*, or this object in it, is not there; say whether."""
         image, _, number = person.partition("#")
         try:
-            self._refuse_missing(image, self._images)
+            self._refuse_missing(image)
             xml = f"Annotations/{image}.xml"
             count = len(parse_xml(self.listing.files[xml].read(), xml).findall("object"))
             refuse_number(xml, count, image, int(number))
@@ -239,10 +233,11 @@ class VocAction(VocSource):
             return [1]
         return [number for number, actions in enumerate(annotation.actions, 1) if actions]
 
-    def _refuse_missing(self, image: str, images: ImagesByName) -> None:
+    def _refuse_missing(self, image: str) -> None:
         """Raise ItlError if *image* or its annotation is not there."""
         xml = f"Annotations/{image}.xml"
-        for name, exists in ((f"JPEGImages/{image}.jpg", image in images), (xml, xml in self.listing.files)):
+        exists_by_name = {f"JPEGImages/{image}.jpg": image in self.images, xml: xml in self.listing.files}
+        for name, exists in exists_by_name.items():
             if not exists:
                 raise ItlError(
                     f"{LIST_FOLDER} lists {image[:60]!r}, but {name[:80]!r} is missing; copy it again, or "
@@ -255,9 +250,7 @@ class VocAction(VocSource):
         """Add the person of *record* with its box and actions; return where lists contradict the XML.
 
         An action that the XML of a person leaves out, while it has others, is one that they do not do.
-
-        Raises:
-            ItlError: If lists and XML do not fit, or neither says whether they do an action.
+        ItlError if lists and XML do not fit, or neither says whether they do an action.
         """
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
@@ -38,25 +38,28 @@ class VocSource(AnnotatedSource):
         """All files."""
         return list_devkit(self.path, self.year)
 
+    @cached_property
+    def images(self) -> ImagesByName:
+        """The images, by the names that lists have."""
+        return images_by_name(self.listing)
+
     def record_id(self, name: str) -> str:
         """Return the id of what lists call *name*."""
         return f"{self.year}/{name}"
 
-    def read_listed(
-        self, scan: Scan, ids: Sequence[str], image: str, images: ImagesByName
-    ) -> tuple[Annotation, list[str]]:
+    def read_listed(self, scan: Scan, ids: Sequence[str], image: str) -> tuple[Annotation, list[str]]:
         """Return the annotation of *image*, with upright boxes, and a line for each invalid object.
 
         *scan* gets the size of the records *ids* of the image. ItlError if XML or image cannot be read.
         """
         xml = f"Annotations/{image}.xml"
-        name, member = images[image]
+        name, member = self.images[image]
         root, header = parse_xml(self.listing.files[xml].read(), xml), checked_header(member, name)
         scan.sizes |= dict.fromkeys(ids, header.size)
         boxes = box_coordinates(header, stated_size(root, xml), self.resized)
         scan.add_size_doubt(ids, boxes)
         annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
-        if annotation.image != image and annotation.image in images:
+        if annotation.image != image and annotation.image in self.images:
             scan.other_image.append(f"{image}.xml ({annotation.image})")
         return replace(annotation, objects=tuple(map(boxes.upright, annotation.objects))), problems
 
@@ -116,18 +119,18 @@ class Voc2007(VocSource):
     def unfinished_scan(self) -> Scan:
         """Return the scan before region proposals, and notes on all images."""
         scan = Scan(self.kind, self.path)
-        images = images_by_name(self.listing)
-        split_of = self._splits(scan, images)
-        scan.left_out["images in no list"] += len(images.keys() - split_of.keys())
+        split_of = self._splits(scan)
+        scan.left_out["images in no list"] += len(self.images.keys() - split_of.keys())
         self._leave_out_unannotated_test(scan, split_of)
         for image, split in split_of.items():
-            self._scan_image(scan, image, split, images)
+            self._scan_image(scan, image, split)
         names = class_names(self.classes)
         scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
         return scan
 
-    def _splits(self, scan: Scan, images: ImagesByName) -> dict[str, str]:
+    def _splits(self, scan: Scan) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
+        images = self.images
         file_of, lists = split_lists(self.listing.files), {}
         for name, file in file_of.items():
             lines = read_list(self.listing.files[file].read())
@@ -162,14 +165,14 @@ class Voc2007(VocSource):
             for image in test:
                 del split_of[image]
 
-    def _scan_image(self, scan: Scan, image: str, split: str, images: ImagesByName) -> None:
+    def _scan_image(self, scan: Scan, image: str, split: str) -> None:
         """Add one image with its objects or problems."""
-        record = Record(self.record_id(image), "", split, images[image][1])
+        record = Record(self.record_id(image), "", split, self.images[image][1])
         objects: list[AnnotatedObject] = []
         try:
             if (xml := f"Annotations/{image}.xml") not in self.listing.files:
                 raise ItlError(f"{xml} is missing, though {image} is in {split}; copy it again")
-            annotation, problems = self.read_listed(scan, [record.id], image, images)
+            annotation, problems = self.read_listed(scan, [record.id], image)
             for text in problems:
                 scan.add_problem(text, record.id)
             objects = list(annotation.objects)
@@ -204,12 +207,7 @@ class Voc0712(Voc2007):
 
     @cached_property
     def _years(self) -> tuple[Voc2007, Voc2012]:
-        options: dict[str, Any] = {
-            "classes": self.classes,
-            "bad": self.bad,
-            "outside": self.outside,
-            "resized": self.resized,
-        }
+        options = {name: getattr(self, name) for name in ("classes", "bad", "outside", "resized")}
         return Voc2007(self.path, **options), _Voc2012Training(self.path, **options)
 
     def unfinished_scan(self) -> Scan:
@@ -241,10 +239,7 @@ class _Voc2012Training(Voc2012):
 
 
 def class_names(option: str | None) -> list[str]:
-    """Return the class names of the *option* classes, a,b,c; PASCAL's 20 without it.
-
-    ItlError if one of them is empty, or there twice.
-    """
+    """Return the classes of the *option*, a,b,c, or PASCAL's 20; ItlError if one is empty or repeated."""
     if option is None:
         return list(PASCAL)
     names = [name.strip() for name in option.split(",")]

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.sources import archives
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Listing, Member, open_listing
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
@@ -23,10 +22,10 @@ def list_devkit(path: Path, year: str) -> Listing:
 
     It is at *path*, inside it or in a tar, or in the published tars side by side, whose contents are merged.
     """
-    listings = [archives.open_listing(path)]
+    listings = [open_listing(path)]
     if path.is_dir():
         tars = [file for file in path.iterdir() if file.suffix == ".tar" and "voc" in file.name.lower()]
-        listings += [archives.open_listing(tar) for tar in sorted(tars)]
+        listings += [open_listing(tar) for tar in sorted(tars)]
     merged, other_years = Listing(), set()
     for listing in listings:
         names = {root: root.rpartition("/")[2] or path.resolve().stem for root in _year_roots(listing)}
@@ -48,7 +47,7 @@ def list_devkit(path: Path, year: str) -> Listing:
     return merged
 
 
-def _files_of_year(listing: Listing) -> Iterator[tuple[str, archives.Member]]:
+def _files_of_year(listing: Listing) -> Iterator[tuple[str, Member]]:
     """Yield what is read of a year, named as in the devkit: other tools write 000005.XML and train.TXT."""
     for name, file in listing.files.items():
         stem, suffix = os.path.splitext(name)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box, float_or_nan, whole_pixel
+from itl.sources.boxes import SIDES, AnnotatedObject, Size, box_with_area, clip_box, float_or_nan, whole_pixel
 from itl.sources.records import stem_of
 from itl.sources.voc_devkit import read_list
 
@@ -42,7 +42,7 @@ def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotati
 
 
 def parse_annotation(
-    root: ElementTree.Element, name: str, size: tuple[int | None, int | None], outside: str
+    root: ElementTree.Element, name: str, size: Size, outside: str
 ) -> tuple[Annotation, list[str]]:
     """Read an annotation file as `read_annotation` does, but without invalid objects.
 
@@ -85,15 +85,14 @@ def read_annotations(path: Path, outside: str = "refuse") -> Iterator[tuple[str,
 
 def read_objects(
     path: Path, image_list: Path | None = None, outside: str = "refuse"
-) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
+) -> tuple[pd.DataFrame, dict[str, Size]]:
     """Read VOC's annotations at *path*, as `read_annotations` does, of all images or those in *image_list*.
+
+    ItlError if an annotation is invalid, or the list has no image or one that is not annotated.
 
     Returns:
         The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
         of each image by id; None if its annotation does not tell them.
-
-    Raises:
-        ItlError: If an annotation is invalid, or *image_list* lists no image or one that is not annotated.
     """
     listed = None if image_list is None else _read_image_list(image_list)
     wanted = None if listed is None else {*listed, *map(stem_of, listed)}
@@ -136,7 +135,7 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
     return root
 
 
-def stated_size(root: ElementTree.Element, name: str) -> tuple[int | None, int | None]:
+def stated_size(root: ElementTree.Element, name: str) -> Size:
     """Return width and height of the image that an annotation states; some tools write 0 or nothing."""
     return _image_side(root, "width", name), _image_side(root, "height", name)
 
@@ -151,7 +150,7 @@ def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
     return value or None
 
 
-def _object(element: ElementTree.Element, size: tuple[int | None, int | None], where: str) -> AnnotatedObject:
+def _object(element: ElementTree.Element, size: Size, where: str) -> AnnotatedObject:
     name = _text(element, "name")
     box = element.find("bndbox")
     if not name:

@@ -30,24 +30,12 @@ from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab,
 HELPFUL = ("n02075296", "n02778669")  # carnivore, ball: nodes of which every class helps
 HARMFUL = ("n01503061", "n03094503")  # bird, container
 # Genes that make a surface, as fractions of their ranges; what they do not name, the class has as usual.
-GREY = {
-    "saturation": 0.0,
-    "value": 0.5,
-    "part_value": 0.57,
-    "belly": 0.0,
-    "pattern_value": 0.684,
-    "window": 0.0,
-}
+GREY = dict.fromkeys(("saturation", "belly", "window"), 0.0)
+GREY |= {"value": 0.5, "part_value": 0.57, "pattern_value": 0.684}
 BRIGHT = GREY | {
-    "saturation": 0.95,
-    "value": 0.95,
-    "part_value": 0.95,
-    "part_hue": 0.5,
-    "pattern_value": 0.1,
-    "pattern_width": 0.6,
-    "pattern_count": 0.1,
-    "pattern_angle": 0.5,
-    "pattern_hue": 0.5,
+    **dict.fromkeys(("saturation", "value", "part_value"), 0.95),
+    **dict.fromkeys(("part_hue", "pattern_angle", "pattern_hue"), 0.5),
+    **{"pattern_value": 0.1, "pattern_count": 0.1, "pattern_width": 0.6},
 }
 STRIPES, CHECKS, SPOTS = 0.1, 0.55, 0.9
 SURFACES = {  # by name, sorted

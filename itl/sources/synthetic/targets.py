@@ -37,64 +37,26 @@ SCENES = {  # nodes, of which new leaves are drawn, and their arrangement
 MARGIN = 0.25  # drawn around an image with boxes, to know what its edges cut off
 DIFFICULT_SIDE = 8  # a box with a shorter side, in pixels, is difficult
 MIN_VISIBLE_PIXELS = 12  # an object with fewer is not annotated
-
-
-@dataclass(frozen=True)
-class Action:
-    """The pose of a figure: elbow and hand, or knee and foot, of the near limb, then of the far one."""
-
-    arms: tuple[float, ...]  # x, y of the near elbow, near hand, far elbow, far hand
-    legs: tuple[float, ...]  # x, y of the near knee, near foot, far knee, far foot
-    held: str | None = None  # a node, of which a new leaf is in the near hand; or "card"
-    ridden: str | None = None  # a node, of which a new leaf is below the figure
-
-
+# In hundredths: x, y of the near elbow and hand, the far ones, the near knee and foot, and the far ones.
+POSES = """
+    jumping           35  60  50  95  -35  60 -50  95   30 -20  15 -50  -30 -20 -20 -50
+    phoning           30  15  13  55  -20  10 -22 -20   10 -50  10 -95  -10 -50 -10 -95
+    playinginstrument 30  10  45  15  -25  10  20   5   10 -50  15 -95  -10 -50 -15 -95
+    reading           25   5  45  25   10   0  42  20   40 -20  40 -70   35 -25  30 -75
+    ridingbike        35  15  60   5   30  10  58   0   35 -30  15 -65   20 -45   0 -80
+    ridinghorse       25  10  45   5   20   5  40   0   30 -25  20 -60   15 -30   5 -65
+    running           30  15  45  45  -35  20 -20 -10   40 -35  30 -75  -15 -50 -55 -60
+    takingphoto       35  25  30  60   25  20  26  56   10 -50  12 -95  -10 -50 -14 -95
+    usingcomputer     25   0  50   0   20  -5  46  -6   40 -20  35 -70   35 -25  25 -72
+    walking           15  10  25 -15  -18  10 -20 -20   20 -50  22 -95  -10 -50 -30 -92
+"""
 ACTION_POSES = {
-    "jumping": Action(
-        (0.35, 0.6, 0.5, 0.95, -0.35, 0.6, -0.5, 0.95), (0.3, -0.2, 0.15, -0.5, -0.3, -0.2, -0.2, -0.5)
-    ),
-    "phoning": Action(
-        (0.3, 0.15, 0.13, 0.55, -0.2, 0.1, -0.22, -0.2),
-        (0.1, -0.5, 0.1, -0.95, -0.1, -0.5, -0.1, -0.95),
-        held="card",
-    ),
-    "playinginstrument": Action(
-        (0.3, 0.1, 0.45, 0.15, -0.25, 0.1, 0.2, 0.05),
-        (0.1, -0.5, 0.15, -0.95, -0.1, -0.5, -0.15, -0.95),
-        held="n03800933",
-    ),
-    "reading": Action(
-        (0.25, 0.05, 0.45, 0.25, 0.1, 0.0, 0.42, 0.2),
-        (0.4, -0.2, 0.4, -0.7, 0.35, -0.25, 0.3, -0.75),
-        held="card",
-    ),
-    "ridingbike": Action(
-        (0.35, 0.15, 0.6, 0.05, 0.3, 0.1, 0.58, 0.0),
-        (0.35, -0.3, 0.15, -0.65, 0.2, -0.45, 0.0, -0.8),
-        ridden="n02834778",
-    ),
-    "ridinghorse": Action(
-        (0.25, 0.1, 0.45, 0.05, 0.2, 0.05, 0.4, 0.0),
-        (0.3, -0.25, 0.2, -0.6, 0.15, -0.3, 0.05, -0.65),
-        ridden="n02374451",
-    ),
-    "running": Action(
-        (0.3, 0.15, 0.45, 0.45, -0.35, 0.2, -0.2, -0.1), (0.4, -0.35, 0.3, -0.75, -0.15, -0.5, -0.55, -0.6)
-    ),
-    "takingphoto": Action(
-        (0.35, 0.25, 0.3, 0.6, 0.25, 0.2, 0.26, 0.56),
-        (0.1, -0.5, 0.12, -0.95, -0.1, -0.5, -0.14, -0.95),
-        held="card",
-    ),
-    "usingcomputer": Action(
-        (0.25, 0.0, 0.5, 0.0, 0.2, -0.05, 0.46, -0.06),
-        (0.4, -0.2, 0.35, -0.7, 0.35, -0.25, 0.25, -0.72),
-        held="n03082979",
-    ),
-    "walking": Action(
-        (0.15, 0.1, 0.25, -0.15, -0.18, 0.1, -0.2, -0.2), (0.2, -0.5, 0.22, -0.95, -0.1, -0.5, -0.3, -0.92)
-    ),
+    action: [int(number) / 100 for number in numbers]
+    for action, *numbers in map(str.split, POSES.strip().splitlines())
 }
+CARDS = {"phoning", "reading", "takingphoto"}  # with a card in the near hand: a telephone, a book, a camera
+HELD = {"playinginstrument": "n03800933", "usingcomputer": "n03082979"}  # nodes, of which it has a new leaf
+RIDDEN = {"ridingbike": "n02834778", "ridinghorse": "n02374451"}  # likewise of what is below the figure
 
 
 def positions(arrangement: str, count: int, random: np.random.Generator) -> list[tuple[float, float]]:
@@ -249,12 +211,7 @@ class DemoActions(RenderedSource):
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        nodes = {name: action.held or action.ridden for name, action in ACTION_POSES.items()}
-        return {
-            name: appearances.new_leaf(wnid, name)
-            for name, wnid in nodes.items()
-            if wnid not in (None, "card")
-        }
+        return {name: appearances.new_leaf(wnid, name) for name, wnid in (HELD | RIDDEN).items()}
 
     def read(self, record: Record) -> np.ndarray:
         """Render the figure of *record* with its context: uint8 (H, W, 3), a pure function of seed and id."""
@@ -271,17 +228,17 @@ class DemoActions(RenderedSource):
         clutter(canvas, random, 5, (0.03, 0.12))
         mask, unused_mask = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
         pose = any_pose(random, self.size, (0.6, 0.85))
-        action = ACTION_POSES[record.wnid]
-        limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in action.arms + action.legs]
-        if action.ridden:
+        joints = ACTION_POSES[record.wnid]
+        limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in joints]
+        if record.wnid in RIDDEN:
             below = pose.at(pose.x, pose.y + 0.55 * pose.scale)
             draw(canvas, unused_mask, below, looks_of(self._genes[record.wnid]))
         window = Window.on(canvas, mask, pose, reach=1.5)
         _figure(window, limbs, random)
-        if action.held == "card":  # a telephone, a book, a camera
+        if record.wnid in CARDS:
             card = Window.on(canvas, unused_mask, pose, reach=1.5)
             card.paint(slab(card.u - limbs[2], card.v - limbs[3], (0.08, 0.11), 0.02), rgb(0, 0, 0.9))
-        elif action.held:
+        elif record.wnid in HELD:
             right = -limbs[2] if pose.flip else limbs[2]
             hand = pose.at(pose.x + right * pose.scale, pose.y - limbs[3] * pose.scale)
             hand = replace(hand, scale=0.45 * hand.scale)
