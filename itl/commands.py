@@ -418,7 +418,7 @@ def init(args: argparse.Namespace) -> None:
 def results(args: argparse.Namespace) -> None:
     """Print every number of a preset, tidy."""
     from itl.runs.questions import questions_of
-    from itl.runs.results import changed_sources, describe_missing, results_of, words_as_text
+    from itl.runs.results import notes_on, results_of, words_as_text
     from itl.runs.store import Store
 
     if args.format == "parquet" and sys.stdout.isatty():
@@ -434,10 +434,8 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
-    for line in changed_sources(questions, machine):
+    for line in notes_on(table, questions, store, machine, command_line("run", args)):
         print(f"itl: note: {line}", file=sys.stderr)
-    if note := describe_missing(questions, table, store, machine):
-        print(f"itl: note: {note}; `{command_line('run', args)}` does them", file=sys.stderr)
 
 
 def compare(args: argparse.Namespace) -> None:

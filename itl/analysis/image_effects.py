@@ -32,7 +32,8 @@ class ImagesScored:
 
         Returns:
             Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
-            the node, in percent of nets, at most 100) with standard_error; the most hurt image first.
+            the node, in percent of nets, at most 100) with standard_error; the most surely hurt image first:
+            by the effect in standard errors, as effects of many images are 100 or more where nets are few.
         """
         halves = self.halves
         number = pick({wnid: row for row, wnid in enumerate(halves.nodes.wnids)}, node, "node with classes")
@@ -46,9 +47,11 @@ class ImagesScored:
         noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
         errors = np.sqrt(noise / squares) * member.sum()
         effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
+        with np.errstate(divide="ignore"):  # nets may differ by the node alone
+            surely = np.divide(effects, errors, out=np.zeros(len(effects)), where=effects != 0)
         effects = effects.clip(-100, 100)  # halves have few of a node's classes more than others
-        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors)
-        return table.sort_values(["effect", "row"], ignore_index=True)
+        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors, surely=surely)
+        return table.sort_values(["surely", "effect", "row"], ignore_index=True).drop(columns="surely")
 
     @cached_property
     def _means(self) -> np.ndarray:

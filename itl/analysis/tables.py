@@ -109,12 +109,16 @@ def summary(
     return table
 
 
-def _mean_and_half(values: pd.Series) -> str:
-    mean, low, high = mean_interval(values.tolist())
+def is_percent(metric: str) -> bool:
+    """Say whether a *metric* is in percent; most transferability scores have units of their own."""
     from itl.evaluation.scores import SCORES  # here: it imports torch
 
-    score = SCORES.get(values.index.get_level_values("metric")[0])
-    decimals = 3 if score and not score.in_percent else 1
+    return metric not in SCORES or SCORES[metric].in_percent
+
+
+def _mean_and_half(values: pd.Series) -> str:
+    mean, low, high = mean_interval(values.tolist())
+    decimals = 1 if is_percent(values.index.get_level_values("metric")[0]) else 3
     return f"{mean:.{decimals}f}" + (f" ± {(high - low) / 2:.{decimals}f}" if len(values) > 1 else "")
 
 

@@ -10,7 +10,13 @@ from itl.machine import Machine
 from itl.panels.panel import ForestPicture, forest_picture
 from itl.runs.question import Question
 from itl.runs.store import Store
+from itl.runs.task_questions import Advice, Influence, Scores
 
+ANSWERED_BY = {  # what answers questions that their comparisons do not
+    Influence: "InfluencePanel, and by page 08-influence of a report",
+    Scores: "page 09-scores of a report",
+    Advice: "AdvicePanel, and by page 10-advice of a report",
+}
 STEPS = ("results", "origins", "answer", "figure")
 
 

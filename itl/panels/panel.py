@@ -5,6 +5,7 @@ import base64
 import gc
 import io
 import re
+import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -322,7 +323,9 @@ def picture_of(part: Callable[[], str]) -> str:
 def message_of(error: ItlError) -> str:
     """Write *error* for a notebook, which has no command line."""
     arguments = "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA"
-    return f"{error} (in a notebook: {arguments})" if "--data" in str(error) else str(error)
+    preset = "panels take no options: set them in a preset, which `itl init` copies"
+    ways = {"--data": f"in a notebook: {arguments}", "options: {": preset}
+    return str(error) + "".join(f" ({way})" for words, way in ways.items() if words in str(error))
 
 
 def figure_url(figure: Figure) -> str:
@@ -332,7 +335,9 @@ def figure_url(figure: Figure) -> str:
     """
     figure.set_dpi(DOTS_PER_INCH)
     canvas, file = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
+    with warnings.catch_warnings():  # a class may have a name that the font lacks: it is drawn as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     image.save(file, "PNG", compress_level=QUICK_COMPRESSION)
     plt.close(figure)
@@ -372,10 +377,10 @@ def one_of(values: Iterable[str], value: str, what: str) -> str:
 def target_words(name: str) -> str:
     """Name a target for people: that of the folder in a StudyPanel is none of the net's own classes.
 
-    >>> target_words("scenes"), target_words("own:50")
-    ('scenes', 'your images (own:50)')
+    >>> target_words("scenes"), target_words("own:50"), target_words("own classes")
+    ('scenes', 'your images (own:50)', 'own classes')
     """
-    return f"your images ({name})" if re.match(rf"{OWN_TARGET}($|[/: ])", name) else name
+    return f"your images ({name})" if re.match(rf"{OWN_TARGET}($|[/:]| \()", name) else name
 
 
 def named_so(values: Iterable[str]) -> list[tuple[str, str]]:

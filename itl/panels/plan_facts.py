@@ -19,13 +19,20 @@ def plan_facts(planned: Plan) -> dict[str, object]:
         time = duration(row.minutes) if is_measured else "not known"
         rows.append((condition, row.nets, row.evaluations, row.done, time if row.done < every else "none"))
     packs = planned.packs[planned.packs["reading"] != ""]
-    readings = [f"{row.pack}: {row.reading.splitlines()[0]}" for row in packs.itertuples()]
+    readings = [f"{row.pack}: {_reading(row.reading)}" for row in packs.itertuples()]
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
         "summary": [*readings, *planned.summary().split("\n")],
         "is_measured": is_measured,
         "rows": rows,
     }
+
+
+def _reading(reading: str) -> str:
+    """Return the first line of how images are *read*, and what is left out."""
+    lines = reading.splitlines()
+    left_out = [part for part in "; ".join(lines[1:2]).split("; ") if part.startswith("left out: ")]
+    return "; ".join([lines[0], *left_out])
 
 
 def progress_facts(process: StudyProcess) -> dict[str, object]:

@@ -9,7 +9,7 @@ import traitlets
 
 from itl import ItlError, counted
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
-from itl.analysis.tables import summary
+from itl.analysis.tables import is_percent, summary
 from itl.analysis.wording import (
     columns_text,
     condition_text,
@@ -29,6 +29,7 @@ from itl.report.run_page import example_images, flatten_spec
 from itl.runs.nets import net_of
 from itl.runs.question import Condition, Run
 from itl.runs.questions import questions_of
+from itl.runs.results import changed_sources
 from itl.runs.store import MANIFEST_FILE, Store
 from itl.specs import Pretrain, Transfer, key
 
@@ -71,6 +72,8 @@ class ResultsPanel(Panel):
             self._answer()
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
+        questions = [given.question for given in self.answers.values()]
+        self.changed = changed_sources(questions, self.machine)  # since their images were packed
         self._packs: dict[str, Pack | None] = {}
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
@@ -317,6 +320,7 @@ class ResultsPanel(Panel):
             forest=self._forest(table),
             rows=table.index.tolist(),
             pending=list(self.pending.values()),
+            notes=self.changed,
         )
 
     def _forest(self, table: pd.DataFrame) -> ForestPicture:
@@ -330,8 +334,9 @@ class ResultsPanel(Panel):
     def values_html(self) -> str:
         """Write the values by condition."""
         values = self.values().reset_index()
+        unit = "in percent" if all(map(is_percent, values["metric"])) else "in units of their own"
         rows = values.to_numpy().tolist()
-        return render(TEMPLATE, part="values", columns=list(map(str, values)), rows=rows)
+        return render(TEMPLATE, part="values", unit=unit, columns=list(map(str, values)), rows=rows)
 
     def runs_html(self) -> str:
         """Write the runs of the chosen comparison, and the settings that differ; '' where none is chosen."""

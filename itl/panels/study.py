@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ import ipywidgets
 import traitlets
 import yaml
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
@@ -22,7 +23,7 @@ from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, project_folder
 from itl.packs.paths import size_of
-from itl.panels.answer_steps import AnswerSteps
+from itl.panels.answer_steps import ANSWERED_BY, AnswerSteps
 from itl.panels.panel import (
     OWN_TARGET,
     WIDE,
@@ -43,10 +44,12 @@ from itl.report.run_page import CURVE_SIZE
 from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
+from itl.runs.results import changed_sources
 from itl.runs.study import Study
 from itl.settings import spec_of
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Packing
+from itl.storage import read_yaml
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
@@ -199,10 +202,7 @@ class StudyPanel(Panel):
         return images
 
     def _read_conditions(self) -> dict[str, Any]:
-        try:
-            values = yaml.safe_load(self.conditions) or {}
-        except yaml.YAMLError as error:
-            raise ItlError(f"conditions are not YAML: {' '.join(str(error).split())}") from error
+        values = read_yaml(self.conditions, "the text of conditions") or {}
         if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
             raise ItlError(
                 f"conditions are NAME: VALUES, as in images_per_class: [0, 25, all]; got {values!r}"
@@ -351,6 +351,8 @@ class StudyPanel(Panel):
 
     def answer(self) -> Answer:
         """Return the answer from the runs that are done; ItlError where none is."""
+        for line in changed_sources([self._answer_steps().question], self.machine):
+            warn(line)
         return self._answer_steps().answer
 
     def save(self, name: str) -> Path:
@@ -400,7 +402,8 @@ class StudyPanel(Panel):
             figure = replace(
                 figure, rows=[(self._named(text), top, height) for text, top, height in figure.rows]
             )
-        return {"text": self._named(without_markup(answer_text(steps.answer.main))), "figure": figure}
+        text = self._named(without_markup(answer_text(steps.answer.main)))
+        return {"text": text, "figure": figure, "elsewhere": ANSWERED_BY.get(self.study, "")}
 
     def _named(self, text: str) -> str:
         """Name in *text* the tasks on own images so that nobody takes them for the net's own classes."""
@@ -487,7 +490,8 @@ class StudyPanel(Panel):
         self.message = f"The times in the plan are from what was measured on this machine {when}."
 
     def _save(self, name: str) -> None:
-        self.message = f"Saved: itl plan {self.save(name).stem}"
+        command = ["itl", "plan", self.save(name).stem, *self.machine.options]
+        self.message = f"Saved: {shlex.join(command)}"
 
 
 def is_on_own(task: str) -> bool:

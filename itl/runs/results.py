@@ -26,6 +26,23 @@ def results_of(questions: Sequence[Question], store: Store, machine: Machine) ->
     return pd.concat([table for table in tables if not table.empty])
 
 
+def notes_on(
+    results: pd.DataFrame, questions: Sequence[Question], store: Store, machine: Machine, command: str
+) -> list[str]:
+    """Say what the *results* of *questions* are not of, a line each; the *command* does missing runs."""
+    trials = [
+        f"runs on fresh seeds that the page of {question.name} tries are in the report's results.csv alone"
+        for question in questions
+        if question.afterwards
+    ]
+    missing = describe_missing(questions, results, store, machine)
+    return [
+        *changed_sources(questions, machine),
+        *trials,
+        *([f"{missing}; `{command}` does them"] if missing else []),
+    ]
+
+
 def describe_missing(
     questions: Sequence[Question], results: pd.DataFrame, store: Store, machine: Machine
 ) -> str:

@@ -354,6 +354,20 @@ def test_effects_on_images_are_differences_of_means_of_each(nodes):
         assert table["correct"].to_numpy() == pytest.approx(correct.mean(0))
 
 
+def test_images_that_halves_say_little_of_come_in_no_order_of_their_rows(nodes):
+    """Halves have few of a large node's classes more than others: effects of many images pass 100."""
+    inclusion, random = halves(40), np.random.default_rng(5)
+    correct = 100 * (random.random((40, 600)) < 0.5).astype(np.float32)
+    images = pd.DataFrame({"row": range(600), "image": [f"image {row}" for row in range(600)], "wnid": "n1"})
+    made = image_effects.ImagesScored(scored(nodes, inclusion, correct.mean(1)), correct, images)
+    table = made.effects(max(nodes.wnids, key=lambda node: nodes.member[nodes.wnids.index(node)].sum()))
+    sure = table["effect"].abs() == 100
+    assert sure.sum() > 60, "many share the largest effect that there is"
+    for end in (table.head(40), table.tail(40)):
+        assert not end["row"].is_monotonic_increasing
+        assert end["row"].max() - end["row"].min() > 300, "not the first or last rows of the data set"
+
+
 def test_tables_for_people(study):
     question, store, machine, wnid = study
     every = influence.estimators(question, store, machine)

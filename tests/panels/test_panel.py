@@ -8,9 +8,10 @@ from unittest.mock import Mock
 import ipywidgets
 import pytest
 import traitlets
+from matplotlib.figure import Figure
 
 from itl import ItlError
-from itl.panels.panel import Panel
+from itl.panels.panel import Panel, figure_url, message_of
 
 NAMES = {"": ["ant", "bee", "  cat"], "e": ["bee", "wren"]}  # by what the names have in them
 
@@ -116,6 +117,17 @@ def test_a_message_for_the_command_line_says_what_helps_in_a_notebook(panel, mon
 
     monkeypatch.setattr(Animals, "html", fail)
     assert "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA" in panel.picture()
+    choose = ItlError("choose how to read it: options: {class_level: 1}")
+    assert message_of(choose).endswith(
+        "(panels take no options: set them in a preset, which `itl init` copies)"
+    )
+
+
+def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(recwarn):
+    figure = Figure()
+    figure.text(0.5, 0.5, "猫")
+    assert figure_url(figure).startswith("data:image/png;base64,")
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_garbage_is_collected_after_a_change_and_not_in_it(panel):

@@ -12,6 +12,7 @@ from itl.report.html import render
 from itl.runs.questions import questions_of
 from itl.specs import Pretrain, key
 from tests.accessible import faults
+from tests.pictures import encoded, smooth
 from tests.worlds import SETTINGS, here, run_here, small_study
 
 COARSE = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
@@ -47,6 +48,35 @@ def test_what_is_done_is_shown_and_what_is_not_is_said(panel):
     assert set(table["question"]) == {"data-size"}
     assert list(panel.pending) == ["class-count"]
     assert "Not run yet" in panel.html()
+    assert "Values by condition</b>, in percent:" in panel.html()
+
+
+def test_values_in_units_of_their_own_are_not_called_percent(panel):
+    given = panel.answers["data-size"]
+    results = given.results[given.results["task"] == "own"].assign(task="scores@scenes", metric="logme")
+    panel.answers = {"data-size": replace(given, results=results)}
+    panel.metric = "logme"
+    assert "Values by condition</b>, in units of their own:" in panel.values_html()
+
+
+def test_a_source_that_has_changed_since_is_said(tmp_path):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    for number, name in enumerate(["train/cat", "train/dog", "val/cat", "val/dog"] * 12):
+        (photos / name).mkdir(parents=True, exist_ok=True)
+        (photos / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    settings = {
+        **SETTINGS,
+        "tasks": ["knn@scenes"],
+        "images": {"source": "folder", "path": str(photos), "size": 20},
+    }
+    run_here(small_study(tasks=["knn@scenes"], images=settings["images"]), machine)
+    preset = Preset(name="photos", about="", notebooks={"01-data-size": settings})
+    assert "has changed" not in ResultsPanel(preset, machine).html()
+    (photos / "train/cat/new.png").write_bytes(encoded(smooth(20, 99)))
+    assert (
+        "the source of images has changed since it was packed: 1 image added"
+        in ResultsPanel(preset, machine).html()
+    )
 
 
 def test_nothing_done_is_an_error_that_says_what_to_do(tmp_path):

@@ -193,7 +193,7 @@ def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch)
     ("setting", "value", "says"),
     [
         ("seeds", "0 - 3", "seeds are whole numbers with commas"),
-        ("conditions", "images_per_class: [0, 4", "conditions are not YAML"),
+        ("conditions", "images_per_class: [0, 4", "the text of conditions is not YAML"),
         ("conditions", "images_per_class: [4]", "data-size compares numbers of images"),
         ("conditions", "image_per_class: [4, 5]", "did you mean 'images_per_class'"),
         ("tasks", (), "data-size needs a task"),
@@ -223,6 +223,17 @@ def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch)
             "conditions are NAME: VALUES, as in images_per_class: ",
         ),
         ("conditions", "on: 3", "all]; got {True: 3}"),
+        (
+            "conditions",
+            "images_per_class: [4, 12]\nimages_per_class: [0, 12]",
+            "the text of conditions has the key images_per_class",
+        ),
+        ("conditions", "images_per_class: [0, 010, all]", "or 'all'; got '010'"),
+        (
+            "conditions",
+            "images_per_class: &a [*a]",
+            "the text of conditions is nested too deeply, or contains itself",
+        ),
         ("conditions", "margin: {share: 0.1}\ntargets: {}", "not margin and targets: tasks, seeds"),
     ],
 )
@@ -253,7 +264,7 @@ def test_own_folders_become_images_and_a_target(panel, project):
     assert "knn@own" not in panel.offered_tasks()
 
 
-def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machine):
+def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machine, monkeypatch):
     for name in ("train/mug", "train/plate", "test/mug", "test/plate"):
         (project / "things" / name).mkdir(parents=True)
         for number in range(4):
@@ -268,6 +279,13 @@ def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machi
     assert ">your images (own), nearest neighbours: 5 neighbours</small>" in html
     assert ">own classes: accuracy</small>" in html
     assert "on own, nearest neighbours" not in " ".join(html.split())
+    assert "The question is answered by" not in html
+    monkeypatch.setitem(answer_steps.ANSWERED_BY, panel.study, "a page")
+    assert "The question is answered by <b>a page</b>. What pre-training gives here:" in panel.html()
+    assert {study.name for study in answer_steps.ANSWERED_BY} >= {"influence", "scores", "advice"}
+    (project / "things/train/mug/new.png").write_bytes(encoded(smooth(20, 50)))
+    with pytest.warns(UserWarning, match="the source of own has changed since it was packed: 1 image added"):
+        panel.answer()
 
 
 def test_a_margin_that_cannot_be_is_said(panel):
@@ -294,9 +312,12 @@ def test_of_an_own_folder_without_splits_some_images_are_held_out(panel, project
         (project / "things" / name).mkdir(parents=True)
         for number in range(10):
             (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    (project / "things/.unsorted").mkdir()
+    shutil.copy(project / "things/mug/0.png", project / "things/.unsorted")
     panel.target_folder, panel.tasks = "things", ("knn@own",)
     assert dict(panel.ask().targets)["own"].options == (("val_fraction", 0.3),)
-    assert "own: read as: class folders: train 14 images, val 6 images" in panel.html()
+    said = "own: read as: class folders: train 14 images, val 6 images; left out: 1 stray file"
+    assert said in panel.html()
     plain = dict(panel.ask().targets)["own"]
     question = replace(panel.ask(), targets=(("own", replace(plain, options=())),))
     with pytest.raises(ItlError, match="target own has training images alone.* option val_fraction: 0.3"):

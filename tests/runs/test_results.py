@@ -9,7 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.runs.executors import with_needs
-from itl.runs.results import describe_missing, results_of, words_as_text
+from itl.runs.results import describe_missing, notes_on, results_of, words_as_text
 from itl.runs.store import Store
 from tests.annotated import images, written
 from tests.worlds import here, pretend, run_here, small_study
@@ -67,6 +67,8 @@ def test_a_question_without_a_finished_run_is_named_beside_the_results_of_the_ot
     assert describe_missing(questions, table, store, machine) == (
         "12 of 24 runs are not done and not in this table, which has nothing of data-size of a larger net"
     )
+    left = "12 of 24 runs are not done and not in this table, which has nothing of data-size of a larger net"
+    assert notes_on(table, questions, store, machine, "itl run x") == [f"{left}; `itl run x` does them"]
     with pytest.raises(ItlError, match="no run of data-size of a larger net is done"):
         questions[1].results(store, machine)
 
