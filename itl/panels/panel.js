@@ -69,6 +69,11 @@ export default {
     let last = Promise.resolve();
     let done = null;
     const inTurn = (message) => {
+      if (models.some((one) => one.comm_live === false)) {
+        el.role = "alert";
+        el.textContent = "The kernel was restarted or has ended, so that nothing is done: run this cell again.";
+        return Promise.resolve();
+      }
       last = last.then(changesTaken).then(() => new Promise((resolve) => {
         done = resolve;
         model.send(message);

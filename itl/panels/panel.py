@@ -77,6 +77,7 @@ class PanelScript(AnyWidget):
       it is. A choice in a list is sent with its text: by then it may lie elsewhere in the list.
     * What is being typed stays when the kernel changes the value of the field meanwhile.
     * A button that was clicked is dimmed until that is done; the one that opens a net says so.
+    * After a restart of the kernel, which knows no panel, a click says so.
     * A panel that another one opens below itself is scrolled to.
     """
 

@@ -182,3 +182,14 @@ def test_a_study_is_chosen_planned_run_stopped_and_saved_with_keys_alone(panel, 
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "study-panel")
+
+
+def test_after_a_restart_of_the_kernel_a_click_says_that_nobody_answers(panel, page, trained):
+    panel(f"from itl import NetPanel\nNetPanel({trained!r})")
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel…").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    page.wait_for_selector("[data-status=idle], .jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.get_by_role("button", name="More images").click()
+    page.wait_for_selector(".itl-controls :text('The kernel was restarted or has ended')")
+    assert page.locator(".itl-controls [aria-busy=true]").count() == 0
