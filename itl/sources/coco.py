@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted
+from itl.sources.archives import Member
 from itl.sources.boxes import AnnotatedObject, are_normalised, clip_box, is_finite_number, voc_box
 from itl.sources.image_finder import ImageNames
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, parse_json
+from itl.sources.records import Record, examples, int_if_whole, parse_json
 from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
@@ -28,6 +29,7 @@ from itl.sources.split_names import (
     split_of_json,
     split_of_name,
     split_of_path,
+    split_of_usual_json,
     words_of,
 )
 
@@ -35,6 +37,8 @@ OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what 
     *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
     *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
 }
+SPLIT_OF_PART = {"minival": "val", "trainval35k": "train"}  # of COCO 2014, as detectors divide its val
+DIFFICULT_FLAGS = ("iscrowd", "ignore", "difficult")  # the others are PASCAL's, in JSON that tools convert
 WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
@@ -142,13 +146,13 @@ class Coco(AnnotatedSource):
                     "their folders"
                 )
             return chosen
-        by_split = json_of_splits(files)
+        by_split = _json_by_split(files)
         if not by_split and len(files) == 1:
             return {split_of_json(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
                 one_each = one_for_each_split(by_split, split)
-                option = f"annotations={','.join(f'{one}={name}' for one, name in one_each.items())}"
+                option = _option_text(one_each)
                 raise ItlError(
                     f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
                     f"with --option {shlex.quote(option)}"
@@ -157,7 +161,7 @@ class Coco(AnnotatedSource):
             others = f"only {examples(files)}" if files else "and no other JSON file"
             raise ItlError(
                 f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
-                f", {others}; name the files with the option annotations=train=a.json,test=b.json"
+                f", {others}; name the files with the option {_likely_option(files)}"
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
@@ -166,6 +170,7 @@ class Coco(AnnotatedSource):
         if self.annotations is not None:
             return []
         unread: dict[str, list[str]] = defaultdict(list)
+        others: list[str] = []  # of no split
         notes, read = [], self._json_files
         for name in sorted(self.listing.files.keys() - set(read.values())):
             last = name.rpartition("/")[2]
@@ -175,6 +180,14 @@ class Coco(AnnotatedSource):
                     notes.append(f"not read: {name}, as {split} is in {read[split]}")
                 elif split:
                     unread[split].append(name)
+                elif _has_objects(self.listing.files[name]):
+                    others.append(name)
+        if others:
+            split = next((one for one in SPLIT_ORDER if one not in read), "train")
+            notes.append(
+                f"not read: {examples(others)}, without a split in the name; the option "
+                f"{_option_text(read | {split: others[0]})} would read {others[0]} as {split}"
+            )
         if not unread:
             return notes
         files = [name for names in unread.values() for name in names]
@@ -183,7 +196,7 @@ class Coco(AnnotatedSource):
         what = "it" if len(files) == 1 else "them"
         notes.append(
             f"not read: {examples(files, len(files))}, of another name than those with objects have; the "
-            f"option annotations={','.join(f'{split}={name}' for split, name in chosen.items())} would read "
+            f"option {_option_text(chosen)} would read "
             f"{what if len(files) + len(read) == len(chosen) else 'one for each split'}"
         )
         return notes
@@ -212,7 +225,7 @@ class Coco(AnnotatedSource):
         Each is in the split that its field split says; without such fields in that of its folder, if these
         are of several splits. ItlError where this tells only some of them.
         """
-        if self.annotations is not None or split_of_json(name):
+        if self.annotations is not None or len(self._json_files) > 1 or split_of_json(name):
             return {split: rows}
         if any("split" in row for row in rows):
             splits = [split_of_name(str(row.get("split"))) for row in rows]
@@ -289,6 +302,54 @@ class Coco(AnnotatedSource):
             scan.refused_splits.add(split)
 
 
+def _json_by_split(files: Sequence[str]) -> dict[str, list[str]]:
+    """Return the JSON files of each split by their names.
+
+    Parts of COCO 2014's val are taken where no other file is of their split, and any name that ends with a
+    split where all names do, each with another.
+
+    >>> _json_by_split(["instances_train2014.json", "instances_minival2014.json"])
+    {'train': ['instances_train2014.json'], 'val': ['instances_minival2014.json']}
+    >>> _json_by_split(["pascal_train2012.json", "pascal_val2012.json"])
+    {'train': ['pascal_train2012.json'], 'val': ['pascal_val2012.json']}
+    """
+    by_split = json_of_splits(files)
+    for part, split in SPLIT_OF_PART.items():
+        parts = [file for file in files if split_of_usual_json(file.replace(part, split)) == split]
+        if parts and split not in by_split:
+            by_split[split] = parts
+    if by_split:
+        return dict(by_split)
+    likely = [file for file in files if OTHER_JSON.isdisjoint(words_of(file.rpartition("/")[2]))] or files
+    file_of = {name: file for file in likely if (name := split_of_json(file))}
+    return {name: [file] for name, file in file_of.items()} if len(file_of) == len(likely) else {}
+
+
+def _likely_option(files: Sequence[str]) -> str:
+    """Return the option annotations for some of *files*, by any splits in their names; else as an example."""
+    by_split: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if split := split_of_json(file) or split_of_path(file):
+            by_split[split].append(file)
+    if len(by_split) < 2:
+        return "annotations=train=a.json,test=b.json"
+    return _option_text(one_for_each_split(by_split, max(by_split, key=lambda split: len(by_split[split]))))
+
+
+def _option_text(files: Mapping[str, str]) -> str:
+    """Return the option annotations that names the file of each split."""
+    return f"annotations={','.join(f'{split}={name}' for split, name in files.items())}"
+
+
+def _has_objects(file: Member) -> bool:
+    """Say whether a JSON file has images and annotations, without parsing it; a damaged one has none."""
+    try:
+        data = file.read()
+    except ItlError:
+        return False
+    return b'"images"' in data and b'"annotations"' in data
+
+
 def _describe_twice(image: str, split: str, first: str, name: str) -> str:
     """Say that *image* is in the files *first* and *name*, the latter of *split*, and what helps."""
     if first == name:
@@ -341,6 +402,8 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
         rows = content.get(table, [])
         rows = rows if isinstance(rows, list) else [rows]
         for number, row in enumerate(rows, 1):
+            if isinstance(row, dict):
+                row |= {key: int_if_whole(row[key]) for key in keys if key.endswith("id") and key in row}
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
                 what = f"{name}: number {number} of its {table} lacks {' or '.join(keys)}"
                 raise ItlError(f"{what}; {_cure_of_row(row)}")
@@ -416,12 +479,14 @@ def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
-    """Make an object of one annotation, difficult if it is a crowd; ItlError if it is invalid."""
+    """Make an object of one annotation, difficult if it is a crowd or ignored; ItlError if it is invalid."""
     if row["category_id"] not in classes:
         known = examples([f"{key} {name}" for key, name in classes.items()], 5) or "none"
         raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")
     name = classes[row["category_id"]]
     box = voc_box(row.get("bbox"), size, f"{where}, {name!r}")
-    if (crowd := row.get("iscrowd", 0)) not in (0, 1):
-        raise ItlError(f"{where}, {name!r}: iscrowd is {str(crowd)[:20]!r}; it should be 0 or 1")
-    return AnnotatedObject(name, box, bool(crowd))
+    flags = {key: row.get(key, 0) for key in DIFFICULT_FLAGS}
+    for key, flag in flags.items():
+        if flag not in (0, 1):
+            raise ItlError(f"{where}, {name!r}: {key} is {str(flag)[:20]!r}; it should be 0 or 1")
+    return AnnotatedObject(name, box, any(flags.values()))

@@ -28,12 +28,12 @@ from itl.sources.boxes import (
 from itl.sources.coco import read_tables, refuse_normalised_bboxes
 from itl.sources.findings import Finding, check_options
 from itl.sources.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, parse_json, stem_of
+from itl.sources.records import examples, int_if_whole, parse_json, stem_of
 from itl.sources.voc_xml import read_objects
 from itl.storage import text_lines
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
-KIT_FILE = re.compile(r"(comp\d+_det_[A-Za-z0-9]+)_(.+)\.txt")
+KIT_FILE = re.compile(r"(comp\d+(?:_[A-Za-z0-9-]+)?_det_[A-Za-z0-9]+)_(.+)\.txt")  # Fast R-CNN adds a salt
 KIT_LINE = "IMAGE SCORE XMIN YMIN XMAX YMAX"
 FEW_WITHOUT = 0.1  # part of the images on which a detector may well find nothing
 COCO_KEYS = ("image_id", "category_id", "bbox", "score")
@@ -338,7 +338,7 @@ def _frame(rows: list[tuple]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("score", *SIDES), float))
 
 
-def _result_rows(path: Path) -> list[Mapping]:
+def _result_rows(path: Path) -> list[dict]:
     data = read_file(path)
     try:
         content = parse_json(data.decode("utf-8-sig"))
@@ -355,6 +355,7 @@ def _result_rows(path: Path) -> list[Mapping]:
             raise ItlError(
                 f"{path}, number {number}: {str(row)[:60]} is no object with {', '.join(COCO_KEYS)}"
             )
+        row |= {key: int_if_whole(row[key]) for key in ("image_id", "category_id")}
     refuse_normalised_bboxes(content, str(path))
     return content
 

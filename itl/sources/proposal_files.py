@@ -72,18 +72,26 @@ def read_regions(path: str | Path, order: str | None = None) -> Regions:
 
 
 def describe_order(path: str | Path) -> str:
-    """Return a note on how the boxes of one-image files at *path* are read; empty if there are none.
+    """Return a note on how boxes in a .mat at *path* are read that is of one image, or has a fifth column.
 
-    These have no published order: selective search writes ymin, xmin, ymax, xmax, Fast R-CNN's demo has
-    xmin, ymin, xmax, ymax.
+    It is empty if there are none. These have no published order: selective search writes ymin, xmin, ymax,
+    xmax, Fast R-CNN's demo has xmin, ymin, xmax, ymax, and EdgeBoxes has x, y, width, height and a score.
     """
     path = Path(path)
     files = _files(path) if path.exists() else []
-    if not any(file.suffix.lower() == ".mat" and file.stem.endswith(PER_IMAGE_SUFFIX) for file in files):
+    if not any(file.suffix.lower() == ".mat" and _has_assumed_order(file) for file in files):
         return ""
     return (
         f"boxes in {path} are taken as ymin, xmin, ymax, xmax, from 1; if xmin is first, convert them with "
         f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy` and use regions.npz"
+    )
+
+
+def _has_assumed_order(file: Path) -> bool:
+    """Say whether a .mat is of one image alone, or has a fifth column, unlike published ones."""
+    arrays = load_mat(file.read_bytes(), str(file), ["images", "boxes"])
+    return "images" not in arrays or any(
+        np.asarray(cell).shape[1:] == (5,) for cell in arrays["boxes"].ravel()
     )
 
 

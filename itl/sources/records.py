@@ -131,6 +131,15 @@ def parse_json(text: str) -> Any:
     return content
 
 
+def int_if_whole(value: Any) -> Any:
+    """Return the *value* of JSON; as an integer if it is a float without fraction, as pandas writes numbers.
+
+    >>> int_if_whole(3.0), int_if_whole(0.5), int_if_whole("3.0")
+    (3, 0.5, '3.0')
+    """
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def plain_line(text: str) -> str:
     """Return *text* with single blanks between words, and with escapes for what no terminal shows.
 

@@ -1,8 +1,9 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
 import hashlib
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from itl.sources.numbered_classes import describe_zero, is_number, name_of, name
 from itl.sources.records import (
     Record,
     examples,
+    int_if_whole,
     is_image,
     parse_json,
     plain_line,
@@ -30,6 +32,7 @@ NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category") 
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
 LABEL_FILES = ("json", "cls", "txt")  # suffixes, in the order in which they are read
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
+NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # the last: bytes that are no UTF-8
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Sample:
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
     unread: str = ""  # a label file that has a dot in its key, as the image has, if there is one
+    keys: str = ""  # what its JSON has, if that tells no class
 
     @property
     def label(self) -> str:
@@ -127,6 +131,8 @@ class WebDataset(ContainerSource):
                     f"{self.path}: {count} {example.image} in {example.shard}, as keys end at the first dot "
                     f"and {example.unread} is not read; write the shards again with keys without dots"
                 )
+            if len(samples) < total[split] and samples[0].keys:
+                raise ItlError(f"{self.path}: {count} {samples[0].key}: {_describe_keys(samples[0])}")
             if len(samples) < total[split]:
                 raise ItlError(
                     f"{self.path}: {count} {samples[0].key} in {samples[0].shard}; write KEY.cls beside each "
@@ -135,6 +141,8 @@ class WebDataset(ContainerSource):
         if not self._labelled:
             in_folders = all("/" in one.image for one in self._samples)
             way = "; if folders are classes, unpack the tars and take the source folder" if in_folders else ""
+            if example := next((one for one in self._samples if one.keys), None):
+                raise ItlError(f"{self.path}: no image has a label: {_describe_keys(example)}{way}")
             raise ItlError(
                 f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
                 f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}{way}"
@@ -271,9 +279,12 @@ class WebDataset(ContainerSource):
             if suffix in members and self.label in (None, suffix):
                 file.seek(members[suffix].offset)
                 data = file.read(min(members[suffix].size or 0, MAX_LABEL_BYTES))
-                texts[suffix] = data.decode("utf-8", errors="replace").strip()
+                texts[suffix] = data.decode("utf-8", errors="surrogateescape").strip()
         if texts["json"]:
-            sample.number, sample.name = _labels_of_json(texts["json"], f"{sample.shard}: {sample.key}.json")
+            sample.number, name, sample.keys = _labels_of_json(
+                texts["json"], f"{sample.shard}: {sample.key}.json"
+            )
+            sample.name = self._text_label(sample, name, "json")
         for suffix in ("cls", "txt"):
             label = texts[suffix]
             if label in ("", NO_LABEL):
@@ -292,7 +303,17 @@ class WebDataset(ContainerSource):
             if not is_name:
                 sample.number = known or label
             elif not sample.number:
-                sample.name = known or plain_line(label)
+                sample.name = known or self._text_label(sample, label, suffix)
+
+    def _text_label(self, sample: Sample, label: str, suffix: str) -> str:
+        """Return the *label* that a sample's file *suffix* has, on one line; ItlError if it is no text."""
+        if NO_TEXT.search(label):
+            data = label.encode("utf-8", errors="surrogateescape")
+            raise ItlError(
+                f"{self.path}: the label of {sample.key} in {sample.shard} is no text, but the bytes "
+                f"{data[:20]!r} of its .{suffix}; write it, name or number, as text in UTF-8 to KEY.cls"
+            )
+        return plain_line(label)
 
     @cached_property
     def _labelled(self) -> list[Sample]:
@@ -323,6 +344,7 @@ class WebDataset(ContainerSource):
             names_in_file = read_names(self.names.read_bytes(), file)
             classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
+        self._refuse_two_names(numbered)
         hints = {
             "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),
             "the wnids in their keys": names_of_numbers((one.number, _wnid_of(one.key)) for one in numbered),
@@ -333,9 +355,30 @@ class WebDataset(ContainerSource):
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
 
+    def _refuse_two_names(self, numbered: Iterable[Sample]) -> None:
+        """Raise ItlError if a number has two names, as where each split numbers its own classes."""
+        first_of: dict[str, Sample] = {}
+        for one in numbered:
+            first = first_of.setdefault(one.number, one) if one.name else one
+            if first.name != one.name:
+                raise ItlError(
+                    f"{self.path}: the class {one.number} is {first.name!r} by {first.key} in {first.shard}, "
+                    f"but {one.name!r} by {one.key} in {one.shard}; number the classes alike in all shards, "
+                    f"or, if the numbers are right, say what they stand for with the option names=FILE"
+                )
 
-def _labels_of_json(text: str, where: str) -> tuple[str, str]:
-    """Return number and name of the class that a sample's JSON tells; empty where it tells none."""
+
+def _describe_keys(sample: Sample) -> str:
+    """Say that the JSON of a *sample* tells no class, and what would."""
+    return (
+        f"{sample.key}.json in {sample.shard} has {sample.keys}, and a class is read as text or a whole "
+        f"number by {', '.join(LABEL_KEYS)}, {', '.join(NAME_KEYS[:-1])} or {NAME_KEYS[-1]}; write it so, "
+        f"or to KEY.cls"
+    )
+
+
+def _labels_of_json(text: str, where: str) -> tuple[str, str, str]:
+    """Return number and name of the class that a sample's JSON tells, and what it has if none of these."""
     try:
         content = parse_json(text)
     except (ValueError, RecursionError) as error:
@@ -343,9 +386,9 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
     if not isinstance(content, dict):
         content = {"label": content}
     values = {
-        key: str(content[key]).strip()
+        key: str(value).strip()
         for key in (*LABEL_KEYS, *NAME_KEYS)
-        if isinstance(content.get(key), str | int) and not isinstance(content[key], bool)
+        if isinstance(value := int_if_whole(content.get(key)), str | int) and not isinstance(value, bool)
     }
     if "class" in values and (ranks := ranks_of_class(list(content))):
         del values["class"]
@@ -361,8 +404,9 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
             f"{where}: the class is {', but '.join(by_value.values())}; remove the others, or write the "
             f"right ones as KEY.cls and take the option label=cls"
         )
-    names = (value for value in values.values() if value and not is_number(value))
-    return next(iter(numbers.values()), ""), plain_line(next(names, ""))
+    name = next((value for value in values.values() if value and not is_number(value)), "")
+    keys = "" if values else examples([f"{key} {value!r:.20}".strip() for key, value in content.items()], 8)
+    return next(iter(numbers.values()), ""), name, keys
 
 
 def _wnid_of(key: str) -> str:

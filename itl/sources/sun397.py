@@ -21,7 +21,7 @@ CLASS_NAMES = "ClassName.txt"
 
 @dataclass(frozen=True)
 class Sun397(ScannedSource):
-    """SUN397, a folder or a tar, with the lists of a partition in it or beside it.
+    """SUN397, a folder, a tar or a zip, with the lists of a partition in it or beside it.
 
     A class is its folder without the letter at the start: ``abbey``, ``church/outdoor``.
     """
@@ -85,10 +85,12 @@ class Sun397(ScannedSource):
         if not self.path.is_dir():
             return listing
         packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
-        for tar in (file for file in packed if file.suffix == ".tar"):  # in which the images still are
-            inner = open_listing(tar)
-            listing.add_copies(inner.files.items())
-            listing.folders |= inner.folders
+        for suffix in (".tar", ".zip"):  # in which the images still are
+            for archive in (file for file in packed if file.suffix.lower() == suffix):
+                if suffix == ".tar" or not any(map(is_image, listing.files)):
+                    inner = open_listing(archive)
+                    listing.add_copies(inner.files.items())
+                    listing.folders |= inner.folders
         compressed = [file for file in packed if file.suffix == ".gz"]
         if compressed and not any(map(is_image, listing.files)):
             open_listing(compressed[0])  # which says how to make a plain tar of it

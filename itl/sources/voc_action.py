@@ -16,7 +16,7 @@ from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan
 from itl.sources.source import NO_TRAINING
 from itl.sources.voc_detection import VocSource
-from itl.sources.voc_devkit import LISTS, read_list, splits_of_lists
+from itl.sources.voc_devkit import LISTS, list_of_word, listed_image, read_list, splits_of_lists
 from itl.sources.voc_xml import Annotation, parse_annotation, parse_xml
 
 ACTIONS = (
@@ -150,13 +150,19 @@ class VocAction(VocSource):
         return {split: lists[split] for split in LISTS if split in lists}, flags
 
     def _list_files(self) -> list[tuple[str, str, str]]:
-        """Return action ('' for all people), split and name of each list in ImageSets/Action, by name."""
-        files = []
+        """Return action ('' for all people), split and name of each list in ImageSets/Action, by name.
+
+        ItlError if two files are of one list, as train.txt and Train.txt.
+        """
+        files: dict[tuple[str, str], str] = {}
         for name in sorted(self.listing.files):
-            action, _, split = name.removeprefix(f"{LIST_FOLDER}/").removesuffix(".txt").rpartition("_")
-            if name.startswith(f"{LIST_FOLDER}/") and name.endswith(".txt") and split in LISTS:
-                files.append((action, split, name))
-        return files
+            action, _, word = name.removeprefix(f"{LIST_FOLDER}/").removesuffix(".txt").rpartition("_")
+            split = list_of_word(word)
+            if not (name.startswith(f"{LIST_FOLDER}/") and name.endswith(".txt") and split):
+                continue
+            if (other := files.setdefault((action, split), name)) != name:
+                raise ItlError(f"{other}, {name} are lists of one split; leave one of them")
+        return [(action, split, name) for (action, split), name in files.items()]
 
     def _compare_lists(
         self,
@@ -209,6 +215,7 @@ class VocAction(VocSource):
         rows = []
         for number, line in enumerate(lines, 1):
             image, *words = line.split()
+            image = listed_image(image, self.images)
             if not words and not with_flags:  # as in VOC 2010: all people on the image
                 rows += [(f"{image}#{person}", 0) for person in self._people_with_actions(image)]
                 continue

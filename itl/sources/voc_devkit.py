@@ -121,11 +121,21 @@ def split_lists(files: Iterable[str]) -> dict[str, str]:
     for file in sorted(files):
         folder, _, last = file.rpartition("/")
         name, suffix = os.path.splitext(last.lower())
-        if folder == "ImageSets/Main" and suffix == ".txt" and (name in LISTS or name in SPLIT_OF_WORD):
-            files_of[name if name in LISTS else SPLIT_OF_WORD[name]].append(file)
+        if folder == "ImageSets/Main" and suffix == ".txt" and (split := list_of_word(name)):
+            files_of[split].append(file)
     if several := next((names for names in files_of.values() if len(names) > 1), None):
         raise ItlError(f"{examples(several)} are lists of one split; leave one of them")
     return {name: names[0] for name, names in files_of.items() if names}
+
+
+def list_of_word(word: str) -> str:
+    """Return the list of `LISTS` that *word* names, in the spellings of folders; empty for none.
+
+    >>> list_of_word("Train"), list_of_word("valid"), list_of_word("trainval"), list_of_word("dog")
+    ('train', 'val', 'trainval', '')
+    """
+    name = word.lower()
+    return name if name in LISTS else SPLIT_OF_WORD.get(name, "")
 
 
 def read_list(data: bytes) -> list[str]:
@@ -143,7 +153,10 @@ def listed_image(line: str, images: Iterable[str]) -> str:
 
     >>> listed_image("000005 -1", ["000005"]), listed_image("my cat.jpg", ["my cat"])
     ('000005', 'my cat')
+    >>> listed_image("/data/VOC2007/JPEGImages/000005.jpg", ["000005"])
+    '000005'
     """
+    line = line.replace("\\", "/").rpartition("JPEGImages/")[2]
     word = (line.split() or [line])[0]
     without_suffix = [text.rpartition(".")[0] for text in (line, word) if is_image(text)]
     for name in (line, word, *without_suffix):

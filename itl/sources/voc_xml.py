@@ -14,7 +14,10 @@ from itl.sources.boxes import SIDES, AnnotatedObject, Size, box_with_area, clip_
 from itl.sources.records import stem_of
 from itl.sources.voc_devkit import read_list
 
-FLAG_OF_TEXT = {"1": True, "true": True, "0": False, "false": False, "": False, "unspecified": False}
+FLAG_OF_TEXT = {
+    **dict.fromkeys(("1", "1.0", "true"), True),
+    **dict.fromkeys(("0", "0.0", "false", "", "unspecified"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,20 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
         raise ItlError(f"{name}: XML that cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
         raise ItlError(f"{name} holds <{root.tag[:40]}>, not the <annotation> of VOC; copy the file again")
+    if root.find("object") is None:
+        _refuse_objects_elsewhere(root, name)
     return root
+
+
+def _refuse_objects_elsewhere(root: ElementTree.Element, name: str) -> None:
+    """Raise ItlError if the annotation *root* has objects further in, or with capitals."""
+    for parent in root.iter():
+        for child in parent:
+            if child.tag.lower() == "object":
+                raise ItlError(
+                    f"{name} has <{child.tag}> in <{parent.tag[:40]}>, which is not read; write objects as "
+                    f"<object>, directly in <annotation>"
+                )
 
 
 def stated_size(root: ElementTree.Element, name: str) -> Size:

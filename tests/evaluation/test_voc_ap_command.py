@@ -175,6 +175,17 @@ def test_images_may_be_named_with_their_suffix_or_path(tmp_path, capsys):
             },
             "",
         ),
+        (
+            {
+                "comp4_1b2f-9c_det_test_dog.txt": "a 0.5 1 1 10 10",
+                "comp4_1b2f-9c_det_test_cat.txt": "000007 .5 1 1 10 10",
+            },
+            "",
+        ),
+        (
+            {"comp4_1b2f-9c_det_test_dog.txt": "", "comp4_77aa_det_test_cat.txt": ""},
+            "has results of comp4_1b2f-9c_det_test and comp4_77aa_det_test; give a folder",
+        ),
         ({"comp4_det_test_dog.txt": "a 0.5 1 1 10 10"}, "1 of 2 annotated classes have no file (cat)"),
         (
             {"comp4_det_test_dog.txt": "a 0.5 1 1 10", "comp4_det_test_cat.txt": ""},
@@ -214,6 +225,8 @@ CATEGORIES = {
     [
         ([result(1, 18), result(2, 17)], CATEGORIES, ""),
         ([result("a", 18), result(7, 17)], {"categories": CATEGORIES["categories"]}, ""),
+        ([result(1.0, 18.0), result(2.0, 17.0)], CATEGORIES, ""),
+        ([result(1.5, 18), result(2, 17)], CATEGORIES, "no image called '1.5' is annotated"),
         ([result("a", 12), result(7, 8)], None, "taken for 1 aeroplane, 2 bicycle, 3 bird … 20 tvmonitor"),
         ([result("a", "dog"), result("000007", "cat")], ["cat", "dog"], ""),
         ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),

@@ -1,5 +1,6 @@
 """Shards of WebDataset: what labels their samples, and what is refused."""
 
+import pickle
 import zipfile
 
 import pytest
@@ -128,6 +129,22 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
             {"train-0.tar": sample("a.png", DATA, json={"category": 1, "class": "02"})},
             "a.json: the class is 02 by its class, but 1 by its category; remove",
         ),
+        (
+            {"train-0.tar": sample("a.png", DATA, json={"fine_label": 3, "label": [1]})},
+            r"no image has a label: a.json in train-0.tar has fine_label 3, label \[1\], and a class is "
+            "read as text or a whole number by label, .* or category; write it so, or to KEY.cls",
+        ),
+        (
+            {"train-0.tar": {**TWO, **sample("c.png", DATA, json={"label": True})}},
+            "1 of 3 samples of train have no label, such as c: c.json in train-0.tar has label True, and a",
+        ),
+        (
+            {
+                "train-0.tar": sample("a.png", DATA, json={"label": 0, "class_name": "cat"}),
+                "val-0.tar": sample("b.png", DATA, json={"label": 0, "class_name": "dog"}),
+            },
+            "the class 0 is 'cat' by a in train-0.tar, but 'dog' by b in val-0.tar; .* the option names=FILE",
+        ),
     ],
 )
 def test_shards_that_are_refused(tmp_path, files, message):
@@ -236,3 +253,50 @@ def test_options_that_no_sample_has_are_refused(tmp_path, options, message):
     with pytest.raises(ItlError) as refused:
         open_source("webdataset", tmp_path, **options).records()
     assert str(refused.value) == message.format(tmp_path)
+
+
+def binary(labels):
+    """The files of a sample for each of *labels*, the bytes of its .cls."""
+    return {
+        f"{n}.{end}": data for n, label in enumerate(labels) for end, data in (("png", DATA), ("cls", label))
+    }
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [pickle.dumps(number) for number in (3, 200)],
+        [number.to_bytes(8, "little") for number in (65, 97)],
+        [bytes([number]) for number in (3, 4)],
+        ["Café".encode("latin-1"), b"bar"],
+        ["0".encode("utf-16-le"), "1".encode("utf-16-le")],
+    ],
+)
+def test_labels_that_are_bytes_of_numbers_are_refused(tmp_path, labels):
+    tarred(tmp_path / "train-0.tar", binary(labels))
+    with pytest.raises(
+        ItlError, match="label of 0 in train-0.tar is no text, but the bytes b'.*' of its .cls; wr"
+    ):
+        open_source("webdataset", tmp_path).records()
+
+
+def test_labels_are_text_with_blanks_around_them_and_other_letters(tmp_path):
+    tarred(tmp_path / "train-0.tar", binary([b"Caf\xc3\xa9\tau lait\r\n", b" bar "]))
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {
+        "Café au lait",
+        "bar",
+    }
+
+
+def test_the_json_of_samples_may_have_whole_floats_and_captions_that_are_no_utf8(tmp_path):
+    files = {**sample("a.png", DATA, json={"label": 0.0}), **sample("b.png", DATA, json={"label": 1})}
+    tarred(tmp_path / "train-0.tar", files | {"a.txt": "a Café".encode("latin-1")})
+    assert [record.wnid for record in open_source("webdataset", tmp_path).records()] == ["0", "1"]
+
+
+def test_two_numbers_of_one_name_stay_two_classes(tmp_path):
+    files = [
+        sample(f"{number}.png", DATA, json={"label": number, "class_name": "crane"}) for number in (0, 1)
+    ]
+    tarred(tmp_path / "train-0.tar", files[0] | files[1])
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"0", "1"}
