@@ -23,12 +23,13 @@ from itl.sources.image_lists import (
     PEEKED_TREE_BYTES,
     TREE_SUFFIXES,
     divides,
+    has_no_labels,
     stems_outside,
     tree_divides,
 )
 from itl.sources.layout import Choice, Layout
 from itl.sources.layout_options import FOLDERS_CURE, image_counts, level_of_classes, offer_readings, recognise
-from itl.sources.lists import Lists
+from itl.sources.lists import Lists, read_start_of_list
 from itl.sources.no_class_folders import describe_no_classes
 from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
@@ -50,8 +51,9 @@ SIGNS = {  # the end of the name of a file -> the source that reads its data set
     r"VOC2007.*/Annotations/[^/]+\.xml": "voc2007",
     r"VOC2012.*/Annotations/[^/]+\.xml": "voc2012",
     r"(instances_\w+|_annotations\.coco)\.json": "coco",
-    r"metadata\.(csv|jsonl)": "lists",
+    r"metadata\.(csv|jsonl)": "lists",  # with a column of labels or splits
 }
+METADATA = re.compile(r"(^|/)metadata\.(csv|jsonl)$")
 SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
     r"train_data_batch_1(\.npz)?": "imagenet-downsampled",
     r"cifar-100-(python|binary)/test(\.bin)?": "cifar100",
@@ -103,7 +105,7 @@ class ClassFolders(Source):
         if not counts:
             raise ItlError(no_images(self.listing, self.path))
         choice = Choice(self.splits, self.class_level, self.nested)
-        if choice == Choice() and (other := other_source(self.listing.files, self.path)):
+        if choice == Choice() and (other := other_source(_without_metadata(self.listing), self.path)):
             readings = offer_readings(counts)
             raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
@@ -239,10 +241,20 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
         if is_of_words or PurePosixPath(name).stem in captions:
             continue
         is_tree = suffix_of(name) in TREE_SUFFIXES  # which may have names of classes first
-        start = listing.files[name].read_start(PEEKED_TREE_BYTES if is_tree else PEEKED_BYTES)
+        member = listing.files[name]
+        start = member.read_start(PEEKED_TREE_BYTES) if is_tree else read_start_of_list(member, name)
         if (tree_divides if is_tree else divides)(start, name, stems(split)):
             return name
     return ""
+
+
+def _without_metadata(listing: Listing) -> list[str]:
+    """Return the files of *listing* but those called as lists that have neither labels nor splits."""
+    return [
+        name
+        for name, member in listing.files.items()
+        if not METADATA.search(name) or not has_no_labels(member.read_start(PEEKED_BYTES), name)
+    ]
 
 
 def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:

@@ -4,14 +4,14 @@ import filecmp
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.records import examples
+from itl.sources.records import examples, is_image
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
 
@@ -60,7 +60,8 @@ class ContainerSource(Source):
             )
         names = sorted(name for name in self._listed if name.lower().endswith(self.suffix))
         if not names:
-            raise ItlError(f"{self.path} has no {self.suffix} files; give {self.expected}")
+            way = foreign_images(self._listed) or f"give {self.expected}"
+            raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
         _refuse_two_divisions(names)
         return {name: self._listed[name] for name in names}
 
@@ -85,6 +86,17 @@ class ContainerSource(Source):
         example = min(others, key=lambda name: (split_of_path(name) is None, name))
         more = " …" if len(others) > 1 else ""
         return Counter({f"files other than {self.suffix} ({example}{more})": len(others)})
+
+
+def foreign_images(names: Collection[str]) -> str:
+    """Say which format holds the images of files *names*, and the way from there; '' if some are images.
+
+    >>> foreign_images(["train/data-00000-of-00001.arrow"])[:41], foreign_images(["a.mat", "0.jpg"])
+    ('train/data-00000-of-00001.arrow is Arrow,', '')
+    """
+    if any(map(is_image, names)):
+        return ""
+    return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.LATER_FORMATS)
 
 
 def describe_copies(files: Mapping[str, Path]) -> list[str]:

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.labels import (
     FLAGS,
@@ -16,12 +16,24 @@ from itl.sources.labels import (
     LABEL_COLUMNS,
     SEVERAL_LABELS,
     is_missing,
-    ranks_of_class,
     refuse_several,
+)
+from itl.sources.list_columns import (
+    ID_COLUMNS,
+    RARE_IMAGE_COLUMNS,
+    choose_column,
+    choose_image_column,
+    without_repeated,
 )
 from itl.sources.numbered_classes import is_number
 from itl.sources.records import examples, is_image, parse_json, stem_of
-from itl.sources.split_columns import has_split_column, split_column, splits_of_labels
+from itl.sources.split_columns import (
+    SPLIT_COLUMNS,
+    are_codes_of_splits,
+    has_split_column,
+    split_column,
+    splits_of_labels,
+)
 from itl.sources.split_names import (
     LIST_WORDS,
     SPLIT_OF_WORD,
@@ -29,14 +41,11 @@ from itl.sources.split_names import (
     split_of_folders,
     split_of_path,
     stem_words,
+    words_of,
 )
 from itl.storage import text_lines
 
-IMAGE_COLUMNS = (
-    *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
-)
-ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
 PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
@@ -49,7 +58,7 @@ _TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or
 _KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
-_NAMES_OF_IMAGES = {*IMAGE_COLUMNS, *ID_COLUMNS}
+_NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
@@ -57,6 +66,10 @@ _IMAGE_AND_LABEL = re.compile(
 
 class ClassColumnsError(ItlError):
     """A table has a column of 0 and 1 for each class, and none of labels."""
+
+
+class CodesOfSplitsError(ItlError):
+    """A list that is named after splits has numbers for them, and none of labels."""
 
 
 class ListedImage(NamedTuple):
@@ -122,7 +135,7 @@ def read_list_file(
     """
     text = text_of(data, file)
     suffix = "txt" if _has_lines_of_text(text) else file.lower().rpartition(".")[2]
-    if suffix == "jsonl":
+    if suffix in ("jsonl", "ndjson"):
         images = _from_objects(_json_lines(text, file), file, image, label)
     elif suffix in ("csv", "tsv"):
         images = _from_table(text, _delimiter(text, suffix), file, image, label)
@@ -130,15 +143,24 @@ def read_list_file(
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
         _refuse_more_values(images, text, file)
-        images = _with_splits(images)
+        images = _with_splits(images, file)
     for one in images:
         refuse_several(one.label, f"{file}, line {one.line}")
     return images
 
 
+def first_line(text: str) -> str:
+    """Return the first line of *text* that has more than blanks, without those around it.
+
+    >>> first_line(" image,label\\r0.jpg,cat\\r")
+    'image,label'
+    """
+    return re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0].strip()
+
+
 def _has_lines_of_text(text: str) -> bool:
     """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
-    first = text.lstrip().partition("\n")[0].strip()
+    first = first_line(text)
     match = _IMAGE_AND_LABEL.fullmatch(first)
     is_labelled = bool(match and match[2] and " " not in match[2])  # 0.png is blurred: a note
     return is_labelled and not re.search(r"[,;|\t\"]", first)
@@ -146,7 +168,7 @@ def _has_lines_of_text(text: str) -> bool:
 
 def _delimiter(text: str, suffix: str) -> str:
     """Return what separates the values: a comma, unless the first line has none, but tabs, ; or |."""
-    first = text.lstrip().partition("\n")[0]
+    first = first_line(text)
     if suffix == "tsv":
         return "\t"
     return next((sign for sign in (",", "\t", ";", "|") if sign in first), ",")
@@ -159,9 +181,18 @@ def _from_line(line: str, number: int) -> ListedImage:
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
 
 
-def _with_splits(images: list[ListedImage]) -> list[ListedImage]:
-    """Take what no header calls labels for splits, where all are, and several: lines `IMAGE train`."""
-    split_of = splits_of_labels({one.label for one in images})
+def _with_splits(images: list[ListedImage], file: str) -> list[ListedImage]:
+    """Take what no header calls labels for splits, where all are, and several: lines `IMAGE train`.
+
+    CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA.
+    """
+    labels = {one.label for one in images}
+    if are_codes_of_splits(labels, file):
+        raise CodesOfSplitsError(
+            f"{file} is by its name a list of splits, and {examples(sorted(labels))} may be their codes; "
+            f"write train, val or test instead, or rename the file if these are classes"
+        )
+    split_of = splits_of_labels(labels)
     return [one._replace(label="", split=split_of[one.label]) for one in images] if split_of else images
 
 
@@ -182,19 +213,49 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     False
     """
     text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
-    lines = text.rpartition("\n")[0].splitlines() or [""]
+    lines = text_lines(text)[:-1] or [""]
     first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
     cells = [*first, *(cell for cells in rest for cell in cells)]
     has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
     if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
         sign = _delimiter(text, suffix)
         split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
+    elif suffix == "txt" and are_codes_of_splits({"".join(cells[1:]) for cells in (first, *rest)}, name):
+        split = "test"
     if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
         return False
     listed = [cell for cell in cells if stem_of(cell) in stems]
     if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
         return False  # prose about an image
     return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
+
+
+def has_no_labels(data: bytes, name: str) -> bool:
+    r"""Say whether a CSV or JSON lines name columns at their start, and none of labels or splits.
+
+    Arguments are as in `divides`.
+
+    >>> has_no_labels(b"file_name,license\n0.jpg,CC\n", "metadata.csv")
+    True
+    >>> has_no_labels(b'{"file_name": "0.jpg", "class_id": 3}\n', "metadata.jsonl")
+    False
+    """
+    text = data.decode("utf-8-sig", "replace")
+    lines = text_lines(text)[: -1 if len(data) >= PEEKED_BYTES else None]
+    if name.lower().endswith(".csv"):
+        table = list(csv.reader(lines, delimiter=_delimiter(text, "csv")))
+    else:
+        try:
+            rows = [row for _, row in _json_lines("\n".join(lines), name)]
+        except ItlError:  # which says why it cannot be read
+            return False
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        table = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
+    header = table[0] if table else []
+    words = {word for column in header for word in (column.strip().lower(), *words_of(column))}
+    has_header = bool(header) and not any(map(is_image, header))
+    is_bare = words.isdisjoint({*LABEL_COLUMNS, *SPLIT_COLUMNS})
+    return has_header and is_bare and not has_split_column(table, name)
 
 
 def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -246,7 +307,7 @@ def has_label(data: bytes) -> bool:
     >>> has_label(b"img/0.jpg dog 0.5"), has_label(b"img/0.jpg"), has_label(b"image,label")
     (True, False, False)
     """
-    match = _IMAGE_AND_LABEL.fullmatch(data.decode("utf-8-sig", "replace").strip().partition("\n")[0].strip())
+    match = _IMAGE_AND_LABEL.fullmatch(first_line(data.decode("utf-8-sig", "replace")))
     return bool(match and match[2])
 
 
@@ -299,7 +360,7 @@ def _from_table(
                 f"write one above, such as image,label,other"
             )
         images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
-        return _with_splits(images)
+        return _with_splits(images, file)
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
     for number, row in numbered[1:]:
@@ -335,15 +396,9 @@ def _from_objects(
 ) -> list[ListedImage]:
     numbered = list(rows)
     names = list(columns or dict.fromkeys(name for _, row in numbered for name in row))
-    lowered = {name.lower() for name in names}
-    with_file = lowered & {*IMAGE_COLUMNS} or not lowered & {*ID_COLUMNS}
-    if not with_file:  # no id where another column has files
-        of_files = [name for name in names if numbered and is_image(str(numbered[0][1].get(name)))]
-        image = image or (of_files[0] if len(of_files) == 1 else None)
-    image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
-    _refuse_class_columns(
-        [row for _, row in numbered], [name for name in names if name != image_column], label, file
-    )
+    objects = [row for _, row in numbered]
+    image_column = choose_image_column(names, image, objects, file)
+    _refuse_class_columns(objects, [name for name in names if name != image_column], label, file)
 
     def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
         return (row.get(column, "") for _, row in numbered)
@@ -352,7 +407,8 @@ def _from_objects(
     is_split = len(others) == 1 and label is None and others[0].lower() not in LABEL_COLUMNS
     label_column = ""
     if not (is_split and split_column({others[0]: values_of(others[0])}, file)):  # else without labels
-        label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
+        once = names if label else without_repeated(names, LABEL_COLUMNS, objects)
+        label_column = choose_column(once, label, LABEL_COLUMNS, "label", file)
     others = [name for name in others if name != label_column]
     _refuse_denied(numbered, others, file)
     of_split = split_column({name: values_of(name) for name in others}, file)
@@ -431,27 +487,3 @@ def _describe_unequal(counts: Counter[int]) -> str:
 
 def _flag(row: Row, column: str) -> str:
     return str(row.get(column, "")).strip().lower()
-
-
-def choose_column(
-    columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
-) -> str:
-    """Return the column of the *what*: the *option*, or the one with a *usual* name; else ItlError."""
-    if option is not None:
-        pick(dict.fromkeys(columns), option, f"column of {file}")
-        return option
-    candidates = [column for name in usual for column in columns if column.lower() == name]
-    if what == "label" and (ranks := ranks_of_class(columns)):
-        candidates = list(dict.fromkeys([*candidates, *ranks]))
-    if len(candidates) == 1:
-        return candidates[0]
-    present = ", ".join(map(str, columns))[:100] or "none"
-    if not candidates:
-        raise ItlError(
-            f"{file} has no column of the {what} with a usual name, such as {usual[0]}; it has {present}; "
-            f"say which it is with the option {what}=COLUMN"
-        )
-    raise ItlError(
-        f"{file} may have its {what} in {', '.join(candidates[:-1])} or {candidates[-1]}; choose one with "
-        f"the option {what}=COLUMN"
-    )

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
+from itl.sources.container_files import foreign_images
 from itl.sources.image_lists import (
-    ID_COLUMNS,
-    IMAGE_COLUMNS,
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
     PEEKED_BYTES,
+    PEEKED_TREE_BYTES,
     ClassColumnsError,
+    CodesOfSplitsError,
     ListedImage,
     divides,
+    first_line,
     has_label,
     is_made_up,
     read_list_file,
@@ -27,6 +29,7 @@ from itl.sources.image_lists import (
     text_of,
 )
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
+from itl.sources.list_columns import ID_COLUMNS, IMAGE_COLUMNS
 from itl.sources.listed_source import Entries, ListedSource
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
@@ -43,6 +46,7 @@ from itl.sources.split_columns import likely_header
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
+    is_of_splits,
     one_for_each_split,
     split_of_cell,
     split_of_folders,
@@ -51,6 +55,21 @@ from itl.sources.split_names import (
 )
 
 WITHOUT_LABEL = ": no label"  # the end of why a file is no list
+WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
+
+
+def read_start_of_list(member: Member, name: str) -> bytes:
+    """Return what tells of a list whether it divides images: its start, or all where *name* says splits.
+
+    That of CelebA has the code of train in its first 162,770 lines.
+    """
+    return member.read() if is_of_splits(name) else member.read_start(PEEKED_BYTES)
+
+
+def _names_images(data: bytes) -> bool:
+    """Say whether a JSON names images, by the start of its content, unless it has annotations as COCO's."""
+    texts = re.findall(rb'"([^"]+)"', data)
+    return b"annotations" not in texts and any(is_image(text.decode("utf-8", "replace")) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -113,6 +132,12 @@ class Lists(ListedSource):
         scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
         labels = {one.label for one in taken}
         scan.notes += describe_labels(labels, self.label)
+        if labels and all(WHOLE_FLOAT.fullmatch(label) for label in labels):  # as pandas writes numbers
+            lists = {
+                key: [one._replace(label=one.label.partition(".")[0]) for one in images]
+                for key, images in lists.items()
+            }
+            taken = [one for images in lists.values() for one in images]
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
@@ -125,7 +150,7 @@ class Lists(ListedSource):
         all_train = [one.image for one in taken] if read == {"train"} else []
         stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
-            start, split = self._member(name).read_start(PEEKED_BYTES), split_of_path(name)
+            start, split = read_start_of_list(self._member(name), name), split_of_path(name)
             if split not in {None, *read} and has_label(start):
                 raise ItlError(self._unread[name])
             if all_train and divides(start, name, stems(split)):
@@ -289,18 +314,48 @@ class Lists(ListedSource):
             by_split[split_of_path(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
+                if self._are_of_classes(files):
+                    raise ItlError(
+                        f"{self.path} has a list of the images of each class in their own folder, such as "
+                        f"{files[0]}; the source folder reads these: "
+                        f"`itl check folder {shlex.quote(str(self.path))}`"
+                    )
                 options = self._options_of(one_for_each_split(by_split, split))
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; choose "
                     f"one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
                 )
         if not by_split:
-            reasons = f" ({examples(self._unread.values())})" if self._unread else ""
+            others = [*self._describe_json(), *self._unread.values()]
+            reasons = f" ({examples(others)})" if others else ""
+            cure = foreign_images(self.listing.files)
+            cure = cure or "correct it, or name the lists with the options train=FILE and test=FILE"
             raise ItlError(
                 f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
-                f"{reasons}; correct it, or name the lists with the options train=FILE and test=FILE"
+                f"{reasons}; {cure}"
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
+
+    def _are_of_classes(self, files: Sequence[str]) -> bool:
+        """Say whether lists name only images of one label and of their own folder, as GTSRB's do."""
+        labels: list[str] = []
+        for file in files:
+            with suppress(ItlError):  # which says itself what is wrong with the list
+                images = self._read(file, Scan(self.kind, self.path))
+                folders = {self._found(one.image).rpartition("/")[0] for one in images}
+                if folders == {file.rpartition("/")[0]} != {""}:
+                    labels += {one.label for one in images}
+        return len(labels) == len(set(labels)) == len(files)
+
+    def _describe_json(self) -> list[str]:
+        """Say of JSON files that name images that they are no lists."""
+        return [
+            f"{name} is JSON; write JSON lines (.jsonl) instead, each an object with an image and its label"
+            for name, member in sorted(self.listing.files.items())
+            if name.lower().endswith(".json")
+            and not self.finder.has_stem(name.rpartition(".")[0])  # of one image
+            and _names_images(member.read_start(PEEKED_TREE_BYTES))
+        ]
 
     def _options_of(self, file_of: Mapping[str, str]) -> list[str]:
         """Return options that name lists, without those that have images of another, as PACS' test has."""
@@ -377,7 +432,18 @@ class Lists(ListedSource):
         if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_stem(rows[0].image)):
             suffix = "with its suffix or without" if is_table else "with its suffix"
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
-        return "" if rows[0].label else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
+        return self._why_codes(name) if rows[0].label else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
+
+    def _why_codes(self, name: str) -> str:
+        """Say that the labels of a list are codes of splits, which few lines do not tell; '' if not."""
+        try:
+            if is_of_splits(name) and not split_of_path(name):
+                read_list_file(self.listing.files[name].read(), name, self.image, self.label)
+        except CodesOfSplitsError as error:
+            return str(error)
+        except ItlError:  # which is raised where the list is read
+            pass
+        return ""
 
     def _why_class_columns(self, name: str) -> str:
         """Say why the whole of a table with a column for each class is no list; '' if it is one."""
@@ -391,7 +457,7 @@ class Lists(ListedSource):
         """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
         if not file.lower().endswith((".csv", ".tsv")):
             return
-        line = text_of(data.lstrip().partition(b"\n")[0], file)
+        line = first_line(text_of(data, file))
         sign = next((sign for sign in ",\t;|" if sign in line), ",")
         cells = [cell.strip(' "\r') for cell in re.findall(f'"[^"]*"|[^{sign}"]+', line)] or [""]
         splits = "split," if len(cells) > 1 and split_of_cell(cells[0]) else ""

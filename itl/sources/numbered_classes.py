@@ -20,6 +20,10 @@ HEADERS = {  # no names of classes, where they stand above such
     *("class", "classes", "class_name", "class_names", "classname", "label", "labels", "label_name"),
     *("name", "names", "category", "categories", "category_name", "synset", "wnid"),
 }
+NUMBER_HEADERS = {  # of numbers, beside names
+    *("id", "class_id", "classid", "label", "label_id", "labelid", "category_id", "index", "class_index"),
+    *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
+}
 _NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
 
 
@@ -172,6 +176,8 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {more[:60]!r} has a number on both sides; leave that of the class and its name"
         )
     pairs = [_numbered_line(line) for line in lines]
+    if lines and _is_header(lines[0]) and None not in pairs[1:]:
+        pairs = pairs[1:]
     if numbered := [pair for pair in pairs if pair]:
         if None not in pairs:
             return numbered
@@ -183,6 +189,20 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     if lines and lines[0].strip('"').replace(" ", "_").casefold() in HEADERS:
         raise ItlError(f"{file}: {lines[0]!r}, its first line, is no class, but a header; remove it")
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
+
+
+def _is_header(line: str) -> bool:
+    """Say whether *line* names a column of numbers and one of names, in any order.
+
+    >>> _is_header("ClassId,Name"), _is_header("class_name;y"), _is_header("big,cat"), _is_header("id")
+    (True, True, False, False)
+    """
+    words = re.sub(r"[\"']", "", line).casefold()
+    cells = re.split(r"\s*[,;\t]\s*", words) if re.search(r"[,;\t]", words) else words.split()
+    names = [cell.replace(" ", "_") for cell in cells]
+    return len(names) == 2 and any(
+        number in NUMBER_HEADERS and name in HEADERS for number, name in (names, names[::-1])
+    )
 
 
 def _numbered_line(line: str) -> tuple[str, str] | None:

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import ContainerSource, describe_copies, describe_missing_parts, sample_id
-from itl.sources.image_lists import choose_column
 from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
+from itl.sources.list_columns import choose_column
 from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.split_columns import SPLIT_COLUMNS, split_column

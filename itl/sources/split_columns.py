@@ -7,7 +7,15 @@ from itl import ItlError
 from itl.sources.labels import FLAGS
 from itl.sources.numbered_classes import is_number
 from itl.sources.records import is_image
-from itl.sources.split_names import NEUTRAL, SPLIT_OF_WORD, split_of_cell, splits_of_words, words_of
+from itl.sources.split_names import (
+    NEUTRAL,
+    SPLIT_OF_WORD,
+    is_of_splits,
+    split_of_cell,
+    split_of_path,
+    splits_of_words,
+    words_of,
+)
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
 CODED_SPLIT_COLUMNS = {"partition", "partitions", "split", "splits", "set"}  # words; 0, 1, 2 in CelebA
@@ -86,6 +94,20 @@ def splits_of_labels(labels: Iterable[str]) -> dict[str, str]:
     splits = {label: split_of_cell(label) for label in labels}
     several = len(set(splits.values())) > 1
     return splits if several and "" not in splits.values() else {}
+
+
+def are_codes_of_splits(labels: Collection[str], file: str) -> bool:
+    """Say whether *labels* of lines `IMAGE LABEL` are codes of splits: a few numbers, as *file* is named.
+
+    >>> are_codes_of_splits({"0", "1", "2"}, "partition.txt"), are_codes_of_splits({"0", "1"}, "splits.txt")
+    (True, True)
+    >>> are_codes_of_splits({"0", "1"}, "train_split.txt"), are_codes_of_splits({"0"}, "splits.txt")
+    (False, False)
+    >>> are_codes_of_splits({*"0123"}, "splits.txt"), are_codes_of_splits({"0", "cat"}, "splits.txt")
+    (False, False)
+    """
+    is_named = is_of_splits(file) and not split_of_path(file)
+    return is_named and 1 < len(labels) <= 3 and all(map(is_number, labels))
 
 
 def likely_header(cells: Iterable[str]) -> str:

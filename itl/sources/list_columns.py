@@ -1,0 +1,97 @@
+"""Which column of a list or table has the images, and which their labels."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from itl import ItlError, pick
+from itl.sources.labels import ranks_of_class
+from itl.sources.records import examples, is_image
+
+IMAGE_COLUMNS = (
+    *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
+)
+ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
+# Where there is none of these; in such names a blank is as good as an underscore.
+RARE_IMAGE_COLUMNS = (*IMAGE_COLUMNS, "img_path", "file_path", "image_file", "img_name")
+_PIXEL = re.compile(r"pixel[ _]?\d+|\d+x\d+", re.IGNORECASE)  # the name of a column of one: pixel0, 28x28
+
+
+def choose_image_column(
+    columns: Sequence[str], option: str | None, rows: Sequence[Mapping[str, object]], file: str
+) -> str:
+    """Return the column of *file* that names the images of *rows*: the *option*, or one with a usual name.
+
+    ItlError as `choose_column` raises it, and if the table holds pixels instead.
+    """
+    lowered = {column.lower() for column in columns}
+    if option is not None or lowered & {*IMAGE_COLUMNS}:
+        once = columns if option else without_repeated(columns, IMAGE_COLUMNS, rows, _last_of)
+        return choose_column(once, option, IMAGE_COLUMNS, "image", file)
+    if lowered & {*ID_COLUMNS}:  # no id where another column has files
+        of_files = [column for column in columns if rows and is_image(str(rows[0].get(column)))]
+        return choose_column(columns, of_files[0] if len(of_files) == 1 else None, ID_COLUMNS, "image", file)
+    plain = {column: re.sub(r"[\s_]+", "_", column.strip().lower()) for column in columns}
+    rare = [column for column in columns if plain[column] in RARE_IMAGE_COLUMNS]
+    if len(rare) == 1:
+        return rare[0]
+    pixels = [column for column in columns if _PIXEL.fullmatch(column)]
+    if pixels[1:] or "pixels" in lowered:
+        raise ItlError(
+            f"{file} holds pixels ({examples(pixels) or 'pixels'}) instead of names of images; write each "
+            f"row as an image, PIL.Image.fromarray(numpy.array(PIXELS, 'uint8').reshape(HEIGHT, WIDTH))"
+            f".save(FILE), and list these files"
+        )
+    return choose_column(columns, None, IMAGE_COLUMNS, "image", file)
+
+
+def without_repeated(
+    columns: Sequence[str],
+    usual: Sequence[str],
+    rows: Sequence[Mapping[str, object]],
+    meaning: Callable[[str], str] = str,
+) -> list[str]:
+    """Return *columns* with one alone of those with *usual* names, if these mean the same in all *rows*.
+
+    The longest value is kept, no URL, the first of several. *meaning* is what is compared of a value.
+
+    >>> without_repeated(["class", "label", "x"], ["label", "class"], [{"class": "cat", "label": "cat"}])
+    ['class', 'x']
+    """
+    alike = [column for column in columns if column.lower() in usual]
+    values = [{meaning(str(row.get(column, ""))) for column in alike} for row in rows]
+    if not rows or any(len(texts) > 1 for texts in values):
+        return list(columns)
+    first = {column: str(rows[0].get(column, "")) for column in alike}
+    kept = max(alike, key=lambda column: ("://" not in first[column], len(first[column])), default="")
+    return [column for column in columns if column == kept or column not in alike]
+
+
+def _last_of(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def choose_column(
+    columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
+) -> str:
+    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
+
+    ItlError if the column of the *option* is missing, or none or several have a usual name.
+    """
+    if option is not None:
+        pick(dict.fromkeys(columns), option, f"column of {file}")
+        return option
+    candidates = [column for name in usual for column in columns if column.lower() == name]
+    if what == "label" and (ranks := ranks_of_class(columns)):
+        candidates = list(dict.fromkeys([*candidates, *ranks]))
+    if len(candidates) == 1:
+        return candidates[0]
+    present = ", ".join(map(str, columns))[:100] or "none"
+    if not candidates:
+        raise ItlError(
+            f"{file} has no column of the {what} with a usual name, such as {usual[0]}; it has {present}; "
+            f"say which it is with the option {what}=COLUMN"
+        )
+    raise ItlError(
+        f"{file} may have its {what} in {', '.join(candidates[:-1])} or {candidates[-1]}; choose one with "
+        f"the option {what}=COLUMN"
+    )

@@ -1,0 +1,243 @@
+"""Forms of lists and tables that people have: their columns, line ends and numbers, and what is no list."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from itl import ItlError
+from itl.sources.image_lists import has_no_labels, read_list_file
+from itl.sources.numbered_classes import read_names
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, jpeg, text, written
+
+FLAT = dict.fromkeys(("images/0.jpg", "images/1.jpg", "images/2.jpg"), jpeg())
+ROWS = [("0.jpg", "cat"), ("1.jpg", "dog"), ("2.jpg", "cat")]
+IN_CLASSES = dict.fromkeys(("cat/0.jpg", "cat/1.jpg", "dog/2.jpg", "dog/3.jpg"), jpeg())
+NUMBERS = text("0.jpg 0", "1.jpg 1", "2.jpg 2")
+OF_GTSRB = {
+    f"Images/{label:05}/GT-{label:05}.csv": f"Filename;Label\n0.jpg;{label}\n1.jpg;{label}\n".encode()
+    for label in range(2)
+}
+PIXELS = "PIL.Image.fromarray(numpy.array(PIXELS, 'uint8').reshape(HEIGHT, WIDTH)).save(FILE)"
+
+
+def classes(path, **options) -> dict[str, str]:
+    """Return the class of each image of the lists at *path*."""
+    return {record.id: record.wnid for record in open_source("lists", path, **options).records()}
+
+
+def refusal(kind: str, path, **options) -> str:
+    """Return why the source *kind* at *path* is refused."""
+    with pytest.raises(ItlError) as error:
+        open_source(kind, path, **options).records()
+    return str(error.value)
+
+
+def table(*columns: str, end: str = "\n") -> bytes:
+    """Return a CSV of `ROWS` with *columns* of images and labels."""
+    return end.join([",".join(columns), *map(",".join, ROWS), ""]).encode()
+
+
+@pytest.mark.parametrize("name", ["list_eval_partition.txt", "lists/splits.txt", "train_test_split.txt"])
+def test_numbers_in_a_list_that_is_named_after_splits_are_codes(tmp_path, name):
+    path = written(tmp_path, FLAT | {name: NUMBERS})
+    assert f"{name} is by its name a list of splits, and 0, 1, 2 may be their codes" in refusal("lists", path)
+    other = written(tmp_path / "b", FLAT | {name: NUMBERS, "identity.txt": NUMBERS})
+    assert f"{name} divides images, but their labels are in another list" in refusal("lists", other)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"identity.txt": NUMBERS},
+        {"train_split.txt": NUMBERS},
+        {"splits.csv": b"image,label\n" + NUMBERS.replace(b" ", b",")},
+        {"partition.txt": text("0.jpg 0", "1.jpg 0", "2.jpg a")},
+    ],
+)
+def test_numbers_in_other_lists_are_labels(tmp_path, lists):
+    assert len(classes(written(tmp_path, FLAT | lists))) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [
+        ("list_eval_partition.csv", "image_id,partition\n", "{}.jpg,{}\n"),
+        ("partition.txt", "", "{}.jpg {}\n"),
+    ],
+)
+def test_codes_that_begin_behind_many_of_train_are_seen(tmp_path, name, header, row):
+    count = 500
+    images = {f"{number}.jpg": jpeg() for number in range(count)}
+    labels = "".join(f"{number}.jpg {'ab'[number % 2]}\n" for number in range(count))
+    codes = header + "".join(row.format(number, int(number > count - 4)) for number in range(count))
+    path = written(tmp_path, images | {"labels.txt": labels.encode(), name: codes.encode()})
+    assert f"{name} divides images, but their labels are in another list" in refusal("lists", path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["0.0", "1.0", "0.0"], ["tom", "rex", "tom"]),
+        (["0", "1", "0"], ["tom", "rex", "tom"]),
+        (["0.0", "1.5", "0.0"], ["0.0", "1.5", "0.0"]),
+        (["0.0", "1", "0.0"], ["0.0", "1", "0.0"]),
+    ],
+)
+def test_whole_numbers_that_pandas_wrote_with_a_point_are_numbers(tmp_path, labels, expected):
+    rows = "".join(f"{number}.jpg,{label}\n" for number, label in enumerate(labels))
+    path = written(
+        tmp_path, FLAT | {"train.csv": f"image,label\n{rows}".encode(), "classes.txt": b"tom\nrex"}
+    )
+    assert list(classes(path).values()) == expected
+
+
+def test_lists_of_class_folders_point_to_the_folders(tmp_path):
+    images = {f"Images/{label:05}/{number}.jpg": jpeg() for label in range(2) for number in range(2)}
+    path = written(tmp_path, images | OF_GTSRB)
+    assert f"the source folder reads these: `itl check folder {path}`" in refusal("lists", path)
+    records = open_source("folder", path).records()
+    read = {f"Images/{record.id}": record.wnid for record in records}
+    assert read == {image: image.split("/")[1] for image in images}
+
+
+@pytest.mark.parametrize(
+    "other", [text("Filename;Label", "0.jpg;1", "1.jpg;1"), text("Filename;Label", "0.jpg;1", "1.jpg;0")]
+)
+def test_lists_of_folders_that_are_no_classes_are_to_be_chosen(tmp_path, other):
+    images = {f"Images/{label:05}/{number}.jpg": jpeg() for label in range(2) for number in range(2)}
+    path = written(tmp_path, images | OF_GTSRB | {"Images/00000/GT-00000.csv": other})
+    assert "2 lists for train" in refusal("lists", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.jsonl", b'{"file_name": "cat/0.jpg", "license": "CC"}\n'),
+        ("metadata.jsonl", b'{"file_name": "cat/0.jpg", "license": "CC"}'),
+        ("metadata.csv", b"file_name,license\ncat/0.jpg,CC\ncat/1.jpg,BY\n"),
+    ],
+)
+def test_metadata_without_labels_beside_class_folders_is_no_list(tmp_path, name, content):
+    path = written(tmp_path, IN_CLASSES | {name: content})
+    assert {record.wnid for record in open_source("folder", path).records()} == {"cat", "dog"}
+    assert any("left out: 1 other file" in line for line in check_lines("folder", path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.jsonl", b'{"file_name": "cat/0.jpg", "label": "tom"}\n'),
+        ("metadata.csv", b"file_name,class_id\ncat/0.jpg,3\n"),
+        ("metadata.csv", b"file_name,split\ncat/0.jpg,train\n"),
+        ("metadata.csv", b"file_name,use\ncat/0.jpg,train\ncat/1.jpg,test\n"),
+        ("metadata.csv", b"cat/0.jpg,tom\n"),
+        ("metadata.csv", b""),
+        ("metadata.jsonl", b"not JSON\n"),
+    ],
+)
+def test_metadata_that_may_label_or_divide_is_a_list(tmp_path, name, content):
+    assert not has_no_labels(content, name)
+    path = written(tmp_path, IN_CLASSES | {name: content})
+    assert f"{name} is a file of the source lists" in refusal("folder", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "shown"),
+    [
+        ("fer2013.csv", b"emotion,pixels\n0,1 2 3 4\n", "pixels"),
+        ("train.csv", b"label,pixel0,pixel1,pixel2,pixel3\n0,1,2,3,4\n", "pixel0, pixel1, pixel2 …"),
+        ("train.csv", b"label,1x1,1x2,2x1,2x2\n0,1,2,3,4\n", "1x1, 1x2, 2x1 …"),
+    ],
+)
+def test_a_table_of_pixels_is_told_from_a_list(tmp_path, name, content, shown):
+    message = refusal("lists", written(tmp_path, {name: content}))
+    assert f"{name} holds pixels ({shown}) instead of names of images" in message
+    assert PIXELS in message
+    image = Image.fromarray(np.array(["1", "2", "3", "4"], "uint8").reshape(2, 2))
+    assert list(image.tobytes()) == [1, 2, 3, 4], "as the message says"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["train.csv", "splits.csv"])
+def test_every_line_end_is_read(tmp_path, end, name):
+    path = written(tmp_path, FLAT | {name: table("filename", "label", end=end)})
+    assert list(classes(path).values()) == ["cat", "dog", "cat"]
+    lines = end.join(["0.jpg,cat", "1.jpg,dog", "2.jpg,cat", ""]).encode()
+    assert [one.label for one in read_list_file(lines, name)] == ["cat", "dog", "cat"]
+    divider = end.join(["image,part", "cat/0.jpg,train", "cat/1.jpg,test", ""]).encode()
+    divided = written(tmp_path / "b", IN_CLASSES | {name: divider})
+    assert "divides the images" in refusal("folder", divided)
+
+
+@pytest.mark.parametrize(
+    "header", ["id,name", "class_id,class_name", "class_index,class", "ClassId,Name", "y,name", '"id","name"']
+)
+def test_a_header_of_names_of_numbers_is_skipped(header):
+    lines = (f"{header}\n0,cat\n1,dog\n").encode()
+    assert read_names(lines, "names.csv") == {"0": "cat", "1": "dog"}
+    turned = ",".join(header.split(",")[::-1])
+    assert read_names(f"{turned}\ncat,0\ndog,1\n".encode(), "names.csv") == {"0": "cat", "1": "dog"}
+
+
+@pytest.mark.parametrize("lines", [b"big,cat\n0,cat\n", b"id,name\n0,cat\ndog\n", b"id\n0,cat\n"])
+def test_other_lines_without_a_number_are_refused(lines):
+    with pytest.raises(ItlError, match="a number and a name, but"):
+        read_names(lines, "names.csv")
+
+
+def test_json_lines_are_read_and_other_json_is_named(tmp_path):
+    rows = [{"image": image, "label": label} for image, label in ROWS]
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    path = written(tmp_path, FLAT | {"train.ndjson": lines})
+    assert list(classes(path).values()) == ["cat", "dog", "cat"]
+    for number, content in enumerate((rows, dict(ROWS))):
+        path = written(tmp_path / str(number), FLAT | {"train.json": json.dumps(content).encode()})
+        assert "(train.json is JSON; write JSON lines (.jsonl) instead" in refusal("lists", path)
+    others = {"classes.json": b'["cat", "dog"]', "0.json": b'{"imagePath": "0.jpg"}'}
+    coco = {"coco.json": b'{"images": [{"file_name": "0.jpg"}], "annotations": []}'}
+    assert "JSON lines" not in refusal("lists", written(tmp_path / "c", FLAT | others | coco))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "lists", "folder"])
+def test_arrow_is_told_by_each_source_with_the_way_from_there(tmp_path, kind):
+    path = written(tmp_path, {"train/data-00000-of-00001.arrow": b"x", "train/state.json": b"{}"})
+    assert "datasets.load_from_disk(FOLDER) reads it" in refusal(kind, path)
+
+
+@pytest.mark.parametrize(
+    "column", ["img_path", "file_path", "image_file", "File Name", "Image Path", "image"]
+)
+def test_columns_of_images_by_their_names(column):
+    images = read_list_file(table(column, "label"), "train.csv")
+    assert [(one.image, one.label) for one in images] == ROWS
+    with_usual = b"filename,img_path,label\n0.jpg,x,cat\n"
+    assert read_list_file(with_usual, "train.csv")[0].image == "0.jpg"
+
+
+@pytest.mark.parametrize(
+    ("content", "image", "label"),
+    [
+        (b"filename,label,class\n0.jpg,cat,cat\n1.jpg,dog,dog\n", "0.jpg", "cat"),
+        (b"filename,filepath,label\n0.jpg,images/0.jpg,cat\n1.jpg,images/1.jpg,dog\n", "images/0.jpg", "cat"),
+        (b"filename,path,label\n0.jpg,https://a.org/0.jpg,cat\n", "0.jpg", "cat"),
+    ],
+)
+def test_two_columns_that_agree_in_all_rows_are_one(content, image, label):
+    assert read_list_file(content, "train.csv")[0][:2] == (image, label)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"filename,label,class\n0.jpg,cat,cat\n1.jpg,dog,cat\n", "may have its label in label or class"),
+        (b"filename,label,class\n0.jpg,a/cat,b/cat\n", "may have its label in label or class"),
+        (b"filename,path,label\n0.jpg,a/0.jpg,cat\n1.jpg,a/0.jpg,dog\n", "may have its image in filename or"),
+    ],
+)
+def test_two_columns_that_differ_are_refused(content, message):
+    with pytest.raises(ItlError, match=re.escape(message)):
+        read_list_file(content, "train.csv")
