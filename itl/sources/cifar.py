@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from itl import ItlError, counted
+from itl.sources.archives import Member, describe_packed, open_listing
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source
@@ -198,9 +199,16 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
             if file.is_file() and file.name == packed:
                 return files_of_packed_tar(file, str(file), names)
     raise ItlError(
-        f"no complete {source.layout} in {path}{lacking}; give the folder that contains "
+        f"no complete {source.layout} in {path}{lacking}; {_unpacking(path)}give the folder that contains "
         f"{' or '.join(source.folders)}, or set the option download=true"
     )
+
+
+def _unpacking(path: Path) -> str:
+    """Say how to unpack what is at *path*, unless it has a name as published, which says what is in it."""
+    files = open_listing(path).files if path.is_dir() else {path.name: Member(str(path))}
+    packed = describe_packed({name: file for name, file in files.items() if not name.startswith("cifar-10")})
+    return f"{packed}, then " if packed else ""
 
 
 def _read(file: Path) -> bytes:

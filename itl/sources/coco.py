@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted
-from itl.sources.archives import Member
+from itl.sources.archives import Member, describe_packed
 from itl.sources.boxes import AnnotatedObject, are_normalised, clip_box, is_finite_number, voc_box
 from itl.sources.image_finder import ImageNames
 from itl.sources.proposals import add_regions
@@ -159,6 +159,8 @@ class Coco(AnnotatedSource):
                 )
         if not by_split:
             others = f"only {examples(files)}" if files else "and no other JSON file"
+            if not files and (packed := describe_packed(self.listing.files)):
+                raise ItlError(f"{self.path} holds no JSON file: {packed}")
             raise ItlError(
                 f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
                 f", {others}; name the files with the option {_likely_option(files)}"

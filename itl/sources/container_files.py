@@ -60,7 +60,8 @@ class ContainerSource(Source):
             )
         names = sorted(name for name in self._listed if name.lower().endswith(self.suffix))
         if not names:
-            way = foreign_images(self._listed) or f"give {self.expected}"
+            members = {name: archives.Member(str(file)) for name, file in self._listed.items()}
+            way = foreign_images(members) or archives.describe_packed(members) or f"give {self.expected}"
             raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
         _refuse_two_divisions(names)
         return {name: self._listed[name] for name in names}

@@ -11,7 +11,7 @@ import numpy as np
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
-from itl.sources.archives import Member, open_listing
+from itl.sources.archives import Member, describe_packed, open_listing
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
 from itl.sources.numbered_classes import first_number, lists_names_alone, name_of, read_names
@@ -57,9 +57,9 @@ class DownsampledImageNet(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        names_file, labels_of = self._names_file, {}
+        files, names_file, labels_of = self._files, self._names_file, {}
         file_of_side: dict[int, Path] = {}
-        for key, file in sorted(self._files.items()):
+        for key, file in sorted(files.items()):
             pixels, labels_of[key] = _load(file)
             file_of_side.setdefault(pixels.shape[-1], file)
         if len(file_of_side) > 1:
@@ -96,9 +96,8 @@ class DownsampledImageNet(Source):
                     self._refuse_two(other, name)
                 names[key] = name
         if not names:
-            raise ItlError(
-                f"{self.path} has no train_data_batch_1 or val_data; {self.kind} takes {self.expected}"
-            )
+            way = describe_packed(open_listing(self.path).files) or f"{self.kind} takes {self.expected}"
+            raise ItlError(f"{self.path} has no train_data_batch_1 or val_data; {way}")
         parts = [name for (split, number), name in names.items() if split == "train" and number]
         if parts and ("train", 0) in names:  # which is all of train
             self._refuse_two(names["train", 0], parts[0])

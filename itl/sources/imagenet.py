@@ -341,8 +341,10 @@ class ImageNet21k(Source):
                     )
                 records.append(Record(short, wnid, split, member))
         if not records:
+            packed = archives.describe_packed(self.listing.files)
             raise ItlError(
-                f"{self.path} has no images in tars or folders of wnids; {self.kind} takes {self.expected}"
+                f"{self.path} has no images in tars or folders of wnids; "
+                f"{packed or f'{self.kind} takes {self.expected}'}"
             )
         _refuse_two_of_one_wnid(self.listing.files, self.path)
         return validate_records(split_off_val(records, self.val_fraction), self.path)

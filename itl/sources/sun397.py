@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, did_you_mean
-from itl.sources.archives import Listing, Member, open_listing
+from itl.sources.archives import Listing, Member, describe_packed, open_listing
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
@@ -124,6 +124,8 @@ class Sun397(ScannedSource):
                     )
         if len(lists) == len(names):
             return lists
+        if not images and (packed := describe_packed(self.listing.files)):
+            raise ItlError(f"{self.path} holds no images: {packed}")
         raise ItlError(
             f"{self.path} has {images or 'no'} images but not {names['train']} and {names['test']}; "
             f"{PARTITIONS}.zip from the SUN database's project page has them: put it, or its contents, "

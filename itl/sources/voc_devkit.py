@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.sources.archives import Listing, Member, open_listing
+from itl.sources.archives import Listing, Member, describe_packed, open_listing
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
@@ -40,6 +40,8 @@ def list_devkit(path: Path, year: str) -> Listing:
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
         _refuse_other_formats(path, listings[0])
+        if not other_years and (packed := describe_packed(listings[0].files)):
+            raise ItlError(f"{path} holds no folder {year}: {packed}")
         raise ItlError(
             f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
             f"VOCdevkit, {year} itself, or the published tars in one folder"

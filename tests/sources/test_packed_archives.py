@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError
-from itl.sources.registry import open_source
+from itl.sources.registry import SOURCES, open_source, reads_files
 from tests.annotated import jpeg, text, written
 from tests.pictures import tarred
 
@@ -235,3 +235,22 @@ def test_an_archive_without_a_suffix_is_unpacked_beside_its_own_name(tmp_path):
     )
     follow(problem("folder", path).rpartition(": `")[2].rstrip("`"))
     assert (tmp_path / "outer-unpacked/in.tar").is_file()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SOURCES if reads_files(kind)])
+def test_every_source_says_of_a_folder_with_a_zip_alone_how_to_unpack_it(tmp_path, kind):
+    (tmp_path / "data.zip").write_bytes(zipped(IMAGES))
+    with pytest.raises(ItlError, match="data.zip is a zip inside the folder; unpack it: `unzip "):
+        open_source(kind, tmp_path).records()
+
+
+def test_cifar_in_a_zip_of_any_name_is_to_be_unpacked_and_a_published_tar_of_the_other_set_is_not(tmp_path):
+    (tmp_path / "archive.zip").write_bytes(zipped({"cifar-10-batches-py/data_batch_1": b""}))
+    with pytest.raises(
+        ItlError, match="no complete CIFAR-10 in .*archive.zip; .* unpack it: `unzip .*, then give"
+    ):
+        open_source("cifar10", tmp_path / "archive.zip").records()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/cifar-10-python.tar.gz").write_bytes(b"")
+    with pytest.raises(ItlError, match="no complete CIFAR-100 in .*other; give the folder"):
+        open_source("cifar100", tmp_path / "other").records()
