@@ -16,6 +16,10 @@ Box = tuple[float, float, float, float]
 Size = tuple[int | None, int | None]  # width and height of an image, None where it is not known
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
 OUTSIDE = {"refuse": "correct it", "cut": "clip it"}  # a box that reaches outside its image
+FLAG_OF_TEXT = {  # as difficult in annotations
+    **dict.fromkeys(("1", "1.0", "true"), True),
+    **dict.fromkeys(("0", "0.0", "false", "", "unspecified"), False),
+}
 OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 
 

@@ -13,7 +13,14 @@ import numpy as np
 
 from itl import ItlError, counted
 from itl.sources.archives import Member, describe_packed
-from itl.sources.boxes import AnnotatedObject, are_normalised, clip_box, is_finite_number, voc_box
+from itl.sources.boxes import (
+    FLAG_OF_TEXT,
+    AnnotatedObject,
+    are_normalised,
+    clip_box,
+    is_finite_number,
+    voc_box,
+)
 from itl.sources.image_finder import ImageNames
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, int_if_whole, parse_json
@@ -21,6 +28,7 @@ from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
     EXPORTED,
+    OTHER_JSON,
     SPLIT_OF_WORD,
     SPLIT_ORDER,
     json_of_splits,
@@ -29,16 +37,10 @@ from itl.sources.split_names import (
     split_of_json,
     split_of_name,
     split_of_path,
-    split_of_usual_json,
     words_of,
 )
 
-OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what detectors write
-    *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
-    *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
-}
-SPLIT_OF_PART = {"minival": "val", "trainval35k": "train"}  # of COCO 2014, as detectors divide its val
-DIFFICULT_FLAGS = ("iscrowd", "ignore", "difficult")  # the others are PASCAL's, in JSON that tools convert
+PASCAL_FLAGS = ("ignore", "difficult")  # of PASCAL's difficult objects, in JSON that tools convert
 WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
@@ -146,7 +148,7 @@ class Coco(AnnotatedSource):
                     "their folders"
                 )
             return chosen
-        by_split = _json_by_split(files)
+        by_split = json_of_splits(files)
         if not by_split and len(files) == 1:
             return {split_of_json(files[0]) or "train": files[0]}
         for split, names in by_split.items():
@@ -185,10 +187,9 @@ class Coco(AnnotatedSource):
                 elif _has_objects(self.listing.files[name]):
                     others.append(name)
         if others:
-            split = next((one for one in SPLIT_ORDER if one not in read), "train")
             notes.append(
-                f"not read: {examples(others)}, without a split in the name; the option "
-                f"{_option_text(read | {split: others[0]})} would read {others[0]} as {split}"
+                f"not read: {examples(others)}, without a split in the name; the option annotations names "
+                f"the files that are read, as {_option_text(read)}"
             )
         if not unread:
             return notes
@@ -302,29 +303,6 @@ class Coco(AnnotatedSource):
         scan.add_problems(missing, summary, with_first=True)
         if missing:
             scan.refused_splits.add(split)
-
-
-def _json_by_split(files: Sequence[str]) -> dict[str, list[str]]:
-    """Return the JSON files of each split by their names.
-
-    Parts of COCO 2014's val are taken where no other file is of their split, and any name that ends with a
-    split where all names do, each with another.
-
-    >>> _json_by_split(["instances_train2014.json", "instances_minival2014.json"])
-    {'train': ['instances_train2014.json'], 'val': ['instances_minival2014.json']}
-    >>> _json_by_split(["pascal_train2012.json", "pascal_val2012.json"])
-    {'train': ['pascal_train2012.json'], 'val': ['pascal_val2012.json']}
-    """
-    by_split = json_of_splits(files)
-    for part, split in SPLIT_OF_PART.items():
-        parts = [file for file in files if split_of_usual_json(file.replace(part, split)) == split]
-        if parts and split not in by_split:
-            by_split[split] = parts
-    if by_split:
-        return dict(by_split)
-    likely = [file for file in files if OTHER_JSON.isdisjoint(words_of(file.rpartition("/")[2]))] or files
-    file_of = {name: file for file in likely if (name := split_of_json(file))}
-    return {name: [file] for name, file in file_of.items()} if len(file_of) == len(likely) else {}
 
 
 def _likely_option(files: Sequence[str]) -> str:
@@ -487,7 +465,10 @@ def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: s
         raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")
     name = classes[row["category_id"]]
     box = voc_box(row.get("bbox"), size, f"{where}, {name!r}")
-    flags = {key: row.get(key, 0) for key in DIFFICULT_FLAGS}
+    flags = {"iscrowd": row.get("iscrowd", 0)}
+    for key in PASCAL_FLAGS:
+        flag = row.get(key) or 0
+        flags[key] = FLAG_OF_TEXT.get(flag.lower(), flag) if isinstance(flag, str) else flag
     for key, flag in flags.items():
         if flag not in (0, 1):
             raise ItlError(f"{where}, {name!r}: {key} is {str(flag)[:20]!r}; it should be 0 or 1")

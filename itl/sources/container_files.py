@@ -90,12 +90,12 @@ class ContainerSource(Source):
 
 
 def foreign_images(names: Collection[str]) -> str:
-    """Say which format holds the images of files *names*, and the way from there; '' if some are images.
+    """Say which format holds the images of files *names*, and the way from there; '' if others may.
 
     >>> foreign_images(["train/data-00000-of-00001.arrow"])[:41], foreign_images(["a.mat", "0.jpg"])
     ('train/data-00000-of-00001.arrow is Arrow,', '')
     """
-    if any(map(is_image, names)):
+    if any(is_image(name) or archives.is_archive(name) or name.endswith(".parquet") for name in names):
         return ""
     return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.LATER_FORMATS)
 

@@ -344,7 +344,7 @@ class WebDataset(ContainerSource):
             names_in_file = read_names(self.names.read_bytes(), file)
             classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
-        self._refuse_two_names(numbered)
+        self._refuse_two_numberings(numbered)
         hints = {
             "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),
             "the wnids in their keys": names_of_numbers((one.number, _wnid_of(one.key)) for one in numbered),
@@ -355,17 +355,39 @@ class WebDataset(ContainerSource):
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
 
-    def _refuse_two_names(self, numbered: Iterable[Sample]) -> None:
-        """Raise ItlError if a number has two names, as where each split numbers its own classes."""
-        first_of: dict[str, Sample] = {}
+    def _refuse_two_numberings(self, numbered: Iterable[Sample]) -> None:
+        """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
+
+        Names of a split that has several for a number, or one for several, may be no classes, as captions.
+        """
+        by_split: dict[str, dict[tuple[str, str], Sample]] = defaultdict(dict)
         for one in numbered:
-            first = first_of.setdefault(one.number, one) if one.name else one
-            if first.name != one.name:
-                raise ItlError(
-                    f"{self.path}: the class {one.number} is {first.name!r} by {first.key} in {first.shard}, "
-                    f"but {one.name!r} by {one.key} in {one.shard}; number the classes alike in all shards, "
-                    f"or, if the numbers are right, say what they stand for with the option names=FILE"
-                )
+            if one.name:
+                names = by_split[self._split_of[one.shard]]
+                names.setdefault((one.number, one.name.casefold()), one)
+        first_of: dict[str, Sample] = {}  # by number
+        for names in by_split.values():
+            if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
+                continue
+            for (number, _), one in names.items():
+                first = first_of.setdefault(number, one)
+                if not _may_be_one(first.name.casefold(), one.name.casefold()):
+                    raise ItlError(
+                        f"{self.path}: the class {number} is {first.name!r} by {first.key} in {first.shard}, "
+                        f"but {one.name!r} by {one.key} in {one.shard}; number the classes alike in all "
+                        f"shards, or, if the numbers are right, say what they stand for with the option "
+                        f"names=FILE"
+                    )
+
+
+def _may_be_one(name: str, other: str) -> bool:
+    """Say whether two names, in lower case, may be of one class: synonyms, or a wnid and a word.
+
+    >>> _may_be_one("cat", "cat, domestic"), _may_be_one("cat", "n02121808"), _may_be_one("cat", "dog")
+    (True, True, False)
+    """
+    is_wnid = [bool(WNID.fullmatch(one)) for one in (name, other)]
+    return name in other or other in name or is_wnid[0] != is_wnid[1]
 
 
 def _describe_keys(sample: Sample) -> str:

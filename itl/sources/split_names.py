@@ -36,6 +36,11 @@ EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the
 CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
 SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
 SPLIT_AND_NUMBER = re.compile(rf"(?:coco_)?({'|'.join(SPLIT_OF_WORD)})[ _-]*[0-9]")  # test_1, COCO_val2014_1
+OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what detectors write
+    *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
+    *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
+}
+SPLIT_OF_PART = {"minival": "val", "trainval35k": "train"}  # of COCO 2014, as detectors divide its val
 
 
 def words_of(name: str) -> list[str]:
@@ -198,8 +203,19 @@ def split_of_json(path: str) -> str | None:
     return by_name or split_of_name("".join(stem_words(path)[-1:])) or split_of_folders(path)
 
 
-def json_of_splits(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the files of each split, by names alone; other words count where no file has a usual name."""
+def json_of_splits(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return the files of each split, by names alone.
+
+    Other words count where no file has a usual name, parts of COCO 2014's val where no file is of their
+    split, and where there are none of these, names that differ in their split alone.
+
+    >>> json_of_splits(["instances_train2014.json", "instances_minival2014.json"])
+    {'train': ['instances_train2014.json'], 'val': ['instances_minival2014.json']}
+    >>> json_of_splits(["pascal_train2012.json", "pascal_val2012.json"])
+    {'train': ['pascal_train2012.json'], 'val': ['pascal_val2012.json']}
+    >>> json_of_splits(["cars_train.json", "people_val.json"])
+    {}
+    """
     usual: dict[str, list[str]] = defaultdict(list)
     other_words: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -207,7 +223,27 @@ def json_of_splits(paths: Iterable[str]) -> dict[str, list[str]]:
             usual[split].append(path)
         elif split := split_of_objects_json(path):
             other_words[split].append(path)
-    return other_words | usual
+    by_split = other_words | usual
+    for part, split in SPLIT_OF_PART.items():
+        parts = [path for path in paths if split_of_usual_json(path.replace(part, split)) == split]
+        if parts and split not in by_split:
+            by_split[split] = parts
+    return dict(by_split) or _alike_but_for_split(paths)
+
+
+def _alike_but_for_split(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the file of each split, if the words of all names are alike but for one that is a split."""
+    file_of: dict[str, list[str]] = {}
+    beside = set()
+    for path in paths:
+        words = stem_words(path)
+        splits = [split for word in words if (split := split_of_name(word))]
+        if OTHER_JSON.isdisjoint({*words} - {"keypoints"}):  # which have boxes too
+            if len(splits) != 1 or splits[0] in file_of:
+                return {}
+            file_of[splits[0]] = [path]
+            beside.add(tuple(word for word in words if not split_of_name(word)))
+    return file_of if len(file_of) > 1 and len(beside) == 1 else {}
 
 
 def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:

@@ -85,12 +85,12 @@ class Sun397(ScannedSource):
         if not self.path.is_dir():
             return listing
         packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
-        for suffix in (".tar", ".zip"):  # in which the images still are
-            for archive in (file for file in packed if file.suffix.lower() == suffix):
-                if suffix == ".tar" or not any(map(is_image, listing.files)):
-                    inner = open_listing(archive)
-                    listing.add_copies(inner.files.items())
-                    listing.folders |= inner.folders
+        is_unpacked = any(is_image(name) and "/" in name for name in listing.files)
+        suffixes = (".tar",) if is_unpacked else (".tar", ".zip")  # a zip is what is unpacked to folders
+        for archive in (file for file in packed if file.suffix.lower() in suffixes):  # of the images
+            inner = open_listing(archive)
+            listing.add_copies(inner.files.items())
+            listing.folders |= inner.folders
         compressed = [file for file in packed if file.suffix == ".gz"]
         if compressed and not any(map(is_image, listing.files)):
             open_listing(compressed[0])  # which says how to make a plain tar of it

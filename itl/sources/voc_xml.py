@@ -10,14 +10,18 @@ import pandas as pd
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.boxes import SIDES, AnnotatedObject, Size, box_with_area, clip_box, float_or_nan, whole_pixel
+from itl.sources.boxes import (
+    FLAG_OF_TEXT,
+    SIDES,
+    AnnotatedObject,
+    Size,
+    box_with_area,
+    clip_box,
+    float_or_nan,
+    whole_pixel,
+)
 from itl.sources.records import stem_of
 from itl.sources.voc_devkit import read_list
-
-FLAG_OF_TEXT = {
-    **dict.fromkeys(("1", "1.0", "true"), True),
-    **dict.fromkeys(("0", "0.0", "false", "", "unspecified"), False),
-}
 
 
 @dataclass(frozen=True)
@@ -135,20 +139,25 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
         raise ItlError(f"{name}: XML that cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
         raise ItlError(f"{name} holds <{root.tag[:40]}>, not the <annotation> of VOC; copy the file again")
-    if root.find("object") is None:
-        _refuse_objects_elsewhere(root, name)
+    _refuse_objects_elsewhere(root, name)
     return root
 
 
 def _refuse_objects_elsewhere(root: ElementTree.Element, name: str) -> None:
-    """Raise ItlError if the annotation *root* has objects further in, or with capitals."""
+    """Raise ItlError if *root* has objects with boxes further in, with capitals or in a namespace."""
+    read = {one for element in root.findall("object") for one in element.iter()}
     for parent in root.iter():
         for child in parent:
-            if child.tag.lower() == "object":
+            if child not in read and _plain_tag(child) == "object" and "bndbox" in map(_plain_tag, child):
                 raise ItlError(
                     f"{name} has <{child.tag}> in <{parent.tag[:40]}>, which is not read; write objects as "
                     f"<object>, directly in <annotation>"
                 )
+
+
+def _plain_tag(element: ElementTree.Element) -> str:
+    """Return the tag of *element* in lower case, without a namespace."""
+    return element.tag.rpartition("}")[2].lower()
 
 
 def stated_size(root: ElementTree.Element, name: str) -> Size:

@@ -39,6 +39,8 @@ def coco_world(*names: str) -> dict[str, bytes]:
         ({"iscrowd": 0, "ignore": 0, "difficult": False}, False),
         ({"iscrowd": 0, "ignore": 1}, True),
         ({"difficult": True}, True),
+        ({"difficult": "1", "ignore": None}, True),
+        ({"difficult": "", "ignore": "false"}, False),
     ],
 )
 def test_objects_to_be_ignored_are_difficult(tmp_path, flags, difficult):
@@ -81,13 +83,23 @@ def test_json_files_that_no_split_takes_are_named(tmp_path):
     names = ("instances_train2014.json", "instances_val2014.json", "instances_minival2014.json")
     source = Coco(written(tmp_path, coco_world(*names) | {"annotations/colours.json": b"{}"}))
     assert [record.split for record in source.records()] == ["train", "val"]
-    options = ",".join(
-        f"{split}=annotations/{name}" for split, name in zip(("train", "val", "test"), names, strict=True)
-    )
     assert source.scan.notes[-1:] == [
-        f"not read: annotations/{names[2]}, without a split in the name; the option annotations={options} "
-        f"would read annotations/{names[2]} as test"
+        f"not read: annotations/{names[2]}, without a split in the name; the option annotations names the "
+        f"files that are read, as annotations=train=annotations/{names[0]},val=annotations/{names[1]}"
     ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cars_train.json", "people_val.json"),  # two data sets
+        ("pascal_train_val.json", "pascal_test.json"),  # two splits in one name
+        ("predictions_train.json", "predictions_val.json"),
+    ],
+)
+def test_json_files_that_may_be_of_several_sets_or_splits_are_not_paired(tmp_path, names):
+    with pytest.raises(ItlError, match="name the files with the option annotations="):
+        Coco(written(tmp_path, coco_world(*names))).records()
 
 
 @pytest.mark.parametrize(
@@ -127,12 +139,16 @@ def test_the_order_of_boxes_is_said_wherever_it_is_not_published(tmp_path):
     [
         (f"<objects>{DOG}</objects>", "a.xml has <object> in <objects>, which is not read; write objects as"),
         (DOG.replace("object>", "Object>"), "a.xml has <Object> in <annotation>, which is not read"),
+        (DOG + DOG.replace("object>", "Object>"), "a.xml has <Object> in <annotation>, which is not read"),
+        (f"{DOG}<objects>{DOG}</objects>", "a.xml has <object> in <objects>, which is not read"),
+        (f'<v:set xmlns:v="x">{DOG}</v:set>', "a.xml has <object> in <.*set>, which is not read"),
     ],
 )
 def test_objects_that_are_not_directly_in_the_annotation_are_named(content, message):
     with pytest.raises(ItlError, match=message):
         read_annotation(xml(content), "a.xml")
     assert read_annotation(xml(), "a.xml").objects == ()
+    assert read_annotation(xml("<source><object>scanned</object></source>"), "a.xml").objects == ()
     assert len(read_annotation(xml(DOG), "a.xml").objects) == 1
 
 
@@ -180,3 +196,11 @@ def test_the_zip_of_sun397_is_read_where_no_image_is_unpacked(tmp_path):
     assert [(one.id, one.wnid, one.split) for one in Sun397(tmp_path).records()] == EXPECTED
     written(tmp_path, {name: data for name, data in IMAGES.items() if "sun_1" not in name})
     assert any("1 of 6 images" in text or "sun_1.jpg" in text for text in problems_of(Sun397(tmp_path)))
+
+
+def test_zips_of_sun397_are_joined_beside_a_picture_of_it(tmp_path):
+    root = written(tmp_path, LISTS | {"preview.png": jpeg()})
+    for number, name in enumerate(IMAGES):
+        with zipfile.ZipFile(root / f"SUN397_{number}.zip", "w") as archive:
+            archive.writestr(name, IMAGES[name])
+    assert [(one.id, one.wnid, one.split) for one in Sun397(root).records()] == EXPECTED

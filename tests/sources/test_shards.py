@@ -155,6 +155,30 @@ def test_shards_that_are_refused(tmp_path, files, message):
         open_source("webdataset", tmp_path / "set").records()
 
 
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ([(0, "cat"), (1, "dog")], [(0, "Cat, domestic"), (1, "dog")]),  # one class, written in two ways
+        ([(0, "cat"), (1, "dog")], [(0, "n02121808"), (1, "n02084071")]),
+        (
+            [(0, "a cat sleeps"), (0, "a cat eats"), (1, "dogs")],
+            [(0, "a cat jumps"), (1, "a dog")],
+        ),  # captions
+        ([(0, "indoor"), (1, "indoor"), (2, "outdoor")], [(0, "outdoor"), (1, "indoor"), (2, "indoor")]),
+    ],
+)
+def test_names_that_may_be_of_one_class_or_of_none_leave_numbers(tmp_path, train, val):
+    for split, labels in (("train", train), ("val", val)):
+        members = [
+            sample(f"{split}{n}.png", DATA, json={"label": number, "label_name": name})
+            for n, (number, name) in enumerate(labels)
+        ]
+        tarred(tmp_path / f"{split}-0.tar", {name: data for files in members for name, data in files.items()})
+    source = open_source("webdataset", tmp_path)
+    numbers = {str(number) for number, _ in [*train, *val]}
+    assert {record.wnid for record in source.records()} == numbers
+
+
 def test_a_zip_that_is_called_a_shard_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "train-0.tar", "w") as archive:
         for name, data in TWO.items():
