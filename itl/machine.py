@@ -65,7 +65,7 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
     Limits of a parent hold for its children. Inside a container the root is often the container's own group,
     and the path that the kernel names is not to be seen.
     """
-    lines = OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.exists() else []
+    lines = OWN_CGROUPS.read_text(encoding="utf-8").splitlines() if OWN_CGROUPS.exists() else []
     for line in lines:
         _, names, path = line.split(":", 2)
         if names and controller not in names.split(","):

@@ -42,7 +42,7 @@ class Budget:
             value = float(number.replace(",", "") if thousands else number)
         except ValueError:
             value = math.nan
-        unit = unit if unit in UNITS or f"{unit}s" not in UNITS else f"{unit}s"
+        unit = f"{unit}s" if f"{unit}s" in UNITS else unit
         if unit not in UNITS or not 0 < value < math.inf:
             raise ItlError(f"{example}; got {number} {unit}")
         if unit != "hours" and value % 1:

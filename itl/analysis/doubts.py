@@ -227,7 +227,7 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     error, images = sampling_error(answer, main["task"], main["metric"], machine)
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
-    _, pack = _target_of(main["task"], answer, machine)
+    pack = _pack_of(main["task"], answer, machine)
     alike = ", whose classes count alike" if pack and is_per_class(pack) else ""
     return (
         f"It is scored on {counted(images, 'test images')}{alike}: another such set would move a score "
@@ -237,7 +237,7 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
 
 def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     """Say which classes of *task* are scored on no image, or on fewer than FEW_IMAGES; '' where none are."""
-    target, pack = _target_of(task, answer, machine)
+    pack = _pack_of(task, answer, machine)
     if pack is None or METHODS[Task.read(task).method].annotated:
         return ""
     counts = pd.Series(scored_images(answer.question, Task.read(task), pack, machine))
@@ -249,8 +249,8 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
         )
         if names
     ]
+    target, split = Task.read(task).target, scored_split(pack.summary["splits"])
     words = " and ".join(parts)
-    split = scored_split(pack.summary["splits"])
     return f"The {split} split of {target}, on which it is scored, has {words}." if parts else ""
 
 
@@ -272,13 +272,13 @@ def _scored_by_class(
     answer: Answer, task: str, metric: str, machine: Machine
 ) -> tuple[dict[str, int], Pack | None]:
     """Count the images that *task* is scored on by class; none, and no pack, if *metric* is no accuracy."""
-    _, pack = _target_of(task, answer, machine)
+    pack = _pack_of(task, answer, machine)
     if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(metric):
         return {}, None
     return scored_images(answer.question, Task.read(task), pack, machine), pack
 
 
-def _target_of(task: str, answer: Answer, machine: Machine) -> tuple[str, Pack | None]:
-    """Return the target of *task* and its pack; None where that is not here, or nets' own classes."""
+def _pack_of(task: str, answer: Answer, machine: Machine) -> Pack | None:
+    """Return the pack of the target of *task*; None where it is not here, or *task* is nets' own classes."""
     target = "" if task == "own" else Task.read(task).target
-    return target, packed(answer.question.packings()[target], target, machine) if target else None
+    return packed(answer.question.packings()[target], target, machine) if target else None

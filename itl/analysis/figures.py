@@ -225,7 +225,9 @@ def _draw_trained(
         tables.append(table[["line", "position", "value", "trained"]])
     data = pd.concat(tables, ignore_index=True)
     style = {"x": "position", "y": "value", "hue": "line", "palette": colours, "legend": False, "ax": ax}
-    bars = {"errorbar": _t_interval, "err_style": "bars", "err_kws": {"elinewidth": 1.6, "capsize": 4}}
+    # of one seed the interval is nan, which seaborn does not draw
+    bars: dict[str, Any] = {"errorbar": lambda values: mean_interval(values.tolist())[1:]}
+    bars |= {"err_style": "bars", "err_kws": {"elinewidth": 1.6, "capsize": 4}}
     sns.lineplot(data, **style, **bars, ls="", marker="_", ms=10, mec=None)
     sns.lineplot(data[data["trained"]], **style, lw=2, errorbar=None)
     markers = dict(zip(groups, cycle(MARKERS)))
@@ -262,11 +264,6 @@ def figure_of(ax: Axes) -> Figure:
     """Return the figure that *ax* is drawn in, which pyplot made."""
     assert isinstance(ax.figure, Figure)  # and not a part of one
     return ax.figure
-
-
-def _t_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the 95 % interval of the mean; nan for one seed, which seaborn does not draw."""
-    return mean_interval(values.tolist())[1:]
 
 
 def positions(values: Iterable[Any]) -> dict[Any, float]:

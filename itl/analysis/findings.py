@@ -35,9 +35,8 @@ class Finding:
     finding: str
     sign: str  #: of the change that it is about: +, - or 0 for no change that matters
     beside: str  #: own: the change is compared with that on nets' own classes
-    comparison: (
-        str  # of the question: its number, or COLUMN=VALUE of the first; '' where conditions are numbers
-    )
+    #: of the question: its number, or COLUMN=VALUE of the first; '' where conditions are numbers
+    comparison: str
     column: str  #: what the conditions are numbers of: images_per_class or classes
     of: str
     against: str

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from itl import ItlError
+from itl import ItlError, shortened
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, MARKERS, styled
 from itl.analysis.tables import depths, label_sets
 from itl.analysis.wording import CANNOT_TELL, HELPS, HURTS
@@ -96,9 +96,8 @@ def contact_sheet(
     for ax, row in zip(grid.flat, rows, strict=False):
         wnid = pack.table["wnid"].iloc[row]
         name = tree.class_name(wnid) if tree is not None and wnid in tree else wnid
-        name = name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
         ax.imshow(pack.images[row])
-        ax.set_title(name, fontsize=7.5, loc="center", y=-0.22)
+        ax.set_title(shortened(name, MAX_NAME_LENGTH), fontsize=7.5, loc="center", y=-0.22)
     return figure
 
 

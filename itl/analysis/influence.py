@@ -6,7 +6,9 @@ are taken as additive in the classes; counterfactual runs test that.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -117,6 +119,9 @@ class Mixture:
         return high
 
 
+Estimator = Callable[[np.ndarray, np.ndarray, Nodes], Mixture]  # of inclusion, scores and nodes
+
+
 def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
     """Regress scores on how many classes of each node a net has: of a class, the difference of two means.
 
@@ -139,33 +144,25 @@ def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes)
     return Mixture(np.ones(1), (slopes * size)[None], (errors * size)[None], df, least)
 
 
-def ridge(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
-    """Shrink class effects toward each other, all alike: ridge regression, its strength by REML."""
-    return _posterior(inclusion, scores, nodes, (0.0,))
-
-
-def tree_shrunk(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
+def tree_shrunk(
+    inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes, shared: tuple[float, ...] = ()
+) -> Mixture:
     """Shrink class effects along the tree: each is the sum of effects of the nodes above it and its own.
 
     All are Gaussian, as in the phylogenetic mixed model (Lynch 1991); what is shared by all classes under a
     node is so estimated from all of them. What share of the variance is of inner nodes is learned too.
-    """
-    return _posterior(inclusion, scores, nodes, SHARED)
 
-
-def _posterior(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes, shared: tuple[float, ...]) -> Mixture:
-    """Average posteriors over a grid of variance components, each weighted by its restricted likelihood.
-
-    Scores are y = a + X b + e, with b ~ N(0, g K) and e ~ N(0, s). The grid is over the share of the variance
-    of y that is of X b, 0 among them, and over the share in K of inner nodes against classes. Under each, the
-    restricted likelihood (Patterson and Thompson 1971) has the variance integrated out (Jeffreys' prior), and
-    effects have a t distribution with one degree of freedom less than there are nets.
+    Scores are y = a + X b + e, with b ~ N(0, g K) and e ~ N(0, s). Posteriors are averaged over a grid of the
+    share of the variance of y that is of X b, 0 among them, and of the share in K of inner nodes against
+    classes, *shared* or else SHARED. The weight of each is its restricted likelihood (Patterson and Thompson
+    1971), which has the variance integrated out (Jeffreys' prior), and effects have a t distribution with one
+    degree of freedom less than there are nets.
     """
     n = len(scores)
     design, apart = inclusion - inclusion.mean(0), scores - scores.mean()
     logs, means, deviations = [], [], []
     ancestry = _ancestry(nodes.member)
-    for share in shared:
+    for share in shared or SHARED:
         kernel = (1 - share) * np.eye(design.shape[1]) + share * ancestry
         covariance = design @ kernel @ design.T
         scale = np.trace(covariance) / (n - 1)
@@ -195,6 +192,8 @@ def _ancestry(member: np.ndarray) -> np.ndarray:
     return shared * len(shared) / max(np.trace(shared), 1.0)
 
 
+# Class effects are shrunk toward each other, all alike: ridge regression, its strength by REML.
+ridge: Estimator = partial(tree_shrunk, shared=(0.0,))
 ESTIMATORS = {"tree-shrunk": tree_shrunk, "ridge": ridge, "difference of means": difference_of_means}
 
 
@@ -397,10 +396,7 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
 def tried_text(table: pd.DataFrame, tree: Taxonomy, nodes: int) -> str:
     """Name the nodes of *table* that `counterfactual` tries, at most so many of either sign."""
     names = table.set_index("node")["name"]
-    tried = {
-        "Left out": strongest(table, tree, -1, nodes),
-        "Kept alone": strongest(table, tree, 1, nodes),
-    }
+    tried = {"Left out": strongest(table, tree, -1, nodes), "Kept alone": strongest(table, tree, 1, nodes)}
     return " ".join(f"{what}: {', '.join(names[chosen])}." for what, chosen in tried.items() if chosen)
 
 

@@ -17,6 +17,7 @@ from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Spec, Transfer
 
 SEEDS_SHOWN = (3, 5, 10)
+NEEDS_TWO = "noise is known from two pre-trained conditions or more; add one"
 RUN_FIRST = "run two seeds or more of it first"
 
 
@@ -97,16 +98,16 @@ def designs(
     for question in questions:
         task = question.tasks[0].name
         row: dict[str, object] = {"question": question.name, "task": task}
+        rows.append(row)
         minutes = _minutes(question, store, machine)
         results = question.results_so_far(store, machine) if minutes else pd.DataFrame()
         spread = None if results.empty else variances(question, results, task)
         if minutes is None or spread is None:
             alone = sum(condition.trained for condition in question.conditions) < 2
-            note = "noise is known from two pre-trained conditions or more; add one" if alone else RUN_FIRST
-            rows.append(row | {"note": note})
+            row["note"] = NEEDS_TWO if alone else RUN_FIRST
             continue
-        row |= {"between nets": _points(math.sqrt(spread.net))}
-        row |= {"between fits": _points(math.sqrt(spread.fit) or math.nan)}
+        row["between nets"] = _points(math.sqrt(spread.net))
+        row["between fits"] = _points(math.sqrt(spread.fit) or math.nan)
         aim = {"detect": detect, "within": within}
         try:
             judged, squares = _main_contrast(question, results, task)
@@ -115,7 +116,6 @@ def designs(
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)
-        rows.append(row)
     columns = ["question", "task", "between nets", "between fits", "seeds", "repeats", "hours", "note"]
     return pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
 

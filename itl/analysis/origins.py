@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from itl.machine import Machine
+from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import PROVENANCE_FILE, Store
-from itl.specs import Transfer
 
 ORIGINS = {  # of provenance, in words
     "commit": "commits",
@@ -25,8 +25,7 @@ def origins(question: Question, store: Store, machine: Machine) -> Origins:
     for run in question.runs(machine):
         if store.state(run.spec) != "done":
             continue
-        specs = [run.spec, run.spec.pretrain] if isinstance(run.spec, Transfer) else [run.spec]
-        records = [store.read(spec, PROVENANCE_FILE) for spec in specs]
+        records = [store.read(spec, PROVENANCE_FILE) for spec in with_needs([run.spec])]
         made[store.path(run.spec).name] = {
             name: frozenset(str(record[name]) for record in records if name in record) for name in ORIGINS
         }

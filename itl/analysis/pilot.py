@@ -129,9 +129,8 @@ class Pilot:
         affordable = self.budget.affordable(grid, task)
         tasks, _, features = grid.features.shape
         before = Parameters.before(tasks, features)
-        parameters = grid.fit(self._parameters) if len(grid.measured) else before
-        self._parameters = parameters
-        posterior = Posterior(parameters, *grid.data)
+        self._parameters = grid.fit(self._parameters) if len(grid.measured) else before
+        posterior = Posterior(self._parameters, *grid.data)
         return next_experiment(grid, task, posterior, affordable)
 
     def run(self, count: int) -> Iterator[str]:

@@ -21,13 +21,7 @@ from itl.analysis.findings import (
 )
 from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.verdicts import DECIDED, count_text
-from itl.analysis.wording import (
-    CANNOT_TELL,
-    TOO_FEW,
-    signed,
-    signed_interval,
-    verdict_text,
-)
+from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
 NOTHING_COMPARABLE = "no comparable condition here"

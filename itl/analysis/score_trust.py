@@ -94,7 +94,8 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     known[RANDOM] = 0.0
     values = {task.name: _values(results, task.name, columns) for task in tasks}
     transfer = pd.concat(values, axis=1, sort=False)
-    scores = [_scores(results, score_task(task).name, columns) for task in tasks]
+    of_task = [results[results["task"] == score_task(task).name] for task in tasks]
+    scores = [rows.pivot(index=columns, columns="metric", values="value") for rows in of_task]
     index = known.index.intersection(transfer.dropna().index, sort=False)
     for frame in scores:
         index = index.intersection(frame.index, sort=False)
@@ -117,11 +118,6 @@ def _values(results: pd.DataFrame, task: str, columns: list[str]) -> pd.Series:
     """Return the values of *task*, by its main metric, by net; fits are averaged."""
     rows = results[(results["task"] == task) & (results["metric"] == main_metric(task))]
     return rows.groupby(columns, sort=False)["value"].mean()
-
-
-def _scores(results: pd.DataFrame, task: str, columns: list[str]) -> pd.DataFrame:
-    """Return every score of *task*, a row for each net."""
-    return results[results["task"] == task].pivot(index=columns, columns="metric", values="value")
 
 
 def median_seconds(question: Question, store: Store, machine: Machine) -> dict[str, float]:

@@ -28,8 +28,7 @@ GPU_IMAGES = 8192
 
 
 def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
-    """Make an epoch of float32 batches from uint8 images of *size*, beside FFCV and DALI."""
-    del device  # the CPU's path is measured
+    """Make an epoch of float32 batches from uint8 images of *size* on the CPU, beside FFCV and DALI."""
     images, recipe = stored(folder, size), Recipe(batch=BATCH, pixels=pixels)
     everything = Selection(np.arange(len(images)), np.zeros(len(images), np.int64), ("all",))
     threads = torch.get_num_threads()
@@ -161,11 +160,10 @@ def fidelity(images: np.ndarray, pixels: int) -> str:
 
 
 def reading(folder: Path, device: str) -> Work:
-    """Make batches of 56 pixels from a pack of 64-pixel images, beside reading the image files."""
+    """Make batches of 56 pixels from a pack of 64-pixel images on the CPU, beside reading the image files."""
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
-    del device
     files, threads = jpegs(20 * BATCH, 64, (64, 64)), torch.get_num_threads()  # whole batches for everyone
     for number, file in enumerate(files):
         path = folder / "images" / f"{number % 10}" / f"{number}.JPEG"
@@ -196,7 +194,6 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112, batch: i
     Ours is a CUDA graph, as a training step is: the time is the GPU's. The least to move is the box that each
     crop shows, one byte a value, and the crop, two bytes a value. ItlError on the CPU.
     """
-    del folder
     if not device.startswith("cuda"):
         raise ItlError("the fused crop is for GPUs, and this is measured on the CPU; use --device cuda")
     count, random = GPU_IMAGES, step_rng(0, 0, 0)

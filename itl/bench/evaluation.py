@@ -38,7 +38,6 @@ def probe(folder: Path, device: str) -> Work:
     backward pass for each strength. Beside a GPU only scikit-learn's fastest way is timed; others take a
     minute.
     """
-    del folder
     train, test = (
         Features(split.features.to(device), split.labels.to(device)) for split in made_up_features()
     )
@@ -129,7 +128,6 @@ def neighbours(folder: Path, device: str) -> Work:
     Vectors lie around 100 centres and have no negative numbers, as features do. Peers are given vectors of
     length 1; itl normalises them itself.
     """
-    del folder
     base, queries = (vectors.to(device) for vectors in clusters())
     unit = F.normalize(base), F.normalize(queries)
     makers = {"torch, float32 products, topk": lambda: partial(blocks, *unit)}
@@ -187,7 +185,6 @@ def cutting(folder: Path, device: str) -> Work:
     """Pool regions, 5 × 5 from 8 maps of 128 × 15 × 20, forward and backward; on a CPU on one core."""
     from torchvision.ops import roi_align
 
-    del folder
     target_device = torch.device(device)
     count, repeats = REGIONS[target_device.type]
     if target_device.type == "cpu":
@@ -219,7 +216,6 @@ def cutting(folder: Path, device: str) -> Work:
 
 def scoring(folder: Path, device: str) -> Work:
     """Score 100,000 detections on as many images (5,000) and objects (12,497) as VOC 2007 test has."""
-    del folder, device
     objects, detections = made_up_detections(5000, 12_497, 100_000)
     makers = {"torchmetrics, faster_coco_eval": lambda: coco_scorer(objects, detections)}
     peers, absent = installed(makers)

@@ -28,6 +28,7 @@ from scipy.stats import binomtest, false_discovery_control, rankdata
 from itl import ItlError
 from itl.analysis.influence import (
     ESTIMATORS,
+    Estimator,
     HalvesScored,
     Mixture,
     Nodes,
@@ -57,7 +58,6 @@ CLASSES = 40
 NETS = (40, 60, 80, 120, 160, 200)
 EFFECT = 0.4  # of each class that helps or hurts, in the noise of a net
 PLANTED_SHARE = 0.1  # of the worlds of the first table that the others take for each number of nets
-Estimator = Callable[[np.ndarray, np.ndarray, Nodes], Mixture]
 
 
 def halves(tree: Taxonomy, classes: list[str], nets: int, method: str = "half-balanced") -> np.ndarray:

@@ -38,8 +38,7 @@ def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
 
 
 def packing(folder: Path, device: str) -> Work:
-    """Decode files of ImageNet's usual size and resize them to SIDE × SIDE, on every core."""
-    del folder, device  # files are in memory, and the CPU's path is measured
+    """Decode files in memory, of ImageNet's usual size, and resize them to SIDE × SIDE, on every core."""
     files, cores = jpegs(400, 128, (500, 375)), torch.get_num_threads()
     torch.set_num_threads(1)  # for each worker thread, as in packing
     threads, processes = ThreadPoolExecutor(cores), ProcessPoolExecutor(cores, get_context("spawn"))

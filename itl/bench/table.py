@@ -32,7 +32,6 @@ HELP = ["-m", "itl", "--help"]
 
 def starting(folder: Path, device: str) -> Work:
     """Run `itl --help` in a fresh interpreter, beside interpreters that import nothing, NumPy or torch."""
-    del folder, device
 
     def python(*words: str) -> None:
         subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
@@ -48,7 +47,7 @@ def starting(folder: Path, device: str) -> Work:
     return Work("itl --help in a fresh interpreter", "starts", 1, partial(python, *HELP), peers, agree=goals)
 
 
-ROWS: dict[str, Callable[[Path, str], Work]] = {
+ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a device, used or not
     "start": starting,
     "pack": packing,
     "read": reading,

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
+from itl.machine import free_disk
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal
 from itl.packs.source_state import (
@@ -139,12 +140,10 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
         "stamps": stamps_digest(stamps),
     }
     folder.mkdir(exist_ok=True)  # not before: what is refused is not begun
-    _drop_outdated(folder, identity)
+    _check_unfinished(folder, identity)
     if (folder / "pack.json").exists():  # killed just before the rename
-        _check_identity(folder, _read_summary(folder), identity)
         return
     journal = Journal(folder / "journal")
-    _check_identity(folder, journal.identity or identity, identity)
     earlier = EarlierPack.open(replaced, records, stamps) if replaced else None
     writer = ImageWriter(source, records, request.packing, folder / "images.npy", journal, workers, earlier)
     for line in source.describe(records):
@@ -181,15 +180,22 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     log.info(f"{packed:,} of {counted(total, 'images are')} packed, after {time.monotonic() - started:.0f} s")
 
 
-def _drop_outdated(folder: Path, identity: dict) -> None:
-    """Empty the unfinished pack in *folder* if it is of the same source, whose images have changed since."""
-    present = _read_summary(folder) or Journal(folder / "journal").identity
-    if not present or any(present.get(name) != identity[name] for name in ("request", "path")):
+def _check_unfinished(folder: Path, wanted: dict) -> None:
+    """Raise ItlError if *folder* has another pack than *wanted*; empty it if only the source has changed."""
+    present = _read_summary(folder) or Journal(folder / "journal").identity or wanted
+    differing = [name for name in ("request", "path", *CONTENTS) if present.get(name) != wanted[name]]
+    if differing in ([], ["path"]):
         return
-    if any(present.get(name) != identity[name] for name in CONTENTS):
+    if set(differing) <= set(CONTENTS):
         log.info(f"{folder} was begun, and its source has changed since; it is begun anew")
         shutil.rmtree(folder)
         folder.mkdir()
+        return
+    other = _describe(present["request"]) if "request" in differing else "other images"
+    raise ItlError(
+        f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is "
+        f"now; pack to another folder"
+    )
 
 
 def _write_files(writer: ImageWriter, stamps: list[Stamp], folder: Path) -> None:
@@ -280,24 +286,13 @@ def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[
     return regions
 
 
-def _check_identity(folder: Path, present: dict, wanted: dict) -> None:
-    """Raise ItlError unless the unfinished pack in *folder* is the *wanted* one."""
-    if any(present.get(name) != wanted[name] for name in ("request", *CONTENTS)):
-        same_settings = present["request"] == wanted["request"]
-        other = "other images" if same_settings else _describe(present["request"])
-        raise ItlError(
-            f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is "
-            f"now; pack to another folder"
-        )
-
-
 def _describe(settings: dict) -> str:
     options = "".join(f" {name}={value}" for name, value in settings["options"].items())
     return f"{settings['source']}{options} at {settings['size']} pixels ({settings['fit']})"
 
 
 def _write_unreadable(path: Path, unreadable: list[tuple[str, str]]) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("image", "reason"), *unreadable])
 
 
@@ -308,8 +303,7 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if is_disk_full(error):
-            existing = next(folder for folder in out.parents if folder.exists())
-            free_mib = shutil.disk_usage(existing).free / 2**20
+            free_mib = free_disk(out.parent) / 2**20
             raise ItlError(
                 f"the disk is too full to pack to {out} ({free_mib:,.0f} MiB are free); make room and run "
                 f"the command again, it keeps what is done"

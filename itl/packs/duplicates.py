@@ -44,7 +44,7 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
         image and split, in *pack*; other and other_split, in *other*; kind (exact or near); difference, 0 to
         MAX_DIFFERENCE. An image with several duplicates has several rows.
     """
-    path = table_path(pack, split, other, other_split)
+    path = table_path(pack, split, other.digest, other_split)
     if (kept := read_cache(path, pd.read_parquet)) is not None:
         return kept
     rows, other_rows = (
@@ -57,9 +57,9 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
     return table
 
 
-def table_path(pack: Pack, split: str, other: Pack, other_split: str) -> Path:
-    """Return the file in which `between` keeps its table: beside *pack*."""
-    name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.parquet"
+def table_path(pack: Pack, split: str, other: str, other_split: str) -> Path:
+    """Return the file beside *pack* in which `between` keeps its table, by the digest of the *other* pack."""
+    name = f"duplicates-{pack.digest}-{split}-{other}-{other_split}-v{VERSION}.parquet"
     return pack.folder.parent / name
 
 
@@ -71,9 +71,8 @@ def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
     """
     images: set[str] = set()
     for digest in digests:
-        stem = f"duplicates-{pack.digest}-train-{digest}"
         # Of the split that is scored there is a table; a digest does not say which split that is.
-        paths = [pack.folder.parent / f"{stem}-{split}-v{VERSION}.parquet" for split in ("test", "val")]
+        paths = [table_path(pack, "train", digest, split) for split in ("test", "val")]
         tables = [table for path in paths if (table := read_cache(path, pd.read_parquet)) is not None]
         if not tables:
             raise ItlError(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted
 from itl.machine import cpu_count
+from itl.packs.journal import checksum
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping
 
@@ -170,8 +171,6 @@ class Pack:
 
     def damaged(self) -> list[str]:
         """Return the ids of the images whose pixels differ from their checksums; reads all pixels."""
-        from itl.packs.journal import checksum
-
         rows = zip(self.images, self.table["image"], self.table["checksum"], strict=True)
         return [image for pixels, image, stored in rows if checksum(pixels) != stored]
 

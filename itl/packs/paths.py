@@ -211,7 +211,6 @@ def _is_size(value: object) -> bool:
 @cache
 def _size_of_pack(folder: Path, version: int) -> Size:
     """Count the images of the pack in *folder*; *version* differs once it is replaced."""
-    del version
     table = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
     splits, wnids = table["split"].to_pylist(), table["wnid"].to_pylist()
     size, annotated = _count(zip(splits, wnids, strict=True), packed=True), folder / "objects.parquet"

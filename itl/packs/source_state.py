@@ -358,19 +358,19 @@ def _may_label(path: Path) -> bool:
 def _files(path: Path, name: str = "", ancestors: frozenset = frozenset()) -> Iterator[tuple[str, Stamp]]:
     """Yield relative name and stamp of every file under *path*, or of *path* itself; links are followed."""
     status = os.stat(path)
+    identity = (status.st_dev, status.st_ino)
     if not path.is_dir():
         yield name or path.name, (status.st_size, status.st_mtime_ns)
         return
-    ancestors |= {(status.st_dev, status.st_ino)}
+    if identity in ancestors:
+        return
     with os.scandir(path) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
         if is_stray([entry.name]):
             continue
         if entry.is_dir():
-            inside = entry.stat()
-            if (inside.st_dev, inside.st_ino) not in ancestors:
-                yield from _files(Path(entry.path), f"{name}{entry.name}/", ancestors)
+            yield from _files(Path(entry.path), f"{name}{entry.name}/", ancestors | {identity})
         elif entry.is_file():
             inside = entry.stat()
             yield name + entry.name, (inside.st_size, inside.st_mtime_ns)

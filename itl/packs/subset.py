@@ -1,7 +1,6 @@
 """Subsets of a pack: index views, nested for one seed, with a manifest and counts."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,13 +124,8 @@ def keep_leaves(class_of: Mapping[str, str], subset: Subset) -> Mapping[str, str
     """
     if subset.leaves is None:
         return class_of
-    counts: Counter[str] = Counter()
-    kept = {}
-    for wnid in ranked(class_of, subset.seed):
-        counts[class_of[wnid]] += 1
-        if counts[class_of[wnid]] <= subset.leaves:
-            kept[wnid] = class_of[wnid]
-    return kept
+    classes = pd.Series({wnid: class_of[wnid] for wnid in ranked(class_of, subset.seed)}, dtype=object)
+    return classes.groupby(classes).head(subset.leaves).to_dict()
 
 
 def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class: int) -> None:
@@ -166,13 +160,8 @@ def _limit_images(
         check_enough(np.bincount(labels[rows], minlength=len(classes)).tolist(), classes, limit)
     images = pack.table["image"].to_numpy(object)
     row_of = {images[row]: row for row in rows}
-    kept, counts = [], np.zeros(len(classes), np.int64)
-    for image in ranked(row_of, subset.seed):
-        label = labels[row_of[image]]
-        if counts[label] < limit:
-            counts[label] += 1
-            kept.append(row_of[image])
-    return np.sort(np.array(kept, np.int64))
+    ordered = pd.Series([row_of[image] for image in ranked(row_of, subset.seed)], dtype=np.int64)
+    return np.sort(ordered.groupby(labels[ordered]).head(limit).to_numpy())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from itl.machine import Machine
 from itl.presets import Preset
 from itl.report.html import PageSummary, plain_text
 from itl.report.notebook_file import declared_parameters, read_cells, title_of
-from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
@@ -174,7 +173,7 @@ class NotebookPage:
         if not self.asks:
             return []
         (question,) = questions_of(self.preset, self.stem)
-        return with_needs(run.spec for run in question.runs(self.machine))
+        return question.specs(self.machine)
 
     def has_results(self) -> bool:
         """Say whether all of `specs` are done."""

@@ -15,7 +15,7 @@ from itl.report.html import render
 from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import MANIFEST_FILE, PROVENANCE_FILE, Store
-from itl.specs import Pretrain, Spec, canonical, key
+from itl.specs import Pretrain, Spec, canonical, key, pretraining_of
 
 LONG_MANIFEST_BYTES = 1_000_000  # longer ones are compressed: ILSVRC's lists 1.28 M images
 PROVENANCE = ("seconds", "device", "commit", "finished")
@@ -37,7 +37,7 @@ class RunEntry:
     @property
     def pretrain(self) -> Pretrain:
         """The pre-training that the run is, or that it measures."""
-        return self.spec if isinstance(self.spec, Pretrain) else self.spec.pretrain
+        return pretraining_of(self.spec)
 
     @cached_property
     def key(self) -> str:

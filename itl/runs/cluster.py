@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -213,12 +213,14 @@ def cluster(machine: Machine) -> Iterator[DaskWorkers]:
 
     ItlError if no scheduler answers there.
     """
-    if machine.scheduler == "slurm":
-        with slurm_jobs(machine) as jobs, _client(jobs.cluster) as client:
-            yield from _working(DaskWorkers(client, machine, jobs))
-        return
-    with _client(machine.scheduler) as client:
-        yield from _working(DaskWorkers(client, machine))
+    slurm = slurm_jobs(machine) if machine.scheduler == "slurm" else nullcontext()
+    with slurm as jobs, _client(jobs.cluster if jobs else machine.scheduler) as client:
+        workers = DaskWorkers(client, machine, jobs)
+        try:
+            yield workers
+        except BaseException:  # such as Ctrl-C: nobody waits for these runs any more
+            workers.stop()
+            raise
 
 
 def refuse_unreachable(machine: Machine) -> None:
@@ -241,14 +243,6 @@ def _client(scheduler: object) -> "Client":
     except (OSError, ValueError) as error:
         reason = f"no Dask scheduler answers at {scheduler} ({error})"
         raise ItlError(f"{reason}; give the address that it prints, as tcp://HOST:PORT, or slurm") from error
-
-
-def _working(workers: DaskWorkers) -> Iterator[DaskWorkers]:
-    try:
-        yield workers
-    except BaseException:  # such as Ctrl-C: nobody waits for these runs any more
-        workers.stop()
-        raise
 
 
 def _refuse_without_slurm() -> None:

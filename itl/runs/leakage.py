@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -74,7 +74,7 @@ def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leak
         split = scored_split(pack.summary["splits"])
         if split not in pack.summary["splits"]:
             continue
-        if not table_path(pretraining, "train", pack, split).exists():
+        if not table_path(pretraining, "train", pack.digest, split).exists():
             log.info(f"looking for the {split} images of {name} among the training images, once")
         own = across_splits(pack)
         own = own[own["other_split"] == split]
@@ -105,7 +105,7 @@ class RunLeakage:
         """Return that of *run*; None where a pack is not built."""
         spec, target = run.spec, "images" if run.task == "own" else run.target
         leak = next((leak for leak in self.leaks if leak.target == target), None)
-        if not leak or not isinstance(spec, Pretrain | Transfer):  # none, or nothing is seen
+        if not leak:  # none, or nothing is seen
             return leak
         if isinstance(spec, Transfer):
             of_classes = Subset("", spec.labels, tree=spec.tree)
@@ -119,7 +119,7 @@ class RunLeakage:
             if isinstance(spec, Pretrain) and spec.subset.pack in spec.subset.without:
                 leak = replace(leak, own=leak.own[:0])  # left out of its training images
             if learned and len(leak.own):
-                leak = self._of_few(leak, cast(Transfer, spec))
+                leak = self._of_few(leak, spec)
             self._known[known] = leak
         return self._known[known]
 

@@ -206,7 +206,7 @@ def epoch_log(folder: Path, machine: Machine) -> Callable[[dict], None]:
     """Return a log that appends each epoch's row and its device to the run's folder, for progress bars."""
 
     def log(row: dict) -> None:
-        with open(folder / LOG_FILE, "a") as file:
+        with open(folder / LOG_FILE, "a", encoding="utf-8") as file:
             file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
 
     return log

@@ -19,15 +19,15 @@ def describe(plan: Plan, every_run: bool = False) -> str:
         return "no question is asked: no runs to do"
     packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1).drop(columns="reading")
     readings = [f"{row.pack}: {line}" for row in plan.packs.itertuples() for line in row.reading.splitlines()]
-    columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
-    runs = plan.runs[columns].round(1) if every_run else plan.by_condition().round(1)
-    if "partial" in runs and not runs["partial"].any():
-        runs = runs.drop(columns="partial")
-    width = QUESTIONS_WIDTH // 2 if every_run else QUESTIONS_WIDTH
-    key = () if every_run else ("questions", "condition")
-    columns_of_runs = None if every_run else TERMINAL_COLUMNS  # for grep and the like: nothing is cut
-    of_runs = terminal_table(runs, key, {"questions": width}, columns_of_runs)
-    tables = [terminal_table(packs), _wrapped(readings), of_runs]
+    if every_run:
+        columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
+        table, widest = plan.runs[columns].round(1), {"questions": QUESTIONS_WIDTH // 2}
+        runs = terminal_table(table, widest=widest, columns=None)  # for grep and the like: no more is cut
+    else:
+        table = plan.by_condition().round(1)
+        table = table if table["partial"].any() else table.drop(columns="partial")
+        runs = terminal_table(table, ("questions", "condition"), {"questions": QUESTIONS_WIDTH})
+    tables = [terminal_table(packs), _wrapped(readings), runs]
     return "\n\n".join([*filter(None, tables), _wrapped(plan.summary().splitlines())])
 
 

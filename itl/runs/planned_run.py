@@ -1,7 +1,7 @@
 """One run of a plan, and what users may not have meant by the runs of a plan."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from statistics import mean
@@ -135,34 +135,31 @@ def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine:
         for pack in packs
         if pack not in used
     ]
-    return (*unused, *_enlarged(runs), *_labelled_in_vain(runs, machine), *_too_little(runs, machine))
+    lines = [*unused, *_enlarged(runs), *_labelled_in_vain(runs, machine), *_too_little(runs, machine)]
+    return tuple(dict.fromkeys(lines))  # each once
 
 
-def _enlarged(runs: Iterable[PlannedRun]) -> Iterable[str]:
-    """Return a line for each pack whose images *runs* enlarge; detectors scale whole images as they need."""
-    lines: dict[str, None] = {}  # each once
+def _enlarged(runs: Iterable[PlannedRun]) -> Iterator[str]:
+    """Yield a line for each run that enlarges its images; detectors scale whole images as they need."""
     for run in runs:
         _, recipe = work_of(run.spec)
         if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
-            lines[
+            yield (
                 f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
                 f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
-            ] = None
-    return lines
+            )
 
 
-def _labelled_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
-    """Return a line for each list that has classes without training images, and each part that keeps all."""
+def _labelled_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterator[str]:
+    """Yield a line for each list that has classes without training images, and each part that keeps all."""
     alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share labels and a pack
     for run in runs:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
             alike[run.spec.subset.labels, id(run.size)] = run, run.spec.subset
-    lines: dict[str, None] = {}  # each once
     for run, subset in alike.values():
         tree = tree_of_digest(subset.tree, machine.taxonomies)
         for line in describe_in_vain(tree, subset.labels, list(run.size.train)):
-            lines[f"note: {run.pack}: {line}"] = None
-    return lines
+            yield f"note: {run.pack}: {line}"
 
 
 def _too_little(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:

@@ -179,7 +179,7 @@ def estimates(store: Store) -> pd.DataFrame:
     Raises:
         ItlError: No runs that ended have estimates here.
     """
-    rows = _rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
+    rows = log_rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
     ends = [row for row in rows if row["done"] == 1]
     if not ends:
         raise ItlError(f"no estimates of runs that ended are in {store.root / LOG}; `itl run` writes them")
@@ -211,15 +211,12 @@ def worse_than_guessing(folder: Path, classes: int) -> str:
     return f"a loss of {loss:.4g} in its last epoch, and guessing among {classes} classes has {guessing:.2f}"
 
 
-def log_rows(log: Path) -> list[dict]:
-    """Return the rows of the file *log* of a run, in order; [] without it.
+def log_rows(log: Path, numbers: Sequence[str] = ROW_NUMBERS) -> list[dict]:
+    """Return the rows of the file *log*, by default of a run, in order; [] without it.
 
-    A line that a power cut has damaged is warned of and left out: the run's numbers do not depend on it.
+    A line that a power cut has damaged lacks some of *numbers*. It is warned of and left out: the run's
+    numbers do not depend on it.
     """
-    return _rows(log, ROW_NUMBERS)
-
-
-def _rows(log: Path, numbers: Sequence[str]) -> list[dict]:
     lines = log.read_bytes().splitlines() if log.exists() else []
     rows = [row for line in lines if (row := _row(line, numbers))]
     if len(rows) < len(lines):

@@ -72,7 +72,7 @@ def device_name(device: str) -> str:
 
         return torch.cuda.get_device_name(device)
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(models, platform.machine())
 

@@ -110,7 +110,7 @@ class Store:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.result(spec) is not None:
             return "done"
-        waits = os.path.exists(f"{self.path(spec)}/checkpoint.safetensors")
+        waits = os.path.exists(f"{self.path(spec)}/{CHECKPOINT_FILE}")
         return "partial" if waits else "to do"
 
     def write(self, spec: object, name: str, content: object) -> None:

@@ -238,22 +238,16 @@ class Study(BaseModel):
                 f"{self.name} has two weights called {twice[0]}; give each its own name, as in "
                 f"{{file: a/{twice[0]}, name: a}}"
             )
-        for values, what in (
-            (self.seeds, "seed"),
-            (tasks, "task"),
-            (values_of, "value"),
-        ):
-            if repeated := sorted({value for value in values if list(values).count(value) > 1}):
+        given: dict[str, list] = {"seed": list(self.seeds), "task": tasks, "value": values_of}
+        for what, values in given.items():
+            if repeated := sorted({value for value in values if values.count(value) > 1}):
                 raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
-        for names, same, what in (
-            (
-                tasks,
-                [replace(task, name="", labels=hashed_labels(task.labels)) for task in self.tasks],
-                "task",
-            ),
-            (values_of, [_hashed_columns(condition) for condition in conditions], "value"),
-        ):
-            if twice := [name for number, name in enumerate(names) if same[number] in same[:number]]:
+        hashed: dict[str, list] = {
+            "task": [replace(task, name="", labels=hashed_labels(task.labels)) for task in self.tasks],
+            "value": [_hashed_columns(condition) for condition in conditions],
+        }
+        for what, same in hashed.items():
+            if twice := [name for number, name in enumerate(given[what]) if same[number] in same[:number]]:
                 raise ItlError(
                     f"{self.name} needs each {what} once; {twice[0]} is another of them, written otherwise"
                 )

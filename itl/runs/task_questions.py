@@ -133,22 +133,19 @@ class NetGrid(Study):
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each label set and number of images."""
-        conditions = [Condition(self._columns("none", 0), trained=False)]
+        conditions = [Condition((("label_set", "none"), ("images_per_class", 0)), trained=False)]
         for labels in self.label_sets:
             split_method(labels.replace("{seed}", "0"))
             for count in self.images_per_class:
+                columns = (("label_set", labels), ("images_per_class", count))
                 images = None if count == "all" else count
-                conditions.append(Condition(self._columns(labels, count), labels, images_per_class=images))
+                conditions.append(Condition(columns, labels, images_per_class=images))
         return conditions
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare the last condition with no pre-training: what there is to gain by a good choice."""
         measured = tuple(task.name for task in self.tasks if task.measures_transfer)
         return [Comparison(conditions[-1].columns, conditions[0].columns, measured)]
-
-    @staticmethod
-    def _columns(labels: str, count: int | str) -> tuple[tuple[str, object], ...]:
-        return ("label_set", labels), ("images_per_class", count)
 
 
 class Scores(NetGrid):

@@ -338,7 +338,7 @@ def _forget_peak(device: "torch.device") -> None:
     import torch
 
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -353,7 +353,7 @@ def _peak(device: "torch.device") -> tuple[int, int]:
 
     own = Path("/proc/self/status")
     if own.exists():
-        status = dict(line.split(":") for line in own.read_text().splitlines())
+        status = dict(line.split(":") for line in own.read_text(encoding="utf-8").splitlines())
         highest, shared = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
     else:  # macOS counts in bytes, and does not tell shared pages
         highest, shared = getrusage(RUSAGE_SELF).ru_maxrss, 0
