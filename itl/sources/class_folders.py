@@ -19,7 +19,6 @@ from itl.sources.folder_names import last_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.image_lists import (
     LIST_SUFFIXES,
-    PEEKED_BYTES,
     PEEKED_TREE_BYTES,
     TREE_SUFFIXES,
     divides,
@@ -31,10 +30,12 @@ from itl.sources.layout import Choice, Layout
 from itl.sources.layout_options import FOLDERS_CURE, image_counts, level_of_classes, offer_readings, recognise
 from itl.sources.lists import Lists, read_start_of_list
 from itl.sources.no_class_folders import describe_no_classes
+from itl.sources.numbered_classes import names_of_numbers
 from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
 from itl.sources.source import Source
-from itl.sources.split_names import is_of_splits, split_of_folders, split_of_path
+from itl.sources.split_names import is_of_splits, may_have_codes, split_of_folders, split_of_path
+from itl.storage import text_lines
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
     r"places365_train_standard\.txt": "places365",
@@ -243,17 +244,36 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
         is_tree = suffix_of(name) in TREE_SUFFIXES  # which may have names of classes first
         member = listing.files[name]
         start = member.read_start(PEEKED_TREE_BYTES) if is_tree else read_start_of_list(member, name)
-        if (tree_divides if is_tree else divides)(start, name, stems(split)):
+        if (tree_divides if is_tree else divides)(start, name, stems(split)) and not (
+            name.endswith(".txt") and may_have_codes(name) and _numbers_folders(start, taken)
+        ):
             return name
     return ""
 
 
+def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:
+    """Say whether lines `IMAGE NUMBER` of *data* have one number of its own for each folder of *images*."""
+    folders: dict[str, set[str]] = defaultdict(set)  # of a path and of the image's name alone
+    for image in images:
+        folder, _, last = image.rpartition("/")
+        folders[image].add(folder)
+        folders[last].add(folder)
+    pairs = []
+    for line in text_lines(data.decode("utf-8-sig", "replace")):
+        image, *numbers = re.split(r"[\s,;]+(?=[0-9]+$)", line.strip())
+        of_image = folders.get(image.removeprefix("./"))
+        if numbers and not of_image:
+            return False
+        pairs += [(number, folder) for number in numbers for folder in of_image or ()]
+    return bool(pairs) and names_of_numbers(pairs).keys() == {number for number, _ in pairs}
+
+
 def _without_metadata(listing: Listing) -> list[str]:
-    """Return the files of *listing* but those called as lists that have neither labels nor splits."""
+    """Return the files of *listing* but those called as lists that surely have no labels."""
     return [
         name
         for name, member in listing.files.items()
-        if not METADATA.search(name) or not has_no_labels(member.read_start(PEEKED_BYTES), name)
+        if not METADATA.search(name) or not has_no_labels(member.read(), name)
     ]
 
 

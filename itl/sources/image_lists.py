@@ -28,7 +28,6 @@ from itl.sources.list_columns import (
 from itl.sources.numbered_classes import is_number
 from itl.sources.records import examples, is_image, parse_json, stem_of
 from itl.sources.split_columns import (
-    SPLIT_COLUMNS,
     are_codes_of_splits,
     has_split_column,
     split_column,
@@ -41,10 +40,13 @@ from itl.sources.split_names import (
     split_of_folders,
     split_of_path,
     stem_words,
-    words_of,
 )
 from itl.storage import text_lines
 
+UNLABELLED_COLUMNS = {  # of metadata beside class folders
+    *("license", "licence", "author", "url", "source", "width", "height", "md5", "sha256", "date"),
+    *("caption", "text", "description", "id"),
+}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
 PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
@@ -113,7 +115,7 @@ def text_of(data: bytes, file: str) -> str:
 
 
 def read_list_file(
-    data: bytes, file: str, image: str | None = None, label: str | None = None
+    data: bytes, file: str, image: str | None = None, label: str | None = None, is_chosen: bool = False
 ) -> list[ListedImage]:
     """Read a list of images.
 
@@ -125,8 +127,10 @@ def read_list_file(
         file: Its name: the suffix says what it is, and errors quote it.
         image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
         label: Column of the label; None finds it among `LABEL_COLUMNS`.
+        is_chosen: Whether an option names the file as the list of a split, so that numbers are its labels.
 
     Raises:
+        CodesOfSplitsError: If numbers may be codes of splits, as 0, 1 and 2 of CelebA.
         ItlError: If it is not text in UTF-8, a column is missing or unclear, or a line cannot be read or has
             several labels.
 
@@ -138,12 +142,12 @@ def read_list_file(
     if suffix in ("jsonl", "ndjson"):
         images = _from_objects(_json_lines(text, file), file, image, label)
     elif suffix in ("csv", "tsv"):
-        images = _from_table(text, _delimiter(text, suffix), file, image, label)
+        images = _from_table(text, _delimiter(text, suffix), file, image, label, is_chosen)
     else:
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
         _refuse_more_values(images, text, file)
-        images = _with_splits(images, file)
+        images = _with_splits(images, file, is_chosen)
     for one in images:
         refuse_several(one.label, f"{file}, line {one.line}")
     return images
@@ -181,16 +185,17 @@ def _from_line(line: str, number: int) -> ListedImage:
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
 
 
-def _with_splits(images: list[ListedImage], file: str) -> list[ListedImage]:
+def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[ListedImage]:
     """Take what no header calls labels for splits, where all are, and several: lines `IMAGE train`.
 
-    CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA.
+    CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA, unless the list *is_chosen*.
     """
     labels = {one.label for one in images}
-    if are_codes_of_splits(labels, file):
+    if not is_chosen and are_codes_of_splits(labels, file) and is_image(images[0].image):
         raise CodesOfSplitsError(
             f"{file} is by its name a list of splits, and {examples(sorted(labels))} may be their codes; "
-            f"write train, val or test instead, or rename the file if these are classes"
+            f"write train, val or test instead, or, if these are classes, name the list with an option, such "
+            f"as train={file}"
         )
     split_of = splits_of_labels(labels)
     return [one._replace(label="", split=split_of[one.label]) for one in images] if split_of else images
@@ -231,31 +236,23 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
 
 
 def has_no_labels(data: bytes, name: str) -> bool:
-    r"""Say whether a CSV or JSON lines name columns at their start, and none of labels or splits.
-
-    Arguments are as in `divides`.
+    r"""Say whether a CSV or JSON lines have a column of images, and others of `UNLABELLED_COLUMNS` alone.
 
     >>> has_no_labels(b"file_name,license\n0.jpg,CC\n", "metadata.csv")
     True
-    >>> has_no_labels(b'{"file_name": "0.jpg", "class_id": 3}\n', "metadata.jsonl")
+    >>> has_no_labels(b'{"file_name": "0.jpg", "breed": "tabby"}\n', "metadata.jsonl")
     False
     """
-    text = data.decode("utf-8-sig", "replace")
-    lines = text_lines(text)[: -1 if len(data) >= PEEKED_BYTES else None]
-    if name.lower().endswith(".csv"):
-        table = list(csv.reader(lines, delimiter=_delimiter(text, "csv")))
-    else:
-        try:
-            rows = [row for _, row in _json_lines("\n".join(lines), name)]
-        except ItlError:  # which says why it cannot be read
-            return False
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        table = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
-    header = table[0] if table else []
-    words = {word for column in header for word in (column.strip().lower(), *words_of(column))}
-    has_header = bool(header) and not any(map(is_image, header))
-    is_bare = words.isdisjoint({*LABEL_COLUMNS, *SPLIT_COLUMNS})
-    return has_header and is_bare and not has_split_column(table, name)
+    try:
+        text = text_of(data, name)
+        if name.lower().endswith(".csv"):
+            columns = set(next(csv.reader([first_line(text)], delimiter=_delimiter(text, "csv")), []))
+        else:
+            columns = {column for _, row in _json_lines(text, name) for column in row}
+    except (ItlError, csv.Error):  # which the source lists says of it
+        return False
+    others = {column.strip().lower() for column in columns} - {*RARE_IMAGE_COLUMNS}
+    return len(others) < len(columns) and others <= UNLABELLED_COLUMNS
 
 
 def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -280,6 +277,16 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
         return False
     listed = {value for value in values if stem_of(value) in stems}
     return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
+
+
+def names_images(data: bytes, stems: Collection[str]) -> bool:
+    """Say whether a JSON names several images, of *stems*, unless it has annotations as COCO's.
+
+    >>> names_images(b'{"0.jpg": "cat", "1.jpg": "dog"}', {"0", "1"}), names_images(b'["0.jpg"]', {"0"})
+    (True, False)
+    """
+    texts = {text.decode("utf-8", "replace") for text in re.findall(rb'"([^"]+)"', data)}
+    return "annotations" not in texts and sum(is_image(text) and stem_of(text) in stems for text in texts) > 1
 
 
 def _is_split_list(name: str) -> bool:
@@ -339,7 +346,7 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
 
 
 def _from_table(
-    text: str, delimiter: str, file: str, image: str | None, label: str | None
+    text: str, delimiter: str, file: str, image: str | None, label: str | None, is_chosen: bool
 ) -> list[ListedImage]:
     reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
     numbered: list[tuple[int, list[str]]] = []
@@ -360,7 +367,7 @@ def _from_table(
                 f"write one above, such as image,label,other"
             )
         images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
-        return _with_splits(images, file)
+        return _with_splits(images, file, is_chosen)
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
     for number, row in numbered[1:]:

@@ -1,7 +1,7 @@
 """Which column of a list or table has the images, and which their labels."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from itl import ItlError, pick
 from itl.sources.labels import ranks_of_class
@@ -25,7 +25,7 @@ def choose_image_column(
     """
     lowered = {column.lower() for column in columns}
     if option is not None or lowered & {*IMAGE_COLUMNS}:
-        once = columns if option else without_repeated(columns, IMAGE_COLUMNS, rows, _last_of)
+        once = columns if option else without_repeated(columns, IMAGE_COLUMNS, rows)
         return choose_column(once, option, IMAGE_COLUMNS, "image", file)
     if lowered & {*ID_COLUMNS}:  # no id where another column has files
         of_files = [column for column in columns if rows and is_image(str(rows[0].get(column)))]
@@ -35,39 +35,30 @@ def choose_image_column(
     if len(rare) == 1:
         return rare[0]
     pixels = [column for column in columns if _PIXEL.fullmatch(column)]
-    if pixels[1:] or "pixels" in lowered:
+    has_images = any(is_image(str(value)) for row in rows[:1] for value in row.values())
+    if not has_images and (pixels[1:] or "pixels" in lowered):
         raise ItlError(
             f"{file} holds pixels ({examples(pixels) or 'pixels'}) instead of names of images; write each "
             f"row as an image, PIL.Image.fromarray(numpy.array(PIXELS, 'uint8').reshape(HEIGHT, WIDTH))"
-            f".save(FILE), and list these files"
+            f".save(FILE), and list these files; if a column names images, choose it with the option "
+            f"image=COLUMN"
         )
     return choose_column(columns, None, IMAGE_COLUMNS, "image", file)
 
 
 def without_repeated(
-    columns: Sequence[str],
-    usual: Sequence[str],
-    rows: Sequence[Mapping[str, object]],
-    meaning: Callable[[str], str] = str,
+    columns: Sequence[str], usual: Sequence[str], rows: Sequence[Mapping[str, object]]
 ) -> list[str]:
-    """Return *columns* with one alone of those with *usual* names, if these mean the same in all *rows*.
-
-    The longest value is kept, no URL, the first of several. *meaning* is what is compared of a value.
+    """Return *columns* with the first alone of those with *usual* names, if these are equal in all *rows*.
 
     >>> without_repeated(["class", "label", "x"], ["label", "class"], [{"class": "cat", "label": "cat"}])
     ['class', 'x']
     """
     alike = [column for column in columns if column.lower() in usual]
-    values = [{meaning(str(row.get(column, ""))) for column in alike} for row in rows]
+    values = [{str(row.get(column, "")) for column in alike} for row in rows]
     if not rows or any(len(texts) > 1 for texts in values):
         return list(columns)
-    first = {column: str(rows[0].get(column, "")) for column in alike}
-    kept = max(alike, key=lambda column: ("://" not in first[column], len(first[column])), default="")
-    return [column for column in columns if column == kept or column not in alike]
-
-
-def _last_of(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
+    return [column for column in columns if column not in alike[1:]]
 
 
 def choose_column(

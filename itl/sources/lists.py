@@ -24,6 +24,7 @@ from itl.sources.image_lists import (
     first_line,
     has_label,
     is_made_up,
+    names_images,
     read_list_file,
     stems_outside,
     text_of,
@@ -39,14 +40,16 @@ from itl.sources.numbered_classes import (
     name_of,
     names_of_numbers,
     read_names,
+    whole_numbers,
 )
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, is_image, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_columns import likely_header
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
     is_of_splits,
+    may_have_codes,
     one_for_each_split,
     split_of_cell,
     split_of_folders,
@@ -55,7 +58,6 @@ from itl.sources.split_names import (
 )
 
 WITHOUT_LABEL = ": no label"  # the end of why a file is no list
-WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0")
 
 
 def read_start_of_list(member: Member, name: str) -> bytes:
@@ -66,10 +68,11 @@ def read_start_of_list(member: Member, name: str) -> bytes:
     return member.read() if is_of_splits(name) else member.read_start(PEEKED_BYTES)
 
 
-def _names_images(data: bytes) -> bool:
-    """Say whether a JSON names images, by the start of its content, unless it has annotations as COCO's."""
-    texts = re.findall(rb'"([^"]+)"', data)
-    return b"annotations" not in texts and any(is_image(text.decode("utf-8", "replace")) for text in texts)
+def _write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
+    """Write labels 0.0, 1.0 … of *lists* as whole numbers, where all are such."""
+    if whole := whole_numbers({one.label for images in lists.values() for one in images}):
+        for key, images in lists.items():
+            lists[key] = [one._replace(label=whole[one.label]) for one in images]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ class Lists(ListedSource):
                 else:
                     reason = f"{one.split} images of {file}, which no option names for {one.split}"
                     others[reason].append(one.image)
+        _write_whole_numbers(lists)
         self._leave_out_unlabelled(lists, scan)
         taken = [one for images in lists.values() for one in images]
         for reason, names in others.items():
@@ -132,12 +136,6 @@ class Lists(ListedSource):
         scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
         labels = {one.label for one in taken}
         scan.notes += describe_labels(labels, self.label)
-        if labels and all(WHOLE_FLOAT.fullmatch(label) for label in labels):  # as pandas writes numbers
-            lists = {
-                key: [one._replace(label=one.label.partition(".")[0]) for one in images]
-                for key, images in lists.items()
-            }
-            taken = [one for images in lists.values() for one in images]
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
@@ -145,7 +143,8 @@ class Lists(ListedSource):
     def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*.
 
-        ItlError if one has labels, or divides the images *taken*, all train, as split.csv or test.txt may.
+        ItlError if one has labels, or codes of splits, or divides the images *taken*, all train, as split.csv
+        or test.txt may.
         """
         all_train = [one.image for one in taken] if read == {"train"} else []
         stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
@@ -159,6 +158,8 @@ class Lists(ListedSource):
                     f"write a column split beside the labels, or a list with labels for each split, or set "
                     f"the option train={self._list_of_split()['train']} to take all as train"
                 )
+            if codes := self._why_codes(name):
+                raise ItlError(codes)
         unread = [name for name in self._unread if split_of_path(name) not in {None, *read}]
         return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
 
@@ -188,7 +189,7 @@ class Lists(ListedSource):
         """Return the images of the list *file*, which name them from the root where that is possible."""
         data = self._member(file).read()
         self._refuse_without_header(data, file)
-        images = read_list_file(data, file, self.image, self.label)
+        images = read_list_file(data, file, self.image, self.label, is_chosen=bool(self._options))
         if not images:
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
@@ -314,7 +315,7 @@ class Lists(ListedSource):
             by_split[split_of_path(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
-                if self._are_of_classes(files):
+                if len(by_split) == 1 and self._are_of_classes(files):
                     raise ItlError(
                         f"{self.path} has a list of the images of each class in their own folder, such as "
                         f"{files[0]}; the source folder reads these: "
@@ -349,12 +350,11 @@ class Lists(ListedSource):
 
     def _describe_json(self) -> list[str]:
         """Say of JSON files that name images that they are no lists."""
+        stems = {stem_of(name) for name in self.listing.files if is_image(name)}
         return [
             f"{name} is JSON; write JSON lines (.jsonl) instead, each an object with an image and its label"
             for name, member in sorted(self.listing.files.items())
-            if name.lower().endswith(".json")
-            and not self.finder.has_stem(name.rpartition(".")[0])  # of one image
-            and _names_images(member.read_start(PEEKED_TREE_BYTES))
+            if name.lower().endswith(".json") and names_images(member.read_start(PEEKED_TREE_BYTES), stems)
         ]
 
     def _options_of(self, file_of: Mapping[str, str]) -> list[str]:
@@ -422,6 +422,8 @@ class Lists(ListedSource):
             rows = read_list_file(data, name, self.image, self.label)
         except ClassColumnsError:  # of which the first lines may be unlike the others
             return self._why_class_columns(name)
+        except CodesOfSplitsError:  # likewise
+            return self._why_codes(name)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
             return "" if is_metadata else str(error)
@@ -437,7 +439,7 @@ class Lists(ListedSource):
     def _why_codes(self, name: str) -> str:
         """Say that the labels of a list are codes of splits, which few lines do not tell; '' if not."""
         try:
-            if is_of_splits(name) and not split_of_path(name):
+            if may_have_codes(name):
                 read_list_file(self.listing.files[name].read(), name, self.image, self.label)
         except CodesOfSplitsError as error:
             return str(error)

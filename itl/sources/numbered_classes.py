@@ -1,5 +1,6 @@
 """Classes that are numbers in a data set: the names that they stand for."""
 
+import csv
 import json
 import re
 from collections import Counter, defaultdict
@@ -24,6 +25,7 @@ NUMBER_HEADERS = {  # of numbers, beside names
     *("id", "class_id", "classid", "label", "label_id", "labelid", "category_id", "index", "class_index"),
     *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
 }
+_WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 _NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
 
 
@@ -108,7 +110,7 @@ def lists_names_alone(data: bytes, file: str) -> bool:
     text = data.decode("utf-8-sig")
     if _is_json(text, file):
         return isinstance(json.loads(text), list)
-    return not any(map(_numbered_line, text_lines(text)))
+    return not _table_pairs(text, file) and not any(map(_numbered_line, text_lines(text)))
 
 
 def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = "label") -> list[str]:
@@ -168,6 +170,8 @@ def _is_json(text: str, file: str) -> bool:
 
 
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
+    if table := _table_pairs(text, file):
+        return table
     lines = [line.strip() for line in text_lines(text) if line.strip()]
     if all(line.startswith("- ") for line in lines):  # a list in YAML
         lines = [line[2:].strip() for line in lines]
@@ -176,8 +180,6 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {more[:60]!r} has a number on both sides; leave that of the class and its name"
         )
     pairs = [_numbered_line(line) for line in lines]
-    if lines and _is_header(lines[0]) and None not in pairs[1:]:
-        pairs = pairs[1:]
     if numbered := [pair for pair in pairs if pair]:
         if None not in pairs:
             return numbered
@@ -191,18 +193,51 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
 
 
-def _is_header(line: str) -> bool:
-    """Say whether *line* names a column of numbers and one of names, in any order.
+def _table_pairs(text: str, file: str) -> list[tuple[str, str]]:
+    """Return number and name of each row below a header that says which is which; nothing without one."""
+    lines = [line.strip() for line in text_lines(text) if line.strip()]
+    sign = next((sign for sign in ",;\t" if lines and sign in lines[0]), "")
+    if not sign:
+        return []
+    header = next(csv.reader([lines[0][:100]], delimiter=sign, skipinitialspace=True))
+    column = _column_of_numbers(header)
+    if column is None:
+        return []
+    try:
+        rows = list(csv.reader(lines[1:], delimiter=sign, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ItlError(f"{file} cannot be read as {sign!r}-separated values ({error})") from None
+    for row in rows:
+        if len(row) != 2 or not _WHOLE.fullmatch(row[column].strip()) or not row[1 - column].strip():
+            raise ItlError(
+                f"{file}: {sign.join(row)[:60]!r} is not a number and a name, as its header "
+                f"{sign.join(header)!r} says; correct it, or remove the header"
+            )
+    return [(row[column].strip().partition(".")[0], row[1 - column].strip().lstrip("/")) for row in rows]
 
-    >>> _is_header("ClassId,Name"), _is_header("class_name;y"), _is_header("big,cat"), _is_header("id")
-    (True, True, False, False)
+
+def _column_of_numbers(header: Sequence[str]) -> int | None:
+    """Return which column of *header* is of numbers, the other being of names; None where that is unclear.
+
+    >>> [_column_of_numbers(row) for row in (["ClassId", "Name"], ["class name", "y"], ["label", "label"])]
+    [0, 1, None]
     """
-    words = re.sub(r"[\"']", "", line).casefold()
-    cells = re.split(r"\s*[,;\t]\s*", words) if re.search(r"[,;\t]", words) else words.split()
-    names = [cell.replace(" ", "_") for cell in cells]
-    return len(names) == 2 and any(
-        number in NUMBER_HEADERS and name in HEADERS for number, name in (names, names[::-1])
-    )
+    names = [re.sub(r"[\s_]+", "_", name.strip().casefold()) for name in header]
+    if len(names) != 2:
+        return None
+    columns = [n for n in (0, 1) if names[n] in NUMBER_HEADERS and names[1 - n] in HEADERS]
+    return columns[0] if len(columns) == 1 else None
+
+
+def whole_numbers(labels: Collection[str]) -> dict[str, str]:
+    """Return the number of each of *labels* if all are whole with a point, as pandas writes them; else none.
+
+    >>> whole_numbers({"1.0"}), whole_numbers({"1.0", "1"}), whole_numbers({"1.0", "1.5"})
+    ({'1.0': '1'}, {}, {})
+    """
+    if not all(re.fullmatch(r"-?[0-9]+\.0", label) for label in labels):
+        return {}
+    return {label: label.partition(".")[0] for label in labels}
 
 
 def _numbered_line(line: str) -> tuple[str, str] | None:

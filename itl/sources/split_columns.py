@@ -10,9 +10,8 @@ from itl.sources.records import is_image
 from itl.sources.split_names import (
     NEUTRAL,
     SPLIT_OF_WORD,
-    is_of_splits,
+    may_have_codes,
     split_of_cell,
-    split_of_path,
     splits_of_words,
     words_of,
 )
@@ -27,6 +26,7 @@ LIKE_SPLITS = {  # values beside train: of val, or of test?
 # Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image, holdout.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
 CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
+SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or val between
 BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
 MAX_SPLIT_TEXTS = 3 * len(SPLIT_OF_WORD)  # different values of a column of splits, as Train, train and TRAIN
 
@@ -97,17 +97,16 @@ def splits_of_labels(labels: Iterable[str]) -> dict[str, str]:
 
 
 def are_codes_of_splits(labels: Collection[str], file: str) -> bool:
-    """Say whether *labels* of lines `IMAGE LABEL` are codes of splits: a few numbers, as *file* is named.
+    """Say whether *labels* of lines `IMAGE LABEL` are codes of splits: 0, 1 … or 1, 2 …, as *file* is named.
 
     >>> are_codes_of_splits({"0", "1", "2"}, "partition.txt"), are_codes_of_splits({"0", "1"}, "splits.txt")
     (True, True)
     >>> are_codes_of_splits({"0", "1"}, "train_split.txt"), are_codes_of_splits({"0"}, "splits.txt")
     (False, False)
-    >>> are_codes_of_splits({*"0123"}, "splits.txt"), are_codes_of_splits({"0", "cat"}, "splits.txt")
+    >>> are_codes_of_splits({*"0123"}, "splits.txt"), are_codes_of_splits({"4", "5"}, "splits.txt")
     (False, False)
     """
-    is_named = is_of_splits(file) and not split_of_path(file)
-    return is_named and 1 < len(labels) <= 3 and all(map(is_number, labels))
+    return {*labels} in SETS_OF_CODES and may_have_codes(file)
 
 
 def likely_header(cells: Iterable[str]) -> str:

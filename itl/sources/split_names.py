@@ -27,6 +27,7 @@ NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_tra
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
     *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
 }
+WORDS_OF_SPLITS = {"split", "splits", "partition", "partitions"}
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 OBJECT_WORDS = {  # beside a split in the name of a JSON with objects, unlike captions_val2017 of COCO
     *("annotation", "annotations", "instance", "instances", "label", "labels", "object", "objects"),
@@ -90,8 +91,20 @@ def split_of_name(name: str) -> str | None:
 def is_of_splits(name: str) -> bool:
     """Say whether a file is by its *name* a list of splits, as splits.txt or train_test_split.txt."""
     words = stem_words(name)
-    is_called_so = not {"split", "splits", "partition", "partitions"}.isdisjoint(words)
-    return is_called_so or len(splits_of_words(words)) > 1
+    return not WORDS_OF_SPLITS.isdisjoint(words) or len(splits_of_words(words)) > 1
+
+
+def may_have_codes(name: str) -> bool:
+    """Say whether a file may by its *name* have a code of each split: not train_val.txt, a list of train.
+
+    >>> may_have_codes("list_eval_partition.txt"), may_have_codes("train_test.txt")
+    (True, True)
+    >>> may_have_codes("train_val_list.txt"), may_have_codes("train_split.txt"), may_have_codes("labels.txt")
+    (False, False, False)
+    """
+    words = {*stem_words(name)}
+    is_of_all = bool(words & WORDS_OF_SPLITS) or splits_of_words(words) >= {"train", "test"}
+    return is_of_all and not split_of_path(name)
 
 
 def split_of_last(folder: str) -> str | None:

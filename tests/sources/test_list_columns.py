@@ -9,7 +9,7 @@ from PIL import Image
 
 from itl import ItlError
 from itl.sources.image_lists import has_no_labels, read_list_file
-from itl.sources.numbered_classes import read_names
+from itl.sources.numbered_classes import lists_names_alone, read_names
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, text, written
 
@@ -56,10 +56,60 @@ def test_numbers_in_a_list_that_is_named_after_splits_are_codes(tmp_path, name):
         {"train_split.txt": NUMBERS},
         {"splits.csv": b"image,label\n" + NUMBERS.replace(b" ", b",")},
         {"partition.txt": text("0.jpg 0", "1.jpg 0", "2.jpg a")},
+        {"splits.txt": text("0.jpg 4", "1.jpg 5", "2.jpg 4")},
+        {"train_val_list.txt": NUMBERS},
+        {"train_val_list.txt": text("0.jpg 0", "1.jpg 1"), "test_list.txt": text("2.jpg 0")},
+        {"train_valid.csv": text("0.jpg,0", "1.jpg,1"), "test.csv": text("2.jpg,0")},
+        {"class_split.txt": text("cat 0", "dog 1"), "train.txt": NUMBERS},
     ],
 )
 def test_numbers_in_other_lists_are_labels(tmp_path, lists):
     assert len(classes(written(tmp_path, FLAT | lists))) == 3
+
+
+@pytest.mark.parametrize("name", ["data_split.txt", "my_split.csv"])
+def test_a_list_of_codes_is_refused_whatever_else_is_read(tmp_path, name):
+    codes = text("0.jpg 0", "1.jpg 1").replace(b" ", b"," if name.endswith("csv") else b" ")
+    path = written(tmp_path, FLAT | {name: codes, "test.txt": text("2.jpg 0")})
+    message = refusal("lists", path)
+    assert f"{name} is by its name a list of splits" in message
+    option = f"train={name}"
+    assert f"name the list with an option, such as {option}" in message
+    assert len(classes(path, train=name, test="test.txt")) == 3, "as the message says"
+
+
+def test_all_lines_say_whether_numbers_are_codes(tmp_path):
+    images = {f"{number}.jpg": jpeg() for number in range(60)}
+    lines = text(*(f"{number}.jpg {number // 2 % 10}" for number in range(60)))
+    assert len(set(classes(written(tmp_path, images | {"split_1.txt": lines})).values())) == 10
+
+
+@pytest.mark.parametrize(
+    ("lines", "are_classes"),
+    [
+        (text("cat/0.jpg 0", "cat/1.jpg 0", "dog/2.jpg 1", "dog/3.jpg 1"), True),
+        (text("0.jpg,0", "1.jpg,0", "2.jpg,1", "3.jpg,1"), True),
+        (text("cat/0.jpg 0", "cat/1.jpg 1", "dog/2.jpg 0", "dog/3.jpg 1"), False),
+        (text("cat/0.jpg 0", "cow/1.jpg 0", "dog/2.jpg 1", "dog/3.jpg 1"), False),
+    ],
+)
+def test_numbers_of_class_folders_divide_nothing(tmp_path, lines, are_classes):
+    path = written(tmp_path, IN_CLASSES | {"split.txt": lines})
+    if are_classes:
+        assert len(open_source("folder", path).records()) == 4
+    else:
+        assert "split.txt divides the images" in refusal("folder", path)
+
+
+@pytest.mark.parametrize(
+    ("label", "left_out"), [("-1.0", ["images of test that test.csv does not label (-1)"]), ("0.0", [])]
+)
+def test_unlabelled_images_may_be_a_whole_float(tmp_path, label, left_out):
+    train = text("image,label", "0.jpg,0.0", "1.jpg,1.0")
+    test = text("image,label", f"2.jpg,{label}")
+    source = open_source("lists", written(tmp_path, FLAT | {"train.csv": train, "test.csv": test}))
+    assert {record.wnid for record in source.records()} == {"0", "1"}
+    assert list(source.left_out) == left_out
 
 
 @pytest.mark.parametrize(
@@ -113,6 +163,20 @@ def test_lists_of_folders_that_are_no_classes_are_to_be_chosen(tmp_path, other):
     assert "2 lists for train" in refusal("lists", path)
 
 
+def test_lists_of_class_folders_beside_one_of_test_are_to_be_chosen(tmp_path):
+    files = {f"train/{label}/{number}.jpg": jpeg() for label in ("cat", "dog") for number in range(2)}
+    files |= {
+        f"train/{label}/list.csv": text("filename,label", f"0.jpg,{label}", f"1.jpg,{label}")
+        for label in ("cat", "dog")
+    }
+    path = written(
+        tmp_path, files | {"test/9.jpg": jpeg(), "test/list.csv": text("filename,label", "9.jpg,cat")}
+    )
+    message = refusal("lists", path)
+    assert "2 lists for train" in message
+    assert "itl check folder" not in message
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -132,6 +196,11 @@ def test_metadata_without_labels_beside_class_folders_is_no_list(tmp_path, name,
     [
         ("metadata.jsonl", b'{"file_name": "cat/0.jpg", "label": "tom"}\n'),
         ("metadata.csv", b"file_name,class_id\ncat/0.jpg,3\n"),
+        ("metadata.csv", b"file_name,diagnosis\ncat/0.jpg,benign\n"),
+        ("metadata.jsonl", b'{"file_name": "cat/0.jpg"}\n{"file_name": "cat/1.jpg", "breed": "tabby"}\n'),
+        ("metadata.csv", b"file_name,MEL,NV\ncat/0.jpg,0,1\n"),
+        ("metadata.csv", "file_name,license\ncat/0.jpg,CC\n".encode("utf-16")),
+        ("metadata.csv", b"file_name,is_test\ncat/0.jpg,0\n"),
         ("metadata.csv", b"file_name,split\ncat/0.jpg,train\n"),
         ("metadata.csv", b"file_name,use\ncat/0.jpg,train\ncat/1.jpg,test\n"),
         ("metadata.csv", b"cat/0.jpg,tom\n"),
@@ -157,8 +226,17 @@ def test_a_table_of_pixels_is_told_from_a_list(tmp_path, name, content, shown):
     message = refusal("lists", written(tmp_path, {name: content}))
     assert f"{name} holds pixels ({shown}) instead of names of images" in message
     assert PIXELS in message
+    assert "choose it with the option image=COLUMN" in message
     image = Image.fromarray(np.array(["1", "2", "3", "4"], "uint8").reshape(2, 2))
     assert list(image.tobytes()) == [1, 2, 3, 4], "as the message says"
+
+
+@pytest.mark.parametrize("columns", ["fname,pixels,label", "fname,224x224,448x448,label"])
+def test_a_count_of_pixels_beside_images_is_no_table_of_pixels(tmp_path, columns):
+    row = "0.jpg," + "1," * (columns.count(",") - 1) + "cat"
+    message = refusal("lists", written(tmp_path, FLAT | {"train.csv": text(columns, row)}))
+    assert "say which it is with the option image=COLUMN" in message
+    assert "holds pixels" not in message
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -183,7 +261,32 @@ def test_a_header_of_names_of_numbers_is_skipped(header):
     assert read_names(f"{turned}\ncat,0\ndog,1\n".encode(), "names.csv") == {"0": "cat", "1": "dog"}
 
 
-@pytest.mark.parametrize("lines", [b"big,cat\n0,cat\n", b"id,name\n0,cat\ndog\n", b"id\n0,cat\n"])
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (b'id,name\n0,"cat, domestic"\n1,dog\n', {"0": "cat, domestic", "1": "dog"}),
+        (b"class,label\n1,0\n2,1\n0,2\n", {"0": "1", "1": "2", "2": "0"}),
+        (b"name,label\n1 apple,0\n0 plums,1\n", {"0": "1 apple", "1": "0 plums"}),
+        (b"name;id\ncat;0\ndog;1\n", {"0": "cat", "1": "dog"}),
+        (b'"id","name"\n"0","cat"\n"1","dog"\n', {"0": "cat", "1": "dog"}),
+        (b"id,name\n0.0,cat\n1.0,dog\n", {"0": "cat", "1": "dog"}),
+        (b"code name\npen name\n", {"0": "code name", "1": "pen name"}),
+    ],
+)
+def test_a_header_says_which_column_has_the_numbers(lines, expected):
+    assert read_names(lines, "names.csv") == expected
+    assert lists_names_alone(lines, "names.csv") == (b"pen" in lines)
+
+
+@pytest.mark.parametrize(
+    "lines", [b"id,name\n0,cat\ndog\n", b"id,name\n0,cat\ndog,1\n", b"id,name\n0.5,a\n", b"id,name\n0,\n"]
+)
+def test_rows_that_are_unlike_their_header_are_refused(lines):
+    with pytest.raises(ItlError, match="is not a number and a name, as its header 'id,name' says"):
+        read_names(lines, "names.csv")
+
+
+@pytest.mark.parametrize("lines", [b"big,cat\n0,cat\n", b"id\n0,cat\n"])
 def test_other_lines_without_a_number_are_refused(lines):
     with pytest.raises(ItlError, match="a number and a name, but"):
         read_names(lines, "names.csv")
@@ -197,7 +300,8 @@ def test_json_lines_are_read_and_other_json_is_named(tmp_path):
     for number, content in enumerate((rows, dict(ROWS))):
         path = written(tmp_path / str(number), FLAT | {"train.json": json.dumps(content).encode()})
         assert "(train.json is JSON; write JSON lines (.jsonl) instead" in refusal("lists", path)
-    others = {"classes.json": b'["cat", "dog"]', "0.json": b'{"imagePath": "0.jpg"}'}
+    others = {"package.json": b'{"icon": "0.jpg", "screenshots": ["no.jpg"]}'}
+    others |= {"classes.json": b'["cat", "dog"]', "0.json": b'{"imagePath": "0.jpg"}'}
     coco = {"coco.json": b'{"images": [{"file_name": "0.jpg"}], "annotations": []}'}
     assert "JSON lines" not in refusal("lists", written(tmp_path / "c", FLAT | others | coco))
 
@@ -222,8 +326,7 @@ def test_columns_of_images_by_their_names(column):
     ("content", "image", "label"),
     [
         (b"filename,label,class\n0.jpg,cat,cat\n1.jpg,dog,dog\n", "0.jpg", "cat"),
-        (b"filename,filepath,label\n0.jpg,images/0.jpg,cat\n1.jpg,images/1.jpg,dog\n", "images/0.jpg", "cat"),
-        (b"filename,path,label\n0.jpg,https://a.org/0.jpg,cat\n", "0.jpg", "cat"),
+        (b"filename,filepath,label\n0.jpg,0.jpg,cat\n1.jpg,1.jpg,dog\n", "0.jpg", "cat"),
     ],
 )
 def test_two_columns_that_agree_in_all_rows_are_one(content, image, label):
@@ -235,7 +338,8 @@ def test_two_columns_that_agree_in_all_rows_are_one(content, image, label):
     [
         (b"filename,label,class\n0.jpg,cat,cat\n1.jpg,dog,cat\n", "may have its label in label or class"),
         (b"filename,label,class\n0.jpg,a/cat,b/cat\n", "may have its label in label or class"),
-        (b"filename,path,label\n0.jpg,a/0.jpg,cat\n1.jpg,a/0.jpg,dog\n", "may have its image in filename or"),
+        (b"filename,path,label\n0.jpg,masks/0.jpg,cat\n", "may have its image in filename or path"),
+        (b"file,image_path,label\na/0.jpg,b/0.jpg,cat\n", "may have its image in file or image_path"),
     ],
 )
 def test_two_columns_that_differ_are_refused(content, message):

@@ -426,7 +426,7 @@ def test_a_flag_beside_others_is_a_label_that_is_said(tmp_path):
     path = written(tmp_path, IN_SPLITS | {"all.csv": several})
     assert set(splits(path, label="MEL").values()) == {"train", "test"}
     two = ONE_HOT.replace("UNK", "age").replace(",{0}\n", ",7\n").format("0.0", "1.0").encode()
-    note = "note: the classes are 0.0, 1.0: no and yes of the column MEL alone"
+    note = "note: the classes are 0, 1: no and yes of the column MEL alone"
     assert note in check_lines("lists", path, label="MEL")
     (path / "all.csv").write_bytes(two)
     assert note in check_lines("lists", path, label="MEL"), "of two classes, which either column tells"
