@@ -230,15 +230,15 @@ def is_stray(parts: list[str]) -> bool:
 
 
 def foreign_format(names: Iterable[str], formats: Mapping[str, str] = FOREIGN_FORMATS) -> str:
-    """Say which of *formats* the first such file of *names* has, and the way from there; else empty.
+    """Say which of *formats*, the first that any of *names* has, and the way from there; else empty.
 
     >>> foreign_format(["readme.txt", "train.beton"])
     "train.beton is FFCV's format, which only FFCV reads; give the images that it was written from"
     """
-    for name in names:
-        for pattern, words in formats.items():
-            if re.search(f"({pattern})$", name, re.IGNORECASE):
-                return f"{name} is {words}"
+    names = list(names)
+    for pattern, words in formats.items():
+        if name := next((name for name in names if re.search(f"({pattern})$", name, re.IGNORECASE)), ""):
+            return f"{name} is {words}"
     return ""
 
 

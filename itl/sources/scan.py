@@ -139,10 +139,18 @@ class Scan:
         return self
 
     def _check_training(self) -> None:
-        """Add a problem if no training image has an object."""
+        """Add a problem if no training image has an object that is learned: one that is not difficult."""
         training = [record.id for record in self.records if record.split == "train"]
-        if training and self.objects and not self.problems and not any(map(self.objects.get, training)):
+        if not training or not self.objects or self.problems:
+            return
+        objects = [one for image in training for one in self.objects.get(image, ())]
+        if not objects:
             self.add_problem("no training image has an annotation, so nothing can be learned; add them")
+        elif all(one.difficult for one in objects):
+            self.add_problem(
+                "every object of the training images is difficult, so nothing can be learned; correct their "
+                "flags (difficult, ignore or iscrowd)"
+            )
 
     def _note_repeated_objects(self) -> None:
         twice = {image: len(objects) - len(set(objects)) for image, objects in self.objects.items()}

@@ -44,9 +44,18 @@ def coco_world(*names: str) -> dict[str, bytes]:
     ],
 )
 def test_objects_to_be_ignored_are_difficult(tmp_path, flags, difficult):
-    files = {"train.json": coco_file("a.jpg", **flags), "a.jpg": jpeg()}
+    files = coco_world("train.json", "val.json") | {"annotations/val.json": coco_file("1.jpg", **flags)}
     source = Coco(written(tmp_path, files))
-    assert [one.difficult for one in source.annotation(source.records()[0])] == [difficult]
+    (record,) = (record for record in source.records() if record.split == "val")
+    assert [one.difficult for one in source.annotation(record)] == [difficult]
+
+
+def test_training_images_with_difficult_objects_alone_teach_nothing(tmp_path):
+    files = coco_world("train.json", "val.json") | {"annotations/train.json": coco_file("0.jpg", ignore=1)}
+    assert problems_of(Coco(written(tmp_path, files))) == [
+        "every object of the training images is difficult, so nothing can be learned; correct their flags "
+        "(difficult, ignore or iscrowd)"
+    ]
 
 
 def test_flags_of_objects_are_0_or_1(tmp_path):
