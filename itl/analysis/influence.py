@@ -8,7 +8,6 @@ are taken as additive in the classes; counterfactual runs test that.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -192,8 +191,11 @@ def _ancestry(member: np.ndarray) -> np.ndarray:
     return shared * len(shared) / max(np.trace(shared), 1.0)
 
 
-# Class effects are shrunk toward each other, all alike: ridge regression, its strength by REML.
-ridge: Estimator = partial(tree_shrunk, shared=(0.0,))
+def ridge(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
+    """Shrink class effects toward each other, all alike: ridge regression, its strength by REML."""
+    return tree_shrunk(inclusion, scores, nodes, shared=(0.0,))
+
+
 ESTIMATORS = {"tree-shrunk": tree_shrunk, "ridge": ridge, "difference of means": difference_of_means}
 
 

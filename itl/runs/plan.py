@@ -3,11 +3,11 @@
 import logging
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import (
     NO_COST,
+    Design,
     PlannedRun,
     compare_budgets,
     describe_doubts,
@@ -34,7 +35,6 @@ from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, pretrai
 
 log = logging.getLogger(__name__)
 
-Question = Any  # of itl.runs.question, which imports this module
 UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
@@ -47,6 +47,49 @@ WAITING = (
     "pack before, finished runs are found again once it is built"
 )
 ROW_BYTES = 200  # of an image in a pack's table
+
+
+class QuestionLike(Protocol):
+    """What a plan needs of a question."""
+
+    @property
+    def name(self) -> str:
+        """Name of the question."""
+
+    @property
+    def net(self) -> str:
+        """The net that is trained, as `itl.training.nets.build` takes it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+
+    @property
+    def leave_out_duplicates(self) -> bool:
+        """Whether pre-training leaves out images that a target is scored on."""
+
+    @property
+    def budgets(self) -> tuple[tuple[Design, ...], ...]:
+        """Designs that are to have the same number of images, by budget; see `Question.budgets`."""
+
+    @property
+    def afterwards(self) -> str:
+        """What runs after the plan, in words; '' for nothing."""
+
+    def packings(self) -> dict[str, Packing]:
+        """Return every pack that the question needs, by name."""
+
+    def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> Sequence:
+        """List its runs, each a spec with columns, seed, task, target and method; see `Question.runs`."""
+
+    def own_weights(self) -> Sequence:
+        """List the weights that nets have instead of training; see `Question.own_weights`."""
+
+    def check_weights(self, machine: Machine) -> None:
+        """Raise ItlError for weights that its runs would refuse."""
+
+    def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
+        """Raise ItlError for classes of packs, by name, that its page could not be made of."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +228,7 @@ class Plan:
 
 
 def plan(
-    questions: Iterable[Question],
+    questions: Iterable[QuestionLike],
     store: Store,
     machine: Machine,
     measure: bool = True,
@@ -235,7 +278,7 @@ def is_packed(spec: Spec) -> bool:
     return not any(digest.startswith(UNPACKED) for digest in packs)
 
 
-def _refuse_unknown_nets(questions: Sequence[Question], machine: Machine) -> None:
+def _refuse_unknown_nets(questions: Sequence[QuestionLike], machine: Machine) -> None:
     """Raise ItlError for a net that there is not, before data are listed; one that was measured is there."""
     for question in questions:
         work = question.net, question.recipe
@@ -299,7 +342,7 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
             )
 
 
-def _packs(questions: Sequence[Question], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
+def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated."""
     packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
     sizes, rows, missing = {}, [], {}
@@ -329,7 +372,9 @@ def describe_changes(name: str, changes: str) -> str:
     return f"the source of {name} has changed since it was packed: {changes}"
 
 
-def _duplicates(questions: Iterable[Question], sizes: dict[Path, Size], machine: Machine) -> tuple[str, ...]:
+def _duplicates(
+    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
+) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
     weights: dict[str, None] = {}  # each once
     lines: dict[tuple[str, str], list[str]] = defaultdict(list)  # the questions of a target and its text
@@ -357,7 +402,7 @@ def _written(folder: Path) -> int:
 
 
 def _planned_runs(
-    questions: Iterable[Question], sizes: dict[Path, Size], machine: Machine
+    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}
