@@ -70,10 +70,10 @@ class ResultsPanel(Panel):
         self.answers: dict[str, Answer] = {}
         with announced(f"Reading and judging the runs of preset {self.preset.name} …"):
             self._answer()
+            questions = [given.question for given in self.answers.values()]
+            self.changed = changed_sources(questions, self.machine)  # since their images were packed
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
-        questions = [given.question for given in self.answers.values()]
-        self.changed = changed_sources(questions, self.machine)  # since their images were packed
         self._packs: dict[str, Pack | None] = {}
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
