@@ -1,12 +1,16 @@
 """Presets: read whole or refused in one line."""
 
+import os
 import shutil
+import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from itl import ItlError
 from itl.presets import copy_shipped, find_notebooks, find_presets, load_preset, working_folder, write_preset
+from tests.pictures import forked
 
 GOOD = "about: a test\nnotebooks:\n  01-data-size: {seeds: [0]}\n"
 
@@ -96,6 +100,28 @@ def test_half_a_copy_is_not_left(elsewhere, monkeypatch):
     ):
         copy_shipped(elsewhere / "mine")
     assert list((elsewhere / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("copied", (0, 1, 20))
+def test_a_copy_that_is_killed_is_no_copy(elsewhere, monkeypatch, copied):
+    def work():
+        copy2, calls = shutil.copy2, iter(range(copied + 1))
+
+        def kill_at_last(*arguments, **options):
+            if next(calls) == copied:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return copy2(*arguments, **options)
+
+        monkeypatch.setattr(
+            "itl.presets.shutil.copytree", partial(shutil.copytree, copy_function=kill_at_last)
+        )
+        copy_shipped(elsewhere / "mine")
+
+    _, status = os.waitpid(forked(work), 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    made = copy_shipped(elsewhere / "mine")
+    assert sorted((elsewhere / "mine").iterdir()) == sorted(made)
+    assert len(list(made[0].iterdir())) == len(find_presets())
 
 
 def test_a_preset_may_be_a_path_and_nothing_that_is_no_name(tmp_path):

@@ -64,7 +64,7 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
         ItlError: If *out* holds something else, or disk, permissions or images do not allow the pack.
     """
     open_source(request.packing.source, request.path, **dict(request.packing.options))  # its options, first
-    if out.exists() and not _changes(request, out):
+    if out.exists() and not _changes(request, out) and not _left_over(out):
         return
     if request.path and request.path.is_dir() and out.resolve().is_relative_to(request.path.resolve()):
         raise ItlError(
@@ -79,6 +79,8 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
             if out.exists():  # made, or outdated, during the wait
                 changes = _changes(request, out)
                 if not changes:
+                    for folder in _left_over(out):
+                        shutil.rmtree(folder)
                     return
                 log.info(f"the source has changed since {out} was packed: {changes}; packing these anew")
             folder = partial_of(out)
@@ -89,7 +91,7 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
 
 def _publish(folder: Path, out: Path) -> None:
     """Rename *folder* to *out*. A pack that is replaced stays readable for those who have it open."""
-    replaced = out.with_name(out.name + ".replaced")
+    replaced = _replaced_by(out)
     if out.exists():
         if replaced.exists():  # left by a kill before it was removed
             shutil.rmtree(replaced)
@@ -103,6 +105,17 @@ def _publish(folder: Path, out: Path) -> None:
 def partial_of(out: Path) -> Path:
     """Return the folder in which the pack *out* is built."""
     return out.with_name(out.name + ".partial")
+
+
+def _replaced_by(out: Path) -> Path:
+    """Return the folder of the earlier pack, while *out* takes its place."""
+    return out.with_name(out.name + ".replaced")
+
+
+def _left_over(out: Path) -> list[Path]:
+    """Return the folders beside the pack *out* that a kill has left there, if they can be removed."""
+    folders = [folder for folder in (partial_of(out), _replaced_by(out)) if folder.exists()]
+    return folders if os.access(out.parent, os.W_OK) else []
 
 
 def _changes(request: PackRequest, out: Path) -> Changes:

@@ -141,6 +141,14 @@ def test_what_a_kill_left_of_an_older_pack_is_in_no_ones_way(few, tmp_path):
     assert not (tmp_path / "pack.replaced").exists()
 
 
+def test_what_a_kill_left_is_removed_where_nothing_is_to_do(few, tmp_path):
+    whole = Pack.build(PACKING, tmp_path / "pack", path=few)
+    for end in ("replaced", "partial"):
+        shutil.copytree(tmp_path / "pack", tmp_path / f"pack.{end}")
+        assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
+        assert not (tmp_path / f"pack.{end}").exists()
+
+
 def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
     Pack.build(PACKING, tmp_path / "pack", path=few)
     other = tmp_path / "other"

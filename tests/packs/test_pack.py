@@ -194,6 +194,8 @@ def test_kills_while_finishing_end_in_the_same_bytes(undisturbed, photos, tmp_pa
     _, status = os.waitpid(forked(work), 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert not out.exists()
+    with pytest.raises(ItlError, match="was interrupted or is still running; run the same `itl pack` again"):
+        Pack.open(out)
     assert same(Pack.build(PACKING, out, path=photos, workers=1), undisturbed)
 
 

@@ -169,6 +169,19 @@ def test_a_run_that_goes_on_took_the_seconds_of_all_its_processes(undisturbed, t
     assert 2000 <= store.read(trained, "provenance.json")["seconds"] < 2100
 
 
+def test_a_clock_that_is_set_back_changes_no_seconds(tmp_path, monkeypatch):
+    store, machine = Store(tmp_path), here(tmp_path)
+    spec = Transfer(Pretrain(Subset("p")), "finetune", "images", "p", recipe=Recipe())
+
+    def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
+        monkeypatch.setattr("time.time", lambda: 0.0)
+        return {"metrics": {"accuracy": 50.0}}
+
+    monkeypatch.setattr("itl.runs.perform.transfer", transfer)
+    perform(spec, store, machine)
+    assert 0 <= store.read(spec, "provenance.json")["seconds"] < 100
+
+
 def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixed(tmp_path, monkeypatch):
     """It is interrupted at its first learning rate, which has a checkpoint, and at its second, before one."""
     store, machine, interrupted = Store(tmp_path), here(tmp_path), []
