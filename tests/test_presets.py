@@ -102,7 +102,7 @@ def test_half_a_copy_is_not_left(elsewhere, monkeypatch):
     assert list((elsewhere / "mine").iterdir()) == []
 
 
-@pytest.mark.parametrize("copied", (0, 1, 20))
+@pytest.mark.parametrize("copied", [0, 1, 20])
 def test_a_copy_that_is_killed_is_no_copy(elsewhere, monkeypatch, copied):
     def work():
         copy2, calls = shutil.copy2, iter(range(copied + 1))

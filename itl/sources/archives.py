@@ -1,8 +1,6 @@
 """Files in a folder, a tar or a zip: listed once, then read in place, from any thread."""
 
 import contextlib
-import itertools
-import lzma
 import os
 import re
 import shlex
@@ -33,8 +31,6 @@ COMPRESSION_TOOLS = {
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
 LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
-MAX_PEEKED_MEMBERS = 20  # of a compressed tar
-PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
     r"(.*/)?data\.mdb": "an LMDB database; write its images to class folders with the tool that made it",
@@ -270,70 +266,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise cannot_read(path, error) from error
-
-
-def is_archive(name: str) -> bool:
-    """Say whether the file *name* is an archive, by its suffix."""
-    return name.lower().endswith((*PACKED_SUFFIXES, ".tar"))
-
-
-def describe_packed(files: Mapping[str, Member]) -> str:
-    """Return what to do about archives among *files* that are still packed; empty without any.
-
-    >>> describe_packed({"a.txt": Member("data/a.txt"), "cats.tar.gz": Member("data/cats.tar.gz")})[-44:]
-    'unpack it: `tar xf data/cats.tar.gz -C data`'
-    """
-    all_packed = [name for name in files if name.lower().endswith(PACKED_SUFFIXES)]
-    if not all_packed:
-        return ""
-    packed, member = all_packed[0], files[all_packed[0]]
-    beside = [name for name in all_packed if dirname(name) == dirname(packed)]
-    if member.size is not None:
-        way = f"unpack {member.path} to a folder, then {packed} in it"
-        if len(beside) > 1:  # of which each may be a class: what is in the folder is looked at then
-            way = f"unpack {member.path}, `{unpack_command(member.path, in_own_folder=True)}`"
-        return f"{packed} is packed itself; {way}, and give that folder"
-    why = "is compressed, so single images cannot be read in place"
-    if packed.lower().endswith(".zip"):
-        why = "is a zip inside the folder"
-    if len(beside) > 1 and _is_flat(member.path):  # images of several classes would be mixed
-        way = unpack_command(member.path, in_own_folder=True)
-        return f"{packed} {why}; unpack each into a folder of its own: `{way}`"
-    return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
-
-
-def _is_flat(path: str) -> bool:
-    """Say whether the archive *path* begins with files in no folders, without labels of WebDataset."""
-    try:
-        if path.lower().endswith(".zip"):
-            names = list(open_listing(Path(path)).files)
-        else:
-            with tarfile.open(path) as tar:
-                names = [one.name for one in itertools.islice(tar, MAX_PEEKED_MEMBERS) if one.isfile()]
-    except (ItlError, OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError):
-        return False
-    return all(
-        len(split_name(name) or ()) == 1 and not name.lower().endswith(LABEL_SUFFIXES) for name in names
-    )
-
-
-def unpack_command(path: str, in_own_folder: bool = False) -> str:
-    """Return the command that unpacks the archive *path* beside it, or there in a folder of its name.
-
-    >>> unpack_command("my data/a.zip"), unpack_command("a.tar", in_own_folder=True)
-    ("unzip 'my data/a.zip' -d 'my data'", 'mkdir -p a && tar xf a.tar -C a')
-    """
-    file = shlex.quote(path)
-    folder = shlex.quote(unpacked_folder(path) if in_own_folder else dirname(path) or ".")
-    if path.lower().endswith(".zip"):
-        return f"unzip {file} -d {folder}"
-    return f"{f'mkdir -p {folder} && ' if in_own_folder else ''}tar xf {file} -C {folder}"
-
-
-def unpacked_folder(path: str) -> str:
-    """Return the folder that the archive *path* is unpacked to, beside it: its name without the suffix."""
-    suffix = next((end for end in (*PACKED_SUFFIXES, ".tar") if path.lower().endswith(end)), "")
-    return path[: len(path) - len(suffix)] if suffix else f"{path}-unpacked"
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:

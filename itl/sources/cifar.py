@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from itl import ItlError, counted
-from itl.sources.archives import Member, describe_packed, open_listing
+from itl.sources.archives import Member, open_listing
+from itl.sources.packed import describe_packed
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source

@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
-from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
+from itl.sources.archives import Listing, foreign_format
 from itl.sources.folder_names import last_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.image_lists import (
@@ -22,7 +22,6 @@ from itl.sources.image_lists import (
     PEEKED_TREE_BYTES,
     TREE_SUFFIXES,
     divides,
-    has_no_labels,
     stems_outside,
     tree_divides,
 )
@@ -31,39 +30,14 @@ from itl.sources.layout_options import FOLDERS_CURE, image_counts, level_of_clas
 from itl.sources.lists import Lists, read_start_of_list
 from itl.sources.no_class_folders import describe_no_classes
 from itl.sources.numbered_classes import names_of_numbers
+from itl.sources.packed import describe_packed, describe_tar, is_archive
 from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
+from itl.sources.signs import other_source
 from itl.sources.source import Source
 from itl.sources.split_names import is_of_splits, may_have_codes, split_of_folders, split_of_path
 from itl.storage import text_lines
 
-SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
-    r"places365_train_standard\.txt": "places365",
-    r"meta/train\.txt": "food101",
-    r"labels/train1\.txt": "dtd",
-    r"annotations/trainval\.txt": "pets",
-    r"train_test_split\.txt": "cub200",
-    r"setid\.mat": "flowers102",
-    r"train_list\.mat": "stanford-dogs",
-    r"cars_train_annos\.mat": "stanford-cars",
-    r"images_variant_train\.txt": "aircraft",
-    r"TrainImages\.txt": "mit67",
-    r"Training_01\.txt": "sun397",
-    r"VOC2007.*/Annotations/[^/]+\.xml": "voc2007",
-    r"VOC2012.*/Annotations/[^/]+\.xml": "voc2012",
-    r"(instances_\w+|_annotations\.coco)\.json": "coco",
-    r"metadata\.(csv|jsonl)": "lists",  # with a column of labels or splits
-}
-METADATA = re.compile(r"(^|/)metadata\.(csv|jsonl)$")
-SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
-    r"train_data_batch_1(\.npz)?": "imagenet-downsampled",
-    r"cifar-100-(python|binary)/test(\.bin)?": "cifar100",
-    r"test_batch(\.bin)?": "cifar10",
-    r"n\d{8}([ _.-][^/]*)?\.tar": "imagenet21k",
-    r"\.tar": "webdataset",
-    r"\.parquet": "parquet",
-}
-UNPACKED_SOURCES = {"webdataset", "parquet", "cifar10", "cifar100", "imagenet-downsampled"}  # not in archives
 COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
@@ -106,7 +80,7 @@ class ClassFolders(Source):
         if not counts:
             raise ItlError(no_images(self.listing, self.path))
         choice = Choice(self.splits, self.class_level, self.nested)
-        if choice == Choice() and (other := other_source(_without_metadata(self.listing), self.path)):
+        if choice == Choice() and (other := other_source(self.listing.files, self.path)):
             readings = offer_readings(counts)
             raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
@@ -268,15 +242,6 @@ def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:
     return bool(pairs) and names_of_numbers(pairs).keys() == {number for number, _ in pairs}
 
 
-def _without_metadata(listing: Listing) -> list[str]:
-    """Return the files of *listing* but those called as lists that surely have no labels."""
-    return [
-        name
-        for name, member in listing.files.items()
-        if not METADATA.search(name) or not has_no_labels(member.read(), name)
-    ]
-
-
 def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
     """Say which formats are not read of the files in folders without a readable image; empty without any.
 
@@ -293,30 +258,6 @@ def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
     count = counted(len(unread), "files are")
     read = ", ".join(sorted(FORMATS_OF_SUFFIX))
     return f"{count} in formats that are not read, such as {unread[0]} (convert them to one of {read})"
-
-
-def describe_tar(listing: Listing) -> str:
-    """Say how to unpack the first tar of *listing* with archives, or images without labels; else empty.
-
-    Shards have labels beside images. A tar beside a folder of its name is unpacked already.
-    """
-    tars = [name for name in sorted(listing.files) if suffix_of(name) == ".tar"]
-    tar = next((name for name in tars if archives.unpacked_folder(name) not in listing.folders), "")
-    if not tar or (member := listing.files[tar]).size is not None:
-        return ""
-    inner = archives.open_listing(Path(member.path)).files
-    images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
-    if not images and (packed := next(filter(is_archive, sorted(inner)), "")):
-        command = archives.unpack_command(member.path, in_own_folder=True)
-        return f"{tar} is a tar inside the folder, with archives, such as {packed}; unpack each: `{command}`"
-    if not images or any(name.lower().endswith(archives.LABEL_SUFFIXES) for name in inner):
-        return ""
-    command = archives.unpack_command(member.path, in_own_folder="/" not in images[0])
-    if "/" in images[0]:
-        what, way = "images in folders", "unpack each tar"
-    else:
-        what, way = "images without labels", "if each tar is a class, unpack each into a folder of its own"
-    return f"{tar} is a tar inside the folder, with {what}, such as {images[0]}; {way}: `{command}`"
 
 
 def no_images(listing: Listing, path: Path) -> str:
@@ -356,41 +297,6 @@ def _describe_nameless(listing: Listing) -> str:
             continue
         return f"{name!r} is an image without such a suffix; give each image one, as in {name + '.jpg'!r}"
     return ""
-
-
-def other_source(names: Iterable[str], path: Path) -> str:
-    """Say which source reads the files *names* at *path*, if their names tell it; else empty.
-
-    Of files in an archive that the source reads in a folder alone, say how to unpack it.
-
-    >>> other_source(["data/train-00000-of-00001.parquet"], Path("my set"))
-    "data/train-00000-of-00001.parquet is a file of the source parquet: `itl check parquet 'my set'`"
-    """
-    names = list(names)
-    signs = SIGNS if any(map(is_image, names)) else SIGNS | SIGNS_WITHOUT_IMAGES
-    others = [name for name in names if not is_image(name)]
-    stems = cache(lambda: {stem_of(name) for name in names if is_image(name)})  # as captions are called too
-    for pattern, kind in signs.items():
-        start = "" if pattern.startswith(r"\.") else "(^|/)"
-        end = re.compile(f"{start}{pattern}$")
-        for name in others:
-            if end.search(name) and not (suffix_of(name) == ".txt" and PurePosixPath(name).stem in stems()):
-                return _advise_source(name, kind, path)
-    return ""
-
-
-def _advise_source(name: str, kind: str, path: Path) -> str:
-    """Say that the source *kind* reads the file *name* at *path*, or in the folder that this unpacks to."""
-    start = f"{name} is a file of the source {kind}"
-    is_zip = path.suffix.lower() == ".zip"
-    if not path.is_file() or kind not in UNPACKED_SOURCES | ({"imagenet21k"} if is_zip else set()):
-        return f"{start}: `itl check {kind} {shlex.quote(str(path))}`"
-    command = archives.unpack_command(str(path), in_own_folder=True)
-    folder = shlex.quote(archives.unpacked_folder(str(path)))
-    if kind == "webdataset":  # or a tar of class folders, which is known where it is unpacked
-        what = f"{name} is a tar inside of {path}; unpack that, and look at it there"
-        return f"{what}: `{command} && itl check folder {folder}`"
-    return f"{start}, which reads it unpacked: `{command} && itl check {kind} {folder}`"
 
 
 def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted
-from itl.sources.archives import Member, describe_packed
+from itl.sources.archives import Member
 from itl.sources.boxes import (
     FLAG_OF_TEXT,
     AnnotatedObject,
@@ -22,6 +22,7 @@ from itl.sources.boxes import (
     voc_box,
 )
 from itl.sources.image_finder import ImageNames
+from itl.sources.packed import describe_packed, describe_unopened
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, int_if_whole, parse_json
 from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
@@ -121,6 +122,8 @@ class Coco(AnnotatedSource):
                 )
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
+        if scan.problems and (text := describe_unopened(self.listing.files)):
+            scan.notes.append(text)
         scan.notes += (unread := self._describe_unread())
         if not refused:  # else they may be in that file
             scan.left_out[f"images in no JSON file{' that is read' * bool(unread)}"] += max(

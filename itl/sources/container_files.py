@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources import archives
+from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import examples, is_image
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
@@ -61,7 +62,7 @@ class ContainerSource(Source):
         names = sorted(name for name in self._listed if name.lower().endswith(self.suffix))
         if not names:
             members = {name: archives.Member(str(file)) for name, file in self._listed.items()}
-            way = foreign_images(members) or archives.describe_packed(members) or f"give {self.expected}"
+            way = foreign_images(members) or describe_packed(members) or f"give {self.expected}"
             raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
         _refuse_two_divisions(names)
         return {name: self._listed[name] for name in names}
@@ -95,7 +96,7 @@ def foreign_images(names: Collection[str]) -> str:
     >>> foreign_images(["train/data-00000-of-00001.arrow"])[:41], foreign_images(["a.mat", "0.jpg"])
     ('train/data-00000-of-00001.arrow is Arrow,', '')
     """
-    if any(is_image(name) or archives.is_archive(name) or name.endswith(".parquet") for name in names):
+    if any(is_image(name) or is_archive(name) or name.endswith(".parquet") for name in names):
         return ""
     return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.LATER_FORMATS)
 

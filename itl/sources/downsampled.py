@@ -11,10 +11,11 @@ import numpy as np
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
-from itl.sources.archives import Member, describe_packed, open_listing
+from itl.sources.archives import Member, open_listing
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
 from itl.sources.numbered_classes import first_number, lists_names_alone, name_of, read_names
+from itl.sources.packed import describe_packed
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source

@@ -23,6 +23,7 @@ from itl.sources.class_folders import (
 from itl.sources.folder_names import last_of, wnid_of
 from itl.sources.layout import Choice, Layout
 from itl.sources.layout_options import image_counts, recognise, way_to
+from itl.sources.packed import describe_packed, unpack_command
 from itl.sources.records import Record, examples, is_image, stem_of, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import split_of_any_word, split_of_name
@@ -309,7 +310,7 @@ class ImageNet21k(Source):
         """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
         outer = archives.open_listing(self.path)
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
-            command = archives.unpack_command(outer.files[packed[0]].path)
+            command = unpack_command(outer.files[packed[0]].path)
             raise ItlError(
                 f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid"
             )
@@ -341,7 +342,7 @@ class ImageNet21k(Source):
                     )
                 records.append(Record(short, wnid, split, member))
         if not records:
-            packed = archives.describe_packed(self.listing.files)
+            packed = describe_packed(self.listing.files)
             raise ItlError(
                 f"{self.path} has no images in tars or folders of wnids; "
                 f"{packed or f'{self.kind} takes {self.expected}'}"

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from itl import ItlError, counted
 from itl.sources.records import examples
@@ -13,6 +13,7 @@ LABEL_COLUMNS = (
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")  # columns; class is one of them
 FLAGS_SET = {"1", "1.0", "true", "yes"}
 FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
+LEAST_RUNNING, MANY_RUNNING = 4, 10  # images whose labels 1, 2, 3 … may be, or are, no classes
 NO_LABEL = "-1"  # of a test whose labels are not public
 LIKE_MISSING = {"none", "null", "na", "n/a", "<na>", "?"}  # which may also be classes
 # 0 1, of several classes or flags; ['cat'] or [0, 1], as pandas writes lists; [other] may be a class.
@@ -42,6 +43,24 @@ def refuse_several(label: str, where: str) -> None:
         raise ItlError(
             f"{where}: {label[:40]!r} {what}, but an image is of one class; leave one label in each line, or "
             f"name the column in a CSV with the option label"
+        )
+
+
+def refuse_running_numbers(labels: Sequence[str], folders: Sequence[str], file: str) -> None:
+    """Raise ItlError if the *labels* of a list without header only count its lines, as in ILSVRC's.
+
+    Images of some *folders*, of the same order, are several then, or there are many images.
+
+    >>> refuse_running_numbers(["0", "1", "2", "3"], ["a", "b", "c", "d"], "train.txt")
+    """
+    if len(labels) < LEAST_RUNNING or not labels[0].isdecimal() or int(labels[0]) > 1:
+        return
+    if any(label != str(number) for number, label in enumerate(labels, int(labels[0]))):
+        return
+    if len(labels) >= MANY_RUNNING or 1 < len({*folders}) < len(folders):
+        raise ItlError(
+            f"{file}: the labels only count its lines, from {labels[0]} to {labels[-1]}; write the class of "
+            f"each image instead, or, if each is a class of its own, a header above: image,label"
         )
 
 

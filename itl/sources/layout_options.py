@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.sources.archives import Listing, unpack_command
+from itl.sources.archives import Listing
 from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, last_of, wnid_of
 from itl.sources.layout import OF_MASKS, Choice, Layout, Tree, read_tree, refuse_two_of_one_split
+from itl.sources.packed import unpack_command
 from itl.sources.records import examples, is_image
 from itl.sources.split_names import (
     SPLIT_OF_SHORT_WORD,

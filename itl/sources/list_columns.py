@@ -1,11 +1,13 @@
 """Which column of a list or table has the images, and which their labels."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from itl import ItlError, pick
-from itl.sources.labels import ranks_of_class
+from itl.sources.labels import LABEL_COLUMNS, ranks_of_class
 from itl.sources.records import examples, is_image
+from itl.sources.split_columns import likely_header
+from itl.sources.split_names import split_of_cell
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
@@ -86,3 +88,27 @@ def choose_column(
         f"{file} may have its {what} in {', '.join(candidates[:-1])} or {candidates[-1]}; choose one with "
         f"the option {what}=COLUMN"
     )
+
+
+def refuse_without_header(line: str, file: str, has_stem: Callable[[str], bool]) -> None:
+    """Raise ItlError if the first *line* of a table is an image, as it would be the header.
+
+    *has_stem* says whether an image has a name without suffix.
+
+    >>> refuse_without_header("id,label", "train.csv", {"0"}.__contains__)
+    """
+    if not file.lower().endswith((".csv", ".tsv")):
+        return
+    sign = next((sign for sign in ",\t;|" if sign in line), ",")
+    cells = [cell.strip(' "\r') for cell in re.findall(f'"[^"]*"|[^{sign}"]+', line)] or [""]
+    splits = "split," if len(cells) > 1 and split_of_cell(cells[0]) else ""
+    first = cells[1] if splits else cells[0]
+    has_image = any(map(is_image, cells)) and not is_image(cells[0])
+    is_known = first.lower() in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS)
+    if has_image or (not is_known and has_stem(first)):
+        image = next(filter(is_image, cells), first)
+        header = likely_header(cells) if has_image else f"{splits}id,label"
+        raise ItlError(
+            f"{file} has no header: its first line names the image {image[:60]!r}; write one above it, "
+            f"such as {header}"
+        )

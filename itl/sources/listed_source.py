@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from itl import ItlError, counted
-from itl.sources.archives import Member, describe_packed, is_archive
+from itl.sources.archives import Member
 from itl.sources.image_finder import ImageFinder
 from itl.sources.image_lists import ListedImage, text_of
+from itl.sources.packed import describe_holder, describe_packed, describe_unopened
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
@@ -58,10 +59,8 @@ class ListedSource(ScannedSource):
         if by_stem := len(self.finder.found_by_stem):
             scan.notes.append(f"{counted(by_stem, 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.describe_elsewhere()
-        if scan.problems and (inside := sorted(filter(is_archive, self.listing.files))):
-            scan.notes.append(
-                f"{examples(inside)} in this folder was not opened; unpack it if images are missing"
-            )
+        if scan.problems and (text := describe_unopened(self.listing.files)):
+            scan.notes.append(text)
         if repeated:
             scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
         scan.records = list(records.values())
@@ -131,11 +130,8 @@ class ListedSource(ScannedSource):
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):
             return member
-        packed = describe_packed(self.listing.files)
-        if not packed and (inside := sorted(filter(is_archive, self.listing.files))):
-            way = "it and that" if self.path.is_file() else f"it, or give {self.path}/{inside[0]} itself"
-            packed = f"{inside[0]} was not opened: unpack {way}"
-        raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
+        way = describe_holder(name, self.listing.files, self.path) or f"{self.kind} takes {self.expected}"
+        raise ItlError(f"{self.path} has no {name}; {way}")
 
     def optional_file(self, name: str) -> Member | None:
         """Return the file *name* in whatever folder, or beside the data set; ItlError if several differ."""

@@ -1,6 +1,5 @@
 """Images that text files, CSV or JSON lines divide and label."""
 
-import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,8 +28,8 @@ from itl.sources.image_lists import (
     stems_outside,
     text_of,
 )
-from itl.sources.labels import LABEL_COLUMNS, NO_LABEL, describe_labels
-from itl.sources.list_columns import ID_COLUMNS, IMAGE_COLUMNS
+from itl.sources.labels import NO_LABEL, describe_labels
+from itl.sources.list_columns import refuse_without_header
 from itl.sources.listed_source import Entries, ListedSource
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
@@ -44,14 +43,13 @@ from itl.sources.numbered_classes import (
 )
 from itl.sources.records import examples, is_image, stem_of
 from itl.sources.scan import Scan
-from itl.sources.split_columns import likely_header
+from itl.sources.signs import other_source
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
     is_of_splits,
     may_have_codes,
     one_for_each_split,
-    split_of_cell,
     split_of_folders,
     split_of_name,
     split_of_path,
@@ -100,6 +98,17 @@ class Lists(ListedSource):
     def layout(self) -> str:
         """The lists, by their names."""
         return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Records and problems; ItlError names the source of the data set, where that is known."""
+        try:
+            return super().scan
+        except ItlError as error:
+            other = other_source(self.listing.files, self.path)
+            if not other or f"source {self.kind}" in other:
+                raise
+            raise ItlError(f"{error}; {other}") from error
 
     def reads(self, name: str) -> bool:
         """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
@@ -188,7 +197,7 @@ class Lists(ListedSource):
     def _read(self, file: str, scan: Scan) -> list[ListedImage]:
         """Return the images of the list *file*, which name them from the root where that is possible."""
         data = self._member(file).read()
-        self._refuse_without_header(data, file)
+        refuse_without_header(first_line(text_of(data, file)), file, self.finder.has_stem)
         images = read_list_file(data, file, self.image, self.label, is_chosen=bool(self._options))
         if not images:
             raise ItlError(
@@ -418,7 +427,7 @@ class Lists(ListedSource):
         except ItlError as error:
             return "" if split_of_path(name) else str(error)  # read, and refused: its split would be missing
         try:
-            self._refuse_without_header(data, name)
+            refuse_without_header(first_line(text_of(data, name)), name, self.finder.has_stem)
             rows = read_list_file(data, name, self.image, self.label)
         except ClassColumnsError:  # of which the first lines may be unlike the others
             return self._why_class_columns(name)
@@ -454,25 +463,6 @@ class Lists(ListedSource):
         except ItlError as error:
             return str(error)
         return ""
-
-    def _refuse_without_header(self, data: bytes, file: str) -> None:
-        """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
-        if not file.lower().endswith((".csv", ".tsv")):
-            return
-        line = first_line(text_of(data, file))
-        sign = next((sign for sign in ",\t;|" if sign in line), ",")
-        cells = [cell.strip(' "\r') for cell in re.findall(f'"[^"]*"|[^{sign}"]+', line)] or [""]
-        splits = "split," if len(cells) > 1 and split_of_cell(cells[0]) else ""
-        first = cells[1] if splits else cells[0]
-        has_image = any(map(is_image, cells)) and not is_image(cells[0])
-        is_known = first.lower() in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS)
-        if has_image or (not is_known and self.finder.has_stem(first)):
-            image = next(filter(is_image, cells), first)
-            header = likely_header(cells) if has_image else f"{splits}id,label"
-            raise ItlError(
-                f"{file} has no header: its first line names the image {image[:60]!r}; write one above it, "
-                f"such as {header}"
-            )
 
     def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
         """Return what turns the labels of *images* into names of classes; notes say what was taken."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, did_you_mean
-from itl.sources.archives import Listing, Member, describe_packed, open_listing
+from itl.sources.archives import Listing, Member, open_listing
+from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource

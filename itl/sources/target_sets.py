@@ -376,6 +376,7 @@ class Caltech101(TargetSet):
     metric = "per_class"
     expected = "the folder 101_ObjectCategories, or one that contains it, from Caltech's page"
     labelled_by = "its folder"
+    published_classes = 102
 
     @property
     def layout(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.sources.archives import Listing, Member, describe_packed, open_listing
+from itl.sources.archives import Listing, Member, open_listing
+from itl.sources.packed import describe_packed
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER

@@ -310,7 +310,7 @@ TWO_BIRDS = images("images/001.Ibis/Ibis_1.jpg", "images/002.Auk/Auk_1.jpg") | {
         ("mit67", {"TrainImages.txt": b""}, "TrainImages.txt is empty; copy it again"),
         ("mit67", {"TrainImages.txt": "bar/c.jpg".encode("utf-16")}, "TrainImages.txt is not text in UTF-8"),
         ("mit67", {"TrainImages.txt": text("c.jpg")}, "'c.jpg' in a list of MIT-67 is not CLASS/NAME"),
-        ("mit67", {"TrainImages.txt": None, "all.tar": b""}, "all.tar was not opened: unpack it, or give"),
+        ("mit67", {"TrainImages.txt": None, "all.tar": b""}, "all.tar was not opened: unpack it"),
         (
             "stanford-cars",
             {
