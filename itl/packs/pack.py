@@ -161,7 +161,7 @@ class Pack:
 
         if workers is not None and workers < 1:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
-        out = Path(out)
+        out = _behind_link(Path(out))  # so that it is written, and later replaced, where its disk is
         _refuse_lost_summary(out)
         if (out / "pack.json").is_file():
             cls.open(out)  # says what is damaged
@@ -205,7 +205,13 @@ def _refuse_lost_summary(folder: Path) -> None:
         )
 
 
+def _behind_link(out: Path) -> Path:
+    """Return the folder that *out* leads to, where it is a symbolic link; else *out*."""
+    return out.resolve() if out.is_symlink() else out
+
+
 def _refuse_unfinished(out: Path) -> None:
+    out = _behind_link(out)
     finished = out.with_name(out.name.removesuffix(".partial"))
     partial = finished.with_name(finished.name + ".partial")
     unreadable = partial / "unreadable.csv"

@@ -85,7 +85,7 @@ def _begun(folder: Path) -> tuple[dict[str, Any], float]:
     kept = [*folder.glob(f"**/{CHECKPOINT_FILE}"), *folder.glob(LR_SCORES_FILE)]
     if not kept or not begun.exists():
         return {}, 0.0
-    earlier, last = read_mapping(begun), max(path.stat().st_mtime for path in kept)
+    earlier, last = read_mapping(begun), min(time.time(), max(path.stat().st_mtime for path in kept))
     return earlier, earlier.get("seconds", 0.0) + max(0.0, last - begun.stat().st_mtime)
 
 

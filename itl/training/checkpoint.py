@@ -1,6 +1,7 @@
 """Tensors in safetensors files, written whole or not at all, and a run's checkpoint made of them."""
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from itl import ItlError, warn
 from itl.storage import CHECKPOINT_FILE, write_atomic
+
+CHECKSUM = "checksum"  # a tensor of each checkpoint, over the others
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
@@ -74,7 +77,7 @@ def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, 
         tensors = _checkpoint_tensors(net, optimizer)
         device = next(iter(tensors.values())).device
         if device.type == "cpu":
-            return save_tensors(path, tensors, history)
+            return _write(path, tensors, history)
         if writing:
             writing.pop().result()
         copies = {  # queued before the next step, which changes the tensors
@@ -92,7 +95,21 @@ def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, 
 
 def _write_copies(path: Path, copies: dict[str, Tensor], copied: torch.Event, history: list[dict]) -> None:
     copied.synchronize()
-    save_tensors(path, copies, history)
+    _write(path, copies, history)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], history: list[dict]) -> None:
+    tensors = separate(tensors)
+    save_tensors(path, tensors | {CHECKSUM: _checksum(tensors)}, history)
+
+
+def _checksum(tensors: dict[str, Tensor]) -> Tensor:
+    """Return one whole number that stands for the names and bytes of *tensors*, which are on the CPU."""
+    value = 0
+    for name, tensor in sorted(tensors.items()):
+        data = tensor.reshape(-1).view(torch.uint8).numpy().data
+        value = zlib.crc32(data, zlib.crc32(name.encode(), value))
+    return torch.tensor(value)
 
 
 def _checkpoint_tensors(net: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
@@ -113,10 +130,17 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     path = Path(folder) / CHECKPOINT_FILE
     if not path.exists():
         return []
+    damage = ""
     try:
         tensors, history = load_tensors(path)
     except ItlError as error:
-        warn(f"{path} is damaged ({error.__cause__}); training starts again")
+        damage = str(error.__cause__)
+    else:
+        checksum = tensors.pop(CHECKSUM, None)  # of an older itl there is none
+        if checksum is not None and checksum != _checksum(tensors):
+            damage = "its tensors are not those that were written"
+    if damage:
+        warn(f"{path} is damaged ({damage}); training starts again")
         return []
     fill(net, tensors_below(tensors, "net."), path)
     momentum = tensors_below(tensors, "momentum.")

@@ -149,6 +149,19 @@ def test_what_a_kill_left_is_removed_where_nothing_is_to_do(few, tmp_path):
         assert not (tmp_path / f"pack.{end}").exists()
 
 
+def test_a_pack_behind_a_link_stays_there(few, tmp_path):
+    disk, link = tmp_path / "disk", tmp_path / "pack"
+    disk.mkdir()
+    link.symlink_to(disk / "images")  # leads nowhere yet
+    for number in range(3):
+        (few / f"train/cat/9{number}.png").write_bytes(encoded(smooth(20, 20)))
+        pack = Pack.build(PACKING, link, path=few)
+        assert same(pack, Pack.build(PACKING, tmp_path / f"whole-{len(pack)}", path=few))
+        assert link.is_symlink()
+        assert sorted(path.name for path in tmp_path.glob("pack*")) == ["pack"]
+        assert [path.name for path in disk.iterdir() if path.is_dir()] == ["images"]
+
+
 def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
     Pack.build(PACKING, tmp_path / "pack", path=few)
     other = tmp_path / "other"

@@ -194,9 +194,17 @@ def test_kills_while_finishing_end_in_the_same_bytes(undisturbed, photos, tmp_pa
     _, status = os.waitpid(forked(work), 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert not out.exists()
-    with pytest.raises(ItlError, match="was interrupted or is still running; run the same `itl pack` again"):
-        Pack.open(out)
     assert same(Pack.build(PACKING, out, path=photos, workers=1), undisturbed)
+
+
+def test_of_a_pack_of_readable_images_no_image_is_blamed(tmp_path):
+    for name in ("a/0.png", "b/1.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        (tmp_path / "set" / name).write_bytes(encoded(smooth(20, 20)))
+    pack = Pack.build(PACKING, tmp_path / "pack", path=tmp_path / "set")
+    pack.folder.rename(tmp_path / "pack.partial")  # as before the last step
+    with pytest.raises(ItlError, match="was interrupted or is still running; run the same `itl pack` again"):
+        Pack.open(tmp_path / "pack")
 
 
 def half_built(out: Path, photos: Path, monkeypatch) -> int:

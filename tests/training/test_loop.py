@@ -209,10 +209,16 @@ def test_statistics_that_overflow_while_the_loss_is_finite_stop_the_training(tmp
 def damage(path: Path, how: str) -> None:
     """Spoil a checkpoint."""
     whole = path.read_bytes()
-    path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "noise": os.urandom(500)}[how])
+    flipped = bytearray(whole)
+    flipped[-100] ^= 1
+    zeros = whole[:-500] + bytes(500)
+    noise = os.urandom(500)
+    path.write_bytes(
+        {"cut": whole[: len(whole) // 2], "empty": b"", "noise": noise, "bit": flipped, "zeros": zeros}[how]
+    )
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "noise"])
+@pytest.mark.parametrize("how", ["cut", "empty", "noise", "bit", "zeros"])
 def test_a_damaged_checkpoint_is_named_and_training_starts_again(tmp_path, how):
     train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
     damage(tmp_path / CHECKPOINT_FILE, how)
