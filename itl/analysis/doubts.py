@@ -1,6 +1,7 @@
 """Reasons to doubt an answer, computed: each page names the three strongest under its answer."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import columns_text, in_markdown, p_text, signed
 from itl.evaluation.methods import METHODS, is_share
 from itl.evaluation.target import is_per_class
+from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import packed
@@ -59,6 +61,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
         no_better_than_one_class(main["task"], main["metric"], answer, machine),
+        without_pascal(main["task"], answer, machine),
         unlike_budgets(answer),
         exposure(answer.results, compared),
         unfinished(compared, store),
@@ -101,6 +104,24 @@ def no_better_than_one_class(task: str, metric: str, answer: Answer, machine: Ma
     return (
         f"With {columns_text(worst)} it scores {means[worst]:.1f} percent, and always naming the largest "
         f"class, {largest}, would score {share:.1f}."
+    )
+
+
+def without_pascal(task: str, answer: Answer, machine: Machine) -> str:
+    """Say that the target has none of PASCAL's classes, where pre-training without these is compared."""
+    question, pack = answer.question, _pack_of(task, answer, machine)
+    of = question.comparisons[0].of
+    removed = any(one.columns == of and one.labels == "without-pascal" for one in question.conditions)
+    if not removed or pack is None or METHODS[Task.read(task).method].annotated:
+        return ""
+    tree, nodes = question.tree(machine), {*PASCAL.values()}
+    for name in set(pack.table["wnid"]):
+        kinds = tree.ancestors(name) if name in tree else frozenset()
+        if nodes & kinds or re.sub(r"[\W_]", "", name.lower()) in PASCAL:
+            return ""
+    target = Task.read(task).target
+    return (
+        f"No class of {target} is one of PASCAL's by its name: it shows nothing of classes that {target} has."
     )
 
 

@@ -374,16 +374,18 @@ def _row_text(row: pd.Series) -> str:
     return f"**{name}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
 
 
-def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:
+def strongest(
+    table: pd.DataFrame, tree: Taxonomy, sign: int, count: int, *, only_decided: bool = False
+) -> list[str]:
     """Return up to *count* nodes with the surest effects of one *sign*, none under another, sorted by wnid.
 
-    Where some have a verdict, only those. Together they have fewer than half of the classes, so that as many
-    others are left for a control.
+    Where some have a verdict, or *only_decided*, only those. Together they have fewer than half of the
+    classes, so that as many others are left for a control.
     """
     total = int((table["classes"] == 1).sum())
     rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] < MAX_SHARE * total)]
     decided = rows[rows["verdict"] != wording.CANNOT_TELL]
-    rows = decided if len(decided) else rows
+    rows = decided if len(decided) or only_decided else rows
     order = rows.assign(size=rows["effect"].abs()).sort_values(["p", "size"], ascending=[True, False])
     nodes: list[str] = []
     left = MAX_SHARE * total

@@ -206,8 +206,10 @@ def option_text(condition: Condition, tree: Taxonomy) -> str:
     (_, labels), *others = condition.columns
     if condition.weights:
         return str(labels)
-    nodes = [tree.class_name(node) for node in re.findall(r"\bn\d{8}\b", str(labels)) if node in tree]
-    words = f" ({', '.join(nodes)})" if nodes else ""
+    notes = [tree.class_name(node) for node in re.findall(r"\bn\d{8}\b", str(labels)) if node in tree]
+    if "{seed}" in str(labels):
+        notes.append("other classes for each seed")
+    words = f" ({', '.join(notes)})" if notes else ""
     return ", ".join([f"{labels}{words}", *(f"{value} images per class" for _, value in others)])
 
 

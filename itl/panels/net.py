@@ -54,6 +54,8 @@ class NetPanel(Panel):
     settings = ("over", "node", "image", "page")
 
     def __init__(self, run: str | Spec, machine: Machine | None = None, limit: int = 5000) -> None:
+        if type(limit) is not int or limit < 1:
+            raise ItlError(f"limit is the number of images that are looked at, from 1, not {limit!r}")
         self.machine = machine or Machine.from_environment()
         self.store, self.limit = Store(self.machine.runs), limit
         self.spec = net_of(run, self.store)

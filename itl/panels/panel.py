@@ -55,16 +55,21 @@ def garbage_collection_postponed() -> Iterator[None]:
 
 @contextmanager
 def announced(text: str) -> Iterator[None]:
-    """Say *text* in the notebook of a person until what takes seconds is done: a cell shows only [*]."""
-    if getattr(get_ipython(), "kernel", None) is None or is_executed_by_program():
-        yield
-        return
+    """Say *text* in the notebook of a person until what takes seconds is done: a cell shows only [*].
+
+    An ItlError is raised again as `message_of` writes it.
+    """
+    has_person = getattr(get_ipython(), "kernel", None) is not None and not is_executed_by_program()
     html = f'<p role="status">{escape(text)}</p>'
-    line = display({"text/plain": text, "text/html": html}, raw=True, display_id=True)
+    shown = {"text/plain": text, "text/html": html}
+    line = display(shown, raw=True, display_id=True) if has_person else None
     try:
         yield
+    except ItlError as error:
+        raise ItlError(message_of(error)) from error
     finally:
-        line.update({"text/plain": "", "text/html": ""}, raw=True)
+        if line:
+            line.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 class PanelScript(AnyWidget):

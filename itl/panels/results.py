@@ -180,6 +180,7 @@ class ResultsPanel(Panel):
     def values(self) -> pd.DataFrame:
         """Tabulate means and 95 % intervals of the chosen task and metric by condition, for one question.
 
+        That is the chosen one, or the first that has them; ``attrs`` of the table name it.
         Columns are the values of the axis: the chosen one, or the first of the question. Without a metric
         each task has its main one. ItlError if there are no such values.
         """
@@ -192,7 +193,9 @@ class ResultsPanel(Panel):
             results = results[results["task"] == self.task] if self.task else results
             axis = self.axis or columns[-1]
             if axis in columns and not results.empty:
-                return summary(results, ["task", *(column for column in columns if column != axis)], axis)
+                table = summary(results, ["task", *(column for column in columns if column != axis)], axis)
+                table.attrs["question"] = given.question.name
+                return table
         what = f"{self.metric or 'values'} of {self.task or 'a task'} by {self.axis or 'its conditions'}"
         source = self.question or f"preset {self.preset.name}"
         raise ItlError(f"{source} has no {what}; choose another task, metric or axis")
@@ -335,8 +338,14 @@ class ResultsPanel(Panel):
         """Write the values by condition."""
         values = self.values().reset_index()
         unit = "in percent" if all(map(is_percent, values["metric"])) else "in units of their own"
-        rows = values.to_numpy().tolist()
-        return render(TEMPLATE, part="values", unit=unit, columns=list(map(str, values)), rows=rows)
+        return render(
+            TEMPLATE,
+            part="values",
+            question=values.attrs["question"],
+            unit=unit,
+            columns=list(map(str, values)),
+            rows=values.to_numpy().tolist(),
+        )
 
     def runs_html(self) -> str:
         """Write the runs of the chosen comparison, and the settings that differ; '' where none is chosen."""

@@ -27,6 +27,7 @@ from itl.analysis.doubts import (
     thin_classes,
     unfinished,
     unlike_budgets,
+    without_pascal,
 )
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.option_grid import grid_of, measured
@@ -35,7 +36,7 @@ from itl.analysis.wording import answer_text
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
 from itl.runs.question import Margin
-from itl.runs.questions import class_count
+from itl.runs.questions import class_count, overlap
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain, Recipe
@@ -333,6 +334,24 @@ def test_nets_that_are_no_better_than_the_largest_class_are_named(monkeypatch, l
     )
     text = no_better_than_one_class("probe@x", "accuracy", made, None)
     assert text == (f"{says} {largest}.0." if is_said and not per_class else "")
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_said"),
+    [
+        (["bridge", "n09246464"], True),  # a cliff
+        (["bridge", "dining table"], False),
+        (["bridge", "n02085620"], False),  # a dog
+    ],
+)
+def test_a_target_without_pascals_classes_shows_nothing_of_them(monkeypatch, classes, is_said):
+    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack_of(classes))
+    machine = SimpleNamespace(data=())
+    of_pascal, of_images = overlap(**SHARED), small_study()
+    task = of_pascal.tasks[0].name
+    says = "is one of PASCAL's by its name: it shows nothing of classes that"
+    assert (says in without_pascal(task, SimpleNamespace(question=of_pascal), machine)) == is_said
+    assert without_pascal(task, SimpleNamespace(question=of_images), machine) == ""
 
 
 @pytest.mark.parametrize(("seen", "named"), [(9, False), (10, True)])

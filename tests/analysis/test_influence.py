@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from itl import ItlError
-from itl.analysis import comparisons, image_effects, influence
+from itl.analysis import comparisons, image_effects, influence, wording
 from itl.evaluation.target import CORRECT_FILE
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
@@ -249,6 +249,12 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
     assert all(not tree.ancestors(one) & set(many) - {one} for one in many)
     classes = table.set_index("node")["classes"]
     assert 0.2 < classes[many].sum() / (table["classes"] == 1).sum() < 0.5
+    undecided = table.assign(verdict=wording.CANNOT_TELL)
+    assert len(influence.strongest(undecided, tree, -1, 2)) == 2
+    assert influence.strongest(undecided, tree, -1, 2, only_decided=True) == []
+    assert influence.strongest(table, tree, -1, 2, only_decided=True) == influence.strongest(
+        table, tree, -1, 2
+    )
 
 
 # from runs

@@ -141,6 +141,14 @@ def test_a_net_without_images_to_look_at_is_one_line(tmp_path):
         NetPanel(question.runs(machine)[0].spec, machine)
 
 
+@pytest.mark.parametrize("limit", [0, -5, "a", 1.5])
+def test_a_limit_is_a_number_of_images(done, trained, limit):
+    with pytest.raises(
+        ItlError, match=f"limit is the number of images that are looked at, from 1, not {limit!r}"
+    ):
+        NetPanel(trained, done[1], limit)
+
+
 def test_node_image_and_target_are_chosen_in_python_or_by_the_controls_alike(panel):
     over, find, node, image, _ = panel.controls()
     table = panel.inspection.nodes

@@ -11,7 +11,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from itl import ItlError
-from itl.panels.panel import Panel, figure_url, message_of
+from itl.panels.panel import Panel, announced, figure_url, message_of
 
 NAMES = {"": ["ant", "bee", "  cat"], "e": ["bee", "wren"]}  # by what the names have in them
 
@@ -121,6 +121,11 @@ def test_a_message_for_the_command_line_says_what_helps_in_a_notebook(panel, mon
     assert message_of(choose).endswith(
         "(panels take no options: set them in a preset, which `itl init` copies)"
     )
+
+
+def test_what_stops_a_panel_while_it_reads_says_so_too():
+    with pytest.raises(ItlError, match="in a notebook: give the panel machine="), announced("Reading …"):
+        raise ItlError("no path is given for pets; use --data pets=PATH")
 
 
 def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(recwarn):

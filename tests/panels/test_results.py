@@ -48,7 +48,7 @@ def test_what_is_done_is_shown_and_what_is_not_is_said(panel):
     assert set(table["question"]) == {"data-size"}
     assert list(panel.pending) == ["class-count"]
     assert "Not run yet" in panel.html()
-    assert "Values by condition</b>, in percent:" in panel.html()
+    assert "Values by condition</b> of data-size, in percent:" in panel.html()
 
 
 def test_values_in_units_of_their_own_are_not_called_percent(panel):
@@ -56,7 +56,7 @@ def test_values_in_units_of_their_own_are_not_called_percent(panel):
     results = given.results[given.results["task"] == "own"].assign(task="scores@scenes", metric="logme")
     panel.answers = {"data-size": replace(given, results=results)}
     panel.metric = "logme"
-    assert "Values by condition</b>, in units of their own:" in panel.values_html()
+    assert "Values by condition</b> of data-size, in units of their own:" in panel.values_html()
 
 
 def test_a_source_that_has_changed_since_is_said(tmp_path):
