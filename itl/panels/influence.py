@@ -107,12 +107,19 @@ class InfluencePanel(Panel):
         return captioned(self._gallery, images, captions)
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
-        """List nodes whose name has *text*, words and wnid: the most helpful first, the most harmful last."""
-        effects = self.effects[::-1]
-        named = effects["name"].str.contains(text.strip(), case=False, regex=False)
+        """List nodes whose name has *text*, or whose wnid it is, and the chosen one: words and wnid.
+
+        The most helpful is the first, the most harmful the last. Where none has the text, the line says so.
+        """
+        effects, text = self.effects[::-1], text.strip()
+        named = effects["name"].str.contains(text, case=False, regex=False) | (effects.index == text)
         shown = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2)
-        return [(f"{row.name}: {signed(row.effect)}, {row.verdict}", row.Index) for row in shown.itertuples()]
+        none = "" if named.any() else f"no node has {text!r} in its name; "
+        return [
+            (f"{none}{row.name}: {signed(row.effect)}, {row.verdict}", row.Index)
+            for row in shown.itertuples()
+        ]
 
     def controls(self) -> list[ipywidgets.Widget]:
-        """Make the controls: a node, and a text that its name has."""
+        """Make the controls: a node, and a text that its name has, or its wnid."""
         return self.search("node", "node", self.nodes)

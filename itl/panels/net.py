@@ -154,14 +154,15 @@ class NetPanel(Panel):
         return int(matches[0])
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
-        """List all, nodes whose name has *text*, and the chosen one, with their errors: words and node.
+        """List all, nodes whose name has *text*, or whose wnid it is, and the chosen one: words and node.
 
-        They are indented as the tree. Where no name has the text, the first line says so.
+        Words have their errors, and are indented as the tree. Where no name has the text, the first line says
+        so.
         """
-        table = self.inspection.nodes
-        named = table["name"].str.contains(text.strip(), case=False, regex=False)
+        table, text = self.inspection.nodes, text.strip()
+        named = table["name"].str.contains(text, case=False, regex=False) | (table["node"] == text)
         shown = table[named | (table["node"] == self.node)].head(MOST_NODES)
-        none = "" if named.any() else f"no node has {text.strip()!r} in its name; "
+        none = "" if named.any() else f"no node has {text!r} in its name; "
         every = [(f"{none}all · {int((~self.inspection.table['correct']).sum()):,} wrong", "")]
         return every + [
             (f"{'  ' * row.depth}{row.name} · {row.wrong:,} of {row.images:,}", row.node)

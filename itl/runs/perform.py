@@ -197,6 +197,11 @@ def load_net(spec: Pretrain, store: Store) -> Classifier:
     It takes images float32 (B, 3, P, P) of the recipe's pixels P, normalised as `itl export` says, and gives
     outputs (B, classes); its ``body`` gives features. ItlError if the run is not done.
     """
+    if not isinstance(spec, Pretrain):
+        raise ItlError(
+            f"load_net takes the spec of a pre-training, not {spec!r}; of the key of a run: "
+            f"load_net(net_of(KEY, store), store)"
+        )
     net = build_for(spec, store.finished(spec)["classes"])
     load_weights(net, store.file(spec, WEIGHTS_FILE))
     return net

@@ -18,8 +18,10 @@ from itl.runs.store import Store
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:
     """Return every number of the finished runs of *questions*, one at least: see `Question.results`.
 
-    ItlError if no run of any question is finished.
+    ItlError if there is none, or no run of any is finished.
     """
+    if isinstance(questions, Question) or not questions:
+        raise ItlError("results are those of a list of questions, one at least: results_of([question], …)")
     tables = [question.results_so_far(store, machine) for question in questions]
     if all(table.empty for table in tables):
         raise nothing_done(questions, store, machine)

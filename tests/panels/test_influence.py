@@ -34,6 +34,12 @@ def test_a_node_of_the_browser_shows_the_images_that_it_helps(panel):
     assert panel.node == other
     find.value = panel.effects.loc[wnid, "name"]
     assert {value for _, value in control.options} == {other, wnid}, "what is shown stays in the list"
+    find.value = wnid
+    assert {value for _, value in control.options} == {other, wnid}
+    find.value = "nothing is called so"
+    ((text, value),) = control.options
+    assert text.startswith("no node has 'nothing is called so' in its name; ")
+    assert value == other
 
 
 def test_what_has_no_effects_is_refused(study, panel):

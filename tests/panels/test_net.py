@@ -180,6 +180,7 @@ def test_typing_narrows_the_nodes_and_keeps_the_one_that_is_chosen(panel):
     assert second == words, "not only its wnid"
     find.value = "entity"
     assert [text for text, _ in node.options][1].startswith("entity · ")
+    assert panel.nodes(panel.inspection.nodes["node"].iloc[1])[1][1] == panel.inspection.nodes["node"].iloc[1]
 
 
 def test_every_control_has_a_name_and_the_picture_can_be_read(panel):

@@ -59,6 +59,9 @@ def test_a_question_without_a_finished_run_is_named_beside_the_results_of_the_ot
     store, questions = Store(machine.runs), [small_study(), larger]
     with pytest.raises(ItlError, match="no run of data-size, data-size of a larger net is done in .*itl run"):
         results_of(questions, store, machine)
+    for wrong in ([], questions[0]):
+        with pytest.raises(ItlError, match="results are those of a list of questions, one at least"):
+            results_of(wrong, store, machine)
     questions[0].prepare(machine)
     pretend(with_needs(run.spec for run in questions[0].runs(machine)), store)
     table = results_of(questions, store, machine)
