@@ -1,6 +1,7 @@
 """ImageNet as people have it, in folders, archives or the published tars; Tiny ImageNet and ImageNet-21k."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -97,7 +98,7 @@ class ImageNet(Source):
         counts = image_counts(self.listing)
         if not counts:
             self._refuse_several()
-            raise ItlError(no_images(self.listing, self.path))
+            raise ItlError(self._one_tar or no_images(self.listing, self.path))
         try:
             layout = recognise(counts, Choice(self.splits), flat_val=True, path=self._root)
             layout = layout if layout.has_splits else self._without_splits(layout)
@@ -105,13 +106,21 @@ class ImageNet(Source):
             self._refuse_contradicted(layout)
         except ItlError as error:
             self._refuse_several()
-            raise ItlError(f"{self.path}: {error}") from None
+            raise ItlError(self._one_tar or f"{self.path}: {error}") from None
         if plain := [name for name in layout.classes if not WNID.fullmatch(name)]:
             raise ItlError(
                 f"{self.path}: classes of {self.kind} are wnids, not {examples(plain)}; the source folder "
                 f"reads others"
             )
         return choose_classes(layout, self.classes, counts)
+
+    @property
+    def _one_tar(self) -> str:
+        """Say, of a published tar of one split, that the folder with all of them is read; else ''."""
+        if self.path.name not in (TRAIN_TAR, VAL_TAR) or not self.path.is_file():
+            return ""
+        folder = self.path.absolute().parent
+        return f"{self.path} has one split alone; give the folder that holds it: {shlex.quote(str(folder))}"
 
     @property
     def layout(self) -> str:

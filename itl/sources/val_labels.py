@@ -75,7 +75,7 @@ def find_labels(
             return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
         if chosen:
             return chosen
-    reasons = "".join(f"; {fault}" for fault in faults[:3])
+    reasons = "".join(f"; {fault}" for fault in [*dict.fromkeys(faults)][:3])
     start, way = f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}", cure
     if is_partial:
         start, way = f"no list has a class for each of {counted(len(stems), 'val images')}", "complete it"
@@ -270,7 +270,7 @@ def _devkits(folder: Path) -> Iterator[Candidate]:
         if tar.is_file():
             yield Candidate(tar.name, partial(_labels_of_devkit, tar))
         for data in (parent / DEVKIT / "data", parent / "data", parent):
-            if (data / TRUTH).is_file() and (data / META).is_file():
+            if (data / TRUTH).is_file():
                 yield Candidate(f"the devkit's {TRUTH}", partial(_labels_of_devkit, data))
     for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
         yield Candidate(other.name, _refuse_other_devkit)
@@ -291,6 +291,8 @@ def _labels_of_devkit(path: Path) -> dict[str, str]:
     if path.is_file():
         files = files_of_packed_tar(path, "it", (TRUTH, META))
     else:
+        if not (path / META).is_file():
+            raise ItlError(f"its numbers need {META} of the devkit beside it")
         files = {name: (path / name).read_bytes() for name in (TRUTH, META)}
     table = load_mat(files[META], META, ["synsets"])
     with explain_damage(f"{TRUTH} or {META}", "list of the devkit"):

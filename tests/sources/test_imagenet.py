@@ -16,7 +16,7 @@ from itl.sources.cifar import WNIDS, Cifar100
 from itl.sources.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, ImageNet21k, TinyImageNet
 from itl.sources.registry import open_source
 from itl.sources.val_labels import DEVKIT, META, TRUTH, read_labels
-from tests.annotated import check_lines
+from tests.annotated import check_lines, jpeg
 from tests.pictures import CAR, FOX, listed, tarred, tree
 
 
@@ -74,6 +74,24 @@ def test_imagenet_with_a_label_list(ilsvrc, lines):
     (ilsvrc / "val_map.txt").write_text(lines)
     assert listed(ImageNet(ilsvrc)) == EXPECTED
     assert listed(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
+
+
+def test_half_a_devkit_is_named(ilsvrc):
+    (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
+    (ilsvrc / TRUTH).write_text("1\n2\n")
+    said = f"such as ILSVRC2012_val_00000001; the devkit's {TRUTH}: its numbers need meta.mat of the devkit"
+    with pytest.raises(ItlError, match=said) as caught:
+        ImageNet(ilsvrc).records()
+    assert str(caught.value).count(TRUTH) == 1
+
+
+@pytest.mark.parametrize("tar", [TRAIN_TAR, VAL_TAR])
+def test_of_a_published_tar_alone_its_folder_is_named(ilsvrc, tar):
+    path = tarred(ilsvrc / tar, {"n01440764.tar": b""} if tar == TRAIN_TAR else {"a.JPEG": jpeg()})
+    with pytest.raises(
+        ItlError, match=f"{tar} has one split alone; give the folder that holds it: {ilsvrc}$"
+    ):
+        ImageNet(path).records()
 
 
 def test_two_label_lists_that_contradict_each_other_are_refused(ilsvrc):
