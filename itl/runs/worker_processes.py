@@ -61,7 +61,7 @@ class LocalWorkers:
         machine = self.machine.replace(device=self.devices[number])
         try:
             future = self.pools[number].submit(perform_here, spec, store, machine)
-        except BrokenProcessPool:  # its process was killed
+        except (BrokenProcessPool, EOFError, ConnectionError):  # it, or what starts it, was killed
             self.pools[number].shutdown()
             self.pools[number] = self._start()
             future = self.pools[number].submit(perform_here, spec, store, machine)

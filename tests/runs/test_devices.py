@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -392,3 +393,16 @@ def test_more_ranks_than_gpus_are_refused(two_gpus, monkeypatch):
         monkeypatch.setenv(name, str(value))
     with pytest.raises(ItlError, match="at least 3 processes .* cuda:0,1; .* use --nproc-per-node 2"):
         Machine.from_environment(device="cuda")
+
+
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError, BrokenProcessPool])
+def test_where_a_process_cannot_start_another_pool_starts_it(tmp_path, monkeypatch, error):
+    """As where the server that processes start from is killed meanwhile."""
+    broken, whole = Mock(), Mock()
+    broken.submit.side_effect = error("unexpected EOF")
+    pools = iter([broken, whole])
+    monkeypatch.setattr(worker_processes, "process_pool", lambda *_, **__: next(pools))
+    with worker_processes.local_workers(Machine(home=tmp_path, workers=1, threads=1)) as workers:
+        future = workers.submit(Pretrain(Subset("p")), Store(tmp_path))
+    assert future is whole.submit.return_value
+    broken.shutdown.assert_called_once_with()
