@@ -64,7 +64,10 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
         ItlError: If *out* holds something else, or disk, permissions or images do not allow the pack.
     """
     open_source(request.packing.source, request.path, **dict(request.packing.options))  # its options, first
-    if out.exists() and not _changes(request, out) and not _left_over(out):
+    if out.exists() and not _changes(request, out):
+        for folder in (partial_of(out), _replaced_by(out)):
+            if folder.is_dir():
+                log.info(f"{folder} is no part of this pack: a killed packing left it, or it is another's")
         return
     if request.path and request.path.is_dir() and out.resolve().is_relative_to(request.path.resolve()):
         raise ItlError(
@@ -79,8 +82,6 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
             if out.exists():  # made, or outdated, during the wait
                 changes = _changes(request, out)
                 if not changes:
-                    for folder in _left_over(out):
-                        shutil.rmtree(folder)
                     return
                 log.info(f"the source has changed since {out} was packed: {changes}; packing these anew")
             folder = partial_of(out)
@@ -110,12 +111,6 @@ def partial_of(out: Path) -> Path:
 def _replaced_by(out: Path) -> Path:
     """Return the folder of the earlier pack, while *out* takes its place."""
     return out.with_name(out.name + ".replaced")
-
-
-def _left_over(out: Path) -> list[Path]:
-    """Return the folders beside the pack *out* that a kill has left there, if they can be removed."""
-    folders = [folder for folder in (partial_of(out), _replaced_by(out)) if folder.exists()]
-    return folders if os.access(out.parent, os.W_OK) else []
 
 
 def _changes(request: PackRequest, out: Path) -> Changes:

@@ -1,5 +1,6 @@
 """A pack: every image of a source once, as a uint8 square of one size, with a table of the images."""
 
+import os
 import shlex
 from collections.abc import Container
 from functools import cached_property
@@ -207,7 +208,7 @@ def _refuse_lost_summary(folder: Path) -> None:
 
 def _behind_link(out: Path) -> Path:
     """Return the folder that *out* leads to, where it is a symbolic link; else *out*."""
-    return out.resolve() if out.is_symlink() else out
+    return Path(os.path.realpath(out)) if out.is_symlink() else out  # Path.resolve fails in a loop of links
 
 
 def _refuse_unfinished(out: Path) -> None:

@@ -33,7 +33,7 @@ from itl.sources.numbered_classes import names_of_numbers
 from itl.sources.packed import describe_packed, describe_tar, is_archive
 from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
-from itl.sources.signs import other_source
+from itl.sources.signs import other_source, surely_other_source
 from itl.sources.source import Source
 from itl.sources.split_names import is_of_splits, may_have_codes, split_of_folders, split_of_path
 from itl.storage import text_lines
@@ -91,7 +91,9 @@ class ClassFolders(Source):
             packed = describe_packed(self.listing.files)
             unread = describe_unread(self.listing, counts)
             parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
-            if not any(split_of_folders(f"{folder}/") for folder in counts):
+            if other := surely_other_source(self.listing.files, self.path):
+                parts.append(other)
+            elif not any(split_of_folders(f"{folder}/") for folder in counts):
                 parts.append(self._describe_divider(counts))
             raise ItlError("; ".join(filter(None, parts))) from None
         all_train = {split for split, _ in layout.class_of.values()} == {"train"}

@@ -122,8 +122,6 @@ class Coco(AnnotatedSource):
                 )
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
-        if scan.problems and (text := describe_unopened(self.listing.files)):
-            scan.notes.append(text)
         scan.notes += (unread := self._describe_unread())
         if not refused:  # else they may be in that file
             scan.left_out[f"images in no JSON file{' that is read' * bool(unread)}"] += max(
@@ -306,6 +304,8 @@ class Coco(AnnotatedSource):
         scan.add_problems(missing, summary, with_first=True)
         if missing:
             scan.refused_splits.add(split)
+            if self.path.is_dir() and (text := describe_unopened(self.listing.files)):
+                scan.notes += [] if text in scan.notes else [text]
 
 
 def _likely_option(files: Sequence[str]) -> str:

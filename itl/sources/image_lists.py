@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from posixpath import dirname
 from typing import NamedTuple
 
 from itl import ItlError, counted
@@ -17,7 +16,6 @@ from itl.sources.labels import (
     LABEL_COLUMNS,
     SEVERAL_LABELS,
     is_missing,
-    refuse_running_numbers,
     refuse_several,
 )
 from itl.sources.list_columns import (
@@ -190,8 +188,7 @@ def _from_line(line: str, number: int) -> ListedImage:
 def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[ListedImage]:
     """Take what no header calls labels for splits, where all are, and several: lines `IMAGE train`.
 
-    CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA, unless the list *is_chosen*; ItlError
-    where they only count the lines.
+    CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA, unless the list *is_chosen*.
     """
     labels = {one.label for one in images}
     if not is_chosen and are_codes_of_splits(labels, file) and is_image(images[0].image):
@@ -200,7 +197,6 @@ def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[
             f"write train, val or test instead, or, if these are classes, name the list with an option, such "
             f"as train={file}"
         )
-    refuse_running_numbers([one.label for one in images], [dirname(one.image) for one in images], file)
     split_of = splits_of_labels(labels)
     return [one._replace(label="", split=split_of[one.label]) for one in images] if split_of else images
 

@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from posixpath import dirname
 
 from itl import ItlError, counted
+from itl.hierarchy.taxonomy import WNID
 from itl.sources.records import examples
 
 LABEL_COLUMNS = (
@@ -13,7 +15,6 @@ LABEL_COLUMNS = (
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")  # columns; class is one of them
 FLAGS_SET = {"1", "1.0", "true", "yes"}
 FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
-LEAST_RUNNING, MANY_RUNNING = 4, 10  # images whose labels 1, 2, 3 … may be, or are, no classes
 NO_LABEL = "-1"  # of a test whose labels are not public
 LIKE_MISSING = {"none", "null", "na", "n/a", "<na>", "?"}  # which may also be classes
 # 0 1, of several classes or flags; ['cat'] or [0, 1], as pandas writes lists; [other] may be a class.
@@ -46,21 +47,24 @@ def refuse_several(label: str, where: str) -> None:
         )
 
 
-def refuse_running_numbers(labels: Sequence[str], folders: Sequence[str], file: str) -> None:
-    """Raise ItlError if the *labels* of a list without header only count its lines, as in ILSVRC's.
+def refuse_running_numbers(images: Sequence[str], labels: Sequence[str], file: str, is_chosen: bool) -> None:
+    """Raise ItlError if the *labels* of a training list only count its lines, as in ILSVRC's train_cls.txt.
 
-    Images of some *folders*, of the same order, are several then, or there are many images.
+    That is where *images* lie in several folders, of which one has several labels: it is the class. A list
+    that an option has chosen is refused only if folders are wnids.
 
-    >>> refuse_running_numbers(["0", "1", "2", "3"], ["a", "b", "c", "d"], "train.txt")
+    >>> refuse_running_numbers(["a/0.jpg", "b/0.jpg"], ["0", "1"], "train.txt", is_chosen=False)
     """
-    if len(labels) < LEAST_RUNNING or not labels[0].isdecimal() or int(labels[0]) > 1:
+    folders = {dirname(image) for image in images}
+    are_wnids = all(WNID.fullmatch(folder.rpartition("/")[2]) for folder in folders)
+    first = int(labels[0]) if labels[0] in ("0", "1") else None
+    if first is None or not 1 < len(folders) < len(images) or (is_chosen and not are_wnids):
         return
-    if any(label != str(number) for number, label in enumerate(labels, int(labels[0]))):
-        return
-    if len(labels) >= MANY_RUNNING or 1 < len({*folders}) < len(folders):
+    if all(label == str(number) for number, label in enumerate(labels, first)):
+        choice = "" if are_wnids else f", or, if these are classes, set the option train={file}"
         raise ItlError(
-            f"{file}: the labels only count its lines, from {labels[0]} to {labels[-1]}; write the class of "
-            f"each image instead, or, if each is a class of its own, a header above: image,label"
+            f"{file}: the labels only count its lines, from {first} to {labels[-1]}; write the class of each "
+            f"image instead{choice}"
         )
 
 

@@ -39,8 +39,8 @@ class ListedSource(ScannedSource):
     def scan(self) -> Scan:
         """Records and problems; reads the lists. ItlError if one is missing or the images are packed."""
         scan = Scan(self.kind, self.path)
-        packed = describe_packed(self.listing.files)
-        if packed and not any(map(is_image, self.listing.files)):
+        has_images = any(map(is_image, self.listing.files))
+        if not has_images and (packed := describe_packed(self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
         records: dict[str, Record] = {}  # by id
         labels: dict[str, str] = {}  # the class of an id, with its line

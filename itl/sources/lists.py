@@ -28,7 +28,7 @@ from itl.sources.image_lists import (
     stems_outside,
     text_of,
 )
-from itl.sources.labels import NO_LABEL, describe_labels
+from itl.sources.labels import NO_LABEL, describe_labels, refuse_running_numbers
 from itl.sources.list_columns import refuse_without_header
 from itl.sources.listed_source import Entries, ListedSource
 from itl.sources.numbered_classes import (
@@ -43,7 +43,7 @@ from itl.sources.numbered_classes import (
 )
 from itl.sources.records import examples, is_image, stem_of
 from itl.sources.scan import Scan
-from itl.sources.signs import other_source
+from itl.sources.signs import surely_other_source
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
@@ -105,10 +105,9 @@ class Lists(ListedSource):
         try:
             return super().scan
         except ItlError as error:
-            other = other_source(self.listing.files, self.path)
-            if not other or f"source {self.kind}" in other:
-                raise
-            raise ItlError(f"{error}; {other}") from error
+            if other := surely_other_source(self.listing.files, self.path):
+                raise ItlError(f"{error}; {other}") from error
+            raise
 
     def reads(self, name: str) -> bool:
         """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
@@ -136,6 +135,7 @@ class Lists(ListedSource):
                 else:
                     reason = f"{one.split} images of {file}, which no option names for {one.split}"
                     others[reason].append(one.image)
+        self._refuse_running_numbers(lists)
         _write_whole_numbers(lists)
         self._leave_out_unlabelled(lists, scan)
         taken = [one for images in lists.values() for one in images]
@@ -148,6 +148,13 @@ class Lists(ListedSource):
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
+
+    def _refuse_running_numbers(self, lists: Mapping[tuple[str, str], Sequence[ListedImage]]) -> None:
+        """Raise ItlError if labels of a training list, of lines `IMAGE LABEL`, only count its lines."""
+        for (split, file), images in lists.items():
+            if split == "train" and file.lower().endswith(".txt"):
+                names, labels = [one.image for one in images], [one.label for one in images]
+                refuse_running_numbers(names, labels, file, is_chosen=bool(self._options))
 
     def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*.

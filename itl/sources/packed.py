@@ -1,19 +1,17 @@
 """Archives among the files of a source: what to do about those that are still packed."""
 
 import itertools
-import lzma
 import shlex
 import tarfile
-import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from posixpath import dirname, join
 
-from itl import ItlError
 from itl.sources.archives import LABEL_SUFFIXES, Listing, Member, open_listing, split_name
 from itl.sources.records import examples, is_image, suffix_of
 
-MAX_PEEKED_MEMBERS = 20  # of a compressed tar
+MAX_PEEKED_MEMBERS, MAX_PEEKED_BYTES = 1000, 16 << 20  # of a tar; and of a file in a compressed one
 MAX_PEEKED_TARS = 20  # to see what these hold
 PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -24,15 +22,15 @@ def is_archive(name: str) -> bool:
 
 
 def describe_packed(files: Mapping[str, Member]) -> str:
-    """Return what to do about compressed archives among *files* that are not unpacked; empty without any.
+    """Return what to do about compressed archives among *files*, first if not unpacked; empty without any.
 
     >>> describe_packed({"a.txt": Member("data/a.txt"), "cats.tar.gz": Member("data/cats.tar.gz")})[-44:]
     'unpack it: `tar xf data/cats.tar.gz -C data`'
     """
     compressed = [name for name in files if name.lower().endswith(PACKED_SUFFIXES)]
-    packed = next((name for name in compressed if not _is_unpacked(name, files)), "")
-    if not packed:
+    if not compressed:
         return ""
+    packed = next((name for name in compressed if not _is_unpacked(name, files)), compressed[0])
     member = files[packed]
     beside = [name for name in compressed if dirname(name) == dirname(packed)]
     if member.size is not None:
@@ -49,14 +47,9 @@ def describe_packed(files: Mapping[str, Member]) -> str:
     return f"{packed} {why}; unpack it: `{unpack_command(member.path)}`"
 
 
-def unopened(files: Mapping[str, Member]) -> list[str]:
-    """Return the archives among *files*, sorted, but those that are unpacked beside themselves."""
-    return [name for name in sorted(filter(is_archive, files)) if not _is_unpacked(name, files)]
-
-
 def describe_unopened(files: Mapping[str, Member]) -> str:
     """Say that archives among *files* were not opened, as images may be missing; empty without any."""
-    if not (names := unopened(files)):
+    if not (names := sorted(filter(is_archive, files))):
         return ""
     was, them = ("was", "it") if len(names) == 1 else ("were", "them")
     return f"{examples(names)} in this folder {was} not opened; unpack {them} if images are missing"
@@ -64,12 +57,12 @@ def describe_unopened(files: Mapping[str, Member]) -> str:
 
 def describe_holder(wanted: str, files: Mapping[str, Member], path: Path) -> str:
     """Say which archive among *files* at *path* to unpack for the file *wanted*; empty without archives."""
-    names = unopened(files)
+    names = sorted(filter(is_archive, files))
     if names and path.is_dir() and len(files) == 1 and names[0].lower().endswith(".tar"):
         return f"{names[0]} was not opened: unpack it, or give {path / names[0]} itself"
-    inside = {name: _members(files[name].path) for name in names if files[name].size is None}
-    for name, members in inside.items():
-        if any(f"/{member}".endswith(f"/{wanted}") for member in members):
+    for name in names:
+        inside = _members(files[name].path) if files[name].size is None else ()
+        if any(f"/{member}".endswith(f"/{wanted}") for member in inside):
             return f"{name} holds it: unpack that, `{unpack_command(files[name].path)}`"
     if packed := describe_packed(files):
         return packed
@@ -89,7 +82,7 @@ def describe_tar(listing: Listing) -> str:
         member = listing.files[tar]
         if member.size is not None:
             return ""
-        inner = open_listing(Path(member.path)).files
+        inner = _members(member.path)
         images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
         if images and any(name.lower().endswith(LABEL_SUFFIXES) for name in inner):
             return ""
@@ -114,15 +107,20 @@ def _describe_inner(tar: str, path: str, images: Sequence[str], packed: Sequence
 
 
 def _members(path: str) -> list[str]:
-    """Return the names of files in the archive *path*, the first alone of a compressed tar; [] if damaged."""
-    try:
-        if path.lower().endswith((".zip", ".tar")):
+    """Return the names of files in the archive *path*, of a tar the first ones, and those before damage.
+
+    Behind a large file in a compressed tar, nothing is looked at, as all of it would be inflated.
+    """
+    names: list[str] = []
+    with suppress(Exception):  # whatever is wrong with an archive that is not read
+        if path.lower().endswith(".zip"):
             return list(open_listing(Path(path)).files)
         with tarfile.open(path) as tar:
-            first = itertools.islice(tar, MAX_PEEKED_MEMBERS)
-            return ["/".join(split_name(one.name) or ()) for one in first if one.isfile()]
-    except (ItlError, OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError):
-        return []
+            for one in itertools.islice(tar, MAX_PEEKED_MEMBERS):
+                names += ["/".join(split_name(one.name) or ())] if one.isfile() else []
+                if one.size > MAX_PEEKED_BYTES and not path.lower().endswith(".tar"):
+                    break
+    return names
 
 
 def _is_unpacked(name: str, files: Mapping[str, Member]) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -13,9 +13,6 @@ from itl.sources.records import is_image, stem_of, suffix_of
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
     r"places365_train_standard\.txt": "places365",
-    r"ImageSets/CLS-LOC/train_cls\.txt": "imagenet",
-    r"val_annotations\.txt": "tiny-imagenet",
-    r"train\.csv": "mini-imagenet",
     r"meta/train\.txt": "food101",
     r"labels/train1\.txt": "dtd",
     r"annotations/trainval\.txt": "pets",
@@ -31,12 +28,18 @@ SIGNS = {  # the end of the name of a file -> the source that reads its data set
     r"(instances_\w+|_annotations\.coco)\.json": "coco",
     r"metadata\.(csv|jsonl)": "lists",  # with a column of labels or splits
 }
-FIRST_LINES = {  # of these files, where others may be called so
-    "dtd": rb"[^/\s]+/[^/\s]+(\s|$)",
-    "food101": rb"[^\s/.]+/\d+(\s|$)",
-    "cub200": rb"[\w-]+ [01](\s|$)",
-    "tiny-imagenet": rb"val_\d+\.JPEG\tn\d{8}",
-    "mini-imagenet": rb"filename,label\s+n\d{16}",
+SIGNS_OF_REFUSED = {  # the same, where files may lie beside class folders that are read
+    r"ImageSets/CLS-LOC/train_cls\.txt": "imagenet",
+    r"val_annotations\.txt": "tiny-imagenet",
+    r"train\.csv": "mini-imagenet",
+}
+FIRST_LINES = {  # of files of these sources whose names others have too; of a table, the first two
+    "food101": r"[^\s/.]+/\d+",
+    "dtd": r"([^/\s]+)/\1_\d+\.jpg",
+    "pets": r"[^\s/]+_\d+( \d+){3}",
+    "cub200": r"[\w-]+ [01]",
+    "tiny-imagenet": r"val_\d+\.JPEG\tn\d{8}\t.*",
+    "mini-imagenet": r"filename,label\s+n\d{16}\.jpg,n\d{8}",
 }
 SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
     r"ILSVRC2012_img_(train|val)\.tar": "imagenet",
@@ -61,6 +64,19 @@ def other_source(files: Mapping[str, Member], path: Path) -> str:
     "data/train-00000-of-00001.parquet is a file of the source parquet: `itl check parquet 'my set'`"
     """
     signs = SIGNS if any(map(is_image, files)) else SIGNS | SIGNS_WITHOUT_IMAGES
+    return _first_sign(signs, files, path, lambda kind, name: not _is_own(kind, name, files))
+
+
+def surely_other_source(files: Mapping[str, Member], path: Path) -> str:
+    """Say likewise which source reads *files* that another one refuses; names alone are no proof."""
+    signs = {pattern: kind for pattern, kind in (SIGNS | SIGNS_OF_REFUSED).items() if kind != "lists"}
+    return _first_sign(signs, files, path, lambda kind, name: _is_first_line(kind, files[name]))
+
+
+def _first_sign(
+    signs: Mapping[str, str], files: Mapping[str, Member], path: Path, is_sign: Callable[[str, str], bool]
+) -> str:
+    """Say which source reads *files*, by the first of *signs* whose kind and file *is_sign*; else empty."""
     others = [name for name in files if not is_image(name)]
     stems = cache(lambda: {stem_of(name) for name in files if is_image(name)})  # as captions are called too
     for pattern, kind in signs.items():
@@ -68,16 +84,30 @@ def other_source(files: Mapping[str, Member], path: Path) -> str:
         end = re.compile(f"{start}{pattern}$")
         for name in filter(end.search, others):
             is_caption = suffix_of(name) == ".txt" and PurePosixPath(name).stem in stems()
-            if not is_caption and _is_of(kind, name, files[name]):
+            if not is_caption and is_sign(kind, name):
                 return _advise_source(name, kind, path)
     return ""
 
 
-def _is_of(kind: str, name: str, member: Member) -> bool:
-    """Say whether a file whose *name* is a sign of the source *kind* begins as there, where that is known."""
+def _is_own(kind: str, name: str, files: Mapping[str, Member]) -> bool:
+    """Say whether a file whose *name* is a sign of the source *kind* surely is a user's own.
+
+    Its first line begins with one of the images, or with another that has a suffix, which only DTD's have.
+    """
     if kind == "lists":
-        return not has_no_labels(member.read(), name)
-    return kind not in FIRST_LINES or bool(re.match(FIRST_LINES[kind], member.read_start(PEEKED_BYTES)))
+        return has_no_labels(files[name].read(), name)
+    first = re.split(r"[\s,;]", _start(files[name]))[0] if kind in FIRST_LINES else ""
+    return first in files or (kind != "dtd" and is_image(first))
+
+
+def _is_first_line(kind: str, member: Member) -> bool:
+    """Say whether a file begins as in the source *kind*, where others are called so too."""
+    pattern = FIRST_LINES.get(kind)
+    return pattern is None or bool(re.match(rf"{pattern}[ \t\r]*$", _start(member), re.MULTILINE))
+
+
+def _start(member: Member) -> str:
+    return member.read_start(PEEKED_BYTES).decode("utf-8-sig", "replace").lstrip()
 
 
 def _advise_source(name: str, kind: str, path: Path) -> str:

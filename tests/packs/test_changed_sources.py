@@ -141,12 +141,23 @@ def test_what_a_kill_left_of_an_older_pack_is_in_no_ones_way(few, tmp_path):
     assert not (tmp_path / "pack.replaced").exists()
 
 
-def test_what_a_kill_left_is_removed_where_nothing_is_to_do(few, tmp_path):
+def test_what_lies_beside_a_pack_is_said_and_never_removed_where_nothing_is_to_do(few, tmp_path, caplog):
+    caplog.set_level("INFO", "itl")
     whole = Pack.build(PACKING, tmp_path / "pack", path=few)
     for end in ("replaced", "partial"):
         shutil.copytree(tmp_path / "pack", tmp_path / f"pack.{end}")
+        caplog.clear()
         assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
-        assert not (tmp_path / f"pack.{end}").exists()
+        assert f"{tmp_path}/pack.{end} is no part of this pack: a killed packing left it" in caplog.text
+        assert (tmp_path / f"pack.{end}/pack.json").exists()
+
+
+@pytest.mark.parametrize("target", ["pack", "other"])
+def test_links_in_a_loop_are_no_pack(tmp_path, target):
+    (tmp_path / "other").symlink_to(tmp_path / "pack")
+    (tmp_path / "pack").symlink_to(tmp_path / target)
+    with pytest.raises(ItlError, match="no pack at"):
+        Pack.open(tmp_path / "pack")
 
 
 def test_a_pack_behind_a_link_stays_there(few, tmp_path):

@@ -1,5 +1,7 @@
 """Files that tell which source reads a data set, and archives of it that lie side by side."""
 
+import gzip
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,12 +18,15 @@ DOG = "n02085620"
 CLASSES = images("a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg")
 SIGNS = {  # source -> its file, and others called so which are of another set
     "food101": ("meta/train.txt", text("apple_pie/1"), text("n01440764/n01440764_1.JPEG 0")),
-    "dtd": ("labels/train1.txt", text("banded/banded_1.jpg"), text("images/brick/brick_1.jpg")),
+    "dtd": ("labels/train1.txt", text("banded/banded_1.jpg"), text("a/0.jpg")),
     "cub200": ("train_test_split.txt", text("9 0"), text("a/0.jpg train")),
-    "tiny-imagenet": ("val_annotations.txt", text("val_0.JPEG\tn01443537\t0"), text("0.jpg cat")),
+    "pets": ("annotations/trainval.txt", text("Abyssinian_9 1 1 1"), text("a/0.jpg 0")),
+}
+SIGNS_OF_REFUSED = {  # likewise, but class folders beside them are read
+    "tiny-imagenet": ("val_annotations.txt", text("val_9.JPEG\tn01443537\t0\t0\t9\t9"), text("9.jpg cat")),
     "mini-imagenet": (
         *("train.csv", text("filename,label", "n0153282900000005.jpg,n01532829")),
-        text("filename,label", "a/0.jpg,a", "a/1.jpg,a", "b/2.jpg,b"),
+        text("filename,label", "9.jpg,cat"),
     ),
     "imagenet": ("ILSVRC/ImageSets/CLS-LOC/train_cls.txt", text("n01440764/n01440764_10026 1"), None),
 }
@@ -35,16 +40,37 @@ def problem(kind: str, path: Path, **options: str) -> str:
 
 
 @pytest.mark.parametrize("kind", SIGNS)
-def test_a_file_tells_its_source_by_its_name_and_its_first_line(tmp_path, kind):
+def test_a_file_tells_its_source_by_its_name_unless_it_lists_the_images(tmp_path, kind):
     name, content, other = SIGNS[kind]
-    path = written(tmp_path / "set", CLASSES | {name: content})
-    sign = f"{name} is a file of the source {kind}: `itl check {kind} {path}`"
-    assert problem("folder", path).startswith(f"{sign}; for its folders alone, choose how to read it: ")
-    if kind != "mini-imagenet":  # whose list alone is read, and lacks an image here
-        assert problem("lists", path).endswith(f"; {sign}")
+    for number, start in enumerate([b"", b"\xef\xbb\xbf", b"\n"]):
+        path = written(tmp_path / f"set{number}", CLASSES | {name: start + content})
+        sign = f"{name} is a file of the source {kind}: `itl check {kind} {path}`"
+        assert problem("folder", path).startswith(f"{sign}; for its folders alone, choose how to read it: ")
+    assert problem("lists", path).endswith(f"; {sign}")
+    path = written(tmp_path / "other", CLASSES | {name: other})
+    assert kind not in "".join(check_lines("folder", path)) + "".join(check_lines("lists", path))
+
+
+@pytest.mark.parametrize("kind", SIGNS_OF_REFUSED)
+def test_beside_class_folders_a_file_tells_its_source_only_where_they_are_refused(tmp_path, kind):
+    name, content, other = SIGNS_OF_REFUSED[kind]
+    beside = written(tmp_path / "read", CLASSES | {name: content})
+    assert len(open_source("folder", beside, empty="skip").records()) == 4
+    flat = images("images/0.jpg", "images/1.jpg")
+    path = written(tmp_path / "refused", flat | {name: content})
+    assert problem("folder", path).endswith(
+        f"; {name} is a file of the source {kind}: `itl check {kind} {path}`"
+    )
     if other:
-        path = written(tmp_path / "other", CLASSES | {name: other})
-        assert kind not in "".join(check_lines("folder", path)) + "".join(check_lines("lists", path))
+        path = written(tmp_path / "other", flat | {name: other})
+        assert kind not in problem("folder", path)
+
+
+@pytest.mark.parametrize("name", ["train_test_split.txt", "meta/train.txt", "annotations/trainval.txt"])
+def test_refusals_of_lists_name_no_source_by_a_name_alone(tmp_path, name):
+    path = written(tmp_path / "set", CLASSES | {name: text("seed zero", "fold one")})
+    assert "is a file of the source" not in problem("lists", path)
+    assert "is a file of the source" in problem("folder", path), "whose classes it may divide"
 
 
 @pytest.mark.parametrize(
@@ -80,9 +106,7 @@ def test_the_archive_that_holds_a_missing_list_is_the_one_to_unpack(tmp_path):
     )
     subprocess.run(["bash", "-c", said.rpartition(", `")[2].rstrip("`")], check=True)
     source = open_source("stanford-dogs", path)
-    assert "annotation.tar, images.tar in this folder were not opened; unpack them if images are missing" in (
-        source.notes
-    )
+    assert "annotation.tar, images.tar, lists.tar in this folder were not opened; unpack" in str(source.notes)
     subprocess.run(["tar", "xf", path / "images.tar", "-C", path], check=True)
     records = open_source("stanford-dogs", path).records()
     assert {split: sum(one.split == split for one in records) for split in by_split} == by_split
@@ -108,6 +132,12 @@ def test_images_of_coco_may_be_in_zips_beside(tmp_path):
     assert note in open_source("coco", path).notes
     shutil.unpack_archive(archive, path)
     assert note not in open_source("coco", path).notes
+    big = coco.replace(
+        b'"annotations": []',
+        b'"annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 99, 9]}]',
+    )
+    (path / "annotations/instances_train2017.json").write_bytes(big)
+    assert note not in open_source("coco", path).notes, "a box outside its image"
 
 
 def numbered(first: int, *names: str) -> bytes:
@@ -116,34 +146,65 @@ def numbered(first: int, *names: str) -> bytes:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_numbers_that_count_the_lines_of_a_list_are_no_classes(tmp_path, first):
-    many = [f"{number}.jpg" for number in range(10)]
+@pytest.mark.parametrize("folders", ["ab", [DOG, "n01440764"]])
+def test_numbers_that_count_the_lines_of_a_training_list_are_no_classes(tmp_path, first, folders):
+    names = [f"train/{folder}/{number}.jpg" for folder in folders for number in range(2)]
+    listed_as = [name.removeprefix("train/") for name in names]  # as ILSVRC's list does
+    files = images(*names) | {"train.txt": numbered(first, *listed_as), "val.txt": numbered(first, names[0])}
+    path = written(tmp_path / "set", files)
     said = f"train.txt: the labels only count its lines, from {first} to {first + 3}; write the class of each"
-    for options in ({}, {"train": "train.txt"}):
-        path = written(tmp_path / "folders", CLASSES | {"train.txt": numbered(first, *CLASSES)})
-        assert problem("lists", path, **options).startswith(said)
-        path = written(tmp_path / "many", images(*many) | {"train.txt": numbered(first, *many)})
-        assert "only count its lines" in problem("lists", path, **options)
-    path = written(tmp_path / "header", images(*many))
-    (path / "train.csv").write_bytes(b"image,label\n" + numbered(first, *many).replace(b" ", b","))
-    assert len(open_source("lists", path).records()) == 10
+    assert problem("lists", path).startswith(said)
+    if DOG in folders:
+        assert problem("lists", path, train="train.txt").startswith(said)
+    else:
+        assert problem("lists", path).endswith("or, if these are classes, set the option train=train.txt")
+        assert len({wnid for _, wnid, _ in listed(open_source("lists", path, train="train.txt"))}) == 4
 
 
 @pytest.mark.parametrize(
     "lines",
     [
         numbered(0, "a/0.jpg", "b/1.jpg", "c/2.jpg", "d/3.jpg"),  # a class for each folder
-        numbered(0, "0.jpg", "1.jpg", "2.jpg", "3.jpg"),  # few, in one folder
+        numbered(0, *(f"{number}.jpg" for number in range(20))),  # one folder: faces, logos, letters
         numbered(5, *CLASSES),
-        numbered(0, "a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg", "b/4.jpg").replace(b" 4", b" 0"),
         text("a/0.jpg 0", "a/1.jpg 1", "b/2.jpg 2", "b/3.jpg 4"),
-        numbered(0, "a/0.jpg", "a/1.jpg", "b/2.jpg"),
+        text("a/0.jpg 1", "a/1.jpg 0", "b/2.jpg 2", "b/3.jpg 3"),
     ],
 )
 def test_other_numbers_may_be_classes(tmp_path, lines):
     names = [line.split()[0].decode() for line in lines.splitlines()]
     path = written(tmp_path / "set", images(*names) | {"train.txt": lines})
-    expected = {(line.rpartition(b" ")[2].decode()) for line in lines.splitlines()}
-    records = listed(open_source("lists", path))
-    assert len(records) == len(set(names))
-    assert len({wnid for _, wnid, _ in records}) == len(expected)
+    assert len(listed(open_source("lists", path))) == len(
+        {wnid for _, wnid, _ in listed(open_source("lists", path))}
+    )
+
+
+def test_a_list_of_test_may_have_one_image_of_each_class_in_order(tmp_path):
+    names = [f"{folder}/{number}.jpg" for folder in "ab" for number in range(4)]
+    train = text(*(f"{name} {number % 4}" for number, name in enumerate(names)))
+    tests = [f"test/{folder}/{number}.jpg" for folder in "cd" for number in range(2)]
+    files = images(*names, *tests) | {"train.txt": train, "test.txt": numbered(0, *tests)}
+    records = open_source("lists", written(tmp_path / "set", files)).records()
+    assert {(one.split, one.wnid) for one in records if one.split == "test"} == {
+        ("test", str(n)) for n in range(4)
+    }
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_damaged_archives_beside_lists_change_nothing(tmp_path, name):
+    many = tarred(
+        tmp_path / "many.tar", {f"{'long' * 60}{number}.jpg": b"" for number in range(300)}
+    ).read_bytes()
+    for data in (
+        b"",
+        b"PK\3\4",
+        os.urandom(600),
+        many[:700] + b"\xff" * 300 + many[1000:],
+        gzip.compress(many),
+    ):
+        files = CLASSES | {"train.txt": text(*(f"{one} {one[0]}" for one in CLASSES)), name: data}
+        assert len(open_source("lists", written(tmp_path / "read", files)).records()) == 4
+        refused = files | {"train.txt": text("a/none.jpg a", "b/none.jpg b")}
+        assert "lists 'a/none.jpg'" in problem("lists", written(tmp_path / "refused", refused))
+        assert "has no meta/train.txt" in problem("food101", tmp_path / "refused")
+        assert "food101" not in problem("folder", written(tmp_path / "alone", {name: data, "a.txt": b"x"}))
