@@ -91,10 +91,9 @@ class ClassFolders(Source):
             packed = describe_packed(self.listing.files)
             unread = describe_unread(self.listing, counts)
             parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
-            if other := surely_other_source(self.listing.files, self.path):
-                parts.append(other)
-            elif not any(split_of_folders(f"{folder}/") for folder in counts):
-                parts.append(self._describe_divider(counts))
+            are_splits = any(split_of_folders(f"{folder}/") for folder in counts)
+            divider = "" if are_splits else self._describe_divider(counts)
+            parts.append(divider or surely_other_source(self.listing.files, self.path))
             raise ItlError("; ".join(filter(None, parts))) from None
         all_train = {split for split, _ in layout.class_of.values()} == {"train"}
         if choice == Choice() and all_train and len(self.listing.files) > counts.total():

@@ -37,7 +37,7 @@ FIRST_LINES = {  # of files of these sources whose names others have too; of a t
     "food101": r"[^\s/.]+/\d+",
     "dtd": r"([^/\s]+)/\1_\d+\.jpg",
     "pets": r"[^\s/]+_\d+( \d+){3}",
-    "cub200": r"[\w-]+ [01]",
+    "cub200": r"(\d+|[0-9a-f-]{20,}) [01]",
     "tiny-imagenet": r"val_\d+\.JPEG\tn\d{8}\t.*",
     "mini-imagenet": r"filename,label\s+n\d{16}\.jpg,n\d{8}",
 }

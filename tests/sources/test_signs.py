@@ -68,7 +68,7 @@ def test_beside_class_folders_a_file_tells_its_source_only_where_they_are_refuse
 
 @pytest.mark.parametrize("name", ["train_test_split.txt", "meta/train.txt", "annotations/trainval.txt"])
 def test_refusals_of_lists_name_no_source_by_a_name_alone(tmp_path, name):
-    path = written(tmp_path / "set", CLASSES | {name: text("seed zero", "fold one")})
+    path = written(tmp_path / "set", CLASSES | {name: text("seed 0", "fold 1")})
     assert "is a file of the source" not in problem("lists", path)
     assert "is a file of the source" in problem("folder", path), "whose classes it may divide"
 
