@@ -33,7 +33,7 @@ ReturnToService=2
 KillWait=2
 SlurmdParameters=config_overrides
 MpiDefault=none
-SchedulerParameters=sched_interval=2
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000 State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """

@@ -30,14 +30,12 @@ POOL_UNTIL_STOPPED = """
 import time
 from itl.machine import Terminated, stopping_on_signals
 from itl.processes import process_pool
-if __name__ == "__main__":
-    try:
-        with stopping_on_signals(), process_pool(1, threads=1) as pool:
-            pool.submit(abs, 1).result()
-            print("ready", flush=True)
-            pool.submit(time.sleep, 600).result()
-    except Terminated:
-        print("stopped")
+try:
+    with stopping_on_signals(), process_pool(1, threads=1) as pool:
+        print(pool.submit(abs, -3).result(), flush=True)
+        pool.submit(time.sleep, 600).result()
+except Terminated:
+    print("stopped")
 """
 CHECKOUT = Path(__file__).parents[1]
 
@@ -72,16 +70,6 @@ def test_a_process_that_may_start_none_says_what_may(monkeypatch):
         ItlError, match=r"a worker of multiprocessing.Pool may start no processes.*main process"
     ):
         process_pool(1, threads=1)
-
-
-def test_a_script_may_come_by_standard_input():
-    """As in `python - <<END`: multiprocessing would run the file <stdin> in each process."""
-    script = (
-        "from itl.processes import process_pool\n"
-        "with process_pool(1, threads=1) as pool: print(pool.submit(abs, -3).result())"
-    )
-    child = subprocess.run([sys.executable], input=script, cwd=CHECKOUT, capture_output=True, text=True)
-    assert (child.returncode, child.stdout) == (0, "3\n"), child.stderr
 
 
 def test_a_process_has_the_environment_folder_and_threads_of_its_call(tmp_path, monkeypatch):
@@ -139,13 +127,19 @@ def test_a_server_that_was_killed_is_replaced():
 
 
 @pytest.mark.timeout(120)
-def test_a_terminal_that_is_closed_leaves_no_tracebacks():
-    """All processes of its group get SIGHUP; what they tell the tracker of semaphores then is not lost."""
-    script = [sys.executable, "-c", POOL_UNTIL_STOPPED]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(script, cwd=CHECKOUT, start_new_session=True, **pipes) as parent:
-        assert parent.stdout.readline() == "ready\n"
+def test_a_script_may_come_by_standard_input_and_a_terminal_that_is_closed_leaves_no_tracebacks():
+    """As in `python - <<END`: multiprocessing would run the file <stdin> in each process.
+
+    As the terminal is closed, all processes of its group get SIGHUP; what they tell the tracker of semaphores
+    then is not lost.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable], cwd=CHECKOUT, start_new_session=True, **pipes) as parent:
+        parent.stdin.write(POOL_UNTIL_STOPPED)
+        parent.stdin.close()
+        assert parent.stdout.readline() == "3\n"
         os.killpg(parent.pid, signal.SIGHUP)
+        parent.stdin = None  # it is closed
         out, errors = parent.communicate(timeout=60)
     assert (out, errors) == ("stopped\n", "")
 

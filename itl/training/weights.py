@@ -113,7 +113,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
     several, or have values that are no real numbers, quantised or not finite, or variances below 0.
     """
-    own = build(net, 1, pixels, seed=0)
+    own = _without_values(net, pixels)
     if weights.entry:
         chosen = tensors_below(tensors, f"{weights.entry}.")
         if not chosen:
@@ -143,6 +143,15 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
         raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
     return taken
+
+
+def _without_values(net: str, pixels: int) -> Classifier:
+    """Build *net* on the device meta, to see what its tensors are; with values where it needs them."""
+    try:
+        with torch.device("meta"):
+            return build(net, 1, pixels, seed=0)
+    except (ItlError, RuntimeError):  # a value is asked for, as of a rate of dropout
+        return build(net, 1, pixels, seed=0)
 
 
 def _has_real_values(tensor: Tensor) -> bool:
@@ -344,7 +353,7 @@ def check_kept(net: str, weights: Weights, folder: Path, pixels: int) -> None:
     Transformers have a weight for each part of an image, so those for other sizes have other shapes.
     """
     tensors, _ = load_kept(weights, folder)
-    if lines := _misses(_shapes(library_tensors(net, build(net, 1, pixels, seed=0))), tensors):
+    if lines := _misses(_shapes(library_tensors(net, _without_values(net, pixels))), tensors):
         raise ItlError(
             f"the weights of {net} are for images of another size than {pixels} pixels: {lines[0]}; give the "
             f"pixels that they were trained for"

@@ -405,7 +405,7 @@ def test_what_the_first_figure_of_a_kernel_turns_on_stays_on(monkeypatch):
 
 def extents(figure, texts) -> list:
     """Where *texts* of a drawn *figure* are, in pixels."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return [text.get_window_extent() for text in texts]
 
 
@@ -414,7 +414,7 @@ def test_panels_of_many_tasks_have_room_for_axes_and_titles(tasks):
     names = tuple(f"finetune@a-longer-name-{number}" for number in range(tasks))
     figure = figures.panels(frame([0, 25, 50], tasks=names).assign(half=0), "images_per_class", by="half")
     assert len(figure.axes) == tasks
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert all(ax.get_window_extent().width > 0.3 * figure.bbox.width for ax in figure.axes)
     titles = {ax.get_title("left") for ax in figure.axes}
     boxes = extents(figure, figure.findobj(lambda one: isinstance(one, Text) and one.get_text() in titles))

@@ -5,7 +5,7 @@ import yaml
 from tests.browser.steps import go_to, row
 from tests.worlds import SETTINGS
 
-BUSY_SECONDS = 2
+BUSY_SECONDS = 1
 STUDY = f"""import time
 from itl import StudyPanel
 panel = StudyPanel("smallest")
@@ -98,7 +98,7 @@ from itl import NetPanel
 panel = NetPanel(%r)
 nodes = panel.nodes
 def slow_nodes(text=""):
-    time.sleep({BUSY_SECONDS} if text else 0)
+    time.sleep({2 * BUSY_SECONDS} if text else 0)  # the list is looked at meanwhile
     return nodes(text)
 panel.nodes = slow_nodes
 panel"""

@@ -7,13 +7,10 @@ from tests.training.test_crop_triton import run
 pytest.importorskip("triton", reason="Triton is not installed; the fused search is for GPUs")
 
 COMPARE = """
-import gc
 import numpy as np, torch
 from itl.evaluation import knn_triton
 from torch.utils._python_dispatch import TorchDispatchMode
 from triton.runtime import interpreter
-
-gc.freeze()                             # do not walk torch's objects over and over
 
 def reduce_slices(reduction, parts):
     # What the interpreter does number by number, and in the same order: half of all its time

@@ -28,6 +28,7 @@ from itl.training.loop import classify, predict
 from itl.training.nets import NETS, build
 from tests.evaluation.test_detection import spec
 from tests.fake_cuda import FakeCuda, pretended
+from tests.training.test_loop import narrow
 from tests.worlds import Boxes, boxes_pack
 
 pytestmark = pytest.mark.skipif(
@@ -153,7 +154,7 @@ def test_batches(cuda, precision, kept, monkeypatch):
 @pytest.mark.parametrize(("name", "pixels"), [(name, max(32, least)) for name, (_, least) in NETS.items()])
 def test_prediction_and_its_scores(cuda, name, pixels, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)  # both round to bfloat16
-    recipe, net = replace(RECIPE, pixels=pixels), build(name, 4, pixels, seed=0)
+    recipe, net = replace(RECIPE, pixels=pixels), narrow(build(name, 4, pixels, seed=0))
     expected, _ = predict(net, batches(CPU, recipe), CPU, "bf16")
     outputs, labels = predict(on_device(net), batches(GPU, recipe), GPU, "bf16")
     torch.testing.assert_close(outputs.cpu(), expected, atol=0.03, rtol=0.03)
@@ -196,7 +197,7 @@ def test_frozen_features(cuda, evaluate, tmp_path, monkeypatch):
 def detector(name: str, regions: str) -> tuple[Detector, Boxes, DetectionRecipe]:
     """A detector on the parts of *name*, its recipe, and pictures of coloured boxes."""
     recipe = replace(DETECTION, regions=regions)
-    net = Detector(detection_backbone(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)
+    net = Detector(detection_backbone(name, narrow(build(name, 4, 72, seed=0))), 2, recipe, seed=0)
     return on_device(net), boxes_pack({"train": 6, "test": 4}), recipe
 
 

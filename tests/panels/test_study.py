@@ -159,12 +159,12 @@ def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeyp
     run_here(small_study(seeds=[0, 1]), machine)
     *_, picture, _ = panel.widget().children
     assert "12 of 12 runs exist already" in picture.value
-    drawing = threading.Event()
+    drawing, changed = threading.Event(), threading.Event()
 
     def draw_slowly_at_first(table):
         if not drawing.is_set():
             drawing.set()
-            time.sleep(3)
+            changed.wait(3)  # no longer: the change may wait for the drawing
         return ForestPicture("data:,", [])
 
     monkeypatch.setattr("itl.panels.answer_steps.forest_picture", draw_slowly_at_first)
@@ -172,6 +172,7 @@ def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeyp
         drawn = thread.submit(panel.refresh)
         assert drawing.wait(60)
         panel.seeds = "0"
+        changed.set()
         drawn.result()
     assert "6 of 6 runs exist already" in picture.value
 

@@ -10,6 +10,7 @@ from itl import ItlError
 from itl.training import detection_nets
 from itl.training.detection_nets import BACKBONES, detection_backbone, repeatable_roi_pool
 from itl.training.nets import NETS, Classifier, build
+from tests.training.test_loop import narrow
 
 torch.set_num_threads(1)
 
@@ -86,7 +87,7 @@ def test_the_parts_in_turn_are_the_body(name, pixels):
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet"])
 def test_alexnets_keep_their_weights_and_look_where_their_regions_are(name):
-    net = build(name, 3, 96, seed=0)
+    net = narrow(build(name, 3, 96, seed=0))
     apart = detection_backbone(name, net).eval()
     ours = [tensor.clone() for tensor in apart.state_dict().values()]
     assert all(torch.equal(*pair) for pair in zip(ours, net.body.state_dict().values(), strict=True))

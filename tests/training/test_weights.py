@@ -4,12 +4,16 @@ import argparse
 import os
 import pickle
 import re
+import sys
+from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torchvision import models
 
 from itl import ItlError
@@ -40,6 +44,28 @@ LIBRARY = {  # the model that each net's weights are of, in the library's own wo
     "torchvision:alexnet": lambda: models.alexnet(num_classes=7),
     "torchvision:mobilenet_v3_small": lambda: models.mobilenet_v3_small(num_classes=7),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def narrow_alexnet():
+    """AlexNet's first linear layer has 64 outputs: nothing here depends on its width, but 220 MB a file."""
+
+    def linear(inputs, outputs):
+        return nn.Linear(64 if inputs == 4096 == outputs else inputs, 64 if inputs == 9216 else outputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        layers = SimpleNamespace(**vars(nn) | {"Linear": linear})
+        patch.setattr(sys.modules[models.AlexNet.__module__], "nn", layers)
+        assert sum(weight.numel() for weight in models.alexnet(num_classes=7).parameters()) < 4e6
+        yield
+
+
+@cache
+def resnet18_state(seed=0):
+    """A state dict of torchvision's, which no test changes: to draw one takes a fifth of a second."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return models.resnet18().state_dict()
 
 
 def trained(name, classes=7, seed=0):
@@ -144,7 +170,7 @@ WRAPPERS = {
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_checkpoints_that_wrap_the_state_dict_are_read(wrapper, tmp_path):
-    state, path = models.resnet18().state_dict(), tmp_path / "checkpoint.pth"
+    state, path = resnet18_state(), tmp_path / "checkpoint.pth"
     torch.save(WRAPPERS[wrapper](state), path)
     net = filled("resnet18", read_tensors(path), path)
     tolerance = {"atol": 1e-3, "rtol": 1e-3} if wrapper == "half" else {"atol": 0, "rtol": 0}
@@ -153,7 +179,7 @@ def test_checkpoints_that_wrap_the_state_dict_are_read(wrapper, tmp_path):
 
 
 def test_of_several_nets_in_a_file_one_is_chosen(tmp_path):
-    path, states = tmp_path / "two.pth", [models.resnet18().state_dict() for _ in range(2)]
+    path, states = tmp_path / "two.pth", [resnet18_state(seed) for seed in range(2)]
     torch.save(dict(zip(("model", "model_ema"), states, strict=True)), path)
     with pytest.raises(ItlError, match=r"holds 2 nets, model, model_ema; choose with entry: model_ema"):
         filled("resnet18", read_tensors(path), path)
@@ -202,7 +228,7 @@ TWO_NETS = {  # the file, of an online net and its moving average; what is liste
 @pytest.mark.parametrize("case", TWO_NETS)
 def test_a_net_with_tensors_of_its_own_beside_counts_as_one_of_several(case, tmp_path):
     write, says, entries = TWO_NETS[case]
-    states = {name: models.resnet18().state_dict() for name in ("online", "mean")}
+    states = {"online": resnet18_state(0), "mean": resnet18_state(1)}
     torch.save(write(**states), tmp_path / "two.pth")
     tensors = read_tensors(tmp_path / "two.pth")
     with pytest.raises(ItlError, match=rf"two.pth holds 2 nets, {re.escape(says)}$"):
@@ -213,7 +239,7 @@ def test_a_net_with_tensors_of_its_own_beside_counts_as_one_of_several(case, tmp
 
 
 def test_the_nets_below_an_entry_are_listed_as_entries_of_the_file(tmp_path):
-    state = models.resnet18().state_dict()
+    state = resnet18_state()
     tensors = {f"state_dict.{net}.{name}": value for net in ("a", "b") for name, value in state.items()}
     with pytest.raises(
         ItlError, match=r"2 nets, state_dict.a, state_dict.b; choose with entry: state_dict.b$"
@@ -222,14 +248,14 @@ def test_the_nets_below_an_entry_are_listed_as_entries_of_the_file(tmp_path):
 
 
 def test_a_larger_net_beside_it_is_no_second_net(tmp_path):
-    student, teacher = models.resnet18().state_dict(), models.resnet34().state_dict()
+    student, teacher = resnet18_state(), models.resnet34().state_dict()
     torch.save({"teacher": teacher, "student": student}, tmp_path / "distilled.pth")
     net = filled("resnet18", read_tensors(tmp_path / "distilled.pth"), tmp_path / "distilled.pth")
     assert torch.equal(net.body.conv1.weight, student["conv1.weight"])
 
 
 def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path):
-    state, path = models.resnet18().state_dict(), tmp_path / "renamed.pth"
+    state, path = resnet18_state(), tmp_path / "renamed.pth"
     torch.save({f"t{number}": value for number, value in enumerate(state.values())}, path)
     with pytest.raises(
         ItlError, match=r"conv1.weight \(64, 3, 7, 7\) is missing.*in_order: true takes them so"
@@ -272,7 +298,7 @@ def test_a_larger_net_does_not_pass_for_a_smaller_one(tmp_path):
 
 
 def test_weights_for_grey_images_are_refused(tmp_path):
-    state, path = models.resnet18().state_dict(), tmp_path / "grey.pth"
+    state, path = resnet18_state(), tmp_path / "grey.pth"
     torch.save(state | {"conv1.weight": state["conv1.weight"][:, :1]}, path)
     with pytest.raises(ItlError, match=r"not \(64, 3, 7, 7\); its images have 1 channels, those of itl 3"):
         filled("resnet18", read_tensors(path), path)
@@ -291,7 +317,7 @@ class RunsCode:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_that_would_run_code_runs_nothing(zipped, tmp_path):
     path, made = tmp_path / "evil.pth", tmp_path / "made"
-    content = {"state_dict": models.resnet18().state_dict(), "extra": RunsCode(made)}
+    content = {"state_dict": resnet18_state(), "extra": RunsCode(made)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ItlError, match=r"evil.pth names posix.mkdir, code that would be run; none was"):
         read_tensors(path)
