@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import ipywidgets
 import pandas as pd
@@ -21,7 +22,6 @@ from itl.analysis.wording import (
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.pack import Pack
-from itl.panels.net import NetPanel
 from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
@@ -32,6 +32,9 @@ from itl.runs.questions import questions_of
 from itl.runs.results import changed_sources
 from itl.runs.store import MANIFEST_FILE, Store
 from itl.specs import Pretrain, Transfer, key
+
+if TYPE_CHECKING:
+    from itl.panels.net import NetPanel
 
 ALL = ""
 TEMPLATE = "results_panel.html.j2"
@@ -282,7 +285,7 @@ class ResultsPanel(Panel):
         table = [(name, *values) for name, values in sorted(rows.items())]
         return pd.DataFrame(table, columns=["setting", "this", "instead of"])
 
-    def net(self, run: str = "") -> NetPanel:
+    def net(self, run: str = "") -> "NetPanel":
         """Return the panel of the net of *run*, by default `run`.
 
         It is on the target of the chosen comparison where the images of that have one class each. ItlError if
@@ -290,6 +293,8 @@ class ResultsPanel(Panel):
         """
         if not (run := run or self.run):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")
+        from itl.panels.net import NetPanel  # here: it imports torch
+
         panel = NetPanel(run, self.machine)
         if self.row >= 0:
             target = self.every_contrast.loc[self.row, "task"].partition("@")[2]
