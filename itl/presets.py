@@ -79,21 +79,21 @@ def copy_shipped(folder: Path) -> list[Path]:
     for target in targets:
         if target.exists():
             raise ItlError(f"{target} exists already and is not overwritten; name another folder")
-    partial = {target: target.with_name(f"{target.name}.partial") for target in targets}
+    partial = Path(folder) / ".init"  # under its name there is a whole copy, or none
     try:
-        for target, copy in partial.items():
-            shutil.rmtree(copy, ignore_errors=True)  # what a kill has left
+        shutil.rmtree(partial, ignore_errors=True)  # what a kill has left
+        for target in targets:
+            copy = partial / target.name
             shutil.copytree(shipped_folder(target.name), copy, ignore=shutil.ignore_patterns(".*", "__*"))
-        for target, copy in partial.items():
-            copy.rename(target)
+        for target in targets:
+            (partial / target.name).rename(target)
     except OSError as error:
         reason = error.strerror or error.args[0][0][2]  # shutil's own: source, target and why, of each file
         raise ItlError(
             f"cannot copy to {folder}: {reason}; free space or allow writing, then repeat"
         ) from error
     finally:
-        for copy in partial.values():
-            shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return targets
 
 
