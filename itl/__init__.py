@@ -98,6 +98,15 @@ def no_such(options: Iterable[str], name: str, what: str) -> ItlError:
     return ItlError(f"no {what} called {name!r}; {hint}{known}")
 
 
+@contextmanager
+def errors_about(what: str) -> Iterator[None]:
+    """Let the text of an ItlError begin with *what* it is about."""
+    try:
+        yield
+    except ItlError as error:
+        raise ItlError(f"{what}: {error}") from error
+
+
 def one_line(message: object) -> str:
     """Write *message* on one line that a terminal shows as it is: without line ends and escape sequences.
 

@@ -97,13 +97,10 @@ def command_line(command: str, args: Namespace) -> str:
     return shlex.join(["itl", command, args.preset, *only, *data, *home])
 
 
-NOT_GIVEN = (None, "refuse")  # the second: --outside
-
-
 def refuse_unused(args: Namespace, options: Sequence[str], needed: str) -> None:
     """Raise ItlError for one of the *options* that was given: it has no effect without what is *needed*."""
     for option in options:
-        if getattr(args, option.removeprefix("--")) not in NOT_GIVEN:
+        if getattr(args, option.removeprefix("--")) not in (None, "refuse"):  # the second: of --outside
             raise ItlError(f"{option} has no effect without {needed}; add that, or leave {option} out")
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, counted, log_lines, no_such, one_line, warnings_as_notes
+from itl import ItlError, __version__, counted, errors_about, log_lines, no_such, one_line, warnings_as_notes
 from itl.arguments import (
     ALLOW_UNREADABLE,
     DATA,
@@ -199,12 +199,8 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
         *SCORED,
     )
-    command(
-        proposals,
-        *PROPOSALS,
-        description=PROPOSAL_FORMATS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    command(proposals, *PROPOSALS, description=PROPOSAL_FORMATS, formatter_class=as_written)
 
 
 def _note(*texts: str) -> None:
@@ -354,10 +350,8 @@ def plan(args: argparse.Namespace) -> None:
 
         table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
         print(f"\n{describe_designs(table)}")
-    try:
+    with errors_about("`itl run` would refuse this"):
         made.refuse()
-    except ItlError as error:
-        raise ItlError(f"`itl run` would refuse this: {error}") from error
 
 
 def run(args: argparse.Namespace) -> None:
@@ -471,17 +465,15 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     from itl.runs.store import Store
 
     machine = _machine(args)
-    preset = _preset(args)
-    questions, store = questions_of(preset, args.only), Store(machine.runs)
+    questions, store = questions_of(_preset(args), args.only), Store(machine.runs)
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
     return made, questions, store, machine
 
 
 def _machine(args: argparse.Namespace) -> Machine:
-    given = {
-        name: getattr(args, name, None) for name in ("home", "device", "workers", "compile", "scheduler")
-    }
+    names = ("home", "device", "workers", "compile", "scheduler")
+    given = {name: getattr(args, name, None) for name in names}
     data, shard = tuple(args.data or ()) or None, parse_shard(getattr(args, "shard", None))
     return Machine.from_environment(**given, data=data, shard=shard)
 

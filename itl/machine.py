@@ -16,7 +16,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError, warn
+from itl import ItlError, errors_about, warn
 
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux under Windows (WSL2)
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
@@ -159,7 +159,7 @@ class Machine:
         _note_misspelt_variables()
         cores = cpu_count()
         rank, ranks = _number("RANK", 0, least=0), _number("WORLD_SIZE", 1)
-        with _named("--device" if given.get("device") else "ITL_DEVICE"):
+        with errors_about("--device" if given.get("device") else "ITL_DEVICE"):
             device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
         if ranks > 1:
             device = _of_local_rank(device, _number("LOCAL_RANK", rank, least=0))
@@ -286,15 +286,6 @@ def describe_unused_data(data: Sequence[str]) -> str:
     unused = [entry for entry in split_data(os.environ.get("ITL_DATA", "")) if entry not in data]
     options = " ".join(f"--data {shlex.quote(entry)}" for entry in unused)
     return f"; --data stands instead of ITL_DATA; to use that too, add {options}" if unused else ""
-
-
-@contextmanager
-def _named(setting: str) -> Iterator[None]:
-    """Let errors begin with the *setting* that is wrong."""
-    try:
-        yield
-    except ItlError as error:
-        raise ItlError(f"{setting}: {error}") from error
 
 
 class Terminated(KeyboardInterrupt):

@@ -79,7 +79,7 @@ def copy_shipped(folder: Path) -> list[Path]:
     for target in targets:
         if target.exists():
             raise ItlError(f"{target} exists already and is not overwritten; name another folder")
-    partial = Path(folder) / ".init"  # under its name there is a whole copy, or none
+    partial = Path(folder) / ".itl-init"  # so that what is there is whole, or nothing
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a kill has left
         for target in targets:
@@ -88,10 +88,8 @@ def copy_shipped(folder: Path) -> list[Path]:
         for target in targets:
             (partial / target.name).rename(target)
     except OSError as error:
-        reason = error.strerror or error.args[0][0][2]  # shutil's own: source, target and why, of each file
-        raise ItlError(
-            f"cannot copy to {folder}: {reason}; free space or allow writing, then repeat"
-        ) from error
+        why = error.strerror or error.args[0][0][2]  # shutil's own: source, target and why, of each file
+        raise ItlError(f"cannot copy to {folder}: {why}; free space or allow writing, then repeat") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return targets

@@ -34,7 +34,6 @@ PLAIN_NUMBERS = {  # by YAML's tag
         r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
     ),
 }
-NO_LOCKS = (ENOSYS, ENOLCK, EOPNOTSUPP)  # errors of a file system that cannot lock
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -251,7 +250,7 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
     try:
         _acquire(lock, path, holder, task)
     except OSError as error:
-        if error.errno in NO_LOCKS:
+        if error.errno in (ENOSYS, ENOLCK, EOPNOTSUPP):
             raise ItlError(
                 f"{path} cannot be locked: its file system ({_file_system(path)}) has no flock; mount it "
                 f"with flock (Lustre: -o flock; NFS: version 4, or with lockd), or choose another with --home"
@@ -321,7 +320,6 @@ def _file_system(path: Path) -> str:
     """Return the type of the file system that *path* is on, such as nfs4 or lustre."""
     import psutil  # here: only errors need it
 
-    mounts = [
-        part for part in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(part.mountpoint)
-    ]
-    return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+    real, disks = path.resolve(), psutil.disk_partitions(all=True)
+    mounts = [disk for disk in disks if real.is_relative_to(disk.mountpoint)]
+    return max(mounts, key=lambda disk: len(disk.mountpoint)).fstype if mounts else "unknown"

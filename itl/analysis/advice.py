@@ -131,12 +131,10 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
 
 def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
     """Return the table of `Advice` in the order of the options, without verdicts."""
-    reach = quantile(len(grid.tasks)) * belief.spread
+    mean, reach = belief.mean, quantile(len(grid.tasks)) * belief.spread
     counts = grid.measured.loc[grid.measured["task"] == task, "option"].value_counts()
     shares = np.array([_share(belief, row, grid) for row in range(len(grid.options))])
-    table = grid.options[["option"]].assign(
-        expected=belief.mean, low=belief.mean - reach, high=belief.mean + reach
-    )
+    table = grid.options[["option"]].assign(expected=mean, low=mean - reach, high=mean + reach)
     if math.isnan(shares[grid.everything, 1]):  # of a gain that may be 0
         shares[grid.untrained] = math.nan
     table[["share", "share_low", "share_high"]] = shares

@@ -66,9 +66,8 @@ class Budget:
 
         One whose hours are not known yet is taken to fit.
         """
-        takes = (
-            grid.options["hours"] + grid.task_hours[task] if self.unit == "hours" else grid.options["images"]
-        )
+        hours = grid.options["hours"] + grid.task_hours[task]
+        takes = hours if self.unit == "hours" else grid.options["images"]
         fits = ~(takes > self.number).to_numpy()
         if not fits[grid.trained].any():
             least = takes[grid.trained].min()

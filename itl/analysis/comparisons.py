@@ -108,13 +108,11 @@ class TaskValues:
 
     def untrained(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
-        alike = [
-            len({*condition.columns} & {*columns})
-            if condition.untrained and not _is_chance(condition.columns)
-            else -1
-            for condition in self.conditions
-        ]
-        if max(alike) < 0:
+        alike = np.full(len(self.conditions), -1)
+        for index, condition in enumerate(self.conditions):
+            if condition.untrained and not _is_chance(condition.columns):
+                alike[index] = len({*condition.columns} & {*columns})
+        if alike.max() < 0:
             return np.zeros(len(alike))
         return np.eye(len(alike))[self.first_alike[int(np.argmax(alike))]]
 
@@ -217,10 +215,7 @@ def contrasts(
         if not _same_classes(question, of, against):
             wanted = [task for task in wanted if task != "own"]
         by_task = {task: compare(question, data[task], of, against) for task in wanted}
-        if pair.beside_own:
-            rows += _less_own(by_task)
-        else:
-            rows += [row for row in by_task.values() if row]
+        rows += _less_own(by_task) if pair.beside_own else [row for row in by_task.values() if row]
     table = tabulate(question, rows, made)
     for index, task in table["task"].items():
         if (leak := leaks.get(task)) and leak.matters:
@@ -270,11 +265,9 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
             continue
         data = task_values(results, question.conditions, task, main_metric(task))
         row = compare(question, data, of, against)
-        if row and row.evidence.control_fault:
-            known = (
-                f"by {counted(row.evidence.change.n, 'seeds')} so far, nothing on it can be called the same"
-            )
-            lines.append(f"{task}: {row.evidence.control_fault}; {known}")
+        if row and (fault := row.evidence.control_fault):
+            seeds = counted(row.evidence.change.n, "seeds")
+            lines.append(f"{task}: {fault}; by {seeds} so far, nothing on it can be called the same")
     return lines
 
 
@@ -378,19 +371,14 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
         dfs = [change.df for change in changes]
         df = squares.sum() ** 2 / (squares**2 / dfs).sum() if squares.sum() > 0 else math.nan
         mean, n = changes[0].mean - changes[1].mean, min(change.n for change in changes)
-        difference = Estimate(mean, math.sqrt(squares.sum()), df, n)
-        rows.append(
-            Row(row.compared + LESS_OWN, task, row.metric, Evidence(difference), runs=row.runs | own.runs)
-        )
+        evidence = Evidence(Estimate(mean, math.sqrt(squares.sum()), df, n))
+        rows.append(Row(row.compared + LESS_OWN, task, row.metric, evidence, runs=row.runs | own.runs))
     return rows
 
 
 def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
     """Whether the nets of two conditions are trained on the same classes of their own."""
-    own = {
-        condition.columns: (condition.labels, condition.classes, condition.leaves)
-        for condition in question.conditions
-    }
+    own = {one.columns: (one.labels, one.classes, one.leaves) for one in question.conditions}
     return of in own and own[of] == own.get(against)
 
 

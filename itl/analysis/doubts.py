@@ -141,8 +141,7 @@ def unlike_budgets(answer: Answer) -> str:
     difference = model.estimate(last - first)
     if not difference.p < LEVEL:
         return ""
-    changes = (model.estimate(weights).mean for weights in (first, last))
-    few, many = map(signed, changes)
+    few, many = (signed(model.estimate(weights).mean) for weights in (first, last))
     return (
         f"The change is a mean over budgets that differ: {few} points with {least:,} images, {many} with "
         f"{most:,} (p of no difference: {p_text(difference.p)})."
@@ -190,8 +189,8 @@ def diverged(runs: Sequence[Run], store: Store) -> str:
     """
     for run in runs:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
-            text = worse_than_guessing(store.path(run.spec), store.finished(run.spec)["classes"])
-            if text:
+            classes = store.finished(run.spec)["classes"]
+            if text := worse_than_guessing(store.path(run.spec), classes):
                 one = f"such as one with {columns_text(run.columns)}: {text}"
                 return f"Nets ended worse than guessing, {one}. A lower lr may train them."
     return ""

@@ -32,7 +32,6 @@ AXIS_LABELS = {
     "knn5": "5-nearest-neighbours accuracy (%)",
     "map": "mean average precision (%)",
 }
-MIXED_LABEL = "accuracy, or mean average precision (%)"
 METRIC_NAMES = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5", "map": "mAP"}
 METRIC_NAMES |= {"map_area": "mAP by area"}
 INDUCTION_METRICS = {"accuracy": "linear probe", "knn5": "5 neighbours"}
@@ -156,7 +155,7 @@ def _side_by_side(
 
 def _shared_label(metrics: pd.Series) -> str:
     """Label an axis that shows several tasks, each by its main metric."""
-    return MIXED_LABEL if "map" in set(metrics) else "accuracy (%)"
+    return "accuracy, or mean average precision (%)" if "map" in set(metrics) else "accuracy (%)"
 
 
 def draw_lines(

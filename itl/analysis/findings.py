@@ -108,10 +108,8 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
 def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) -> dict[Columns, pd.DataFrame]:
     """Divide *results* among *conditions*, which have the same columns; one without results is left out."""
     names = [name for name, _ in conditions[0].columns]
-    return {
-        tuple(zip(names, key, strict=True)): rows
-        for key, rows in results.groupby(names, sort=False, dropna=False)
-    }
+    groups = results.groupby(names, sort=False, dropna=False)
+    return {tuple(zip(names, key, strict=True)): rows for key, rows in groups}
 
 
 def tasks_in_order(question: Question, results: pd.DataFrame, own: bool = True) -> list[str]:

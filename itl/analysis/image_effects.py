@@ -75,11 +75,8 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
     ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
     """
     scored = halves_scored(question, store, machine, task)
-    runs = {
-        run.seed: run.spec
-        for run in question.runs(machine)
-        if isinstance(run.spec, Transfer) and on_half(run, scored.task)
-    }
+    of_task = (run for run in question.runs(machine) if on_half(run, scored.task))
+    runs = {run.seed: run.spec for run in of_task if isinstance(run.spec, Transfer)}
     kept = {seed: store.file(spec, CORRECT_FILE) for seed, spec in runs.items()}
     lacking = [path for path in kept.values() if not path.exists()]
     if lacking:

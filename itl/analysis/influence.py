@@ -341,8 +341,7 @@ def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
 def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """Put `estimators` in columns: the strongest nodes by the first of them, and how many have a verdict."""
     texts = [signed_interval(row.effect, row.low, row.high) for row in table.itertuples()]
-    first = table[table["estimator"] == next(iter(ESTIMATORS))]
-    shown = both_ends(first, count)
+    shown = both_ends(table[table["estimator"] == next(iter(ESTIMATORS))], count)
     wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
     wide.index = pd.Index(shown["name"], name="node")
     counts = table[table["verdict"] != wording.CANNOT_TELL].groupby("estimator").size()
@@ -391,7 +390,7 @@ def strongest(
     left = MAX_SHARE * total
     for node, classes in zip(order["node"], order["classes"], strict=True):
         fits = len(nodes) < count and classes < left and node in tree
-        if fits and all(_apart(tree, node, other) for other in nodes):
+        if fits and not any(node in tree.ancestors(one) or one in tree.ancestors(node) for one in nodes):
             nodes.append(node)
             left -= classes
     return sorted(nodes)
@@ -407,11 +406,6 @@ def tried_text(table: pd.DataFrame, tree: Taxonomy, nodes: int) -> str:
 def on_half(run: Run, task: str) -> bool:
     """Whether *run* scores a net on half of the classes on *task*."""
     return run.task == task and ("pretrained_on", HALF) in run.columns
-
-
-def _apart(tree: Taxonomy, node: str, other: str) -> bool:
-    """Whether neither of two nodes is a kind of the other."""
-    return node not in tree.ancestors(other) and other not in tree.ancestors(node)
 
 
 def counterfactual(

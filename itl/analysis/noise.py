@@ -67,10 +67,8 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
                 for seeds in SEEDS_SHOWN
             ]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
-    detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
-    return pd.DataFrame(
-        rows, columns=["question", "task", "between nets", "between fits", "test set", *detected]
-    )
+    columns = ["question", "task", "between nets", "between fits", "test set"]
+    return pd.DataFrame(rows, columns=[*columns, *(f"{seeds} seeds detect" for seeds in SEEDS_SHOWN)])
 
 
 def _points(value: float) -> str:
@@ -145,9 +143,8 @@ def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float,
         specs.setdefault(run.task, {})[run.spec] = None
     seeds, once, per_repeat = len({run.seed for run in runs}), 0.0, 0.0
     for every in specs.values():
-        seconds = [
-            store.read(spec, PROVENANCE_FILE)["seconds"] for spec in every if store.state(spec) == "done"
-        ]
+        done = [spec for spec in every if store.state(spec) == "done"]
+        seconds = [store.read(spec, PROVENANCE_FILE)["seconds"] for spec in done]
         if not seconds:
             return None
         minutes = sum(seconds) / len(seconds) * len(every) / seeds / 60

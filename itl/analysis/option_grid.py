@@ -125,8 +125,7 @@ class Grid:
     @cached_property
     def everything(self) -> int:
         """The option of the most images, and of the most classes among these."""
-        order = self.options.sort_values(["images", "classes"], kind="stable")
-        return int(order.index[-1])
+        return int(self.options.sort_values(["images", "classes"], kind="stable").index[-1])
 
 
 def grid_of(question: Question, store: Store, machine: Machine, measure: bool = True) -> Grid:
@@ -188,9 +187,8 @@ def _scored(question: Question, machine: Machine) -> np.ndarray:
         counted = is_share(main_metric(task.name))
         pack = packed(packings[task.target], task.target, machine) if counted else None
         counts = scored_images(question, task, pack, machine) if pack else {}
-        numbers.append(
-            (sum(counts.values()) or math.nan, effective_images(counts, pack) if pack else math.nan)
-        )
+        effective = effective_images(counts, pack) if pack else math.nan
+        numbers.append((sum(counts.values()) or math.nan, effective))
     return np.array(numbers).T
 
 

@@ -130,8 +130,7 @@ class Pilot:
         tasks, _, features = grid.features.shape
         before = Parameters.before(tasks, features)
         self._parameters = grid.fit(self._parameters) if len(grid.measured) else before
-        posterior = Posterior(self._parameters, *grid.data)
-        return next_experiment(grid, task, posterior, affordable)
+        return next_experiment(grid, task, Posterior(self._parameters, *grid.data), affordable)
 
     def run(self, count: int) -> Iterator[str]:
         """Measure *count* nets, one by one; those that are missing are trained.

@@ -6,7 +6,7 @@ other seeds: see `bootstrap`.
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -214,9 +214,8 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
         _high; tasks that have the predictor; p_order, p_size and p_best, adjusted; verdict. The choice at
         random, which has no τ, comes last.
     """
-    values = np.array(
-        [agreement(*task) for task in zip(nets.scores, nets.transfer, nets.untrained, strict=True)]
-    )
+    by_task = zip(nets.scores, nets.transfer, nets.untrained, strict=True)
+    values = np.array([agreement(*task) for task in by_task])
     means = _weighted_mean(values, np.ones(len(values)))
     draws = bootstrap(nets, resamples)
     df = _degrees_of_freedom(nets, values[:, 1])
@@ -275,10 +274,8 @@ def _random_order_p(scores: np.ndarray, transfer: np.ndarray, tau: float) -> flo
     random, reached = np.random.default_rng(0), 0
     for _ in range(ORDERS):
         order = random.permutation(scores.shape[1])
-        values = [
-            agreement(score[order, None], measured)[0, 0]
-            for score, measured in zip(scores, transfer, strict=True)
-        ]
+        by_task = zip(scores, transfer, strict=True)
+        values = [agreement(score[order, None], measured)[0, 0] for score, measured in by_task]
         reached += abs(np.nanmean(values)) >= abs(tau) - ROUNDING
     return (1 + reached) / (1 + ORDERS)
 
@@ -401,24 +398,15 @@ def answer_text(assessment: Assessment) -> str:
         )
     best, names = several[0], [WORDS[row["predictor"]] for row in several]
     near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
+    order = f"{' and '.join(f'**{name}**' for name in names)} order{'s' if len(names) == 1 else ''}"
     share = f", {_share_lost(best)} of the gain from pre-training" if _share_lost(best) else ""
     beyond = "beyond noise" if best["p_size"] < LEVEL else "not beyond noise"
     beside = "" if size in several else f"; {alone}, and the difference is {beyond}"
     return (
-        f"{_order_best([f'**{name}**' for name in names])} {nets} best: weighted τ "
-        f"{_with_interval(best, 'tau', 2)}{_on_fewer(best, tasks)}. "
+        f"{order} {nets} best: weighted τ {_with_interval(best, 'tau', 2)}{_on_fewer(best, tasks)}. "
         f"Picking by {'it' if len(names) == 1 else names[0]} loses {_with_interval(best, 'regret', 1)} points"
         f"{share}. Within noise of it: {near or 'no other score'}{beside}."
     )
-
-
-def _order_best(names: Sequence[str]) -> str:
-    """Begin a sentence on the scores that order nets best, all with the same τ.
-
-    >>> _order_best(["LogME"]), _order_best(["LogME", "LEEP"])
-    ('LogME orders', 'LogME and LEEP order')
-    """
-    return f"{' and '.join(names)} order{'s' if len(names) == 1 else ''}"
 
 
 def _on_fewer(row: Mapping, tasks: int) -> str:

@@ -76,12 +76,11 @@ def cheapest(
     chance, points = (power_same, within) if within else (power_different, detect)
     most, designs = cap or MAX_SEEDS, []
     for repeats in range(1, (MAX_REPEATS if variances.fit else 1) + 1):
-        powers = (
-            (seeds, chance(points, variances.of_seed(repeats) * squares / 2, seeds, conditions, cap))
-            for seeds in range(MIN_SEEDS, most + 1)
-        )
-        if enough := next((row for row in powers if row[1] >= POWER), None):
-            designs.append(Design(enough[0], repeats, costs.total(conditions, enough[0], repeats)))
+        variance = variances.of_seed(repeats) * squares / 2
+        for seeds in range(MIN_SEEDS, most + 1):
+            if chance(points, variance, seeds, conditions, cap) >= POWER:
+                designs.append(Design(seeds, repeats, costs.total(conditions, seeds, repeats)))
+                break
     if not designs:
         spread = math.sqrt(variances.of_seed(1))
         words = "point is" if points == 1 else "points are"

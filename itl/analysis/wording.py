@@ -68,6 +68,12 @@ def change_text(row: pd.Series) -> str:
     return f"{signed(row['change'])} points ({note})"
 
 
+def row_text(row: pd.Series) -> str:
+    """Write a row of contrasts as one line of text, its change first: a narrow list cuts the end."""
+    change = signed_interval(row["change"], row["low"], row["high"])
+    return f"{change}, {row['verdict']}: {row['compared']}, {task_name(row['task'])}"
+
+
 def verdict_text(row: pd.Series) -> str:
     """Write the verdict of a row of contrasts: with the margin where it is the same, and with its note.
 

@@ -126,11 +126,9 @@ def estimator_table(studies: int) -> pd.DataFrame:
         ]
         significant = [pd.DataFrame([_p_values(tasks[0]) for tasks in world]) < LEVEL for world in worlds]
         for name in significant[0]:
-            rates = [_percent(world[name]) for world in significant]
-            rows.append((seeds, name, *rates))
+            rows.append((seeds, name, *(_percent(world[name]) for world in significant)))
     others = ("one condition three times as noisy: false", "neighbours alike: false", "2 SD found")
-    columns = ["seeds", "variance", "false", *others]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["seeds", "variance", "false", *others])
 
 
 def _p_values(values: np.ndarray) -> dict[str, float]:
@@ -188,9 +186,8 @@ def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.Dat
         for effect in (0.0, TWO_SD):
             stops = [_stop(tasks[0], cap) for tasks in simulated(cap, studies, (effect,))]
             seeds = np.mean([stop or cap for stop in stops])
-            rows.append(
-                (cap, "none" if not effect else "2 SD", _percent(stop > 0 for stop in stops), f"{seeds:.1f}")
-            )
+            change = "2 SD" if effect else "none"
+            rows.append((cap, change, _percent(stop > 0 for stop in stops), f"{seeds:.1f}"))
     return pd.DataFrame(rows, columns=["at most", "true change", "gain or loss", "seeds on average"])
 
 

@@ -38,9 +38,7 @@ def probe(folder: Path, device: str) -> Work:
     backward pass for each strength. Beside a GPU only scikit-learn's fastest way is timed; others take a
     minute.
     """
-    train, test = (
-        Features(split.features.to(device), split.labels.to(device)) for split in made_up_features()
-    )
+    train, test = (Features(part.features.to(device), part.labels.to(device)) for part in made_up_features())
     fits: dict[str, Callable[[], Any]] = {
         "itl": lambda: fit_linear(train, CLASSES, STRENGTHS, tolerance=GRADIENT_TOLERANCE)
     }
@@ -106,8 +104,7 @@ def scikit_learn(train: Features, processes: int) -> Callable[[], list[Classifie
     scaler = StandardScaler().fit(train.features.cpu().numpy())
     standardised = scaler.transform(train.features.cpu().numpy())
     models = [
-        LogisticRegression(C=1 / (strength * ROWS), tol=GRADIENT_TOLERANCE, max_iter=1000)
-        for strength in STRENGTHS
+        LogisticRegression(C=1 / (l2 * ROWS), tol=GRADIENT_TOLERANCE, max_iter=1000) for l2 in STRENGTHS
     ]
 
     def classify(model: LogisticRegression, features: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import binomtest, false_discovery_control, rankdata
+from scipy.stats import binomtest, false_discovery_control
+from sklearn.metrics import roc_auc_score
 
 from itl import ItlError
 from itl.analysis.influence import (
@@ -74,12 +75,6 @@ def planted(tree: Taxonomy, classes: list[str]) -> np.ndarray:
     return signs
 
 
-def auroc(values: np.ndarray, wanted: np.ndarray) -> float:
-    """Return how often one of the *wanted* has a higher value than one of the others."""
-    ranks, count = rankdata(values), wanted.sum()
-    return float((ranks[wanted].sum() - count * (count + 1) / 2) / (count * (~wanted).sum()))
-
-
 def without_effects(tree: Taxonomy, nodes: Nodes, classes: list[str], worlds: int) -> pd.DataFrame:
     """Count in what share of *worlds* without effects each estimator claims anything, by number of nets."""
     random, rows = np.random.default_rng(0), []
@@ -125,11 +120,11 @@ def _judged(effects: Mixture, nodes: Nodes, true_classes: np.ndarray) -> tuple[f
     true = np.round(nodes.contrasts @ true_classes, 9)
     leaves = np.flatnonzero(nodes.member.sum(1) == 1)
     of_class = effects.mean[leaves[nodes.member[leaves].argmax(1).argsort()]]
-    both = (auroc(of_class, true_classes > 0) + auroc(-of_class, true_classes < 0)) / 2
+    both = roc_auc_score(true_classes > 0, of_class) + roc_auc_score(true_classes < 0, -of_class)
     claimed = false_discovery_control(effects.p) <= LEVEL
     wrong = (claimed & (np.sign(effects.mean) != np.sign(true))).sum() / max(1, claimed.sum())
     low, high = effects.interval(LEVEL)
-    return both, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
+    return both / 2, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
 
 
 def by_halves(
@@ -176,11 +171,8 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
     if task.method != "knn":
         raise ItlError(f"labels are drawn at random for k-NN; {question.name} has {task.name} first, not knn")
     pack, tree = pack_for(question.packings()[task.target], task.target, machine), question.tree(machine)
-    specs = {
-        run.seed: run.spec
-        for run in question.runs(machine)
-        if isinstance(run.spec, Transfer) and on_half(run, task.name)
-    }
+    of_task = (run for run in question.runs(machine) if on_half(run, task.name))
+    specs = {run.seed: run.spec for run in of_task if isinstance(run.spec, Transfer)}
     scores = np.empty((worlds, len(specs)))
     for net, (_, spec) in enumerate(sorted(specs.items())):
         target = target_of(spec, pack, tree)
@@ -188,9 +180,7 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
         neighbours, _ = nearest(train.features, test.features, 5)
         for world in range(worlds):
             random = torch.Generator().manual_seed(world)
-            labels = [
-                part.labels[torch.randperm(len(part.labels), generator=random)] for part in (train, test)
-            ]
+            labels = [one.labels[torch.randperm(len(one.labels), generator=random)] for one in (train, test)]
             scores[world, net] = 100 * (vote(labels[0][neighbours]) == labels[1]).float().mean()
     return scores
 

@@ -38,10 +38,8 @@ def tree_html(
         headings.append(f"{colours['label']} ({colours['unit']})")
     among = tree if images is None else {wnid for wnid in images if images[wnid]}
     nodes = visible_nodes(tree, set(opened), among)
-    rows = [
-        _row(tree, wnid, unticked, images, classes, summary) | {"shown": wnid == shown}
-        for wnid in islice(nodes, MAX_ROWS)
-    ]
+    first = islice(nodes, MAX_ROWS)
+    rows = [_row(tree, wnid, unticked, images, classes, summary) | {"shown": wnid == shown} for wnid in first]
     return render(
         "tree.html.j2",
         facts=summary.get("facts", ()),

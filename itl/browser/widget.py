@@ -142,8 +142,7 @@ class HierarchyBrowser(AnyWidget):
 
     def show(self, wnid: str) -> None:
         """Open the tree down to *wnid*, and show its images."""
-        ancestors = self.tree.path(wnid)[1:]
-        self.opened = sorted({*self.opened, *ancestors})
+        self.opened = sorted({*self.opened, *self.tree.path(wnid)[1:]})
         self._shown = wnid
 
     def on_show(self, act: Callable[[str], object]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from itl import ItlError
 from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
 from itl.evaluation.finetune import at_best_lr, recipe_of
+from itl.evaluation.methods import Metrics
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import mean_ap, voc_ap
 from itl.machine import Machine
@@ -24,9 +25,7 @@ from itl.training.nets import Classifier
 from itl.training.numerics import autocast
 
 
-def detection(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
+def detection(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Train a detector that starts as *net*; write what it detects to *folder*, as detections.parquet.
 
     Returns:
@@ -40,7 +39,7 @@ def detection(
     if not isinstance(recipe_of(spec), DetectionRecipe):
         raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")
 
-    def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> dict[str, float]:
+    def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> Metrics:
         detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
         metrics = _scores(part, detections)
         if part is target:  # else a learning rate is being chosen
@@ -91,7 +90,7 @@ def _table(row: int, classes: tuple[str, ...], output: dict[str, Tensor], boxes:
     return pd.DataFrame(columns | dict(zip(SIDES, boxes.T, strict=True)))
 
 
-def _scores(target: Target, detections: pd.DataFrame) -> dict[str, float]:
+def _scores(target: Target, detections: pd.DataFrame) -> Metrics:
     objects, scores = _test_objects(target).rename(columns={"row": "image"}), {}
     for name, metric in (("map", "07"), ("map_area", "area")):
         by_class = voc_ap(objects, detections, metric, known=target.test.classes)

@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from itl import ItlError, counted
 from itl.evaluation.accuracy import scores
-from itl.evaluation.methods import METHODS
+from itl.evaluation.methods import METHODS, Metrics
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import action_ap, mean_ap
 from itl.machine import Machine
@@ -32,32 +32,28 @@ R = TypeVar("R", bound=Recipe)
 LR_SCORES_FILE = "choice.json"  # in the run's folder: the score of every learning rate on val
 
 
-def finetune(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
+def finetune(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Train a copy of *net* with a new head on the classes of *target*.
 
     Returns:
         accuracy, by `Target.per_class`, and, from six classes, top5, in percent; see `at_best_lr`.
     """
 
-    def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> dict[str, float]:
+    def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> Metrics:
         outputs, labels = finetune_and_predict(net, part, recipe, run_folder, machine, spec.fit_seed)
         return scores(outputs, labels, target.per_class)
 
     return at_best_lr(spec, target, folder, evaluate)
 
 
-def actions(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
+def actions(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Train a copy of *net* with an output for each action on crops of persons.
 
     Returns:
         map, the mean over actions of `action_ap`, in percent; see `at_best_lr`.
     """
 
-    def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> dict[str, float]:
+    def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> Metrics:
         seed = spec.fit_seed
         predicted = finetune_and_predict(net, part, recipe, run_folder, machine, seed, independent)
         return {"map": map_percent(*predicted)}
@@ -81,8 +77,8 @@ def map_percent(outputs: Tensor, labels: Tensor) -> float:
 
 
 def at_best_lr(
-    spec: Transfer, target: Target, folder: Path, evaluate: Callable[[Target, Any, Path], dict[str, float]]
-) -> dict[str, float]:
+    spec: Transfer, target: Target, folder: Path, evaluate: Callable[[Target, Any, Path], Metrics]
+) -> Metrics:
     """Evaluate the recipe of *spec* on *target*, so that its test images are looked at once.
 
     Where it has several learning rates, that of the highest main metric on val is taken, and returned as lr.
@@ -136,9 +132,8 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 lr_scores[repr(lr)] = None
             write_atomic(path, lambda part: part.write_text(json.dumps(lr_scores, indent=1)))
         shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
-    converged = {
-        lr: value for lr in lrs if (value := lr_scores[repr(lr)]) is not None and not math.isnan(value)
-    }
+    scored = ((lr, lr_scores[repr(lr)]) for lr in lrs)
+    converged = {lr: value for lr, value in scored if value is not None and not math.isnan(value)}
     if not converged:
         raise ItlError(f"training diverges at each of lrs {', '.join(map(str, lrs))}; give lower ones")
     return replace(recipe, lr=max(converged, key=converged.__getitem__), lrs=())

@@ -10,7 +10,7 @@ from itl import ItlError
 from itl.evaluation.accuracy import DIVERGED, percent_correct, scores
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
-from itl.evaluation.methods import KNN_NEIGHBOURS
+from itl.evaluation.methods import KNN_NEIGHBOURS, Metrics
 from itl.evaluation.target import CORRECT_FILE, Target
 from itl.machine import Machine
 from itl.packs.pack import Pack, save_array
@@ -43,9 +43,7 @@ def extract_selection(
     return extract(net, batches, machine, spec.recipe.precision)
 
 
-def probe(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
+def probe(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Fit a linear classifier to frozen features of the training split and score it on the test split.
 
     Returns:
@@ -57,9 +55,7 @@ def probe(
     return metrics
 
 
-def probe_scores(
-    train: Features, test: Features, target: Target, seed: int
-) -> tuple[dict[str, float], Tensor]:
+def probe_scores(train: Features, test: Features, target: Target, seed: int) -> tuple[Metrics, Tensor]:
     """Return what `probe` does, and which of the images of *test* the classifier gets right, (N,)."""
     classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(seed))
     outputs = classify(test.features)
@@ -67,7 +63,7 @@ def probe_scores(
     return metrics, outputs.argmax(1) == test.labels
 
 
-def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
+def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Classify test images by the vote of the nearest training image (knn1), and of five (knn5).
 
     Returns:
@@ -79,7 +75,7 @@ def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: 
     return metrics
 
 
-def knn_scores(train: Features, test: Features, per_class: bool) -> tuple[dict[str, float], Tensor]:
+def knn_scores(train: Features, test: Features, per_class: bool) -> tuple[Metrics, Tensor]:
     """Return knn1 and knn5, in percent, and which of the images of *test* five neighbours get right, (N,)."""
     neighbours, _ = nearest(train.features, test.features, max(KNN_NEIGHBOURS))
     metrics = {}

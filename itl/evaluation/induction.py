@@ -13,7 +13,7 @@ from torch import Tensor
 from itl.evaluation.frozen import features_of, knn_scores, probe_scores, vote
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features
-from itl.evaluation.methods import KNN_NEIGHBOURS
+from itl.evaluation.methods import KNN_NEIGHBOURS, Metrics
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
@@ -26,9 +26,7 @@ COLUMNS = ["node", "name", "depth", "children", "classes", "images"]
 COLUMNS += ["coarse_knn1", "coarse_knn5", "coarse_chance", "fine_knn1", "fine_knn5", "fine_chance"]
 
 
-def induction(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
+def induction(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Score frozen features on the target's classes, whatever classes the net was trained on.
 
     This is the paper's induction accuracy. The scores of k-NN at the inner nodes of the tree are written to
@@ -48,10 +46,8 @@ def induction(
     if target.per_class:  # which counts of all images do not tell
         knn, _ = knn_scores(train, test, per_class=True)
         return probe | knn | {"chance": chance(train_labels, test_labels.unique())}
-    knn = {
-        f"knn{k}": percent(count, overall.images)
-        for k, count in zip(KNN_NEIGHBOURS, overall.fine, strict=True)
-    }
+    by_k = zip(KNN_NEIGHBOURS, overall.fine, strict=True)
+    knn = {f"knn{k}": 100.0 * count / overall.images for k, count in by_k}
     return probe | knn | {"chance": chance(train_labels, test_labels)}
 
 
@@ -184,11 +180,8 @@ def nodes_table(
         in percent, coarse_knn1, coarse_knn5 and coarse_chance: accuracy among the node's children; fine_knn1,
         fine_knn5 and fine_chance: accuracy among the classes under it.
     """
-    rows = [
-        _node_row(tree, branch, correct, train, test)
-        for branch, correct in zip(inner_nodes, counts, strict=True)
-        if correct.images
-    ]
+    pairs = zip(inner_nodes, counts, strict=True)
+    rows = [_node_row(tree, branch, correct, train, test) for branch, correct in pairs if correct.images]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["depth", "node"], ignore_index=True)
 
 
@@ -207,8 +200,8 @@ def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Ten
         "fine_chance": chance(train, test),
     }
     for k, coarse, fine in zip(KNN_NEIGHBOURS, correct.coarse, correct.fine, strict=True):
-        row[f"coarse_knn{k}"] = percent(coarse, correct.images)
-        row[f"fine_knn{k}"] = percent(fine, correct.images)
+        row[f"coarse_knn{k}"] = 100.0 * coarse / correct.images
+        row[f"fine_knn{k}"] = 100.0 * fine / correct.images
     return row
 
 
@@ -227,9 +220,4 @@ def chance(train: Tensor, test: Tensor) -> float:
     """
     classes = int(max(train.max(), test.max())) + 1
     counts = [torch.bincount(labels, minlength=classes) for labels in (train, test)]
-    return percent(int(counts[0] @ counts[1]), len(train) * len(test))
-
-
-def percent(correct: int, images: int) -> float:
-    """Return what percentage of *images* is *correct*."""
-    return 100.0 * correct / images
+    return 100.0 * int(counts[0] @ counts[1]) / (len(train) * len(test))

@@ -133,9 +133,8 @@ class Inspection:
     @cached_property
     def _nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers in `train`, and similarities, of the training images nearest to each image: (N, K)."""
-        rows, similarities = nearest(
-            self.train_features, self.features, min(NEIGHBOURS, len(self.train.rows))
-        )
+        k = min(NEIGHBOURS, len(self.train.rows))
+        rows, similarities = nearest(self.train_features, self.features, k)
         return rows.cpu().numpy(), similarities.cpu().numpy()
 
     def neighbours(self, position: int) -> pd.DataFrame:
@@ -221,8 +220,7 @@ def inspect_own(
     )
     with torch.no_grad(), autocast(features.device, spec.recipe.precision):  # as the run scored it
         outputs = net.to(features.device).head(features)
-    probabilities = outputs.float().softmax(1)
-    confidence, predicted = probabilities.max(1)
+    confidence, predicted = outputs.float().softmax(1).max(1)
     judged = predicted.cpu().numpy(), confidence.double().cpu().numpy()
     return Inspection(pack, tree, images, train, features, train_features, *judged, available)
 

@@ -83,9 +83,8 @@ def _search_in_blocks(
         remaining = torch.cat(unlisted)
     every_row = torch.arange(len(base), device=base.device)
     for query in remaining:
-        rows[query], similarities[query] = _rank(
-            query_norms, base_norms, query.expand_as(every_row), every_row, k
-        )
+        pairs = query.expand_as(every_row), every_row
+        rows[query], similarities[query] = _rank(query_norms, base_norms, *pairs, k)
 
 
 class WithNorms(NamedTuple):

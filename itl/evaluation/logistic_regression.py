@@ -179,9 +179,8 @@ class CrossEntropy:
 
     def hessian(self, number: int, weights: Tensor) -> Product:
         """Return the function that multiplies by the Hessian of strength *number* at *weights* (C, A)."""
-        return partial(
-            self.hessian_vector_product, self.probabilities(weights), self.penalty[number : number + 1]
-        )
+        penalty = self.penalty[number : number + 1]
+        return partial(self.hessian_vector_product, self.probabilities(weights), penalty)
 
     def hessian_vector_product(self, probabilities: Tensor, penalty: Tensor, direction: Tensor) -> Tensor:
         """Return the Hessian times *direction* (1, C, A), where rows have *probabilities* (N, C)."""

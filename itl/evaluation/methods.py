@@ -10,6 +10,7 @@ from importlib import import_module
 from itl.specs import DetectionRecipe, Recipe
 
 KNN_NEIGHBOURS = (1, 5)  # that vote, as in the paper; each gives a metric, knn1 and knn5
+Metrics = dict[str, float]  # by name, as evaluators return them
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Method:
     cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.FrozenRate` that frozen features cost
     looks_at: str = ""  # the split, where that is not the test split
 
-    def load(self) -> Callable[..., dict[str, float]]:
+    def load(self) -> Callable[..., Metrics]:
         """Import and return the evaluator."""
         module, _, name = self.evaluator.partition(":")
         return getattr(import_module(module), name)

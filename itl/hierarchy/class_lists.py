@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from itl import ItlError, cannot_read, counted, nearest, warn
+from itl import ItlError, cannot_read, counted, errors_about, nearest, warn
 from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy
 from itl.storage import text_lines, unique_keys
 
@@ -62,10 +62,8 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
     names = []
     for row in rows:
-        try:
+        with errors_about(f"{path}, {row.where}"):
             names.append(_class_of(row.key, tree, classes or {}))
-        except ItlError as error:
-            raise ItlError(f"{path}, {row.where}: {error}") from None
     _note_synonyms(rows, names, tree, path)
     with_labels = _has_labels(rows, names, tree, path)
     listed: dict[str, str] = {}
@@ -98,15 +96,12 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
     if len(same) > 1:
         same = [synset for synset in same if synset.wnid in Taxonomy.snapshot().leaves] or same
     if len(same) > 1:
-        raise ItlError(f"{key!r} may be {' or '.join(map(_described, same[:4]))}; give the wnid")
+        nouns = [f"{one.wnid} ({shorten(one.gloss, 40, placeholder=' …')})" for one in same[:4]]
+        raise ItlError(f"{key!r} may be {' or '.join(nouns)}; give the wnid")
     if classes and not same:
         few = f"{', '.join(sorted(classes)[:3])}{' …' * (len(classes) > 3)}"
         raise ItlError(f"neither the images nor the tree have a class {key!r}; the images have {few}")
     return same[0].wnid if same else tree[key].wnid
-
-
-def _described(synset: Synset) -> str:
-    return f"{synset.wnid} ({shorten(synset.gloss, 40, placeholder=' …')})"
 
 
 def _note_synonyms(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:
@@ -159,11 +154,8 @@ def _has_labels(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -
 def _refuse_repeating_column(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -> None:
     """Raise ItlError where lines have several cells without a header, and words of one column repeat."""
     for column in zip(*(row.columns for row in rows), strict=False):
-        words = [
-            cell
-            for cell, name in zip(column, names, strict=True)
-            if re.search(LETTER, cell) and not _is_name(cell, name, tree)
-        ]
+        pairs = zip(column, names, strict=True)
+        words = [cell for cell, name in pairs if re.search(LETTER, cell) and not _is_name(cell, name, tree)]
         if 1 < len(set(words)) < len(words):
             repeated = next(word for word in words if words.count(word) > 1)
             raise ItlError(

@@ -265,8 +265,7 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
             )
     chosen = set(nodes)
     nearest = {wnid: next((node for node in path if node in chosen), "") for wnid, path in paths.items()}
-    class_of = {wnid: node for wnid, node in nearest.items() if node}
-    return LabelSet(f"cut@{','.join(nodes)}", class_of)
+    return LabelSet(f"cut@{','.join(nodes)}", {wnid: node for wnid, node in nearest.items() if node})
 
 
 def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
@@ -346,10 +345,8 @@ def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, Labe
 def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
     if not a or not b:
         raise ItlError(f"two halves need at least two classes, not {len(a) + len(b)}")
-    return (
-        LabelSet.of_itself(f"{name}-a{argument}", sorted(a)),
-        LabelSet.of_itself(f"{name}-b{argument}", sorted(b)),
-    )
+    first = LabelSet.of_itself(f"{name}-a{argument}", sorted(a))
+    return first, LabelSet.of_itself(f"{name}-b{argument}", sorted(b))
 
 
 def _one_round(tree: Taxonomy, class_of: Mapping[str, str]) -> dict[str, str]:
@@ -422,16 +419,10 @@ def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> Labe
 def _topmost(tree: Taxonomy, name: str, nodes: Iterable[str]) -> list[str]:
     """Return *nodes*; ItlError unless they are sorted and none is under another: one spelling per set."""
     nodes, start = [tree[node].wnid for node in nodes], name if name.endswith(",") else f"{name}@"
-    topmost = topmost_nodes(tree, nodes)
+    topmost = sorted(node for node in set(nodes) if len(tree.ancestors(node).intersection(nodes)) == 1)
     if nodes != topmost:
         raise ItlError(f"{start}{','.join(nodes)} is spelt {start}{','.join(topmost)}")
     return nodes
-
-
-def topmost_nodes(tree: Taxonomy, nodes: Iterable[str]) -> list[str]:
-    """Return those of *nodes* that are under no other of them, sorted, as label methods are spelt."""
-    nodes = set(nodes)
-    return sorted(node for node in nodes if len(tree.ancestors(node) & nodes) == 1)
 
 
 def _split_control(text: str) -> tuple[int, list[str]]:
@@ -440,6 +431,7 @@ def _split_control(text: str) -> tuple[int, list[str]]:
 
 
 FILE = r"[^#]+(#[0-9a-f]{8})?"  # a spec adds the digest of its content
+LIST = Argument("a file without # in its path", "superclasses.csv", FILE)
 WHOLE, WNIDS = r"(0|-?[1-9][0-9]{0,17})", r"[^,]+(,[^,]+)*"
 SEED = Argument("a seed", "0", WHOLE, int)
 NUMBER = Argument("a number from 0 to 9,999", "0", r"0|[1-9][0-9]{0,3}", int)  # all before it are made too
@@ -450,9 +442,7 @@ LABEL_METHODS = {  # by the name before the @
     "bottom-up": Method(bottom_up, Argument("a level", "9", WHOLE, int)),
     "top-down": Method(top_down, Argument("a number of rounds", "1", WHOLE, int)),
     "cut": Method(cut, NODES),
-    "file": Method(
-        from_file, Argument("a file without # in its path", "superclasses.csv", FILE), any_class=True
-    ),
+    "file": Method(from_file, LIST, any_class=True),
     "without-pascal": Method(_without_pascal, rank=1),
     "without-matched": Method(_without_matched, CONTROL, 1),
     "without-random": Method(_without_random, SEED, 1),

@@ -131,9 +131,7 @@ def _note_roots(parents: Mapping[str, Collection[str]], path: Path) -> None:
     notes = [f"{' and '.join(nodes)} differ in case alone" for nodes in alike.values() if len(nodes) > 1]
     if len(roots) > 1:
         few = f"{', '.join(roots[:3])}{' …' * (len(roots) > 3)}"
-        notes.append(
-            f"it has {len(roots)} roots, {few}, and classes under two of them have no node in common"
-        )
+        notes += [f"it has {len(roots)} roots, {few}, and classes under two of them have no node in common"]
     if notes:
         warn(f"{path}: {'; '.join(notes)}; correct it if that is not meant")
 

@@ -47,12 +47,8 @@ log = logging.getLogger(__name__)
 
 AGAIN = "move that folder away and repeat"
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
-INDEX = pa.schema(
-    [(name, pa.string()) for name in ("image", "wnid", "split")]
-    + [(name, pa.int32()) for name in ("width", "height")]
-    + [("checksum", pa.string())]
-)
-NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+INDEX = {name: pa.string() for name in ("image", "wnid", "split")}
+INDEX |= {"width": pa.int32(), "height": pa.int32(), "checksum": pa.string()}
 
 
 def build_pack(request: PackRequest, out: Path, workers: int) -> None:
@@ -169,9 +165,8 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     """Write images.npy with Pillow's warnings off, and log how it went."""
     done, total = len(writer.journal.rows), len(writer.records)
     resumed = f", {done:,} of them done before" if done else ""
-    log.info(
-        f"packing {counted(total, 'images')} of {writer.source.kind} at {writer.packing.size} pixels{resumed}"
-    )
+    what = f"{counted(total, 'images')} of {writer.source.kind}"
+    log.info(f"packing {what} at {writer.packing.size} pixels{resumed}")
     started = time.monotonic()
     try:
         with warnings.catch_warnings():
@@ -229,7 +224,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "height": [row.height for _, row in packed],
         "checksum": [row.checksum for _, row in packed],
     }
-    pq.write_table(pa.table(columns, INDEX), folder / "index.parquet")
+    pq.write_table(pa.table(columns, pa.schema(INDEX)), folder / "index.parquet")
     source = writer.source
     objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
     unreadable = writer.unreadable()
@@ -316,6 +311,6 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
                 f"the disk is too full to pack to {out} ({free_mib:,.0f} MiB are free); make room and run "
                 f"the command again, it keeps what is done"
             ) from error
-        if error.errno in NO_PERMISSION:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ItlError(f"no permission to write {error.filename or out}; choose another") from error
         raise ItlError(f"{out} cannot be written: {error}; fix the cause and run again") from error

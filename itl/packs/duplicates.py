@@ -47,10 +47,8 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
     path = table_path(pack, split, other.digest, other_split)
     if (kept := read_cache(path, pd.read_parquet)) is not None:
         return kept
-    rows, other_rows = (
-        np.flatnonzero(one.table["split"].to_numpy(str) == part)
-        for one, part in ((pack, split), (other, other_split))
-    )
+    rows = np.flatnonzero(pack.table["split"].to_numpy(str) == split)
+    other_rows = np.flatnonzero(other.table["split"].to_numpy(str) == other_split)
     table = _pairs(pack, rows, other, other_rows)
     if os.access(path.parent, os.W_OK):
         write_atomic(path, table.to_parquet)

@@ -164,10 +164,8 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
     if summary.exists():
         changes = str(changes_since(folder, Pack.open(folder).summary, request))
         if not changes:
-            return replace(
-                _size_of_pack(folder, summary.stat().st_mtime_ns),
-                reading=str(read_mapping(summary, PACK_AGAIN).get("reading", "")),
-            )
+            reading = str(read_mapping(summary, PACK_AGAIN).get("reading", ""))
+            return replace(_size_of_pack(folder, summary.stat().st_mtime_ns), reading=reading)
     kept, state = read_mapping(_size_file(folder)), request.source_state()
     if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
         try:
@@ -237,11 +235,8 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
     size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
     if source.rendered:
         return size
-    shown = (
-        (record.split, record.id, one.name, one.difficult)
-        for record in records
-        for one in source.annotation(record)
-    )
+    pairs = ((record, one) for record in records for one in source.annotation(record))
+    shown = ((record.split, record.id, one.name, one.difficult) for record, one in pairs)
     reading = options_as_settings("\n".join(source.describe(records)))
     return replace(size, reading=reading, objects=_count_shown(shown))
 

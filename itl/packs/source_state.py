@@ -31,7 +31,6 @@ LIST_SUFFIXES = (  # of files that may label images below them
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),
     *(".zip", ".tar", ".gz", ".tgz"),  # with such files, as SUN397's Partitions.zip
 )
-LIST_FOLDERS = ("Partitions",)  # beside the images of SUN397
 COMPARED_IMAGES = 64  # of a source that was moved, by their pixels
 UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
 
@@ -113,11 +112,8 @@ class Changes:
 
     def __str__(self) -> str:
         """Return the changes in words."""
-        parts = [
-            f"{counted(len(images), 'images')} {what} ({examples(images, 1)})"
-            for what, images in self.images.items()
-            if images
-        ]
+        some = [(what, images) for what, images in self.images.items() if images]
+        parts = [f"{counted(len(images), 'images')} {what} ({examples(images, 1)})" for what, images in some]
         return ", ".join([*parts, self.other] if self.other else parts)
 
 
@@ -351,8 +347,8 @@ def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
 
 
 def _may_label(path: Path) -> bool:
-    """Say whether *path*, beside a source or above it, may hold lists of its images."""
-    return (path.suffix in LIST_SUFFIXES and path.is_file()) or (path.name in LIST_FOLDERS and path.is_dir())
+    """Say whether *path*, beside a source or above it, may hold lists of its images; Partitions: SUN397's."""
+    return (path.suffix in LIST_SUFFIXES and path.is_file()) or (path.name == "Partitions" and path.is_dir())
 
 
 def _files(path: Path, name: str = "", ancestors: frozenset = frozenset()) -> Iterator[tuple[str, Stamp]]:

@@ -113,12 +113,9 @@ class InfluencePanel(Panel):
         """
         effects, text = self.effects[::-1], text.strip()
         named = effects["name"].str.contains(text, case=False, regex=False) | (effects.index == text)
-        shown = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2)
+        rows = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2).itertuples()
         none = "" if named.any() else f"no node has {text!r} in its name; "
-        return [
-            (f"{none}{row.name}: {signed(row.effect)}, {row.verdict}", row.Index)
-            for row in shown.itertuples()
-        ]
+        return [(f"{none}{row.name}: {signed(row.effect)}, {row.verdict}", row.Index) for row in rows]
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: a node, and a text that its name has, or its wnid."""

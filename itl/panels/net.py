@@ -8,7 +8,7 @@ import seaborn as sns
 import traitlets
 from matplotlib.figure import Figure
 
-from itl import ItlError, counted
+from itl import ItlError, counted, shortened
 from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target, own_split
 from itl.evaluation.target import target_of
@@ -181,7 +181,7 @@ class NetPanel(Panel):
         ax.set(xlabel="first principal component", ylabel="second principal component")
         ax.set(xticks=[], yticks=[])
         handles, labels = ax.get_legend_handles_labels()
-        labels = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in labels]
+        labels = [shortened(name, LONGEST_NAME) for name in labels]
         ax.legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         return figure_of(ax)
 
@@ -256,7 +256,7 @@ class NetPanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: images, node, an image, and pages."""
-        over = self.dropdown("over", "images", self._targets)
+        over = self.dropdown("over", "images", lambda: [(target_words(name), name) for name in self.offered])
         nodes = self.search("node", "wrong under", self.nodes, ["over"])
         image = self.dropdown("image", "neighbours of", self._images, ["over", "node", "page"])
         earlier = ipywidgets.Button(description="Earlier images")
@@ -264,10 +264,6 @@ class NetPanel(Panel):
         earlier.on_click(lambda button: self._turn(-1))
         later.on_click(lambda button: self._turn(1))
         return [over, *nodes, image, ipywidgets.HBox([earlier, later])]
-
-    def _targets(self) -> list[tuple[str, str]]:
-        """List the net's own classes and its targets: words and name."""
-        return [(target_words(name), name) for name in self.offered]
 
     def _images(self) -> list[tuple[str, str]]:
         """List the images of the page: words and id."""

@@ -60,8 +60,7 @@ def announced(text: str) -> Iterator[None]:
     An ItlError is raised again as `message_of` writes it.
     """
     has_person = getattr(get_ipython(), "kernel", None) is not None and not is_executed_by_program()
-    html = f'<p role="status">{escape(text)}</p>'
-    shown = {"text/plain": text, "text/html": html}
+    shown = {"text/plain": text, "text/html": f'<p role="status">{escape(text)}</p>'}
     line = display(shown, raw=True, display_id=True) if has_person else None
     try:
         yield
@@ -179,11 +178,8 @@ class Panel(HasTraits, metaclass=PanelMeta):
         """Choose in the list of a *control*: where each option lay when it was clicked, and its text."""
         widget = self._controls[control]
         texts = [option.replace("\xa0", " ") for option in widget._options_labels]
-        listed = [
-            index if texts[index : index + 1] == [text] else texts.index(text)
-            for index, text in chosen
-            if text in texts
-        ]
+        known = [(index, text) for index, text in chosen if text in texts]
+        listed = [index if texts[index : index + 1] == [text] else texts.index(text) for index, text in known]
         if isinstance(widget, ipywidgets.SelectMultiple):
             widget.index = tuple(listed)
         elif listed:

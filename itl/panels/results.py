@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -11,14 +12,7 @@ import traitlets
 from itl import ItlError, counted
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import is_percent, summary
-from itl.analysis.wording import (
-    columns_text,
-    condition_text,
-    p_text,
-    signed_interval,
-    task_name,
-    verdict_text,
-)
+from itl.analysis.wording import columns_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.pack import Pack
@@ -217,9 +211,7 @@ class ResultsPanel(Panel):
         return {
             name: {
                 condition_text(dict(of.columns), dict(against.columns)): (of, against)
-                for of in given.question.conditions
-                for against in given.question.conditions
-                if of is not against
+                for of, against in permutations(given.question.conditions, 2)
             }
             for name, given in self.answers.items()
         }
@@ -241,11 +233,8 @@ class ResultsPanel(Panel):
         sides = {pair[0].columns: "this", pair[1].columns: "instead of"} if pair else {}
         finished = self._values_of[chosen["question"]]
         runs = [run for run in self._question_runs[chosen["question"]] if run.task == chosen["task"]]
-        return [
-            (sides.get(run.columns, "fitted"), run)
-            for run in runs
-            if (not sides or run.columns in sides) and key(run.spec) in finished
-        ]
+        done = [run for run in runs if (not sides or run.columns in sides) and key(run.spec) in finished]
+        return [(sides.get(run.columns, "fitted"), run) for run in done]
 
     @cached_property
     def _values_of(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -377,10 +366,8 @@ class ResultsPanel(Panel):
         if not self.run:
             return ""
         net = net_of(self.run, self.store)
-        pictures = [
-            (url, f"{image}: {wnid}", wnid)
-            for image, wnid, url in example_images(net, self.store, self._packs, self.machine)
-        ]
+        examples = example_images(net, self.store, self._packs, self.machine)
+        pictures = [(url, f"{image}: {wnid}", wnid) for image, wnid, url in examples]
         return render(TEMPLATE, part="images", run=self.run, pictures=pictures)
 
     def widget(self) -> ipywidgets.Widget:
@@ -401,9 +388,3 @@ class ResultsPanel(Panel):
     def _row_options(self) -> list[tuple[str, int]]:
         rows = [(row_text(row), index) for index, row in self.contrasts().iterrows()]
         return [("choose a comparison", -1), *rows]
-
-
-def row_text(row: pd.Series) -> str:
-    """Write a contrast as one line of text, its change first: a narrow list cuts the end."""
-    change = signed_interval(row["change"], row["low"], row["high"])
-    return f"{change}, {row['verdict']}: {row['compared']}, {task_name(row['task'])}"

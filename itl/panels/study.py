@@ -165,10 +165,8 @@ class StudyPanel(Panel):
             targets[OWN_TARGET] = self._own_target(settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
-        if of_own := [task.name for task in tasks if task.target == OWN_TARGET and OWN_TARGET not in targets]:
-            raise ItlError(
-                f"{of_own[0]} needs images to measure on; give their target folder, or leave it out"
-            )
+        if own := [task.name for task in tasks if task.target == OWN_TARGET and OWN_TARGET not in targets]:
+            raise ItlError(f"{own[0]} needs images to measure on; give their target folder, or leave it out")
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
         chosen = {
             "tasks": list(self.tasks),
@@ -399,9 +397,8 @@ class StudyPanel(Panel):
         steps = self._answer_steps()
         figure = steps.figure if self._at_once or self._has("figure") else None
         if figure:
-            figure = replace(
-                figure, rows=[(self._named(text), top, height) for text, top, height in figure.rows]
-            )
+            rows = [(self._named(text), top, height) for text, top, height in figure.rows]
+            figure = replace(figure, rows=rows)
         text = self._named(without_markup(answer_text(steps.answer.main)))
         return {"text": text, "figure": figure, "elsewhere": ANSWERED_BY.get(self.study, "")}
 
@@ -454,9 +451,8 @@ class StudyPanel(Panel):
 
     def _buttons(self) -> ipywidgets.Widget:
         # Sent once, whole: of what is sent key by key, a busy kernel may have only a letter at the click.
-        name = ipywidgets.Text(
-            description="preset name", placeholder="such as my-study", continuous_update=False, **WIDE
-        )
+        words = {"description": "preset name", "placeholder": "such as my-study"}
+        name = ipywidgets.Text(**words, continuous_update=False, **WIDE)
         actions = {
             "Run or resume": self._run,
             "Stop": self.stop,

@@ -18,7 +18,6 @@ COMPARED = [*COMPARISON, "verdict", "change"]  # columns of it that are read
 JUDGED_BY = ["margin", "gain", "cap"]  # those that are read where it has them
 VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
-SETTINGS = ("state", "questions", "spec", *ORIGIN)
 ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
 SHOWN_VALUES = 4
 LEAST_MOVE = 0.05  # points between two changes that are not written alike
@@ -35,9 +34,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     """
     first, second = (find_report(str(name), home) for name in (first, second))
     tables = [_read_verdicts(folder) for folder in (first, second)]
-    joined = tables[0].merge(
-        tables[1], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
-    )
+    joined = tables[0].merge(tables[1], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True)
     alike = joined["verdict_1"] == joined["verdict_2"]
     only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
@@ -106,7 +103,7 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
 def _settings(folder: Path) -> dict[str, dict[str, set[str]]]:
     """Return by question every setting of its runs, and where they were made, with all values that it has."""
     by_question: dict[str, dict[str, set[str]]] = {}
-    runs = _read(folder, "runs.csv", SETTINGS)
+    runs = _read(folder, "runs.csv", ("state", "questions", "spec", *ORIGIN))
     for row in runs[runs["state"] == "done"].itertuples():
         try:
             spec = _used(flatten(json.loads(row.spec)))

@@ -30,7 +30,6 @@ SHOW_WHOLE_TABLES = (
     "import pandas; pandas.set_option("
     f"'display.max_rows', 2000, 'display.max_columns', 60, 'display.max_colwidth', {MAX_TEXT_LENGTH})"
 )
-FIGURES_TO_TAKE_AWAY = "--InlineBackend.figure_formats={'svg', 'png'}"
 
 
 class Kernel(AsyncKernelManager):
@@ -51,7 +50,8 @@ class Kernel(AsyncKernelManager):
         start = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
         quiet = "--IPKernelApp.log_level=50"  # the interrupt that ends a kernel is logged as an error
         lines = f"--IPKernelApp.exec_lines={SHOW_WHOLE_TABLES}"
-        return [*start, quiet, lines, FIGURES_TO_TAKE_AWAY, *(extra_arguments or [])]
+        figures = "--InlineBackend.figure_formats={'svg', 'png'}"  # to take away
+        return [*start, quiet, lines, figures, *(extra_arguments or [])]
 
     async def start_kernel(self, **settings) -> None:
         """Start the kernel and remember it."""

@@ -52,9 +52,8 @@ def render(template: str, **values: object) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("itl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    loader = PackageLoader("itl.report")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(plain_text=plain_text, unbroken=unbroken, whole_words=whole_words)
     environment.globals["site_css"] = Markup((files("itl") / "report/site.css").read_text("utf-8"))
     return environment

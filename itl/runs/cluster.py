@@ -166,15 +166,9 @@ class DaskWorkers:
         return [name for name in workers if name not in self.running or self.running[name].future.done()]
 
     def _start(self, work: "_Work", worker: str) -> None:
-        run = self.client.submit(
-            perform_on_worker,
-            work.spec,
-            work.store,
-            self.machine,
-            self.call,
-            key=f"itl-{key(work.spec)}-{uuid4().hex[:8]}",
-            workers=[worker],
-        )
+        name = f"itl-{key(work.spec)}-{uuid4().hex[:8]}"
+        given = work.spec, work.store, self.machine, self.call
+        run = self.client.submit(perform_on_worker, *given, key=name, workers=[worker])
         work.run = run
         self.running[worker] = work
         run.add_done_callback(work.settle)
@@ -281,9 +275,8 @@ def slurm_jobs(machine: Machine) -> Iterator[SlurmJobs]:
 
 def _refuse_impossible_jobs(script: str) -> None:
     """Raise ItlError where SLURM would not take the job of *script*: Dask would go on waiting for it."""
-    tried = subprocess.run(
-        ["sbatch", "--test-only"], input=script, text=True, capture_output=True, check=False
-    )
+    command = ["sbatch", "--test-only"]
+    tried = subprocess.run(command, input=script, text=True, capture_output=True, check=False)
     said = " ".join(tried.stderr.split()) or f"sbatch ends with status {tried.returncode}"
     if tried.returncode and not any(words in said for words in COMES_LATER):
         raise ItlError(f"SLURM takes no such job ({said}); set it in jobqueue.slurm of Dask's configuration")

@@ -113,8 +113,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
         with autocast(batches.device, spec.recipe.precision):
             set_norm_statistics(net.eval(), batches.in_order(), lambda batch: net(batch[0]))
     elif worse := worse_than_guessing(folder, len(selection.classes)):
-        cure = f"an lr below {spec.recipe.lr:g} may do better"
-        warn(f"run {key(spec)} ended with {worse}; {cure}")
+        warn(f"run {key(spec)} ended with {worse}; an lr below {spec.recipe.lr:g} may do better")
     save_weights(net, folder / WEIGHTS_FILE)
     return {
         "classes": len(selection.classes),

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from itl import ItlError, counted
+from itl import ItlError, counted, errors_about
 from itl.machine import Machine, about, cpu_count, device_memory, free_disk, free_memory, readable
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack, scored_split
@@ -19,14 +19,7 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
-from itl.runs.planned_run import (
-    NO_COST,
-    Design,
-    PlannedRun,
-    compare_budgets,
-    describe_doubts,
-    refuse_impossible_nets,
-)
+from itl.runs.planned_run import Design, PlannedRun, compare_budgets, describe_doubts, refuse_impossible_nets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
@@ -285,10 +278,8 @@ def _refuse_unknown_nets(questions: Sequence[QuestionLike], machine: Machine) ->
         if name_of(*work, machine) not in measured_before([work], machine):
             from itl.training.nets import check_net  # here: it imports torch
 
-            try:
+            with errors_about(question.name):
                 check_net(question.net)
-            except ItlError as error:
-                raise ItlError(f"{question.name}: {error}") from error
 
 
 def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
@@ -301,11 +292,9 @@ def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None
         if (alike := (id(run.size), cost_settings(run.spec))) in seen:
             continue
         seen.add(alike)
-        try:
+        task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
+        with errors_about(f"{', '.join(run.questions)}, {task}"):
             check_images(run.spec, run.size, machine)
-        except ItlError as error:
-            task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
-            raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
 
 
 def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
@@ -473,7 +462,7 @@ def _add_costs(
         alike = (id(run.size), cost_settings(run.spec))
         if alike not in costs:
             known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
-            costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
+            costs[alike] = cost(run.spec, run.size, rates, machine) if known else run.cost
         run.cost = costs[alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):

@@ -7,7 +7,7 @@ from itertools import product
 from statistics import mean
 from typing import NamedTuple
 
-from itl import ItlError, counted
+from itl import ItlError, counted, errors_about
 from itl.hierarchy.label_sets import describe_in_vain
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
@@ -79,11 +79,9 @@ def refuse_impossible_nets(runs: Iterable[PlannedRun], rates: Rates, machine: Ma
         work = name_of(net, recipe, machine), resized_from
         if work not in known:
             known.add(work)
-            try:
+            method = "" if run.kind == "pretrain" else f", {run.kind}"
+            with errors_about(f"{', '.join(run.questions)}{method}"):
                 refuse_impossible(net, recipe, built_for)
-            except ItlError as error:
-                method = "" if run.kind == "pretrain" else f", {run.kind}"
-                raise ItlError(f"{', '.join(run.questions)}{method}: {error}") from error
 
 
 def compare_budgets(

@@ -283,19 +283,11 @@ class Question:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
                     labels, method = condition.labels_of(task, seed), METHODS[task.method]
+                    target = task.target, digests[task.target], task.images_per_class
+                    recipe = tuning.get(task.method)
+                    of_tree = tree if needs_tree(labels) or method.nodes else ""
                     for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
-                        spec = Transfer(
-                            pretrain,
-                            task.method,
-                            task.target,
-                            digests[task.target],
-                            task.images_per_class,
-                            tuning.get(task.method),
-                            seed,
-                            labels,
-                            tree if needs_tree(labels) or method.nodes else "",
-                            repeat,
-                        )
+                        spec = Transfer(pretrain, task.method, *target, recipe, seed, labels, of_tree, repeat)
                         yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
     def pretraining(
@@ -313,17 +305,8 @@ class Question:
             return Pretrain(Subset(digest), own.net, recipe, weights=own.weights)
         labels = with_seed(condition.labels, seed)
         tree = tree if needs_tree(labels) else ""
-        subset = Subset(
-            digest,
-            labels,
-            condition.classes,
-            condition.images_per_class,
-            seed,
-            tree,
-            condition.leaves,
-            condition.at_most,
-            without,
-        )
+        sizes = condition.classes, condition.images_per_class
+        subset = Subset(digest, labels, *sizes, seed, tree, condition.leaves, condition.at_most, without)
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:

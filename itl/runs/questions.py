@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted, errors_about, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.machine import data_entry
@@ -153,9 +153,7 @@ def _from_few_classes(label_sets: Sequence[str]) -> list[str]:
     ['top-down@1', 'bottom-up@9', 'top-down@2', 'original']
     """
     ends = {"none": -math.inf, "original": math.inf}
-    cuts = [
-        re.fullmatch(r"(bottom-up|top-down)@(\d+)", labels) for labels in label_sets if labels not in ends
-    ]
+    cuts = [re.fullmatch(r"(bottom-up|top-down)@(\d+)", name) for name in label_sets if name not in ends]
     is_of_one_kind = len({cut and cut[1] for cut in cuts}) == 1 and all(cuts)
     sign = -1 if any(labels.startswith("top-down") for labels in label_sets) else 1
 
@@ -196,9 +194,8 @@ class ClassCount(LabelSets):
                 raise ItlError("class-count compares some classes with all: add original to label_sets")
             fewest = min(conditions, key=lambda condition: condition.classes or math.inf)
             _, trained = by_training(sets)  # of one label set, numbers of classes are what is asked
-            comparisons.insert(
-                len(comparisons) if len(trained) > 1 else 0, Comparison(fewest.columns, every[0])
-            )
+            place = len(comparisons) if len(trained) > 1 else 0
+            comparisons.insert(place, Comparison(fewest.columns, every[0]))
         return comparisons
 
 
@@ -404,12 +401,9 @@ def _design(text: str) -> Condition:
         )
     classes, at_most, images = match.groups()
     name = f"{classes} × {at_most or ''}{images or 'all'}"
-    return Condition(
-        (("design", name),),
-        classes=None if classes == "all" else int(classes),
-        images_per_class=int(images) if images else None,
-        at_most=bool(at_most),
-    )
+    count = None if classes == "all" else int(classes)
+    of_each = int(images) if images else None
+    return Condition((("design", name),), classes=count, images_per_class=of_each, at_most=bool(at_most))
 
 
 def _total(designs: Sequence[Condition]) -> int | None:
@@ -473,11 +467,9 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
     questions = []
     for stem, study in QUESTIONS.items():
         if stem in preset.notebooks and only in (None, stem):
-            try:
+            with errors_about(f"{stem} in preset {preset.name}"):
                 questions.append(study.ask(**preset.notebooks[stem]))
                 questions[-1].check_comparisons()
-            except ItlError as error:
-                raise ItlError(f"{stem} in preset {preset.name}: {error}") from None
     return questions
 
 

@@ -38,11 +38,8 @@ def notes_on(
         if question.afterwards
     ]
     missing = describe_missing(questions, results, store, machine)
-    return [
-        *changed_sources(questions, machine),
-        *trials,
-        *([f"{missing}; `{command}` does them"] if missing else []),
-    ]
+    left = [f"{missing}; `{command}` does them"] if missing else []
+    return [*changed_sources(questions, machine), *trials, *left]
 
 
 def describe_missing(
@@ -55,9 +52,8 @@ def describe_missing(
         return ""
     empty = [question.name for question in questions if question.name not in set(results["question"])]
     of_which = f", which has nothing of {', '.join(empty)}" if empty else ""
-    return (
-        f"{left} of {len(specs)} runs {'is' if left == 1 else 'are'} not done and not in this table{of_which}"
-    )
+    verb = "is" if left == 1 else "are"
+    return f"{left} of {len(specs)} runs {verb} not done and not in this table{of_which}"
 
 
 def changed_sources(questions: Sequence[Question], machine: Machine) -> list[str]:

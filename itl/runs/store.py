@@ -110,8 +110,7 @@ class Store:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.result(spec) is not None:
             return "done"
-        waits = os.path.exists(f"{self.path(spec)}/{CHECKPOINT_FILE}")
-        return "partial" if waits else "to do"
+        return "partial" if os.path.exists(f"{self.path(spec)}/{CHECKPOINT_FILE}") else "to do"
 
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""

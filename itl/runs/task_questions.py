@@ -48,11 +48,10 @@ class Influence(Study):
 
     def conditions(self) -> list[Condition]:
         """Return none, half of the classes and all of them."""
+        labels, seeds = f"{self.half_method}@{{seed}}", tuple(range(self.halves))
         return [
             Condition((("pretrained_on", "none"),), trained=False),
-            Condition(
-                (("pretrained_on", HALF),), f"{self.half_method}@{{seed}}", seeds=tuple(range(self.halves))
-            ),
+            Condition((("pretrained_on", HALF),), labels, seeds=seeds),
             Condition((("pretrained_on", EVERYTHING),)),
         ]
 

@@ -59,10 +59,11 @@ class FrozenRate:
     compare: float  # seconds for each pair of images × feature, in k-NN
 
 
+NetRecipe = tuple[str, Recipe]  # a net, and how it is trained
 Rates = dict[str, Any]  # a Rate by `name_of`, and FrozenRate by `frozen_name`
 
 
-def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
+def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing is measured by a process of its own, as a worker would
@@ -84,9 +85,7 @@ def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine, repeat_s: 
     return rates | measured
 
 
-def _measure_missing(
-    works: list[tuple[str, Recipe]], rates: Rates, machine: Machine, repeat_s: float
-) -> Rates:
+def _measure_missing(works: list[NetRecipe], rates: Rates, machine: Machine, repeat_s: float) -> Rates:
     """Measure in a process of its own what *rates* lack of *works* and of frozen features."""
     missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
     if not missing:
@@ -144,7 +143,7 @@ def _pixels_of_build(recipe: Recipe) -> int:
     return min(recipe.pixels, DETECTOR_PIXELS) if isinstance(recipe, DetectionRecipe) else recipe.pixels
 
 
-def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
+def measured_before(works: Iterable[NetRecipe], machine: Machine) -> Rates:
     """Return those rates of `calibrated` that are kept; nothing is measured."""
     kept = _kept(machine)
     rates: Rates = {}
@@ -156,7 +155,7 @@ def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Ra
     return rates
 
 
-def _named(works: Iterable[tuple[str, Recipe]], machine: Machine) -> dict[str, tuple[str, Recipe] | None]:
+def _named(works: Iterable[NetRecipe], machine: Machine) -> dict[str, NetRecipe | None]:
     return {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
 
 
@@ -181,9 +180,7 @@ def _here(machine: Machine) -> str:
     return f"{device_name(machine.devices[0])}, {machine.threads} threads"
 
 
-def _measure_all(
-    works: list[tuple[str, Recipe] | None], machine: Machine, repeat_s: float
-) -> list[Rate | FrozenRate]:
+def _measure_all(works: list[NetRecipe | None], machine: Machine, repeat_s: float) -> list[Rate | FrozenRate]:
     import torch
 
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
@@ -254,9 +251,8 @@ def measure_frozen(machine: Machine, repeat_s: float = REPEAT_S) -> FrozenRate:
 
     device = torch.device(machine.devices[0])
     rows, width, classes = FIT[device.type]
-    large, small = (
-        _seconds(_probe(*size, device), device, repeat_s, queued=1) for size in (FIT[device.type], SMALL)
-    )
+    sizes = FIT[device.type], SMALL
+    large, small = (_seconds(_probe(*size, device), device, repeat_s, queued=1) for size in sizes)
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
     compare = _seconds(lambda: nearest(base, queries, 5), device, repeat_s, queued=1)
     fit = max(0.0, large - small) / (rows * width * classes)

@@ -26,7 +26,7 @@ SCALE = (0.25, 1.0)  # parts of the area: the usual 0.08 leaves 18 x 18 pixels o
 RATIO = (3 / 4, 4 / 3)  # width to height
 MAX_DRAWS = 10  # of a box, as in torchvision: then the whole image is taken
 
-Crops = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions (B,), boxes (B, 4), flips (B,)
+Batch = tuple[torch.Tensor, torch.Tensor]  # images (B, 3, P, P), and targets (B,) or (B, C)
 
 
 class EpochPlan(NamedTuple):
@@ -170,14 +170,14 @@ class Batches:
         half = self.device.type == "cuda" and computes_bf16(self.device, self.recipe.precision)
         return torch.bfloat16 if half else torch.float32
 
-    def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def epoch(self, number: int) -> Iterator[Batch]:
         """Yield this rank's batches, shuffled and augmented.
 
         Each is images (B, 3, P, P) of `dtype`, channels_last, and targets (B,), int64, or (B, C).
         """
         yield from self._cropped(self.plan(number), self.step_images, self.dtype)
 
-    def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def in_order(self) -> Iterator[Batch]:
         """Yield the center crop of every image once, in the selection's order; the last batch may be short.
 
         Every rank gets all images, as float32 (B, 3, P, P), and their targets.
@@ -188,12 +188,11 @@ class Batches:
         plan = self._plan_of(np.arange(count), boxes, np.zeros(count, bool))
         yield from self._cropped(plan, self.batch, torch.float32)
 
-    def _cropped(
-        self, plan: EpochPlan, count: int, dtype: torch.dtype
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _cropped(self, plan: EpochPlan, count: int, dtype: torch.dtype) -> Iterator[Batch]:
         """Return the batches of *plan*, *count* images each: of *dtype* on a GPU, float32 on a CPU."""
         if self.device.type == "cpu":
-            return map_in_order(self.next, self._crop, self._steps(plan, count))
+            parts = zip(*(part.split(count) for part in plan[:3]), strict=True)
+            return map_in_order(self.next, self._crop, parts)
         return self.crop_on_gpu(plan, count, dtype)
 
     def plan(self, epoch: int) -> EpochPlan:
@@ -238,14 +237,9 @@ class Batches:
         plan = EpochPlan(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
         return plan.map(torch.Tensor.pin_memory) if self.device.type == "cuda" else plan
 
-    def _steps(self, plan: EpochPlan, count: int) -> Iterator[Crops]:
-        """Split *plan* into steps of *count* images; the last may be shorter."""
-        for positions, boxes, flips in zip(*(part.split(count) for part in plan[:3]), strict=True):
-            yield positions.numpy(), boxes.numpy(), flips.numpy()
-
-    def _crop(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make one batch on the CPU."""
-        positions, boxes, flips = crops
+    def _crop(self, part: tuple[torch.Tensor, ...]) -> Batch:
+        """Make one batch on the CPU: of positions (B,), boxes (B, 4) and flips (B,)."""
+        positions, boxes, flips = (tensor.numpy() for tensor in part)
         buffer = self._buffer(len(positions))
         images = gather_crop(self.images, self.rows[positions], boxes, flips, buffer, self.threads)
         return images, torch.from_numpy(self.labels[positions])
@@ -263,9 +257,7 @@ class Batches:
         weakref.finalize(part, self.free_buffers.append, whole)  # when its last tensor is freed
         return part
 
-    def crop_on_gpu(
-        self, plan: EpochPlan, count: int, dtype: torch.dtype
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def crop_on_gpu(self, plan: EpochPlan, count: int, dtype: torch.dtype) -> Iterator[Batch]:
         """Yield batches of *count* images of *plan*, cropped on the GPU.
 
         No step waits for the GPU, and none sends anything but images to it.

@@ -114,11 +114,9 @@ def _checksum(tensors: dict[str, Tensor]) -> Tensor:
 
 def _checkpoint_tensors(net: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
     """Return all tensors of a checkpoint by name, not copied."""
-    momentum = {
-        f"momentum.{name}": optimizer.state[weight]["momentum_buffer"]
-        for name, weight in net.named_parameters()
-        if optimizer.state[weight].get("momentum_buffer") is not None
-    }
+    state = optimizer.state
+    buffers = {name: state[weight].get("momentum_buffer") for name, weight in net.named_parameters()}
+    momentum = {f"momentum.{name}": buffer for name, buffer in buffers.items() if buffer is not None}
     return {f"net.{name}": tensor.detach() for name, tensor in net.state_dict().items()} | momentum
 
 

@@ -109,10 +109,8 @@ class DetectionBatches:
         boxes = np.column_stack([objects[SIDES].to_numpy(np.float64), labels])
         of_image = objects.groupby("row", sort=False).indices
         none = np.zeros(0, np.int64)
-        return [
-            scaled(boxes[of_image.get(row, none)], self.scales[position])
-            for position, row in enumerate(self.rows)
-        ]
+        pairs = zip(self.rows, self.scales, strict=True)
+        return [scaled(boxes[of_image.get(row, none)], scale) for row, scale in pairs]
 
     def _regions(self, position: int, flip: bool) -> np.ndarray:
         """Return the region proposals of one image, float32 (n, 5): the box in the scaled image, and 0."""

@@ -166,12 +166,10 @@ def _centred(trunk: Iterable[nn.Module]) -> nn.Sequential:
 
 
 def _resnet(body: ResNet) -> DetectionBackbone:
-    trunk = nn.Sequential(
-        body.conv1, body.bn1, body.relu, body.maxpool, body.layer1, body.layer2, body.layer3
-    )
-    return DetectionBackbone(
-        trunk, nn.Sequential(body.layer4, body.avgpool, nn.Flatten()), stride=16, side=14
-    )
+    first = body.conv1, body.bn1, body.relu, body.maxpool
+    trunk = nn.Sequential(*first, body.layer1, body.layer2, body.layer3)
+    head = nn.Sequential(body.layer4, body.avgpool, nn.Flatten())
+    return DetectionBackbone(trunk, head, stride=16, side=14)
 
 
 def _timm(name: str, body: Any) -> DetectionBackbone:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -115,13 +115,9 @@ class Renormalised(nn.Module):
         self.register_buffer("scale", scale.float()[:, None, None], persistent=False)
         self.register_buffer("shift", shift.float()[:, None, None], persistent=False)
 
-    def renormalise(self, images: Tensor) -> Tensor:
-        """Return *images* (B, 3, H, W) of a batch as the body expects them."""
-        return images * self.scale + self.shift
-
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, F) of *images* (B, 3, P, P) of a batch."""
-        return self.body(self.renormalise(images))
+        return self.body(images * self.scale + self.shift)
 
 
 def _own(name: str, pixels: int) -> Body:
@@ -167,10 +163,8 @@ def _timm(name: str, pixels: int) -> Body:
     import timm  # not at the top: it takes seconds, and few runs need it
 
     check_known("timm", name.partition(".")[0])
-    size = timm_size(name, pixels)
-    return _checked(
-        lambda: timm.create_model(name, pretrained=False, num_classes=0, **size), f"timm:{name}", pixels
-    )
+    make = partial(timm.create_model, name, pretrained=False, num_classes=0, **timm_size(name, pixels))
+    return _checked(make, f"timm:{name}", pixels)
 
 
 def timm_size(name: str, pixels: int) -> dict[str, Any]:
