@@ -1,4 +1,4 @@
-"""The command `itl`: it loads the commands, and ends in one line where Ctrl-C comes before or after that."""
+"""The command `itl`: it loads the commands, and ends in one line if Ctrl-C comes before or after that."""
 
 import atexit
 import gc

@@ -1,4 +1,4 @@
-"""What commands take: their arguments, and how the texts of these are read."""
+"""The arguments of the commands, and how their texts are parsed."""
 
 import re
 import shlex

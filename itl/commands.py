@@ -1,4 +1,4 @@
-"""The commands of `itl COMMAND`; each imports only what it needs, and raises ItlError where it refuses."""
+"""The commands of `itl COMMAND`; each imports only what it needs, and raises ItlError to refuse."""
 
 import argparse
 import os

@@ -99,8 +99,8 @@ def _number(variable: str, default: int, least: int = 1) -> int:
 class Machine:
     """Where and how runs execute; nothing here enters a key.
 
-    Device and threads change the order of float sums, so numbers repeat bit for bit where these are the same.
-    ItlError for numbers and devices that cannot be, and for data that are one text.
+    Device and threads change the order of float sums, so numbers repeat bit for bit if both are the same.
+    ItlError for impossible numbers and devices, and for data given as one text.
     """
 
     home: Path = Path()  #: holds runs/, packs/ and reports/
@@ -191,7 +191,7 @@ class Machine:
         return machine.replace(threads=threads, home=home)
 
     def for_worker(self) -> "Machine":
-        """Return the machine of a cluster's worker: as this one, but on the worker's own device and cores."""
+        """Return the machine of a cluster's worker: this one, but with the worker's device and cores."""
         given = {"compile": self.compile or None, "checkpoint_seconds": self.checkpoint_seconds}
         return Machine.from_environment(home=self.home, data=self.data, **given)
 
@@ -217,7 +217,7 @@ class Machine:
 
     @property
     def slots(self) -> int:
-        """Count the runs that go side by side: `workers` on each device here, or on a cluster in all."""
+        """Count the runs that go side by side: `workers` on each device here, or in total on a cluster."""
         return self.workers * (1 if self.scheduler else len(self.devices))
 
     @property
@@ -232,7 +232,7 @@ class Machine:
 
     @property
     def weights(self) -> Path:
-        """Folder of the weights that nets have instead of being trained."""
+        """Folder of the weights of nets that are not trained here."""
         return self.home / "weights"
 
     @property

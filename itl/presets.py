@@ -1,4 +1,4 @@
-"""Presets, one YAML file each, say at what scale every notebook runs; both are found from anywhere."""
+"""Presets: one YAML file each sets the scale of every notebook; both are found from anywhere."""
 
 import re
 import shutil

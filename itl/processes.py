@@ -1,4 +1,4 @@
-"""Worker processes of this machine: on a CPU they start with all imported, and they end with their parent."""
+"""Worker processes of this machine: on a CPU they start with all imports done; they end with their parent."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Settings as people write them, in YAML or Python: made specs, or refused in one line."""
+"""Settings that people write in YAML or Python: turned into specs, or refused in one line."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ LIMIT_WORDS |= {"less_than_equal": "at most {le:,}", "less_than": "below {lt:,}"
 
 
 def spec_of(kind: type[T], settings: object, what: str) -> T:
-    """Make a spec of *kind* from plain *settings*, as YAML holds them; return what is one as it is.
+    """Make a spec of *kind* from plain *settings*, as in YAML; return a spec unchanged.
 
     Raises:
         ItlError: for a name or a choice that the spec does not have, with the nearest one, for a value of

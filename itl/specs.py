@@ -69,7 +69,7 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
 
 @dataclass(frozen=True)
 class Packing:
-    """Which images a pack is made of, and how they are brought to one size."""
+    """Which images a pack is made from, and how they are brought to one size."""
 
     source: str = "demo"  #: a name that `itl pack` knows
     path: str | None = None  #: a path, or a glob in the data folders
@@ -118,10 +118,10 @@ class Subset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a net is fitted. Zero epochs leave it as it was initialised.
+    """How a net is trained. Zero epochs leave it as it was initialised.
 
-    Its length is given as epochs or as steps, its learning rate as lr or as lrs; what is not given is None.
-    Where neither of two is given, the one in `defaults` is taken.
+    Its length is given as epochs or as steps, its learning rate as lr or as lrs; the other one is None. If
+    neither of the two is given, the one in `defaults` is used.
     """
 
     epochs: int | None = None  #: passes over the training images, in whole batches
@@ -220,7 +220,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class DetectionRecipe(Recipe):
-    """How a detector is fitted to whole images; the defaults are Fast R-CNN's, as the paper trained it."""
+    """How a detector is trained on whole images; the defaults are Fast R-CNN's, as the paper trained it."""
 
     batch: int = 2  #: images of each step
     schedule: Literal["cosine", "step"] = "step"

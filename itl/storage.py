@@ -1,4 +1,4 @@
-"""Files that are whole or absent, one reader of JSON, and the one lock that says who holds it."""
+"""Atomic files, one reader of JSON, and one lock that says who holds it."""
 
 import json
 import logging

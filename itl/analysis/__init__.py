@@ -1,1 +1,1 @@
-"""Frames to answers: statistics, comparisons, published findings, tables, figures, wording."""
+"""From results to answers: statistics, comparisons, published findings, tables, figures, wording."""

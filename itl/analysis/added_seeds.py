@@ -1,4 +1,4 @@
-"""Seeds that are added until a question is decided: runs, looks, and stops by the rule of its cap."""
+"""Adding seeds until a question is decided: runs, looks, and stops by the rule of its cap."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

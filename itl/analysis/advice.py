@@ -1,7 +1,7 @@
 """What to pre-train on for a task under a budget: every option's expected score, and what to measure next.
 
-An option is a condition of the question `itl.runs.task_questions.Advice`; what scores it should have is
-computed by `itl.analysis.expected_scores` from all that is measured, on this task and on the others.
+An option is a condition of the question `itl.runs.task_questions.Advice`; `itl.analysis.expected_scores`
+computes its expected scores from all measurements, on this task and on others.
 """
 
 import math
@@ -68,7 +68,7 @@ class Advice:
 
     @property
     def choice(self) -> pd.Series:
-        """The affordable option of the highest expected score."""
+        """The affordable option with the highest expected score."""
         return self.table[self.table["affordable"]].iloc[0]
 
 
@@ -200,12 +200,12 @@ def _verdicts(
 
 
 def chance_in_images(difference: float, scored: float) -> float:
-    """Return the standard deviation, in points, that chance in the images gives a *difference*, at least.
+    """Return the least standard deviation, in points, that chance in the images gives a *difference*.
 
-    That is where one net is right on all images that the other is right on, and on some more: then the
+    It is reached if one net is right on all images that the other is right on, and on some more. Then the
     difference is a share of the images (McNemar, Note on the sampling error of the difference between
-    correlated proportions, 1947), or with the same difference in each class, of the effective ones. It is 0
-    where *scored*, the number of images, is nan: not known.
+    correlated proportions, 1947), or, with the same difference in each class, of the effective ones. It is 0
+    if *scored*, the number of images, is nan (not known).
 
     >>> chance_in_images(4.0, 24), chance_in_images(4.0, 2400)
     (4.0, 0.4)
@@ -215,7 +215,7 @@ def chance_in_images(difference: float, scored: float) -> float:
 
 
 def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
-    """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
+    """Write what `itl advise` prints for *task*: the ranked options, the answer, and what a pilot takes."""
     made = advise(grid, task, budget)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(without_markup(answer_text(made)))
@@ -330,8 +330,8 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
     """Draw the expected score of every option, with its interval, against what it takes.
 
     The line joins options that no other of the same or a lower *cost* (hours, images or labels) is expected
-    to beat; letters name them. Dots are filled where the option is measured on this task, and grey where it
-    is over the budget. Dashed lines are what takes no images: no pre-training, and weights that one has.
+    to beat; letters name them. Dots are filled if the option is measured on this task, and grey if it is over
+    the budget. Dashed lines are options that take no images: no pre-training, and existing weights.
     """
     free = advice.table["images"] == 0
     table = advice.table[~free].sort_values([cost, "expected"], ascending=[True, False])

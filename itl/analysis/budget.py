@@ -1,4 +1,4 @@
-"""The budget of one net, which `itl advise` is told: so many hours, images or labels."""
+"""The budget of one net for `itl advise`: a number of hours, images or labels."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The comparisons that answer a question, made from its results and judged together."""
+"""The comparisons that answer a question, computed from its results and judged together."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -89,7 +89,7 @@ class TaskValues:
 
     @property
     def first_alike(self) -> np.ndarray:
-        """Index of the first condition with the very same runs, (conditions,); it stands for all of them."""
+        """Index of the first condition with the same runs, (conditions,); it represents all of them."""
         first: dict[object, int] = {}
         return np.array([first.setdefault(runs or index, index) for index, runs in enumerate(self.runs)])
 
@@ -140,7 +140,7 @@ class TaskValues:
         return weights
 
     def trades(self) -> dict[int, np.ndarray]:
-        """Weights that give what twice the images of each, for half the classes, adds at each budget alone.
+        """Weights that give, at each budget alone, the gain from twice the images of half the classes.
 
         Least squares over the designs of each number of images (the keys, from few to many) of which there
         are two or more.
@@ -162,7 +162,7 @@ class TaskValues:
 
 
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
-    """Read the results of *question* and contrast them; pages, CSV files and summaries all come from here."""
+    """Read the results of *question* and contrast them, for pages, CSV files and summaries alike."""
     results = question.results(store, machine)
     made = origins(question, store, machine)
     leaks = question.run_leakage(machine).by_task(question.runs(machine))
@@ -239,7 +239,7 @@ def pilot_lines(
 
 
 def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
-    """Say of those of *questions* whose seeds are too few to decide any comparison that they are."""
+    """Name the *questions* whose seeds are too few to decide any comparison."""
     return [
         f"note: {question.name} has {counted(len(question.seeds), 'seeds')}; a comparison is decided by "
         f"{MIN_SEEDS} or more"
@@ -249,10 +249,10 @@ def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
 
 
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
-    """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
+    """Say on which tasks nothing could be called the same, and why: what a pilot shows before a long run.
 
-    Of the untrained net and the condition that the main comparison is against (for doublings the first).
-    Nothing where nothing is compared.
+    It looks at the untrained net and the condition that the main comparison is against (for doublings the
+    first). If nothing is compared, it says nothing.
     """
     if not question.comparisons:
         return []
@@ -299,9 +299,10 @@ def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: st
 def compare(question: Question, data: TaskValues, of: Columns, against: Columns) -> Row | None:
     """Compare two conditions on one task: of − against; None where no seed has both.
 
-    The reference, whose gain the margin is a share of, is the second condition. Where that is not
-    pre-trained it is the second of the main comparison, if that is, or else the first condition. For
-    doublings it is the mean over all designs. Its gain is over no pre-training, even against chance.
+    The margin is a share of the gain of the reference, which is the second condition. If that is not
+    pre-trained, the reference is the second of the main comparison, or if that is not either, the first
+    condition. For doublings it is the mean over all designs. Its gain is over no pre-training, even against
+    chance.
     """
     first, second = data.side(of), data.side(against)
     untrained = data.untrained(of if _is_chance(against) else against)
@@ -436,7 +437,7 @@ def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:
 def main_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Return the main comparison of each question in *contrasts* that a comparison answers.
 
-    Influence, scores and advice are answered by a ranking; of influence, the trial's comparison is told.
+    Influence, scores and advice are answered by a ranking; influence also has the comparison of its trial.
     """
     ranked = [kind.name for kind in (Influence, Scores, Advice)]
     return contrasts[~contrasts["question"].isin(ranked)].groupby("question", sort=False).head(1)
@@ -461,9 +462,9 @@ def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Contrast each condition of *question* with no pre-training and with chance on *task*, of induction.
+    """Contrast each condition of *question* with no pre-training and with chance on *task*, an induction.
 
-    By linear probe and 5 neighbours, in the columns of `contrasts`. *results* hold chance for every run.
+    By linear probe and 5 neighbours, with the columns of `contrasts`. *results* hold chance for every run.
     Gain, margin and control are those of pre-training in every row, also in those against chance.
     """
     rows = []

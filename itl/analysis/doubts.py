@@ -1,4 +1,4 @@
-"""Reasons to doubt an answer, computed: each page names the three strongest under its answer."""
+"""Reasons to doubt an answer: each page names the three strongest under its answer."""
 
 import math
 import re
@@ -46,8 +46,9 @@ def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
 def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     """Return every reason to doubt the main answer that applies, the strongest first.
 
-    First what can make a verdict wrong, from nets that ended worse than guessing to a learning rate at the
-    edge of those tried; then what makes it uncertain, from few seeds to classes with next to no image.
+    Reasons why a verdict may be wrong come first, from nets that ended worse than guessing to a learning rate
+    at the edge of those tried. Reasons why it is uncertain follow, from few seeds to classes with almost no
+    images.
     """
     if answer.contrasts.empty:
         return []
@@ -82,9 +83,9 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
 
 
 def no_better_than_one_class(task: str, metric: str, answer: Answer, machine: Machine) -> str:
-    """Say what always naming the largest class would score, where a pre-training compared scores no better.
+    """Say what always naming the largest class would score, if a compared pre-training scores no better.
 
-    '' elsewhere, and where classes count alike, which is the accuracy of guessing.
+    '' otherwise, and if the metric weighs classes equally: then this score is the accuracy of guessing.
     """
     counts, pack = _scored_by_class(answer, task, metric, machine)
     if pack is None or is_per_class(pack) or len(counts) < 2:
@@ -108,7 +109,7 @@ def no_better_than_one_class(task: str, metric: str, answer: Answer, machine: Ma
 
 
 def without_pascal(task: str, answer: Answer, machine: Machine) -> str:
-    """Say that the target has none of PASCAL's classes, where pre-training without these is compared."""
+    """Say that the target has none of PASCAL's classes, if pre-training without these is compared."""
     question, pack = answer.question, _pack_of(task, answer, machine)
     of = question.comparisons[0].of
     removed = any(one.columns == of and one.labels == "without-pascal" for one in question.conditions)
@@ -128,7 +129,7 @@ def without_pascal(task: str, answer: Answer, machine: Machine) -> str:
 def unlike_budgets(answer: Answer) -> str:
     """Say where the change, fitted over all budgets, differs between the smallest and the largest.
 
-    '' where it is no fitted one, or their difference (p of 0.05 or more) may be noise.
+    '' if the change is not fitted, or their difference (p of 0.05 or more) may be noise.
     """
     main, question = answer.main, answer.question
     if question.comparisons[0].of[0][1] not in DOUBLINGS:
@@ -149,9 +150,9 @@ def unlike_budgets(answer: Answer) -> str:
 
 
 def exposure(results: pd.DataFrame, compared: Sequence[Run]) -> str:
-    """Say where the nets that are compared have seen each image unequally often, or have unequal steps.
+    """Say if the compared nets have seen each image unequally often, or have unequal steps.
 
-    '' where both are alike.
+    '' if both are equal.
     """
     passes, steps = {}, {}
     for run in compared:
@@ -183,9 +184,9 @@ def _unequal(counts: Mapping[Columns, float], noun: str) -> str:
 
 
 def diverged(runs: Sequence[Run], store: Store) -> str:
-    """Say which condition has nets that ended worse than guessing; '' where none has.
+    """Say which condition has nets that ended worse than guessing; '' if none has.
 
-    Those that are not compared count too: they enter the spread that all comparisons are judged by.
+    Conditions that are not compared count too: they enter the spread by which all comparisons are judged.
     """
     for run in runs:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
@@ -199,7 +200,8 @@ def diverged(runs: Sequence[Run], store: Store) -> str:
 def unfinished(compared: Sequence[Run], store: Store) -> str:
     """Say which nets still learned when their training ended: the loss of the last fifth was a tenth lower.
 
-    That is lower than in the fifth before; '' where an epoch is longer, so that no loss of a fifth is known.
+    That is a tenth lower than in the fifth before; '' if an epoch is longer than a fifth, whose loss is then
+    not known.
     """
     falls: dict[Columns, list[float]] = {}
     for run in compared:
@@ -243,7 +245,7 @@ def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
 
 
 def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
-    """Say where the test images alone leave a score as uncertain as the margin; '' where they do not."""
+    """Say if the test images alone leave a score as uncertain as the margin; '' if they do not."""
     error, images = sampling_error(answer, main["task"], main["metric"], machine)
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
@@ -277,8 +279,8 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
 def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:
     """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
 
-    That of a binomial share of `effective_images` at the mean score, which also counts for a mean of classes'
-    accuracies; nan where the metric is no accuracy, no test image is scored, or the pack is not here.
+    It is that of a binomial share of `effective_images` at the mean score, also for a mean of classes'
+    accuracies; nan if the metric is not an accuracy, no test image is scored, or the pack is not here.
     """
     counts, pack = _scored_by_class(answer, task, metric, machine)
     if pack is None:

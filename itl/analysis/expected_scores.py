@@ -1,4 +1,4 @@
-"""What an option should score on a task, from what it and others score on this task and on others.
+"""Expected scores of options on a task, from the scores of all options on this task and on others.
 
 One Gaussian process (Rasmussen and Williams, Gaussian processes for machine learning, 2006, chapter 2) over
 pairs of a task and an option. Its covariance is a sum of parts, each with a standard deviation in points::
@@ -13,7 +13,7 @@ pairs of a task and an option. Its covariance is a sum of parts, each with a sta
     net                        of a net (its option and seed), on all tasks
     noise                      of one measurement, times a factor of the task
 
-The parts that tasks share let one task speak for another (Bonilla et al., Multi-task Gaussian process
+Through the parts that tasks share, one task informs another (Bonilla et al., Multi-task Gaussian process
 prediction, 2007). Scikit-learn's process has no such parts for pairs and no noise of each task.
 """
 

@@ -67,8 +67,9 @@ STYLE = {
 def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | None = None) -> Axes:
     """Draw *metric* against *x*: a line through the means, a dot for every seed, a colour for every task.
 
-    Bars are 95 % intervals of the mean over seeds (Student's t), left out where there is one seed only. A net
-    without pre-training (0 or none on the axis) stands apart on the left, its mean dotted through the figure.
+    Bars are 95 % intervals of the mean over seeds (Student's t), left out for a single seed. A net without
+    pre-training (0 or none on the axis) is drawn separately on the left, with its mean as a dotted line
+    through the figure.
 
     Args:
         results: columns *x*, task, metric, seed, value.
@@ -165,7 +166,8 @@ def draw_lines(
 
     With a level of *chance*, which is dashed, the axis begins at 0.
 
-    Nets with own weights have no place on the axis: each is a dashed level through the figure, with its name.
+    Nets with weights of their own have no place on the axis: each is a dashed line through the figure, with
+    its name.
 
     Returns:
         Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
@@ -280,7 +282,7 @@ def positions(values: Iterable[Any]) -> dict[Any, float]:
 
 
 def legible(ticks: Mapping[Any, float]) -> list[str]:
-    """Write the values of *ticks*, in order, by their positions; '' left of another that is too near.
+    """Write the values of *ticks*, in order, by their positions; '' for one too near to the next.
 
     >>> legible({0: 3.5, 7: 7, 18: 18, 20: 20, 28: 28})
     ['none', '7', '', '20', '28']
@@ -348,7 +350,7 @@ def _broken(name: str) -> str:
 def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True) -> Axes:
     """Draw a row for each contrast: change, 95 % interval, and the margin as a grey band.
 
-    Dots are filled where the verdict is a gain or a loss, squares where it is the same, and hollow otherwise.
+    Filled dots are gains or losses, filled squares are the same, hollow dots are all others.
 
     Args:
         table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
@@ -390,7 +392,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
 
 
 def forest_labels(table: pd.DataFrame, by: str | None = "compared") -> list[str]:
-    """Write what each row of `forest` shows, in lines; what it compares only where no legend says it."""
+    """Write what each row of `forest` shows, in lines; what it compares only if no legend says it."""
     labels, in_legend = [], _told_by_colour(table, by) == "compared"
     for row in table.itertuples():
         parts = [f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"]
@@ -406,7 +408,7 @@ def _told_by_colour(table: pd.DataFrame, by: str | None) -> str | None:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in STYLE. In a notebook the first figure makes pyplot interactive, and so it stays afterwards."""
+    """Draw in STYLE. In a notebook the first figure makes pyplot interactive, and it stays so."""
     with plt.rc_context(STYLE):
         yield
         interactive = plt.isinteractive()
@@ -420,7 +422,7 @@ def new_axes(width: float, height: float) -> Axes:
 
 
 def estimated_time(estimates: pd.DataFrame) -> Axes:
-    """Draw the estimated total time of runs against what they took, with ± 30 % as a band.
+    """Draw the estimated total time of runs against the actual one, with ± 30 % as a band.
 
     Args:
         estimates: as `itl.runs.progress.estimates` returns them.

@@ -1,4 +1,4 @@
-"""What the paper found, which comparison of ours each finding is held against, and what that makes of it."""
+"""The paper's findings, the comparison of ours for each, and whether this supports the finding."""
 
 import math
 from collections.abc import Sequence

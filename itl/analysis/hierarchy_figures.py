@@ -50,9 +50,9 @@ def levels(tree: Taxonomy) -> Figure:
 
 
 def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Figure:
-    """Draw what every node does for a task: a line a node in the order of the tree, with its interval.
+    """Draw the effect of every node on a task, with its interval: a line a node, in the order of the tree.
 
-    Of *effects* (of `itl.analysis.influence`) at *most* so many, the surest to help or hurt, are drawn.
+    Of *effects* (from `itl.analysis.influence`) at *most* this number, the surest to help or hurt, are drawn.
     """
     rows = effects.nsmallest(most, ["p", "classes"])
     paths = [tree.path(node)[::-1] if node in tree else [node] for node in rows["node"]]
@@ -102,7 +102,7 @@ def contact_sheet(
 
 
 def one_of_each(pack: "Pack", classes: int = 24) -> list[int]:
-    """Return rows of the first training image of *classes* classes, spread evenly over the pack's classes."""
+    """Return the rows of one training image for each of *classes* classes, evenly over those of the pack."""
     table = pack.table.reset_index(drop=True)
     first = table[table["split"] == "train"].drop_duplicates("wnid").sort_values("wnid").index
     chosen = np.linspace(0, len(first) - 1, min(classes, len(first))).round().astype(int)

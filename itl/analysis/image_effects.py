@@ -27,7 +27,7 @@ class ImagesScored:
     def effects(self, node: str) -> pd.DataFrame:
         """Say of which images nets are right more or less often with the classes of *node*.
 
-        By the difference of means of each image, as `itl.analysis.influence.difference_of_means`, so
+        Effects are the difference of means of each image, as in `itl.analysis.influence.difference_of_means`,
         without any shrinking: with few nets most of it is noise.
 
         Returns:

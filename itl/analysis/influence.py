@@ -1,8 +1,8 @@
 """Which pre-training classes help a target: effects of classes and nodes, from nets on halves of the classes.
 
-The effect of a node is what its classes, all in the pre-training instead of none, add to the score over as
-many average other classes: m · (mean effect of its m classes − mean effect of all others), in points. Scores
-are taken as additive in the classes; counterfactual runs test that.
+The effect of a node is what its classes add to the score compared with as many average other classes: m ·
+(mean effect of its m classes − mean effect of all others), in points. Scores are assumed to be additive in
+the classes; counterfactual runs test this.
 """
 
 import math
@@ -70,7 +70,7 @@ def nodes_above(tree: Taxonomy, classes: list[str]) -> Nodes:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What is known of the effects of nodes: of each a mixture of Student's t distributions, in points."""
+    """The posterior of the effects of nodes: for each a mixture of Student's t distributions, in points."""
 
     weights: np.ndarray  #: (parts,), which add up to 1
     means: np.ndarray  #: (parts, nodes)
@@ -89,7 +89,7 @@ class Mixture:
 
     @property
     def p(self) -> np.ndarray:
-        """Twice the probability that the effect has not the sign that is likelier, at most 1 (nodes,).
+        """Twice the probability that the effect does not have the more likely sign, at most 1 (nodes,).
 
         nan where the deviation is not known.
         """
@@ -124,8 +124,8 @@ Estimator = Callable[[np.ndarray, np.ndarray, Nodes], Mixture]  # of inclusion, 
 def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
     """Regress scores on how many classes of each node a net has: of a class, the difference of two means.
 
-    Where scores follow a node exactly, no noise is seen, and its effect has no deviation (nan): no test.
-    Where nets have equal scores, as with few test images, Student's t tests find too much: p is then at least
+    If scores follow a node exactly, no noise is seen, and its effect has no deviation (nan) and no test. If
+    nets have equal scores, as with few test images, Student's t tests find too much: p is then at least
     `permutation_p`.
     """
     included = inclusion @ nodes.member.T.astype(float)
@@ -148,14 +148,14 @@ def tree_shrunk(
 ) -> Mixture:
     """Shrink class effects along the tree: each is the sum of effects of the nodes above it and its own.
 
-    All are Gaussian, as in the phylogenetic mixed model (Lynch 1991); what is shared by all classes under a
-    node is so estimated from all of them. What share of the variance is of inner nodes is learned too.
+    All are Gaussian, as in the phylogenetic mixed model (Lynch 1991), so the effect that all classes under a
+    node share is estimated from all of them. The inner nodes' share of the variance is learned too.
 
-    Scores are y = a + X b + e, with b ~ N(0, g K) and e ~ N(0, s). Posteriors are averaged over a grid of the
-    share of the variance of y that is of X b, 0 among them, and of the share in K of inner nodes against
-    classes, *shared* or else SHARED. The weight of each is its restricted likelihood (Patterson and Thompson
-    1971), which has the variance integrated out (Jeffreys' prior), and effects have a t distribution with one
-    degree of freedom less than there are nets.
+    Scores are y = a + X b + e, with b ~ N(0, g K) and e ~ N(0, s). Posteriors are averaged over a grid of two
+    shares: that of X b in the variance of y, including 0, and that of inner nodes against classes in K,
+    *shared* or else SHARED. The weight of each grid point is its restricted likelihood (Patterson and
+    Thompson 1971), with the variance integrated out (Jeffreys' prior). Effects then have a t distribution
+    with one degree of freedom less than the number of nets.
     """
     n = len(scores)
     design, apart = inclusion - inclusion.mean(0), scores - scores.mean()
@@ -289,7 +289,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
 
 
 def gain_of_all(question: Question, results: pd.DataFrame, task: str) -> float:
-    """Return what all classes gain over no pre-training, in points; nan where by its interval it may be 0."""
+    """Return what all classes gain over no pre-training, in points; nan if its interval holds 0."""
     data = task_values(results, question.conditions, task, main_metric(task))
     everything, none = (data.side((("pretrained_on", name),)) for name in (EVERYTHING, "none"))
     model = data.fit(everything, none)
@@ -302,7 +302,7 @@ def gain_of_all(question: Question, results: pd.DataFrame, task: str) -> float:
 def effects(
     question: Question, store: Store, machine: Machine, task: str = "", estimator: str = "tree-shrunk"
 ) -> pd.DataFrame:
-    """Tabulate what every node and every class does for *task*, the most harmful first.
+    """Tabulate the effect of every node and every class on *task*, the most harmful first.
 
     Returns:
         Columns task, node, name, depth, classes (under it), effect (in points; see the module) with low and
@@ -378,8 +378,8 @@ def strongest(
 ) -> list[str]:
     """Return up to *count* nodes with the surest effects of one *sign*, none under another, sorted by wnid.
 
-    Where some have a verdict, or *only_decided*, only those. Together they have fewer than half of the
-    classes, so that as many others are left for a control.
+    If some have a verdict, or with *only_decided*, only those are returned. Together they have fewer than
+    half of the classes, so that as many others are left for a control.
     """
     total = int((table["classes"] == 1).sum())
     rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] < MAX_SHARE * total)]
@@ -397,7 +397,7 @@ def strongest(
 
 
 def tried_text(table: pd.DataFrame, tree: Taxonomy, nodes: int) -> str:
-    """Name the nodes of *table* that `counterfactual` tries, at most so many of either sign."""
+    """Name the nodes of *table* that `counterfactual` tries, at most *nodes* of either sign."""
     names = table.set_index("node")["name"]
     tried = {"Left out": strongest(table, tree, -1, nodes), "Kept alone": strongest(table, tree, 1, nodes)}
     return " ".join(f"{what}: {', '.join(names[chosen])}." for what, chosen in tried.items() if chosen)
@@ -411,11 +411,11 @@ def on_half(run: Run, task: str) -> bool:
 def counterfactual(
     question: Question, table: pd.DataFrame, machine: Machine, nodes: int = 3, seeds: int = 5
 ) -> Question:
-    """Make the question that tries what *table* says of *question*, on seeds that it has not used.
+    """Make the question that tests the effects in *table* on seeds that *question* has not used.
 
-    At most so many *nodes* with the surest harm are left out, and so many with the surest help kept alone
-    (`strongest`), with so many *seeds* of each condition. The main comparison is that of the harmful nodes,
-    and of the helpful where none has the verdict that it hurts but some that they help.
+    At most *nodes* nodes with the surest harm are left out, and as many with the surest help are kept alone
+    (`strongest`), with *seeds* seeds of each condition. The main comparison is that of the harmful nodes. If
+    no node has the verdict that it hurts, but some that they help, it is that of the helpful nodes.
     """
     tree = question.tree(machine)
     harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))

@@ -1,9 +1,9 @@
-"""One model of all runs of a question on one task: the means of its conditions and how sure they are.
+"""One model of all runs of a question on one task: the means of its conditions and their uncertainty.
 
 Value = mean of the condition + effect of the seed + noise, whose spread may differ between conditions. Each
 condition's variance is estimated from what its values add to those of the other conditions with the same
-seeds, and moderated by the variance pooled over all conditions, which counts PRIOR_DF degrees of freedom
-(Smyth 2004). The net without pre-training has its own variance and stays out of the pool.
+seeds. It is moderated by the variance pooled over all conditions, which counts PRIOR_DF degrees of freedom
+(Smyth 2004). The net without pre-training has its own variance and is not pooled.
 """
 
 import math

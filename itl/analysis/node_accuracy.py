@@ -88,8 +88,8 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
 def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: int = 8) -> pd.DataFrame:
     """List the nodes where nets trained on coarse labels lose and gain most against those with fine labels.
 
-    By 5 neighbours: for the classes under a node, which coarse labels do not distinguish, and for its
-    children, of which fine labels do not say that they belong together.
+    Accuracies are those of 5 neighbours, for the classes under a node, which coarse labels do not
+    distinguish, and for its children, which fine labels do not group.
 
     Returns:
         Columns distinguished (children or classes), then those of `changes` (coarse − fine); at most *count*

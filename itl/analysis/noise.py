@@ -24,7 +24,7 @@ RUN_FIRST = "run two seeds or more of it first"
 def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
     """Estimate the variances of a score on *task*, pooled over pre-trained conditions; None for too few runs.
 
-    Where each net was fitted once, what fits add is part of what nets vary.
+    If each net was fitted once, the variance between fits is part of that between nets.
     """
     data = task_values(results, question.conditions, task, main_metric(task))
     values = data.values[:, data.trained & data.distinct]
@@ -81,7 +81,7 @@ def designs(
     """Say how many seeds and repeats each question takes, from the noise and minutes of its finished runs.
 
     Four times in five, a true change of *detect* points should come out as a gain or a loss, or no change as
-    the same *within* so many points: one of the two is given.
+    the same within *within* points: give one of the two.
 
     Returns:
         Columns question, task (the main one), between nets and between fits (standard deviations in points),

@@ -1,4 +1,4 @@
-"""The options of a question of advice × its tasks: what is measured, what each takes, and its features."""
+"""The options × tasks of a question of advice: what is measured, what each takes, and its features."""
 
 import math
 import re
@@ -32,7 +32,7 @@ OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the
 
 @dataclass(frozen=True)
 class Grid:
-    """Options × tasks: what is measured, what is known of each, and what each takes.
+    """Options × tasks: what is measured, the features of each, and what each takes.
 
     The options have a row for each condition of the question, with the columns option (words), trained, drawn
     (whether the seed draws the classes), one_net (whether it is weights that one has: one net for all seeds),
@@ -124,18 +124,18 @@ class Grid:
 
     @cached_property
     def everything(self) -> int:
-        """The option of the most images, and of the most classes among these."""
+        """The option with the most images, and the most classes among these."""
         return int(self.options.sort_values(["images", "classes"], kind="stable").index[-1])
 
 
 def grid_of(question: Question, store: Store, machine: Machine, measure: bool = True) -> Grid:
-    """Gather what *store* has of *question*, of `itl.runs.task_questions.Advice`, and what its options take.
+    """Gather what *store* has of *question*, an `itl.runs.task_questions.Advice`, and what options take.
 
-    Hours are from finished runs, or estimates of `itl plan` for *machine* where none is finished. Without
-    *measure* nothing is measured for these before a result is there: hours may then be nan. Features are the
-    logarithms of images and classes, and how near the classes lie to those of the task.
+    Hours are from finished runs, or estimates of `itl plan` for *machine* if none is finished. Without
+    *measure* nothing is measured for these estimates until a result exists: hours may then be nan. Features
+    are the logarithms of images and classes, and how near the classes are to those of the task.
 
-    ItlError where a source has changed since it was packed: what is measured is not of its images.
+    ItlError if a source has changed since it was packed: the measurements are not of its images.
     """
     if changed := changed_sources([question], machine):
         raise ItlError(
@@ -214,7 +214,7 @@ def option_text(condition: Condition, tree: Taxonomy) -> str:
 def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
     """Return the main metric of every finished run: columns task, option (numbers), seed and value.
 
-    Weights that one has are one net, and its value, under the first seed, is the mean of what seeds give.
+    Existing weights are one net; its value, under the first seed, is the mean over seeds.
     """
     rows: list[tuple[int, int, int, float]] = []
     results = question.results_so_far(store, machine)

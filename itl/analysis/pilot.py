@@ -1,4 +1,4 @@
-"""A pilot: nets measured on one task one by one, each chosen by what those before it showed."""
+"""A pilot: nets are measured on one task one by one, each chosen by the results so far."""
 
 import math
 from collections.abc import Iterator

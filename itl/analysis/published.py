@@ -28,7 +28,7 @@ NOTHING_COMPARABLE = "no comparable condition here"
 
 
 def beside_paper(answer: Answer) -> pd.DataFrame:
-    """Tabulate what the paper found on a question, each finding above our same comparison on every task.
+    """Tabulate the paper's findings on a question, each above the same comparison of ours on every task.
 
     Whether ours may be as large as a published change is tested where the task is measured in the same way,
     and these tests are adjusted together.
@@ -91,7 +91,7 @@ def _p_size(row: Any, size: float) -> float:
 def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
     """Tabulate the paper's findings on every question beside our comparison on the question's main task.
 
-    A finding whose size is known from two sources is one row, unless ours is judged otherwise beside either.
+    A finding whose size is known from two sources is one row, unless ours is judged differently beside each.
 
     Returns:
         Columns question, the paper found, finding (what ours makes of that), ours, task, change, verdict.
@@ -115,7 +115,7 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
 
 
 def summary_text(contrasts: pd.DataFrame, judged: pd.DataFrame) -> str:
-    """Say how many of *contrasts* are decided, and what became of the main ones and of *judged* findings."""
+    """Count the verdicts of *contrasts*, of the main ones among them, and of *judged* findings."""
     decided, main = contrasts["verdict"].isin(DECIDED).sum(), main_contrasts(contrasts)
     parts = [f"**{counted(decided, 'comparisons are')} decided** of {len(contrasts)}."]
     if len(main):

@@ -1,4 +1,4 @@
-"""Which cheap score can be trusted: how each orders nets, beside how well these nets transfer.
+"""Which cheap score can be trusted: how well its order of nets agrees with their transfer.
 
 Everything is computed for each task, then averaged over tasks. Intervals and tests are for other targets and
 other seeds: see `bootstrap`.
@@ -63,7 +63,7 @@ class Nets:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What `assess` returns: a row for each predictor, its values on each task, and what takes how long."""
+    """What `assess` returns: a row for each predictor, its values on each task, and seconds."""
 
     table: pd.DataFrame
     per_task: pd.DataFrame
@@ -84,8 +84,8 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     """Arrange the *results* of *question*: nets trained here that have every task and every run of scores.
 
     Predictors that need no run of their own are added: the accuracy on the net's own classes, the number of
-    images that it was trained on, and one value for all nets, which is a choice at random. ItlError if fewer
-    than two such nets, or nets of fewer than two seeds, are there.
+    images that it was trained on, and one value for all nets, which is a choice at random. ItlError if there
+    are fewer than two such nets, or nets of fewer than two seeds.
     """
     columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
     tasks = [task for task in question.tasks if task.measures_transfer]
@@ -146,8 +146,8 @@ def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.
 
     The weighted τ is that of Vigna, A weighted correlation index for rankings with ties, 2015, as SciPy has
     it: hyperbolic weights, so that mistakes among the best nets, by score or by transfer, count most. The
-    regret is by how much the net with the highest score transfers less well than the best net; of several
-    with that score the mean counts. Its share is of what the best net gains over no pre-training.
+    regret is how much worse the net with the highest score transfers than the best net; if several have that
+    score, their mean counts. Its share is of the best net's gain over no pre-training.
 
     Args:
         scores: (nets, predictors); a predictor with a nan is not defined.
@@ -167,10 +167,10 @@ def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.
 
 
 def bootstrap(nets: Nets, resamples: int = RESAMPLES) -> np.ndarray:
-    """Resample targets and seeds, each with replacement and apart from each other, and average over tasks.
+    """Resample targets and seeds, independently and with replacement, and average over tasks.
 
-    A seed takes all its nets with it, and a target all its tasks (Owen, The pigeonhole bootstrap, 2007, whose
-    spread is never too small on average where both matter).
+    A resampled seed brings all its nets, and a target all its tasks (Owen, The pigeonhole bootstrap, 2007,
+    whose spread is never too small on average if both matter).
 
     Returns:
         (resamples, 3, predictors): the means of `agreement` over the tasks that have the predictor.
@@ -254,8 +254,8 @@ def _p_of_order(nets: Nets, tau: np.ndarray, p_values: np.ndarray, df: np.ndarra
 def perfect_order_p(transfer: np.ndarray) -> float:
     """Return the chance that nets in a random order have that of *transfer* (tasks, nets), or its reverse.
 
-    Nets with the same transfer on every task may change places. Only where as many nets have the lowest value
-    as the highest, and so on, has the reverse a τ of −1.
+    Nets with the same transfer on every task may change places. The reverse has a τ of −1 only if as many
+    nets have the lowest value as the highest, and so on.
 
     >>> perfect_order_p(np.array([[1.0, 2, 3]])), perfect_order_p(np.array([[1.0, 1, 1, 2, 2, 2]]))
     (0.333..., 0.1)
@@ -432,7 +432,7 @@ def cost_text(assessment: Assessment) -> str:
 
 
 def figure(assessment: Assessment) -> Figure:
-    """Draw each predictor's weighted τ and the share of the gain lost by picking with it, best first.
+    """Draw each predictor's weighted τ and the share of the gain lost by its pick, best first.
 
     A small dot is a task, a large one the mean, the bar its 95 % interval.
     """

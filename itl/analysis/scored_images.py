@@ -1,4 +1,4 @@
-"""The images that a task is scored on: of the target's split, those of the classes that its labels keep."""
+"""The images that a task is scored on: those of the target's split whose classes its labels keep."""
 
 import math
 from collections.abc import Mapping

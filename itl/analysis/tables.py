@@ -36,7 +36,7 @@ SOME_CLASSES = r"\d+ classes"  # how results of `ClassCount` name these
 
 
 def depths(tree: Taxonomy) -> pd.DataFrame:
-    """Count nodes and leaves at each depth, the root's being 0: columns depth, nodes, leaves."""
+    """Count nodes and leaves at each depth, 0 for the root: columns depth, nodes, leaves."""
     nodes = pd.Series([tree.depth(wnid) for wnid in tree]).value_counts()
     leaves = pd.Series([tree.depth(wnid) for wnid in tree.leaves]).value_counts()
     table = pd.DataFrame({"nodes": nodes, "leaves": leaves}).fillna(0).astype(int)
@@ -68,7 +68,7 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
 
 
 def both_ends(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return *count* rows from either end of *table*: all of one that has no more."""
+    """Return *count* rows from each end of *table*, or all rows if it has no more."""
     return pd.concat([table[:count], table[max(count, len(table) - count) :]])
 
 
@@ -87,7 +87,7 @@ def facts(values: Mapping[str, object]) -> pd.DataFrame:
 
 
 def show_whole_texts() -> None:
-    """Let a notebook show the texts of tables whole, as on pages: pandas cuts them at 50 characters."""
+    """Let a notebook show whole texts in tables, as on pages: pandas cuts them at 50 characters."""
     pd.set_option("display.max_colwidth", MAX_TEXT_LENGTH)
 
 
@@ -123,9 +123,10 @@ def _mean_and_half(values: pd.Series) -> str:
 
 
 def with_exposure(results: pd.DataFrame, question: Question) -> pd.DataFrame:
-    """Say in a column exposure what nets have equally many of, where results do not tell it apart.
+    """Add a column exposure that says what nets have equally many of, if results do not show it.
 
-    A recipe of steps gives all nets as many steps, one of epochs as many passes over their images.
+    A recipe of steps gives all nets equally many steps; one of epochs gives equally many passes over their
+    images.
     """
     if "exposure" in results:
         return results
@@ -133,7 +134,7 @@ def with_exposure(results: pd.DataFrame, question: Question) -> pd.DataFrame:
 
 
 def without_passes(results: pd.DataFrame) -> pd.DataFrame:
-    """Keep the results of nets that the recipe trained; it has steps where others are trained for passes."""
+    """Keep the results of nets trained by the recipe; if others are trained for passes, it has steps."""
     return results[results["exposure"] == EQUAL_STEPS] if "exposure" in results else results
 
 
@@ -160,9 +161,9 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:
-    """Name in a column way how the classes are made; what belongs to every way is repeated in each.
+    """Name in a column way how the classes are made; rows that belong to every way are repeated in each.
 
-    That is what stands at the ends, no pre-training and all classes, and nets with weights of their own.
+    These are the ends, no pre-training and all classes, and nets with weights of their own.
     """
     names = results["label_set"].astype(str)
     method = names.str.extract(r"^([a-z]+)", expand=False).where(~names.str.fullmatch(SOME_CLASSES), "only")
@@ -174,7 +175,7 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:
     """Name in a column budget how many images the nets of each design were trained on, to three digits.
 
-    Designs whose mean over seeds is alike are of one budget: "500 x all" has other classes with each seed.
+    Designs with equal means over seeds are of one budget: "500 x all" has other classes with each seed.
     """
     names, smallest = {}, 0.0
     own = set(results.loc[results["weights"] != "", "design"]) if "weights" in results else set()

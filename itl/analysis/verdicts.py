@@ -1,4 +1,4 @@
-"""What a comparison says: a gain, a loss, the same within a margin declared beforehand, or cannot tell."""
+"""Verdicts on comparisons: a gain, a loss, the same within a margin declared before, or cannot tell."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ FLOOR = 20.0  # percent: where scores below gain nothing from pre-training, noth
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one comparison rests on, all in points."""
+    """The numbers that one comparison is judged by, all in points."""
 
     change: Estimate
     margin: float = math.nan  #: within which a change does not matter; nan where none can be said
@@ -47,8 +47,8 @@ def p_same(estimates: Sequence[Estimate]) -> float:
 def control_fault(gain: Estimate | None, margin: float, score: float, untrained: float) -> str:
     """Say why a task cannot show that conditions are the same; '' where its positive control passes.
 
-    It can where pre-training itself is a gain beyond noise, of at least twice the margin, and scores are away
-    from the ceiling: a difference would then have been seen.
+    It can if pre-training itself is a gain beyond noise, of at least twice the margin, and scores are below
+    the ceiling: a difference would then have been seen.
 
     Args:
         gain: of the reference condition over no pre-training; None where one of them is missing.
@@ -83,10 +83,10 @@ def ceiling_text(score: float) -> str:
 def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
     """Judge the comparisons of one question together, the main one first.
 
-    A change is a gain or a loss where its p value, adjusted among all comparisons, is below 0.05. Two
-    conditions are the same where a change of the margin or more is refuted at that level and the task's
-    positive control passes; the margin decides where both hold, since a smaller change does not matter. Where
-    seeds are added one by one, at most to *cap*, p values are adjusted for the looks at fewer seeds too.
+    A change is a gain or a loss if its p value, adjusted among all comparisons, is below 0.05. Two conditions
+    are the same if a change of the margin or more is refuted at that level and the task's positive control
+    passes. If both hold, the verdict is the same, since a change below the margin does not matter. If seeds
+    are added one by one, up to *cap*, p values are also adjusted for the looks at fewer seeds.
     """
     seeds = [evidence.change.n for evidence in family]
     looks = [LEVEL / level_of(n, cap) for n in seeds]

@@ -37,7 +37,7 @@ def without_markup(markdown: str) -> str:
 
 
 def answer_text(row: pd.Series) -> str:
-    """Answer with a row of `itl.analysis.comparisons.contrasts`, in Markdown, the share kept first.
+    """Write a row of `itl.analysis.comparisons.contrasts` as an answer in Markdown, the share kept first.
 
     >>> row = {"compared": "25 instead of all images per class", "task": "probe@scenes", "change": -2, "n": 3}
     >>> row |= {"low": -4.1, "high": 0.1, "share": 0.83, "share_low": 0.61, "share_high": 1.05}
@@ -85,7 +85,7 @@ def verdict_text(row: pd.Series) -> str:
 
 
 def percent_interval(share: float, low: float, high: float) -> str:
-    """Write a share with its interval in percent; '' where it has none, since what it is of may be 0.
+    """Write a share with its interval in percent; '' if it has none, since its denominator may be 0.
 
     >>> percent_interval(0.83, 0.61, 1.05), percent_interval(5.83, math.nan, math.nan)
     ('83 % (61 to 105 %)', '')
@@ -123,7 +123,7 @@ def index_entry(row: pd.Series) -> dict[str, object]:
 
 
 def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> str:
-    """Name two conditions, by column and value, for people; what they share comes last.
+    """Name two conditions, by column and value, for people; values that they share come last.
 
     >>> condition_text({"images_per_class": 25}, {"images_per_class": 200})
     '25 instead of 200 images per class'
@@ -186,7 +186,7 @@ def _values_text(condition: Mapping[str, object], names: Sequence[str]) -> str:
 
 
 def metric_name(task: str) -> str:
-    """Name for people what a task is judged by."""
+    """Name the metric of a task for people."""
     return "mean average precision" if main_metric(task) == "map" else "accuracy"
 
 

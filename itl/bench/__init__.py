@@ -1,1 +1,1 @@
-"""Side-by-side figures: the same work by itl and by what people would use instead, in one run."""
+"""Side-by-side figures: the same work by itl and by its alternatives, in one run."""

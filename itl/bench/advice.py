@@ -1,11 +1,11 @@
 """How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [PRESET ...]`.
 
-PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
-pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of a grid
-of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds of that grid are drawn
-at random, anew for each task and split: pilots and other tasks have these, and what was chosen is judged by
-all others. What means alone can reach is shown by the whole grid, at four times a pilot's cost. Tasks of
-several presets come into one table; each knows those of its own preset.
+PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden except for a
+pilot. The method itself chooses the nets of the pilot one by one, until they have taken a quarter of the time
+of a grid of GRID_SEEDS seeds on this task. Trainings are counted, as if no net existed yet. The seeds of the
+grid are drawn at random, anew for each task and split: pilots and other tasks have these seeds, and all other
+seeds judge the choice. The whole grid shows what means alone can reach, at four times a pilot's cost. Tasks
+of several presets are put in one table; each knows only those of its own preset.
 """
 
 import argparse

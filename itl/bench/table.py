@@ -1,4 +1,4 @@
-"""The benchmark table: in each row itl and its peers do the same work in turn, beside what is possible."""
+"""The benchmark table: in each row itl and its peers do the same work in turn, beside the machine's limit."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""Rows on training from stored images, with all of the loop, beside the same net on a ready batch."""
+"""Rows on training from stored images with the whole loop, beside the same net on a ready batch."""
 
 from collections.abc import Callable
 from itertools import count

@@ -1,6 +1,6 @@
-"""A choice on the tree, as it is made by clicking; every choice is written as exactly one Subset.
+"""A choice on the tree, made by clicking; every choice is written as exactly one Subset.
 
-page/choice.js holds the same operations; a test runs both side by side.
+page/choice.js has the same operations; a test runs both side by side.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The browser's last state where nothing runs, in pages and in mail; what a choice amounts to, in words."""
+"""The browser's last state where no kernel runs, in pages and in mail; a choice described in words."""
 
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The tree as the browser's page takes it: columns of equal length, in which nodes are numbered by wnid."""
+"""The tree as the browser's page takes it: columns of equal length, with nodes numbered by wnid."""
 
 from collections.abc import Mapping
 from importlib.resources import files

@@ -106,13 +106,13 @@ class HierarchyBrowser(AnyWidget):
         return [self.tree[wnid].wnid for wnid in proposal["value"]]
 
     def open(self) -> None:
-        """Open the connection to the page, unless there will be no page; then the notebook stays small."""
+        """Open the connection to the page, unless there will be no page: then the notebook stays small."""
         if not is_executed_by_program():
             super().open()
 
     @property
     def choice(self) -> Choice:
-        """What is selected, as it was clicked."""
+        """The selection, as it was clicked."""
         return Choice.from_dict(self._choice)
 
     @choice.setter
@@ -146,7 +146,7 @@ class HierarchyBrowser(AnyWidget):
         self._shown = wnid
 
     def on_show(self, act: Callable[[str], object]) -> None:
-        """Call *act* with the wnid of each node that is looked at from now on: by a click, or by `show`."""
+        """Call *act* with the wnid of each node that a click or `show` selects from now on."""
         self.observe(lambda change: act(change["new"]), "_shown")
 
     def colour(
@@ -185,7 +185,7 @@ class HierarchyBrowser(AnyWidget):
         self.colours = colours
 
     def colour_changes(self, changes: pd.DataFrame, label: str, unit: str = "points") -> None:
-        """Colour nodes by *changes* with the columns node, change, low and high, of one seed without these.
+        """Colour nodes by *changes*, with columns node, change, low and high (no intervals for one seed).
 
         `itl.analysis.node_accuracy.changes` makes such a table.
         """

@@ -1,1 +1,1 @@
-"""What a net scores on a target."""
+"""How a net is scored on a target."""

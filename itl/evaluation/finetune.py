@@ -1,6 +1,6 @@
-"""Fine-tuning: all of a net is trained on a target, with a learning rate chosen on val, and scored once.
+"""Fine-tuning: a whole net is trained on a target, with a learning rate chosen on val, and scored once.
 
-By classes, or by actions: what a person, given by its box, does, an independent output for each.
+Targets have classes, or actions of a person in a box, with an independent output for each action.
 """
 
 import copy

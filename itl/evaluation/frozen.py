@@ -1,4 +1,4 @@
-"""Frozen features: a linear probe and exact k-NN on the outputs of a net's body that is not trained."""
+"""Frozen features: a linear probe and exact k-NN on the outputs of a net's body, which is not trained."""
 
 from functools import partial
 from pathlib import Path

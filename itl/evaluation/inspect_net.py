@@ -1,4 +1,4 @@
-"""One net looked at closely: its predictions, errors by node, and the neighbours of an image."""
+"""A close look at one net: its predictions, errors by node, and the neighbours of an image."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

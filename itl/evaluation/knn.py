@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: a low-precision pass bounds which rows can be among them; float64 ranks those."""
+"""Exact nearest neighbours: a low-precision pass finds which rows can be among them; float64 ranks these."""
 
 import functools
 from collections.abc import Callable, Iterator

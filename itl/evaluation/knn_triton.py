@@ -1,8 +1,8 @@
 """The k-NN search on a GPU as Triton kernels; imported only where there is a GPU.
 
-The product of all queries and all rows, in float16, never reaches memory: of each tile of it a kernel keeps
-the two highest values of every group, 32 rows that lie far apart. They tell which rows can be among the
-nearest (`product_error`), and another kernel ranks those few in float64. Only `search` waits, at its end.
+The product of all queries and all rows, in float16, never reaches memory. Of each of its tiles a kernel keeps
+the two highest values of every group of 32 rows that lie far apart. These values tell which rows can be among
+the nearest (`product_error`), and another kernel ranks those few in float64. Only `search` waits, at its end.
 """
 
 import functools

@@ -1,6 +1,6 @@
-"""The transfer methods, each once: a method is one entry of METHODS and one evaluator.
+"""The transfer methods: each is one entry of METHODS and one evaluator.
 
-This module imports no evaluator, so whoever only needs words and names waits for none.
+This module imports no evaluator, so code that needs only words and names does not wait for one.
 """
 
 from collections.abc import Callable

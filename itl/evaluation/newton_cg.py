@@ -1,8 +1,8 @@
 """Minimise S smooth convex functions of weights (S, C, A) at once: L-BFGS, then Newton's method.
 
 A gradient is a function of weights (S', C, A) and of the numbers (S',) of the functions they belong to. A
-diagonal is that of the Hessian, or near it, (S, 1, A). The host waits for one small result a step; all else
-is queued on a GPU.
+diagonal, (S, 1, A), is that of the Hessian or near it. The host waits for one small result a step; everything
+else is queued on a GPU.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Cheap scores of how well a frozen net should transfer to a target, from features of its training images.
 
-A higher score promises more. Features are float64 (N, D), labels int64 (N,) from 0 without gaps,
+A higher score predicts better transfer. Features are float64 (N, D), labels int64 (N,) from 0 without gaps,
 probabilities of the net's own classes float64 (N, S). `SCORES` lists every score;
 `itl.evaluation.transferability` computes them.
 """

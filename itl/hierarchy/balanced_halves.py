@@ -1,4 +1,4 @@
-"""Halves of classes that go well together: a balanced design, for one net on each."""
+"""Halves of classes in a balanced design, for one net on each."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Lists of classes, as people have them: wnids or names in text, CSV or JSON, and what each counts as."""
+"""Lists of classes in files: wnids or names in text, CSV or JSON, and the label of each."""
 
 import ast
 import csv

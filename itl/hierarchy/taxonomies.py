@@ -1,4 +1,4 @@
-"""Other trees than the snapshot: all nouns of NLTK's WordNet, or a user's table of children and parents.
+"""Trees other than the snapshot: all nouns of NLTK's WordNet, or a user's table of children and parents.
 
 A run names its tree by digest. The tree itself is kept in a folder beside packs and runs, where every process
 that does the run finds it.

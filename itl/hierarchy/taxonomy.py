@@ -1,4 +1,4 @@
-"""WordNet's nouns as a tree of wnids: parents, depths, leaves and words to find them by."""
+"""WordNet's nouns as a tree of wnids: parents, depths, leaves, and words for searching."""
 
 import hashlib
 import re

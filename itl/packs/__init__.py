@@ -1,1 +1,1 @@
-"""Every image once in one array, and index views of it."""
+"""Each image decoded once into one array, and index views of it."""

@@ -1,8 +1,8 @@
-"""Duplicates: images that are in two places, such as in pre-training and in the test of a target.
+"""Duplicates: images that occur twice, such as in pre-training and in the test split of a target.
 
 Exact duplicates have the same pixels in two packs of one size and fit. Near ones look alike as thumbnails of
-8 × 8 colours, upright or mirrored. So an image is recognised that was encoded again, resized or mirrored, but
-not one that was cropped. The difference of two thumbnails is taken relative to their contrast, within each
+8 × 8 colours, upright or mirrored. So an image is recognised if it was encoded again, resized or mirrored,
+but not if it was cropped. The difference of two thumbnails is taken relative to their contrast, within each
 colour channel: otherwise one pale image would be a duplicate of every other, and so would one of many stained
 slides or underwater photos, which share a tint.
 """

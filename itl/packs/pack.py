@@ -146,7 +146,7 @@ class Pack:
     ) -> "Pack":
         """Build the pack of *packing*, or open it if it is built already and its source has not changed.
 
-        Killed at any moment, the next call continues and ends with the same bytes.
+        After a kill at any moment, the next call continues and ends with the same bytes.
 
         Args:
             packing: Source, size and fit, and how many images may be unreadable.

@@ -1,4 +1,4 @@
-"""Whether the files of a source are still those that were packed, and which images are not."""
+"""Whether the files of a source have changed since they were packed, and which images have."""
 
 import hashlib
 import json

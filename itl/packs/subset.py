@@ -46,9 +46,9 @@ def merge(one: Selection, other: Selection) -> Selection:
 def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | None = None) -> Selection:
     """Choose and label the images of *split* that *subset* keeps.
 
-    ``images_per_class`` limits only the training split; others keep every image of the classes kept. With one
-    seed, a subset of fewer images or classes is always part of one with more. Labels are made from *tree*, by
-    default the snapshot.
+    ``images_per_class`` limits only the training split; other splits keep every image of the kept classes.
+    With the same seed, a subset of fewer images or classes is always part of one with more. Labels are made
+    from *tree*, by default the snapshot.
 
     Raises:
         ItlError: For more classes or images than there are, an unknown split, an empty result, or a class

@@ -1,1 +1,1 @@
-"""Panels to explore with in JupyterLab: controls over pictures that stay where nothing runs."""
+"""Panels for exploring in JupyterLab: controls, and pictures that remain where no kernel runs."""

@@ -1,4 +1,4 @@
-"""AdvicePanel: what to pre-train on for a target, as the budget is moved."""
+"""AdvicePanel: what to pre-train on for a target under a budget that can be moved."""
 
 import math
 import shlex

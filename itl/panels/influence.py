@@ -24,7 +24,7 @@ MOST_NODES = 300  # in the list of nodes; typing narrows it
 
 
 class InfluencePanel(Panel):
-    """What a node does for a target, and on which of its images.
+    """The effect of a node on a target, and on which of its images.
 
     Args:
         question: an influence whose runs are done.
@@ -66,7 +66,7 @@ class InfluencePanel(Panel):
 
     @cached_property
     def scored(self) -> ImagesScored:
-        """Which of the target's images nets get right; runs are read on first use."""
+        """The target's images that nets get right; runs are read on first use."""
         return images_scored(self.question, Store(self.machine.runs), self.machine, self._task)
 
     def images(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""NetPanel: one net of the store, the images that it gets wrong, and what its features are near to."""
+"""NetPanel: one net of the store, the images that it gets wrong, and the neighbours of its features."""
 
 from functools import cached_property
 
@@ -72,7 +72,7 @@ class NetPanel(Panel):
 
     @cached_property
     def offered(self) -> list[str]:
-        """What can be looked at: the net's own classes and its targets, of packs that are here and scored."""
+        """What can be shown: the net's own classes and its targets, if their packs are here and scored."""
         pack = find_pack(self.spec.subset.pack, self.machine)
         here = [name for name, spec in self.targets.items() if find_pack(spec.pack, self.machine)]
         return [*([OWN] if pack and own_split(pack) else []), *here]
@@ -112,7 +112,7 @@ class NetPanel(Panel):
 
     @property
     def inspection(self) -> Inspection:
-        """What the net makes of the images of `over`; features are extracted on first use."""
+        """The predictions of the net for the images of `over`; features are extracted on first use."""
         if self.over not in self.inspections:
             made = self.inspections[self.over] = self._inspect(self.over)
             made.prepare()
@@ -129,7 +129,7 @@ class NetPanel(Panel):
 
     @cached_property
     def curve(self) -> dict[str, object]:
-        """The loss by epoch, as `itl.report.run_page.loss_curve` describes it; {} of an untrained net."""
+        """The loss by epoch, as `itl.report.run_page.loss_curve` describes it; {} for an untrained net."""
         return loss_curve(self.store.path(self.spec) / LOG_FILE)
 
     def wrong(self) -> pd.DataFrame:

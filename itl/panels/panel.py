@@ -1,4 +1,4 @@
-"""What every panel is: settings, a picture of them as HTML, and controls where somebody can use them."""
+"""The base of every panel: settings, a picture of them as HTML, and controls where somebody can use them."""
 
 import asyncio
 import base64

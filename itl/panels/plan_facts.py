@@ -1,4 +1,4 @@
-"""What a plan takes and how far its runs are, for people."""
+"""What a plan takes and how far its runs are, in words for people."""
 
 from itl.machine import duration
 from itl.panels.study_process import FAILED, RUNNING, StudyProcess

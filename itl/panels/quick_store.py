@@ -1,4 +1,4 @@
-"""A store for panels, which plan anew at every change of a control."""
+"""A store for panels, which make a new plan at every change of a control."""
 
 import os
 from dataclasses import dataclass, field

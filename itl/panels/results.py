@@ -1,4 +1,4 @@
-"""ResultsPanel: the comparisons of a preset, and of each its runs, their settings and images."""
+"""ResultsPanel: the comparisons of a preset, and the runs, settings and images behind each."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
@@ -36,7 +36,7 @@ RUN_COLUMNS = ["side", "condition", "seed", "run", "net", "value", "manifest"]
 
 
 class ResultsPanel(Panel):
-    """All comparisons of a preset's questions, and what stands behind each.
+    """All comparisons of a preset's questions, and the runs, settings and images behind each.
 
     Args:
         preset: a preset, its name, or the path of its file.
@@ -155,7 +155,7 @@ class ResultsPanel(Panel):
     def options(self, setting: str) -> list[tuple[str, str]]:
         """List what *setting* (question, task, metric or axis) can be: words and value, `all` first.
 
-        These are of the question that is chosen, metrics and axes of the task too.
+        These are the values of the chosen question; metrics and axes also depend on the chosen task.
         """
         axes_of_rows = self._of("question", "task")["axes"]
         values = {
@@ -277,8 +277,8 @@ class ResultsPanel(Panel):
     def net(self, run: str = "") -> "NetPanel":
         """Return the panel of the net of *run*, by default `run`.
 
-        It is on the target of the chosen comparison where the images of that have one class each. ItlError if
-        no run is chosen.
+        It is on the target of the chosen comparison if the images of the target have one class each. ItlError
+        if no run is chosen.
         """
         if not (run := run or self.run):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")
@@ -294,7 +294,7 @@ class ResultsPanel(Panel):
         return panel
 
     def parts(self) -> dict[Callable[[], str], tuple[str, ...]]:
-        """List what writes each part of the picture, and the settings that it shows."""
+        """List the function that writes each part of the picture, and the settings that it shows."""
         return {
             self.runs_html: ("row", "metric"),
             self.images_html: ("run",),
@@ -303,7 +303,7 @@ class ResultsPanel(Panel):
         }
 
     def html(self) -> str:
-        """Write the picture: what stands behind the chosen comparison, the forest, values by condition."""
+        """Write the picture: the runs behind the chosen comparison, the forest, values by condition."""
         return "".join(part() for part in self.parts())
 
     def comparisons_html(self) -> str:

@@ -59,7 +59,7 @@ TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) 
 
 
 class StudyPanel(Panel):
-    """One question: choose what it compares, see what that takes, run it, and read the answer.
+    """One question: choose what it compares, see what it takes, run it, and read the answer.
 
     Args:
         preset: whose images, targets and recipes are taken where nothing else is chosen.
@@ -243,7 +243,7 @@ class StudyPanel(Panel):
         self.conditions = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
 
     def run(self) -> None:
-        """Do what is missing, in a process of its own; run it again to resume.
+        """Do the missing runs, in a separate process; call it again to resume.
 
         In a notebook the picture follows; a script calls `refresh`, or waits with ``panel.process.wait()``.
         ItlError if runs are under way, or the plan cannot be done.
@@ -282,7 +282,7 @@ class StudyPanel(Panel):
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
         """Draw the picture again; the answer comes to a live one in steps, after the last change.
 
-        To judge and draw it takes longer than a person wants to wait for a control.
+        Judging and drawing it takes longer than a person wants to wait for a control.
         """
         self._at_once = not self._pictures or running_loop() is None
         super().redraw(parts)
@@ -323,9 +323,9 @@ class StudyPanel(Panel):
 
     @property
     def state(self) -> str:
-        """One of not started, running, stopped, failed and done: of the runs of the present settings.
+        """State of the runs of the present settings: not started, running, stopped, failed or done.
 
-        It is running too while those of earlier settings are under way.
+        It is also running while runs of earlier settings are under way.
         """
         if self.process is None or (self.process.state != RUNNING and self._is_changed):
             return NOT_STARTED
@@ -431,7 +431,7 @@ class StudyPanel(Panel):
         return [(f"{name}: your images" if is_on_own(name) else name, name) for name in offered]
 
     def write(self, control: str, text: str) -> None:
-        """Set the field of a *control* to what was typed; a margin that it cannot be is said."""
+        """Set the field of a *control* to what was typed; report a margin that is not possible."""
         super().write(control, text)
         with suppress(ValueError):
             if control == "margin" and float(text) != self.margin:
@@ -444,7 +444,7 @@ class StudyPanel(Panel):
         return [self.browser] if self.browser is not None else []
 
     def widget(self) -> ipywidgets.Widget:
-        """Make controls and picture; what reads own images is loaded soon, and not at the first folder."""
+        """Make controls and picture; modules that read own images load early, not at the first folder."""
         if loop := running_loop():
             loop.call_later(PRELOAD_SECONDS, import_module, "torchvision")  # it takes seconds
         return super().widget()

@@ -1,1 +1,1 @@
-"""Notebooks executed, pages rendered, the run index."""
+"""Executing notebooks, rendering pages, and the run index."""

@@ -1,4 +1,4 @@
-"""One notebook executed in a kernel of its own."""
+"""Execution of one notebook in its own kernel."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""An executed notebook as a page without scripts or requests, which a screen reader can read too."""
+"""An executed notebook as a page without scripts or requests that a screen reader can read too."""
 
 import base64
 import re

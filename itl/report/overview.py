@@ -1,4 +1,4 @@
-"""What a report opens with: one paragraph that answers its title from all questions, and a figure of it."""
+"""The beginning of a report: one paragraph that answers its title from all questions, and a figure."""
 
 import base64
 import io

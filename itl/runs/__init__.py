@@ -1,1 +1,1 @@
-"""Which runs, each once."""
+"""Which runs a question needs, each done once."""

@@ -18,7 +18,7 @@ LEAST_KEY = 4  # letters of a key that may stand for it
 def net_of(run: str | Spec, store: Store) -> Pretrain:
     """Return the pre-training that *run* is or measures: a spec, the key of one, or its beginning.
 
-    ItlError if the key is of no run here or of several, or of a run of another version of itl.
+    ItlError if the key belongs to no run here, to several, or to a run of another version of itl.
     """
     if isinstance(run, Spec):
         return pretraining_of(run)
@@ -76,9 +76,9 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
 
 
 def export_net(run: str, path: Path, machine: Machine) -> str:
-    """Write the net of *run* to *path*, by the names of torchvision or timm; return what to know of it.
+    """Write the net of *run* to *path*, by the names of torchvision or timm; return notes on its use.
 
-    ItlError for a run that trains its net on a target: the weights that it ends with are not kept.
+    ItlError for a run that trains its net on a target: its final weights are not kept.
     """
     from itl.runs.perform import load_net  # here: it imports torch
     from itl.training.weights import export_weights

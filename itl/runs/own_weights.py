@@ -1,4 +1,4 @@
-"""Weights that one already has, as conditions of a question: a hub's by name, or those of a file."""
+"""Weights that already exist, as conditions of a question: from a hub by name, or from a file."""
 
 import logging
 from collections.abc import Mapping

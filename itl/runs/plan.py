@@ -1,4 +1,4 @@
-"""A plan: every pack and run that some questions need, once, with what it takes and whether that is here."""
+"""A plan: every pack and run that some questions need, once, with its cost and whether it exists here."""
 
 import logging
 import shlex

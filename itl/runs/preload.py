@@ -1,4 +1,4 @@
-"""What worker processes need, imported once, by the server that they are forks of."""
+"""The imports that worker processes need, done once by the server that they are forks of."""
 
 import atexit
 import gc

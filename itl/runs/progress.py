@@ -1,4 +1,4 @@
-"""What a person sees while runs are under way: a bar in the terminal, a table that updates in a notebook."""
+"""Progress of runs: a bar in the terminal, a table that updates in a notebook."""
 
 import json
 import math

@@ -16,7 +16,7 @@ PACKAGES = ("itl", "torch", "torchvision", "timm", "numpy", "pandas", "nltk")
 
 
 def provenance(machine: Machine) -> dict[str, str]:
-    """Say what software and hardware is at work, and when."""
+    """Return the software and hardware in use, and the time."""
     return {
         "command": os.environ.get("ITL_COMMAND", "interactive"),
         "commit": commit(),

@@ -1,4 +1,4 @@
-"""The study: the runs each question needs, and which of them it compares."""
+"""The questions of the study: the runs each one needs, and which of them it compares."""
 
 import inspect
 import math
@@ -168,7 +168,7 @@ def _from_few_classes(label_sets: Sequence[str]) -> list[str]:
 class ClassCount(LabelSets):
     """How many classes are enough? The same images under each of several label sets.
 
-    Beside these, some of the classes with all their images and no others: do more classes help?
+    In addition, nets of some classes see only the images of these: do more classes help?
     """
 
     name = "class-count"
@@ -209,7 +209,7 @@ class Granularity(LabelSets):
     name = "granularity"
 
     def question(self) -> Question:
-        """Return the question, whose page is of nodes above the classes of the first task."""
+        """Return the question; its page shows nodes above the classes of the first task."""
         return replace(super().question(), nodes_of=self.tasks[0].target if self.tasks else "")
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
@@ -234,9 +234,9 @@ class Granularity(LabelSets):
 
 
 class Budget(Study):
-    """Should a fixed number of images be of more classes, or more of each class?
+    """For a fixed number of images: more classes, or more images of each class?
 
-    What twice the classes and twice the images of each give is fitted over all designs: see
+    The gains from twice the classes and from twice the images of each are fitted over all designs: see
     `itl.analysis.comparisons.exchange`. Each seed draws its own classes.
     """
 
@@ -244,7 +244,7 @@ class Budget(Study):
     budgets: tuple[tuple[str, ...], ...]  #: for each number of images its designs, from many classes to few
 
     def question(self) -> Question:
-        """Return the question, with the designs of each budget, whose images a plan is to compare."""
+        """Return the question, with the designs of each budget, whose numbers of images a plan compares."""
         budgets = [
             tuple(Design(str(design.columns[0][1]), design.at_most) for design in designs)
             for designs in self._designs()
@@ -252,7 +252,7 @@ class Budget(Study):
         return replace(super().question(), budgets=tuple(budgets))
 
     def conditions(self) -> list[Condition]:
-        """Return none, and one for each design; ItlError for designs that the fit cannot be made of."""
+        """Return none, and one for each design; ItlError for designs that the fit cannot use."""
         if len(self.budgets) < 2 or any(len(designs) < 2 for designs in self.budgets):
             given = [list(designs) for designs in self.budgets]
             raise ItlError(f"a budget's fit needs two numbers of images or more, {EXAMPLE}; got {given}")
@@ -281,8 +281,8 @@ class Budget(Study):
 class Overlap(Study):
     """Must the pre-training classes include PASCAL's? Without them, and without as many others.
 
-    The control leaves out as many classes in whole subtrees of like sizes, none of them PASCAL's: what it
-    loses is what fewer classes and images cost. See `itl.hierarchy.halves.matched_control`.
+    The control leaves out as many classes in whole subtrees of similar sizes, none of them PASCAL's: its loss
+    is the cost of fewer classes and images. See `itl.hierarchy.halves.matched_control`.
     """
 
     name = "overlap"
@@ -307,8 +307,8 @@ class Overlap(Study):
 class Split(Study):
     """Does adding images of *other* classes always help? Half A alone, B alone, and both together.
 
-    Both together are compared with A on tasks that score A, with B on tasks that score B, and with either on
-    all other tasks. In tasks, the labels half-a and half-b stand for the classes of the halves.
+    Both together are compared with A on tasks that score A, with B on tasks that score B, and with each of
+    them on all other tasks. In tasks, the labels half-a and half-b mean the classes of the halves.
     """
 
     name = "split"
@@ -359,8 +359,8 @@ class CoarseOrFine(Study):
     """Given the same number of classes: coarse or fine ones?
 
     The coarse classes are those of a cut of the tree; the fine ones are as many leaves, one from under each
-    of them, drawn by seed. Both have as many images of each class, and so as many in all. A third net learns
-    the coarse classes from all their images.
+    of them, drawn by seed. Both have the same number of images of each class, and so in total. A third net
+    learns the coarse classes from all their images.
     """
 
     name = "coarse-or-fine"

@@ -1,4 +1,4 @@
-"""The results of several questions: in one table, and what is missing in it."""
+"""The results of several questions in one table, and what is missing from it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ from itl.runs.store import Store
 
 
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:
-    """Return every number of the finished runs of *questions*, one at least: see `Question.results`.
+    """Return every number of the finished runs of *questions* (at least one): see `Question.results`.
 
     ItlError if there is none, or no run of any is finished.
     """

@@ -30,7 +30,7 @@ AGAIN = "`itl run` does the run again"
 
 
 class Store:
-    """Runs on disk, found by what they are, not by when they ran."""
+    """Runs on disk, found by their specs, not by the time when they ran."""
 
     def __init__(self, root: Path):
         self.root = Path(root)
@@ -58,7 +58,7 @@ class Store:
     def result(self, spec: object) -> dict | None:
         """Return the numbers of a finished run; None if it is not done.
 
-        A file that is damaged or missing is warned of: the run counts as not done.
+        If a file is damaged or missing, it warns, and the run counts as not done.
         """
         folder = self.path(spec)
         result = read_mapping(folder / RESULT, AGAIN)
@@ -83,9 +83,9 @@ class Store:
         return result
 
     def file(self, spec: object, name: str) -> Path:
-        """Return the path of the file *name*, no JSON, of a finished run, whether it has one or not.
+        """Return the path of the file *name* (not JSON) of a finished run, whether it exists or not.
 
-        ItlError if its content is not what the run wrote: a copy that was interrupted may have its size.
+        ItlError if its content is not what the run wrote: an interrupted copy may have the same size.
         """
         path = self.path(spec) / name
         digest = read_mapping(path.with_name(RESULT), AGAIN).get("digests", {}).get(name)
@@ -120,7 +120,7 @@ class Store:
     def finish(self, spec: object, result: dict) -> None:
         """Publish *result*: the last file of a run, so that its presence means done.
 
-        It holds sizes and digests of the run's other files, all of which are on the disk by then. ItlError if
+        It holds the sizes and digests of the run's other files, which are all on disk by then. ItlError if
         the run is finished already.
         """
         if self.result(spec) is not None:
@@ -147,7 +147,7 @@ class Store:
             yield folder
 
     def path(self, spec: object) -> Path:
-        """Return where the run of *spec* lies, whether it exists or not."""
+        """Return the folder of the run of *spec*, whether it exists or not."""
         return self.root / type(spec).__name__.lower() / key(spec)
 
 

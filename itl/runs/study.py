@@ -1,4 +1,4 @@
-"""What every question takes: a pydantic model, the one validator of presets, notebooks and Python calls."""
+"""The parameters of every question: the pydantic model that validates presets, notebooks and Python calls."""
 
 import math
 from abc import abstractmethod

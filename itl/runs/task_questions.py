@@ -1,4 +1,4 @@
-"""Questions about one's own task: which pre-training classes help or hurt it, which cheap scores to trust."""
+"""Questions about a task of your own: which classes help or hurt it, and which cheap scores to trust."""
 
 from collections.abc import Sequence
 from dataclasses import replace

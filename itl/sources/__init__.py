@@ -1,1 +1,1 @@
-"""Images and annotations where they lie: archives, a module for each layout, boxes, proposals, detections."""
+"""Readers of images and annotations: archives, a module for each layout, boxes, proposals, detections."""

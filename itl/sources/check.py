@@ -1,4 +1,4 @@
-"""What `itl check` reports: what a source holds, what is missing and where people get it."""
+"""The report of `itl check`: what a source holds, what is missing and where to get it."""
 
 import json
 import shlex

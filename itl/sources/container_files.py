@@ -1,4 +1,4 @@
-"""Files that hold many images, shards and tables: which ones there are, and which split each is of."""
+"""Shards and tables, files that hold many images: which ones there are, and the split of each."""
 
 import filecmp
 import re

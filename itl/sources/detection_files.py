@@ -1,4 +1,4 @@
-"""Detections in files: a CSV, the VOC development kit's results or COCO's; what they are scored against."""
+"""Detections in a CSV, the VOC development kit's results or COCO's; the objects to score them against."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What the names of folders tell beside splits: classes, and images or masks of any class."""
+"""What names of folders mean besides splits: classes, and images or masks of any class."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Finding the images that lists and JSON files name: whole, by the last parts of their path, or by ids."""
+"""Finding the images that lists and JSON files name: by their whole path, its last parts, or ids."""
 
 import re
 import unicodedata

@@ -1,8 +1,8 @@
-"""What the folders of a tree stand for, splits and classes, recognised from the listing alone.
+"""What the folders of a tree mean, splits or classes, recognised from the list of files alone.
 
 The rules are the functions below, and the tables of names in `folder_names` and `split_names`. A tree that
-fits two readings is refused, with the readings and the option that chooses; nothing is read as something else
-without a word.
+can be read in two ways is refused, with both readings and the option that chooses; nothing is reinterpreted
+silently.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Which of the readings of a tree of folders is meant: as options choose, or else the one that is clear."""
+"""Which reading of a tree of folders is meant: the one that options choose, or else the clear one."""
 
 import re
 from collections import Counter, defaultdict

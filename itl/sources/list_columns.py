@@ -1,4 +1,4 @@
-"""Which column of a list or table has the images, and which their labels."""
+"""Which column of a list or table has the images, and which has their labels."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Images that lists divide into splits and label: what the published data sets and any other share."""
+"""Images that lists divide into splits and label: the parts shared by published and other data sets."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Folders that are no classes, as the files in or beside them tell: masks of images, parts of one set."""
+"""Folders that are not classes, recognised by the files in or beside them: masks, parts of one set."""
 
 import re
 from collections import defaultdict

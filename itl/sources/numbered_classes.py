@@ -1,4 +1,4 @@
-"""Classes that are numbers in a data set: the names that they stand for."""
+"""Classes that are numbers in a data set, and the names of these numbers."""
 
 import csv
 import json

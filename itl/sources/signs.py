@@ -1,4 +1,4 @@
-"""Files by whose names the source that reads a data set is known."""
+"""Names of files that show which source reads a data set."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What every source offers, and what sources share that are scanned before anything is decoded."""
+"""The interface of every source, and what is common to sources that are scanned before decoding."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Which split a name tells: all rules, side by side; they differ in what they look at, and what they take.
+"""Which split a name means: all rules, side by side; they differ in what they look at and what they accept.
 
 >>> rules = (split_of_name, split_of_any_word, split_of_path, split_of_folders, split_of_json)
 >>> for name in ("seg_test", "train_1", "train_station", "boats_test.json", "test_tubes.json", "val/1.json"):

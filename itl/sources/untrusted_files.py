@@ -1,4 +1,4 @@
-"""How much memory a file may take once it is unpacked: one that was made to fill the memory is refused."""
+"""How much memory a file may take when unpacked: files made to fill the memory are refused."""
 
 import tarfile
 import zipfile

@@ -1,4 +1,4 @@
-"""Lists that say the classes of validation images: Caffe's, the devkit's, Kaggle's, XML, any of wnids."""
+"""Lists of the classes of validation images: Caffe's, the devkit's, Kaggle's, XML, or any list of wnids."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Windows: regions in which any image may have objects, without a look at its pixels."""
+"""Windows: fixed regions in which any image may have objects, whatever its pixels."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files, written whole or not at all, and a run's checkpoint made of them."""
+"""Tensors in safetensors files, written atomically, and the checkpoint of a run made of them."""
 
 import json
 import zlib

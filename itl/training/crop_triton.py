@@ -4,9 +4,10 @@ Resizing is separable: each image line is resized across, then each output line 
 resized lines. A program makes a strip of output lines of one crop. It walks down the image once and keeps the
 last few resized lines, the window, in registers: an image is read once and a crop is written once.
 
-Instructions and waiting for the cache bound it, not memory. Hence: threads take neighbouring pairs of values,
-so that they write whole words; one instruction converts a byte and weighs it (`_line`); a side that is not
-shrunk takes two taps instead of three; and a thread needs few registers, so that many can wait at once.
+Its speed is limited by instructions and waiting for the cache, not by memory. Hence: threads take
+neighbouring pairs of values, so that they write whole words; one instruction converts a byte and weighs it
+(`_line`); a side that is not shrunk takes two taps instead of three; and a thread needs few registers, so
+that many can wait at once.
 """
 
 import torch

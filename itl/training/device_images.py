@@ -1,4 +1,4 @@
-"""Stored images on a GPU: kept in its memory between runs where they fit, else streamed batch by batch."""
+"""Stored images on a GPU: kept in its memory between runs if they fit, else streamed batch by batch."""
 
 import os
 from collections.abc import Iterable, Iterator

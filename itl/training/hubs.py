@@ -1,4 +1,4 @@
-"""Published weights of timm and torchvision: their names, their images, and what they are from."""
+"""Published weights of timm and torchvision: their names, their images, and their training data."""
 
 from dataclasses import dataclass
 

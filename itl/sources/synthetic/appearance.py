@@ -1,4 +1,4 @@
-"""The appearance of a WordNet node in the demo world: that of its parent, changed a little."""
+"""The appearance of a WordNet node in the demo world: that of its parent with small changes."""
 
 from typing import NamedTuple
 

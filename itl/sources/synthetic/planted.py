@@ -1,9 +1,9 @@
 """Planted truth: classes that help, hurt or do nothing for one target.
 
 Every image has an object with a surface and, in a corner, a disc, both in any of six colours. The target's
-classes are the surfaces, and its discs have any colour. Classes that help are told apart by their surface
-alone, as the target's are. Classes that hurt are told apart by the colour of the disc alone, which the target
-has to ignore. All others are grey objects that are told apart by their shape.
+classes are the surfaces, and its discs have any colour. Classes that help differ only in their surface, as
+the target's classes do. Classes that hurt differ only in the colour of the disc, which the target has to
+ignore. All others are grey objects that differ in their shape.
 """
 
 from collections import Counter
