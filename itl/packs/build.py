@@ -80,6 +80,7 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
                 if not changes:
                     return
                 log.info(f"the source has changed since {out} was packed: {changes}; packing these anew")
+            _refuse_another(request, _replaced_by(out))
             folder = partial_of(out)
             _write_folder(request, folder, out if out.exists() else None, workers)
             (folder / "journal").unlink(missing_ok=True)
@@ -91,12 +92,31 @@ def _publish(folder: Path, out: Path) -> None:
     replaced = _replaced_by(out)
     if out.exists():
         if replaced.exists():  # left by a kill before it was removed
-            shutil.rmtree(replaced)
+            _remove(replaced)
         os.rename(out, replaced)
     os.rename(folder, out)
     flush_to_disk(out.parent)
     if replaced.exists():
-        shutil.rmtree(replaced)
+        _remove(replaced)
+
+
+def _refuse_another(request: PackRequest, replaced: Path) -> None:
+    """Raise ItlError if *replaced* is no earlier pack of *request*, as another pack may be called so."""
+    summary = _read_summary(replaced) if replaced.is_dir() and not replaced.is_symlink() else {}
+    ours = (request.pixel_settings(), request.absolute_path())
+    if os.path.lexists(replaced) and (summary.get("request"), summary.get("path")) != ours:
+        raise ItlError(
+            f"{replaced} is in the way, where an earlier pack lies while it is replaced; move that, or pack "
+            f"to another folder"
+        )
+
+
+def _remove(pack: Path) -> None:
+    """Remove the folder of a *pack*, and pack.json last: after a kill it still says which pack it is."""
+    for path in pack.iterdir():
+        if path.is_file() and path.name != "pack.json":
+            path.unlink()
+    shutil.rmtree(pack)
 
 
 def partial_of(out: Path) -> Path:

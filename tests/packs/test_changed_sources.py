@@ -152,6 +152,58 @@ def test_what_lies_beside_a_pack_is_said_and_never_removed_where_nothing_is_to_d
         assert (tmp_path / f"pack.{end}/pack.json").exists()
 
 
+@pytest.mark.parametrize("kind", ["pack", "folder", "file", "link", "empty"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_is_called_as_a_pack_that_is_replaced_is_refused_and_kept(few, tmp_path, kind, is_new):
+    other, out, beside = tmp_path / "other", tmp_path / "pack", tmp_path / "pack.replaced"
+    shutil.copytree(few, other)
+    if not is_new:
+        Pack.build(PACKING, out, path=few)
+        change(few)
+    if kind == "pack":
+        Pack.build(PACKING, beside, path=other)
+    elif kind == "link":
+        beside.symlink_to(other)
+    elif kind == "file":
+        beside.write_text("notes")
+    else:
+        beside.mkdir()
+        (tmp_path / "pack.replaced/notes.txt").write_text("notes") if kind == "folder" else None
+    before = sorted(beside.rglob("*"))
+    with pytest.raises(
+        ItlError, match=r"pack\.replaced is in the way, where an earlier pack lies while it is"
+    ):
+        Pack.build(PACKING, out, path=few)
+    assert sorted(beside.rglob("*")) == before
+    assert beside.exists()
+    beside.rename(tmp_path / "elsewhere")
+    assert len(Pack.build(PACKING, out, path=few)) == (11 if is_new else 12)
+
+
+def test_a_kill_while_an_earlier_pack_is_removed_is_in_no_ones_way(few, tmp_path):
+    Pack.build(PACKING, tmp_path / "pack", path=few)
+    change(few)
+    for last in (1, 2, 3):
+
+        def work(last=last):
+            unlink, calls = os.unlink, iter(range(1, 99))
+
+            def kill(path, *arguments, **options):
+                if ".replaced" in str(path) and next(calls) == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return unlink(path, *arguments, **options)
+
+            os.unlink = kill
+            Pack.build(PACKING, tmp_path / "pack", path=few)
+
+        _, status = os.waitpid(forked(work), 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        (few / f"train/cat/{last}.png").write_bytes(encoded(smooth(20, 20)))  # so that it is replaced again
+    whole = Pack.build(PACKING, tmp_path / "whole", path=few)
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
+    assert not (tmp_path / "pack.replaced").exists()
+
+
 @pytest.mark.parametrize("target", ["pack", "other"])
 def test_links_in_a_loop_are_no_pack(tmp_path, target):
     (tmp_path / "other").symlink_to(tmp_path / "pack")
