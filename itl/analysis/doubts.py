@@ -121,9 +121,7 @@ def without_pascal(task: str, answer: Answer, machine: Machine) -> str:
         if nodes & kinds or re.sub(r"[\W_]", "", name.lower()) in PASCAL:
             return ""
     target = Task.read(task).target
-    return (
-        f"No class of {target} is one of PASCAL's by its name: it shows nothing of classes that {target} has."
-    )
+    return f"No class of {target} is one of PASCAL's by its name, so the answer is not about its own classes."
 
 
 def unlike_budgets(answer: Answer) -> str:

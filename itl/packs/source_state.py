@@ -112,8 +112,10 @@ class Changes:
 
     def __str__(self) -> str:
         """Return the changes in words."""
-        some = [(what, images) for what, images in self.images.items() if images]
-        parts = [f"{counted(len(images), 'images')} {what} ({examples(images, 1)})" for what, images in some]
+        changed = [(what, images) for what, images in self.images.items() if images]
+        parts = [
+            f"{counted(len(images), 'images')} {what} ({examples(images, 1)})" for what, images in changed
+        ]
         return ", ".join([*parts, self.other] if self.other else parts)
 
 

@@ -327,7 +327,8 @@ def message_of(error: ItlError) -> str:
     arguments = "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA"
     preset = "panels take no options: set them in a preset, which `itl init` copies"
     ways = {"--data": f"in a notebook: {arguments}", "options: {": preset}
-    return str(error) + "".join(f" ({way})" for words, way in ways.items() if words in str(error))
+    text = str(error)  # which may have been raised again by `announced`
+    return text + "".join(f" ({way})" for words, way in ways.items() if words in text and way not in text)
 
 
 def figure_url(figure: Figure) -> str:

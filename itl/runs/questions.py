@@ -194,8 +194,8 @@ class ClassCount(LabelSets):
                 raise ItlError("class-count compares some classes with all: add original to label_sets")
             fewest = min(conditions, key=lambda condition: condition.classes or math.inf)
             _, trained = by_training(sets)  # of one label set, numbers of classes are what is asked
-            place = len(comparisons) if len(trained) > 1 else 0
-            comparisons.insert(place, Comparison(fewest.columns, every[0]))
+            position = len(comparisons) if len(trained) > 1 else 0
+            comparisons.insert(position, Comparison(fewest.columns, every[0]))
         return comparisons
 
 

@@ -28,7 +28,7 @@ SIGNS = {  # the end of the name of a file -> the source that reads its data set
     r"(instances_\w+|_annotations\.coco)\.json": "coco",
     r"metadata\.(csv|jsonl)": "lists",  # with a column of labels or splits
 }
-SIGNS_OF_REFUSED = {  # the same, where files may lie beside class folders that are read
+SIGNS_OF_REFUSED = {  # the same, but named only with a refusal: class folders beside these may be read
     r"ImageSets/CLS-LOC/train_cls\.txt": "imagenet",
     r"val_annotations\.txt": "tiny-imagenet",
     r"train\.csv": "mini-imagenet",

@@ -124,8 +124,9 @@ def test_a_message_for_the_command_line_says_what_helps_in_a_notebook(panel, mon
 
 
 def test_what_stops_a_panel_while_it_reads_says_so_too():
-    with pytest.raises(ItlError, match="in a notebook: give the panel machine="), announced("Reading …"):
+    with pytest.raises(ItlError, match="in a notebook: give the panel") as caught, announced("Reading …"):
         raise ItlError("no path is given for pets; use --data pets=PATH")
+    assert message_of(caught.value) == str(caught.value), "said once"
 
 
 def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(recwarn):
