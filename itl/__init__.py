@@ -91,6 +91,11 @@ def pick(options: Mapping[str, T], name: str, what: str) -> T:
     raise no_such(options, name, what)
 
 
+def one_of(values: Iterable[str], value: str, what: str) -> str:
+    """Return *value*, some *what*; ItlError, with the nearest, if it is none of *values*."""
+    return pick({known: known for known in values}, value, what)
+
+
 def no_such(options: Iterable[str], name: str, what: str) -> ItlError:
     """Return the error that *name*, of some *what*, is none of *options*, with the nearest of these."""
     hint = did_you_mean(str(name), options)

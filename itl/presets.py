@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from itl import ItlError, pick
+from itl import ItlError, one_of, pick
 from itl.machine import project_folder
 from itl.settings import plain_error
 from itl.storage import read_yaml
@@ -124,7 +124,7 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
         words = "a list" if isinstance(fields, list) else "empty" if fields is None else "one value"
         raise ItlError(f"preset {path} should hold about: and notebooks:; it is {words}")
     for field in fields:
-        pick(dict.fromkeys(FIELDS), field, f"field of preset {path}")
+        one_of(FIELDS, field, f"field of preset {path}")
     try:
         return Preset(name=path.stem, path=path if by_path else None, **fields)
     except ValidationError as error:

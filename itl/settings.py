@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from itl import ItlError, no_such, pick
+from itl import ItlError, no_such, one_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -47,7 +47,7 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
             raise ItlError(
                 f"{what} has the number {name!r} for a setting; write decimals with a dot, as 0.05"
             )
-        pick({entry.name: entry for entry in fields(kind)}, name, f"setting of {what}")
+        one_of((entry.name for entry in fields(kind)), name, f"setting of {what}")
     hints = get_type_hints(kind)
     for name, value in settings.items():
         refuse_booleans(hints[name], value, f"{name} of {what}")

@@ -10,7 +10,7 @@ from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
-from itl import ItlError, cannot_read, pick
+from itl import ItlError, cannot_read, one_of
 from itl.machine import in_project
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
 # under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
-# Likewise, where the numbers of one transfer method alone change: of what nets are measured by it; or those
+# The same for changes to the numbers of one transfer method alone: of what nets are measured by it; or those
 # of untrained nets, or of those that leave out duplicates, and of what is measured of these.
 NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1, "duplicates": 1}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
@@ -47,7 +47,7 @@ def _check_choices(spec: "DataclassInstance") -> None:
     """Raise ItlError for a field of *spec* that holds none of the values that its Literal lists."""
     for entry in fields(spec):
         if get_origin(entry.type) is Literal:
-            pick(dict.fromkeys(get_args(entry.type)), getattr(spec, entry.name), entry.name)
+            one_of(get_args(entry.type), getattr(spec, entry.name), entry.name)
 
 
 def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:

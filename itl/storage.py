@@ -60,6 +60,11 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write *text* to *path* in UTF-8 by `write_atomic`, and raise as that does."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
 def is_disk_full(error: Exception) -> bool:
     """Say whether *error* is of an output that found no space."""
     return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG)

@@ -107,13 +107,23 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     percent = ["expected", "low", "high"]
     table[percent] = table[percent].clip(0, 100)  # bounds that a normal distribution does not know
     experiment = next_experiment(grid, number, grid.posterior, affordable)
-    if experiment:  # likewise
+    if experiment:  # whose gain cannot lead above 100 % either
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
-    most = str(grid.options["option"][grid.everything])
-    leak = grid.leaks.get(task)
-    made = task, budget, table, margin, verdict, experiment, pilot, scored, gain, most, grid.repeats, leak
-    return Advice(*made)
+    return Advice(
+        task=task,
+        budget=budget,
+        table=table,
+        margin=margin,
+        verdict=verdict,
+        experiment=experiment,
+        pilot=pilot,
+        scored=scored,
+        gain=gain,
+        most=str(grid.options["option"][grid.everything]),
+        repeats=grid.repeats,
+        leak=grid.leaks.get(task),
+    )
 
 
 def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
@@ -123,7 +133,9 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
     nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
     if affordable[grid.untrained] and not any(option == grid.untrained for option, _ in done):
-        left.add((grid.untrained, grid.seeds_of(grid.untrained)[0]))  # the yardstick, which comes first
+        left.add(
+            (grid.untrained, grid.seeds_of(grid.untrained)[0])
+        )  # the baseline of gains, which comes first
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
     return count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task]))
@@ -174,8 +186,8 @@ def _verdicts(
     An option is worse, or the same within the margin, if that has a probability of 95 %: if the difference
     lies *reach* standard deviations from 0, or from both ends of the margin (see `verdict_quantile`). The
     choice is the best if all others are worse; that none is better by more than the margin has to be 95 %
-    sure of each. Beside what is not known of the nets, so few *scored* images, the effective ones, leave to
-    chance what `chance_in_images` says.
+    sure of each. The standard deviation of a difference has two parts: that of the model, and what
+    `chance_in_images` says of so many *scored* images, the effective ones.
     """
     choice = int(np.flatnonzero(affordable)[belief.mean[affordable].argmax()])
     words, better = [], []
@@ -251,14 +263,17 @@ def answer_text(advice: Advice) -> str:
     unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
     first = {
         BEST: f"**{option}** is the best option for {name}{within}",
-        NO_OTHER: f"**{option}** for {name}{within}: no other is likely better by {advice.margin:.1f}",
+        NO_OTHER: f"**{option}** for {name}{within}: no other is likely better by {advice.margin:.1f} points",
         CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}{within}; the "
         f"highest expected score has {option}",
     }[advice.verdict]
     following = in_markdown(experiment_text(advice))
-    text = f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {following}"
+    text = f"{first}: {score} expected. {following}"
     if advice.verdict == NO_OTHER:
-        text += f" That is its verdict, {NO_OTHER}: with 95 % probability none of them, each by itself, is."
+        text += (
+            f" That is its verdict, {NO_OTHER}: with 95 % probability none of them is better by more, each "
+            f"taken by itself."
+        )
     shares = advice.table[["share", "share_low"]].isna().sum()
     if advice.gain <= 0:
         text += (
@@ -288,7 +303,7 @@ def experiment_text(advice: Advice) -> str:
         return f"Every net{advice.budget.within} is measured."
     what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
     if math.isnan(experiment.gain):
-        return f"Next: {what}, the yardstick of every gain."
+        return f"Next: {what}, the baseline of every gain."
     if advice.repeats < 1:  # the model knows no noise, and so no gain
         return f"Next: {what}."
     if not experiment.worthwhile:

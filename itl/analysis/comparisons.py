@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -53,7 +53,8 @@ class Answer:
 
     def contrasts_of(self, comparison: Comparison, beside_own: bool = False) -> pd.DataFrame:
         """Return the rows of *comparison*, one a task; see `Pair` for *beside_own*."""
-        compared = condition_text(dict(comparison.of), dict(comparison.against)) + LESS_OWN * beside_own
+        compared = condition_text(dict(comparison.of), dict(comparison.against))
+        compared += LESS_OWN if beside_own else ""
         return self.contrasts[self.contrasts["compared"] == compared]
 
 
@@ -81,6 +82,7 @@ class TaskValues:
     values: np.ndarray  #: (seeds, conditions), nan where a run is missing
     sizes: np.ndarray  #: (conditions, 2) classes, and images of each, that nets were trained on
     runs: tuple[frozenset[str], ...]  #: keys of the runs of each condition
+    seeds: tuple[int, ...]  #: of the rows of *values*
 
     @property
     def trained(self) -> np.ndarray:
@@ -293,7 +295,7 @@ def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: st
         if {"classes", "images"} <= {*rows.columns}:
             classes, images = group["classes"].mean(), group["images"].mean()
             sizes[column] = classes, images / classes if classes else math.nan
-    return TaskValues(task, metric, tuple(conditions), values, sizes, tuple(runs))
+    return TaskValues(task, metric, tuple(conditions), values, sizes, tuple(runs), tuple(map(int, seeds)))
 
 
 def compare(question: Question, data: TaskValues, of: Columns, against: Columns) -> Row | None:
@@ -482,7 +484,7 @@ def _above(question: Question, data: TaskValues, condition: Condition, chance: n
     level = Condition(columns, trained=False)
     values = np.column_stack([data.values, chance])
     sizes, runs = np.vstack([data.sizes, [math.nan, math.nan]]), (*data.runs, frozenset())
-    beside = TaskValues(data.task, data.metric, (*data.conditions, level), values, sizes, runs)
+    beside = replace(data, conditions=(*data.conditions, level), values=values, sizes=sizes, runs=runs)
     untrained = [other.columns for other in data.conditions if other.untrained and not condition.untrained]
     made = [compare(question, beside, condition.columns, against) for against in (*untrained, columns)]
     return [row for row in made if row]

@@ -136,11 +136,11 @@ def unlike_budgets(answer: Answer) -> str:
     trades = data.trades()
     if len(trades) < 2 or (model := data.fit(*trades.values())) is None:
         return ""
-    (least, first), *_, (most, last) = trades.items()
-    difference = model.estimate(last - first)
+    least, *_, most = trades
+    difference = model.estimate(trades[most] - trades[least])
     if not difference.p < LEVEL:
         return ""
-    few, many = (signed(model.estimate(weights).mean) for weights in (first, last))
+    few, many = (signed(model.estimate(weights).mean) for weights in (trades[least], trades[most]))
     return (
         f"The change is a mean over budgets that differ: {few} points with {least:,} images, {many} with "
         f"{most:,} (p of no difference: {p_text(difference.p)})."

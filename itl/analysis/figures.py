@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from itl import ItlError, pick
+from itl import ItlError, one_of
 from itl.analysis.statistics import mean_interval
 from itl.analysis.wording import GAIN, LOSS, SAME, task_name
 from itl.evaluation.methods import main_metric
@@ -80,7 +80,7 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     Raises:
         ItlError: There are no such results.
     """
-    pick(dict.fromkeys(results.columns), x, "column of these results")
+    one_of(results.columns, x, "column of these results")
     metrics = results["task"].map(main_metric) if metric is None else metric
     data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
     if data.empty:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from itl import ItlError, pick
+from itl import ItlError, one_of, pick
 from itl.analysis import wording
 from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.model import ROUNDING
@@ -258,7 +258,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
             f"questions.influence"
         )
     task = task or question.tasks[0].name
-    pick({known.name: known for known in question.tasks}, task, f"task of {question.name}")
+    one_of((known.name for known in question.tasks), task, f"task of {question.name}")
     results, tree = question.results(store, machine), question.tree(machine)
     rows = results[(results["task"] == task) & (results["metric"] == main_metric(task))]
     rows = rows.groupby(["pretrained_on", "seed"], as_index=False)["value"].mean()
@@ -361,7 +361,8 @@ def answer_text(table: pd.DataFrame, trial: Answer) -> str:
             f"{helping} of {len(table)} nodes and classes help and {hurting} hurt; of these verdicts at most "
             f"5 % are expected to be wrong.{''.join(ends)}"
         )
-        verdicts += f" {wording.NO_SHARE}" * bool(table["share"].isna().all())
+        if table["share"].isna().all():
+            verdicts += f" {wording.NO_SHARE}"
     trial_text = wording.answer_text(trial.contrasts.iloc[0])
     task = wording.in_markdown(task_name(table["task"].iloc[0]))
     return f"On {task}, {verdicts}\n\nTried on fresh seeds: {trial_text}"

@@ -119,10 +119,14 @@ def designs(
 
 
 def _main_contrast(question: Question, results: pd.DataFrame, task: str) -> tuple[int, float]:
-    """Count the pre-trained conditions that the model of *task* pools, those of the very same runs once.
+    """Return what the error of the main comparison on *task* follows from.
 
-    And add up the squared weights of the main comparison, which its error follows from: 2 for two conditions,
-    less for what a doubling of many designs gives. ItlError if the designs are too few for that.
+    Returns:
+        How many pre-trained conditions the model pools, those of the very same runs once; and the sum of the
+        squared weights of the comparison: 2 for two conditions, less for a doubling over many designs.
+
+    Raises:
+        ItlError: If the designs are too few for that.
     """
     data = task_values(results, question.conditions, task, main_metric(task))
     judged = int((data.trained & data.distinct).sum())

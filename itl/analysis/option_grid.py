@@ -162,21 +162,21 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
     )
     number = {condition.columns: row for row, condition in enumerate(conditions)}
     nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.state(run.spec) == "done"]
-    points = dict(question.margin.points)
+    margins = dict(question.margin.points)
     scored, effective = _scored(question, machine)
     return Grid(
-        tasks,
-        options,
-        _features(question, counts, machine),
-        results,
-        np.array([measuring[task] for task in tasks]),
-        question.seeds,
-        frozenset((number[run.columns], run.seed) for run in nets),
-        np.array([points.get(main_metric(task), math.nan) for task in tasks]),
-        question.margin.share,
-        scored,
-        effective,
-        question.run_leakage(machine).by_task(runs),
+        tasks=tasks,
+        options=options,
+        features=_features(question, counts, machine),
+        measured=results,
+        task_hours=np.array([measuring[task] for task in tasks]),
+        seeds=question.seeds,
+        nets=frozenset((number[run.columns], run.seed) for run in nets),
+        points=np.array([margins.get(main_metric(task), math.nan) for task in tasks]),
+        share=question.margin.share,
+        scored=scored,
+        effective=effective,
+        leaks=question.run_leakage(machine).by_task(runs),
     )
 
 
@@ -222,9 +222,8 @@ def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame
         if results.empty or task.name not in set(results["task"]):
             continue
         data = task_values(results, question.conditions, task.name, main_metric(task.name))
-        seeds = sorted(results.loc[results["task"] == task.name, "seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
-            rows.append((number, option, int(seeds[row]), float(data.values[row, option])))
+            rows.append((number, option, data.seeds[row], float(data.values[row, option])))
     values = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
     one_net = [number for number, condition in enumerate(question.conditions) if condition.weights]
     values.loc[values["option"].isin(one_net), "seed"] = question.seeds[0]

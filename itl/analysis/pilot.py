@@ -28,7 +28,7 @@ class Experiment:
     name: str
     seed: int
     hours: float  # of training it, where no such net is there yet, and of measuring it
-    gain: float  # points by which it raises the expected score of the choice; nan for a yardstick
+    gain: float  # points by which it raises the expected score of the choice; nan for a baseline
 
     @property
     def worthwhile(self) -> bool:
@@ -40,7 +40,7 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
     """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
 
     See `itl.analysis.expected_scores.expected_gains`. A net without pre-training comes first: it is the
-    yardstick of every share. Its other seeds come last. Nets of options that are not *affordable*, (options,)
+    baseline of every share. Its other seeds come last. Nets of options that are not *affordable*, (options,)
     of bool, are measured where they are there already, and not trained. None where no net is left.
     """
     done, trials = measured_nets(grid, task), {}

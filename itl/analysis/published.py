@@ -78,9 +78,10 @@ def _ours(row: pd.Series) -> Ours:
 
 
 def _p_size(row: Any, size: float) -> float:
-    """P value of the change of a row of contrasts being *size*; nan where one of them is not known.
+    """Return the p value of the change of a row of contrasts being *size*.
 
-    And where scores could not show it, at a floor or ceiling, or without a gain from pre-training.
+    It is nan where one of them is not known, and where scores could not show it: at a floor or ceiling, or
+    without a gain from pre-training.
     """
     shows_none = bool(row.control) and not math.isnan(row.gain)
     if not row.standard_error > 0 or math.isnan(size) or shows_none:

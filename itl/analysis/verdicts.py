@@ -14,7 +14,7 @@ NO_NOISE = "the seeds show no noise at all: identical data, or nets that guess"
 DECIDED = (GAIN, LOSS, SAME)
 A_CEILING = "a ceiling"
 
-MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no yardstick for what a condition keeps
+MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no measure for what a condition keeps
 CEILING = 95.0  # percent: scores above leave no room for a difference
 FLOOR = 20.0  # percent: where scores below gain nothing from pre-training, nothing was learned
 
@@ -36,7 +36,7 @@ class Verdict:
     word: str
     note: str = ""
     p_adjusted: float = math.nan  #: of no change, adjusted for all comparisons of the question
-    p_same_adjusted: float = math.nan  #: of a change of the margin or more, adjusted likewise
+    p_same_adjusted: float = math.nan  #: of a change of the margin or more, adjusted as *p_adjusted* is
 
 
 def p_same(estimates: Sequence[Estimate]) -> float:

@@ -263,11 +263,9 @@ def validated(
     quick = {}
     for number, task in enumerate(question.tasks):
         name = score_task(task).name
-        rows = results[(results["task"] == name) & (results["metric"] == "knn5")]
         data = task_values(results, question.conditions, name, "knn5")
-        seeds = sorted(rows["seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
-            quick[number, option, int(seeds[row])] = float(data.values[row, option])
+            quick[number, option, data.seeds[row]] = float(data.values[row, option])
     return validate(grid, splits, near, quick, seen)
 
 

@@ -21,7 +21,7 @@ from itl.bench.training import detection_step, step
 from itl.bench.work import Limits, Work, measure, seconds, turn
 from itl.machine import Machine
 from itl.runs.provenance import provenance
-from itl.storage import write_atomic
+from itl.storage import write_text
 from itl.training.batches import use_device
 
 ROUNDS = 5  # after a first, which compiles, starts workers and fills caches
@@ -100,7 +100,7 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
         results.append({"name": name} | try_row(row, machine.device, limits))
         print("\n".join(lines(results[-1])), flush=True)
         if file:
-            write_atomic(file, lambda temporary: temporary.write_text(json.dumps(table, indent=1)))
+            write_text(file, json.dumps(table, indent=1))
     if failed := [result["name"] for result in results if result.get("failed")]:
         raise ItlError(f"{', '.join(failed)} of the table failed; the reasons are in their rows")
 

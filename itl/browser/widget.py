@@ -28,7 +28,7 @@ from itl.presets import load_preset
 from itl.report.html import PAGE_TYPE
 from itl.runs.plan import UNPACKED
 from itl.specs import Subset
-from itl.storage import write_atomic
+from itl.storage import write_text
 
 PAGE_FIELDS = (  # what the page reads of the widget
     *("columns", "_rounds", "_pascal", "_choice", "_revision"),
@@ -201,7 +201,7 @@ class HierarchyBrowser(AnyWidget):
         downloaded; images, halves and presets need JupyterLab.
         """
         path, page = Path(path), self._standalone(title)
-        write_atomic(path, lambda part: part.write_text(page, "utf-8"))
+        write_text(path, page)
         return path
 
     def _standalone(self, title: str = "Hierarchy of classes") -> str:

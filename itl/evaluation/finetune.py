@@ -23,7 +23,7 @@ from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import action_ap, mean_ap
 from itl.machine import Machine
 from itl.specs import Recipe, Transfer
-from itl.storage import read_mapping, write_atomic
+from itl.storage import read_mapping, write_text
 from itl.training.batches import Batches
 from itl.training.loop import Diverged, Objective, classify, predict, train
 from itl.training.nets import Classifier
@@ -130,7 +130,7 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 lr_scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
             except Diverged:
                 lr_scores[repr(lr)] = None
-            write_atomic(path, lambda part: part.write_text(json.dumps(lr_scores, indent=1)))
+            write_text(path, json.dumps(lr_scores, indent=1))
         shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
     scored = ((lr, lr_scores[repr(lr)]) for lr in lrs)
     converged = {lr: value for lr, value in scored if value is not None and not math.isnan(value)}

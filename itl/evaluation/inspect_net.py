@@ -59,7 +59,9 @@ class Inspection:
 
     def prepare(self) -> None:
         """Make now what is made once, such as neighbours, so that later calls answer at once."""
-        self.nodes, self.positions, self._nearest, self.groups()  # noqa: B018
+        for name in ("nodes", "positions", "_nearest"):
+            getattr(self, name)
+        self.groups()
 
     def name(self, wnid: str) -> str:
         """Name a node or a class for people."""
@@ -221,8 +223,8 @@ def inspect_own(
     with torch.no_grad(), autocast(features.device, spec.recipe.precision):  # as the run scored it
         outputs = net.to(features.device).head(features)
     confidence, predicted = outputs.float().softmax(1).max(1)
-    judged = predicted.cpu().numpy(), confidence.double().cpu().numpy()
-    return Inspection(pack, tree, images, train, features, train_features, *judged, available)
+    judged = {"predicted": predicted.cpu().numpy(), "confidence": confidence.double().cpu().numpy()}
+    return Inspection(pack, tree, images, train, features, train_features, **judged, available=available)
 
 
 def inspect_target(
@@ -244,8 +246,11 @@ def inspect_target(
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
     share = (labels == predicted[:, None]).double().mean(1)
-    judged, available = (predicted.numpy(), share.numpy()), len(target.test.rows)
-    return Inspection(target.pack, tree, images, train, features, train_features, *judged, available)
+    judged = {"predicted": predicted.numpy(), "confidence": share.numpy()}
+    available = len(target.test.rows)
+    return Inspection(
+        target.pack, tree, images, train, features, train_features, **judged, available=available
+    )
 
 
 def spread(selection: Selection, limit: int) -> Selection:

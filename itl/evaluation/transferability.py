@@ -22,7 +22,7 @@ from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
 from itl.packs.subset import select
 from itl.specs import Pretrain, Transfer
-from itl.storage import write_atomic
+from itl.storage import write_text
 from itl.training.batches import Batches
 from itl.training.nets import Classifier
 
@@ -110,7 +110,7 @@ def transferability(
         )
         if math.isfinite(value):
             metrics[name] = value
-    write_atomic(folder / SECONDS, lambda path: path.write_text(json.dumps(took)))
+    write_text(folder / SECONDS, json.dumps(took))
     return metrics
 
 

@@ -172,7 +172,7 @@ def voc_ap(
 
     Args:
         objects: Columns image, name, xmin, ymin, xmax, ymax and difficult; boxes are 1-based, inclusive.
-        detections: Columns image, class, score, xmin, ymin, xmax and ymax; boxes likewise.
+        detections: Columns image, class, score, xmin, ymin, xmax and ymax, with boxes as for *objects*.
         metric: "07" or "area"; see `average_precision`.
         iou: Overlap from which a detection counts.
         known: Classes that may be detected although no object here is of them; ItlError for any other.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from itl import ItlError, warn
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.storage import read_json, text_lines, write_atomic
+from itl.storage import read_json, text_lines, write_text
 
 COLUMNS = ("child", "parent", "name")  # of a table; the last may be left out
 ADVICE = (
@@ -49,7 +49,7 @@ def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:
     if tree.digest and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"leaves": tree.leaves, "synsets": [tree[wnid] for wnid in tree]})
-        write_atomic(path, lambda part: part.write_text(text))
+        write_text(path, text)
 
 
 def tree_of_digest(digest: str, folder: Path) -> Taxonomy:

@@ -41,7 +41,7 @@ from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.registry import open_source
 from itl.sources.source import Source
-from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read_json, write_atomic
+from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         flush_to_disk(folder / name)
     sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
     text = json.dumps(summary | {"files": sizes}, indent=1)
-    write_atomic(folder / "pack.json", lambda part: part.write_text(text))
+    write_text(folder / "pack.json", text)
 
 
 def _describe_kinds(kinds: Counter[str], images: int) -> list[str]:

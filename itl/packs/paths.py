@@ -23,7 +23,7 @@ from itl.packs.source_state import PackRequest, changes_since
 from itl.settings import options_as_settings
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
-from itl.storage import read_mapping, write_atomic
+from itl.storage import read_mapping, write_text
 
 MOST_COMPARED = 1000  # names in the data folders, where none is the one that is looked for
 TIMED_IMAGES = 24  # decoded to measure how long packing takes
@@ -188,7 +188,7 @@ def _write_size(size: Size, folder: Path, state: dict | None) -> None:
     """Write *size* beside the pack in *folder*, with the *state* that the files of its source had before."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"source_state": state, "size": asdict(size)})
-    write_atomic(_size_file(folder), lambda path: path.write_text(text))
+    write_text(_size_file(folder), text)
 
 
 def _size_file(folder: Path) -> Path:

@@ -23,7 +23,7 @@ from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import flush_to_disk, read_mapping, write_atomic
+from itl.storage import flush_to_disk, read_mapping, write_text
 
 FILES = "files.parquet"  # of a pack
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
@@ -141,7 +141,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
         changes = Changes(other=f"other annotations{' or region proposals' * source.has_regions}")
     if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
         text = json.dumps({**summary, "source_state": state}, indent=1)
-        write_atomic(folder / "pack.json", lambda path: path.write_text(text))
+        write_text(folder / "pack.json", text)
     return changes
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, pick, shortened
+from itl import ItlError, counted, one_of, shortened
 from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import seen_images
@@ -55,7 +55,7 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
             whose training images are all left out as duplicates.
     """
     splits = pack.table["split"].to_numpy(str)
-    pick(dict.fromkeys(pack.summary["splits"]), split, f"split of the pack {pack.folder}")
+    one_of(pack.summary["splits"], split, f"split of the pack {pack.folder}")
     tree = tree or Taxonomy.snapshot()
     if needs_tree(subset.labels) and tree.digest != subset.tree:
         raise ItlError(

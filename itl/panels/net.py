@@ -8,7 +8,7 @@ import seaborn as sns
 import traitlets
 from matplotlib.figure import Figure
 
-from itl import ItlError, counted, shortened
+from itl import ItlError, counted, one_of, shortened
 from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target, own_split
 from itl.evaluation.target import target_of
@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import find_pack, pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import Panel, captioned, figure_url, one_of, target_words
+from itl.panels.panel import Panel, captioned, figure_url, target_words
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from traitlets import Bunch, HasTraits, MetaHasTraits
 
-from itl import ItlError, pick
+from itl import ItlError
 from itl.analysis.figures import figure_of, forest, forest_labels
 from itl.browser.widget import is_executed_by_program
 from itl.packs.thumbnails import Gallery
@@ -370,11 +370,6 @@ def forest_picture(table: pd.DataFrame, by: str | None = "compared") -> ForestPi
     top = 100 * (1 - box.y1) + 0.1 * height
     labels = forest_labels(table, by)
     return ForestPicture(url, [(text, top + row * height, height) for row, text in enumerate(labels)])
-
-
-def one_of(values: Iterable[str], value: str, what: str) -> str:
-    """Return *value*, some *what*; ItlError, with the nearest, if it is none of *values*."""
-    return pick({known: known for known in values}, value, what)
 
 
 def target_words(name: str) -> str:

@@ -9,14 +9,14 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from itl import ItlError, counted
+from itl import ItlError, counted, one_of
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import is_percent, summary
 from itl.analysis.wording import columns_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.pack import Pack
-from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of, one_of
+from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec

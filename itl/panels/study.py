@@ -15,7 +15,7 @@ import ipywidgets
 import traitlets
 import yaml
 
-from itl import ItlError, warn
+from itl import ItlError, one_of, warn
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
@@ -31,7 +31,6 @@ from itl.panels.panel import (
     garbage_collection_postponed,
     message_of,
     named_so,
-    one_of,
     running_loop,
     target_words,
 )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +28,7 @@ from itl.runs.provenance import commit, describe_devices
 from itl.runs.question import run_all
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
-from itl.storage import hold_lock, write_atomic
+from itl.storage import hold_lock, write_text
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +244,7 @@ class PageMaker:
         shown = [summary for summary in summaries if summary is not None]
         overview = overview_of(summed_up, under_way)
         html = index_html(shown, preset.name, preset.about, facts, under_way, overview)
-        write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
+        write_text(out / "index.html", html)
         self.indexed = time.monotonic()
 
 
@@ -293,6 +292,6 @@ def join_tables(pages: list[NotebookPage], out: Path) -> None:
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
             joined = pd.concat(tables).to_csv(index=False)
-            write_atomic(out / name, partial(Path.write_text, data=joined, encoding="utf-8"))
+            write_text(out / name, joined)
         else:  # those that are there are of other settings
             (out / name).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
-from itl.storage import changed_file, flush_to_disk, read_mapping, write_atomic
+from itl.storage import changed_file, flush_to_disk, read_mapping, write_text
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class NotebookPage:
             os.replace(executed.parent / name, self.folder / name)
         sizes = {name: (self.folder / name).stat().st_size for name in names}
         text = json.dumps(facts | {"files": sizes})
-        write_atomic(self.published(".json"), lambda part: part.write_text(text, "utf-8"))
+        write_text(self.published(".json"), text)
 
     @cached_property
     def title(self) -> str:

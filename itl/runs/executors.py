@@ -38,8 +38,9 @@ def execute(
     machine = machine.replace(workers=min(machine.workers, share))  # starting one takes seconds
     with (cluster if machine.scheduler else local_workers)(machine) as workers:
         failed = _do_all(left, store, workers, watch)
-    for spec, error in failed.items():
-        waited = sum(not failed.keys().isdisjoint(needs(one)) for one in failed)
+    if failed:
+        spec, error = next(iter(failed.items()))
+        waited = sum(not failed.keys().isdisjoint(needs(run)) for run in failed)
         waiting = f" ({waited:,} more not done, which need one of these)" if waited else ""
         raise ItlError(
             f"{len(failed) - waited} of the runs failed{waiting}, first {key(spec)}: {failure_text(error)}"

@@ -91,7 +91,7 @@ class RunLeakage:
     """
 
     def __init__(self, leaks: Sequence[Leakage], packs: Mapping[str, Pack], tree: Taxonomy) -> None:
-        """Narrow *leaks*, of `find_leakage`, down to runs on *packs*, whose labels are made from *tree*."""
+        """Take the *leaks* of `find_leakage`, for runs on *packs* whose labels are made from *tree*."""
         self.leaks = list(leaks)
         self._packs, self._tree = packs, tree
         self._known: dict[tuple, Leakage] = {}  # by what it depends on

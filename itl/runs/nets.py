@@ -67,7 +67,9 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
         target, tree = content["target"], content.get("tree", "")
         name = target + (f"/{labels}" if labels != "original" else "") + (f":{count}" if count else "")
         pack = content["pack"]
-        targets[name][pack] = Transfer(net, "knn", target, pack, count, None, net.seed, labels, tree)
+        targets[name][pack] = Transfer(
+            net, "knn", target, pack, images_per_class=count, seed=net.seed, labels=labels, tree=tree
+        )
     return {
         f"{name} (pack {pack})" if len(targets[name]) > 1 else name: measured
         for name in sorted(targets)

@@ -36,8 +36,8 @@ PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk"
 VAL_FRACTION = 0.3  # of the images of a target without splits that may be held out
 SMALLER = "take smaller batches, a smaller net or target"
 WAITING = (
-    "note: runs on packs that are to be built count as to do; where images, moved or not, are those of a "
-    "pack before, finished runs are found again once it is built"
+    "note: runs whose pack is not built yet are listed as to do; if the pack, once built, holds the same "
+    "images as an earlier one, its finished runs are found again"
 )
 ROW_BYTES = 200  # of an image in a pack's table
 

@@ -160,8 +160,8 @@ def _labelled_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterator[
             yield f"note: {run.pack}: {line}"
 
 
-def _too_little(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
-    """Return a line for each condition of one class, and each pack of which a net gets less than a batch."""
+def _too_little(runs: Iterable[PlannedRun], machine: Machine) -> Iterator[str]:
+    """Yield a line for each condition of one class, and each pack of which a net gets less than a batch."""
     trained = [run for run in runs if isinstance(run.spec, Pretrain) and run.spec.trained]
     alike = {(id(run.size), cost_settings(run.spec)): run for run in trained}  # seeds share their numbers
     single: dict[str, None] = {}
@@ -174,11 +174,10 @@ def _too_little(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
         if images.n_train < recipe.batch:
             least = (images.n_train, condition)
             fewest[run.pack, recipe.batch] = min(fewest.get((run.pack, recipe.batch), least), least)
-    return [
-        *(f"note: {condition} is a single class, from which a net learns nothing" for condition in single),
-        *(
-            f"note: a batch of {batch:,} is more than the {counted(images, 'images')} of {pack} for "
+    for condition in single:
+        yield f"note: {condition} is a single class, from which a net learns nothing"
+    for (pack, batch), (count, condition) in fewest.items():
+        yield (
+            f"note: a batch of {batch:,} is more than the {counted(count, 'images')} of {pack} for "
             f"{condition}; each step there takes all of them"
-            for (pack, batch), (images, condition) in fewest.items()
-        ),
-    ]
+        )

@@ -28,7 +28,7 @@ from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key, pretraining_of
-from itl.storage import read_mapping, write_atomic
+from itl.storage import read_mapping, write_text
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 NAME = re.compile(r"[\w-]+")  # of a method or a target
@@ -200,10 +200,11 @@ class Question:
             own.check(machine, self.recipe.pixels)
 
     def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
-        """Raise ItlError where its page is of nodes of the tree, and the tree lacks *classes* of a pack.
+        """Raise ItlError for *classes* that its page or its runs could not work with.
 
-        Likewise where runs afterwards name nodes in label methods, and a name would be divided there, and
-        where label sets that it compares in their order are not from few classes to many.
+        Its page is of nodes of the tree, and the tree lacks classes; or runs afterwards name nodes in label
+        methods, and a name would be divided there; or label sets that it compares in their order are not from
+        few classes to many.
 
         *classes* are those of each pack, by its name. Nets are trained without nodes of their classes, so the
         tree must have all; in a target there need be a node above two.
@@ -256,7 +257,7 @@ class Question:
         """Keep that no more than so many *seeds* are needed: plans, runs and pages then take these."""
         file = self._stop_file(self._runs_of_all_seeds(machine), machine)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, lambda path: path.write_text(json.dumps({"seeds": seeds})))
+        write_text(file, json.dumps({"seeds": seeds}))
 
     def _stop_file(self, runs: Sequence[Run], machine: Machine) -> Path:
         """Return the file of `stop_at`: another for other *runs* of all seeds, comparisons, margin or cap."""
@@ -287,7 +288,9 @@ class Question:
                     recipe = tuning.get(task.method)
                     of_tree = tree if needs_tree(labels) or method.nodes else ""
                     for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
-                        spec = Transfer(pretrain, task.method, *target, recipe, seed, labels, of_tree, repeat)
+                        spec = Transfer(
+                            pretrain, task.method, *target, recipe, seed, labels, tree=of_tree, repeat=repeat
+                        )
                         yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
     def pretraining(

@@ -17,7 +17,7 @@ from itl.storage import (
     hold_lock,
     read_json,
     read_mapping,
-    write_atomic,
+    write_text,
 )
 
 RESULT = "result.json"
@@ -52,7 +52,7 @@ class Store:
         if current != text:
             if exists:
                 warn(f"{file} is damaged; it is made again")
-            write_atomic(file, lambda path: path.write_text(text))
+            write_text(file, text)
         return folder
 
     def result(self, spec: object) -> dict | None:
@@ -115,7 +115,7 @@ class Store:
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-        write_atomic(self.folder(spec) / name, lambda path: path.write_text(text))
+        write_text(self.folder(spec) / name, text)
 
     def finish(self, spec: object, result: dict) -> None:
         """Publish *result*: the last file of a run, so that its presence means done.

@@ -202,21 +202,21 @@ class Study(BaseModel):
             conditions = [*conditions, *beside]
         self._refuse_repeated(conditions)
         made = Question(
-            self.name,
-            self.images,
-            tuple(self.targets.items()),
-            self.net,
-            tuple(conditions),
-            self.tasks,
-            tuple(seeds),
-            self.recipe,
-            tuple(self.tuning.items()),
-            tuple(comparisons),
-            self.margin,
-            self.taxonomy,
-            self.repeats,
-            self.cap,
-            self.leave_out_duplicates,
+            name=self.name,
+            images=self.images,
+            targets=tuple(self.targets.items()),
+            net=self.net,
+            conditions=tuple(conditions),
+            tasks=self.tasks,
+            seeds=tuple(seeds),
+            recipe=self.recipe,
+            tuning=tuple(self.tuning.items()),
+            comparisons=tuple(comparisons),
+            margin=self.margin,
+            taxonomy=self.taxonomy,
+            repeats=self.repeats,
+            cap=self.cap,
+            leave_out_duplicates=self.leave_out_duplicates,
         )
         for condition in conditions:
             for task in self.tasks:

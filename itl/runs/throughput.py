@@ -17,7 +17,7 @@ from itl.machine import Machine
 from itl.processes import process_pool
 from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
-from itl.storage import hold_lock, read_mapping, write_atomic
+from itl.storage import hold_lock, read_mapping, write_text
 
 if TYPE_CHECKING:  # who only plans what is measured already needs no torch
     import torch
@@ -67,7 +67,8 @@ def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = R
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing is measured by a process of its own, as a worker would
-    do it, for *repeat_s* or more a rate. Of processes that start at once one measures, and the others wait.
+    do it, for *repeat_s* or more a rate. If several processes start
+    together, one measures and the others wait for its file.
     """
     works = list(works)
     rates = measured_before(works, machine)
@@ -81,7 +82,7 @@ def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = R
         rates = measured_before(works, machine)  # another process may have measured meanwhile
         if measured := _measure_missing(works, rates, machine, repeat_s):
             kept = _kept(machine) | {name: asdict(rate) for name, rate in measured.items()}
-            write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
+            write_text(machine.runs / KEPT, json.dumps(kept, indent=1))
     return rates | measured
 
 
