@@ -71,6 +71,11 @@ class Advice:
         """The affordable option with the highest expected score."""
         return self.table[self.table["affordable"]].iloc[0]
 
+    @property
+    def claims(self) -> bool:
+        """Whether any option has a verdict other than CANNOT_TELL."""
+        return bool((self.table["verdict"] != CANNOT_TELL).any())
+
 
 def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     """Rank the options of *grid* for *task*; one that does not fit the *budget* of one net is not chosen.
@@ -101,7 +106,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     images = (grid.scored, grid.images_of_error)
     scored, effective = (math.nan if of_task is None else float(of_task[number]) for of_task in images)
     reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
-    verdict, verdicts = _verdicts(belief, affordable, margin, effective, reach)
+    sure = replace(belief, covariance=grid.for_verdicts(number).at(grid.choices(number)).covariance)
+    verdict, verdicts = _verdicts(sure, affordable, margin, effective, reach)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
     percent = ["expected", "low", "high"]
@@ -288,6 +294,11 @@ def answer_text(advice: Advice) -> str:
         text += (
             " No option has two nets on a task yet: differences may be noise of training, and there is no "
             "verdict before a second seed."
+        )
+    elif advice.claims and advice.table.loc[advice.table["images"] > 0, "measured"].max() < 2:
+        text += (
+            " No option has a second net on this task yet, so verdicts take the noise of training here to be "
+            "at most about 1.4 times that on the other tasks."
         )
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."

@@ -12,7 +12,7 @@ from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns, rows_by_condition
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
-from itl.analysis.wording import columns_text, in_markdown, p_text, signed
+from itl.analysis.wording import GAIN, LOSS, columns_text, in_markdown, p_text, signed
 from itl.evaluation.methods import METHODS, is_share
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
@@ -64,6 +64,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         no_better_than_one_class(main["task"], main["metric"], answer, machine),
         without_pascal(main["task"], answer, machine),
         unlike_budgets(answer),
+        alike_by_other_halves(answer),
         exposure(answer.results, compared),
         unfinished(compared, store),
         edge_of_grid([run for run in compared if run.task == main["task"]], store),
@@ -144,6 +145,28 @@ def unlike_budgets(answer: Answer) -> str:
     return (
         f"The change is a mean over budgets that differ: {few} points with {least:,} images, {many} with "
         f"{most:,} (p of no difference: {p_text(difference.p)})."
+    )
+
+
+def alike_by_other_halves(answer: Answer) -> str:
+    """Say what the main change is with other halves of the classes, if it may be the same with these.
+
+    Then it says nothing of how far the classes of minimal halves are from each other. '' for other questions,
+    for a change that is not beyond noise, and where the two differ beyond noise.
+    """
+    main, question = answer.main, answer.question
+    first, *others = question.comparisons
+    same = [pair for pair in others if (pair.of[1:], pair.against[1:]) == (first.of[1:], first.against[1:])]
+    if first.of[0][0] != "halves" or not same or main["verdict"] not in (GAIN, LOSS):
+        return ""
+    data = task_values(answer.results, question.conditions, main["task"], main["metric"])
+    change, beside = (data.side(pair.of) - data.side(pair.against) for pair in (first, same[0]))
+    model = data.fit(change, beside)
+    if model is None or not (difference := model.estimate(change - beside)).p >= LEVEL:
+        return ""
+    return (
+        f"With {same[0].of[0][1]} halves the change is {signed(model.estimate(beside).mean)} points (p of no "
+        f"difference: {p_text(difference.p)}): nothing shows that the kind of halves matters."
     )
 
 

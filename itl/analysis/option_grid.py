@@ -8,11 +8,21 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from itl import ItlError
 from itl.analysis.comparisons import task_values
-from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit, noise_before
+from itl.analysis.expected_scores import (
+    NOISE_SPREAD,
+    Parameters,
+    Points,
+    Posterior,
+    at_options,
+    fit,
+    noise_before,
+)
 from itl.analysis.scored_images import effective_images, scored_images
+from itl.analysis.statistics import LEVEL
 from itl.evaluation.methods import is_share, main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
@@ -85,8 +95,13 @@ class Grid:
 
         Only these tell the noise between nets from the differences between options.
         """
+        return int(self._is_repeat.sum())
+
+    @cached_property
+    def _is_repeat(self) -> pd.Series:
+        """Which rows of *measured* are of one more net of a pre-trained option on the same task."""
         trained = self.trained[self.measured["option"].to_numpy(int)]
-        return int(self.measured[trained].duplicated(["task", "option"]).sum())
+        return self.measured.duplicated(["task", "option"]) & trained
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -97,6 +112,18 @@ class Grid:
     def posterior(self) -> Posterior:
         """What all that is measured says, under `parameters`."""
         return Posterior(self.parameters, *self.data)
+
+    def for_verdicts(self, task: int) -> Posterior:
+        """Return the `posterior` with the noise of *task* as large as it may be, if it is not measured there.
+
+        That is without a second net of any pre-trained option on it: then its noise is one that is exceeded
+        with a probability of LEVEL, by what is assumed of tasks before any measurement.
+        """
+        if (self.measured["task"][self._is_repeat] == task).any():
+            return self.posterior
+        factors = self.parameters.noise_of_task.copy()
+        factors[task] += NOISE_SPREAD * ndtri(1 - LEVEL)
+        return replace(self.posterior, parameters=replace(self.parameters, noise_of_task=factors))
 
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""

@@ -109,6 +109,36 @@ def test_one_seed_gives_no_verdict_and_the_answer_says_why():
     assert "No option has two nets" not in answer_text(advise(twice, grid.tasks[0]))
 
 
+def noisier_target(ratio: float, seeds: int) -> float:
+    """How many of equal options are called worse on a target of *seeds* nets, noisier than other tasks."""
+    random, wrong = np.random.default_rng(0), []
+    for _ in range(WORLDS):
+        means = random.normal(50, 8, (4, 1)) + GAIN * (np.arange(OPTIONS) > 0)
+        noise = np.array([ratio, 1, 1, 1])[:, None, None] * random.normal(size=(4, OPTIONS, 3))
+        grid = grid_of_values(means[:, :, None] + noise)
+        known = grid.measured.query(f"task != 0 or seed < {seeds}").reset_index(drop=True)
+        wrong.append(claims(replace(grid, measured=known), means[0])[1])
+    return float(np.mean(wrong))
+
+
+def test_a_task_without_a_second_net_may_be_twice_as_noisy_as_the_others():
+    assert noisier_target(2.0, seeds=1) <= LEVEL
+    assert noisier_target(6.0, seeds=2) <= 2 * LEVEL
+
+
+def test_verdicts_on_a_task_without_a_second_net_name_the_noise_that_they_take():
+    grid, _ = next(worlds(tasks=4, seeds=3, noise=1.0, spread=8.0))
+    target = grid.tasks[0]
+    says = "No option has a second net on this task yet, so verdicts take the noise"
+    once = replace(grid, measured=grid.measured.query("task != 0 or seed == 0").reset_index(drop=True))
+    assert advise(once, target).claims
+    assert says in answer_text(advise(once, target))
+    again = once.with_value(0, 1, 1, float(once.measured["value"].iloc[1]))
+    assert advise(again, target).claims
+    assert says not in answer_text(advise(again, target))
+    assert not advise(replace(once, measured=once.measured.query("seed == 0")), target).claims
+
+
 def test_a_verdict_takes_the_smaller_of_two_quantiles():
     one_sided = {1: 6.314, 2: 2.920, 8: 1.860}  # of Student's t at 5 %, from a table
     assert verdict_quantile(9, 100, 7) == pytest.approx(one_sided[8], abs=1e-3)

@@ -17,6 +17,7 @@ from itl.analysis import doubts as module
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, few_seeds_lines, pilot_lines
 from itl.analysis.doubts import (
+    alike_by_other_halves,
     diverged,
     doubts,
     doubts_text,
@@ -36,7 +37,7 @@ from itl.analysis.wording import answer_text
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
 from itl.runs.question import Margin
-from itl.runs.questions import class_count, overlap
+from itl.runs.questions import BOTH, class_count, overlap, split
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain, Recipe
@@ -306,6 +307,37 @@ def test_budgets_whose_designs_differ_a_little_are_compared_too():
 def test_budgets_that_lie_on_a_plane_are_seldom_said_to_differ():
     said = [of_budgets(np.random.default_rng(seed)) for seed in range(200)]
     assert 0.01 < np.mean([bool(text) for text in said]) < 0.1
+
+
+def of_halves(random_change: float, change: float = -8.0, noise: int = 0) -> str:
+    """What is said where A + B instead of A changes scores by *change*, and by *random_change* if random."""
+    study = split(**SHARED | {"halves": ["minimal", "random"], "tasks": ["probe@images/half-a"]})
+    random, rows = np.random.default_rng(noise), []
+    for condition in study.conditions:
+        (_, kind), (_, learned) = condition.columns
+        changes = {"minimal": change, "random": random_change}
+        level = {"none": 20.0, "A": 60.0, BOTH: 60.0 + changes[kind]}.get(learned, 65.0)
+        for seed in range(5):
+            value = level + random.normal(0, 1.0)
+            sizes = {"classes": 4 * condition.trained, "images": 100 * condition.trained}
+            named = dict(condition.columns) | {"task": study.tasks[0].name, "metric": "accuracy"}
+            rows.append(named | sizes | {"seed": seed, "value": value})
+    results = pd.DataFrame(rows)
+    return alike_by_other_halves(Answer(study, results, contrasts(study, results)))
+
+
+def test_a_loss_that_random_halves_have_too_is_not_one_of_far_classes():
+    says = (
+        r"With random halves the change is −[78]\.\d points \(p of no difference: 0\.\d+\): "
+        r"nothing shows that the kind of halves matters."
+    )
+    assert re.fullmatch(says, of_halves(-8.0))
+    assert of_halves(0.0) == "", "the two differ beyond noise"
+    assert of_halves(0.0, change=0.0) == "", "nothing changes"
+
+
+def test_halves_that_change_scores_alike_are_seldom_said_to_differ():
+    assert np.mean([bool(of_halves(-8.0, noise=seed)) for seed in range(100)]) > 0.88
 
 
 @pytest.mark.parametrize(
