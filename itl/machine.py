@@ -210,6 +210,18 @@ class Machine:
         return tuple(f"{kind}:{number}" for number in numbers.split(",")) if numbers else (kind,)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which `from_environment` describes this machine to a process in any folder."""
+        return {
+            "ITL_HOME": str(self.home.absolute()),
+            "ITL_DATA": os.pathsep.join(_absolute(entry) for entry in self.data),
+            "ITL_DEVICE": self.device,
+            "ITL_WORKERS": str(self.workers),
+            "ITL_COMPILE": str(int(self.compile)),
+            "ITL_SCHEDULER": self.scheduler or "",
+        }
+
+    @property
     def options(self) -> list[str]:
         """What `itl` takes on its command line to find the same images and runs."""
         data = [word for entry in self.data for word in ("--data", entry)]
@@ -272,6 +284,12 @@ def data_entry(entry: str) -> tuple[str, str]:
     name, equals, path = entry.partition("=")
     named = equals and re.fullmatch(r"[\w.-]+", name) and not Path(entry).exists()
     return (name, path) if named else ("", entry)
+
+
+def _absolute(entry: str) -> str:
+    """Make PATH or NAME=PATH independent of the working directory."""
+    name, path = data_entry(entry)
+    return f"{name}{'=' if name else ''}{Path(path).expanduser().absolute()}"
 
 
 def _refuse_empty_data(entries: Iterable[str], setting: str) -> None:

@@ -54,7 +54,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         return []
     main, question = answer.main, answer.question
     comparison = question.comparisons[0]
-    done = [run for run in question.runs(machine) if store.state(run.spec) == "done"]
+    done = [run for run in question.runs(machine) if store.is_done(run.spec)]
     compared = [run for run in done if run.columns in (comparison.of, comparison.against)] or done
     reasons = (
         diverged(done, store),

@@ -143,6 +143,7 @@ class Ours:
     beyond: str  #: the sign of the change where that is beyond noise, else ''
     reach: float = math.nan  #: half of the 95 % interval, in points
     margin: float = math.nan  #: points within which a change does not matter
+    holds_size: bool = True  #: whether the published change lies within the 95 % interval
 
 
 def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
@@ -154,8 +155,8 @@ def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
     Returns:
         Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or
         both are no change that matters. Contradicts it: the reverse of that. Contradicts its size: the
-        published change lies outside our interval. Consistent in size: it lies within, and the interval is
-        no wider than the margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything
+        published change is tested to be another. Consistent in size: it lies within our interval, which is no
+        wider than the margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything
         else.
 
     >>> loss = Ours(LOSS, "-")
@@ -172,4 +173,5 @@ def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
         return OTHER_SIZE
     if ours.beyond:
         return SUPPORTS
-    return CONSISTENT if math.isfinite(p_size) and ours.reach <= ours.margin else CANNOT_TELL
+    is_consistent = math.isfinite(p_size) and ours.holds_size and ours.reach <= ours.margin
+    return CONSISTENT if is_consistent else CANNOT_TELL

@@ -26,7 +26,7 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
     Raises:
         ItlError: The run is not done, or is not of induction.
     """
-    if store.state(spec) != "done":
+    if not store.is_done(spec):
         raise ItlError(f"run {key(spec)} is not done, so it has no accuracy at nodes yet; run it first")
     path = store.file(spec, "nodes.csv")
     if not path.exists():
@@ -44,7 +44,7 @@ def every_node(question: Question, store: Store, machine: Machine, task: str) ->
     """
     tables = []
     for run in question.runs(machine):
-        if run.task == task and isinstance(run.spec, Transfer) and store.state(run.spec) == "done":
+        if run.task == task and isinstance(run.spec, Transfer) and store.is_done(run.spec):
             tables.append(nodes_of(store, run.spec).assign(**dict(run.columns), seed=run.seed))
     if not tables:
         raise ItlError(f"no run of {task} is done in {store.root}; question.run does the runs of a question")

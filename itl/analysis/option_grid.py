@@ -188,7 +188,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         }
     )
     number = {condition.columns: row for row, condition in enumerate(conditions)}
-    nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.state(run.spec) == "done"]
+    nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.is_done(run.spec)]
     margins = dict(question.margin.points)
     scored, effective = _scored(question, machine)
     return Grid(
@@ -272,7 +272,7 @@ def _hours(
     seconds: dict[str, list[float]] = {}
     estimated: dict[str, list[float]] = {}
     for run in runs:
-        done = store.state(run.spec) == "done"
+        done = store.is_done(run.spec)
         taken = store.read(run.spec, PROVENANCE_FILE)["seconds"] if done else estimates.get(run.spec, 0.0)
         if isinstance(run.spec, Pretrain):
             option, images = number[run.columns], images_trained_on(run.spec.recipe, sizes[run.spec].n_train)

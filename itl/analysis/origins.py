@@ -23,7 +23,7 @@ def origins(question: Question, store: Store, machine: Machine) -> Origins:
     """Read what made each finished run of *question*, and the net that it measures."""
     made = {}
     for run in question.runs(machine):
-        if store.state(run.spec) != "done":
+        if not store.is_done(run.spec):
             continue
         records = [store.read(spec, PROVENANCE_FILE) for spec in with_needs([run.spec])]
         made[store.path(run.spec).name] = {

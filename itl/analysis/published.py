@@ -53,7 +53,9 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for index, row in ours.iterrows():
-            word = judge_finding(finding.sign, _ours(row), p_sizes.get((number, index), math.nan))
+            word = judge_finding(
+                finding.sign, _ours(row, finding.size), p_sizes.get((number, index), math.nan)
+            )
             change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))
@@ -71,10 +73,11 @@ def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
     return rows[rows["task"] != "own"]
 
 
-def _ours(row: pd.Series) -> Ours:
-    """Say what a row of contrasts says."""
+def _ours(row: pd.Series, size: float) -> Ours:
+    """Say what a row of contrasts says, also of the published *size*; nan where that is not known."""
     beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
-    return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"])
+    holds_size = bool(row["low"] <= size <= row["high"])
+    return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"], holds_size)
 
 
 def _p_size(row: Any, size: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from itl import ItlError, pick
+from itl import ItlError, one_of
 from itl.hierarchy.label_sets import cut, label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset
@@ -112,9 +112,8 @@ class Choice:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Choice":
         """Return the choice that `to_dict` wrote; ItlError for a setting that choices do not have."""
-        known = dict.fromkeys(cls.__dataclass_fields__)
         for name in values:
-            pick(known, name, "setting of a choice")
+            one_of(cls.__dataclass_fields__, name, "setting of a choice")
         sets = {name: frozenset(values[name]) for name in ("nodes", "unticked") if name in values}
         return cls(**{**values, **sets})
 

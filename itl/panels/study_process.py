@@ -35,20 +35,15 @@ class StudyProcess:
 
     def start(self) -> None:
         """Start, or resume, doing the runs."""
-        command = [sys.executable, "-m", "itl", "run", str(self._preset), "--home", str(self.machine.home)]
-        command += ["--device", self.machine.device, "--workers", str(self.machine.workers)]
-        command += [word for entry in self.machine.data for word in ("--data", entry)]
-        command += ["--compile"] if self.machine.compile else []
-        command += ["--scheduler", self.machine.scheduler] if self.machine.scheduler else []
         self._was_stopped = False
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "itl", "run", str(self._preset)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=project_folder(),
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | self.machine.environment | {"PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # so that a signal reaches its workers, and not this kernel
             )
 

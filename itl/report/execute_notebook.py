@@ -21,7 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from itl import ItlError
 from itl.analysis.tables import MAX_TEXT_LENGTH
-from itl.machine import Machine, data_entry
+from itl.machine import Machine
 from itl.report.notebook_file import read_cells, tags
 
 KERNEL_TIMEOUT_S = 300  # a machine that is busy with other runs is slow, not dead
@@ -82,27 +82,14 @@ def interrupt_all() -> None:
 
 def kernel_for(machine: Machine, folder: Path) -> type[Kernel]:
     """Make the kernel class that works in *folder* and whose environment describes *machine*."""
-    environment = {
-        "ITL_HOME": str(machine.home.absolute()),
-        "ITL_DATA": os.pathsep.join(_absolute(entry) for entry in machine.data),
-        "ITL_DEVICE": machine.device,
-        "ITL_WORKERS": str(machine.workers),
-        "ITL_COMPILE": str(int(machine.compile)),
-        "ITL_SCHEDULER": machine.scheduler or "",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # without it the debugger writes a warning to the page
-    }
+    # Without the last one the debugger writes a warning to the page.
+    environment = machine.environment | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
     class KernelInFolder(Kernel):
         async def start_kernel(self, **settings) -> None:
             await super().start_kernel(**settings, cwd=str(folder), env=os.environ | environment)
 
     return KernelInFolder
-
-
-def _absolute(entry: str) -> str:
-    """Make PATH or NAME=PATH independent of the working directory."""
-    name, path = data_entry(entry)
-    return f"{name}{'=' if name else ''}{Path(path).expanduser().absolute()}"
 
 
 def execute_notebook(

@@ -178,7 +178,7 @@ class NotebookPage:
     def has_results(self) -> bool:
         """Say whether all of `specs` are done."""
         store = Store(self.machine.runs)
-        return all(store.state(spec) == "done" for spec in self.specs)
+        return all(store.is_done(spec) for spec in self.specs)
 
     def published_facts(self) -> dict:
         """Return what this version of itl published with the page: fingerprint, made and page; else {}."""

@@ -287,7 +287,7 @@ def host_of(run: "DaskFuture", spec: Spec, store: Store) -> str:
     host = run.result()
     where = f"{store.path(spec)} on {socket.gethostname()}"
     absent = f"{host} has done run {key(spec)}, but its result is not in {where}"
-    _wait_for(lambda: store.state(spec) == "done", absent)
+    _wait_for(lambda: store.is_done(spec), absent)
     return host
 
 

@@ -26,7 +26,7 @@ def execute(
     failures are raised together at the end, as one ItlError. *watch* is called about twice a second while
     runs are under way.
     """
-    left = [spec for spec in with_needs(specs) if store.state(spec) != "done"]
+    left = [spec for spec in with_needs(specs) if not store.is_done(spec)]
     if not left:
         return
     if machine.ranks > 1:

@@ -52,7 +52,7 @@ class Progress:
         self.specs, self.store, self.slots = list(specs), store, slots
         self.table, self.clock = table, clock
         # Folders by run: thousands of runs are looked for twice a second, and a key takes long to make
-        self.left = {spec: str(store.path(spec)) for spec in self.specs if store.state(spec) != "done"}
+        self.left = {spec: str(store.path(spec)) for spec in self.specs if not store.is_done(spec)}
         known = minutes or {}
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
@@ -122,7 +122,7 @@ class Progress:
     def look(self) -> bool:
         """Read from the store what has finished since, and what is under way; say whether anything has."""
         written = [spec for spec, folder in self.left.items() if os.path.exists(f"{folder}/{RESULT}")]
-        finished = [spec for spec in written if self.store.state(spec) == "done"]
+        finished = [spec for spec in written if self.store.is_done(spec)]
         for spec in finished:
             del self.left[spec], self.chains[spec]
             self.finished_work += self.minutes[spec]

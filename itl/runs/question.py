@@ -386,7 +386,7 @@ class Question:
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
         specs = self.specs(machine)
-        done = [store.read(spec, PROVENANCE_FILE) for spec in specs if store.state(spec) == "done"]
+        done = [store.read(spec, PROVENANCE_FILE) for spec in specs if store.is_done(spec)]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done",
             "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",
@@ -448,7 +448,7 @@ def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, o
 
 def describe_done(questions: Sequence[Question], store: Store, machine: Machine) -> str:
     """Say how many of the runs of *questions*, whose packs are built, are done; see `run_all`."""
-    runs = {spec: store.state(spec) == "done" for question in questions for spec in question.specs(machine)}
+    runs = {spec: store.is_done(spec) for question in questions for spec in question.specs(machine)}
     left = len(runs) - sum(runs.values())
     others = f", {left:,} are left to other shards" if left else ""
     return f"{sum(runs.values()):,} of {counted(len(runs), 'runs are')} done{others}"

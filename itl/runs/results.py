@@ -47,7 +47,7 @@ def describe_missing(
 ) -> str:
     """Say how many runs of *questions* are not in their *results*, and which have none; '' where all are."""
     specs = dict.fromkeys(spec for question in questions for spec in question.specs(machine))
-    left = sum(store.state(spec) != "done" for spec in specs)
+    left = sum(not store.is_done(spec) for spec in specs)
     if not left:
         return ""
     empty = [question.name for question in questions if question.name not in set(results["question"])]

@@ -106,9 +106,13 @@ class Store:
         """Say whether any run is done, of whatever question."""
         return any(self.root.glob(f"*/*/{RESULT}"))
 
+    def is_done(self, spec: object) -> bool:
+        """Say whether a run has its result."""
+        return self.result(spec) is not None
+
     def state(self, spec: object) -> str:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
-        if self.result(spec) is not None:
+        if self.is_done(spec):
             return "done"
         return "partial" if os.path.exists(f"{self.path(spec)}/{CHECKPOINT_FILE}") else "to do"
 

@@ -91,6 +91,16 @@ def test_true_differences_are_found_with_three_seeds(tasks, least):
     assert any(advice.verdict == BEST for advice, _, _ in judged)
 
 
+def test_a_net_that_failed_is_no_obstacle():
+    """The search for the noise then tries values near 0, where matrices are nearly singular."""
+    random = np.random.default_rng(604)
+    values = random.normal(50, 8, (4, 1)) + GAIN * (np.arange(OPTIONS) > 0)
+    values = values[:, :, None] + random.normal(size=(4, OPTIONS, 3)) * 0.5
+    values[:, random.integers(1, OPTIONS), 0] -= 12
+    table = advise(grid_of_values(np.clip(values, 0, 100), 2000), "probe@target0").table
+    assert (table["low"] < table["expected"]).all()
+
+
 def test_with_few_images_intervals_cover():
     held = []
     for grid, truth in few_images(tasks=3, images=15):

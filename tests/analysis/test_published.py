@@ -234,6 +234,8 @@ def test_sizes_are_held_against_our_interval_and_margin():
     known = {"change": -1.5, "standard_error": 1.0, "df": 1e6}
     assert half_findings(**known, low=-4.5, high=1.5, margin=3.0) == ["consistent in size"] * 2
     assert half_findings(**known, low=-4.5, high=1.5, margin=2.9) == ["cannot tell"] * 2
+    # A size outside the interval is not consistent with it, also where its p, adjusted for two, is large.
+    assert half_findings(**known, low=-1.4, high=0.8, margin=3.0) == ["cannot tell", "consistent in size"]
     # 2.326 standard errors from −1.5: p of 0.02, adjusted for two 0.04; from −1.3 it is no larger then.
     known["change"] = -1.5 + 2.326
     assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == ["contradicts its size"] * 2
