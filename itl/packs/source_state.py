@@ -18,6 +18,7 @@ from itl.packs.fit import decode
 from itl.packs.journal import JournalRow, checksum
 from itl.sources.archives import ZipMember, is_stray
 from itl.sources.boxes import AnnotatedObject
+from itl.sources.option_files import paths_named
 from itl.sources.proposal_files import find_regions, region_files
 from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
@@ -87,10 +88,10 @@ class PackRequest:
     def _named_files(self) -> list[Path]:
         """Return the files that options name, from wherever a source looks for them."""
         assert self.path is not None
-        named = [os.path.expanduser(value) for _, value in self.packing.options if isinstance(value, str)]
+        names = [value for _, value in self.packing.options if isinstance(value, str)]
         folders = (Path(), self.path, self.path.parent)
-        files = dict.fromkeys(folder / value for value in named for folder in folders)
-        return [path for path in files if os.path.isfile(path)]  # Path.is_file raises for a text too long
+        paths = dict.fromkeys(path for name in names for path in paths_named(name, *folders))
+        return [path for path in paths if os.path.isfile(path)]
 
     def _region_files(self) -> list[Path]:
         """Return the files of the region proposals, if the source was given any."""

@@ -28,6 +28,7 @@ from itl.sources.boxes import (
 from itl.sources.coco import read_tables, refuse_normalised_bboxes
 from itl.sources.findings import Finding, check_options
 from itl.sources.numbered_classes import describe_zero, read_names
+from itl.sources.option_files import expand_home
 from itl.sources.records import examples, int_if_whole, parse_json, stem_of
 from itl.sources.voc_xml import read_objects
 from itl.storage import text_lines
@@ -166,9 +167,10 @@ def check_detections(
             "detections are checked against annotations: `itl check detections FILE --option "
             "annotations=PATH`, where PATH is VOC's XML files, a folder or tar"
         )
+    xml_files, names = expand_home(annotations), expand_home(categories) if categories else None
     try:
-        ground_truth = Annotations(*read_objects(Path(annotations), outside=outside))
-        detections, notes = load_detections(path, ground_truth, Path(categories) if categories else None)
+        ground_truth = Annotations(*read_objects(xml_files, outside=outside))
+        detections, notes = load_detections(path, ground_truth, names)
     except ItlError as error:
         return [Finding("problem", str(error))]
     classes, images = ground_truth.classes, ground_truth.images
@@ -184,8 +186,8 @@ def check_detections(
     text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
     text += f"; {bare:,} of these images have no detection"
     findings.append(Finding("count", f"annotations: {text}"))
-    words = ["itl", "voc-ap", "--annotations", str(annotations), "--detections", str(path)]
-    words += ["--categories", str(categories)] if categories else []
+    words = ["itl", "voc-ap", "--annotations", str(xml_files), "--detections", str(path)]
+    words += ["--categories", str(names)] if names else []
     words += ["--outside", outside] if outside != "refuse" else []
     return [*findings, Finding("next", shlex.join(words))]
 

@@ -15,6 +15,7 @@ from itl.sources.archives import Member, open_listing
 from itl.sources.cifar import image_array, label_list
 from itl.sources.container_files import describe_copies
 from itl.sources.numbered_classes import first_number, lists_names_alone, name_of, read_names
+from itl.sources.option_files import find_file
 from itl.sources.packed import describe_packed
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record, validate_records
@@ -112,9 +113,8 @@ class DownsampledImageNet(Source):
 
     @cached_property
     def _names_file(self) -> Path:
-        for file in (self.path / self.names, self.path.parent / self.names, Path(self.names)):
-            if file.is_file():
-                return file
+        if file := find_file(self.names, self.path, self.path.parent, Path()):
+            return file
         raise ItlError(
             f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; put "
             f"{WNID_FILE} of the repository Imagenet32_Scripts beside the batches, or set the option "

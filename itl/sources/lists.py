@@ -41,6 +41,7 @@ from itl.sources.numbered_classes import (
     read_names,
     whole_numbers,
 )
+from itl.sources.option_files import find_file
 from itl.sources.records import examples, is_image, stem_of
 from itl.sources.scan import Scan
 from itl.sources.signs import surely_other_source
@@ -416,9 +417,8 @@ class Lists(ListedSource):
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
             return name
-        for file in (Path(name), self.path.parent / name):
-            if file.is_file():
-                return str(file)
+        if file := find_file(name, Path(), self.path.parent):
+            return str(file)
         raise ItlError(
             f"there is no list {name!r}, which the option {split} names, in {self.path} or beside it; its "
             f"lists are {examples(self._candidates) or 'none'}"

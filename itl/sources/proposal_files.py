@@ -16,6 +16,7 @@ a detector that uses fewer uses the first. A folder stands for all such files in
 and test.
 """
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
 from itl.sources.mat_files import load_mat
+from itl.sources.option_files import folder_of, paths_named
 from itl.sources.untrusted_files import explain_damage, npz_arrays, refuse_large
 from itl.storage import write_atomic
 
@@ -125,8 +127,8 @@ def concatenate_regions(boxes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
 
 def find_regions(file: str, source: Path) -> Path | None:
     """Return the path of *file*, from the current folder or from that of *source*; None if neither has it."""
-    path, folder = Path(file).expanduser(), source if source.is_dir() else source.parent
-    return next((candidate for candidate in (path, folder / path) if candidate.exists()), None)
+    paths = paths_named(file, Path(), folder_of(source))
+    return next((path for path in paths if os.path.exists(path)), None)
 
 
 def region_files(path: Path) -> list[Path]:

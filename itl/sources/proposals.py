@@ -11,6 +11,7 @@ import pandas as pd
 from itl import ItlError, counted
 from itl.sources.boxes import SIDES, Size, iou_of, reaching_outside
 from itl.sources.findings import Finding, check_options
+from itl.sources.option_files import expand_home, folder_of
 from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.records import examples, stem_of
 from itl.sources.scan import Scan
@@ -189,7 +190,7 @@ def check_proposals(
             text = f"{counted(before.total(), 'regions are')} partly before pixel 1, such as on"
             findings.append(Finding("note", f"{text} {next(iter(+before))}; pixels count from 1"))
         if annotations is not None:
-            table, notes = measure_recall(regions, Path(annotations), [max(counts)], outside=outside)
+            table, notes = measure_recall(regions, expand_home(annotations), [max(counts)], outside=outside)
             findings += [Finding("note", note) for note in notes]
             half = table.iloc[0]
             text = f"{half['recall']:.1%} of {half['objects']:,.0f} objects that are not difficult"
@@ -205,8 +206,9 @@ def _regions_path(file: str, source: Path) -> Path:
     """Return what `find_regions` does; ItlError where that is None."""
     if (regions := find_regions(file, source)) is not None:
         return regions
-    path, folder = Path(file).expanduser(), source if source.is_dir() else source.parent
-    text = f"there is no {path}" if path.is_absolute() else f"neither {Path.cwd()} nor {folder} has {path}"
+    path = expand_home(file)
+    folders = f"neither {Path.cwd()} nor {folder_of(source)} has {path}"
+    text = f"there is no {path}" if path.is_absolute() else folders
     raise ItlError(f"{text}; the option proposals takes a .mat, .npz or .parquet file, or a folder")
 
 

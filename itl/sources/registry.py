@@ -14,6 +14,7 @@ from itl.sources.coco import Coco
 from itl.sources.downsampled import DownsampledImageNet
 from itl.sources.imagenet import ImageNet, ImageNet21k, TinyImageNet
 from itl.sources.lists import Lists
+from itl.sources.option_files import expand_home, find_file, folder_of
 from itl.sources.parquet_images import ParquetImages
 from itl.sources.shards import WebDataset
 from itl.sources.source import Source
@@ -116,7 +117,13 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
             {str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of the option {name}"
         )
     if Path in kinds and isinstance(value, str | Path):
-        return _existing_file(name, Path(value).expanduser(), path)
+        folder = folder_of(path)
+        if file := find_file(value, Path(), folder):
+            return file
+        raise ItlError(
+            f"the option {name} names the file {expand_home(value)}, which is neither in {Path.cwd()} nor in "
+            f"{folder}"
+        )
     is_exponential = isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value)  # to YAML a text
     if float in kinds and (type(value) is int or is_exponential):
         return float(value)  # type: ignore[arg-type]
@@ -130,14 +137,3 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
             f"the option {name} is {OPTION_TYPES[get_origin(kinds[0]) or kinds[0]]}, not {value!r}"
         )
     return value
-
-
-def _existing_file(name: str, file: Path, path: Path) -> Path:
-    """Find the *file* of the option *name*: as it is named, or relative to the folder of the source."""
-    folder = path if path.is_dir() else path.parent
-    for candidate in (file, folder / file):
-        if candidate.is_file():
-            return candidate
-    raise ItlError(
-        f"the option {name} names the file {file}, which is neither in {Path.cwd()} nor in {folder}"
-    )
