@@ -180,8 +180,8 @@ class Listing:
         for name, member in files:
             if _differ(name, first := self.files.setdefault(name, member), member):
                 paths = [
-                    one.path if one.path.lower().endswith(name.lower()) else f"that in {one.path}"
-                    for one in (first, member)
+                    copy.path if copy.path.lower().endswith(name.lower()) else f"that in {copy.path}"
+                    for copy in (first, member)
                 ]
                 raise ItlError(
                     f"{name} is there twice, and differs: {' and '.join(paths)}; leave one of them"
@@ -197,12 +197,12 @@ class Listing:
         return sorted({name.split("/", 1)[0] for name in self.folders})
 
 
-def _differ(name: str, one: Member, other: Member) -> bool:
-    if one == other:
+def _differ(name: str, member: Member, other: Member) -> bool:
+    if member == other:
         return False
-    if one.file_size() != other.file_size():
+    if member.file_size() != other.file_size():
         return True
-    return name.endswith((".txt", ".xml")) and one.read() != other.read()
+    return name.endswith((".txt", ".xml")) and member.read() != other.read()
 
 
 def split_name(name: str) -> list[str] | None:

@@ -40,9 +40,9 @@ def object_columns(annotations: Iterable[Iterable[AnnotatedObject]]) -> dict[str
     [1]
     """
     rows = [
-        (row, one.name, *map(float, one.box), one.difficult, one.truncated)
+        (row, obj.name, *map(float, obj.box), obj.difficult, obj.truncated)
         for row, objects in enumerate(annotations)
-        for one in objects
+        for obj in objects
     ]
     return {name: [row[column] for row in rows] for column, name in enumerate(OBJECT_COLUMNS)}
 
@@ -146,30 +146,30 @@ def refuse_normalised(boxes: np.ndarray, where: str) -> None:
 
 
 def clip_box(
-    one: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
+    obj: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
 ) -> AnnotatedObject:
     """Return the object *one* with its box inside an image; a *width* or *height* of None is not known.
 
     Raises:
         ItlError: About *where*, if the box reaches *outside*, unless that is "cut" and something is inside.
     """
-    xmin, ymin, xmax, ymax = one.box
+    xmin, ymin, xmax, ymax = obj.box
     last_x, last_y = width or math.inf, height or math.inf
     if xmin >= 1 and ymin >= 1 and xmax <= last_x and ymax <= last_y:
-        return one
+        return obj
     if outside != "cut":
         size = f"{width} × {height} pixels" if width and height else "any size"
         raise ItlError(
-            f"{where}: the box {box_text(one.box)} of {one.name!r} reaches outside its image of {size}, "
+            f"{where}: the box {box_text(obj.box)} of {obj.name!r} reaches outside its image of {size}, "
             f"whose pixels count from 1; correct it, or set the option outside=cut"
         )
     box = (max(1, xmin), max(1, ymin), min(last_x, xmax), min(last_y, ymax))
     if not has_area(box):
         raise ItlError(
-            f"{where}: of the box {box_text(one.box)} of {one.name!r} nothing lies inside its image of "
+            f"{where}: of the box {box_text(obj.box)} of {obj.name!r} nothing lies inside its image of "
             f"{width or 'any'} × {height or 'any'} pixels; correct or remove it"
         )
-    return replace(one, box=box)
+    return replace(obj, box=box)
 
 
 def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:

@@ -5,6 +5,7 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from itl import ItlError, counted
@@ -111,8 +112,8 @@ def _object_counts(source: Source, splits: Splits) -> list[Finding]:
         annotations = [source.annotation(record) for record in records]
         scored: Counter[str] = Counter()
         difficult: Counter[str] = Counter()
-        for one in (one for objects in annotations for one in objects):
-            (difficult if one.difficult else scored)[one.name] += 1
+        for obj in chain.from_iterable(annotations):
+            (difficult if obj.difficult else scored)[obj.name] += 1
         bare = sum(not objects for objects in annotations)
         images = counted(len(records), images_noun)
         line = f"{split}: {images}, {counted(scored.total(), objects_noun)}"

@@ -113,7 +113,7 @@ class Cifar100(Source):
         names = [*chain.from_iterable(_names(type(self))), *self.packed]
         folders = [
             self.path,
-            *sorted(one for one in self.path.glob("*/") if one.name.lower() in self.folders),
+            *sorted(folder for folder in self.path.glob("*/") if folder.name.lower() in self.folders),
         ]
         files = [self.path, *(folder / name for folder in folders for name in names)]
         return tuple(file.stat().st_mtime_ns for file in files if file.is_file())

@@ -290,9 +290,9 @@ class Coco(AnnotatedSource):
             for number, annotation in annotations:
                 where = f"{name}, annotation {number} ({image})"
                 try:
-                    one = parse_object(annotation, classes, boxes.size, where)
-                    one = clip_box(one, *boxes.size, where, self.outside)
-                    scan.objects[image].append(boxes.upright(one))
+                    obj = parse_object(annotation, classes, boxes.size, where)
+                    obj = clip_box(obj, *boxes.size, where, self.outside)
+                    scan.objects[image].append(boxes.upright(obj))
                 except ItlError as error:
                     scan.add_problem(str(error), image)
         scan.notes += self._names.describe_other_split(
@@ -448,7 +448,7 @@ def _refuse_two_of_one_name(tables: Mapping[str, list[dict]], name: str) -> None
     """Raise ItlError where annotations of the file *name* are of two categories that have one name."""
     id_of: dict[str, str | int] = {}
     classes, used = category_names(tables), {row["category_id"] for row in tables["annotations"]}
-    for category in (one for one in classes if one in used):  # tools export unused ones, of the group of all
+    for category in (key for key in classes if key in used):  # tools export unused ones, of the group of all
         if (other := id_of.setdefault(classes[category], category)) != category:
             raise ItlError(
                 f"{name}: categories {other!r} and {category!r} are both {classes[category]!r}; rename one, "

@@ -116,7 +116,7 @@ def describe_copies(files: Mapping[str, Path]) -> list[str]:
         for alike in by_start.values():
             different: list[str] = []
             for name in alike:
-                same = (one for one in different if filecmp.cmp(files[one], files[name], shallow=False))
+                same = (other for other in different if filecmp.cmp(files[other], files[name], shallow=False))
                 if first := next(same, ""):
                     copies.append(f"{name} as {first}")
                 else:

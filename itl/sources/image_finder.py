@@ -35,9 +35,9 @@ class ImageNames:
         candidates = self.by_last_name.get(parts[-1] if parts else "", [])
         for depth in range(len(parts), 0, -1):
             tail = "/".join(parts[-depth:])
-            matches = [one for one in candidates if one == tail or one.endswith(f"/{tail}")]
+            matches = [image for image in candidates if image == tail or image.endswith(f"/{tail}")]
             if len(matches) > 1:
-                matches = [one for one in matches if split_of_folders(one) == split] or matches
+                matches = [image for image in matches if split_of_folders(image) == split] or matches
             if len(matches) == 1:
                 image = self.take(matches[0], "/".join(parts))
                 self._refuse_other_folder(image, parts, depth)
@@ -53,7 +53,7 @@ class ImageNames:
                 )
         near = self._by_stem.get(stem_of(name).casefold(), [])
         if parts[-2:-1] and parts[-2] in self.folders:
-            near = [one for one in near if one.split("/")[-2:-1] == parts[-2:-1]]
+            near = [image for image in near if image.split("/")[-2:-1] == parts[-2:-1]]
         cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 

@@ -148,8 +148,8 @@ def read_list_file(
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
         _refuse_more_values(images, text, file)
         images = _with_splits(images, file, is_chosen)
-    for one in images:
-        refuse_several(one.label, f"{file}, line {one.line}")
+    for entry in images:
+        refuse_several(entry.label, f"{file}, line {entry.line}")
     return images
 
 
@@ -190,7 +190,7 @@ def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[
 
     CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA, unless the list *is_chosen*.
     """
-    labels = {one.label for one in images}
+    labels = {entry.label for entry in images}
     if not is_chosen and are_codes_of_splits(labels, file) and is_image(images[0].image):
         raise CodesOfSplitsError(
             f"{file} is by its name a list of splits, and {examples(sorted(labels))} may be their codes; "
@@ -198,7 +198,7 @@ def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[
             f"as train={file}"
         )
     split_of = splits_of_labels(labels)
-    return [one._replace(label="", split=split_of[one.label]) for one in images] if split_of else images
+    return [entry._replace(label="", split=split_of[entry.label]) for entry in images] if split_of else images
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -325,9 +325,12 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
     the same, as folds, or which are several or no whole ones. Other numbers belong to a name (Audi S4 2012).
     """
     lines = list(text_lines(text))
-    rests = [lines[one.line - 1].strip()[len(one.image) :].lstrip(" ") for one in images]
-    more = [one for one, rest in zip(images, rests, strict=True) if rest[:1] in {*",;\t"} & {*one.label}]
-    matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {one.label for one in images}]
+    more = []
+    for entry in images:
+        rest = lines[entry.line - 1].strip()[len(entry.image) :].lstrip(" ")
+        if rest[:1] in {*",;\t"} & {*entry.label}:
+            more.append(entry)
+    matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {entry.label for entry in images}]
     if matches and all(matches):
         numbers_of: dict[str, set[str]] = defaultdict(set)
         for match in filter(None, matches):
@@ -338,7 +341,7 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
         )
         if others and (are_no_whole or (len(first) > 1 and all(numbers == first for numbers in others))):
             more += images
-    if more := [one for one in more if not SEVERAL_LABELS.fullmatch(one.label)]:
+    if more := [entry for entry in more if not SEVERAL_LABELS.fullmatch(entry.label)]:
         raise ItlError(
             f"{file}, line {more[0].line}: {more[0].label[:40]!r} may be more than a label; write a CSV with "
             f"a header that says which is which, such as image,label,other"

@@ -341,7 +341,8 @@ class ImageNet21k(Source):
             *folders, image = name.split("/")
             wnid = innermost_wnid("/".join(folders))
             if is_image(name) and wnid:
-                around = (one for one in folders if not wnid_of(one))  # n04417809_test_tube is a class
+                # Not of a folder such as n04417809_test_tube, which is a class.
+                around = (folder for folder in folders if not wnid_of(folder))
                 split = next(filter(None, map(split_of_any_word, around)), "train")
                 short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
                 if (other := names.setdefault(short, name)) != name:
@@ -391,7 +392,7 @@ def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
         path for path in sorted(root.iterdir()) if path not in read and not archives.is_stray([path.name])
     ]
     kinds = {
-        "tars beside folders of the same split": lambda one: one.suffix == ".tar" and split_of_name(one.stem),
+        "tars beside folders of the same split": lambda tar: tar.suffix == ".tar" and split_of_name(tar.stem),
         "images beside the folders of splits": lambda path: is_image(path.name),
         "folders beside those of splits": lambda path: path.is_dir() and "devkit" not in path.name.casefold(),
     }

@@ -444,7 +444,7 @@ def _under_letters(folders: set[Parts]) -> bool:
     """Say whether classes lie under the letter that they start with, as in Places365 and SUN397."""
     if not all(len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]) for parts in folders):
         return False
-    nested = any(other[: len(one)] == one != other for one in folders for other in folders)
+    nested = any(inner[: len(outer)] == outer != inner for outer in folders for inner in folders)
     return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
 
 

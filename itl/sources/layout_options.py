@@ -92,7 +92,7 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     divided = {split_of_last(folder) for folder in tree.total} - {None}
     of_words = [Choice("inside"), *([] if len(divided) > 1 else [Choice("none")])]
     candidates = [*offered, *shapes, *of_words]
-    candidates += [shape._replace(splits=one.splits) for one in offered + of_words for shape in shapes]
+    candidates += [shape._replace(splits=option.splits) for option in offered + of_words for shape in shapes]
     readings: dict[frozenset, tuple[int, str]] = {}
     for candidate in candidates:
         try:

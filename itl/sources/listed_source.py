@@ -135,11 +135,11 @@ class ListedSource(ScannedSource):
 
     def optional_file(self, name: str) -> Member | None:
         """Return the file *name* in whatever folder, or beside the data set; ItlError if several differ."""
-        names = [one for one in self.listing.files if one == name or one.endswith(f"/{name}")]
+        names = [file for file in self.listing.files if file == name or file.endswith(f"/{name}")]
         if names:
-            first, *others = sorted(names, key=lambda one: (one.count("/"), one))
+            first, *others = sorted(names, key=lambda file: (file.count("/"), file))
             content = self.listing.files[first].read() if others else b""
-            if differing := [one for one in others if self.listing.files[one].read() != content]:
+            if differing := [file for file in others if self.listing.files[file].read() != content]:
                 raise ItlError(
                     f"{self.path}: {first} and {differing[0]} differ; remove the one that is wrong"
                 )

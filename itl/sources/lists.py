@@ -69,9 +69,9 @@ def read_start_of_list(member: Member, name: str) -> bytes:
 
 def _write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
     """Write labels 0.0, 1.0 … of *lists* as whole numbers, where all are such."""
-    if whole := whole_numbers({one.label for images in lists.values() for one in images}):
+    if whole := whole_numbers({entry.label for images in lists.values() for entry in images}):
         for key, images in lists.items():
-            lists[key] = [one._replace(label=whole[one.label]) for one in images]
+            lists[key] = [entry._replace(label=whole[entry.label]) for entry in images]
 
 
 @dataclass(frozen=True)
@@ -123,38 +123,38 @@ class Lists(ListedSource):
         for file in dict.fromkeys(file_of.values()):
             images = self._read(file, scan)
             named_for = [split for split in file_of if file_of[split] == file]
-            has_column = any(one.split for one in images)
+            has_column = any(entry.split for entry in images)
             if not (has_column or split_of_path(file) or self._options):
                 images = self._divided_by_folder(images, file, scan)
             elif has_column:
                 scan.notes.append(f"{file} says the split of each image in a column")
                 self._check_splits(images, file, named_for)
-            for one in images:
-                if self._is_taken(one, file, file_of):
-                    for split in [one.split] if one.split else named_for:
-                        lists[split, file].append(one)
+            for entry in images:
+                if self._is_taken(entry, file, file_of):
+                    for split in [entry.split] if entry.split else named_for:
+                        lists[split, file].append(entry)
                 else:
-                    reason = f"{one.split} images of {file}, which no option names for {one.split}"
-                    others[reason].append(one.image)
+                    reason = f"{entry.split} images of {file}, which no option names for {entry.split}"
+                    others[reason].append(entry.image)
         self._refuse_running_numbers(lists)
         _write_whole_numbers(lists)
         self._leave_out_unlabelled(lists, scan)
-        taken = [one for images in lists.values() for one in images]
+        taken = [entry for images in lists.values() for entry in images]
         for reason, names in others.items():
-            scan.left_out[reason] += len(set(names) - {one.image for one in taken})
+            scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
         read = {split for split, _ in lists}
         scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
-        labels = {one.label for one in taken}
+        labels = {entry.label for entry in taken}
         scan.notes += describe_labels(labels, self.label)
         class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
-            yield split, file, [one._replace(label=class_of(one.label)) for one in images]
+            yield split, file, [entry._replace(label=class_of(entry.label)) for entry in images]
 
     def _refuse_running_numbers(self, lists: Mapping[tuple[str, str], Sequence[ListedImage]]) -> None:
         """Raise ItlError if labels of a training list, of lines `IMAGE LABEL`, only count its lines."""
         for (split, file), images in lists.items():
             if split == "train" and file.lower().endswith(".txt"):
-                names, labels = [one.image for one in images], [one.label for one in images]
+                names, labels = [entry.image for entry in images], [entry.label for entry in images]
                 refuse_running_numbers(names, labels, file, is_chosen=bool(self._options))
 
     def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
@@ -163,7 +163,7 @@ class Lists(ListedSource):
         ItlError if one has labels, or codes of splits, or divides the images *taken*, all train, as split.csv
         or test.txt may.
         """
-        all_train = [one.image for one in taken] if read == {"train"} else []
+        all_train = [entry.image for entry in taken] if read == {"train"} else []
         stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
             start, split = read_start_of_list(self._member(name), name), split_of_path(name)
@@ -195,7 +195,7 @@ class Lists(ListedSource):
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
         for (split, file), images in list(lists.items()):
-            count = sum(one.label == NO_LABEL for one in images)
+            count = sum(entry.label == NO_LABEL for entry in images)
             if count == len(images):
                 scan.left_out[f"images of {split} that {file} does not label (-1)"] += count
                 del lists[split, file]
@@ -212,15 +212,15 @@ class Lists(ListedSource):
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
             )
         folder = file.rpartition("/")[0]
-        images = [self._rooted(one, folder) for one in images]
-        if bare := [one for one in images if not one.label]:
-            labels = [self._folder_as_label(one.image) for one in bare]
+        images = [self._rooted(entry, folder) for entry in images]
+        if bare := [entry for entry in images if not entry.label]:
+            labels = [self._folder_as_label(entry.image) for entry in bare]
             if len(bare) < len(images) or not all(labels) or len(set(labels)) == 1:
                 raise ItlError(
                     f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
                 )
             scan.notes.append(f"{file} has no labels: the class of an image is its folder")
-            images = [one._replace(label=label) for one, label in zip(images, labels, strict=True)]
+            images = [entry._replace(label=label) for entry, label in zip(images, labels, strict=True)]
         return images
 
     def _folder_as_label(self, image: str) -> str:
@@ -240,7 +240,7 @@ class Lists(ListedSource):
             if is_bare or not name.lower().endswith(".txt"):
                 with suppress(ItlError):  # which says why it is no list
                     images = self._read(name, Scan(self.kind, self.path))
-                    if (is_bare and split_of_path(name)) or any(one.split for one in images):
+                    if (is_bare and split_of_path(name)) or any(entry.split for entry in images):
                         names.append(name)
         return sorted(names)
 
@@ -249,7 +249,7 @@ class Lists(ListedSource):
 
         ItlError if some lie in folders of splits, others not; or in folders named like several.
         """
-        names = [self._found(one.image) for one in images]
+        names = [self._found(entry.image) for entry in images]
         splits = [split_of_folders(name) if name else "" for name in names]
         cure = f"write a column split, or set the option train={file} to take all as train"
         if not any(splits):
@@ -262,14 +262,14 @@ class Lists(ListedSource):
                 )
             return images
         if None in splits:
-            inside = next(one.image for one, split in zip(images, splits, strict=True) if split)
+            inside = next(entry.image for entry, split in zip(images, splits, strict=True) if split)
             raise ItlError(
                 f"{file} names no split, and {counted(splits.count(None), 'images lie')} outside folders of "
                 f"splits, others inside, such as {inside}; {cure}"
             )
         if set(splits) - {"", "train"}:
             scan.notes.append(f"{file} says no split; each image is in that of its folder")
-        return [one._replace(split=split or "train") for one, split in zip(images, splits, strict=True)]
+        return [entry._replace(split=split or "train") for entry, split in zip(images, splits, strict=True)]
 
     def find(self, name: str, split: str) -> str:
         """Return the image that a list of *split* calls *name*, unless it may be another split's."""
@@ -287,7 +287,7 @@ class Lists(ListedSource):
 
     def _check_splits(self, images: Sequence[ListedImage], file: str, named_for: Sequence[str]) -> None:
         """Raise ItlError where the options name *file* for a split that its column does not have."""
-        in_column = {one.split for one in images}
+        in_column = {entry.split for entry in images}
         for split in named_for:
             if split in self._options and split not in in_column:
                 present = [name for name in SPLIT_ORDER if name in in_column]
@@ -303,21 +303,21 @@ class Lists(ListedSource):
         lists = {"train": self.train, "val": self.val, "test": self.test}
         return {split: name for split, name in lists.items() if name}
 
-    def _is_taken(self, one: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
+    def _is_taken(self, entry: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
         """Say whether a row of *file* is read.
 
         The column of splits decides alone, unless the options name another list for its split, or *file* for
         several splits: then for these alone.
         """
-        if not one.split or not self._options:
+        if not entry.split or not self._options:
             return True
         only_once = list(file_of.values()).count(file) == 1
-        return file_of.get(one.split, file if only_once else "") == file
+        return file_of.get(entry.split, file if only_once else "") == file
 
-    def _rooted(self, one: ListedImage, folder: str) -> ListedImage:
+    def _rooted(self, entry: ListedImage, folder: str) -> ListedImage:
         """Name an image from the root where a list names it from its own folder."""
-        name = f"{folder}/{one.image.replace(chr(92), '/').removeprefix('./')}" if folder else one.image
-        return one._replace(image=name) if name in self.listing.files else one
+        name = f"{folder}/{entry.image.replace(chr(92), '/').removeprefix('./')}" if folder else entry.image
+        return entry._replace(image=name) if name in self.listing.files else entry
 
     def _member(self, file: str) -> Member:
         return self.listing.files.get(file) or Member(file)
@@ -360,9 +360,9 @@ class Lists(ListedSource):
         for file in files:
             with suppress(ItlError):  # which says itself what is wrong with the list
                 images = self._read(file, Scan(self.kind, self.path))
-                folders = {self._found(one.image).rpartition("/")[0] for one in images}
+                folders = {self._found(entry.image).rpartition("/")[0] for entry in images}
                 if folders == {file.rpartition("/")[0]} != {""}:
-                    labels += {one.label for one in images}
+                    labels += {entry.label for entry in images}
         return len(labels) == len(set(labels)) == len(files)
 
     def _describe_json(self) -> list[str]:
@@ -379,7 +379,7 @@ class Lists(ListedSource):
         options, images = [], set[str]()
         for split, file in file_of.items():
             with suppress(ItlError):  # which says itself what is wrong with the list
-                listed = {one.image for one in self._read(file, Scan(self.kind, self.path))}
+                listed = {entry.image for entry in self._read(file, Scan(self.kind, self.path))}
                 if images & listed:
                     continue
                 images |= listed
@@ -473,7 +473,7 @@ class Lists(ListedSource):
 
     def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
         """Return what turns the labels of *images* into names of classes; notes say what was taken."""
-        labels = {one.label for one in images}
+        labels = {entry.label for entry in images}
         if not all(map(is_number, labels)):
             if self.names:
                 text = next(label for label in sorted(labels) if not is_number(label))
@@ -484,10 +484,10 @@ class Lists(ListedSource):
             names = read_names(data := self._member(file).read(), file)
             scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
             return partial(name_of, names=names, file=file)
-        names = names_of_numbers((one.label, class_folder(one.image)) for one in images)
+        names = names_of_numbers((entry.label, class_folder(entry.image)) for entry in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
             return names.__getitem__
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        scan.notes += describe_exceptions([(one.label, class_folder(one.image)) for one in images])
+        scan.notes += describe_exceptions([(entry.label, class_folder(entry.image)) for entry in images])
         return str

@@ -116,9 +116,9 @@ def _members(path: str) -> list[str]:
         if path.lower().endswith(".zip"):
             return list(open_listing(Path(path)).files)
         with tarfile.open(path) as tar:
-            for one in itertools.islice(tar, MAX_PEEKED_MEMBERS):
-                names += ["/".join(split_name(one.name) or ())] if one.isfile() else []
-                if one.size > MAX_PEEKED_BYTES and not path.lower().endswith(".tar"):
+            for member in itertools.islice(tar, MAX_PEEKED_MEMBERS):
+                names += ["/".join(split_name(member.name) or ())] if member.isfile() else []
+                if member.size > MAX_PEEKED_BYTES and not path.lower().endswith(".tar"):
                     break
     return names
 
@@ -129,7 +129,7 @@ def _is_unpacked(name: str, files: Mapping[str, Member]) -> bool:
         return False
     inside = _members(files[name].path)
     folders = (dirname(name), unpacked_folder(name))
-    return bool(inside) and any(all(join(folder, one) in files for one in inside) for folder in folders)
+    return bool(inside) and any(all(join(folder, file) in files for file in inside) for folder in folders)
 
 
 def _is_flat(path: str) -> bool:

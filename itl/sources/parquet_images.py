@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,9 +181,9 @@ class ParquetImages(ContainerSource):
             if other != folder:
                 continue
             for name in (name for name in inner if split_of_path(name.rpartition("/")[2])):
-                if (one := named.setdefault(name, folder)) != folder:
+                if (other := named.setdefault(name, folder)) != folder:
                     raise ItlError(
-                        f"{self.path}: {one or 'the folder itself'} and {folder} both have {name}, as two "
+                        f"{self.path}: {other or 'the folder itself'} and {folder} both have {name}, as two "
                         f"configurations of one data set do; give one of them as the path, or the files "
                         f"different names to read all"
                     )
@@ -223,7 +224,7 @@ class ParquetImages(ContainerSource):
     def _refuse_other_kinds(self, label: str) -> None:
         """Raise ItlError where the column *label* is of numbers in one file, and of text in another."""
         types = {name: schema.field(label).type for name, schema in self._schemas.items()}
-        kinds = {name: _kind(one) for name, one in types.items() if not pa.types.is_null(one)}
+        kinds = {name: _kind(kind) for name, kind in types.items() if not pa.types.is_null(kind)}
         first = next(iter(kinds), "")
         if other := next((name for name in kinds if kinds[name] != kinds[first]), ""):
             raise ItlError(
@@ -289,7 +290,7 @@ class ParquetImages(ContainerSource):
             return [split] * sum(group.rows for group in groups)
         splits = [split_of_cell(value) for value in self._column(groups, self._split_column)]
         named = split_of_path(groups[0].file)
-        if other := next((one for one in splits if named and one != named), ""):
+        if other := next((part for part in splits if named and part != named), ""):
             raise ItlError(
                 f"{groups[0].file} is of {named} by its name, and has rows of {other} by its column "
                 f"{self._split_column}; rename it, or leave the column out"
@@ -304,7 +305,7 @@ class ParquetImages(ContainerSource):
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for group in self._all_groups)
-        in_order = all(one < other for one, other in zip(ids, ids[1:], strict=False))
+        in_order = all(before < after for before, after in pairwise(ids))
         return ids if in_order or (len(set(ids)) == len(ids) and total <= CACHED_BYTES) else []
 
     def _labels(self, groups: list[RowGroup]) -> list[str]:
@@ -342,7 +343,8 @@ class ParquetImages(ContainerSource):
         for file in dict.fromkeys(group.file for group in groups):
             part = read_column(self._files[file], column)
             with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
-                values += [one.decode() if isinstance(one, bytes) else one for one in part.to_pylist()]
+                cells = part.to_pylist()
+                values += [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
                 f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "
@@ -396,7 +398,7 @@ class _RowGroupCache:
             if data is None:
                 data = read_column(file, column, group.number)
             self.columns[key] = data
-            while sum(one.nbytes for one in self.columns.values()) > CACHED_BYTES and len(self.columns) > 1:
+            while sum(part.nbytes for part in self.columns.values()) > CACHED_BYTES and len(self.columns) > 1:
                 del self.columns[next(iter(self.columns))]
             return data
 
@@ -468,8 +470,8 @@ def _names_in_card(text: str, column: str) -> dict[str, str]:
     try:  # a BaseLoader leaves names as they are written: no is not False
         info = yaml.load(parts[1], yaml.BaseLoader)["dataset_info"] if len(parts) > 2 else {}
         names = []  # of each configuration, which are not told apart here
-        for one in info if isinstance(info, list) else [info]:
-            features = {feature["name"]: feature for feature in one["features"]}
+        for configuration in info if isinstance(info, list) else [info]:
+            features = {feature["name"]: feature for feature in configuration["features"]}
             if column in features:
                 of_numbers = features[column]["dtype"]["class_label"]["names"]
                 names.append({number: str(name) for number, name in of_numbers.items()})

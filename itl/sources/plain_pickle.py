@@ -110,9 +110,9 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, _Array):
         return value.to_numpy()
     if isinstance(value, dict):
-        return {key: _plain(one, depth - 1) for key, one in value.items()}
+        return {key: _plain(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple) and any(
-        isinstance(one, _Array | dict | list | tuple) for one in value
+        isinstance(item, _Array | dict | list | tuple) for item in value
     ):
-        return [_plain(one, depth - 1) for one in value]
+        return [_plain(item, depth - 1) for item in value]
     return value

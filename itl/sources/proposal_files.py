@@ -254,7 +254,7 @@ def _read_parquet(path: Path, order: str) -> Regions:
     if scored:
         frame = frame.iloc[_by_score(frame["score"].to_numpy(), len(frame))]
     boxes = frame[SIDES].to_numpy(np.float64)
-    images = frame["image"].map(lambda one: one.decode() if isinstance(one, bytes) else one)
+    images = frame["image"].map(lambda name: name.decode() if isinstance(name, bytes) else name)
     groups_of = images.groupby(images, sort=False).indices
     return _by_image([str(image) for image in groups_of], [boxes[rows] for rows in groups_of.values()])
 

@@ -109,9 +109,9 @@ def describe_linked(records: Iterable[Record]) -> list[str]:
         member = record.member
         if record.box or not is_image(record.id if member.size is not None else member.path):
             continue  # one of several people, or rows of an array or table
-        one = first.setdefault((member.path, member.offset), record)
-        if one.split != record.split or one.wnid != record.wnid:
-            pairs.append(f"{record.id} is {one.id}")
+        earlier = first.setdefault((member.path, member.offset), record)
+        if earlier.split != record.split or earlier.wnid != record.wnid:
+            pairs.append(f"{record.id} is {earlier.id}")
     text = f"{counted(len(pairs), 'images have')} the file of one in another split or class, by a link"
     return [f"{text}: {examples(pairs, 1)}"] if pairs else []
 

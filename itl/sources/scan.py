@@ -95,9 +95,9 @@ class Scan:
         """Add a problem for each class of objects that is not among *names*."""
         images: dict[str, list[str]] = defaultdict(list)  # class -> the image of each object
         for image, objects in self.objects.items():
-            for one in objects:
-                if one.name not in names:
-                    images[one.name].append(image)
+            for obj in objects:
+                if obj.name not in names:
+                    images[obj.name].append(image)
         for name in sorted(images):
             ids, count = list(dict.fromkeys(images[name])), counted(len(images[name]), "objects")
             error = no_such(names, name, "class")
@@ -143,10 +143,10 @@ class Scan:
         training = [record.id for record in self.records if record.split == "train"]
         if not training or not self.objects or self.problems:
             return
-        objects = [one for image in training for one in self.objects.get(image, ())]
+        objects = [obj for image in training for obj in self.objects.get(image, ())]
         if not objects:
             self.add_problem("no training image has an annotation, so nothing can be learned; add them")
-        elif all(one.difficult for one in objects):
+        elif all(obj.difficult for obj in objects):
             self.add_problem(
                 "every object of the training images is difficult, so nothing can be learned; correct their "
                 "flags (difficult, ignore or iscrowd)"
@@ -268,15 +268,15 @@ class BoxCoordinates:
     doubt: Literal["", "turned", "near", "resized"] = ""  # near: a bit off, or swapped
     stated: str = ""  # the size before it was resized, in words
 
-    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
+    def upright(self, obj: AnnotatedObject) -> AnnotatedObject:
         """Return the object *one*, whose box lies inside, with its box in the upright image."""
         if self.doubt == "turned":
-            return replace(one, box=turn_box(one.box, self.image.orientation, *self.size))
+            return replace(obj, box=turn_box(obj.box, self.image.orientation, *self.size))
         across, down = self.image.width / self.size[0], self.image.height / self.size[1]
         if across == down == 1:
-            return one
-        xmin, ymin, xmax, ymax = one.box
-        return replace(one, box=((xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down))
+            return obj
+        xmin, ymin, xmax, ymax = obj.box
+        return replace(obj, box=((xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down))
 
 
 def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized: str) -> BoxCoordinates:
@@ -296,7 +296,7 @@ def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized:
     if width <= 0 or height <= 0 or (width, height) == size:
         return BoxCoordinates(header, size)
     sides = zip((width, height), size, strict=True)
-    is_near = all(abs(one - other) <= max(2, SIZE_TOLERANCE * other) for one, other in sides)
+    is_near = all(abs(side - other) <= max(2, SIZE_TOLERANCE * other) for side, other in sides)
     if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
         return BoxCoordinates(header, size, "near")
     size = size if resized == "keep" else (width, height)

@@ -78,14 +78,14 @@ class WebDataset(ContainerSource):
     @cached_property
     def listing(self) -> Listing:
         """The images of all samples, as SHARD/NAME."""
-        files = {f"{one.shard}/{one.image}": one.member for one in self._samples}
-        left_out = sum((one.left_out for one in self._shards.values()), self._count_others())
+        files = {f"{sample.shard}/{sample.image}": sample.member for sample in self._samples}
+        left_out = sum((listing.left_out for listing in self._shards.values()), self._count_others())
         return Listing(files, left_out=left_out)
 
     @property
     def left_out(self) -> Counter:
         """Samples of a split without a label; the other files of a sample are part of it."""
-        bare = Counter(self._split_of[one.shard] for one in self._samples if not one.label)
+        bare = Counter(self._split_of[sample.shard] for sample in self._samples if not sample.label)
         reasons = {f"unlabelled samples of {split}": count for split, count in sorted(bare.items())}
         return self.listing.left_out + Counter(reasons)
 
@@ -105,13 +105,13 @@ class WebDataset(ContainerSource):
         self._refuse_unlabelled()
         labelled, (names, _) = self._labelled, self._classes
         records = []
-        for one in labelled:
-            split, wnid = self._split_of[one.shard], names[one.label]
-            name = sample_id(one.image, split if has_splits else "", wnid)
-            records.append(Record(name, wnid, split, one.member))
+        for sample in labelled:
+            split, wnid = self._split_of[sample.shard], names[sample.label]
+            name = sample_id(sample.image, split if has_splits else "", wnid)
+            records.append(Record(name, wnid, split, sample.member))
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
             pairs = zip(labelled, records, strict=True)
-            records = [replace(record, id=f"{Path(one.shard).stem}/{record.id}") for one, record in pairs]
+            records = [replace(row, id=f"{Path(sample.shard).stem}/{row.id}") for sample, row in pairs]
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
@@ -120,13 +120,13 @@ class WebDataset(ContainerSource):
     def _refuse_unlabelled(self) -> None:
         """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""
         bare: dict[str, list[Sample]] = defaultdict(list)
-        for one in self._samples:
-            if not one.label:
-                bare[self._split_of[one.shard]].append(one)
-        total = Counter(self._split_of[one.shard] for one in self._samples)
+        for sample in self._samples:
+            if not sample.label:
+                bare[self._split_of[sample.shard]].append(sample)
+        total = Counter(self._split_of[sample.shard] for sample in self._samples)
         for split, samples in bare.items():
             count = f"{len(samples):,} of {total[split]:,} samples of {split} have no label, such as"
-            if example := next((one for one in samples if one.unread), None):
+            if example := next((sample for sample in samples if sample.unread), None):
                 raise ItlError(
                     f"{self.path}: {count} {example.image} in {example.shard}, as keys end at the first dot "
                     f"and {example.unread} is not read; write the shards again with keys without dots"
@@ -139,9 +139,9 @@ class WebDataset(ContainerSource):
                     f"image"
                 )
         if not self._labelled:
-            in_folders = all("/" in one.image for one in self._samples)
+            in_folders = all("/" in sample.image for sample in self._samples)
             way = "; if folders are classes, unpack the tars and take the source folder" if in_folders else ""
-            if example := next((one for one in self._samples if one.keys), None):
+            if example := next((sample for sample in self._samples if sample.keys), None):
                 raise ItlError(f"{self.path}: no image has a label: {_describe_keys(example)}{way}")
             raise ItlError(
                 f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
@@ -153,24 +153,25 @@ class WebDataset(ContainerSource):
         """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
         if not self.names:
             return self._describe_copies()
-        numbers = {one.number for one in self._labelled}
+        numbers = {sample.number for sample in self._labelled}
         doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
         return [*doubts, *self._describe_copies()]
 
     def _describe_copies(self) -> list[str]:
         if copies := describe_copies(self._files):
             return copies
-        keys = Counter(one.key for one in self._samples)
+        keys = Counter(sample.key for sample in self._samples)
         if len(keys) == len(self._samples):
             return []
-        first_of: dict[tuple[str, bytes], Sample] = {}  # by key and bytes
-        sizes = Counter((one.key, one.member.size) for one in self._samples if keys[one.key] > 1)
+        first_of: dict[tuple[str, bytes], Sample] = {}  # by key and digest of the bytes
+        sizes = Counter((sample.key, sample.member.size) for sample in self._samples if keys[sample.key] > 1)
         twice = []
-        for one in self._samples:
-            if sizes[one.key, one.member.size] > 1:
-                first = first_of.setdefault((one.key, hashlib.sha256(one.member.read()).digest()), one)
-                if first.shard != one.shard:
-                    twice.append(f"{one.key} of {first.shard} in {one.shard}")
+        for sample in self._samples:
+            if sizes[sample.key, sample.member.size] > 1:
+                digest = hashlib.sha256(sample.member.read()).digest()
+                first = first_of.setdefault((sample.key, digest), sample)
+                if first.shard != sample.shard:
+                    twice.append(f"{sample.key} of {first.shard} in {sample.shard}")
         text = f"{counted(len(twice), 'samples are')} there twice, byte by byte, such as {examples(twice)}"
         return [f"{text}; each counts twice"] if twice else []
 
@@ -246,7 +247,7 @@ class WebDataset(ContainerSource):
                     sample = Sample(shard, key, name, listing.files[name])
                     sample.unread = self._unread_label(end, by_suffix)
                     self._add_label(
-                        sample, {suffix: listing.files[one] for suffix, one in by_suffix.items()}, file
+                        sample, {suffix: listing.files[name] for suffix, name in by_suffix.items()}, file
                     )
                     yield sample
 
@@ -270,7 +271,8 @@ class WebDataset(ContainerSource):
         """Return the label file of an image whose *suffix* has a dot: x.cls of x.png; empty without one."""
         end, dot, _ = suffix.rpartition(".")
         labels = [self.label] if self.label else LABEL_FILES
-        return next((by_suffix[f"{end}.{one}"] for one in labels if dot and f"{end}.{one}" in by_suffix), "")
+        files = (by_suffix.get(f"{end}.{label}", "") for label in labels if dot)
+        return next(filter(None, files), "")
 
     def _add_label(self, sample: Sample, members: dict[str, Member], file: BinaryIO) -> None:
         """Read number and name of the class from the label files of a sample in its open shard."""
@@ -317,18 +319,18 @@ class WebDataset(ContainerSource):
 
     @cached_property
     def _labelled(self) -> list[Sample]:
-        return [one for one in self._samples if one.label]
+        return [sample for sample in self._samples if sample.label]
 
     @cached_property
     def _classes(self) -> tuple[dict[str, str], str]:
         """The class of each label, a name or what a number stands for, and what told it."""
         samples = self._labelled
-        numbered = [one for one in samples if one.number]
+        numbered = [sample for sample in samples if sample.number]
         if not numbered:
             if self.names:
                 name = samples[0].name
                 raise ItlError(f"the option names is for labels that are numbers, but one is {name[:40]!r}")
-            names = {one.name for one in samples}
+            names = {sample.name for sample in samples}
             if len(names) > max(2, len(samples) // 2):
                 raise ItlError(
                     f"{self.path}: {counted(len(samples), 'samples have')} {len(names):,} different texts, "
@@ -336,9 +338,9 @@ class WebDataset(ContainerSource):
                 )
             return {name: name for name in names}, "the names in its samples"
         if len(numbered) < len(samples):
-            other = next(one for one in samples if not one.number)
+            other = next(sample for sample in samples if not sample.number)
             raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
-        numbers = {one.number for one in numbered}
+        numbers = {sample.number for sample in numbered}
         if self.names:
             file = str(self.names)
             names_in_file = read_names(self.names.read_bytes(), file)
@@ -346,11 +348,11 @@ class WebDataset(ContainerSource):
             return classes, f"the numbers in its samples, named by {file}"
         self._refuse_two_numberings(numbered)
         hints = {
-            "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),
-            "the wnids in their keys": names_of_numbers((one.number, _wnid_of(one.key)) for one in numbered),
+            "the JSON of samples": [(sample.number, sample.name) for sample in numbered],
+            "the wnids in their keys": [(sample.number, _wnid_of(sample.key)) for sample in numbered],
         }
-        for what, named in hints.items():
-            if named.keys() == numbers:
+        for what, pairs in hints.items():
+            if (named := names_of_numbers(pairs)).keys() == numbers:
                 return named, f"the numbers in its samples, named by {what}"
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
@@ -361,21 +363,21 @@ class WebDataset(ContainerSource):
         Names of a split that has several for a number, or one for several, may be no classes, as captions.
         """
         by_split: dict[str, dict[tuple[str, str], Sample]] = defaultdict(dict)
-        for one in numbered:
-            if one.name:
-                names = by_split[self._split_of[one.shard]]
-                names.setdefault((one.number, one.name.casefold()), one)
+        for sample in numbered:
+            if sample.name:
+                names = by_split[self._split_of[sample.shard]]
+                names.setdefault((sample.number, sample.name.casefold()), sample)
         first_of: dict[str, Sample] = {}  # by number
         for names in by_split.values():
             if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
                 continue
-            for (number, _), one in names.items():
-                first = first_of.setdefault(number, one)
-                if not _may_be_one(first.name.casefold(), one.name.casefold()):
+            for (number, _), sample in names.items():
+                first = first_of.setdefault(number, sample)
+                if not _may_be_one(first.name.casefold(), sample.name.casefold()):
                     raise ItlError(
                         f"{self.path}: the class {number} is {first.name!r} by {first.key} in {first.shard}, "
-                        f"but {one.name!r} by {one.key} in {one.shard}; number the classes alike in all "
-                        f"shards, or, if the numbers are right, say what they stand for with the option "
+                        f"but {sample.name!r} by {sample.key} in {sample.shard}; number the classes alike in "
+                        f"all shards, or, if the numbers are right, say what they stand for with the option "
                         f"names=FILE"
                     )
 
@@ -386,7 +388,7 @@ def _may_be_one(name: str, other: str) -> bool:
     >>> _may_be_one("cat", "cat, domestic"), _may_be_one("cat", "n02121808"), _may_be_one("cat", "dog")
     (True, True, False)
     """
-    is_wnid = [bool(WNID.fullmatch(one)) for one in (name, other)]
+    is_wnid = [bool(WNID.fullmatch(text)) for text in (name, other)]
     return name in other or other in name or is_wnid[0] != is_wnid[1]
 
 

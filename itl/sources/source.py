@@ -94,7 +94,7 @@ class Source(ABC):
         images, noun = Counter(record.split for record in records), self.nouns[0]
         splits = [f"{split} {counted(images[split], noun)}" for split in SPLIT_ORDER if images[split]]
         objects = self.scan.objects if self.annotates and self.scan else {}
-        classes = {one.name for record in records for one in objects.get(record.id, ())}
+        classes = {obj.name for record in records for obj in objects.get(record.id, ())}
         names = sorted(classes or {record.wnid for record in records} - {""})
         left_out = self.count_left_out(records, unreadable)
         reasons = ", ".join(counted(count, reason) for reason, count in left_out.items())
@@ -174,7 +174,7 @@ def _describe_alike(names: Sequence[str]) -> list[str]:
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-        shown = "".join(one for one in name if unicodedata.category(one) != "Cf")  # blanks of no width
+        shown = "".join(char for char in name if unicodedata.category(char) != "Cf")  # blanks of no width
         words = re.split(r"[\s_-]+", shown.casefold().strip())
         alike[number[1] if number else " ".join(words)].append(repr(name))
     return [
@@ -225,7 +225,7 @@ class AnnotatedSource(ScannedSource):
         """Return lines on classes that train or what is scored has no objects of, but difficult ones."""
         shown: dict[str, set[str]] = {}
         for record in records:
-            names = {one.name for one in self.annotation(record) if not one.difficult}
+            names = {obj.name for obj in self.annotation(record) if not obj.difficult}
             shown.setdefault(record.split, set()).update(names)
         learned, lines = shown.pop("train", set()), []
         for split, scored in sorted(shown.items()) if learned else ():

@@ -272,7 +272,7 @@ def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[s
 
     first = min(files[split], key=lambda file: (not split_of_path(file), len(file), file))
     return {
-        one: min(files[one], key=lambda file: (others(file) != others(first), len(file), file))
-        for one in SPLIT_ORDER
-        if one in files
+        part: min(files[part], key=lambda file: (others(file) != others(first), len(file), file))
+        for part in SPLIT_ORDER
+        if part in files
     }

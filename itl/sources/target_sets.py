@@ -304,7 +304,8 @@ class StanfordDogs(TargetSet):
             counts = {len(pairs), len(set(numbers)), len(set(classes))}
             if numbers and (len(numbers) != len(images) or len(counts) > 1):
                 scan.notes.append(f"the labels in {name} do not fit its images' folders, which are taken")
-            yield split, name, [(f"Images/{image}", one) for image, one in zip(images, classes, strict=True)]
+            paths = [f"Images/{image}" for image in images]
+            yield split, name, zip(paths, classes, strict=True)
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,7 @@ class MiniImageNet(TargetSet):
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield train and test images of the classes of one part."""
         name = f"{self.part}.csv"
-        rows = [(one.image, one.label) for one in read_list_file(self.file(name).read(), name)]
+        rows = [(entry.image, entry.label) for entry in read_list_file(self.file(name).read(), name)]
         for image, label in rows:
             wnid = image.rpartition("/")[2][:9]
             if WNID.fullmatch(wnid) and WNID.fullmatch(label) and wnid != label:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ def refuse_contradicted_folders(
     in `find_labels`.
     """
     folders = list(folders)
-    devkits = (one for folder in folders for one in _devkits(folder))
+    devkits = (devkit for folder in folders for devkit in _devkits(folder))
     for candidate in (*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits):
         try:
             labels = candidate.read()
@@ -118,11 +119,11 @@ def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], word
         )
 
 
-def _refuse_contradiction(one: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
+def _refuse_contradiction(labels: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
     for stem in stems:
-        if one.wnids[stem] != other.wnids[stem]:
+        if labels.wnids[stem] != other.wnids[stem]:
             raise ItlError(
-                f"{one.words} gives {stem} the class {one.wnids[stem]}, but {other.words} gives it "
+                f"{labels.words} gives {stem} the class {labels.wnids[stem]}, but {other.words} gives it "
                 f"{other.wnids[stem]}; remove the wrong list, or name the right one by the option val_labels"
             )
 
@@ -147,7 +148,7 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
             raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
     wnids = list(labels.values())
     in_order = not any(name for _, name, _ in lines)
-    if in_order and len(wnids) > 2 and all(one < other for one, other in zip(wnids, wnids[1:], strict=False)):
+    if in_order and len(wnids) > 2 and all(before < after for before, after in pairwise(wnids)):
         raise ItlError("its wnids are sorted, each once, as those of a list of classes")
     if first == 1:
         _refuse_numbers_of_devkit(labels, order)
@@ -262,7 +263,7 @@ def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
 
 def _devkits(folder: Path) -> Iterator[Candidate]:
     """Yield the devkits in *folder* or in a folder in it, packed or not."""
-    inside = {one.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for one in folder.glob(f"*/{name}")}
+    inside = {file.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for file in folder.glob(f"*/{name}")}
     for parent in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
         if OTHER_DEVKIT in parent.name:
             continue

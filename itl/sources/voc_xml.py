@@ -62,8 +62,8 @@ def parse_annotation(
     for number, element in enumerate(root.findall("object"), 1):
         where = f"{name}, object {number}"
         try:
-            one = _object(element, size, where)
-            objects.append(clip_box(one, *size, where, outside))
+            obj = _object(element, size, where)
+            objects.append(clip_box(obj, *size, where, outside))
             actions.append(_actions(element, where))
         except ItlError as error:
             problems.append(str(error))
@@ -107,7 +107,7 @@ def read_objects(
     for image, annotation in read_annotations(path, outside):
         if wanted is None or image in wanted:
             sizes[image] = annotation.width, annotation.height
-            rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
+            rows += [(image, obj.name, *obj.box, obj.difficult) for obj in annotation.objects]
     if missing := sorted(name for name in listed or () if not {name, stem_of(name)} & sizes.keys()):
         raise ItlError(
             f"{image_list} lists {counted(len(missing), 'images')} that {path} does not annotate, such as "
@@ -145,7 +145,7 @@ def parse_xml(data: bytes, name: str) -> ElementTree.Element:
 
 def _refuse_objects_elsewhere(root: ElementTree.Element, name: str) -> None:
     """Raise ItlError if *root* has objects with boxes further in, with capitals or in a namespace."""
-    read = {one for element in root.findall("object") for one in element.iter()}
+    read = {element for element in root.findall("object") for element in element.iter()}
     for parent in root.iter():
         for child in parent:
             if child not in read and _plain_tag(child) == "object" and "bndbox" in map(_plain_tag, child):
