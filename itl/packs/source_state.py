@@ -28,7 +28,7 @@ from itl.storage import flush_to_disk, read_mapping, write_text
 
 FILES = "files.parquet"  # of a pack
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
-LIST_SUFFIXES = (  # of files that may label images below them
+LABEL_SUFFIXES = (  # of files that may label images below them
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),
     *(".zip", ".tar", ".gz", ".tgz"),  # with such files, as SUN397's Partitions.zip
 )
@@ -351,7 +351,9 @@ def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
 
 def _may_label(path: Path) -> bool:
     """Say whether *path*, beside a source or above it, may hold lists of its images; Partitions: SUN397's."""
-    return (path.suffix in LIST_SUFFIXES and path.is_file()) or (path.name == "Partitions" and path.is_dir())
+    if path.name == "Partitions":
+        return path.is_dir()
+    return path.suffix in LABEL_SUFFIXES and path.is_file()
 
 
 def _files(path: Path, name: str = "", ancestors: frozenset = frozenset()) -> Iterator[tuple[str, Stamp]]:

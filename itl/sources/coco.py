@@ -124,9 +124,8 @@ class Coco(AnnotatedSource):
         scan.notes += self._names.describe_elsewhere()
         scan.notes += (unread := self._describe_unread())
         if not refused:  # else they may be in that file
-            scan.left_out[f"images in no JSON file{' that is read' * bool(unread)}"] += max(
-                0, images - len(json_of)
-            )
+            reason = "images in no JSON file that is read" if unread else "images in no JSON file"
+            scan.left_out[reason] += max(0, images - len(json_of))
         add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 

@@ -105,9 +105,9 @@ class DownsampledImageNet(Source):
             self._refuse_two(names["train", 0], parts[0])
         return {key: self.path / name for key, name in names.items()}
 
-    def _refuse_two(self, one: str, other: str) -> None:
+    def _refuse_two(self, name: str, other: str) -> None:
         raise ItlError(
-            f"{self.path}: {one} and {other} would be the same images; move one of them elsewhere, or give "
+            f"{self.path}: {name} and {other} would be the same images; move one of them elsewhere, or give "
             f"the folder of one set"
         )
 

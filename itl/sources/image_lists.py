@@ -23,6 +23,7 @@ from itl.sources.list_columns import (
     RARE_IMAGE_COLUMNS,
     choose_column,
     choose_image_column,
+    delimiter_of,
     without_repeated,
 )
 from itl.sources.numbered_classes import is_number
@@ -78,7 +79,7 @@ class ListedImage(NamedTuple):
     """One image of a list."""
 
     image: str  # as the list names it
-    label: str  # likewise; empty without one
+    label: str  # as the list has it; empty without one
     line: int = 0  # from 1; 0: not known
     split: str = ""  # train, val or test, where the list has a column of splits
 
@@ -171,11 +172,8 @@ def _has_lines_of_text(text: str) -> bool:
 
 
 def _delimiter(text: str, suffix: str) -> str:
-    """Return what separates the values: a comma, unless the first line has none, but tabs, ; or |."""
-    first = first_line(text)
-    if suffix == "tsv":
-        return "\t"
-    return next((sign for sign in (",", "\t", ";", "|") if sign in first), ",")
+    """Return what separates the values of a table: a tab in a TSV, else what its first line tells."""
+    return "\t" if suffix == "tsv" else delimiter_of(first_line(text))
 
 
 def _from_line(line: str, number: int) -> ListedImage:

@@ -90,6 +90,11 @@ def choose_column(
     )
 
 
+def delimiter_of(line: str) -> str:
+    """Return what separates the values of a *line*: a comma, unless it has none, but a tab, ; or |."""
+    return next((sign for sign in ",\t;|" if sign in line), ",")
+
+
 def refuse_without_header(line: str, file: str, has_stem: Callable[[str], bool]) -> None:
     """Raise ItlError if the first *line* of a table is an image, as it would be the header.
 
@@ -99,7 +104,7 @@ def refuse_without_header(line: str, file: str, has_stem: Callable[[str], bool])
     """
     if not file.lower().endswith((".csv", ".tsv")):
         return
-    sign = next((sign for sign in ",\t;|" if sign in line), ",")
+    sign = delimiter_of(line)
     cells = [cell.strip(' "\r') for cell in re.findall(f'"[^"]*"|[^{sign}"]+', line)] or [""]
     splits = "split," if len(cells) > 1 and split_of_cell(cells[0]) else ""
     first = cells[1] if splits else cells[0]

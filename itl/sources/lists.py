@@ -406,10 +406,10 @@ class Lists(ListedSource):
 
     @cached_property
     def _made_up(self) -> dict[str, str]:
-        """Likewise of candidates whose labels are no truth, though they may look like lists."""
+        """Why candidates that may look like lists are not read: their labels are not ground truth."""
         return {
-            name: f"{name}, by its name a submission or predictions, whose labels are no truth; it is read "
-            f"if options name all lists, {split_of_path(name) or 'test'}={name} among them"
+            name: f"{name}, by its name a submission or predictions, not ground truth; to read it, name "
+            f"every list by an option, such as {split_of_path(name) or 'test'}={name}"
             for name in self._candidates
             if is_made_up(name, self._candidates) and (split_of_path(name) or not self._why_no_list(name))
         }
@@ -438,12 +438,12 @@ class Lists(ListedSource):
             rows = read_list_file(data, name, self.image, self.label)
         except ClassColumnsError:  # of which the first lines may be unlike the others
             return self._why_class_columns(name)
-        except CodesOfSplitsError:  # likewise
+        except CodesOfSplitsError:  # of which the first lines may not tell all
             return self._why_codes(name)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
             return "" if is_metadata else str(error)
-        if not rows:  # likewise
+        if not rows:  # of a split, it is read and refused
             return "" if split_of_path(name) else f"{name} lists nothing"
         is_table = not name.lower().endswith(".txt")
         may_have_ids = is_table or split_of_path(name)  # not classes.txt, with lines `1 cat`

@@ -59,7 +59,7 @@ def _describe_masks(files: Collection[str], class_of: Mapping[str, str]) -> str:
     photos = set(stems[photo := others.pop()])
     if "mask" in photo.casefold() and FILE_FOLDERS.isdisjoint(words_of(photo)):  # nomask: what people wear
         return ""
-    if masks == {"mask"} and photo == "face":  # likewise
+    if masks == {"mask"} and photo == "face":  # what people wear, too
         return ""
     for mask in masks:
         if len(photos) < 2 or {_image_of(stem, photos) for stem in stems[mask]} != photos:

@@ -66,7 +66,7 @@ class ParquetImages(ContainerSource):
 
     path: Path
     image: str | None = None  # column; None finds it by its name
-    label: str | None = None  # likewise
+    label: str | None = None  # column; None finds it by its name
     names: Path | None = None  # file with the names of numbered classes
     kind = "parquet"
     suffix = ".parquet"

@@ -18,8 +18,8 @@ from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 
-MASK_WORDS = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
-MASK = re.compile(rf"(.+)[_ -](?:{MASK_WORDS})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
+MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
+MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
@@ -83,7 +83,7 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
     folders = {
         record.member.path.rpartition(os.sep)[0]: None
         for record in records
-        if record.member.__class__ is Member and record.member.path
+        if type(record.member) is Member and record.member.path
     }
     seen: dict[tuple[int, int], str] = {}
     for folder in folders:

@@ -68,7 +68,7 @@ def other_source(files: Mapping[str, Member], path: Path) -> str:
 
 
 def surely_other_source(files: Mapping[str, Member], path: Path) -> str:
-    """Say likewise which source reads *files* that another one refuses; names alone are no proof."""
+    """Say which source reads *files* that another one refuses; unlike above, names alone are no proof."""
     signs = {pattern: kind for pattern, kind in (SIGNS | SIGNS_OF_REFUSED).items() if kind != "lists"}
     return _first_sign(signs, files, path, lambda kind, name: _is_first_line(kind, files[name]))
 

@@ -23,7 +23,7 @@ LIKE_SPLITS = {  # values beside train: of val, or of test?
     *("eval", "evaluation", "holdout", "heldout", "query", "gallery", "infer", "inference", "scoring"),
     "unassigned",
 }
-# Words of columns that are refused likewise, if they hold FLAGS: train, is_training_image, holdout.
+# Columns with these words are refused too, if they hold FLAGS: train, is_training_image, holdout.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
 CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
 SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or val between

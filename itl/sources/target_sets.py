@@ -35,7 +35,7 @@ class TargetSet(ListedSource):
 
     lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list, with its options in braces
     optional: ClassVar[tuple[str, ...]] = ()  # splits that need no list
-    title: ClassVar[str]  # its name in papers, likewise
+    title: ClassVar[str]  # its name in papers, with its options in braces too
     image_of_line: ClassVar[str] = "{}"  # the image that a line CLASS/NAME names, whatever is before these
     pack_options = "--size 256"
     labelled_by = "its official lists"
@@ -60,7 +60,8 @@ class TargetSet(ListedSource):
 
     def entry(self, line: str) -> tuple[str, str]:
         """Return image and class that a line of a list names, CLASS/NAME unless overridden; else ItlError."""
-        _, label, name = ("", "", *line.replace("\\", "/").rsplit("/", 2))[-3:]
+        folder, _, name = line.replace("\\", "/").rpartition("/")
+        label = folder.rpartition("/")[2]
         if not label:
             raise ItlError(f"{self.path}: {line[:60]!r} in a list of {self.layout} is not CLASS/NAME")
         return self.image_of_line.format(f"{label}/{name}"), label
@@ -240,7 +241,8 @@ class Cub200(TargetSet):
         """Return what the lines `NUMBER VALUE` of a file say; ItlError if they contradict each other."""
         values: dict[str, str] = {}
         for line in self.lines(name):
-            number, value = (*line.split(maxsplit=1), "")[:2]
+            number, *rest = line.split(maxsplit=1)
+            value = rest[0] if rest else ""
             if values.setdefault(number, value) != value:
                 raise ItlError(
                     f"{self.path}: {name} says both {values[number]!r} and {value!r} of image {number}; "
@@ -361,7 +363,7 @@ class MiniImageNet(TargetSet):
             wnid = image.rpartition("/")[2][:9]
             if WNID.fullmatch(wnid) and WNID.fullmatch(label) and wnid != label:
                 raise ItlError(f"{self.path}: {name} says that {image} is {label}; its name says {wnid}")
-        train, test = first_of_each_class(rows, self.test_images, "test_images")[::-1]
+        test, train = first_of_each_class(rows, self.test_images, "test_images")
         scan.notes.append(f"mini-ImageNet divides its classes; these are those of {name}")
         yield "train", name, train
         yield "test", name, test

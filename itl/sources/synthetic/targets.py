@@ -55,8 +55,9 @@ ACTION_POSES = {
     for action, *numbers in map(str.split, POSES.strip().splitlines())
 }
 CARDS = {"phoning", "reading", "takingphoto"}  # with a card in the near hand: a telephone, a book, a camera
-HELD = {"playinginstrument": "n03800933", "usingcomputer": "n03082979"}  # nodes, of which it has a new leaf
-RIDDEN = {"ridingbike": "n02834778", "ridinghorse": "n02374451"}  # likewise of what is below the figure
+# Nodes: what the figure holds, or rides, is a new leaf of them.
+HELD = {"playinginstrument": "n03800933", "usingcomputer": "n03082979"}
+RIDDEN = {"ridingbike": "n02834778", "ridinghorse": "n02374451"}
 
 
 def positions(arrangement: str, count: int, random: np.random.Generator) -> list[tuple[float, float]]:
