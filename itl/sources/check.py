@@ -90,7 +90,7 @@ def _class_counts(source: Source, splits: Splits) -> list[Finding]:
     names = sorted(set().union(*classes.values()))
     findings = [Finding("count", line) for line in [*lines, _wordnet_line(names)]]
     if len(names) == 1:
-        findings.append(Finding("note", f"one class, {names[0]}, alone tells nothing apart: no run takes it"))
+        findings.append(Finding("note", f"there is one class alone, {names[0]}; a run needs two or more"))
     if len(names) < source.published_classes:
         findings.append(Finding("note", f"{len(names):,} of {source.published_classes:,} classes"))
     for split, records in splits.items():

@@ -233,7 +233,7 @@ def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Ci
     count, column = source.label_bytes
     size = count + IMAGE_BYTES
     if any(len(part) % size for part in parts):
-        raise ItlError(f"a binary file of {source.folders[1]} is not a number of images; download it again")
+        raise ItlError(f"a binary file of {source.folders[1]} ends within an image; download it again")
     rows = np.concatenate([np.frombuffer(part, np.uint8).reshape(-1, size) for part in parts])
     words = files[source.names_text].decode("utf-8-sig", errors="replace").split()
     return Batch(rows[:, count:].reshape(-1, 3, SIDE, SIDE), rows[:, column].astype(int).tolist(), words)

@@ -96,7 +96,7 @@ class ListedSource(ScannedSource):
             scan.add_problems(missing, f"{name} lists {what}", with_first=True)
 
     def _compare_folders(self, scan: Scan) -> None:
-        """Tell of images whose label is the folder of other images."""
+        """Add problems, or a note, on images whose label is the folder of other images."""
         names = {record.wnid for record in scan.records} - {*SPLIT_OF_WORD}
         label_of: dict[str, str] = {}  # of each folder
         others = {}

@@ -89,7 +89,7 @@ class Scan:
         for splits in sorted(set(in_two.values())):
             names = [name for name, both in in_two.items() if both == splits]
             count = counted(len(names), f"{what} are")
-            self.add_problem(f"{count} in {splits}, such as {examples(names)}; leave each in one")
+            self.add_problem(f"{count} in {splits}, such as {examples(names)}; leave each in one of them")
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
@@ -123,8 +123,8 @@ class Scan:
             )
         if turned := self._doubted("turned"):
             self.notes.append(
-                f"{counted(len(turned), 'images are')} stored turned and annotated as they are "
-                f"stored, such as {examples(turned)}; their boxes are turned with them"
+                f"{counted(len(turned), 'images are')} stored turned, as EXIF says, and annotated for the "
+                f"stored pixels, such as {examples(turned)}; boxes are turned with the images"
             )
         self.notes = [plain_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
