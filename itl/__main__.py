@@ -37,8 +37,24 @@ def script() -> int:
     gc.set_threshold(50_000)  # by default 700 new objects: Python looks for garbage for a tenth of the time
     statuses: list[int] = []
     atexit.register(end_at_once, statuses)  # the first that is registered is the last that is called
-    statuses.append(main())
+    try:
+        statuses.append(main())
+    except KeyboardInterrupt:  # once more, while the first was reported
+        statuses.append(128 + signal.SIGINT)
+    if statuses[0] > 128:
+        leave_no_process()
     return statuses[0]
+
+
+def leave_no_process() -> None:
+    """Kill worker processes that a second Ctrl-C kept from ending: Python would wait for them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from multiprocessing import (
+        active_children,
+    )  # here: what it registers for the end comes after `end_at_once`
+
+    for process in active_children():
+        process.kill()
 
 
 def end_at_once(statuses: Sequence[int]) -> None:

@@ -117,7 +117,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         """Check what was given; a home may be text, and data a mapping of names to paths."""
-        object.__setattr__(self, "home", Path(self.home).expanduser())
+        object.__setattr__(self, "home", expand_home(self.home))
         if isinstance(self.data, str | Path):
             raise ItlError(
                 f"data is a list of folders or NAME=PATH; got {str(self.data)!r}; give [{str(self.data)!r}]"
@@ -179,7 +179,7 @@ class Machine:
         machine = cls(**defaults | given | {"device": device})
         runs = machine.slots if ranks == 1 else _number("LOCAL_WORLD_SIZE", 1)
         threads = given.get("threads", max(1, min(cores // runs, _number(OPENMP_THREADS, cores))))
-        home = machine.home.expanduser().absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
+        home = machine.home.absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
         if not (existing := _existing(home)).is_dir():
             raise ItlError(f"the home {home} cannot be a folder: {existing} is a file; give another --home")
         for folder in (home, home / "runs", home / "packs"):
@@ -269,7 +269,7 @@ def split_data(text: str) -> tuple[str, ...]:
     parts, entries = [part for part in text.split(os.pathsep) if part], []
     while parts:
         joined = [os.pathsep.join(parts[:length]) for length in range(len(parts), 1, -1)]
-        entry = next((one for one in joined if Path(data_entry(one)[1]).expanduser().exists()), parts[0])
+        entry = next((one for one in joined if expand_home(data_entry(one)[1]).exists()), parts[0])
         entries.append(entry)
         parts = parts[entry.count(os.pathsep) + 1 :]
     return tuple(entries)
@@ -289,7 +289,16 @@ def data_entry(entry: str) -> tuple[str, str]:
 def _absolute(entry: str) -> str:
     """Make PATH or NAME=PATH independent of the working directory."""
     name, path = data_entry(entry)
-    return f"{name}{'=' if name else ''}{Path(path).expanduser().absolute()}"
+    return f"{name}{'=' if name else ''}{expand_home(path).absolute()}"
+
+
+def expand_home(path: str | Path) -> Path:
+    """Return *path* with ~ at its start as the home folder; a name that begins so, of no user, as it is.
+
+    >>> str(expand_home("~no-user.csv"))  # for which Path.expanduser raises RuntimeError
+    '~no-user.csv'
+    """
+    return Path(os.path.expanduser(path))
 
 
 def _refuse_empty_data(entries: Iterable[str], setting: str) -> None:
@@ -355,7 +364,7 @@ def project_folder() -> Path:
 
 def in_project(path: str) -> Path:
     """Return *path*, ~ expanded; a relative one is in the project's folder."""
-    return project_folder() / Path(path).expanduser()
+    return project_folder() / expand_home(path)
 
 
 def _device(name: str | None) -> str:
@@ -399,6 +408,14 @@ def free_disk(home: Path) -> int:
 def _existing(path: Path) -> Path:
     """Return *path*, or the innermost folder around it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def can_keep(folder: Path, machine: Machine) -> bool:
+    """Say whether files can be kept in *folder* of the home of *machine*.
+
+    Not where it may only be read, and not where it does not exist: a plan for another home makes no folders.
+    """
+    return machine.home.is_dir() and os.access(_existing(folder), os.W_OK)
 
 
 def free_memory() -> int:

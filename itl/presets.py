@@ -1,5 +1,6 @@
 """Presets: one YAML file each sets the scale of every notebook; both are found from anywhere."""
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -61,6 +62,9 @@ def find_notebooks(folder: Path | None = None) -> dict[str, Path]:
 
 def _files(kind: str, ending: str, folder: Path | None = None) -> dict[str, Path]:
     folders = [shipped_folder(kind), project_folder() / kind] if folder is None else [Path(folder)]
+    for folder in folders:
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise ItlError(f"the {kind} in {folder} cannot be listed; allow reading that folder")
     paths = chain.from_iterable(sorted(folder.glob(f"*.{ending}")) for folder in folders)
     return {path.stem: path.absolute() for path in paths}
 
@@ -107,15 +111,18 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
         raise ItlError(f"a preset is called by its name, such as demo, or the path of its file; got {name!r}")
     name = str(name)
     by_path = name.endswith(".yaml")
+    presets = {} if by_path else find_presets(folder)
     try:
-        path = Path(name).absolute() if by_path else pick(find_presets(folder), name, "preset")
+        path = Path(name).absolute() if by_path else pick(presets, name, "preset")
     except ItlError as error:
         raise ItlError(f"{error} (in {folder or project_folder() / 'params'}, and of itl)") from None
     try:
         fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:
         hint = f"give its path, or the name of one in {project_folder() / 'params'}"
-        if path.stem in find_presets(folder):
+        if isinstance(error, PermissionError):
+            hint = "allow reading it"
+        elif path.stem in find_presets(folder):
             hint = f"the preset in {find_presets(folder)[path.stem]} is called by its name, {path.stem}"
         raise ItlError(f"cannot read preset {path}: {error.strerror}; {hint}") from error
     except UnicodeDecodeError as error:

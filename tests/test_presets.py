@@ -150,3 +150,14 @@ def test_copies_are_whole_and_never_written_over(elsewhere):
     with pytest.raises(ItlError, match="mine/params exists already and is not overwritten; name another"):
         copy_shipped(elsewhere / "mine")
     assert (made[0] / "demo.yaml").read_text() == GOOD
+
+
+def test_a_preset_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    denied = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(Path, "read_text", lambda *_: (_ for _ in ()).throw(denied))
+    with pytest.raises(ItlError, match=r"mine.yaml: Permission denied; allow reading it$"):
+        load_preset("mine", tmp_path)
+    monkeypatch.setattr("itl.presets.os.access", lambda folder, mode: False)
+    with pytest.raises(ItlError, match=r"^the params in .* cannot be listed; allow reading that folder$"):
+        load_preset("mine", tmp_path)

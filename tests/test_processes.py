@@ -37,6 +37,26 @@ try:
 except Terminated:
     print("stopped")
 """
+COMMAND_WITH_A_WORKER = """
+import sys, time, types
+import itl
+from itl.__main__ import script
+def work(words):
+    from itl.processes import process_pool
+    with process_pool(1, threads=1) as pool:
+        end = pool.shutdown
+        def shutdown(**settings):
+            print("stopping", flush=True)
+            end(**settings)
+        pool.shutdown = shutdown
+        pool.submit(abs, -3).result()
+        pool.submit(time.sleep, 600)
+        print("working", flush=True)
+        time.sleep(600)
+if __name__ == "__main__":
+    itl.commands = types.SimpleNamespace(main=work)
+    sys.exit(script())
+"""
 CHECKOUT = Path(__file__).parents[1]
 
 
@@ -159,3 +179,22 @@ def test_no_process_outlives_its_parent(killed):
         parent.wait(60)
     _, left = psutil.wait_procs([one for one in started if one.pid != parent.pid], timeout=30)
     assert not left
+
+
+@pytest.mark.timeout(120)
+def test_a_second_interrupt_ends_a_command_whose_worker_is_busy(tmp_path):
+    """As Ctrl-C twice: the first ends the command's own work, the second its wait for the worker."""
+    file = tmp_path / "command.py"
+    file.write_text(COMMAND_WITH_A_WORKER)
+    command = [sys.executable, file]
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=environment) as process:
+        try:
+            for line in ("working\n", "stopping\n"):
+                assert process.stdout.readline() == line
+                process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, output) == (130, "")
+    assert errors == "itl: stopped; finished work is kept, repeat the command to go on\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from itl import ItlError, warn
 from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.machine import expand_home
 from itl.storage import read_json, text_lines, write_text
 
 COLUMNS = ("child", "parent", "name")  # of a table; the last may be left out
@@ -138,7 +139,7 @@ def _note_roots(parents: Mapping[str, Collection[str]], path: Path) -> None:
 
 def _existing(name: str, folders: Iterable[Path]) -> Path:
     """Return the path that *name* stands for, in the first of *folders* that has it."""
-    candidates = [Path(folder) / Path(name).expanduser() for folder in folders or (Path.cwd(),)]
+    candidates = [Path(folder) / expand_home(name) for folder in folders or (Path.cwd(),)]
     path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
         raise ItlError(f"no taxonomy at {', '.join(map(str, candidates))}; {ADVICE}")

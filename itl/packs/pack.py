@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from itl import ItlError, counted
-from itl.machine import cpu_count
+from itl.machine import cpu_count, expand_home
 from itl.packs.journal import checksum
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping
@@ -166,7 +166,7 @@ class Pack:
         _refuse_lost_summary(out)
         if (out / "pack.json").is_file():
             cls.open(out)  # says what is damaged
-        request = PackRequest(packing, Path(path).expanduser() if path else None)
+        request = PackRequest(packing, expand_home(path) if path else None)
         build_pack(request, out, workers or cpu_count())
         return cls.open(out)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from itl import ItlError, nearest
-from itl.machine import Machine, data_entry, describe_unused_data
+from itl.machine import Machine, can_keep, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
 from itl.packs.source_state import PackRequest, changes_since
@@ -46,14 +46,14 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     entries = [data_entry(entry) for entry in machine.data]
     paths = {name: path for name, path in entries if name}
     if name in paths:
-        return _existing(Path(paths[name]).expanduser(), name, ItlError)
+        return _existing(expand_home(paths[name]), name, ItlError)
     if not packing.path:
         unused = describe_unused_data(machine.data)
         raise NoSource(f"no path is given for {name}; use --data {name}=PATH{unused}")
-    path = Path(packing.path).expanduser() if packing.path.startswith("~/") else Path(packing.path)
+    path = expand_home(packing.path)
     if path.is_absolute():
         return _existing(path, name, NoSource)
-    folders = [Path(path).expanduser() for name, path in entries if not name]
+    folders = [expand_home(path) for name, path in entries if not name]
     matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
     for folder in folders:
         if folder.is_dir():
@@ -172,7 +172,7 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
             size = _size_of_source(packing, request.path)
         except ItlError as error:
             raise ItlError(options_as_settings(str(error))) from error
-        if machine.home.is_dir():  # a plan for another home makes no folders there
+        if can_keep(folder.parent, machine):
             _write_size(size, folder, state)
         return replace(size, changes=changes)
     return replace(Size(**kept["size"]), changes=changes)

@@ -21,7 +21,7 @@ from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
-from itl.machine import Machine, project_folder
+from itl.machine import Machine, expand_home, project_folder
 from itl.packs.paths import size_of
 from itl.panels.answer_steps import ANSWERED_BY, AnswerSteps
 from itl.panels.panel import (
@@ -184,7 +184,7 @@ class StudyPanel(Panel):
 
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
-        folder = Path(path).expanduser().absolute()
+        folder = expand_home(path).absolute()
         if not folder.exists():
             raise ItlError(f"there is no {folder}; give the path of a folder of images by class")
         return {"source": source, "path": str(folder), "size": usual["size"]}

@@ -217,18 +217,29 @@ def epoch_log(folder: Path, machine: Machine) -> Callable[[dict], None]:
 
 
 def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
-    """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains."""
+    """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains.
+
+    ItlError if another rank ends, or cannot be reached.
+    """
     join_ranks(machine, timedelta(days=1))
-    if machine.rank == 0:
-        for spec in specs:
-            perform(spec, store, machine)
-        distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
-    else:
-        while (work := _next_from_leader()) is not None:
-            spec, folder = work
-            pack = pack_of_digest(spec.subset.pack, machine)
-            fit(spec, pack, select(pack, spec.subset, "train", tree_of(spec, machine)), folder, machine)
-    distributed.barrier()  # no rank leaves while another still listens
+    try:
+        if machine.rank == 0:
+            for spec in specs:
+                perform(spec, store, machine)
+            distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
+        else:
+            while (work := _next_from_leader()) is not None:
+                spec, folder = work
+                pack = pack_of_digest(spec.subset.pack, machine)
+                fit(spec, pack, select(pack, spec.subset, "train", tree_of(spec, machine)), folder, machine)
+        distributed.barrier()  # no rank leaves while another still listens
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):  # which has no error of its own
+            raise ItlError(
+                f"rank {machine.rank} has lost another one, which says why it ended, if it could; what "
+                f"is finished is kept: repeat the command to resume"
+            ) from error
+        raise
     gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()
 

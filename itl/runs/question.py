@@ -14,7 +14,7 @@ from itl.evaluation.methods import METHODS, main_metrics
 from itl.hierarchy.label_sets import check_from_few_to_many, needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, data_entry, project_folder
+from itl.machine import Machine, data_entry, expand_home, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.processes import refuse_while_main_is_imported
@@ -179,7 +179,7 @@ class Question:
 
     def tree(self, machine: Machine) -> Taxonomy:
         """Open the tree of the labels; one in a file lies in the project or a data folder."""
-        folders = [Path(path).expanduser() for name, path in map(data_entry, machine.data) if not name]
+        folders = [expand_home(path) for name, path in map(data_entry, machine.data) if not name]
         return open_taxonomy(self.taxonomy, [project_folder(), *folders])
 
     def prepare(self, machine: Machine) -> dict[str, Pack]:

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
@@ -14,7 +13,7 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validato
 from itl import ItlError, counted, errors_about, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
-from itl.machine import data_entry
+from itl.machine import data_entry, expand_home
 from itl.runs.planned_run import Design
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
@@ -485,5 +484,5 @@ def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -
             kinds = pick(sources, name, "source in this preset")
             if not any(map(reads_files, kinds)):
                 raise ItlError(f"--data {entry}: {name} is rendered by source {min(kinds)}; leave it out")
-        elif not Path(path).expanduser().exists():
+        elif not expand_home(path).exists():
             raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")

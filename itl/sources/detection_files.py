@@ -14,6 +14,7 @@ import pandas as pd
 
 from itl import ItlError, counted, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
+from itl.machine import expand_home
 from itl.sources.archives import read_file
 from itl.sources.boxes import (
     SIDES,
@@ -28,7 +29,6 @@ from itl.sources.boxes import (
 from itl.sources.coco import read_tables, refuse_normalised_bboxes
 from itl.sources.findings import Finding, check_options
 from itl.sources.numbered_classes import describe_zero, read_names
-from itl.sources.option_files import expand_home
 from itl.sources.records import examples, int_if_whole, parse_json, stem_of
 from itl.sources.voc_xml import read_objects
 from itl.storage import text_lines

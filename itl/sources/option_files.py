@@ -3,10 +3,7 @@
 import os
 from pathlib import Path
 
-
-def expand_home(name: str | Path) -> Path:
-    """Return *name* with ~ at its start as the home folder; unlike Path.expanduser, ~a.csv as it is."""
-    return Path(os.path.expanduser(name))
+from itl.machine import expand_home
 
 
 def folder_of(source: Path) -> Path:

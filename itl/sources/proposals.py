@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, counted
+from itl.machine import expand_home
 from itl.sources.boxes import SIDES, Size, iou_of, reaching_outside
 from itl.sources.findings import Finding, check_options
-from itl.sources.option_files import expand_home, folder_of
+from itl.sources.option_files import folder_of
 from itl.sources.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.records import examples, stem_of
 from itl.sources.scan import Scan

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from itl import ItlError, pick
+from itl.machine import expand_home
 from itl.sources.cifar import Cifar10, Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
 from itl.sources.downsampled import DownsampledImageNet
 from itl.sources.imagenet import ImageNet, ImageNet21k, TinyImageNet
 from itl.sources.lists import Lists
-from itl.sources.option_files import expand_home, find_file, folder_of
+from itl.sources.option_files import find_file, folder_of
 from itl.sources.parquet_images import ParquetImages
 from itl.sources.shards import WebDataset
 from itl.sources.source import Source
@@ -90,7 +91,7 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
             )
         pick(known, name, f"option of source {kind}")
     hints = get_type_hints(source)
-    near = Path(path).expanduser() if path is not None else Path()
+    near = expand_home(path) if path is not None else Path()
     options = {name: check_option(name, value, hints[name], near) for name, value in options.items()}
     if not needs_path:
         if path is not None:
@@ -100,7 +101,7 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
         return source(**options)
     if path is None:
         raise ItlError(f"source {kind} reads files, but no path was given; it takes {SOURCES[kind].expected}")
-    return source(Path(path).expanduser(), **options)
+    return source(expand_home(path), **options)
 
 
 def check_option(name: str, value: object, hint: object, path: Path) -> object:

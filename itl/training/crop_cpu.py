@@ -1,7 +1,7 @@
 """Crop, resize, flip and normalise a batch of uint8 images in one pass: in torch, and in numba for a CPU."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numba
@@ -16,6 +16,18 @@ MEAN, STD = IMAGENET_MEAN, IMAGENET_STD  # as most published nets expect
 SCALE = (1 / (255 * np.array(STD))).astype(np.float32)
 SHIFT = (-np.array(MEAN) / np.array(STD)).astype(np.float32)
 IMAGES_PER_TASK = 32  # that a thread crops at once: 0.3 ms of work
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile *function* with numba, and keep the code for other processes where a folder can be written.
+
+    numba raises RuntimeError where it can keep it neither beside this file nor in the user's cache.
+    """
+    compile_it = functools.partial(numba.njit, nogil=True, fastmath=True, boundscheck=False)
+    try:
+        return compile_it(cache=True)(function)
+    except RuntimeError:
+        return compile_it()(function)
 
 
 def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, pixels: int) -> torch.Tensor:
@@ -117,7 +129,7 @@ def _refuse_boxes_outside(boxes: np.ndarray, size: Sequence[int]) -> None:
         raise ItlError(f"box {box} is not on a {size[0]} x {size[1]} image; take top, left, height, width")
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
+@compiled
 def _taps(start, length, size, weights, first, count):
     """Fill *weights* (pixels, taps), *first* and *count* with the triangle filter's taps along one side."""
     pixels = len(first)
@@ -138,7 +150,7 @@ def _taps(start, length, size, weights, first, count):
         first[pixel], count[pixel] = a, b - a
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
+@compiled
 def _crop(images, rows, boxes, flips, scale, shift, out):
     """Crop images[rows] into *out*: for each line a vertical pass over whole rows, then a horizontal one."""
     height, width, pixels = images.shape[1], images.shape[2], out.shape[1]
@@ -166,7 +178,7 @@ def _crop(images, rows, boxes, flips, scale, shift, out):
 # loops below run over whole slices, and indices are unsigned.
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
+@compiled
 def _blend_rows(rows, weights, scale, shift, line):
     """Fill *line* with the weighted sum of *rows*, normalised."""
     line[:] = 0
@@ -178,7 +190,7 @@ def _blend_rows(rows, weights, scale, shift, line):
         line[x] = line[x] * scale[x] + shift[x]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
+@compiled
 def _blend_columns(line, weights, first, count, out):
     """Fill *out* (pixels, 3) with weighted sums of the pixels of *line*."""
     for x in range(len(out)):

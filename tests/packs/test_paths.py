@@ -117,3 +117,14 @@ def test_without_data_a_pack_of_moved_images_serves_and_one_of_others_does_not(t
             assert paths.packed(packing, "images", machine).summary["records"]
     with pytest.raises(ItlError, match="found nothing.*; images.*, images.* are built, of other paths"):
         paths.pack_folder(packing, "images", machine)
+
+
+def test_in_a_home_that_may_only_be_read_sizes_are_counted_and_not_kept(tmp_path, monkeypatch):
+    machine, packing = here(tmp_path / "home"), Packing("demo", size=16, options=IMAGES["options"])
+    machine.home.mkdir(exist_ok=True)
+    monkeypatch.setattr("itl.machine.os.access", lambda path, mode: False)
+    counts = size_of(packing, "images", machine).splits
+    assert not list(machine.home.iterdir())
+    monkeypatch.undo()
+    assert size_of(packing, "images", machine).splits == counts
+    assert [path.name for path in machine.home.iterdir()] == ["packs"]

@@ -19,7 +19,7 @@ from itl import ItlError
 from itl.evaluation.finetune import select_lr
 from itl.machine import Machine
 from itl.runs.executors import execute, with_needs
-from itl.runs.perform import perform
+from itl.runs.perform import perform, perform_together
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study, start_child, write_rates
@@ -278,3 +278,20 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
         assert json.loads(made.read_text())["ranks"] == ranks
     log = next(tmp_path.glob("runs/pretrain/*/log.jsonl")).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_loses_another_says_that_repeating_resumes(tmp_path, monkeypatch, rank):
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(reason)
+
+    for name in ("join_ranks", "perform"):
+        monkeypatch.setattr(f"itl.runs.perform.{name}", lambda *_: None)
+    monkeypatch.setattr("itl.runs.perform.distributed.broadcast_object_list", broken)
+    machine = here(tmp_path).replace(rank=rank, ranks=2)
+    reason = "[third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer"
+    with pytest.raises(ItlError, match=rf"^rank {rank} has lost another one, .* repeat the command"):
+        perform_together([object()], Store(machine.runs), machine)
+    reason = "of this rank itself"
+    with pytest.raises(RuntimeError, match=reason):
+        perform_together([object()], Store(machine.runs), machine)

@@ -4,11 +4,13 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core import caching
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
@@ -16,7 +18,7 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import SCALE, Batches, center_crop_side, draw_boxes, step_rng
-from itl.training.crop_cpu import MEAN, STD, batch_crop, gather_crop
+from itl.training.crop_cpu import MEAN, STD, batch_crop, compiled, gather_crop
 from tests.memory import needs_statm, resident
 
 GREY = 255 * torch.tensor(STD).view(3, 1, 1)  # one normalised unit in grey levels
@@ -233,3 +235,15 @@ def test_memory_is_flat_over_epochs():
     assert after - before < 100_000
     kept = 35 * 200 * 3 * 56**2 * 4  # 263 MB, were the batches of 35 epochs kept
     assert resident() - held < kept / 4
+
+
+def test_a_kernel_is_compiled_where_no_folder_for_its_code_can_be_written(monkeypatch):
+    """As for a package and a home that may only be read: numba itself raises there."""
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator available"):
+        numba.njit(cache=True)(double)
+    assert compiled(double)(4) == 8
+
+
+def double(number: int) -> int:
+    return 2 * number
