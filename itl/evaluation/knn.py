@@ -24,8 +24,8 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Find the *k* rows of *base* (N, D) most cosine-similar to each of *queries* (M, D).
 
-    The device of *base* searches. Exact: what float64 finds from the vectors as they are. A zero vector has
-    similarity 0 to everything.
+    The device of *base* searches. Exact for float32 and float64: what float64 finds from the vectors as they
+    are. A zero vector has similarity 0 to everything.
 
     A pass in few bits bounds every similarity from both sides and leaves the few rows that can be among the
     nearest; float64 ranks these. On a Hopper or Blackwell GPU the pass is one kernel

@@ -128,9 +128,9 @@ def nce(probabilities: Tensor, labels: Tensor) -> float:
 def logme(features: Tensor, labels: Tensor) -> float:
     """Log of the maximum evidence of a Bayesian linear regression on each class against the others.
 
-    The evidence of y ~ N(F w, 1/β), w ~ N(0, 1/α), maximised over α and β by fixed-point iteration, over N;
-    the mean over classes. You et al., LogME: practical assessment of pre-trained models for transfer
-    learning, 2021.
+    The evidence of y ~ N(F w, 1/β), w ~ N(0, 1/α), maximised over α and β by fixed-point iteration from
+    α = β, over N; the mean over classes. With more features than images that may end in a lower one of
+    several maxima. You et al., LogME: practical assessment of pre-trained models for transfer learning, 2021.
     """
     targets = F.one_hot(labels).double()
     n, rounding = len(features), max(features.shape) * torch.finfo(features.dtype).eps

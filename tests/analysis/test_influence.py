@@ -106,6 +106,17 @@ def test_two_scores_without_any_effect_say_nothing(nodes, nets):
     assert worlds <= 6
 
 
+@pytest.mark.parametrize("nets", [4, 6, 8, 12, 20])
+def test_one_net_that_failed_says_nothing_of_its_classes(nodes, nets):
+    random, inclusion, worlds = np.random.default_rng(0), halves(nets), 0
+    for _ in range(50):
+        scores = random.normal(50, 2, nets)
+        scores[random.integers(nets)] -= 30
+        table = scored(nodes, inclusion, scores).effects("difference of means")
+        worlds += (table["verdict"] != "cannot tell").any()
+    assert worlds <= 6
+
+
 def test_an_effect_is_found_where_scores_are_of_few_images(nodes):
     """Of 12 images nets are right on 6, and on 3 more with a class, but for one image at random."""
     inclusion, random = halves(40), np.random.default_rng(0)
