@@ -49,9 +49,8 @@ def script() -> int:
 def leave_no_process() -> None:
     """Kill worker processes that a second Ctrl-C kept from ending: Python would wait for them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from multiprocessing import (
-        active_children,
-    )  # here: what it registers for the end comes after `end_at_once`
+    # Imported late: what it registers for the end has to come after `end_at_once`.
+    from multiprocessing import active_children
 
     for process in active_children():
         process.kill()

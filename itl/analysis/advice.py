@@ -139,9 +139,7 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
     nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
     if affordable[grid.untrained] and not any(option == grid.untrained for option, _ in done):
-        left.add(
-            (grid.untrained, grid.seeds_of(grid.untrained)[0])
-        )  # the baseline of gains, which comes first
+        left.add((grid.untrained, grid.seeds_of(grid.untrained)[0]))  # the baseline comes first
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
     return count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task]))

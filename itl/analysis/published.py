@@ -53,9 +53,8 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for index, row in ours.iterrows():
-            word = judge_finding(
-                finding.sign, _ours(row, finding.size), p_sizes.get((number, index), math.nan)
-            )
+            p_size = p_sizes.get((number, index), math.nan)
+            word = judge_finding(finding.sign, _ours(row, finding.size), p_size)
             change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))

@@ -236,8 +236,8 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):  # which has no error of its own
             raise ItlError(
-                f"rank {machine.rank} has lost another one, which says why it ended, if it could; what "
-                f"is finished is kept: repeat the command to resume"
+                f"rank {machine.rank} has lost another one, which says why it ended, if it could; what is "
+                f"finished is kept: repeat the command to resume"
             ) from error
         raise
     gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads

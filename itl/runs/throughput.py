@@ -67,8 +67,8 @@ def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = R
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing is measured by a process of its own, as a worker would
-    do it, for *repeat_s* or more a rate. If several processes start
-    together, one measures and the others wait for its file.
+    do it, for *repeat_s* or more a rate. If several processes start together, one measures and the others
+    wait for its file.
     """
     works = list(works)
     rates = measured_before(works, machine)
