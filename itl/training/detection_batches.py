@@ -35,6 +35,7 @@ class ImageBatch(NamedTuple):
         return len(self.sizes)
 
 
+NO_SIDE = 1e-3  # pixels: what float32 leaves of a box outside the image
 WINDOWS_KEPT = 256  # shapes of images whose windows are kept, mirrored and not: 40 KB each
 DetectionBatch = tuple[ImageBatch, list[dict[str, Tensor]]]  # targets: {"boxes": (n, 4), "labels": (n,)}
 
@@ -109,8 +110,11 @@ class DetectionBatches:
         boxes = np.column_stack([objects[SIDES].to_numpy(np.float64), labels])
         of_image = objects.groupby("row", sort=False).indices
         none = np.zeros(0, np.int64)
-        pairs = zip(self.rows, self.scales, strict=True)
-        return [scaled(boxes[of_image.get(row, none)], scale) for row, scale in pairs]
+        images = zip(self.rows, self.scales, self.sizes, strict=True)
+        return [
+            visible(clipped(scaled(boxes[of_image.get(row, none)], scale), size, flip=False))
+            for row, scale, size in images
+        ]
 
     def _regions(self, position: int, flip: bool) -> np.ndarray:
         """Return the region proposals of one image, float32 (n, 5): the box in the scaled image, and 0."""
@@ -187,6 +191,16 @@ def clipped(boxes: np.ndarray, size: tuple[int, int], flip: bool) -> np.ndarray:
     boxes[:, :4] = np.clip(boxes[:, :4], 0, [width, height, width, height])
     if flip:
         boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return boxes
+
+
+def visible(boxes: np.ndarray) -> np.ndarray:
+    """Give *boxes* (n, 5) a side of a pixel where they have none: no loss is defined for these.
+
+    An object at the right or lower border may lie in the part of a pixel that a scaled image is rounded by.
+    """
+    low, high = boxes[:, :2], boxes[:, 2:4]
+    boxes[:, :2] = np.where(high - low > NO_SIDE, low, high - 1)
     return boxes
 
 

@@ -158,6 +158,20 @@ def test_boxes_end_at_the_image_and_smaller_images_are_padded_with_the_mean_colo
     assert image_batch.regions[1][0].tolist() == [0, 0, 40, 30]  # scaled as before, and clipped
 
 
+def test_an_object_in_the_part_of_a_pixel_that_scaling_rounds_off_has_a_side():
+    """48 pixels become 13, not 13.33, and the last of them lies from 13.06 to 13.33."""
+    recipe = replace(RECIPE, pixels=10)
+    pack = boxes_pack({"train": 4, "test": 4})
+    pack.objects.loc[pack.objects["row"] == 0, ["xmin", "ymin", "xmax", "ymax"]] = 48, 10, 48, 20
+    loader = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
+    _, targets = next(loader.in_order())
+    (x0, y0, x1, y1), *_ = targets[0]["boxes"].tolist()
+    assert (x0, x1) == (12, 13)
+    assert (y0, y1) == (pytest.approx(9 * 10 / 36), pytest.approx(20 * 10 / 36))
+    flipped = detection_batches.clipped(loader.objects[0], loader.sizes[0], flip=True)
+    assert flipped[0, [0, 2]].tolist() == [0, 1]
+
+
 def test_regions_of_a_file_are_scaled_and_the_first_are_taken():
     loader = pictures(replace(RECIPE, pixels=72, longest=500, regions="file", proposals=2))
     rows = []
