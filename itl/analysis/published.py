@@ -20,7 +20,7 @@ from itl.analysis.findings import (
     pair_of,
 )
 from itl.analysis.statistics import LEVEL, holm, p_above
-from itl.analysis.verdicts import DECIDED, count_text
+from itl.analysis.verdicts import DECIDED, NO_GAIN, count_text
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
@@ -73,7 +73,12 @@ def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
 
 
 def _ours(row: pd.Series, size: float) -> Ours:
-    """Say what a row of contrasts says, also of the published *size*; nan where that is not known."""
+    """Say what a row of contrasts says, also of the published *size*; nan where that is not known.
+
+    Where pre-training itself gives too little, a change says nothing of what makes features transfer.
+    """
+    if row["control"].startswith(NO_GAIN) and row["verdict"] != TOO_FEW:
+        return Ours(CANNOT_TELL, "")
     beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
     holds_size = bool(row["low"] <= size <= row["high"])
     return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"], holds_size)

@@ -13,6 +13,7 @@ from itl.runs.study import MIN_SEEDS
 NO_NOISE = "the seeds show no noise at all: identical data, or nets that guess"
 DECIDED = (GAIN, LOSS, SAME)
 A_CEILING = "a ceiling"
+NO_GAIN = A_FLOOR, CONTROL_FAILS = "a floor", "the control fails"  # pre-training itself gives too little
 
 MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no measure for what a condition keeps
 CEILING = 95.0  # percent: scores above leave no room for a difference
@@ -61,13 +62,13 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
         return ceiling
     needed = max(MIN_GAIN, 2 * margin)  # in this order: a margin that is not known needs no more
     if gain.mean < needed:
-        kind = "a floor" if score < FLOOR else "the control fails"
+        kind = A_FLOOR if score < FLOOR else CONTROL_FAILS
         almost = "just under " if signed(gain.mean) == signed(needed) else ""
         points = f"{almost}{signed(gain.mean)} points"
         return f"{kind}: pre-training itself gives {points}, and {needed:.1f} are needed"
     if gain.n >= MIN_SEEDS and not gain.p < LEVEL:  # of fewer, as in a pilot, only the size is judged
         points = f"{signed(gain.mean)} points"
-        return f"the control fails: the gain from pre-training, {points}, is not beyond noise"
+        return f"{CONTROL_FAILS}: the gain from pre-training, {points}, is not beyond noise"
     return ""
 
 
@@ -127,9 +128,9 @@ def _verdict(evidence: Evidence, different: float, same: float, among: str) -> V
     direction = GAIN if change.mean > 0 else LOSS
     if same < LEVEL:
         return Verdict(SAME, f"{direction}, but a small one" if different < LEVEL else "", different, same)
-    if different < LEVEL:
-        return Verdict(direction, "", different, same)
     note = evidence.control_fault
+    if different < LEVEL:
+        return Verdict(direction, note if note.startswith(NO_GAIN) else "", different, same)
     if change.p < LEVEL:
         note = f"a hint of {direction}, not firm among {among}"
     elif not note and evidence.p_same < LEVEL:

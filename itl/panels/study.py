@@ -267,7 +267,9 @@ class StudyPanel(Panel):
 
     def stop(self) -> None:
         """Stop the process; what is finished and all checkpoints are kept."""
-        if self.process is not None:
+        if self.process is None or self.process.state != RUNNING:
+            self.message = "No runs are under way."
+        else:
             self.process.stop()
             self.message = "What is finished is kept; Run or resume goes on from there."
 

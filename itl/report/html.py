@@ -38,6 +38,7 @@ class PageSummary:
     browser: str = ""  # file of the hierarchy browser beside the page
     status: str = ""  # how far a page is that is being made
     made: bool = True  # False: there is no page yet
+    doubt: str = ""  # the strongest reason to doubt the answer
 
     @property
     def verdict_kind(self) -> tuple[str, str]:

@@ -43,7 +43,18 @@ def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> Pa
         verdict=entry.get("verdict", ""),
         table=table,
         browser=next((name for name, _ in _pages(notebook, stem)), ""),
+        doubt=_strongest_doubt(notebook),
     )
+
+
+def _strongest_doubt(notebook: "NotebookNode") -> str:
+    """Return the first reason that the cell with the id doubts lists; '' if it lists none."""
+    from nbconvert.filters import markdown2html
+
+    outputs = (output for cell in notebook.cells if cell.get("id") == "doubts" for output in cell["outputs"])
+    listed = "".join(output.get("data", {}).get("text/markdown", "") for output in outputs)
+    reason = BeautifulSoup(markdown2html(listed), "html.parser").li
+    return reason.get_text() if reason else ""
 
 
 def files_beside(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from itl.analysis.comparisons import main_contrasts
+from itl.analysis.verdicts import NO_GAIN
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
@@ -31,9 +32,12 @@ def paragraph(rows: pd.DataFrame) -> str:
     >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
     Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
     """
-    sentences = []
+    sentences, verdicts = [], rows["verdict"]
+    if "control" in rows:  # without a gain from pre-training, a change says nothing of what makes one
+        shows_none = rows["control"].fillna("").str.startswith(NO_GAIN) & verdicts.isin([GAIN, LOSS])
+        verdicts = verdicts.mask(shows_none, CANNOT_TELL)
     for verdict, opening in OPENINGS.items():
-        chosen = rows[rows["verdict"] == verdict]
+        chosen = rows[verdicts == verdict]
         if len(chosen):
             sentences.append(f"{opening} {'; '.join(map(_clause, chosen.itertuples()))}.")
     return " ".join(sentences)

@@ -219,8 +219,8 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
         too_many = len(unreadable) > Packing.unreadable * len(sample)
         text = (
             f"{len(unreadable):,} {of} cannot be read, such as {examples(unreadable, 1)}; a pack leaves them "
-            f"out, but refuses more than {100 * Packing.unreadable:g} % of them unless --allow-unreadable is "
-            f"given"
+            f"out, but refuses more than {100 * Packing.unreadable:g} % of them unless `itl pack` has the "
+            f"option --allow-unreadable"
         )
         findings.append(Finding("problem" if too_many else "note", text))
     return findings

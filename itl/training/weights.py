@@ -417,12 +417,12 @@ def loading(net: str, classes: int, pixels: int) -> str:
     """Say how the library of *net* makes a model that takes exported weights.
 
     >>> loading("timm:resnet10t", 40, 56), loading("small", 40, 56)
-    ("timm.create_model('resnet10t', num_classes=40)", "itl.training.nets.build('small', 40, ...)")
+    ("timm.create_model('resnet10t', num_classes=40)", "itl.training.nets.build('small', 40, 56, seed=0)")
     """
     library, _, name = net.rpartition(":")
     if library == "timm":
         size = "".join(f", {option}={value}" for option, value in timm_size(name, pixels).items())
         return f"timm.create_model({name!r}, num_classes={classes}{size})"
     if net in OWN_NETS:
-        return f"itl.training.nets.build({net!r}, {classes}, ...)"
+        return f"itl.training.nets.build({net!r}, {classes}, {pixels}, seed=0)"
     return f"torchvision.models.get_model({name!r}, num_classes={classes})"

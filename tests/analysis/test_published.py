@@ -230,6 +230,20 @@ def half_findings(**contrast: float) -> list[str]:
     return ours[ours["compared"] == "26 instead of all images per class"]["finding"].tolist()
 
 
+@pytest.mark.parametrize(
+    "control", ["the control fails: as pre-training gives too little", "a floor: as low"]
+)
+def test_where_pretraining_gives_too_little_nothing_is_supported_or_contradicted(control):
+    judged = {"p_adjusted": 0.001, "verdict": "a loss", "change": -1.5, "standard_error": 0.1, "df": 9.0}
+    study, results = detection({0: 20, 8: 40, 26: 58.6, "all": 60})
+    made = contrasts(study, results).assign(**judged)
+    known = published.beside_paper(Answer(study, results, made))
+    shown = published.beside_paper(Answer(study, results, made.assign(control=control)))
+    words = known.loc[known["whose"] == "ours", "finding"]
+    assert "supports it" in set(words)
+    assert set(shown.loc[words.index, "finding"]) == {"cannot tell", "no comparable condition here"}
+
+
 def test_sizes_are_held_against_our_interval_and_margin():
     known = {"change": -1.5, "standard_error": 1.0, "df": 1e6}
     assert half_findings(**known, low=-4.5, high=1.5, margin=3.0) == ["consistent in size"] * 2

@@ -22,6 +22,7 @@ from itl.analysis.verdicts import (
 from itl.runs.study import MIN_SEEDS
 
 BELOW = 0.999 * LEVEL
+NOTHING_GAINED = "the control fails: pre-training itself gives +0.6 points, and 2.0 are needed"
 
 
 def evidence(
@@ -44,6 +45,9 @@ def evidence(
         (evidence(LEVEL, BELOW), SAME, ""),
         (evidence(1.0, BELOW, fault="a ceiling"), CANNOT_TELL, "a ceiling"),
         (evidence(BELOW, BELOW, fault="a ceiling"), GAIN, ""),
+        (evidence(BELOW, BELOW, fault="what pre-training gives was not measured"), GAIN, ""),
+        (evidence(BELOW, BELOW, fault=NOTHING_GAINED), GAIN, NOTHING_GAINED),
+        (evidence(BELOW, mean=-0.5, fault="a floor: as low"), LOSS, "a floor: as low"),
         (evidence(BELOW, n=MIN_SEEDS - 1), TOO_FEW, ""),
     ],
 )

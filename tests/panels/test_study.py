@@ -388,6 +388,9 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     assert "Loss by epoch" in panel.html()
     panel.stop()
     assert panel.process.wait(120) == "stopped"
+    assert panel.message == "What is finished is kept; Run or resume goes on from there."
+    panel.stop()
+    assert panel.message == "No runs are under way."
     panel.refresh()
     watched = panel.process.progress()
     assert 0 < watched.done < 1

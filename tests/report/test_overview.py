@@ -37,6 +37,15 @@ def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
     )
 
 
+def test_a_change_where_pretraining_gives_too_little_is_no_answer():
+    rows = main_rows(
+        [table("b", "6 instead of 40 classes", "a gain", control="a floor: pre-training gives 0")]
+    )
+    assert paragraph(rows) == "These runs cannot tell about 6 instead of 40 classes (scenes, linear probe)."
+    rows = main_rows([table("b", "6 instead of 40 classes", "a gain", control="a ceiling: no room")])
+    assert paragraph(rows) == "Features transfer better with 6 instead of 40 classes (scenes, linear probe)."
+
+
 def test_of_influence_scores_and_advice_no_comparison_is_the_answer_but_that_of_a_trial():
     """Theirs are rankings, which cards and pages tell."""
     ranked = [

@@ -87,6 +87,18 @@ def test_a_browser_of_the_tree_is_a_file_that_page_and_index_link():
     assert "browser.html" not in index_html([read_summary(notebook(), "lost")], "test", "", {})
 
 
+def test_the_strongest_doubt_stands_below_the_answer():
+    executed, says = notebook(), "A reason to doubt it: It rests on <3> seeds."
+    assert read_summary(executed, "lost").doubt == ""
+    listed = "**Reasons to doubt it**, the strongest of 4:\n\n* It rests on \\<3\\> seeds.\n* Another."
+    cell = new_code_cell("doubts", outputs=[new_output("execute_result", {"text/markdown": listed})])
+    executed.cells.append(cell | {"id": "doubts"})
+    page = read_summary(executed, "lost")
+    for html in (index_html([page], "test", "", {}), notebook_html(executed, page, "test")):
+        assert says in plain_text(html)
+        assert faults(html) == []
+
+
 def test_an_unreadable_page_is_noticed():
     html = notebook_html(notebook(), read_summary(notebook(), "lost"), "test")
     for good, bad in {
