@@ -12,7 +12,7 @@ from pathlib import Path
 from itl.machine import Machine
 
 ONE_PROCESS = ("command", "finished")  # differ between the processes of one run, and change no number
-PACKAGES = ("itl", "torch", "torchvision", "timm", "numpy", "pandas", "nltk")
+PACKAGES = ("itl", "torch", "torchvision", "timm", "numpy", "pandas", "nltk", "scikit-learn")
 
 
 def provenance(machine: Machine) -> dict[str, str]:
