@@ -437,8 +437,8 @@ def _container(merged: Sequence[Parts], nested: bool, in_splits: bool) -> Parts:
         holds_wnids = not direct and not in_splits and all(wnid_of(parts[1]) for parts in inside)
         if not (holds_wnids or nested or is_container(top)):
             raise ItlError(
-                f"all images lie in {top!r}, which may be one class, hold the class folders, or have its "
-                f"labels in a list (which the source lists reads)"
+                f"all images lie in {top!r}, which may be one class, have its labels in a list (which the "
+                f"source lists reads), or hold the class folders"
             )
         start = (*start, top)
 
