@@ -74,6 +74,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/sources/test_check.py",
     "tests/sources/test_containers.py",
     "tests/sources/test_layout_properties.py",
+    "tests/analysis/test_added_seeds.py",
     "tests/analysis/test_advice.py",
     "tests/analysis/test_comparisons.py",
     "tests/analysis/test_doubts.py",

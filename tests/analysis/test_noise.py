@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,6 +14,7 @@ from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.runs.question import Task
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.analysis.test_comparisons import frame, grid, question
+from tests.analysis.test_doubts import answer_on, pack_of
 
 FITS = {25: [[1, 3], [4, 6]], 50: [[10, 12], [8, 10]]}  # of each net, by condition and seed
 
@@ -246,3 +248,28 @@ def test_runs_of_two_conditions_are_done_and_judged_once(monkeypatch):
 def test_one_of_two_aims_is_given(wanted):
     with pytest.raises(ItlError, match="give a change to detect or a margin, above 0; got"):
         designs([], Finished({}), None, **wanted)
+
+
+def test_variances_separate_nets_from_fits():
+    random = np.random.default_rng(0)
+    counts, seeds, fits = (25, 50, 75, "all"), 200, 3
+    nets = {count: 50 + 2.0 * random.normal(size=seeds) for count in counts}
+    repeated = pd.concat(
+        [frame({count: nets[count] + random.normal(size=seeds) for count in counts}) for _ in range(fits)]
+    )
+    study = question(*counts)
+    spread = variances(study, repeated, "probe@x")
+    assert (spread.net, spread.fit) == (pytest.approx(4.0, rel=0.15), pytest.approx(1.0, rel=0.15))
+    once = variances(study, repeated.drop_duplicates(["images_per_class", "seed"]), "probe@x")
+    assert (once.net, once.fit) == (pytest.approx(5.0, rel=0.15), 0.0)
+    assert variances(study, frame({25: [1.0], 50: [2.0]}), "probe@x") is None
+
+
+def test_the_variance_table_says_what_seeds_detect(monkeypatch):
+    pack, levels = pack_of(["a"] * 400), {0: 30, 25: 50, 50: 50, "all": 50}
+    table = variance_table([answer_on(pack, levels, monkeypatch)], None)
+    row = table.iloc[0]
+    assert row[["question", "task", "between fits"]].tolist() == ["test", "probe@x", ""]
+    assert float(row["test set"]) == pytest.approx(100 * math.sqrt(0.45 * 0.55 / 400), abs=0.06)
+    detected = [float(row[f"{seeds} seeds detect"]) for seeds in (3, 5, 10)]
+    assert detected == sorted(detected, reverse=True)
