@@ -209,6 +209,13 @@ class Machine:
         kind, _, numbers = self.device.partition(":")
         return tuple(f"{kind}:{number}" for number in numbers.split(",")) if numbers else (kind,)
 
+    def can_keep(self, folder: Path) -> bool:
+        """Say whether files can be kept in *folder*, which is in the home.
+
+        Not where the home may only be read or does not exist: a plan for another home makes no folders.
+        """
+        return self.home.is_dir() and os.access(_existing(folder), os.W_OK)
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which `from_environment` describes this machine to a process in any folder."""
@@ -408,14 +415,6 @@ def free_disk(home: Path) -> int:
 def _existing(path: Path) -> Path:
     """Return *path*, or the innermost folder around it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def can_keep(folder: Path, machine: Machine) -> bool:
-    """Say whether files can be kept in *folder* of the home of *machine*.
-
-    Not where it may only be read, and not where it does not exist: a plan for another home makes no folders.
-    """
-    return machine.home.is_dir() and os.access(_existing(folder), os.W_OK)
 
 
 def free_memory() -> int:

@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 
 from itl import ItlError, counted, pick
 from itl.analysis.budget import NO_LIMIT, Budget, hours_text
-from itl.analysis.expected_scores import Belief, verdict_quantile
+from itl.analysis.expected_scores import NOISE_BOUND, Belief, verdict_quantile
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid
 from itl.analysis.pilot import Experiment, measured_nets, next_experiment
@@ -64,17 +64,13 @@ class Advice:
     gain: float  #: of the option of the most images over no pre-training, in points
     most: str  #: that option
     repeats: int  #: that the noise of training is known by: see `Grid.repeats`
+    repeats_here: int  #: of these, on this task
     leak: Leakage | None = None  #: scored images that nets have seen
 
     @property
     def choice(self) -> pd.Series:
         """The affordable option with the highest expected score."""
         return self.table[self.table["affordable"]].iloc[0]
-
-    @property
-    def claims(self) -> bool:
-        """Whether any option has a verdict other than CANNOT_TELL."""
-        return bool((self.table["verdict"] != CANNOT_TELL).any())
 
 
 def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
@@ -106,8 +102,11 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     images = (grid.scored, grid.images_of_error)
     scored, effective = (math.nan if of_task is None else float(of_task[number]) for of_task in images)
     reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
-    sure = replace(belief, covariance=grid.for_verdicts(number).at(grid.choices(number)).covariance)
-    verdict, verdicts = _verdicts(sure, affordable, margin, effective, reach)
+    judged, repeats_here = belief, grid.repeats_on(number)
+    if not repeats_here:  # the noise on this task is known from others alone
+        careful = grid.with_noise_at_bound(number).at(grid.choices(number))
+        judged = replace(belief, covariance=careful.covariance)
+    verdict, verdicts = _verdicts(judged, affordable, margin, effective, reach)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
     percent = ["expected", "low", "high"]
@@ -128,6 +127,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         gain=gain,
         most=str(grid.options["option"][grid.everything]),
         repeats=grid.repeats,
+        repeats_here=repeats_here,
         leak=grid.leaks.get(task),
     )
 
@@ -293,10 +293,10 @@ def answer_text(advice: Advice) -> str:
             " No option has two nets on a task yet: differences may be noise of training, and there is no "
             "verdict before a second seed."
         )
-    elif advice.claims and advice.table.loc[advice.table["images"] > 0, "measured"].max() < 2:
+    elif advice.repeats_here < 1 and (advice.table["verdict"] != CANNOT_TELL).any():
         text += (
-            " No option has a second net on this task yet, so verdicts take the noise of training here to be "
-            "at most about 1.4 times that on the other tasks."
+            f" No option has a second net on this task yet, so verdicts take the noise of training here to "
+            f"be at most about {math.exp(NOISE_BOUND / 2):.1f} times that on the other tasks."
         )
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."

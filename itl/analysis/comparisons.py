@@ -381,7 +381,10 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
 
 def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
     """Whether the nets of two conditions are trained on the same classes of their own."""
-    own = {one.columns: (one.labels, one.classes, one.leaves) for one in question.conditions}
+    own = {
+        condition.columns: (condition.labels, condition.classes, condition.leaves)
+        for condition in question.conditions
+    }
     return of in own and own[of] == own.get(against)
 
 

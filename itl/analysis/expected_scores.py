@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -48,6 +48,7 @@ LENGTH = 0.8  # median of the distance in a feature, in standard deviations, at 
 SPREAD, LENGTH_SPREAD = 0.5, 0.7  # of the logarithms of these
 ROUNDING = 1e-12  # share of a difference of matrices that keeps it positive definite where noise is tiny
 NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
+NOISE_BOUND = NOISE_SPREAD * ndtri(1 - LEVEL)  # that is exceeded with a probability of LEVEL
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from itl import ItlError
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import (
-    NOISE_SPREAD,
+    NOISE_BOUND,
     Parameters,
     Points,
     Posterior,
@@ -22,7 +21,6 @@ from itl.analysis.expected_scores import (
     noise_before,
 )
 from itl.analysis.scored_images import effective_images, scored_images
-from itl.analysis.statistics import LEVEL
 from itl.evaluation.methods import is_share, main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
@@ -95,13 +93,13 @@ class Grid:
 
         Only these tell the noise between nets from the differences between options.
         """
-        return int(self._is_repeat.sum())
+        return sum(self.repeats_on(task) for task in range(len(self.tasks)))
 
-    @cached_property
-    def _is_repeat(self) -> pd.Series:
-        """Which rows of *measured* are of one more net of a pre-trained option on the same task."""
-        trained = self.trained[self.measured["option"].to_numpy(int)]
-        return self.measured.duplicated(["task", "option"]) & trained
+    def repeats_on(self, task: int) -> int:
+        """Return how many of these `repeats` are on *task*."""
+        options = self.measured.loc[self.measured["task"] == task, "option"].to_numpy(int)
+        trained = options[self.trained[options]]
+        return len(trained) - len(np.unique(trained))
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -113,16 +111,10 @@ class Grid:
         """What all that is measured says, under `parameters`."""
         return Posterior(self.parameters, *self.data)
 
-    def for_verdicts(self, task: int) -> Posterior:
-        """Return the `posterior` with the noise of *task* as large as it may be, if it is not measured there.
-
-        That is without a second net of any pre-trained option on it: then its noise is one that is exceeded
-        with a probability of LEVEL, by what is assumed of tasks before any measurement.
-        """
-        if (self.measured["task"][self._is_repeat] == task).any():
-            return self.posterior
+    def with_noise_at_bound(self, task: int) -> Posterior:
+        """Return the `posterior` with the noise of *task* as large as it may be: see NOISE_BOUND."""
         factors = self.parameters.noise_of_task.copy()
-        factors[task] += NOISE_SPREAD * ndtri(1 - LEVEL)
+        factors[task] += NOISE_BOUND
         return replace(self.posterior, parameters=replace(self.parameters, noise_of_task=factors))
 
     def fit(self, start: Parameters | None = None) -> Parameters:

@@ -180,7 +180,9 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
         neighbours, _ = nearest(train.features, test.features, 5)
         for world in range(worlds):
             random = torch.Generator().manual_seed(world)
-            labels = [one.labels[torch.randperm(len(one.labels), generator=random)] for one in (train, test)]
+            labels = [
+                part.labels[torch.randperm(len(part.labels), generator=random)] for part in (train, test)
+            ]
             scores[world, net] = 100 * (vote(labels[0][neighbours]) == labels[1]).float().mean()
     return scores
 

@@ -223,8 +223,17 @@ def inspect_own(
     with torch.no_grad(), autocast(features.device, spec.recipe.precision):  # as the run scored it
         outputs = net.to(features.device).head(features)
     confidence, predicted = outputs.float().softmax(1).max(1)
-    judged = {"predicted": predicted.cpu().numpy(), "confidence": confidence.double().cpu().numpy()}
-    return Inspection(pack, tree, images, train, features, train_features, **judged, available=available)
+    return Inspection(
+        pack,
+        tree,
+        images,
+        train,
+        features,
+        train_features,
+        predicted=predicted.cpu().numpy(),
+        confidence=confidence.double().cpu().numpy(),
+        available=available,
+    )
 
 
 def inspect_target(
@@ -246,10 +255,16 @@ def inspect_target(
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
     share = (labels == predicted[:, None]).double().mean(1)
-    judged = {"predicted": predicted.numpy(), "confidence": share.numpy()}
-    available = len(target.test.rows)
     return Inspection(
-        target.pack, tree, images, train, features, train_features, **judged, available=available
+        target.pack,
+        tree,
+        images,
+        train,
+        features,
+        train_features,
+        predicted=predicted.numpy(),
+        confidence=share.numpy(),
+        available=len(target.test.rows),
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from itl import ItlError, nearest
-from itl.machine import Machine, can_keep, data_entry, describe_unused_data, expand_home
+from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
 from itl.packs.source_state import PackRequest, changes_since
@@ -172,7 +172,7 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
             size = _size_of_source(packing, request.path)
         except ItlError as error:
             raise ItlError(options_as_settings(str(error))) from error
-        if can_keep(folder.parent, machine):
+        if machine.can_keep(folder.parent):
             _write_size(size, folder, state)
         return replace(size, changes=changes)
     return replace(Size(**kept["size"]), changes=changes)
@@ -235,8 +235,8 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
     size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
     if source.rendered:
         return size
-    pairs = ((record, one) for record in records for one in source.annotation(record))
-    shown = ((record.split, record.id, one.name, one.difficult) for record, one in pairs)
+    pairs = ((record, obj) for record in records for obj in source.annotation(record))
+    shown = ((record.split, record.id, obj.name, obj.difficult) for record, obj in pairs)
     reading = options_as_settings("\n".join(source.describe(records)))
     return replace(size, reading=reading, objects=_count_shown(shown))
 

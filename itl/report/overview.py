@@ -28,14 +28,13 @@ def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def paragraph(rows: pd.DataFrame) -> str:
     """Answer what makes features transfer, from the main comparison of each question.
 
-    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "share": 1.25}
+    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "control": "", "share": 1.25}
     >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
     Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
     """
-    sentences, verdicts = [], rows["verdict"]
-    if "control" in rows:  # without a gain from pre-training, a change says nothing of what makes one
-        shows_none = rows["control"].fillna("").str.startswith(NO_GAIN) & verdicts.isin([GAIN, LOSS])
-        verdicts = verdicts.mask(shows_none, CANNOT_TELL)
+    # Without a gain from pre-training, a change says nothing of what makes one.
+    says_nothing = rows["control"].astype(str).str.startswith(NO_GAIN) & rows["verdict"].isin([GAIN, LOSS])
+    sentences, verdicts = [], rows["verdict"].mask(says_nothing, CANNOT_TELL)
     for verdict, opening in OPENINGS.items():
         chosen = rows[verdicts == verdict]
         if len(chosen):

@@ -13,7 +13,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
 from itl import ItlError
-from itl.machine import Machine, can_keep
+from itl.machine import Machine
 from itl.processes import process_pool
 from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
@@ -74,7 +74,7 @@ def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = R
     rates = measured_before(works, machine)
     if rates.keys() == _named(works, machine).keys():
         return rates
-    if not can_keep(machine.runs, machine):
+    if not machine.can_keep(machine.runs):
         return rates | _measure_missing(works, rates, machine, repeat_s)
     machine.runs.mkdir(parents=True, exist_ok=True)
     # Measured one after another: two measurements at once would slow each other, and one would be lost.

@@ -141,12 +141,17 @@ def test_verdicts_on_a_task_without_a_second_net_name_the_noise_that_they_take()
     target = grid.tasks[0]
     says = "No option has a second net on this task yet, so verdicts take the noise"
     once = replace(grid, measured=grid.measured.query("task != 0 or seed == 0").reset_index(drop=True))
-    assert advise(once, target).claims
+    assert set(advise(once, target).table["verdict"]) != {CANNOT_TELL}
     assert says in answer_text(advise(once, target))
+    assert [once.repeats_on(task) for task in range(4)] == [0, *[2 * (OPTIONS - 1)] * 3]
+    assert once.repeats == 6 * (OPTIONS - 1)
     again = once.with_value(0, 1, 1, float(once.measured["value"].iloc[1]))
-    assert advise(again, target).claims
+    assert again.repeats_on(0) == 1
+    assert set(advise(again, target).table["verdict"]) != {CANNOT_TELL}
     assert says not in answer_text(advise(again, target))
-    assert not advise(replace(once, measured=once.measured.query("seed == 0")), target).claims
+    one_seed = replace(once, measured=once.measured.query("seed == 0"))
+    assert set(advise(one_seed, target).table["verdict"]) == {CANNOT_TELL}
+    assert "second net on this task" not in answer_text(advise(one_seed, target))
 
 
 def test_a_verdict_takes_the_smaller_of_two_quantiles():

@@ -64,3 +64,4 @@ def test_seeds_added_until_it_is_decided_keep_the_rate():
     assert float(table["gain or loss"]["none"]) < above(0.05)
     assert float(table["gain or loss"]["2 SD"]) > 85
     assert float(table["seeds on average"]["2 SD"]) < 5
+    assert table["interval holds"].astype(float).between(85, 100).all()
