@@ -313,7 +313,8 @@ def effects(
         a verdict, at most 5 % are expected to have the wrong one.
         Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
         most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, the
-        level is Bonferroni's, but one class that alone matters is drawn toward its kin: see docs/my-task.md.
+        level is Bonferroni's, but one class that alone matters is drawn toward its kin:
+        see docs/my-task-measured.md.
     """
     return halves_scored(question, store, machine, task).effects(estimator)
 
