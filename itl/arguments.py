@@ -69,13 +69,13 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
 
 
 def split_budget(argv: Sequence[str]) -> list[str]:
-    """Write the value of --budget as two words, NUMBER UNIT, however it was given.
+    """Write the value of --budget as two words, NUMBER UNIT, however it was given; a missing unit is ''.
 
     >>> split_budget(["advise", "--budget=2hours", "birds"]), split_budget(["--budget", "2 hours"])
     (['advise', '--budget', '2', 'hours', 'birds'], ['--budget', '2', 'hours'])
     """
     words: list[str] = []
-    for word in argv:
+    for at, word in enumerate(argv):
         name, equals, value = word.partition("=")
         if equals and name == "--budget":
             words.append(name)
@@ -86,6 +86,9 @@ def split_budget(argv: Sequence[str]) -> list[str]:
             continue
         quoted = re.fullmatch(r"\s*(.*\d)\s*([A-Za-z]+)\s*", value)
         words += quoted.groups() if quoted else value.split() or [value]
+        last = not argv[at + 1 :] or argv[at + 1].startswith("-")
+        if last and not quoted and len(value.split()) == 1:
+            words.append("")
     return words
 
 

@@ -434,6 +434,8 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
         ),
         (["birds", "--budget", "2 days"], "--budget takes a number above 0 and one of hours, images, labels"),
         (["--budget", "0.5 images", "birds"], "--budget takes whole images; got 0.5 images"),
+        (["birds", "--budget", "5000"], "as in --budget 2 hours; got 5000\n"),
+        (["birds", "--budget=5000", "--pilot", "2"], "as in --budget 2 hours; got 5000\n"),
         (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
         (["bird"], "did you mean 'birds'?"),
         (["photos"], "of preset my-task called 'photos'; there are"),

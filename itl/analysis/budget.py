@@ -44,7 +44,7 @@ class Budget:
             value = math.nan
         unit = f"{unit}s" if f"{unit}s" in UNITS else unit
         if unit not in UNITS or not 0 < value < math.inf:
-            raise ItlError(f"{example}; got {number} {unit}")
+            raise ItlError(f"{example}; got {number} {unit}".rstrip())
         if unit != "hours" and value % 1:
             raise ItlError(f"--budget takes whole {unit}; got {number} {unit}")
         return cls(value, unit)

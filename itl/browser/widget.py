@@ -258,7 +258,7 @@ class HierarchyBrowser(AnyWidget):
     def _page(self, message: Mapping[str, Any]) -> tuple[dict[str, object], list[bytes]]:
         """Return a page of images of a node, and their files."""
         if self.gallery is None:
-            raise ItlError("no pack was given; HierarchyBrowser(pack=…) shows images")
+            raise ItlError("HierarchyBrowser(pack=…) shows images here")
         wnid = self.tree[message["wnid"]].wnid
         classes = {wnid, *self.tree.leaves_under(wnid)}
         page = self.gallery.page(classes, int(message["page"]), int(message["seed"]))

@@ -17,10 +17,10 @@ import pandas as pd
 from itl import ItlError, __version__, counted, pick
 from itl.machine import Machine
 from itl.presets import Preset, working_folder
-from itl.report.html import index_html
+from itl.report.html import Overview, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
-from itl.report.overview import figure, main_rows, paragraph
+from itl.report.overview import answers, figure, main_rows, paragraph
 from itl.report.run_index import run_index
 from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
@@ -276,13 +276,13 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
     return shlex.join(["itl", "report", preset.reference, *machine.options])
 
 
-def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
-    """Return the paragraph and the figure that the index opens with; the figure once the report has ended."""
+def overview_of(pages: list[NotebookPage], under_way: str) -> Overview:
+    """Return what the index opens with; with a figure once the report has ended."""
     tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
     rows = main_rows(tables) if tables else pd.DataFrame()
     if rows.empty:
-        return "", ""
-    return paragraph(rows), "" if under_way else figure(rows)
+        return Overview()
+    return Overview(answers(rows), "" if under_way else figure(rows), paragraph(rows))
 
 
 def join_tables(pages: list[NotebookPage], out: Path) -> None:

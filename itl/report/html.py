@@ -1,8 +1,8 @@
 """HTML from the templates of this folder, and the index over all pages of a report."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -44,6 +44,15 @@ class PageSummary:
     def verdict_kind(self) -> tuple[str, str]:
         """CSS class and sign of the verdict."""
         return next((kind, sign) for start, kind, sign in VERDICT_KINDS if self.verdict.startswith(start))
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the index opens with."""
+
+    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)  # comparisons by what is said of them
+    figure: str = ""  # SVG in base64
+    text: str = ""  # the answers as a paragraph, for those who cannot see the figure
 
 
 def render(template: str, **values: object) -> str:
@@ -95,14 +104,13 @@ def index_html(
     about: str,
     facts: Mapping[str, str],
     under_way: str = "",
-    overview: tuple[str, str] = ("", ""),
+    overview: Overview | None = None,
 ) -> str:
-    """Write the index: what this report is, all answers in a paragraph and a figure, a card for every page.
+    """Write the index: what this report is, all answers in a list and a figure, a card for every page.
 
-    Questions come first, then the hierarchy and the summary. *overview* is the paragraph, and its figure as
-    an SVG file in base64; *under_way* says how far a report is that has not ended.
+    Questions come first, then the hierarchy and the summary. *under_way* says how far a report is that has
+    not ended.
     """
     in_order = sorted(pages, key=lambda page: (not page.table, not page.verdict, page.stem.startswith("00")))
     values = {"preset": preset, "about": about, "facts": facts, "under_way": under_way}
-    values["overview"] = dict(zip(("text", "figure"), overview, strict=True))
-    return render("index.html.j2", pages=in_order, **values)
+    return render("index.html.j2", pages=in_order, overview=overview or Overview(), **values)

@@ -1,4 +1,4 @@
-"""The beginning of a report: one paragraph that answers its title from all questions, and a figure."""
+"""The beginning of a report: what answers its title from all questions, and a figure of it."""
 
 import base64
 import io
@@ -26,20 +26,29 @@ def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def paragraph(rows: pd.DataFrame) -> str:
-    """Answer what makes features transfer, from the main comparison of each question.
+    """Write `answers` as one paragraph.
 
     >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "control": "", "share": 1.25}
     >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
     Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
     """
+    return " ".join(f"{opening} {'; '.join(clauses)}." for opening, clauses in answers(rows).items())
+
+
+def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Answer what makes features transfer, from the main comparison of each question.
+
+    Returns:
+        The comparisons with each verdict, by the beginning of a sentence about them.
+    """
     # Without a gain from pre-training, a change says nothing of what makes one.
     says_nothing = rows["control"].astype(str).str.startswith(NO_GAIN) & rows["verdict"].isin([GAIN, LOSS])
-    sentences, verdicts = [], rows["verdict"].mask(says_nothing, CANNOT_TELL)
-    for verdict, opening in OPENINGS.items():
-        chosen = rows[verdicts == verdict]
-        if len(chosen):
-            sentences.append(f"{opening} {'; '.join(map(_clause, chosen.itertuples()))}.")
-    return " ".join(sentences)
+    verdicts = rows["verdict"].mask(says_nothing, CANNOT_TELL)
+    by_opening = {
+        opening: list(map(_clause, rows[verdicts == verdict].itertuples()))
+        for verdict, opening in OPENINGS.items()
+    }
+    return {opening: clauses for opening, clauses in by_opening.items() if clauses}
 
 
 def _clause(row: Any) -> str:

@@ -220,7 +220,7 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
         text = (
             f"{len(unreadable):,} {of} cannot be read, such as {examples(unreadable, 1)}; a pack leaves them "
             f"out, but refuses more than {100 * Packing.unreadable:g} % of them unless `itl pack` has the "
-            f"option --allow-unreadable"
+            f"option --allow-unreadable, or a preset unreadable: 0.05 beside source:"
         )
         findings.append(Finding("problem" if too_many else "note", text))
     return findings

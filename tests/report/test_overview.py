@@ -4,9 +4,12 @@ import base64
 import math
 
 import pandas as pd
+from bs4 import BeautifulSoup
 
 from itl.analysis.comparisons import COLUMNS
-from itl.report.overview import figure, main_rows, paragraph
+from itl.report.html import Overview, index_html
+from itl.report.overview import answers, figure, main_rows, paragraph
+from tests.accessible import faults
 
 ROW = dict.fromkeys(COLUMNS, math.nan) | {"task": "probe@scenes", "metric": "accuracy", "margin": 2.0}
 
@@ -35,6 +38,18 @@ def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
         "(scenes, linear probe). "
         "These runs cannot tell about coarse instead of fine (scenes, linear probe)."
     )
+
+
+def test_the_index_lists_the_comparisons_with_each_verdict_under_what_is_said_of_them():
+    rows = main_rows(TABLES)
+    assert list(answers(rows).values())[0] == [
+        "6 instead of 40 classes (scenes, linear probe)",
+        "A + B instead of A (scenes, linear probe)",
+    ]
+    html = index_html([], "test", "", {}, overview=Overview(answers(rows)))
+    assert faults(html) == []
+    listed = BeautifulSoup(html, "html.parser").select_one("dl.overview").find_all(["dt", "dd"])
+    assert [line.name for line in listed] == ["dt", "dd", "dd", "dt", "dd", "dt", "dd"]
 
 
 def test_a_change_where_pretraining_gives_too_little_is_no_answer():
