@@ -95,9 +95,9 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     values = {task.name: _values(results, task.name, columns) for task in tasks}
     transfer = pd.concat(values, axis=1, sort=False)
     of_task = [results[results["task"] == score_task(task).name] for task in tasks]
-    scores = [rows.pivot(index=columns, columns="metric", values="value") for rows in of_task]
+    frames = [rows.pivot(index=columns, columns="metric", values="value") for rows in of_task]
     index = known.index.intersection(transfer.dropna().index, sort=False)
-    for frame in scores:
+    for frame in frames:
         index = index.intersection(frame.index, sort=False)
     seeds = index.get_level_values("seed").to_numpy()
     if len(index) < 2 or len(set(seeds)) < 2:
@@ -106,12 +106,29 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
             f"{len(set(seeds))} seeds have; run more of the question first, or give more seeds"
         )
     predictors = (*SCORES, *known.columns)
-    tables = [frame.join(known).reindex(index=index, columns=predictors).to_numpy(float) for frame in scores]
+    tables = [frame.join(known).reindex(index=index, columns=predictors).to_numpy(float) for frame in frames]
     plain = results[(results["images"] == 0) & (results["weights"] == "")].set_index(columns).index
     untrained = transfer[transfer.index.isin(plain)].mean()
     names, targets = tuple(task.name for task in tasks), tuple(task.target for task in tasks)
     measured = transfer.loc[index].to_numpy(float).T
-    return Nets(np.array(tables), measured, untrained.to_numpy(float), seeds, names, targets, predictors)
+    scores = np.apply_along_axis(ties, 1, np.array(tables))
+    return Nets(scores, measured, untrained.to_numpy(float), seeds, names, targets, predictors)
+
+
+def ties(scores: np.ndarray) -> np.ndarray:
+    """Give *scores* (nets,) of which one differs from the next by rounding alone the same value.
+
+    Such as the H-scores of features of more dimensions than images, which are the number of classes less 1.
+
+    >>> ties(np.array([4 + 1e-15, 5.0, 4 - 1e-15])).tolist()
+    [3.999999999999999, 5.0, 3.999999999999999]
+    """
+    order = scores.argsort()
+    rises = np.diff(scores[order], prepend=-math.inf) > ROUNDING * np.abs(scores).max()
+    tied = scores.copy()  # as they are where one is nan
+    if rises.any():
+        tied[order] = scores[order][rises][rises.cumsum() - 1]
+    return tied
 
 
 def _values(results: pd.DataFrame, task: str, columns: list[str]) -> pd.Series:

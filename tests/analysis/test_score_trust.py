@@ -300,6 +300,18 @@ def test_nets_trained_here_are_ordered_and_untrained_ones_are_the_baseline():
     assert np.isnan(score["leep"]).all(), "it was not computed"
 
 
+def test_scores_that_differ_by_rounding_alone_order_nothing():
+    """As H-scores of features of more dimensions than images: the number of classes less 1."""
+    results, random = results_of([0, 1, 2]), np.random.default_rng(0)
+    of_scores = results["task"] == "scores@scenes"
+    before = per_task(score_trust.nets_of(QUESTION, results)).set_index("predictor")
+    assert before["tau"]["logme"] > 0.7
+    results.loc[of_scores, "value"] = 4 + random.integers(-4, 5, of_scores.sum()) * np.spacing(4.0)
+    by_score = per_task(score_trust.nets_of(QUESTION, results)).set_index("predictor")
+    assert math.isnan(by_score["tau"]["logme"])
+    assert by_score["regret"]["logme"] == by_score["regret"]["random"]
+
+
 def test_nets_without_every_run_are_left_out():
     results = results_of([0, 1, 2])
     missing = (results["task"] == "scores@scenes") & (results["seed"] == 2) & (results["label_set"] == "b")
