@@ -146,7 +146,7 @@ def _side_by_side(
         ax.tick_params("x", labelsize=9)  # panels are narrow, and numbers of classes may lie close
         if level is not None:
             ax.set_xlabel("classes trained on (log scale)")
-        if ax in grid[:, -1] or ax is figure.axes[-1] or not alike:  # names take the room of panels
+        if ax in grid[:, -1] or not alike:  # names take the room of panels
             label_ends(ax, ends)
     metrics = [data["metric"] for lines in panels.values() for data in lines.values()]
     for ax in grid[:, 0]:
