@@ -59,12 +59,16 @@ def save(
 
     It has those numbers of images per class of *base* that the smallest class allows, and all images.
 
-    ItlError without a pack, which says what these are.
+    ItlError without a pack, which says what these are, and for a single class.
     """
     if pack is None:
         raise ItlError(
             f"preset {name} needs images to name and to count, and this browser shows the tree alone; make "
             f"it with a pack, as HierarchyBrowser(pack=...)"
+        )
+    if len(kept.images) == 1:
+        raise ItlError(
+            f"preset {name} would train nets on one class, which teaches them nothing; choose more"
         )
     question = dict(base.notebooks[DATA_SIZE])
     images = _images_of(pack, question["images"])

@@ -64,6 +64,7 @@ class HierarchyBrowser(AnyWidget):
     colours = traitlets.Dict().tag(sync=True)
     opened: traitlets.List[str] = traitlets.List().tag(sync=True)
     _shown = traitlets.Unicode("").tag(sync=True)
+    _own_id = traitlets.Unicode("").tag(sync=True)  # of the widget, for its page
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class HierarchyBrowser(AnyWidget):
             _choice=Choice().to_dict(),
             opened=[wnid for wnid in tree if tree.depth(wnid) < OPEN_DEPTH],
         )
+        self._own_id = self.comm.comm_id if self.comm else ""  # there may be no page
         self._summarise()
         self.observe(lambda change: self._summarise(), ["_choice", "_revision"])
         self.observe(lambda change: self._redraw(), ["summary", "opened", "_shown", "colours"])
@@ -268,7 +270,7 @@ class HierarchyBrowser(AnyWidget):
         return answer | shown | {"images": images}, [file for _, _, file in page.images]
 
     def _ipython_display_(self) -> None:
-        """Show the live browser with its static picture, which stays where nothing runs."""
+        """Show the live browser with its static picture, which is shown where there are no widgets."""
         if self.comm is None:
             self._display_id = f"itl-browser-{id(self)}"
             display(self._without_kernel(), raw=True, display_id=self._display_id)

@@ -32,6 +32,7 @@ class StudyProcess:
         self._process: subprocess.Popen | None = None
         self._was_stopped = False
         self._progress: Progress | None = None
+        self._is_measured = False  # whether what the runs take was known when they were planned
 
     def start(self) -> None:
         """Start, or resume, doing the runs."""
@@ -88,14 +89,25 @@ class StudyProcess:
         return next((line for line in reversed(lines) if line and "|" not in line), "")
 
     def progress(self) -> Progress | None:
-        """Read how far the runs are; None while packs are being built, before which runs have no keys."""
+        """Read how far the runs are.
+
+        None while packs are built, before which runs have no keys, and while what runs take is measured.
+        """
         if self._progress is None:
-            runs = self.question.runs(self.machine)
-            if not all(is_packed(run.spec) for run in runs):
+            if not all(is_packed(run.spec) for run in self.question.runs(self.machine)):
                 return None
-            table = plan([self.question], self.store, self.machine, False, build_nets=False).runs
-            minutes = dict(zip(table["run"], table["minutes"], strict=True))
-            specs = with_needs(run.spec for run in runs)
-            self._progress = Progress(specs, self.store, minutes, self.machine.slots)
+            self._progress = self._planned_progress()
         self._progress.look()
+        if not self._is_measured:
+            if self._progress.began is None:
+                return None
+            self._progress, self._is_measured = self._planned_progress(), True  # `itl run` measures at first
+            self._progress.look()
         return self._progress
+
+    def _planned_progress(self) -> Progress:
+        made = plan([self.question], self.store, self.machine, measure=False, build_nets=False)
+        self._is_measured = made.is_measured
+        minutes = dict(zip(made.runs["run"], made.runs["minutes"], strict=True))
+        specs = with_needs(run.spec for run in self.question.runs(self.machine))
+        return Progress(specs, self.store, minutes, self.machine.slots)

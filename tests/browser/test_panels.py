@@ -3,7 +3,7 @@
 import re
 
 from tests.browser.axe import UNNAMED, serious_faults
-from tests.browser.steps import SHOTS, go_to
+from tests.browser.steps import SHOTS, go_to, row
 
 # The widths of panels, and of what they have room for, where these are cut: what lies beyond is seen nowhere.
 CUT = """() => [...document.querySelectorAll(".jp-OutputArea-output .itl-controls")]
@@ -185,11 +185,19 @@ def test_a_study_is_chosen_planned_run_stopped_and_saved_with_keys_alone(panel, 
 
 
 def test_after_a_restart_of_the_kernel_a_click_says_that_nobody_answers(panel, page, trained):
-    panel(f"from itl import NetPanel\nNetPanel({trained!r})")
+    shown = (
+        "from itl import HierarchyBrowser, NetPanel\nbrowser = HierarchyBrowser()\nbrowser.show('n02084071')"
+    )
+    panel(f"{shown}\ndisplay(browser)\nNetPanel({trained!r})")
+    ticked = row(page, "dog").locator(".box").inner_text()
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Restart Kernel…").click()
     page.get_by_role("button", name="Confirm Kernel Restart").click()
     page.wait_for_selector("[data-status=idle], .jp-Notebook-ExecutionIndicator[data-status=idle]")
-    page.get_by_role("button", name="More images").click()
+    page.locator(".itl-controls").get_by_role("button", name="More images").click()
     page.wait_for_selector(".itl-controls :text('The kernel was restarted or has ended')")
     assert page.locator(".itl-controls [aria-busy=true]").count() == 0
+    row(page, "dog").locator(".box").click()
+    page.wait_for_selector(".itl-browser [role=alert]:text('The kernel was restarted or has ended')")
+    assert row(page, "dog").locator(".box").inner_text() == ticked
+    assert page.locator(".itl-browser [aria-busy=true]").count() == 0

@@ -115,6 +115,33 @@ def test_labels_without_the_half_that_was_chosen_are_not_downloaded(chromium, tm
     assert page.locator(".itl-browser .said", has_text="Not downloaded").count() == 0
 
 
+def test_every_click_can_be_undone_and_the_steps_of_the_slider_together(chromium, tmp_path):
+    browser = HierarchyBrowser()
+    browser.show("n02084071")
+    page = chromium.new_page()
+    page.goto(browser.to_html(tmp_path / "undo.html").as_uri())
+    undo, classes = page.get_by_role("button", name="Undo"), page.locator(".itl-browser .summary dd >> nth=0")
+    assert undo.is_disabled(), "there is nothing yet"
+    row(page, "dog").locator(".mark").click()
+    merged = int(classes.inner_text())
+    assert merged == 1000 - 118 + 1
+    row(page, "dog").locator(".mark").click()
+    page.wait_for_selector(f".itl-browser .summary dd:text-is('{merged - 1}')")
+    undo.click()
+    page.wait_for_selector(f".itl-browser .summary dd:text-is('{merged}')")
+    page.get_by_label("bottom-up").check()
+    for _ in range(4):
+        page.locator(".itl-browser .slider").press("ArrowRight")
+    undo.click()
+    page.wait_for_selector(f".itl-browser .summary dd:text-is('{merged}')")
+    page.get_by_role("button", name="Start again").click()
+    undo.click()
+    page.wait_for_selector(f".itl-browser .summary dd:text-is('{merged}')")
+    undo.click()
+    page.wait_for_selector(".itl-browser .summary dd:text-is('1,000')")
+    assert undo.is_disabled()
+
+
 def test_nodes_without_images_are_hidden_until_they_are_asked_for(chromium, tmp_path):
     options = (("classes", 4), ("train", 2), ("val", 1), ("size", 16))
     pack = Pack.build(Packing("demo", None, 16, "squash", options), tmp_path / "pack", workers=1)

@@ -242,6 +242,15 @@ def test_a_preset_is_saved_of_a_pack_alone(project):
         HierarchyBrowser().save("no-pack")
 
 
+def test_a_preset_of_one_class_is_not_saved(demo, project):
+    browser = HierarchyBrowser(demo)
+    browser.subset = Subset(demo.digest, "cut@n00001740")
+    with pytest.raises(
+        ItlError, match="preset all would train nets on one class, which teaches them nothing"
+    ):
+        browser.save("all")
+
+
 def test_the_first_seed_of_a_saved_preset_is_the_one_that_is_shown(demo, project):
     browser = HierarchyBrowser(demo)
     browser.subset = Subset(demo.digest, classes=5, seed=7)

@@ -21,9 +21,12 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
 from itl.panels import answer_steps, study
 from itl.panels.panel import ForestPicture
+from itl.panels.plan_facts import progress_facts
 from itl.panels.study import StudyPanel
+from itl.panels.study_process import StudyProcess
 from itl.presets import load_preset
 from itl.runs.plan import plan
+from itl.runs.progress import LEAST_MINUTES
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
@@ -411,6 +414,23 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     assert panel.save("my-study") == path, "a second click saves the same"
     (question,) = questions_of(load_preset("my-study", project / "params"))
     assert question == panel.ask()
+
+
+def test_how_long_runs_take_is_not_guessed_while_it_is_measured(panel, machine, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(machine.threads))
+    made = panel.ask()
+    made.prepare(machine)
+    process = StudyProcess(made, {}, machine)
+    assert process.progress() is None
+    assert progress_facts(process)["text"] == process.last_line
+    write_rates(machine, SETTINGS)
+    assert process.progress() is None, "no run is under way"
+    folder = process.store.folder(made.runs(machine)[-1].spec)
+    (folder / "claim.holder").write_text("process 7")
+    watched = process.progress()
+    assert process.progress() is watched
+    assert watched.minutes_left == pytest.approx(watched.work / machine.slots, rel=0.1)
+    assert watched.work > 100 * LEAST_MINUTES
 
 
 def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):

@@ -1,6 +1,10 @@
 // What is chosen, and what each click does to it: the operations of itl/browser/choice.py, with nodes as numbers.
 // No DOM here: a test runs this file beside the Python one.
 
+export const UNTOUCHED = {
+  base: "original", nodes: [], pascal: true, half: "", unticked: [], classes: null, images_per_class: null, seed: 0,
+};
+
 export class Choice {
   // fields: what Choice.to_dict returns in Python; cuts: for each top-down round the class of every labelled class
   constructor(tree, fields, cuts) {

@@ -1,15 +1,11 @@
 // The browser: the kernel's model in, the page out. The kernel sends images, counts what a choice keeps, and
 // saves presets; everything else is done here. Without a kernel there are no images and no presets.
-import { Choice, tally } from "./choice.js";
+import { Choice, UNTOUCHED, tally } from "./choice.js";
 import { palette } from "./colours.js";
-import { CutPanel, ImagesPane, SelectionPanel } from "./panels.js";
-import { element, some } from "./rows.js";
+import { AboutPanel, CutPanel, ImagesPane, SelectionPanel } from "./panels.js";
+import { download, element, some } from "./rows.js";
 import { Tree } from "./tree.js";
 import { TreeView } from "./treeview.js";
-
-const NOTHING = {
-  base: "original", nodes: [], pascal: true, half: "", unticked: [], classes: null, images_per_class: null, seed: 0,
-};
 
 export class Browser {
   constructor(model, hasKernel = true) {
@@ -23,15 +19,19 @@ export class Browser {
       cut: (at) => this.change((choice) => choice.cutAt(at)),
       opened: (nodes) => this.send({ opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
     });
-    this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base)));
+    this.past = [];  // the choices before this one, for undo
+    this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base), "cut"));
     this.selection = new SelectionPanel(
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, details) => {
-        if (what === "clear") this.change(() => this.begin(NOTHING));
+        if (what === "clear") this.change(() => this.begin(UNTOUCHED));
+        else if (what === "undo") this.undo();
         else if (what === "labels") this.downloadLabels();
-        else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
+        else if (this.isLive()) this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
       }, hasKernel, this.tree.counted);
     this.panes = [];
+    const id = model.get("_own_id");
+    if (id) model.widget_manager.get_model(id).then((own) => (this.own = own));  // it knows whether the kernel lives
     this.build();
     this.handlers = {
       "change:_choice": () => this.read(),
@@ -63,27 +63,53 @@ export class Browser {
     }, `Show ${some(hidden, "node")} without images`);
     this.heads = element("div", { class: "heads", "aria-hidden": "true" });
     this.legend = element("div", { class: "legend hidden" });
-    this.about = element("section", { class: "about hidden" });
+    this.about = new AboutPanel(this.tree, (at) => this.view.reveal(at));
     this.images = element("div", { class: "panes" });
-    this.root = element("div", { class: "itl-browser" },
+    this.lost = element("p", { class: "lost", role: "alert" });
+    this.root = element("div", { class: "itl-browser" }, this.lost,
       element("div", { class: "body" },
         element("div", { class: "left" },
           element("div", { class: "top" }, this.query, this.hits, this.everything),
           this.heads, this.view.viewport, this.legend),
         element("div", { class: "side" }, this.cut.root, this.selection.root)),
-      this.about, this.images);
+      this.about.root, this.images);
   }
 
-  // Change the choice here at once, and send it to the kernel, which answers with a summary.
-  change(what) {
+  // Change the choice; a slider's steps in a row, which have one name, are undone together.
+  change(what, name = "") {
+    if (!this.isLive()) return this.refresh();
+    if (!name || name !== this.lastChange) this.past.push(this.choice.toDict());
+    this.lastChange = name;
     what(this.choice);
+    this.changed();
+  }
+
+  undo() {
+    if (!this.past.length || !this.isLive()) return;
+    this.begin(this.past.pop());
+    this.lastChange = "";
+    this.changed();
+  }
+
+  // Show the choice at once, and send it to the kernel, which answers with a summary.
+  changed() {
     const revision = (this.model.get("_revision") ?? 0) + 1;
     this.send({ _choice: this.choice.toDict(), _revision: revision });
     this.refresh();
   }
 
+  // Whether a kernel still answers, or none is needed.
+  isLive() {
+    if (this.own?.comm_live !== false) return true;
+    this.lost.textContent = "The kernel was restarted or has ended, so that nothing is done: run this cell again.";
+    this.selection.say("");
+    while (this.panes.length) this.removePane();
+    return false;
+  }
+
   // Changes made here are ignored when the model echoes them. All changes of one event are one message.
   send(fields) {
+    if (!this.isLive()) return;
     this.sending = true;
     for (const [name, value] of Object.entries(fields)) this.model.set(name, value);
     this.sending = false;
@@ -118,12 +144,12 @@ export class Browser {
     view.look.most = choice.images_per_class ?? Infinity;
     view.refresh();
     this.kept = kept;
-    if (view.chosen >= 0) this.describe(view.chosen);
+    if (view.chosen >= 0) this.about.show(view.chosen, kept);
     this.cut.show(choice.base, sizes);
     const images = sizes.map((one) => Math.min(one[2], view.look.most));
     const leaves = sizes.map((one) => one[1]).sort((a, b) => b - a);
     this.cut.draw(tree.counted ? images : leaves, tree.counted ? "images" : "leaves");
-    this.selection.show(choice, summary, waiting);
+    this.selection.show(choice, summary, waiting, this.past.length > 0);
   }
 
   // Hand over the labels; where there is a problem, they may not be those of the choice.
@@ -178,9 +204,9 @@ export class Browser {
       this.hits.textContent = "";
     }
     this.send({ _shown: this.tree.wnid[at] });
-    this.describe(at);
+    this.about.show(at, this.kept);
     this.everything.setAttribute("aria-pressed", String(this.view.everything));
-    if (!this.hasKernel) return;
+    if (!this.hasKernel || !this.isLive()) return;
     if (!this.panes[0]) this.addPane();
     this.panes[0].show(at);
   }
@@ -199,33 +225,13 @@ export class Browser {
     this.view.refresh();
   }
 
-  describe(at) {
-    const { tree } = this;
-    const link = (above) => element("button", {
-      type: "button", class: "link", onclick: () => this.view.reveal(above),
-    }, tree.name[above]);
-    const path = tree.path(at).slice(0, -1).flatMap((above) => [link(above), " › "]);
-    const others = tree.hypernyms[at].slice(1).flatMap((above) => [link(above), " "]);
-    const under = this.kept.get(at);
-    const words = tree.words[at].join(", ").replaceAll("_", " ");
-    let trained = "";
-    if (tree.labelled[at] && under === undefined) trained = "Left out.";
-    else if (under !== undefined) trained = under === at ? "A class of its own." : `Learned as ${tree.name[under]}.`;
-    this.about.replaceChildren(
-      element("h3", {}, tree.name[at], " ", element("code", {}, tree.wnid[at])),
-      element("p", { class: "path" }, ...path, element("b", {}, tree.name[at])),
-      ...(others.length ? [element("p", { class: "others" }, "↑ also under ", ...others)] : []),
-      element("p", {}, tree.gloss[at],
-        element("span", { class: "words" }, ` (${words}) ${trained}`)));
-    this.about.classList.remove("hidden");
-  }
-
   addPane() {
     const nth = this.panes.length;
     const button = nth
       ? element("button", { type: "button", onclick: () => this.removePane() }, "Close")
       : element("button", { type: "button", onclick: () => this.keepBeside() }, "Keep beside");
-    const pane = new ImagesPane(this.tree, nth, (request) => this.model.send({ kind: "images", ...request }), [button]);
+    const ask = (request) => this.isLive() && this.model.send({ kind: "images", ...request });
+    const pane = new ImagesPane(this.tree, nth, ask, [button]);
     this.panes.push(pane);
     this.images.append(pane.root);
     return pane;
@@ -281,13 +287,6 @@ export class Browser {
     this.resize?.disconnect();
     for (const pane of this.panes) pane.clear();
   }
-}
-
-// Hand the reader a file with this text.
-function download(name, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  element("a", { href: url, download: name }).click();
-  URL.revokeObjectURL(url);
 }
 
 export default {

@@ -112,6 +112,7 @@ export class SelectionPanel {
     this.problem = element("p", { class: "problem", role: "alert" });
     this.yaml = element("pre", { class: "yaml", tabindex: 0, "aria-label": "the selection as YAML" });
     this.said = element("p", { class: "said", role: "status" });
+    this.undo = element("button", { type: "button", onclick: () => ask("undo") }, "Undo");
     this.copied = element("button", { type: "button", onclick: () => this.copy() }, "Copy as YAML");
     const field = (label, ...inputs) => element("label", { class: "field" }, element("span", {}, label), ...inputs);
     this.root = element("fieldset", {}, element("legend", {}, "Selection"),
@@ -122,7 +123,7 @@ export class SelectionPanel {
       field("seed", this.inputs.seed),
       this.problem, this.summary, this.yaml,
       element("div", { class: "buttons" }, this.copied,
-        element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
+        this.undo, element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
       hasKernel ? this.saving(ask, hasPack) : this.labelsForm(ask),
       this.said);
     for (const input of hasKernel ? [] : [this.half, this.halfSeed, this.inputs.classes]) {
@@ -152,7 +153,7 @@ export class SelectionPanel {
     return half.includes("random") ? `${half}@${Number(this.halfSeed.value) || 0}` : half;
   }
 
-  show(choice, summary, waiting) {
+  show(choice, summary, waiting, canUndo) {
     const [half, seed] = choice.half.split("@");
     this.pascal.checked = !choice.pascal;
     this.half.value = half;
@@ -164,6 +165,7 @@ export class SelectionPanel {
     this.yaml.textContent = summary.yaml ?? "";
     this.yaml.classList.toggle("hidden", !summary.yaml);
     this.copied.disabled = !summary.yaml;
+    this.undo.disabled = !canUndo;
     this.summary.replaceChildren(...(summary.facts ?? []).flatMap(([name, value]) => [
       element("dt", {}, name), element("dd", {}, value)]));
   }
@@ -180,6 +182,35 @@ export class SelectionPanel {
       getSelection().selectAllChildren(this.yaml);
       this.say(document.execCommand("copy") ? "Copied." : "Selected: copy it with the keyboard.");
     }
+  }
+}
+
+// What a node is, where it lies, and as what it is learned; reveal(at) goes to a node above it.
+export class AboutPanel {
+  constructor(tree, reveal) {
+    Object.assign(this, { tree, reveal });
+    this.root = element("section", { class: "about hidden" });
+  }
+
+  show(at, kept) {
+    const { tree } = this;
+    const link = (above) => element("button", {
+      type: "button", class: "link", onclick: () => this.reveal(above),
+    }, tree.name[above]);
+    const path = tree.path(at).slice(0, -1).flatMap((above) => [link(above), " › "]);
+    const others = tree.hypernyms[at].slice(1).flatMap((above) => [link(above), " "]);
+    const under = kept.get(at);
+    const words = tree.words[at].join(", ").replaceAll("_", " ");
+    let trained = "";
+    if (tree.labelled[at] && under === undefined) trained = "Left out.";
+    else if (under !== undefined) trained = under === at ? "A class of its own." : `Learned as ${tree.name[under]}.`;
+    this.root.replaceChildren(
+      element("h3", {}, tree.name[at], " ", element("code", {}, tree.wnid[at])),
+      element("p", { class: "path" }, ...path, element("b", {}, tree.name[at])),
+      ...(others.length ? [element("p", { class: "others" }, "↑ also under ", ...others)] : []),
+      element("p", {}, tree.gloss[at],
+        element("span", { class: "words" }, ` (${words}) ${trained}`)));
+    this.root.classList.remove("hidden");
   }
 }
 

@@ -92,3 +92,10 @@ export function element(tag, attributes = {}, ...content) {
 export const number = (count) => count.toLocaleString("en");
 
 export const some = (count, one, many = one + "s") => `${number(count)} ${count === 1 ? one : many}`;
+
+// Hand the reader a file with this text.
+export function download(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  element("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+}

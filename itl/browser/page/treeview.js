@@ -134,7 +134,9 @@ export class TreeView {
         }, BOX[state]),
         element("span", {
           class: "mark", "data-do": "cut",
-          title: size ? `a class of ${some(size[1], "leaf", "leaves")}; click to undo (c)` : "make this a class (c)",
+          title: size
+            ? `a class of ${some(size[1], "leaf", "leaves")}; click, and they join the class above or are left out (c)`
+            : "make this a class of all below it (c)",
         }, tree.labelledBelow[at] ? (size ? "◆" : "◇") : ""),
         element("span", { class: "name" }, tree.name[at]),
         parents > 1 ? element("span", { class: "several", title: `has ${parents} parents` }, `↑${parents}`) : "",
