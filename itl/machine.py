@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -118,6 +119,8 @@ class Machine:
     def __post_init__(self) -> None:
         """Check what was given; a home may be text, and data a mapping of names to paths."""
         object.__setattr__(self, "home", expand_home(self.home))
+        if re.search("[\ud800-\udfff]", str(self.home)):  # other bytes; no Parquet file can be there
+            raise ItlError(f"the name of home {str(self.home)!r} is not in UTF-8; choose another with --home")
         if isinstance(self.data, str | Path):
             raise ItlError(
                 f"data is a list of folders or NAME=PATH; got {str(self.data)!r}; give [{str(self.data)!r}]"
@@ -418,11 +421,13 @@ def _existing(path: Path) -> Path:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are available: the machine's, the container's or the job's if less."""
+    """Return the bytes that are available: of the machine, the container, the job or a process, the least."""
     import psutil  # a GPU machine that only trains may lack it
 
     job = _number("SLURM_MEM_PER_NODE", 0, least=0)  # MiB; 0: all of the node's
     free = [psutil.virtual_memory().available, job << 20 if job else NO_LIMIT]
+    of_process, _ = resource.getrlimit(resource.RLIMIT_AS)  # `ulimit -v`
+    free += [of_process] if of_process != resource.RLIM_INFINITY else []
     for folder in _cgroup_folders("memory"):
         limits = [folder / name for name in ("memory.max", "memory.limit_in_bytes")]  # versions 2 and 1
         texts = [limit.read_text().strip() for limit in limits if limit.exists()]

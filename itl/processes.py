@@ -1,11 +1,13 @@
 """Worker processes of this machine: on a CPU they start with all imports done; they end with their parent."""
 
+import errno
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import current_process, get_context, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
 
@@ -13,6 +15,7 @@ from itl import ItlError
 from itl.machine import OPENMP_THREADS
 
 PRELOADED = "itl.runs.preload"
+NO_SEMAPHORE = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOENT)
 UNDER_MAIN = 'put what it does under `if __name__ == "__main__":`'
 
 
@@ -28,8 +31,8 @@ def process_pool(
     Each has so many *threads* of OpenMP and BLAS (torch counts its own), and calls *prepare* with *arguments*
     before its first work.
 
-    ItlError in a worker of `multiprocessing.Pool`, which may start no processes, and as of
-    `refuse_while_main_is_imported`.
+    ItlError in a worker of `multiprocessing.Pool`, which may start no processes, where no semaphores can be
+    made, and as of `refuse_while_main_is_imported`.
     """
     refuse_while_main_is_imported()
     if current_process().daemon:
@@ -41,7 +44,25 @@ def process_pool(
     _start_tracker()
     environment, context = os.environ | {OPENMP_THREADS: str(threads)}, process_context(device)
     initial = dict(environment), threads, prepare, arguments
-    return ProcessPoolExecutor(workers, context, start_process, initial)
+    try:
+        return _Pool(workers, context, start_process, initial)
+    except OSError as error:
+        if error.errno not in NO_SEMAPHORE:
+            raise
+        raise ItlError(
+            f"no semaphore can be made in /dev/shm ({error.strerror}), and worker processes need some; make "
+            f"room there, or mount it writable"
+        ) from error
+
+
+class _Pool(ProcessPoolExecutor):
+    """A pool that is broken, as one whose process was killed, where what starts its processes was killed."""
+
+    def submit(self, *work, **settings) -> Future:
+        try:
+            return super().submit(*work, **settings)
+        except (EOFError, ConnectionError) as error:
+            raise BrokenProcessPool(f"what starts processes has ended ({error})") from error
 
 
 def _forget_standard_input() -> None:

@@ -218,6 +218,18 @@ def test_memory_is_that_of_the_container(host, own, files, free):
     assert free_memory() == free if free is not None else free_memory() > all_of_it / 2
 
 
+def test_memory_is_that_of_a_process(host, monkeypatch):
+    host("")
+    assert free_memory() > 7 * 2**20
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (7 * 2**20, 2**40))
+    assert free_memory() == 7 * 2**20
+
+
+def test_a_home_whose_name_is_not_in_utf_8_is_refused():
+    with pytest.raises(ItlError, match=r"the name of home '/x/caf\\udce9' is not in UTF-8"):
+        Machine(home=Path("/x/caf\udce9"))
+
+
 def test_memory_is_that_of_the_job(host, monkeypatch):
     host("")
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "7")

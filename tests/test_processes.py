@@ -1,13 +1,16 @@
 """Worker processes start as forks, know what their parent knows now, and leave nothing behind."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -198,3 +201,23 @@ def test_a_second_interrupt_ends_a_command_whose_worker_is_busy(tmp_path):
             process.kill()
     assert (process.returncode, output) == (130, "")
     assert errors == "itl: stopped; finished work is kept, repeat the command to go on\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOENT, errno.EMFILE])
+def test_where_no_semaphore_can_be_made_their_folder_is_named(monkeypatch, number):
+    monkeypatch.setattr(
+        ProcessPoolExecutor, "__init__", Mock(side_effect=OSError(number, os.strerror(number)))
+    )
+    kind, says = (
+        (OSError, "Too many open files") if number == errno.EMFILE else (ItlError, "made in /dev/shm")
+    )
+    with pytest.raises(kind, match=says):
+        process_pool(1, 1)
+
+
+@pytest.mark.parametrize("error", [EOFError, ConnectionRefusedError])
+def test_a_pool_is_broken_where_what_starts_its_processes_was_killed(monkeypatch, error):
+    with process_pool(1, 1) as pool, monkeypatch.context() as patch:
+        patch.setattr(ProcessPoolExecutor, "submit", Mock(side_effect=error("refused")))
+        with pytest.raises(BrokenProcessPool, match="what starts processes has ended .refused"):
+            pool.submit(abs, -1)

@@ -121,7 +121,10 @@ def report_lock(out: Path) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ItlError(f"cannot write {out}: {error.strerror}; choose another folder with --home") from error
+        raise ItlError(
+            f"cannot write {out}: {error.strerror}; where runs may only be read, make a folder with links to "
+            f"their runs/ and packs/, and give it as --home"
+        ) from error
     with hold_lock(out / ".lock", f"writing the report {out}"):
         for folder in out.glob(".work-*"):  # left by a report that was killed
             shutil.rmtree(folder)

@@ -1,6 +1,7 @@
 """Runs on the workers of a Dask cluster, which may be SLURM jobs."""
 
 import logging
+import re
 import shutil
 import signal
 import socket
@@ -266,6 +267,11 @@ def slurm_jobs(machine: Machine) -> Iterator[SlurmJobs]:
     settings = {name: value for name, value in defaults.items() if not dask.config.get(name, None)}
     with dask.config.set(settings | {"distributed.scheduler.allowed-failures": JOB_LOSSES}):
         logs = machine.home / "runs" / "slurm"
+        if unwritten := re.search(r"[\s%'\"\\]", str(logs)):
+            raise ItlError(
+                f"SLURM cannot write the jobs' output to {logs}, whose name has {unwritten[0]!r}; choose "
+                f"another --home, such as a link to this one"
+            )
         logs.mkdir(parents=True, exist_ok=True)
         with SLURMCluster(python=sys.executable, log_directory=str(logs)) as cluster:
             _refuse_impossible_jobs(cluster.job_script())

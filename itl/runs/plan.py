@@ -184,9 +184,9 @@ class Plan:
             if needed > available:
                 fitting = [n for n in range(1, sharing) if self.side_by_side(kind, n) <= available]
                 advice = self._fewer(fitting[-1], sharing) if fitting else SMALLER
+                who = f"{counted(sharing, 'runs')} side by side take" if sharing > 1 else "one run takes"
                 raise ItlError(
-                    f"{counted(sharing, 'runs')} side by side take up to {readable(needed)} of {name}; "
-                    f"{readable(available)} are there; {advice}"
+                    f"{who} up to {readable(needed)} of {name}; {readable(available)} are there; {advice}"
                 )
 
     def _fewer(self, runs: int, sharing: int) -> str:

@@ -51,7 +51,10 @@ class LocalWorkers:
         return process_pool(1, machine.threads, start_worker, self.lifeline, device=machine.device)
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
-        """Start the run of *spec*; None where every process is busy."""
+        """Start the run of *spec*; None where every process is busy.
+
+        ItlError if no process can be started.
+        """
         self.running = {number: future for number, future in self.running.items() if not future.done()}
         free = [number for number in range(len(self.pools)) if number not in self.running]
         if not free:
@@ -64,7 +67,13 @@ class LocalWorkers:
         except (BrokenProcessPool, EOFError, ConnectionError):  # it, or what starts it, was killed
             self.pools[number].shutdown()
             self.pools[number] = self._start()
-            future = self.pools[number].submit(perform_here, spec, store, machine)
+            try:
+                future = self.pools[number].submit(perform_here, spec, store, machine)
+            except BrokenProcessPool as error:
+                raise ItlError(
+                    "no process can be started for runs: what starts them died twice (killed, out of memory, "
+                    "or a limit that `ulimit -a` shows); what was finished is kept: repeat to resume"
+                ) from error
         self.running[number] = future
         return future
 

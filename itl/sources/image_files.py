@@ -31,7 +31,7 @@ LATE_EXIF = "EXIF ignored behind the pixels"  # of a PNG; a pack joins kinds wit
 CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
 XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow would take an orientation from it, browsers do not
 ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
-BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG = 0x0102, 0x0106  # of TIFF
+BITS_PER_SAMPLE_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANES_TAG = 0x0102, 0x0103, 0x0106, 0x011C  # of TIFF
 UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -97,7 +97,19 @@ def _open(data: bytes) -> Image.Image:
         image.info.pop(name, None)
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
+    if isinstance(image, TiffImageFile):
+        _refuse_mixed_planes(image)
     return image
+
+
+def _refuse_mixed_planes(image: TiffImageFile) -> None:
+    """Raise ItlError for colours of more than 8 bits, one after another: Pillow reads raw ones as 8 bits."""
+    is_raw, in_planes = image.tag_v2.get(COMPRESSION_TAG, 1) == 1, image.tag_v2.get(PLANES_TAG) == 2
+    if is_raw and in_planes and _bits(image) > 8 and len(image.getbands()) > 1:
+        raise ItlError(
+            f"its {_bits(image)}-bit colours lie one after another uncompressed, which Pillow misreads; "
+            f"save it with its colours interleaved"
+        )
 
 
 def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:

@@ -218,6 +218,19 @@ def test_runs_whose_workers_are_lost_start_again_even_where_none_is_left(tmp_pat
     assert workers.submit(third, store) is not None, "its worker is free"
 
 
+@pytest.mark.parametrize("name", ["our lab", "50%", "bob's"])
+def test_a_home_that_slurm_cannot_write_to_is_refused(tmp_path, monkeypatch, name):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    monkeypatch.setattr("shutil.which", lambda name: name)  # sbatch is there
+    handler = signal.getsignal(signal.SIGINT)
+    machine = here(tmp_path / name)
+    says = "SLURM cannot write the jobs' output to .*; choose another --home"
+    with pytest.raises(ItlError, match=says), module.slurm_jobs(machine):
+        pass
+    assert not machine.home.exists()
+    signal.signal(signal.SIGINT, handler)
+
+
 def test_jobs_that_all_ended_before_a_worker_came_are_an_error(tmp_path, monkeypatch, capsys):
     """Not at once: Dask replaces a job whose worker it has seen. While a job waits, so do runs."""
     monkeypatch.setattr(module, "LONELY_S", -1)

@@ -406,3 +406,14 @@ def test_where_a_process_cannot_start_another_pool_starts_it(tmp_path, monkeypat
         future = workers.submit(Pretrain(Subset("p")), Store(tmp_path))
     assert future is whole.submit.return_value
     broken.shutdown.assert_called_once_with()
+
+
+def test_where_no_process_can_be_started_it_is_said(tmp_path, monkeypatch):
+    broken = Mock()
+    broken.submit.side_effect = BrokenProcessPool("what starts processes has ended")
+    monkeypatch.setattr(worker_processes, "process_pool", lambda *_, **__: broken)
+    with (
+        worker_processes.local_workers(Machine(home=tmp_path, workers=1, threads=1)) as workers,
+        pytest.raises(ItlError, match="no process can be started for runs: what starts them died twice"),
+    ):
+        workers.submit(Pretrain(Subset("p")), Store(tmp_path))

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,34 @@ def test_deep_pixels_are_scaled_by_their_depth(data, kind, expected):
     assert kind in kinds
     assert pixels.shape == (24, 36, 3)
     assert np.abs(pixels.astype(int) - expected[:, :, None]).max() <= 1
+
+
+def planes(samples: np.ndarray, compression: int = 1) -> bytes:
+    """A TIFF of *samples* (H, W, 3), uint8 or uint16, whose colours lie one after another."""
+    strips = [samples[:, :, band].tobytes() for band in range(3)]
+    strips = [zlib.compress(strip) for strip in strips] if compression != 1 else strips
+    offsets = np.cumsum([8, *map(len, strips)])
+    after = [int(offsets[3]), int(offsets[3]) + 12]  # where lists of three lie
+    bits = 8 * samples.itemsize
+    lists = struct.pack("<3H6x", bits, bits, bits) + struct.pack("<3I", *offsets[:3].tolist())
+    lists += struct.pack("<3I", *map(len, strips))
+    entries = [(256, 4, 1, samples.shape[1]), (257, 4, 1, samples.shape[0]), (258, 3, 3, after[0])]
+    entries += [(259, 3, 1, compression), (262, 3, 1, 2), (273, 4, 3, after[1]), (277, 3, 1, 3)]
+    entries += [(278, 4, 1, samples.shape[0]), (279, 4, 3, after[1] + 12), (284, 3, 1, 2)]
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return (
+        b"II*\0" + struct.pack("<I", after[0] + len(lists)) + b"".join(strips) + lists + directory + bytes(4)
+    )
+
+
+def test_deep_colours_one_after_another_are_decoded_or_refused():
+    """Pillow reads those that are not compressed as of 8 bits."""
+    deep = (PICTURE.astype(np.uint16) << 8) + 17
+    for data in (planes(PICTURE), planes(PICTURE, 8), planes(deep, 8)):
+        assert np.array_equal(pixels_of(data, "a.tif")[0], PICTURE)
+    for read in (lambda data: pixels_of(data, "a.tif"), read_header):
+        with pytest.raises(ItlError, match="its 16-bit colours lie one after another uncompressed"):
+            read(planes(deep))
 
 
 def test_a_tiff_that_states_no_bits_has_one():
