@@ -424,7 +424,8 @@ def free_memory() -> int:
     """Return the bytes that are available: of the machine, the container, the job or a process, the least."""
     import psutil  # a GPU machine that only trains may lack it
 
-    job = _number("SLURM_MEM_PER_NODE", 0, least=0)  # MiB; 0: all of the node's
+    # MiB; 0: all of the node's
+    job = _number("SLURM_MEM_PER_NODE", 0, least=0) or _number("SLURM_MEM_PER_CPU", 0, least=0) * cpu_count()
     free = [psutil.virtual_memory().available, job << 20 if job else NO_LIMIT]
     of_process, _ = resource.getrlimit(resource.RLIMIT_AS)  # `ulimit -v`
     free += [of_process] if of_process != resource.RLIM_INFINITY else []

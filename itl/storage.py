@@ -284,14 +284,14 @@ def _acquire(lock: FileLock, path: Path, holder: Path, task: str) -> None:
         raise ItlError(
             f"cannot write {path}: {path.parent} takes no files; choose another folder, as with --home"
         )
-    log.info(f"{_read_holder(holder)} is {task}; waiting for it")
+    log.info(f"{read_holder(holder)} is {task}; waiting for it")
     last_sign, since = _sign_of_life(holder), time.monotonic()
     while not lock.is_locked:
         with suppress(Timeout):
             lock.acquire(timeout=LOCK_POLL_S)
         if (sign := _sign_of_life(holder)) != last_sign:
             last_sign, since = sign, time.monotonic()
-        name = _read_holder(holder)
+        name = read_holder(holder)
         elsewhere = " on " in name and not name.endswith(f" on {socket.gethostname()}")
         if not lock.is_locked and elsewhere and time.monotonic() - since > SILENCE_S:
             raise ItlError(
@@ -314,7 +314,8 @@ def _sign_of_life(holder: Path) -> int:
         return 0
 
 
-def _read_holder(path: Path) -> str:
+def read_holder(path: Path) -> str:
+    """Return what the file *path* of a lock's holder says: the process and its host."""
     try:
         return path.read_text("utf-8", "replace") or "another process"
     except OSError:  # the holder has not written its name yet, or has just removed it

@@ -236,6 +236,10 @@ def test_memory_is_that_of_the_job(host, monkeypatch):
     assert free_memory() == 7 * 2**20
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # as --mem=0 sets it: all memory of the node
     assert free_memory() > 7 * 2**20
+    monkeypatch.delenv("SLURM_MEM_PER_NODE")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "5")
+    assert free_memory() == 10 * 2**20
 
 
 def test_a_process_alone_does_every_run_itself(monkeypatch):

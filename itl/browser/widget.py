@@ -11,7 +11,7 @@ from anywidget import AnyWidget
 from IPython import get_ipython
 from IPython.display import display, update_display
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.browser.choice import Choice
 from itl.browser.preset import as_yaml, save, with_taxonomy
 from itl.browser.static_html import facts, standalone_html, summary_text, tree_html
@@ -43,8 +43,8 @@ class HierarchyBrowser(AnyWidget):
     Args:
         pack: a Pack or its folder, whose images are shown and counted; without one only the tree is.
         tree: the 1000 classes of ILSVRC-2012 by default.
-        taxonomy: instead of a tree its name, as in presets: `nltk@FOLDER` or a CSV file. Of a tree of all
-            nouns only what lies above the classes of the pack is shown.
+        taxonomy: instead of a tree its name, as in presets: `nltk@FOLDER` or a CSV file, in the project or
+            the current folder. Of a tree of all nouns only what lies above the pack's classes is shown.
         preset: whose recipe and targets a saved preset takes over.
 
     >>> browser = HierarchyBrowser()
@@ -77,11 +77,16 @@ class HierarchyBrowser(AnyWidget):
         self.pack, self.preset = pack, preset
         self.taxonomy = None if tree and not taxonomy else taxonomy  # None: a tree without a name
         self.gallery = Gallery(pack) if pack is not None else None
-        tree = tree or open_taxonomy(taxonomy)
+        tree = tree or open_taxonomy(taxonomy, [project_folder(), Path()])
         if taxonomy and self.gallery:
             tree = tree.restricted(wnid for wnid in self.gallery.counts() if wnid in tree)
         self.images = self.gallery.counts() if self.gallery else dict.fromkeys(tree.leaves, 0)
         in_tree = {wnid: count for wnid, count in self.images.items() if wnid in tree}
+        if self.images and not in_tree:
+            warn(
+                f"no class of this pack, such as {min(self.images)}, is in the tree, so there is nothing to "
+                f"browse; give taxonomy='FILE.csv', a tree of them with the header child,parent[,name]"
+            )
         if set(in_tree) - set(tree.leaves):
             tree = Taxonomy(map(tree.__getitem__, tree), {*tree.leaves, *in_tree})
         self.tree, self.wnids = tree, sorted(in_tree)

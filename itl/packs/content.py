@@ -54,7 +54,7 @@ def _read_all(pack: Pack) -> None:
             f"{damaged[0]}; {PACK_AGAIN}"
         )
     text = json.dumps({"files": state})
-    with suppress(OSError):  # where nothing can be written, it is checked again
+    with suppress(OSError, ItlError):  # where nothing can be written, it is checked again
         write_atomic(pack.folder / CHECKED, lambda path: path.write_text(text))
 
 

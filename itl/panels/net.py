@@ -1,5 +1,6 @@
 """NetPanel: one net of the store, the images that it gets wrong, and the neighbours of its features."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import ipywidgets
@@ -194,12 +195,16 @@ class NetPanel(Panel):
             "net_panel.html.j2",
             key=key(self.spec),
             net=self.spec.net,
-            facts=f"{counted(result['classes'], 'classes')}, {counted(result['images'], 'images')}"
-            + (scores and f"; {scores}"),
+            facts=self._learned_from(result) + (scores and f"; {scores}"),
             curve=self.curve,
             curve_size=CURVE_SIZE,
             view=self._view(),
         )
+
+    def _learned_from(self, result: Mapping[str, int]) -> str:
+        if self.spec.trained or self.spec.weights:
+            return f"{counted(result['classes'], 'classes')}, {counted(result['images'], 'images')}"
+        return f"as initialised, without pre-training; a head for {counted(result['classes'], 'classes')}"
 
     def _view(self) -> dict[str, object]:
         """Gather what the picture shows of `over`."""

@@ -36,7 +36,7 @@ from itl.panels.panel import (
 )
 from itl.panels.plan_facts import plan_facts, progress_facts
 from itl.panels.quick_store import QuickStore
-from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
+from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess, of_others
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE
@@ -229,10 +229,10 @@ class StudyPanel(Panel):
         """
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
-        values, subset = self._read_conditions(), self.browser.subset
-        if "subset" in self.study.model_fields:
+        values, subset, taken = self._read_conditions(), self.browser.subset, self.study.model_fields
+        if "subset" in taken:
             values["subset"] = subset_settings(subset)
-        elif "label_sets" in self.study.model_fields:
+        elif "label_sets" in taken:
             values["label_sets"] = list(dict.fromkeys([*values.get("label_sets", []), subset.labels]))
         else:
             raise ItlError(
@@ -240,6 +240,8 @@ class StudyPanel(Panel):
             )
         self.taxonomy = self.browser.taxonomy
         self.conditions = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
+        if "subset" not in taken and (subset.classes or subset.images_per_class):
+            self.message = f"The labels are taken; {self.study.name} takes no numbers of classes or images."
 
     def run(self) -> None:
         """Do the missing runs, in a separate process; call it again to resume.
@@ -268,7 +270,7 @@ class StudyPanel(Panel):
     def stop(self) -> None:
         """Stop the process; what is finished and all checkpoints are kept."""
         if self.process is None or self.process.state != RUNNING:
-            self.message = "No runs are under way."
+            self.message = of_others(self.ask(), self.store, self.machine) or "No runs are under way."
         else:
             self.process.stop()
             self.message = "What is finished is kept; Run or resume goes on from there."

@@ -12,7 +12,7 @@ import yaml
 from itl.machine import Machine, project_folder
 from itl.runs.executors import with_needs
 from itl.runs.plan import is_packed, plan
-from itl.runs.progress import Progress
+from itl.runs.progress import Progress, holders
 from itl.runs.question import Question
 from itl.runs.store import Store
 
@@ -111,3 +111,9 @@ class StudyProcess:
         minutes = dict(zip(made.runs["run"], made.runs["minutes"], strict=True))
         specs = with_needs(run.spec for run in self.question.runs(self.machine))
         return Progress(specs, self.store, minutes, self.machine.slots)
+
+
+def of_others(question: Question, store: Store, machine: Machine) -> str:
+    """Say which processes do runs of *question*, as after a restart of the kernel; '' where none does."""
+    names = ", ".join(holders(question.specs(machine), store))
+    return f"These runs are done by {names}, which this panel did not start: end it there." if names else ""

@@ -73,7 +73,7 @@ class DataSize(Study):
             raise ItlError("this subset is of another taxonomy; give that too, as taxonomy=browser.taxonomy")
         if self.subset:
             self._check_subset(self.subset)
-        if self.subset and not self.seeds:
+        if self.subset and not self.seeds and "seeds" not in self.model_fields_set:
             return self.model_copy(update={"seeds": (self.subset.seed,)}).question()
         return super().question()
 

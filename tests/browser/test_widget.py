@@ -458,6 +458,19 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     assert "'kitchen'; original and random halves take any class" in browser.summary["problem"]
 
 
+def test_a_pack_none_of_whose_classes_is_in_the_tree_needs_another_tree(tmp_path):
+    from tests.pictures import encoded, smooth
+
+    for name in ("oak", "elm"):
+        (tmp_path / "leaves" / name).mkdir(parents=True)
+        (tmp_path / "leaves" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
+    pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "leaves", workers=1)
+    with pytest.warns(
+        UserWarning, match="no class of this pack, such as elm, is in the tree, .* taxonomy='FIL"
+    ):
+        HierarchyBrowser(pack)
+
+
 def test_nodes_without_images_are_left_out_of_the_picture_and_the_packs_classes_are_counted(demo):
     browser = HierarchyBrowser(demo)
     browser.opened = list(browser.tree)

@@ -109,6 +109,17 @@ def test_where_nothing_can_be_kept_it_is_read_each_time(pack, reads, monkeypatch
     assert len(reads) == 2
 
 
+def test_a_pack_that_may_only_be_read_is_used(pack, reads, monkeypatch):
+
+    def read_only(path, write):
+        raise ItlError(f"cannot write {path}: Read-only file system")  # as `itl.storage.write_atomic` says it
+
+    monkeypatch.setattr(content, "write_atomic", read_only)
+    for _ in range(2):
+        check_content(pack)
+    assert len(reads) == 2
+
+
 def test_runs_do_not_learn_from_a_damaged_pack(tmp_path):
     question, machine = small_study(), here(tmp_path)
     images = question.prepare(machine)["images"]

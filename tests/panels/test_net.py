@@ -133,6 +133,13 @@ def test_own_classes_are_offered_where_there_are_images_to_look_at(tmp_path, spl
     panel.widget()
 
 
+def test_a_net_that_was_not_trained_is_called_so(done):
+    question, machine = done
+    nets = [run.spec.pretrain for run in question.runs(machine) if isinstance(run.spec, Transfer)]
+    untrained = next(net for net in nets if not net.trained)
+    assert ": small, as initialised, without pre-training; a head for " in NetPanel(untrained, machine).html()
+
+
 def test_a_net_without_images_to_look_at_is_one_line(tmp_path):
     question, machine = folder_study(tmp_path, train=4), here(tmp_path)
     run_here(question, machine)

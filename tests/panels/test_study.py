@@ -1,9 +1,12 @@
 """StudyPanel without a page: choose, plan, run in a process, stop, resume, answer, save."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -358,6 +361,41 @@ def test_the_browsers_selection_is_taken_over(machine):
         StudyPanel("smallest", machine=machine).take_selection()
 
 
+@pytest.mark.parametrize("numbers", [{"classes": 5}, {"images_per_class": 4}])
+def test_numbers_of_a_selection_are_not_left_out_silently(machine, numbers):
+    browser = HierarchyBrowser()
+    browser.subset = Subset("", "bottom-up@9", **numbers)
+    panel = StudyPanel("smallest", browser, machine)
+    panel.question = "02-class-count"
+    panel.take_selection()
+    assert panel.message == "The labels are taken; class-count takes no numbers of classes or images."
+    assert yaml.safe_load(panel.conditions)["label_sets"] == [
+        "none",
+        "bottom-up@5",
+        "original",
+        "bottom-up@9",
+    ]
+
+
+def test_runs_that_were_started_elsewhere_are_named_by_stop(panel, rates):
+    made = panel.ask()
+    made.prepare(panel.machine)
+    panel.stop()
+    assert panel.message == "No runs are under way."
+    folder = panel.store.folder(made.specs(panel.machine)[0])
+    (folder / "claim.holder").write_text("process 7 on a-host")
+    panel.stop()
+    assert (
+        panel.message
+        == "These runs are done by process 7 on a-host, which this panel did not start: end it there."
+    )
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (folder / "claim.holder").write_text(f"process {ended.pid} on {socket.gethostname()}")
+    panel.stop()
+    assert panel.message == "No runs are under way.", "a killed process leaves its name"
+
+
 def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
     """The preset's own tree is another: its label sets would mean other classes."""
     (project / "rooms.csv").write_text("child,parent\npan,kitchen\nbed,room\nkitchen,house\nroom,house\n")
@@ -372,7 +410,10 @@ def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
     assert panel.ask().taxonomy == ""
     panel.question = "02-class-count"
     assert panel.ask().taxonomy == "rooms.csv", "its label sets are the preset's again"
-    of_rooms = StudyPanel("smallest", HierarchyBrowser(taxonomy="rooms.csv"), machine)
+    (project / "notebooks").mkdir(exist_ok=True)
+    with contextlib.chdir(project / "notebooks"):  # the tree lies in the project, as for presets
+        browser = HierarchyBrowser(taxonomy="rooms.csv")
+    of_rooms = StudyPanel("smallest", browser, machine)
     of_rooms.take_selection()
     assert of_rooms.ask().taxonomy == "rooms.csv"
     unnamed = StudyPanel("rooms", HierarchyBrowser(tree=of_rooms.browser.tree), machine)

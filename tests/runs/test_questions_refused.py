@@ -29,6 +29,7 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"tasks": []}, "data-size needs a task, got none; give one, such as probe@scenes"),
         ({"seeds": [1, 1]}, "data-size needs each seed once; 1 is given twice"),
         ({"seeds": []}, "data-size needs a seed, got none; give one, such as 0"),
+        ({"seeds": [], "subset": {}}, "data-size needs a seed, got none; give one, such as 0"),
         ({"seeds": [0, 1.5]}, "item 2 of seeds of data-size should be a whole number, not 1.5"),
         ({"seeds": [0, -1]}, "item 2 of seeds of data-size should be at least 0, not -1"),
         ({"cap": -1}, "cap of data-size should be at least 0, not -1"),
