@@ -30,6 +30,7 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
+ODD_MEMBERS = "encrypted or oddly compressed members"  # of zips
 LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
@@ -324,9 +325,13 @@ def _refuse_one_name(paths: list[str]) -> None:
 def _refuse_compressed(path: Path, start: bytes) -> None:
     for magic, tool in COMPRESSION_TOOLS.items():
         if start.startswith(magic):
+            quoted = shlex.quote(str(path))
+            command = f"{tool} -k {quoted}"
+            if path.suffix.lower() == ".tar":  # which the tools take for no name of theirs
+                command = f"{tool} < {quoted} > {shlex.quote(str(path.with_suffix('.plain.tar')))}"
             raise ItlError(
                 f"{path} is compressed, so single images cannot be read in place; "
-                f"`{tool} -k {shlex.quote(str(path))}` writes the plain tar beside it, which can"
+                f"`{command}` writes the plain tar beside it, which can"
             )
 
 
@@ -405,7 +410,7 @@ def _list_zip(path: Path, prefix: str) -> Listing:
             listing.add_folder(name)
             continue
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            listing.left_out["encrypted or oddly compressed members"] += 1
+            listing.left_out[ODD_MEMBERS] += 1
             continue
         member = ZipMember(str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC)
         if stat.S_ISLNK(info.external_attr >> 16):
@@ -414,6 +419,11 @@ def _list_zip(path: Path, prefix: str) -> Listing:
         else:
             listing.add(name, member)
     listing.add_links(links)
+    if infos and not listing.files and listing.left_out[ODD_MEMBERS]:
+        raise ItlError(
+            f"{path} has no member that can be read in place: they are encrypted, or compressed otherwise "
+            f"than by deflate; unpack it"
+        )
     return listing
 
 

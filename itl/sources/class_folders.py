@@ -15,7 +15,7 @@ from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, foreign_format
-from itl.sources.folder_names import last_of
+from itl.sources.folder_names import are_of_labels, is_unlabelled, last_of
 from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.image_lists import (
     LIST_SUFFIXES,
@@ -159,13 +159,19 @@ class ClassFolders(Source):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Classes that may be copies of others, and images of one name in two splits of several folders."""
+        """Classes that may be copies or none, and images of one name in two splits of several folders."""
         classes = set(self.folders.classes)
         copies = {name: match[1] for name in sorted(classes) if (match := COPY.fullmatch(name))}
         notes = [
             f"{name!r} is a class of its own beside {other!r}; if it is a copy, move it elsewhere"
             for name, other in copies.items()
             if other in classes
+        ]
+        others = [name for name in classes if not is_unlabelled(last_of(name))]
+        notes += [
+            f"{name!r} is a class of its own; if its images have no label, move it elsewhere"
+            for name in sorted(classes.difference(others))
+            if len(others) > 1 and not are_of_labels(last_of(name), others)
         ]
         return [*notes, *self._describe_names_in_two_splits(), *self._describe_unread_splits()]
 

@@ -27,6 +27,10 @@ UNREAD_SUFFIXES = {  # of images too
 }
 # Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))
+UNREAD_BRANDS = {  # the first bytes of a file after its length
+    b"ftypavif": "an AVIF image, whatever its name; convert it to JPEG or PNG",
+    **dict.fromkeys((b"ftypheic", b"ftypmif1"), "a HEIC image, whatever its name; convert it to JPEG or PNG"),
+}
 LATE_EXIF = "EXIF ignored behind the pixels"  # of a PNG; a pack joins kinds with commas
 CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
 XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow would take an orientation from it, browsers do not
@@ -92,11 +96,12 @@ def _open(data: bytes) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
-        raise ItlError(_reason(error)) from error
+        raise ItlError(UNREAD_BRANDS.get(data[4:12]) or _reason(error)) from error
     for name in XMP:
         image.info.pop(name, None)
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-        raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
+        bits = "signed 16-bit" if image.mode == "I" and _bits(image) == 16 else "32-bit"
+        raise ItlError(f"it has {bits} pixels, whose range is unknown; convert it to 8 or unsigned 16 bit")
     if isinstance(image, TiffImageFile):
         _refuse_mixed_planes(image)
     return image
@@ -225,5 +230,9 @@ def _reason(error: Exception) -> str:
     """Return in one line why Pillow failed; without addresses, so that it is the same every time."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, which Pillow refuses; make it smaller"
+        )
     text = " ".join(re.sub(r"0x[0-9a-f]+", "", str(error)).split())
     return f"{text or 'damaged'} ({type(error).__name__})"

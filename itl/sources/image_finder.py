@@ -9,7 +9,9 @@ from functools import cached_property
 from itl import ItlError, counted, did_you_mean
 from itl.sources.archives import Listing
 from itl.sources.records import examples, is_image, stem_of
-from itl.sources.split_names import split_of_folders, split_of_path
+from itl.sources.split_names import SPLIT_ORDER, split_of_folders, split_of_path
+
+COPY_AGAIN = "copy it again, or remove it"
 
 
 class ImageNames:
@@ -54,7 +56,7 @@ class ImageNames:
         near = self._by_stem.get(stem_of(name).casefold(), [])
         if parts[-2:-1] and parts[-2] in self.folders:
             near = [image for image in near if image.split("/")[-2:-1] == parts[-2:-1]]
-        cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
+        cure = f"did you mean {near[0]}?" if near else COPY_AGAIN
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 
     @cached_property
@@ -120,10 +122,23 @@ class ImageNames:
         splits: dict[str, set[str]] = defaultdict(set)
         for image in (image for images in self.by_last_name.values() for image in images):
             if split := split_of_folders(image):
-                parts = image.split("/")
-                first = next(number for number, part in enumerate(parts) if split_of_folders(f"{part}/"))
-                splits["/".join(parts[first + 1 :])].add(split)
+                splits[_inside_split(image)].add(split)
         return splits
+
+    def splits_with(self, images: Collection[str], names: Collection[str]) -> list[str]:
+        """List the splits whose folders have all *images* that a list calls by *names*, without a folder.
+
+        If these are all images of some of the splits, it is those alone.
+        """
+        if not self.splits_share_names or not all(images) or any("/" in name for name in names):
+            return []
+        wanted = {_inside_split(image) for image in images}
+        of_split = {
+            split: {name for name, splits in self._splits_of_name.items() if split in splits}
+            for split in self.splits
+        }
+        having = [split for split in SPLIT_ORDER if wanted <= of_split.get(split, set())]
+        return [split for split in having if of_split[split] == wanted] or having
 
     @staticmethod
     def describe_other_split(images: Collection[str], split: str, file: str) -> list[str]:
@@ -160,6 +175,17 @@ class ImageNames:
             )
         if depth == 1:
             self._elsewhere.setdefault(image, "/".join(parts))
+
+
+def _inside_split(image: str) -> str:
+    """Return the name of *image* inside the folder of its split; whole where no folder is one.
+
+    >>> _inside_split("data/train/cat/1.jpg"), _inside_split("cat/1.jpg")
+    ('cat/1.jpg', 'cat/1.jpg')
+    """
+    parts = image.split("/")
+    of_split = [number for number, part in enumerate(parts[:-1]) if split_of_folders(f"{part}/")]
+    return "/".join(parts[of_split[0] + 1 :]) if of_split else image
 
 
 class ImageFinder(ImageNames):

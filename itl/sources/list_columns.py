@@ -13,6 +13,7 @@ IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
+CORNERS = ("xmin", "ymin", "xmax", "ymax")  # of a box
 # Where there is none of these; in such names a blank is as good as an underscore.
 RARE_IMAGE_COLUMNS = (*IMAGE_COLUMNS, "img_path", "file_path", "image_file", "img_name")
 _PIXEL = re.compile(r"pixel[ _]?\d+|\d+x\d+", re.IGNORECASE)  # the name of a column of one: pixel0, 28x28
@@ -88,6 +89,21 @@ def choose_column(
         f"{file} may have its {what} in {', '.join(candidates[:-1])} or {candidates[-1]}; choose one with "
         f"the option {what}=COLUMN"
     )
+
+
+def describe_boxes(line: str, file: str) -> list[str]:
+    """Return a note if the header *line* of *file* has the corners of boxes, which lists do not have.
+
+    >>> describe_boxes("filename,class,xmin,ymin,xmax,ymax", "a.csv")
+    ['a.csv has boxes (xmin, ymin, xmax, ymax), which are not read: ... the class of each image']
+    """
+    columns = {cell.strip(' "\r').lower() for cell in line.split(delimiter_of(line))}
+    if not columns.issuperset(CORNERS):
+        return []
+    return [
+        f"{file} has boxes ({', '.join(CORNERS)}), which are not read: the class of a box is taken as the "
+        f"class of each image"
+    ]
 
 
 def delimiter_of(line: str) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
-from itl.sources.image_finder import ImageFinder
+from itl.sources.image_finder import COPY_AGAIN, ImageFinder
 from itl.sources.image_lists import ListedImage, text_of
 from itl.sources.packed import describe_holder, describe_packed, describe_unopened
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
@@ -93,6 +93,8 @@ class ListedSource(ScannedSource):
             count = counted(len(missing), "images that are")
             are_gone = all("no such image" in text for text in missing.values())
             what = f"{count} not there" if are_gone else f"{count} not found as listed"
+            if are_gone and not images and (unopened := describe_unopened(self.listing.files)):
+                missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
             scan.add_problems(missing, f"{name} lists {what}", with_first=True)
 
     def _compare_folders(self, scan: Scan) -> None:

@@ -29,7 +29,7 @@ from itl.sources.image_lists import (
     text_of,
 )
 from itl.sources.labels import NO_LABEL, describe_labels, refuse_running_numbers
-from itl.sources.list_columns import refuse_without_header
+from itl.sources.list_columns import describe_boxes, refuse_without_header
 from itl.sources.listed_source import Entries, ListedSource
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
@@ -205,7 +205,9 @@ class Lists(ListedSource):
     def _read(self, file: str, scan: Scan) -> list[ListedImage]:
         """Return the images of the list *file*, which name them from the root where that is possible."""
         data = self._member(file).read()
-        refuse_without_header(first_line(text_of(data, file)), file, self.finder.has_stem)
+        header = first_line(text_of(data, file))
+        refuse_without_header(header, file, self.finder.has_stem)
+        scan.notes += describe_boxes(header, file)
         images = read_list_file(data, file, self.image, self.label, is_chosen=bool(self._options))
         if not images:
             raise ItlError(
@@ -250,8 +252,13 @@ class Lists(ListedSource):
         ItlError if some lie in folders of splits, others not; or in folders named like several.
         """
         names = [self._found(entry.image) for entry in images]
-        splits = [split_of_folders(name) if name else "" for name in names]
         cure = f"write a column split, or set the option train={file} to take all as train"
+        if len(several := self.finder.splits_with(names, [entry.image for entry in images])) > 1:
+            said = f"{file} names no split, and folders of {' and '.join(several)} have all its images"
+            if "val" in several:  # images of test are often without labels, those of val are not
+                raise ItlError(f"{said}; {cure}")
+            scan.notes.append(f"{said}: it is taken as a list of train")
+        splits = [split_of_folders(name) if name else "" for name in names]
         if not any(splits):
             outer = sorted({name.rpartition("/")[0] for name in names} - {""})
             folders = {split_of_path(folder): folder for folder in outer}

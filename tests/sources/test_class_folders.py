@@ -1,7 +1,10 @@
 """Sources on small trees and archives: what is listed, what is left out, and what is refused."""
 
+import gzip
 import pickle
+import re
 import struct
+import subprocess
 import tarfile
 import zipfile
 from collections import Counter
@@ -293,6 +296,41 @@ def test_a_source_that_can_make_a_val_names_the_option(tmp_path):
     assert f"note: no val or test images; nothing can be measured on {note}" in check_lines(
         "folder", tmp_path
     )
+
+
+def test_a_class_that_is_called_unlabelled_is_said_where_options_make_it_one(tmp_path):
+    tree(
+        tmp_path, *(f"AID/{name}/{number}.jpg" for name in ("cat", "dog", "unlabeled") for number in range(2))
+    )
+    said = "note: 'unlabeled' is a class of its own; if its images have no label, move it elsewhere"
+    assert said in check_lines("folder", tmp_path, class_level=2)
+    inside = check_lines("folder", tmp_path / "AID")
+    assert said not in inside
+    assert "2 images in folders called unlabeled" in " ".join(inside)
+    tree(tmp_path / "two", *(f"{name}/{number}.jpg" for name in ("cat", "unknown") for number in range(2)))
+    assert "'unknown' is a class" not in " ".join(check_lines("folder", tmp_path / "two", class_level=1))
+
+
+def test_a_compressed_tar_without_its_suffix_is_made_plain_by_the_command_that_is_named(tmp_path):
+    plain = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000}).read_bytes()
+    for name in ("an archive.tar", "b.tar.gz", "c.tgz"):
+        (tmp_path / name).write_bytes(gzip.compress(plain))
+        with pytest.raises(ItlError) as caught:
+            archives.open_listing(tmp_path / name)
+        subprocess.run(re.search("`(.*)`", str(caught.value))[1], shell=True, check=True)
+    made = ("an archive.plain.tar", "b.tar", "c.tar")
+    assert [(tmp_path / name).read_bytes() == plain for name in made] == [True] * 3
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_not_deflated_is_to_be_unpacked(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("cat/1.jpg", b"1")
+    with pytest.raises(ItlError, match="no member that can be read in place: they are encrypted, or compr"):
+        archives.open_listing(tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.writestr("cat/2.jpg", b"2")
+    assert archives.open_listing(tmp_path / "a.zip").left_out == {"encrypted or oddly compressed members": 1}
 
 
 def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):

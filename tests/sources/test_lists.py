@@ -138,6 +138,11 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         ({"a.csv": b"id,label\n0,a"}, {}, "'0.jpg' could be any of cat/0.jpg, dog/0.jpg"),
         ({"a.csv": b"id,label\ncat/0,a", "cat/0.png": jpeg()}, {}, "could be any of .jpg, .png; add the suf"),
         ({"a.csv": b"id,label\ncat/0,a\ncat/7,a"}, {}, "lists 'cat/7', but there is no such image"),
+        (
+            {"a.csv": b"id,label\nfar/7.jpg,a\nfar/8.jpg,a", "far.tar": b""},
+            {},
+            "no such image; far.tar in this folder was not opened; unpack it if images are missing",
+        ),
         ({"a.txt": b"0 a"}, {}, r"\(a.txt, line 1: '0' is no name of an image, with its suffix"),
         ({"a.csv": b"path,label\ncat/0.jpg,nan"}, {}, "line 2: path is 'cat/0.jpg' and label is 'nan'"),
         ({"a.csv": b"path,label,split\ncat/0.jpg,a,x"}, {}, "a column split with 'x', which is no split"),

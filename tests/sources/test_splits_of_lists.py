@@ -226,6 +226,22 @@ def test_an_id_is_never_an_image_of_another_split_that_has_the_same_names(tmp_pa
             splits(written(tmp_path / stem, left))
 
 
+def test_a_list_of_no_split_is_of_train_beside_a_test_of_the_same_names_but_not_beside_a_val(
+    tmp_path,
+):
+    """Labels of test are often secret, those of val are not. Who lists all images of one split means it."""
+    path = written(tmp_path / "test", IN_BOTH | {"labels.csv": BY_ID})
+    said = "labels.csv names no split, and folders of train and test have all its images"
+    assert f"note: {said}: it is taken as a list of train" in check_lines("lists", path)
+    in_val = {image.replace("test/", "valid/"): data for image, data in IN_BOTH.items()}
+    path = written(tmp_path / "val", in_val | {"labels.csv": BY_ID})
+    with pytest.raises(ItlError, match="folders of train and val have all its images; write a column split"):
+        splits(path)
+    assert set(splits(path, train="labels.csv")) == {f"train/{number}.png" for number in range(3)}
+    path = written(tmp_path / "more", in_val | {"labels.csv": BY_ID, "valid/3.png": jpeg()})
+    assert set(splits(path)) == {f"train/{number}.png" for number in range(3)}
+
+
 def test_a_list_of_train_is_not_read_from_a_folder_of_test_alone(tmp_path):
     with pytest.raises(
         ItlError, match=r"'0', but of that name there is only test/0\.png, .* of another split"
