@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from posixpath import dirname, join, normpath
+from posixpath import dirname, join, normpath, splitext
 from typing import BinaryIO
 
 from itl import ItlError, cannot_read, counted
+from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.untrusted_files import explain_damage, inflate
 
 STRAY_NAMES = {  # and all that begin with a dot
@@ -30,6 +31,7 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
+COMPRESSED_SUFFIXES = (".gz", ".tgz", ".taz", ".z", ".bz2", ".tbz2", ".tbz", ".xz", ".txz", ".zst", ".tzst")
 ODD_MEMBERS = "encrypted or oddly compressed members"  # of zips
 LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
@@ -327,7 +329,7 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
         if start.startswith(magic):
             quoted = shlex.quote(str(path))
             command = f"{tool} -k {quoted}"
-            if path.suffix.lower() == ".tar":  # which the tools take for no name of theirs
+            if path.suffix.lower() not in COMPRESSED_SUFFIXES:  # which the tools refuse
                 command = f"{tool} < {quoted} > {shlex.quote(str(path.with_suffix('.plain.tar')))}"
             raise ItlError(
                 f"{path} is compressed, so single images cannot be read in place; "
@@ -401,7 +403,7 @@ def _refuse_second_tar(path: str, file: BinaryIO, end: int) -> None:
 
 
 def _list_zip(path: Path, prefix: str) -> Listing:
-    listing, links = Listing(prefix=prefix), {}
+    listing, links, odd = Listing(prefix=prefix), {}, []
     with explain_damage(str(path), "zip"), zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     for info in infos:
@@ -411,6 +413,7 @@ def _list_zip(path: Path, prefix: str) -> Listing:
             continue
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             listing.left_out[ODD_MEMBERS] += 1
+            odd += [name] if splitext(name)[1].lower() in FORMATS_OF_SUFFIX else []
             continue
         member = ZipMember(str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC)
         if stat.S_ISLNK(info.external_attr >> 16):
@@ -419,10 +422,10 @@ def _list_zip(path: Path, prefix: str) -> Listing:
         else:
             listing.add(name, member)
     listing.add_links(links)
-    if infos and not listing.files and listing.left_out[ODD_MEMBERS]:
+    if odd:
         raise ItlError(
-            f"{path} has no member that can be read in place: they are encrypted, or compressed otherwise "
-            f"than by deflate; unpack it"
+            f"{path} holds {counted(len(odd), 'images')} that cannot be read here, such as {odd[0]}: they "
+            f"are encrypted, or compressed otherwise than by deflate; unpack it"
         )
     return listing
 

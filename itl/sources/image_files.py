@@ -27,15 +27,13 @@ UNREAD_SUFFIXES = {  # of images too
 }
 # Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))
-UNREAD_BRANDS = {  # the first bytes of a file after its length
-    b"ftypavif": "an AVIF image, whatever its name; convert it to JPEG or PNG",
-    **dict.fromkeys((b"ftypheic", b"ftypmif1"), "a HEIC image, whatever its name; convert it to JPEG or PNG"),
-}
+HEIF_BRANDS = ("avif", "avis", "heic", "heix", "hevc", "hevx", "mif1", "msf1")  # of HEIC and AVIF
 LATE_EXIF = "EXIF ignored behind the pixels"  # of a PNG; a pack joins kinds with commas
 CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
 XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow would take an orientation from it, browsers do not
 ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
 BITS_PER_SAMPLE_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANES_TAG = 0x0102, 0x0103, 0x0106, 0x011C  # of TIFF
+SAMPLE_FORMAT_TAG = 0x0153  # 2: signed numbers
 UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -96,12 +94,15 @@ def _open(data: bytes) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
-        raise ItlError(UNREAD_BRANDS.get(data[4:12]) or _reason(error)) from error
+        if data[4:8] == b"ftyp" and data[8:12].decode("latin-1") in HEIF_BRANDS:
+            raise ItlError("a HEIC or AVIF image, whatever its name; convert it to JPEG or PNG") from error
+        raise ItlError(_reason(error)) from error
     for name in XMP:
         image.info.pop(name, None)
-    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-        bits = "signed 16-bit" if image.mode == "I" and _bits(image) == 16 else "32-bit"
-        raise ItlError(f"it has {bits} pixels, whose range is unknown; convert it to 8 or unsigned 16 bit")
+    is_signed = isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(SAMPLE_FORMAT_TAG, ())
+    if image.mode == "F" or is_signed or (image.mode == "I" and image.format == "TIFF"):
+        bits = f"signed {_bits(image)}-bit" if is_signed and _bits(image) < 32 else "32-bit"
+        raise ItlError(f"it has {bits} pixels, whose range is unknown; convert it to unsigned 8 or 16 bit")
     if isinstance(image, TiffImageFile):
         _refuse_mixed_planes(image)
     return image

@@ -247,15 +247,13 @@ class Lists(ListedSource):
         return sorted(names)
 
     def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
-        """Give each of *images* the split whose folder holds it, where *file* says none.
-
-        ItlError if some lie in folders of splits, others not; or in folders named like several.
-        """
+        """Give each of *images* the split whose folder holds it, as *file* says none; ItlError if unclear."""
         names = [self._found(entry.image) for entry in images]
         cure = f"write a column split, or set the option train={file} to take all as train"
-        if len(several := self.finder.splits_with(names, [entry.image for entry in images])) > 1:
-            said = f"{file} names no split, and folders of {' and '.join(several)} have all its images"
-            if "val" in several:  # images of test are often without labels, those of val are not
+        fitting = self.finder.splits_with(names, [entry.image for entry in images])
+        if fitting not in ([], ["train"]):
+            said = f"{file} names no split, and folders of {' and '.join(fitting)} have all its images"
+            if fitting != ["train", "test"]:  # of which the labels of test are often kept back
                 raise ItlError(f"{said}; {cure}")
             scan.notes.append(f"{said}: it is taken as a list of train")
         splits = [split_of_folders(name) if name else "" for name in names]

@@ -167,13 +167,15 @@ def test_32_bit_images_are_refused_by_their_header(dtype):
 
 def test_what_is_not_read_says_what_it_is(monkeypatch):
     signed = struct.pack("<HHII", 339, 3, 1, 2)  # SampleFormat
-    deep = tiff(DEEP, 16)
-    count = struct.unpack_from("<H", deep, start := struct.unpack_from("<I", deep, 4)[0])[0]
-    entries = deep[start + 2 : start + 2 + 12 * count] + signed
-    with pytest.raises(ItlError, match="it has signed 16-bit pixels, whose range is unknown"):
-        read_header(deep[:start] + struct.pack("<H", count + 1) + entries + bytes(4))
-    for brand, what in ((b"avif", "an AVIF image"), (b"heic", "a HEIC image")):
-        with pytest.raises(ItlError, match=f"^{what}, whatever its name; convert it to JPEG or PNG"):
+    for bits, data in ((16, tiff(DEEP, 16)), (8, encoded(PICTURE[:, :, 0], "TIFF"))):
+        count = struct.unpack_from("<H", data, start := struct.unpack_from("<I", data, 4)[0])[0]
+        entries = data[start + 2 : start + 2 + 12 * count] + signed
+        directory = struct.pack("<H", count + 1) + entries + bytes(4)
+        moved = data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
+        with pytest.raises(ItlError, match=f"it has signed {bits}-bit pixels, whose range is unknown"):
+            read_header(moved)
+    for brand in (b"avif", b"heic", b"heix"):
+        with pytest.raises(ItlError, match="^a HEIC or AVIF image, whatever its name; convert it to JPEG or"):
             read_header(bytes(3) + b"\x20ftyp" + brand + bytes(99))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ItlError, match="more than 200 pixels, which Pillow refuses; make it smaller"):

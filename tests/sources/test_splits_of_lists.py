@@ -240,6 +240,10 @@ def test_a_list_of_no_split_is_of_train_beside_a_test_of_the_same_names_but_not_
     assert set(splits(path, train="labels.csv")) == {f"train/{number}.png" for number in range(3)}
     path = written(tmp_path / "more", in_val | {"labels.csv": BY_ID, "valid/3.png": jpeg()})
     assert set(splits(path)) == {f"train/{number}.png" for number in range(3)}
+    for number, files in enumerate((IN_BOTH, in_val)):
+        path = written(tmp_path / f"fewer-{number}", files | {"labels.csv": BY_ID, "train/3.png": jpeg()})
+        with pytest.raises(ItlError, match="folders of (val|test) have all its images; write a column split"):
+            splits(path)
 
 
 def test_a_list_of_train_is_not_read_from_a_folder_of_test_alone(tmp_path):
