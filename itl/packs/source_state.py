@@ -75,9 +75,10 @@ class PackRequest:
             return None
         others = self._named_files()
         others += [path for path in self._region_files() if path not in others]
-        for folder in self.path.absolute().parents[: SOURCES[self.packing.source].lists_above]:
+        own = self.path.absolute()
+        for folder in own.parents[: SOURCES[self.packing.source].lists_above]:
             if os.access(folder, os.R_OK):
-                others += sorted(path for path in folder.iterdir() if path != self.path and _may_label(path))
+                others += sorted(path for path in folder.iterdir() if path != own and _may_label(path))
         digest, files, size = hashlib.sha256(), 0, 0
         for path in [self.path, *others]:
             for name, (file_bytes, time_ns) in _files(path):

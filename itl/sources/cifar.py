@@ -72,6 +72,7 @@ class Cifar100(Source):
     names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
     names_text: ClassVar[str] = "fine_label_names.txt"  # the same beside binary files
     wnids: ClassVar[Mapping[str, str]] = WNIDS
+    lists_above = 0  # its labels are beside the pixels
     published_images = {"train": 50000, "test": 10000}
     published_classes = 100
     labelled_by = "the labels in its files"

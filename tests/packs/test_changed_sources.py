@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from itl import ItlError
-from itl.packs import writer
+from itl.packs import source_state, writer
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.pack import Pack
 from itl.sources.class_folders import ClassFolders
 from itl.sources.image_files import LATE_EXIF
 from itl.specs import Packing
-from tests.pictures import encoded, forked, same, smooth, with_late_exif
+from tests.pictures import encoded, forked, same, smooth, tarred, with_late_exif
+from tests.sources import containers
 
 PACKING = Packing("folder", size=24, unreadable=0.1)
 
@@ -328,3 +329,26 @@ def test_a_list_of_images_beside_their_folder_belongs_to_the_source(few, tmp_pat
     Pack.build(packing, tmp_path / "pack", path=few)
     train.write_text("train/cat/00.png tom\ntrain/dog/01.png dog\n")
     assert set(Pack.build(packing, tmp_path / "pack", path=few).table["wnid"]) == {"tom", "dog"}
+
+
+@pytest.mark.parametrize("named", [Path.absolute, os.path.relpath])
+def test_a_source_of_one_file_is_the_same_by_any_path(tmp_path, monkeypatch, named):
+    """Beside itself it lists no images."""
+    monkeypatch.chdir(tmp_path)
+    images = {
+        f"{name}/{number}.png": encoded(smooth(20, 20)) for name in ("cat", "dog") for number in range(2)
+    }
+    tar = tarred(tmp_path / "few.tar", images)
+    assert source_state.PackRequest(PACKING, Path(named(tar))).source_state()["files"] == 1
+    (tmp_path / "labels.csv").touch()
+    assert source_state.PackRequest(PACKING, Path(named(tar))).source_state()["files"] == 2
+
+
+def test_a_file_beside_arrays_of_images_changes_nothing(tmp_path, caplog):
+    root = containers.cifar(tmp_path / "data")
+    packing = Packing("cifar100", size=32)
+    Pack.build(packing, tmp_path / "pack", path=root)
+    caplog.clear()
+    (root.parent / "README.md").write_text("mine")
+    Pack.build(packing, tmp_path / "pack", path=root)
+    assert not any("packing these anew" in message for message in caplog.messages)
