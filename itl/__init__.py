@@ -136,11 +136,15 @@ def counted(count: int, words: str) -> str:
 
     >>> counted(1200, "images"), counted(1, "class folders hold"), counted(1, "links that lead nowhere")
     ('1,200 images', '1 class folder holds', '1 link that leads nowhere')
+    >>> counted(1, "without a label")
+    '1 without a label'
     """
     if count != 1:
         return f"{count:,} {words}"
     parts = words.split(" ")
-    noun = next(number for number, word in enumerate(parts) if _plural_ending(word))
+    noun = next((number for number, word in enumerate(parts) if _plural_ending(word)), None)
+    if noun is None:
+        return f"1 {words}"
     ending = _plural_ending(parts[noun])
     parts[noun] = parts[noun].removesuffix(ending) + PLURAL_ENDINGS[ending]
     for number, word in enumerate(parts[noun + 1 : noun + 3], noun + 1):

@@ -73,9 +73,13 @@ def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
         paths = [table_path(pack, "train", digest, split) for split in ("test", "val")]
         tables = [table for path in paths if (table := read_cache(path, pd.read_parquet)) is not None]
         if not tables:
+            kept_in = pack.folder.parent
+            way = "`itl plan` with the preset compares them"
+            if not os.access(kept_in, os.W_OK):
+                way = f"{way} where {kept_in}, which keeps the answer, may be written: allow that first"
             raise ItlError(
                 f"the images of {pack.folder} were not compared with those of the pack with digest {digest}, "
-                f"whose duplicates are to be left out; `itl plan` with the preset compares them"
+                f"whose duplicates are to be left out; {way}"
             )
         images |= set(tables[0]["image"])
     return images

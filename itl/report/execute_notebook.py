@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +27,7 @@ from itl.machine import Machine
 from itl.report.notebook_file import read_cells, tags
 
 KERNEL_TIMEOUT_S = 300  # a machine that is busy with other runs is slow, not dead
+HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # others may share the folder of temporary files
 SOCKET_PATH_LENGTH = 80  # longer paths of IPC sockets are refused by the operating system
 SHOW_WHOLE_TABLES = (
     "import pandas; pandas.set_option("
@@ -40,7 +43,7 @@ class Kernel(AsyncKernelManager):
     def __init__(self, **settings):
         super().__init__(**settings)
         remove_left_folders()
-        self.socket_folder = tempfile.mkdtemp(prefix=f"itl-{os.getpid()}-")
+        self.socket_folder = tempfile.mkdtemp(prefix=f"itl-{os.getpid()}-{HOST}-")
         self.connection_file = os.path.join(self.socket_folder, "kernel.json")
         if os.name == "posix" and len(self.connection_file) < SOCKET_PATH_LENGTH:
             self.transport, self.ip = "ipc", os.path.join(self.socket_folder, "kernel")
@@ -66,9 +69,9 @@ class Kernel(AsyncKernelManager):
 
 
 def remove_left_folders() -> None:
-    """Remove the folders of sockets that processes have left which were killed: a name has the process."""
+    """Remove the folders of sockets that killed processes of this host have left: a name has the process."""
     for folder in Path(tempfile.gettempdir()).glob("itl-*"):
-        name = re.fullmatch(r"itl-(\d+)-\w+", folder.name)
+        name = re.fullmatch(rf"itl-(\d+)-({HOST}-)?\w+", folder.name)
         if name and not psutil.pid_exists(int(name[1])):
             shutil.rmtree(folder, ignore_errors=True)
 

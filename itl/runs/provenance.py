@@ -50,7 +50,10 @@ def mixed(earlier: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """Return the commit of the source tree, marked where it has changes; 'none' for an installed copy."""
+    """Return the commit of the source tree, marked where it has changes.
+
+    It is 'none' for an installed copy, which may lie in a repository that does not have its files.
+    """
     folder = Path(__file__).parents[1]
 
     def git(*words: str) -> str:
@@ -58,6 +61,8 @@ def commit() -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
+        if not git("ls-files", "--", "__init__.py"):
+            return "none"
         head = git("rev-parse", "--short=12", "HEAD")
         return (head + (" with changes" if git("status", "--porcelain", "--", ".") else "")) or "none"
     except FileNotFoundError:

@@ -170,7 +170,9 @@ def _one_net(net: str, wanted: Mapping[str, Shape], tensors: Tensors, entry: str
         named = [prefix for prefix in nets if entries[prefix]]
         usable = [prefix for prefix in named if not additions[prefix]] or named
         listed = ", ".join(name or "''" for name in entries.values())
-        raise ItlError(f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[usable[-1]]}")
+        # A teacher, or an average over the training, comes last; of MoCo the encoder of queries is the net.
+        best = next((prefix for prefix in usable if "encoder_q" in prefix), usable[-1])
+        raise ItlError(f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[best]}")
     if not nets or any(additions.values()):
         raise _misfit(net, wanted, tensors, next(iter(nets), prefixes[0]), path)
     missing_counter = torch.tensor(0)
@@ -291,14 +293,25 @@ def _misfit(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefix: str
     first = next(name for name, shape in wanted.items() if len(shape) == 4)
     given = tensors.get(prefix + first)
     advice = "give the net that was trained, as net"
-    if given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
+    if given is not None and tuple(given.shape) == tuple(wanted[first][axis] for axis in (2, 3, 1, 0)):
+        advice = "its kernels are (height, width, in, out), as those of TensorFlow: permute(3, 2, 0, 1) each"
+    elif given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
         channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"
         advice = f"its images have {channels}: take other weights"
     elif _same_order(wanted, tensors):
         advice = "its tensors are the net's in the same order, by other names: in_order: true takes them so"
     elif other := _fitting_net(net, tensors):
         advice = f"it fits net: {other}"
+    elif beside := _modules_beside(net, wanted, tensors_below(tensors, prefix)):
+        advice = f"{advice}, or save the file without {', '.join(beside)} if these are no part of it"
     return ItlError(f"{path} does not fit {net}: {', '.join(lines[:SHOWN])}{more}; {advice}")
+
+
+def _modules_beside(net: str, wanted: Mapping[str, Shape], given: Tensors) -> list[str]:
+    """List the modules of *given* that whole *net* lacks, such as a projector; [] where its own differ."""
+    beside = {name.partition(".")[0] for name in _additions(net, wanted, given)}
+    own = {name.partition(".")[0] for name in wanted}
+    return [] if beside & own or _misses(wanted, given) else sorted(beside)
 
 
 def _same_order(wanted: Mapping[str, Shape], tensors: Tensors) -> bool:

@@ -8,17 +8,18 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from itl.machine import Machine
-from itl.report.execute_notebook import Kernel, kernel_for
+from itl.report.execute_notebook import HOST, Kernel, kernel_for
 
 
 def test_folders_of_processes_that_are_dead_are_removed_and_no_others(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    left = tmp_path / f"itl-{ended.pid}-abcd_123"
+    left = tmp_path / f"itl-{ended.pid}-{HOST}-abcd_123"
     others = [
         tmp_path / f"itl-{os.getpid()}-abcd_123",
         tmp_path / f"itl-study-{ended.pid}",
+        tmp_path / f"itl-{ended.pid}-0badcafe-abcd_123",  # of another host
         tmp_path / "itl-x",
     ]
     for folder in (left, *others):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 from dataclasses import replace
 
@@ -63,7 +64,7 @@ def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, rated, capsy
     assert "2 (1 exact, 1 near) of 16 images are in pre-training" in err
 
 
-def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_path, rated):
+def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_path, rated, monkeypatch):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
     subset = {"images_per_class": []} | {"subset": {"seed": 0}}
     with_them = data_size(**leaky, **subset)
@@ -73,8 +74,12 @@ def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_p
     assert specs[0].subset.without == ()
     assert specs[1].subset.without == (packs["scenes"].digest,)
     assert key(specs[0]) != key(specs[1])
-    with pytest.raises(ItlError, match="were not compared with those of the pack"):
+    with pytest.raises(ItlError, match="were not compared with those of the pack .*compares them$"):
         select(packs["images"], specs[1].subset)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+        with pytest.raises(ItlError, match="where .*/packs, which keeps the answer, may be written: "):
+            select(packs["images"], specs[1].subset)
     plan.plan([without], store, machine)
     rows = [set(select(packs["images"], spec.subset).rows) for spec in specs]
     images = packs["images"].table["image"]

@@ -297,6 +297,34 @@ def test_a_larger_net_does_not_pass_for_a_smaller_one(tmp_path):
         filled("resnet18", read_tensors(path), path)
 
 
+def test_kernels_in_the_order_of_tensorflow_are_told(tmp_path):
+    path = tmp_path / "flax.pth"
+    turned = {
+        name: value.permute(2, 3, 1, 0) if value.ndim == 4 else value
+        for name, value in resnet18_state().items()
+    }
+    torch.save(turned, path)
+    with pytest.raises(ItlError, match=r"as those of TensorFlow: permute\(3, 2, 0, 1\) each$"):
+        filled("resnet18", read_tensors(path), path)
+
+
+def test_a_module_beside_the_whole_net_is_named(tmp_path):
+    path = tmp_path / "simclr.pth"
+    torch.save(resnet18_state() | {"projector.0.weight": torch.ones(4, 4)}, path)
+    says = "as net, or save the file without projector if these are no part of it$"
+    with pytest.raises(ItlError, match=says):
+        filled("resnet18", read_tensors(path), path)
+
+
+def test_of_moco_the_encoder_of_queries_is_the_net(tmp_path):
+    path = tmp_path / "moco.pth"
+    names = (f"module.encoder_{kind}.{name}" for kind in "qk" for name in resnet18_state())
+    values = [*resnet18_state(0).values(), *resnet18_state(1).values()]
+    torch.save({"state_dict": dict(zip(names, values, strict=True))}, path)
+    with pytest.raises(ItlError, match="choose with entry: .*encoder_q$"):
+        filled("resnet18", read_tensors(path), path)
+
+
 def test_weights_for_grey_images_are_refused(tmp_path):
     state, path = resnet18_state(), tmp_path / "grey.pth"
     torch.save(state | {"conv1.weight": state["conv1.weight"][:, :1]}, path)
