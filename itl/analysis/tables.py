@@ -142,8 +142,8 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
     """Tabulate what each condition with pre-training leaves out of the pack, with the first seed.
 
     Returns:
-        Columns condition; classes and images left out; groups emptied (of the classes under one node at depth
-        9), and groups in all.
+        Columns condition; classes left out and images left out; groups emptied (of the classes under one node
+        at depth 9), and groups in all.
     """
     pack = pack_for(question.images, "images", machine)
     tree, wnids = question.tree(machine), pack.table.loc[pack.table["split"] == "train", "wnid"]
@@ -157,7 +157,8 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
             emptied = sum(group <= gone for group in groups)
             name = ", ".join(str(value) for _, value in condition.columns)
             rows.append((name, len(gone), int(wnids.isin(gone).sum()), emptied, len(groups)))
-    return pd.DataFrame(rows, columns=["condition", "classes", "images", "groups emptied", "groups"])
+    columns = ["condition", "classes left out", "images left out", "groups emptied", "groups"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:
