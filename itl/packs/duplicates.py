@@ -118,7 +118,7 @@ def thumbnails(pack: Pack, view: str) -> np.ndarray:
     *view* "whole" is of the whole image, squashed; "centre" of its central square. A pack of fit "crop" has
     no more than that.
     """
-    path = pack.folder / f"thumbnails-{view}.npy"
+    path = pack.folder / f"thumbnails-{pack.digest}-{view}.npy"  # the folder may hold another pack by now
     if (kept := read_cache(path, np.load)) is not None:
         return kept
     result = np.empty((len(pack), SIDE, SIDE, 3), np.uint8)

@@ -228,7 +228,7 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
     times = []
     for record in records[:: len(records) // TIMED_IMAGES + 1]:
         started = time.perf_counter()
-        with suppress(ItlError):  # packing reports images that cannot be read
+        with suppress(ItlError, OSError):  # packing reports images that cannot be read
             decode(source.read(record), record.id, packing.size, packing.fit)
         times.append(time.perf_counter() - started)
     seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
@@ -277,9 +277,15 @@ def pack_of_digest(digest: str, machine: Machine) -> Pack:
 
 
 def find_pack(digest: str, machine: Machine) -> Pack | None:
-    """Open the pack here with the *digest* that specs hold; None where there is none."""
+    """Open a pack here with the *digest* of specs; None if there is none, ItlError if all are damaged."""
+    damage = None
     for summary in sorted(machine.packs.glob("*/pack.json")):
         unfinished = summary.parent.suffix in (".partial", ".replaced")  # killed just before it was published
         if not unfinished and read_mapping(summary, PACK_AGAIN).get("digest") == digest:
-            return Pack.open(summary.parent)
+            try:
+                return Pack.open(summary.parent)
+            except ItlError as error:
+                damage = error
+    if damage:
+        raise damage
     return None

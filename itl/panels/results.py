@@ -347,7 +347,8 @@ class ResultsPanel(Panel):
             return ""
         runs, differing = self.runs(), self.settings_that_differ()
         chosen = self.every_contrast.loc[self.row]
-        runs["value"] = [f"{value:.1f} %" if value is not None else "" for value in runs["value"]]
+        form = "{:.1f} %" if is_percent(self.metric or chosen["metric"]) else "{:.3f}"
+        runs["value"] = [form.format(value) if value is not None else "" for value in runs["value"]]
         return render(
             TEMPLATE,
             part="runs",

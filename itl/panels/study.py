@@ -129,7 +129,8 @@ class StudyPanel(Panel):
         with self.hold_trait_notifications():
             self.conditions = yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=100)
             self.tasks = tuple(settings["tasks"])
-            self.seeds = ", ".join(map(str, settings["seeds"]))
+            of_subset = (own.get("subset") or {}).get("seed", 0)
+            self.seeds = ", ".join(map(str, settings.get("seeds") or [of_subset]))
             self.margin = settings.get("margin", {}).get("share", Margin().share)
 
     @traitlets.validate("target_source")
@@ -154,8 +155,8 @@ class StudyPanel(Panel):
 
     def parameters(self) -> dict[str, object]:
         """Return the question's parameters, as a preset holds them."""
-        every = [self.preset.notebooks[stem] for stem in self.questions]
         given = self.preset.notebooks[self.question]
+        every = [self.preset.notebooks[stem] for stem in (*self.questions, self.question)]  # its own count
         settings = {name: value for name, value in given.items() if name not in self.own_names}
         if self.images_folder:
             settings["images"] = self._own_images("folder", self.images_folder, settings["images"])
@@ -462,8 +463,7 @@ class StudyPanel(Panel):
             "Measure how long": self._measure,
             "Save preset": lambda: self._save(name.value),
         }
-        if self.browser is not None:
-            actions["Take the browser's selection"] = self.take_selection
+        actions |= {"Take the browser's selection": self.take_selection} if self.browser is not None else {}
         buttons = []
         for description, action in actions.items():
             buttons.append(ipywidgets.Button(description=description, layout=ipywidgets.Layout(width="auto")))

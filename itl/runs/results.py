@@ -62,7 +62,7 @@ def changed_sources(questions: Sequence[Question], machine: Machine) -> list[str
     lines = []
     for name, packing in packings:
         pack = packed(packing, name, machine)
-        with suppress(ItlError):  # results need no data
+        with suppress(ItlError, OSError):  # results need no data
             request = PackRequest(packing, find_source(packing, name, machine))
             if pack and (changes := str(changes_since(pack.folder, pack.summary, request))):
                 lines.append(f"{describe_changes(name, changes)}; these results are of what was packed")

@@ -317,10 +317,10 @@ def has_label(data: bytes) -> bool:
 
 
 def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
-    """Raise ItlError if lines of *text* have more than an image and its label, as a fold or a score.
+    """Raise ItlError if lines of *text* have more than an image and its label, as a fold, score or split.
 
-    That is what follows a second comma or tab, and where all labels end with numbers of which each name has
-    the same, as folds, or which are several or no whole ones. Other numbers belong to a name (Audi S4 2012).
+    That is what follows a second comma or tab, a split at an end of all labels, and numbers after all that
+    each name has alike, as folds, or that are several or no whole ones. Others belong to it (Audi S4 2012).
     """
     lines = list(text_lines(text))
     more = []
@@ -328,6 +328,9 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
         rest = lines[entry.line - 1].strip()[len(entry.image) :].lstrip(" ")
         if rest[:1] in {*",;\t"} & {*entry.label}:
             more.append(entry)
+    words = [label.split() for label in {entry.label for entry in images}]
+    if words and any(all(len(parts) > 1 and split_of_cell(parts[end]) for parts in words) for end in (0, -1)):
+        more += images
     matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {entry.label for entry in images}]
     if matches and all(matches):
         numbers_of: dict[str, set[str]] = defaultdict(set)

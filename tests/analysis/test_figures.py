@@ -223,6 +223,10 @@ def test_label_sets_stand_on_the_way_that_made_them():
     ways = {way: group["value"].tolist() for way, group in table.groupby("way", sort=False)}
     assert ways == {"cut at a depth": [0, 1, 3], "merged in rounds": [0, 2, 3]}
     assert set(tables.by_way(sets[:2])["way"]) == {"cut at a depth"}
+    added = pd.concat([sets, pd.DataFrame({"label_set": ["by-initial@1"], "value": [4]})])
+    ways = {way: group["value"].tolist() for way, group in tables.by_way(added).groupby("way")}
+    assert ways["by-initial"] == [0, 3, 4], "a method of one's own is a way of its own"
+    assert ways["cut at a depth"] == [0, 1, 3]
     more = pd.concat([sets, pd.DataFrame({"label_set": ["20 classes"], "value": [4]})])
     ways = {way: group["value"].tolist() for way, group in tables.by_way(more).groupby("way")}
     assert ways["some classes with all their images"] == [0, 3, 4]

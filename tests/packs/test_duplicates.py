@@ -24,7 +24,7 @@ from itl.packs.duplicates import (
 from itl.packs.pack import Pack
 from itl.sources.registry import open_source
 from itl.specs import Packing
-from tests.pictures import REAL, encoded
+from tests.pictures import REAL, encoded, smooth
 
 VARIANTS = {
     "exact": lambda image: image,
@@ -95,6 +95,19 @@ def test_kept_tables_and_thumbnails_that_a_power_cut_damaged_are_made_again(leak
             with pytest.warns(UserWarning, match="is damaged; it is made again") as notes:
                 pd.testing.assert_frame_equal(across_splits(leaky), first)
             assert {str(note.message).split()[0] for note in notes} == {str(file) for file in files}
+
+
+def test_thumbnails_of_a_pack_that_was_replaced_meanwhile_are_not_kept_as_those_of_the_new_one(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.png").write_bytes(encoded(smooth(40, 40)))
+    packing, out = Packing("folder", size=32), tmp_path / "pack"
+    old = Pack.build(packing, out, path=tmp_path / "photos")
+    assert old.images.any(), "they are open"
+    (tmp_path / "photos/cat/1.png").write_bytes(encoded(255 - smooth(40, 40)))
+    new = Pack.build(packing, out, path=tmp_path / "photos")
+    before = thumbnails(old, "whole")
+    assert not np.array_equal(thumbnails(new, "whole")[0], before[0])
 
 
 @pytest.mark.parametrize(("size", "fit"), [(64, "squash"), (48, "pad"), (33, "pad"), (40, "crop")])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import yaml
 
 from itl import ItlError
 from itl.packs import paths
+from itl.packs.pack import Pack
 from itl.packs.paths import size_of
+from itl.sources.class_folders import ClassFolders
 from itl.specs import Packing, key
 from tests.pictures import encoded, smooth
 from tests.worlds import IMAGES, here
@@ -25,6 +28,36 @@ def test_a_data_set_beside_its_zip_is_refused_with_both_named(tmp_path):
         paths.find_source(packing, "images", machine)
     one = machine.replace(data=(f"images={tmp_path}/tiny-imagenet-200.zip",))
     assert paths.find_source(packing, "images", one) == tmp_path / "tiny-imagenet-200.zip"
+
+
+def test_of_two_packs_with_one_digest_a_whole_one_is_opened(tmp_path):
+    machine, packing = (
+        here(tmp_path),
+        Packing("demo", size=16, options={"classes": 2, "train": 1, "size": 16}),
+    )
+    pack = Pack.build(packing, machine.packs / "b")
+    shutil.copytree(pack.folder, machine.packs / "a")
+    (machine.packs / "a/images.npy").unlink()
+    found = paths.find_pack(pack.digest, machine)
+    assert found is not None
+    assert found.folder == machine.packs / "b"
+    (machine.packs / "b/images.npy").unlink()
+    with pytest.raises(ItlError, match="packs/b "):
+        paths.find_pack(pack.digest, machine)
+    assert paths.find_pack("0" * 12, machine) is None
+
+
+def test_an_image_that_may_not_be_read_ends_no_plan(tmp_path, monkeypatch):
+    """A pack leaves some of them out."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(encoded(smooth(9, 9)))
+
+    def denied(source, record):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ClassFolders, "read", denied)
+    assert size_of(Packing("folder", str(tmp_path)), "images", here(tmp_path)).images == 2
 
 
 def test_a_folder_that_may_be_meant_is_offered(tmp_path):

@@ -151,6 +151,13 @@ def test_values_are_of_a_question_that_has_the_axis_and_the_task(panel):
         panel.values()
 
 
+def test_values_of_runs_have_the_unit_of_their_metric(panel, monkeypatch):
+    panel.row = int(panel.contrasts().index[0])
+    assert " %" in panel.runs_html()
+    monkeypatch.setattr("itl.panels.results.is_percent", lambda metric: False)
+    assert " %<" not in panel.runs_html()
+
+
 def test_behind_a_comparison_are_its_runs_seed_by_seed(panel, machine):
     with pytest.raises(
         ItlError, match=r"no comparison here has the row 99; ResultsPanel.contrasts\(\) has \["

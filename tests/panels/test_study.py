@@ -89,6 +89,29 @@ def test_it_begins_with_the_presets_question(panel):
     assert panel.ask().name == "class-count"
 
 
+def test_targets_and_recipes_of_one_name_are_those_of_the_questions_own_notebook(project, machine):
+    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
+    first, last = list(preset["notebooks"].values())[:2]
+    tuned = {"finetune": SETTINGS["tuning"]["finetune"] | {"steps": 9}}
+    last |= {"tuning": tuned, "targets": {"scenes": first["targets"]["scenes"] | {"size": 40}}}
+    (project / "params/two.yaml").write_text(yaml.safe_dump(preset))
+    panel = StudyPanel("two", machine=machine)
+    panel.tasks = ("finetune@scenes",)
+    for question, size, steps in (("01-data-size", 32, 4), ("02-class-count", 40, 9)):
+        panel.question, panel.tasks = question, ("finetune@scenes",)
+        made = panel.ask()
+        assert (dict(made.targets)["scenes"].size, dict(made.tuning)["finetune"].steps) == (size, steps)
+
+
+def test_a_preset_without_seeds_begins_with_that_of_its_subset(project, machine):
+    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
+    first = preset["notebooks"]["01-data-size"]
+    del first["seeds"]
+    first |= {"subset": {"classes": 3, "seed": 7}}
+    (project / "params/seedless.yaml").write_text(yaml.safe_dump(preset))
+    assert StudyPanel("seedless", machine=machine).ask().seeds == (7,)
+
+
 def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine, rates):
     panel.plan()
     assert "0 of 12 runs exist already" in panel.html()

@@ -9,10 +9,21 @@ import pytest
 
 from itl import ItlError
 from itl.runs.executors import with_needs
-from itl.runs.results import describe_missing, notes_on, results_of, words_as_text
+from itl.runs.results import changed_sources, describe_missing, notes_on, results_of, words_as_text
 from itl.runs.store import Store
 from tests.annotated import images, written
 from tests.worlds import here, pretend, run_here, small_study
+
+
+def test_a_folder_that_may_not_be_read_ends_no_table(tmp_path, monkeypatch):
+    question, machine = small_study(), here(tmp_path)
+    question.prepare(machine)
+
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("itl.runs.results.changes_since", denied)
+    assert changed_sources([question], machine) == []
 
 
 def test_a_net_whose_classes_have_no_val_image_has_no_scores_of_its_own(tmp_path):

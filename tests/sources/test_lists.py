@@ -391,6 +391,14 @@ def test_names_that_are_refused(content, message):
         read_names(content, "names.json" if content.startswith(b"{") else "names.txt")
 
 
+def test_splits_before_labels_are_no_part_of_them_and_classes_may_end_like_splits():
+    for label in ("train cat", "0 train"):
+        with pytest.raises(ItlError, match=f"'{label}' may be more than a label"):
+            read_list_file(f"0.jpg {label}\n1.jpg {label}\n".encode(), "x.txt")
+    listed = read_list_file(b"0.jpg freight train\n1.jpg cat\n", "x.txt")
+    assert [entry.label for entry in listed] == ["freight train", "cat"]
+
+
 def test_a_list_may_have_blanks_in_names_and_no_labels():
     assert read_list_file(b"\n my cat.JPG  tom \nb.png\n", "x.txt") == [
         ListedImage("my cat.JPG", "tom", 2),
@@ -407,6 +415,7 @@ def test_a_list_may_have_blanks_in_names_and_no_labels():
         ["0.jpg cat 0.9", "1.jpg dog 0.8"],  # a score
         ["0.jpg cat 7 8 9", "1.jpg dog 5 6 3"],
         ["0.jpg,cat,good", "1.jpg,dog,bad"],
+        ["0.jpg cat train", "1.jpg cat val", "2.jpg dog Test"],
     ],
 )
 def test_lines_of_more_than_an_image_and_its_label_are_refused(lines):
