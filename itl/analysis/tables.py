@@ -169,9 +169,8 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
     names = results["label_set"].astype(str)
     method = names.str.extract(r"^([a-z]+)", expand=False).where(~names.str.fullmatch(SOME_CLASSES), "only")
     way = method.map(WAYS)
-    way = way.mask(
-        way.isna() & ~names.isin(["none", "original"]), names.str.partition("@")[0]
-    )  # of one's own
+    added = way.isna() & ~names.isin(["none", "original"])  # methods of one's own
+    way = way.mask(added, names.str.partition("@")[0])
     way = way.mask(results["weights"] != "" if "weights" in results else names == "")
     made = list(way.dropna().unique()) or ["all classes"]
     return pd.concat([results[way.isna() | (way == one)].assign(way=one) for one in made], ignore_index=True)

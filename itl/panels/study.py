@@ -468,9 +468,8 @@ class StudyPanel(Panel):
         for description, action in actions.items():
             buttons.append(ipywidgets.Button(description=description, layout=ipywidgets.Layout(width="auto")))
             buttons[-1].on_click(lambda button, action=action: self._try(action))
-        return ipywidgets.VBox(
-            [name, ipywidgets.HBox(buttons, layout=ipywidgets.Layout(flex_flow="row wrap"))]
-        )
+        wrapped = ipywidgets.Layout(flex_flow="row wrap")
+        return ipywidgets.VBox([name, ipywidgets.HBox(buttons, layout=wrapped)])
 
     def _try(self, action) -> None:
         """Do what a button asks; why it cannot be done is a message in the picture."""

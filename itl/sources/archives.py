@@ -32,7 +32,6 @@ COMPRESSION_TOOLS = {
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
 COMPRESSED_SUFFIXES = (".gz", ".tgz", ".taz", ".z", ".bz2", ".tbz2", ".tbz", ".xz", ".txz", ".zst", ".tzst")
-ODD_MEMBERS = "encrypted or oddly compressed members"  # of zips
 LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
@@ -412,7 +411,7 @@ def _list_zip(path: Path, prefix: str) -> Listing:
             listing.add_folder(name)
             continue
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            listing.left_out[ODD_MEMBERS] += 1
+            listing.left_out["encrypted or oddly compressed members"] += 1
             odd += [name] if splitext(name)[1].lower() in FORMATS_OF_SUFFIX else []
             continue
         member = ZipMember(str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC)

@@ -130,7 +130,7 @@ class ImageNames:
 
         If these are all images of some of the splits, it is those alone.
         """
-        if not self.splits_share_names or not all(images) or any("/" in name for name in names):
+        if any("/" in name for name in names) or not all(images) or not self.splits_share_names:
             return []
         wanted = {_inside_split(image) for image in images}
         of_split = {
