@@ -86,8 +86,8 @@ def split_budget(argv: Sequence[str]) -> list[str]:
             continue
         quoted = re.fullmatch(r"\s*(.*\d)\s*([A-Za-z]+)\s*", value)
         words += quoted.groups() if quoted else value.split() or [value]
-        last = not argv[at + 1 :] or argv[at + 1].startswith("-")
-        if last and not quoted and len(value.split()) == 1:
+        is_last = not argv[at + 1 :] or argv[at + 1].startswith("-")
+        if is_last and re.fullmatch(r"[\d.,]+", value):
             words.append("")
     return words
 
