@@ -397,6 +397,10 @@ def test_test_images_that_nets_have_seen_are_named(monkeypatch, seen, named):
     note = f"nets have seen {seen} of the 1,000 test images" * named
     assert set(table["note"]) == {note}, "at a glance too: it stands beside the verdict"
     assert answer_text(table.iloc[0]).endswith(f"({note})**." if named else "**.")
+    own = Leakage("x", "test", 1000, pretraining, pretraining[:0])
+    table = contrasts(made.question, made.results, leaks={"probe@x": own})
+    note = f"the target's other splits have {seen} of the 1,000 test images" * named
+    assert set(table["note"]) == {note}, "pre-training has none of them"
 
 
 def test_the_three_strongest_doubts_are_listed(monkeypatch):
