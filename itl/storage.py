@@ -23,6 +23,7 @@ from itl.processes import refuse_while_main_is_imported
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+HOLDER_NAME = "process {} on {}"  # its number and its host
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
@@ -266,7 +267,7 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
     released = threading.Event()
     try:
         with suppress(OSError):  # a full disk: the holder is not named, but work may still be possible
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            holder.write_text(HOLDER_NAME.format(os.getpid(), socket.gethostname()))
         threading.Thread(target=_keep_alive, args=(holder, released), daemon=True).start()
         yield
     finally:
@@ -320,6 +321,14 @@ def read_holder(path: Path) -> str:
         return path.read_text("utf-8", "replace") or "another process"
     except OSError:  # the holder has not written its name yet, or has just removed it
         return "another process"
+
+
+def has_ended(holder: str) -> bool:
+    """Say whether *holder*, as `read_holder` returns it, was a process of this host and is no more."""
+    import psutil  # here: a GPU machine that only trains may lack it
+
+    named = re.fullmatch(HOLDER_NAME.format(r"(\d+)", re.escape(socket.gethostname())), holder)
+    return named is not None and not psutil.pid_exists(int(named[1]))
 
 
 def _file_system(path: Path) -> str:

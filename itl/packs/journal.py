@@ -9,6 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from itl import ItlError
+from itl.packs.fit import decode
+from itl.sources.records import Record
+from itl.sources.source import Source
+from itl.specs import Packing
+
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
@@ -19,6 +25,17 @@ class JournalRow:
     checksum: str = ""  # of the packed pixels
     kinds: tuple[str, ...] = ()  # as `itl.packs.fit.decode` names them
     error: str | None = None  # why the image cannot be read; None where it was packed
+
+
+def decode_record(source: Source, packing: Packing, record: Record) -> tuple[JournalRow, np.ndarray | None]:
+    """Return the journal row of *record*, and its pixels (size, size, 3); None where it is unreadable."""
+    try:
+        image = decode(source.read(record), record.id, packing.size, packing.fit)
+    except ItlError as error:
+        return JournalRow(error=str(error)), None
+    except OSError as error:
+        return JournalRow(error=f"the file cannot be read: {error.strerror or error}"), None
+    return JournalRow(image.width, image.height, checksum(image.pixels), image.kinds), image.pixels
 
 
 class Journal:

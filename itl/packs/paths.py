@@ -5,7 +5,6 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatch
 from functools import cache
@@ -221,15 +220,14 @@ def _size_of_pack(folder: Path, version: int) -> Size:
 
 def _size_of_source(packing: Packing, path: Path | None) -> Size:
     """List the source of *packing*, and decode a few of its images to measure how long that takes."""
-    from itl.packs.fit import decode  # reading a pack does not need decoders
+    from itl.packs.journal import decode_record  # reading a pack does not need decoders
 
     source = open_source(packing.source, path, **dict(packing.options))
     records = source.records()
     times = []
     for record in records[:: len(records) // TIMED_IMAGES + 1]:
         started = time.perf_counter()
-        with suppress(ItlError, OSError):  # packing reports images that cannot be read
-            decode(source.read(record), record.id, packing.size, packing.fit)
+        decode_record(source, packing, record)  # packing reports images that cannot be read
         times.append(time.perf_counter() - started)
     seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
     size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
-from itl.packs.fit import decode
-from itl.packs.journal import JournalRow, checksum
+from itl.packs.journal import JournalRow, checksum, decode_record
 from itl.sources.archives import ZipMember, is_stray
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.option_files import paths_named
@@ -173,11 +172,8 @@ def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packi
     others = []
     for record in records[:: -(-len(records) // COMPARED_IMAGES)]:
         if record.id in stored:
-            try:
-                now = checksum(decode(source.read(record), record.id, packing.size, packing.fit).pixels)
-            except (ItlError, OSError):
-                now = None  # no longer readable
-            if now != stored[record.id]:
+            row, _ = decode_record(source, packing, record)
+            if row.checksum != stored[record.id]:  # or it cannot be read any more
                 others.append(record.id)
     return others
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from itl import ItlError, counted
 from itl.machine import map_in_order
-from itl.packs.fit import decode, import_decoders
-from itl.packs.journal import Journal, JournalRow, checksum, write_all
+from itl.packs.fit import import_decoders
+from itl.packs.journal import Journal, JournalRow, checksum, decode_record, write_all
 from itl.packs.source_state import EarlierPack
 from itl.processes import process_pool
 from itl.sources.records import Record
@@ -206,14 +206,3 @@ def decode_chunk(
             count += 1
         rows.append(row)
     return rows, pixels[:count]
-
-
-def decode_record(source: Source, packing: Packing, record: Record) -> tuple[JournalRow, np.ndarray | None]:
-    """Return the journal row of *record*, and its pixels (size, size, 3); None where it is unreadable."""
-    try:
-        image = decode(source.read(record), record.id, packing.size, packing.fit)
-    except ItlError as error:
-        return JournalRow(error=str(error)), None
-    except OSError as error:
-        return JournalRow(error=f"the file cannot be read: {error.strerror or error}"), None
-    return JournalRow(image.width, image.height, checksum(image.pixels), image.kinds), image.pixels

@@ -20,7 +20,7 @@ from itl.presets import Preset, working_folder
 from itl.report.html import Overview, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
-from itl.report.overview import answers, figure, main_rows, paragraph
+from itl.report.overview import answers, figure, main_rows
 from itl.report.run_index import run_index
 from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
@@ -285,7 +285,7 @@ def overview_of(pages: list[NotebookPage], under_way: str) -> Overview:
     rows = main_rows(tables) if tables else pd.DataFrame()
     if rows.empty:
         return Overview()
-    return Overview(answers(rows), "" if under_way else figure(rows), paragraph(rows))
+    return Overview(answers(rows), "" if under_way else figure(rows))
 
 
 def join_tables(pages: list[NotebookPage], out: Path) -> None:

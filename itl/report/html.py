@@ -52,7 +52,11 @@ class Overview:
 
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)  # comparisons by what is said of them
     figure: str = ""  # SVG in base64
-    text: str = ""  # the answers as a paragraph, for those who cannot see the figure
+
+    @property
+    def text(self) -> str:
+        """The answers as a paragraph, for those who cannot see the figure."""
+        return " ".join(f"{opening} {'; '.join(clauses)}." for opening, clauses in self.answers.items())
 
 
 def render(template: str, **values: object) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from itl.analysis.comparisons import main_contrasts
 from itl.analysis.verdicts import NO_GAIN
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
+from itl.report.html import Overview
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
     GAIN: "Features transfer better with",
@@ -26,13 +27,13 @@ def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def paragraph(rows: pd.DataFrame) -> str:
-    """Write `answers` as one paragraph.
+    """Write the `answers` of *rows* as one paragraph.
 
     >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "control": "", "share": 1.25}
     >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
     Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
     """
-    return " ".join(f"{opening} {'; '.join(clauses)}." for opening, clauses in answers(rows).items())
+    return Overview(answers(rows)).text
 
 
 def answers(rows: pd.DataFrame) -> dict[str, list[str]]:

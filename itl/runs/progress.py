@@ -3,8 +3,6 @@
 import json
 import math
 import os
-import re
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +14,7 @@ from itl import ItlError, warn
 from itl.machine import about
 from itl.runs.store import HOLDER, LOG_FILE, RESULT, Store
 from itl.specs import Pretrain, Transfer, key
-from itl.storage import HEARTBEAT_S, read_holder
+from itl.storage import HEARTBEAT_S, has_ended, read_holder
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
@@ -249,15 +247,7 @@ def holders(specs: Iterable[object], store: Store) -> list[str]:
     """Name the processes, wherever they were started, that are computing any of *specs*."""
     files = [f"{store.path(spec)}/{HOLDER}" for spec in specs]
     names = {read_holder(Path(file)) for file in files if _has_sign_of_life(file)}
-    return sorted(name for name in names if not _has_ended(name))
-
-
-def _has_ended(holder: str) -> bool:
-    """Say whether the process that *holder* names was one of this host, and is no more."""
-    import psutil  # here: a GPU machine that only trains may lack it
-
-    named = re.fullmatch(r"process (\d+) on (.*)", holder)
-    return named is not None and named[2] == socket.gethostname() and not psutil.pid_exists(int(named[1]))
+    return sorted(name for name in names if not has_ended(name))
 
 
 def _has_sign_of_life(holder: str) -> bool:

@@ -31,7 +31,8 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
-COMPRESSED_SUFFIXES = (".gz", ".tgz", ".taz", ".z", ".bz2", ".tbz2", ".tbz", ".xz", ".txz", ".zst", ".tzst")
+TOOL_OF_SUFFIX = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # what it takes off
+TOOL_OF_TAR_SUFFIX = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
 LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
@@ -328,7 +329,7 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
         if start.startswith(magic):
             quoted = shlex.quote(str(path))
             command = f"{tool} -k {quoted}"
-            if path.suffix.lower() not in COMPRESSED_SUFFIXES:  # which the tools refuse
+            if path.suffix.lower() not in TOOL_OF_SUFFIX | TOOL_OF_TAR_SUFFIX:  # which the tools refuse
                 command = f"{tool} < {quoted} > {shlex.quote(str(path.with_suffix('.plain.tar')))}"
             raise ItlError(
                 f"{path} is compressed, so single images cannot be read in place; "

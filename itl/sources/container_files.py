@@ -24,8 +24,6 @@ VARIANTS = {  # words in the names of two versions of a data set, which share im
     *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
     *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
 }
-TOOL_OF_SUFFIX = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # with their tools
-TOOL_OF_TAR_SUFFIX = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
 DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a data set
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
@@ -51,8 +49,8 @@ class ContainerSource(Source):
         """Those that are read; ItlError if there are none, or compressed ones."""
         if self.path.is_file():
             return self._listed
-        tools = {f"{self.suffix}{ending}": tool for ending, tool in TOOL_OF_SUFFIX.items()}
-        tools |= TOOL_OF_TAR_SUFFIX if self.suffix == ".tar" else {}
+        tools = {f"{self.suffix}{ending}": tool for ending, tool in archives.TOOL_OF_SUFFIX.items()}
+        tools |= archives.TOOL_OF_TAR_SUFFIX if self.suffix == ".tar" else {}
         if packed := sorted(name for name in self._listed if name.lower().endswith((*tools,))):
             tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
             raise ItlError(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from itl import ItlError, pick
+from itl.sources.boxes import SIDES
 from itl.sources.labels import LABEL_COLUMNS, ranks_of_class
 from itl.sources.records import examples, is_image
 from itl.sources.split_columns import likely_header
@@ -13,7 +14,6 @@ IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
-CORNERS = ("xmin", "ymin", "xmax", "ymax")  # of a box
 # Where there is none of these; in such names a blank is as good as an underscore.
 RARE_IMAGE_COLUMNS = (*IMAGE_COLUMNS, "img_path", "file_path", "image_file", "img_name")
 _PIXEL = re.compile(r"pixel[ _]?\d+|\d+x\d+", re.IGNORECASE)  # the name of a column of one: pixel0, 28x28
@@ -98,10 +98,10 @@ def describe_boxes(line: str, file: str) -> list[str]:
     ['a.csv has boxes (xmin, ymin, xmax, ymax), which are not read: ... the class of each image']
     """
     columns = {cell.strip(' "\r').lower() for cell in line.split(delimiter_of(line))}
-    if not columns.issuperset(CORNERS):
+    if not columns.issuperset(SIDES):
         return []
     return [
-        f"{file} has boxes ({', '.join(CORNERS)}), which are not read: the class of a box is taken as the "
+        f"{file} has boxes ({', '.join(SIDES)}), which are not read: the class of a box is taken as the "
         f"class of each image"
     ]
 

@@ -132,6 +132,9 @@ def test_every_click_can_be_undone_and_the_steps_of_the_slider_together(chromium
     page.get_by_label("bottom-up").check()
     for _ in range(4):
         page.locator(".itl-browser .slider").press("ArrowRight")
+    page.get_by_label("top-down").check()
+    undo.click()
+    assert page.get_by_label("bottom-up").is_checked()
     undo.click()
     page.wait_for_selector(f".itl-browser .summary dd:text-is('{merged}')")
     page.get_by_role("button", name="Start again").click()

@@ -20,7 +20,8 @@ export class Browser {
       opened: (nodes) => this.send({ opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
     });
     this.past = [];  // the choices before this one, for undo
-    this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base), "cut"));
+    this.cut = new CutPanel(this.tree, this.cuts.length, (base) =>
+      this.change((choice) => (choice.base = base), base.split("@")[0]));
     this.selection = new SelectionPanel(
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, details) => {
