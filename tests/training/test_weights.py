@@ -1,14 +1,10 @@
 """Weights in files: what is read, by which names, what is refused and why, and what is written."""
 
 import argparse
-import os
-import pickle
 import re
 import sys
-from functools import cache
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -22,21 +18,13 @@ from itl.training.nets import build
 from itl.training.weights import (
     body_tensors,
     export_weights,
-    fill_body,
     inner_body,
     library_tensors,
     loading,
     read_tensors,
 )
+from tests.training.filled_nets import SIDES, filled, resnet18_state, trained
 
-SIDES = {
-    "small": 24,
-    "alexnet": 63,
-    "resnet18": 32,
-    "timm:resnet10t": 32,
-    "torchvision:alexnet": 63,  # which specs call alexnet
-    "torchvision:mobilenet_v3_small": 32,
-}
 LIBRARY = {  # the model that each net's weights are of, in the library's own words
     "alexnet": lambda: models.alexnet(num_classes=7),
     "resnet18": lambda: models.resnet18(num_classes=7),
@@ -58,34 +46,6 @@ def narrow_alexnet():
         patch.setattr(sys.modules[models.AlexNet.__module__], "nn", layers)
         assert sum(weight.numel() for weight in models.alexnet(num_classes=7).parameters()) < 4e6
         yield
-
-
-@cache
-def resnet18_state(seed=0):
-    """A state dict of torchvision's, which no test changes: to draw one takes a fifth of a second."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return models.resnet18().state_dict()
-
-
-def trained(name, classes=7, seed=0):
-    """A net whose every tensor is drawn, statistics and counters too: none has a value to be guessed."""
-    net = build(name, classes, SIDES[name], seed)
-    random = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for tensor in net.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.uniform_(0.01, 0.135, generator=random)
-            else:
-                tensor.fill_(5)
-    return net.eval()
-
-
-def filled(name, tensors, path, **weights):
-    """Another net of *name*, with the body that *tensors* hold."""
-    net = build(name, 3, SIDES[name], seed=9).eval()
-    fill_body(net, name, body_tensors(name, tensors, Weights(name, **weights), SIDES[name], path))
-    return net
 
 
 def images(name):
@@ -272,50 +232,6 @@ def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path)
         )
 
 
-def test_weights_of_another_net_name_what_differs_and_the_net_that_fits(tmp_path):
-    path = tmp_path / "other.pth"
-    torch.save(models.resnet50().state_dict(), path)
-    says = (
-        r"other.pth does not fit resnet18: layer1.0.conv1.weight is \(64, 64, 1, 1\), not \(64, 64, 3, 3\), "
-        r"layer1.1.conv1.weight is \(64, 256, 1, 1\), .* and \d+ more; it fits net: resnet50$"
-    )
-    with pytest.raises(ItlError, match=says):
-        filled("resnet18", read_tensors(path), path)
-    torch.save(timm.create_model("resnet14t").state_dict(), path)
-    with pytest.raises(ItlError, match=r"it fits net: timm:resnet14t$"):
-        filled("timm:resnet10t", read_tensors(path), path)
-    torch.save({"conv1.weight": torch.zeros(1, 1)}, path)
-    with pytest.raises(ItlError, match=r"does not fit resnet18: .*; give the net that was trained, as net$"):
-        filled("resnet18", read_tensors(path), path)
-
-
-def test_a_larger_net_does_not_pass_for_a_smaller_one(tmp_path):
-    path = tmp_path / "resnet34.pth"
-    torch.save(models.resnet34().state_dict(), path)  # has every tensor of resnet18, and more
-    says = r"layer1.2.conv1.weight \(64, 64, 3, 3\) is not the net's.* it fits net: torchvision:resnet34$"
-    with pytest.raises(ItlError, match=says):
-        filled("resnet18", read_tensors(path), path)
-
-
-def test_kernels_in_the_order_of_tensorflow_are_told(tmp_path):
-    path = tmp_path / "flax.pth"
-    turned = {
-        name: value.permute(2, 3, 1, 0) if value.ndim == 4 else value
-        for name, value in resnet18_state().items()
-    }
-    torch.save(turned, path)
-    with pytest.raises(ItlError, match=r"as those of TensorFlow: permute\(3, 2, 0, 1\) each$"):
-        filled("resnet18", read_tensors(path), path)
-
-
-def test_a_module_beside_the_whole_net_is_named(tmp_path):
-    path = tmp_path / "simclr.pth"
-    torch.save(resnet18_state() | {"projector.0.weight": torch.ones(4, 4)}, path)
-    says = "as net, or save the file without projector if these are no part of it$"
-    with pytest.raises(ItlError, match=says):
-        filled("resnet18", read_tensors(path), path)
-
-
 def test_of_moco_the_encoder_of_queries_is_the_net(tmp_path):
     path = tmp_path / "moco.pth"
     names = (f"module.encoder_{kind}.{name}" for kind in "qk" for name in resnet18_state())
@@ -323,91 +239,6 @@ def test_of_moco_the_encoder_of_queries_is_the_net(tmp_path):
     torch.save({"state_dict": dict(zip(names, values, strict=True))}, path)
     with pytest.raises(ItlError, match="choose with entry: .*encoder_q$"):
         filled("resnet18", read_tensors(path), path)
-
-
-def test_weights_for_grey_images_are_refused(tmp_path):
-    state, path = resnet18_state(), tmp_path / "grey.pth"
-    torch.save(state | {"conv1.weight": state["conv1.weight"][:, :1]}, path)
-    with pytest.raises(ItlError, match=r"not \(64, 3, 7, 7\); its images have 1 channels, those of itl 3"):
-        filled("resnet18", read_tensors(path), path)
-
-
-class RunsCode:
-    """A pickle of it creates a file when it is loaded as usual."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_that_would_run_code_runs_nothing(zipped, tmp_path):
-    path, made = tmp_path / "evil.pth", tmp_path / "made"
-    content = {"state_dict": resnet18_state(), "extra": RunsCode(made)}
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ItlError, match=r"evil.pth names posix.mkdir, code that would be run; none was"):
-        read_tensors(path)
-    assert not made.exists()
-    path.write_bytes(pickle.dumps(RunsCode(made)))
-    with pytest.raises(ItlError, match=r"evil.pth"):
-        read_tensors(path)
-    assert not made.exists()
-
-
-def test_a_whole_pickled_net_says_how_to_write_its_weights(tmp_path):
-    torch.save(models.resnet18(), tmp_path / "net.pth")
-    with pytest.raises(ItlError, match=r"names torchvision.models.resnet.ResNet, code.*net.state_dict\(\)"):
-        read_tensors(tmp_path / "net.pth")
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_damaged_files_are_refused(suffix, tmp_path):
-    path = tmp_path / f"net.{suffix}"
-    export_weights(trained("small"), "small", 24, path)
-    whole = path.read_bytes()
-    for part in (whole[:-1], whole[: len(whole) // 2], whole[:7], whole[:100] + b"\xff" * 100 + whole[200:]):
-        path.write_bytes(part)
-        with pytest.raises(ItlError, match=rf"net.{suffix} (is damaged|does not fit small|names)") as error:
-            filled("small", read_tensors(path), path)
-        assert "\n" not in str(error.value)
-
-
-def test_what_is_no_file_of_weights_is_refused(tmp_path):
-    for name, content, says in (
-        ("missing.pth", None, "no weights at .*missing.pth"),
-        ("empty.pth", b"", "is empty"),
-        ("empty.safetensors", b"", "is empty"),
-        ("text.pth", b"hello", "is damaged, or no weights"),
-        ("text.safetensors", b"hello hello", "is damaged, or not safetensors"),
-    ):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(ItlError, match=says):
-            read_tensors(tmp_path / name)
-    with pytest.raises(ItlError, match="is a folder; give a file"):
-        read_tensors(tmp_path)
-    for number, content in enumerate([torch.zeros(3), [torch.zeros(3)], {"lr": 0.1}, {}]):
-        torch.save(content, tmp_path / f"{number}.pth")
-        with pytest.raises(ItlError, match=rf"{number}.pth holds no tensors by name"):
-            read_tensors(tmp_path / f"{number}.pth")
-
-
-def test_a_variance_below_0_is_refused(tmp_path):
-    tensors = library_tensors("small", trained("small"))
-    name = next(name for name in tensors if name.endswith("running_var"))
-    tensors[name][1] = -0.5
-    with pytest.raises(ItlError, match=f"a.pth has a variance below 0 in {name}; it is damaged"):
-        filled("small", tensors, tmp_path / "a.pth")
-
-
-def test_weights_of_a_quantised_net_are_refused(tmp_path):
-    tensors = library_tensors("small", trained("small"))
-    name = next(name for name in tensors if tensors[name].dim() > 1)
-    tensors[name] = (100 * tensors[name]).to(torch.int8)
-    with pytest.raises(ItlError, match=f"a.pth has whole numbers in 1 tensor, such as {name}: its net was q"):
-        filled("small", tensors, tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize("name", ["torchvision:swin_t", "timm:efficientformer_l1"])
@@ -418,39 +249,6 @@ def test_positions_that_a_net_keeps_as_whole_numbers_are_its_own(name, tmp_path)
     assert len(whole) == {"torchvision:swin_t": 12, "timm:efficientformer_l1": 1}[name]
     taken = body_tensors(name, tensors, Weights(name), 224, tmp_path / "a.pth")
     assert all(torch.equal(taken[key], value) for key, value in tensors.items())
-
-
-def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
-    tensors = library_tensors("small", trained("small"))
-    name = next(name for name in tensors if tensors[name].dim() > 1)
-    tensors[name].view(-1)[3] = float("nan")
-    with pytest.raises(
-        ItlError, match=f"a.pth has 1 tensor with values that are not finite, such as {name}: its"
-    ):
-        filled("small", tensors, tmp_path / "a.pth")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [lambda tensor: tensor.to("meta"), torch.Tensor.to_sparse, lambda tensor: tensor.to(torch.complex64)],
-)
-def test_tensors_without_plain_values_are_refused_in_one_line(tmp_path, change):
-    tensors = library_tensors("small", trained("small"))
-    tensors["body.0.weight"] = change(tensors["body.0.weight"])
-    torch.save(tensors, tmp_path / "a.pth")
-    says = "a.pth has 1 tensor that is sparse, complex or without values, such as body.0.weight; load the net"
-    with pytest.raises(ItlError, match=says):
-        filled("small", read_tensors(tmp_path / "a.pth"), tmp_path / "a.pth")
-
-
-def test_code_with_weights_and_arrays_are_told_apart_from_damage(tmp_path):
-    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "script.pt")
-    with pytest.raises(ItlError, match="script.pt is TorchScript, which is code; write torch.save"):
-        read_tensors(tmp_path / "script.pt")
-    with open(tmp_path / "arrays.pth", "wb") as file:
-        np.savez(file, a=np.zeros(2))
-    with pytest.raises(ItlError, match="arrays.pth holds NumPy's arrays; write tensors by name"):
-        read_tensors(tmp_path / "arrays.pth")
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
