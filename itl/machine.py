@@ -133,15 +133,16 @@ class Machine:
             if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
                 raise ItlError(f"{name} is a whole number from 1; got {count!r}")
             object.__setattr__(self, name, int(count))
-        if not re.fullmatch(r"cpu|cuda(:\d+(,\d+)*)?", self.device):
+        if not re.fullmatch(r"cpu|cuda(:\d+(,\d+)*)?", str(self.device)):
             raise ItlError(
                 f"device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got {self.device!r}"
             )
         if not self.checkpoint_seconds >= 0:
             raise ItlError(f"checkpoint_seconds is a number from 0; got {self.checkpoint_seconds!r}")
-        part, parts = self.shard
-        if not 1 <= part <= parts:
-            raise ItlError(f"a shard is a part from 1 and of how many, as (1, 4); got {self.shard}")
+        numbers = self.shard if isinstance(self.shard, tuple | list) else ()
+        is_pair = len(numbers) == 2 and all(isinstance(number, Integral) for number in numbers)
+        if not (is_pair and 1 <= numbers[0] <= numbers[1]):
+            raise ItlError(f"a shard is a part from 1 and of how many, as (1, 4); got {self.shard!r}")
 
     @classmethod
     def from_environment(cls, **settings) -> "Machine":

@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
+from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from itl import ItlError, cannot_read, one_of
@@ -43,19 +44,50 @@ SPREAD: Limit = ("above 0 and at most 1, of pixels from 0 to 1", lambda number: 
 BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
 
 
-def _check_choices(spec: "DataclassInstance") -> None:
-    """Raise ItlError for a field of *spec* that holds none of the values that its Literal lists."""
-    for entry in fields(spec):
-        if get_origin(entry.type) is Literal:
-            one_of(get_args(entry.type), getattr(spec, entry.name), entry.name)
+TYPE_WORDS = {bool: "true or false", str: "text", tuple: "a list"}
+
+
+def _check_types(spec: "DataclassInstance", what: str = "") -> None:
+    """Raise ItlError for a field of *spec*, which is *what*, that holds nothing of its type.
+
+    That is none of the values that its Literal lists, no text, no list, not true or false, or another spec;
+    numbers are those of `_check_limits`.
+    """
+    for name, kinds, choices in _types_of(type(spec)):
+        value = getattr(spec, name)
+        if choices:
+            one_of(choices, value, name)
+        elif not any(_is_of(kind, value) for kind in kinds):
+            words = TYPE_WORDS.get(kinds[0]) or f"a {kinds[0].__name__}"
+            raise ItlError(f"{name}{what} should be {words}, not {value!r}")
+
+
+def _is_of(kind: type, value: object) -> bool:
+    """Say whether *value* counts as of a *kind*: numbers do, and what is iterated over for a list."""
+    if kind is bool:
+        return value in (True, False)  # NumPy's too, and 0 and 1
+    if kind is tuple:
+        return isinstance(value, Iterable) and not isinstance(value, str)
+    return kind in (int, float) or isinstance(value, kind)
+
+
+@cache
+def _types_of(kind: Any) -> tuple[tuple[str, tuple[type, ...], tuple[str, ...]], ...]:
+    """Return the fields of a spec: name, the types that it may have, and the choices of a Literal."""
+    listed = []
+    for entry in fields(kind):
+        choices = get_args(entry.type) if get_origin(entry.type) is Literal else ()
+        parts = get_args(entry.type) if isinstance(entry.type, UnionType) else (entry.type,)
+        listed.append((entry.name, tuple(get_origin(part) or part for part in parts), choices))
+    return tuple(listed)
 
 
 def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
     """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
-    types = {one.name: get_args(one.type) or (one.type,) for one in fields(spec)}
+    types = {name: kinds for name, kinds, _ in _types_of(type(spec))}
     for name, (words, holds) in limits.items():
         value, whole = getattr(spec, name), int in types[name]
-        for number in value if isinstance(value, tuple | list) else [value]:
+        for number in value if tuple in types[name] and value is not None else [value]:
             if number is None:
                 continue
             if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
@@ -80,15 +112,15 @@ class Packing:
 
     def __post_init__(self) -> None:
         """Accept options as a mapping too; refuse what cannot be."""
+        _check_types(self)
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
-        _check_choices(self)
         _check_limits(self, {"size": SIDE})
+        if not (isinstance(self.unreadable, Real) and 0 <= self.unreadable <= 1):
+            raise ItlError(f"unreadable is a fraction of the images, 0 to 1, not {self.unreadable!r}")
         for name, value in self.options:
             finite = not isinstance(value, float) or math.isfinite(value)
             if not (finite and isinstance(value, str | int | float | None)):
                 raise ItlError(f"the option {name} should be text, a number, true or false, not {value!r}")
-        if not 0 <= self.unreadable <= 1:
-            raise ItlError(f"unreadable is a fraction of the images, 0 to 1, not {self.unreadable}")
 
 
 @dataclass(frozen=True)
@@ -107,12 +139,11 @@ class Subset:
 
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
+        _check_types(self)
         limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
         _check_limits(self, limits | {"seed": AT_LEAST_0})
         _check_limits(self, {"seed": OF_32_BITS})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
-        if self.at_most not in (True, False):
-            raise ItlError(f"at_most should be true or false, not {self.at_most!r}")
         object.__setattr__(self, "at_most", bool(self.at_most))
 
 
@@ -153,7 +184,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Give every computation one spelling; refuse settings that another one overrides."""
-        _check_choices(self)
+        _check_types(self, " of a recipe")
         if self.epochs is not None and self.steps is not None:
             raise ItlError(
                 f"a recipe has either epochs or steps; got {self.epochs} epochs and {self.steps} "
@@ -169,11 +200,9 @@ class Recipe:
                 f"schedule cosine has no drops; got {list(self.drops)}; leave them out, or give "
                 f"schedule: step"
             )
-        if self.flip not in (True, False):
-            raise ItlError(f"flip of a recipe should be true or false, not {self.flip!r}")
+        _check_limits(self, self.limits)
         for name, value in self._settled().items():
             object.__setattr__(self, name, value)
-        _check_limits(self, self.limits)
 
     def _settled(self) -> dict[str, Any]:
         """Return the fields that have several spellings, each with the one that is hashed."""
@@ -270,6 +299,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         """Refuse means and standard deviations of pixels from 0 to 255."""
+        _check_types(self)
         _check_limits(self, {"mean": COLOUR, "std": SPREAD})
 
 
@@ -301,6 +331,7 @@ class Pretrain:
 
         So has a net with weights, which depend on no seed either.
         """
+        _check_types(self)
         _check_limits(self, {"seed": AT_LEAST_0})
         _check_limits(self, {"seed": OF_32_BITS})
         if self.weights:
@@ -347,6 +378,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
+        _check_types(self)
         object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 

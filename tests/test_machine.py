@@ -74,6 +74,8 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
         ({"workers": -1}, "whole number from 1; got -1"),
         ({"workers": "2"}, "workers is a whole number from 1; got '2'"),
         ({"threads": 0}, "threads is a whole number from 1; got 0"),
+        ({"shard": (1,)}, r"a shard is a part from 1 and of how many, as \(1, 4\); got \(1,\)"),
+        ({"shard": "1/2"}, r"a shard is a part from 1 and of how many, as \(1, 4\); got '1/2'"),
         ({"shard": (3, 2)}, r"a shard is a part from 1 and of how many, .* got \(3, 2\)"),
         ({"data": "/data"}, r"got '/data'; give \['/data'\]"),
         ({"device": "gpu"}, "device 'gpu' was asked for; here are "),
@@ -89,6 +91,7 @@ def test_machines_that_cannot_be(settings, says):
     ("settings", "says"),
     [
         ({"device": "gpu"}, "device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got 'gpu'"),
+        ({"device": 3}, "device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got 3"),
         ({"device": "cuda:"}, "got 'cuda:'"),
         ({"device": "cuda:0,"}, "got 'cuda:0,'"),
         ({"checkpoint_seconds": math.nan}, "checkpoint_seconds is a number from 0; got nan"),

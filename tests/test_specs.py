@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
@@ -446,6 +447,40 @@ def test_what_a_detector_does_not_use_is_refused_or_has_one_spelling():
         DetectionRecipe(label_smoothing=0.1)
     assert DetectionRecipe(regions="rpn", overlap=0.0) == DetectionRecipe(regions="rpn")
     assert DetectionRecipe(overlap=0.0) != DetectionRecipe()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "says"),
+    [
+        (Recipe, {"lrs": 0.1}, "lrs of a recipe should be a list, not 0.1"),
+        (Recipe, {"lrs": "0.1"}, "lrs of a recipe should be a list, not '0.1'"),
+        (Recipe, {"lrs": ["0.1"]}, "lrs should be a number, not '0.1'"),
+        (Recipe, {"schedule": "step", "drops": 0.5}, "drops of a recipe should be a list, not 0.5"),
+        (Recipe, {"pixels": [32]}, r"pixels should be a whole number, not \[32\]"),
+        (
+            DetectionRecipe,
+            {"freeze_first": "no"},
+            "freeze_first of a recipe should be true or false, not 'no'",
+        ),
+        (Packing, {"source": 3}, "source should be text, not 3"),
+        (Packing, {"path": Path("x")}, r"path should be text, not PosixPath\('x'\)"),
+        (Packing, {"unreadable": "1%"}, "unreadable is a fraction of the images, 0 to 1, not '1%'"),
+        (Subset, {"pack": 3}, "pack should be text, not 3"),
+        (Subset, {"pack": "", "labels": ["original"]}, r"labels should be text, not \['original'\]"),
+        (Subset, {"pack": "", "without": "abc"}, "without should be a list, not 'abc'"),
+        (Weights, {"net": "resnet18", "mean": 0.5}, "mean should be a list, not 0.5"),
+        (Pretrain, {"subset": "demo"}, "subset should be a Subset, not 'demo'"),
+        (Pretrain, {"subset": Subset(""), "recipe": {}}, r"recipe should be a Recipe, not \{\}"),
+    ],
+)
+def test_values_of_another_type_are_refused_in_python_too(kind, settings, says):
+    with pytest.raises(ItlError, match=f"^{says}$"):
+        kind(**settings)
+
+
+def test_arrays_and_single_numbers_of_numpy_are_taken():
+    assert Recipe(lrs=np.array([0.1])) == Recipe(lr=0.1)
+    assert Recipe(batch=np.int64(32), flip=np.True_) == Recipe(batch=32)
 
 
 @pytest.mark.parametrize("value", ["no", None, 2])
