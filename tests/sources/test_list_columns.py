@@ -9,6 +9,7 @@ from PIL import Image
 
 from itl import ItlError
 from itl.sources.image_lists import has_no_labels, read_list_file
+from itl.sources.list_columns import describe_boxes
 from itl.sources.numbered_classes import lists_names_alone, read_names
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, text, written
@@ -345,3 +346,27 @@ def test_two_columns_that_agree_in_all_rows_are_one(content, image, label):
 def test_two_columns_that_differ_are_refused(content, message):
     with pytest.raises(ItlError, match=re.escape(message)):
         read_list_file(content, "train.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "boxes"),
+    [
+        ("filename,class,xmin,ymin,xmax,ymax", "xmin, ymin, xmax, ymax"),
+        # GTSRB, Open Images, Stanford Cars, DeepFashion, Global Wheat
+        ("Filename;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId", "Roi.X1, Roi.Y1, Roi.X2, Roi.Y2"),
+        ("ImageID,XMin,XMax,YMin,YMax,LabelName", "XMin, YMin, XMax, YMax"),
+        ("fname,bbox_x1,bbox_y1,bbox_x2,bbox_y2,class", "bbox_x1, bbox_y1, bbox_x2, bbox_y2"),
+        ("image_name,x_1,y_1,x_2,y_2,label", "x_1, y_1, x_2, y_2"),
+        ("image,label,x,y,w,h", "x, y, w, h"),
+        ("image_id,width,height,bbox,source", "bbox"),
+        ("image,width,height,label", None),
+        ("image,left,right,x,y,label", None),
+        ("box,image,label", None),
+    ],
+)
+def test_columns_of_boxes_are_said(columns, boxes):
+    said = [
+        note.partition(", which are not read: the class of a box ")[0]
+        for note in describe_boxes(columns, "a.csv")
+    ]
+    assert said == ([f"a.csv has boxes ({boxes})"] if boxes else [])
