@@ -304,8 +304,8 @@ def voc_ap(args: argparse.Namespace) -> None:
     import csv
 
     from itl.evaluation.voc_ap import mean_ap, voc_ap
-    from itl.sources.detection_files import Annotations, describe_without_detection, load_detections
-    from itl.sources.voc_xml import read_objects
+    from itl.sources.annotated.detection_files import Annotations, describe_without_detection, load_detections
+    from itl.sources.annotated.voc_xml import read_objects
 
     annotations = Annotations(*read_objects(args.annotations, args.images, args.outside))
     detections, notes = load_detections(args.detections, annotations, args.categories)
@@ -317,8 +317,8 @@ def voc_ap(args: argparse.Namespace) -> None:
 
 def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.sources.proposal_files import describe_order, read_regions, refuse_target, write_regions
-    from itl.sources.proposals import RECALL_COUNTS, measure_recall
+    from itl.sources.annotated import proposal_files
+    from itl.sources.annotated.proposals import RECALL_COUNTS, measure_recall
 
     if not args.recall:
         refuse_unused(args, ["--count", "--images", "--outside"], "--recall ANNOTATIONS")
@@ -329,11 +329,11 @@ def proposals(args: argparse.Namespace) -> None:
         regions = None
     else:
         if args.out:
-            refuse_target(args.out)
-        regions = read_regions(args.regions, args.order)
-        _note("" if args.order else describe_order(args.regions))
+            proposal_files.refuse_target(args.out)
+        regions = proposal_files.read_regions(args.regions, args.order)
+        _note("" if args.order else proposal_files.describe_order(args.regions))
     if args.out and regions is not None:
-        write_regions(args.out, regions)
+        proposal_files.write_regions(args.out, regions)
     if args.recall:
         counts = args.count or RECALL_COUNTS
         table, notes = measure_recall(regions, args.recall, counts, args.images, args.outside)

@@ -44,16 +44,18 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/journal.py": "tests/packs/test_journal.py",
     "itl/packs/fit.py": "tests/packs/test_fit.py",
     "itl/sources/folder_names.py": LAYOUT,
-    "itl/sources/layout.py": LAYOUT,
-    "itl/sources/layout_options.py": f"tests/sources/test_layout_options.py {LAYOUT}",
+    "itl/sources/folders/layout.py": LAYOUT,
+    "itl/sources/folders/layout_options.py": f"tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/split_names.py": f"{LISTS} tests/sources/test_layout_options.py {LAYOUT}",
-    "itl/sources/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py {PUBLISHED}",
-    "itl/sources/labels.py": f"{LISTS} tests/sources/test_lists.py {PUBLISHED}",
+    "itl/sources/listed/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py {PUBLISHED}",
+    "itl/sources/listed/labels.py": f"{LISTS} tests/sources/test_lists.py {PUBLISHED}",
     "itl/sources/boxes.py": " ".join(
         f"tests/sources/test_{name}.py" for name in ("boxes", "proposals", "coco")
     ),
-    "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
-    "itl/sources/windows.py": "tests/sources/test_proposals.py",
+    "itl/sources/annotated/proposals.py": " ".join(
+        f"tests/sources/test_{name}.py" for name in ("proposals", "proposal_files")
+    ),
+    "itl/sources/annotated/windows.py": "tests/sources/test_proposals.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",
     "itl/evaluation/rounding.py": "tests/evaluation/test_rounding.py",
     "itl/runs/executors.py": "tests/runs/test_devices.py",

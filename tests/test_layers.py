@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -33,6 +34,8 @@ ROOMS = [
     "commands",
     "__main__",
 ]
+SOURCES = ["files", "what all sources share", "synthetic", "listed", "folders", "annotated", "published"]
+OF_ALL_SOURCES = ["registry", "check"]  # after all of them
 ROOT = Path(itl.__file__).parent
 
 
@@ -70,6 +73,26 @@ def test_a_room_uses_only_rooms_before_it():
         order = ROOMS.index(module.partition(".")[0])
         later = {name for name in imported(path) if ROOMS.index(name.partition(".")[0]) > order}
         assert not later, f"{module} imports {sorted(later)}, which come after it"
+
+
+def order_in_sources(module: str) -> int:
+    """Where a module of sources stands among their folders."""
+    folder, _, name = module.removeprefix("sources.").rpartition(".")
+    order = SOURCES + OF_ALL_SOURCES
+    return order.index(folder or (name if name in OF_ALL_SOURCES else "what all sources share"))
+
+
+def test_a_folder_of_sources_uses_only_those_before_it():
+    sources = {name: path for name, path in modules().items() if name.startswith("sources.")}
+    for module, path in sources.items():
+        used = imported(path) & sources.keys()
+        later = {name for name in used if order_in_sources(name) > order_in_sources(module)}
+        assert not later, f"{module} imports {sorted(later)}, which come after it"
+
+
+def test_no_folder_has_more_modules_than_a_reader_looks_through():
+    folders = Counter(path.parent for path in modules().values())
+    assert max(folders.values()) <= 30, folders.most_common(1)
 
 
 def test_no_modules_import_each_other_in_a_circle():

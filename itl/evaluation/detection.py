@@ -14,8 +14,8 @@ from itl.evaluation.methods import Metrics
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import mean_ap, voc_ap
 from itl.machine import Machine
+from itl.sources.annotated.proposals import recall
 from itl.sources.boxes import SIDES
-from itl.sources.proposals import recall
 from itl.specs import DetectionRecipe, Transfer
 from itl.storage import write_atomic
 from itl.training.detection_batches import DetectionBatches

@@ -35,9 +35,9 @@ from itl.packs.source_state import (
     write_files,
 )
 from itl.packs.writer import ImageWriter
+from itl.sources.annotated.proposal_files import concatenate_regions
 from itl.sources.boxes import object_columns
-from itl.sources.image_files import CORRUPT
-from itl.sources.proposal_files import concatenate_regions
+from itl.sources.files.image_files import CORRUPT
 from itl.sources.records import Record
 from itl.sources.registry import open_source
 from itl.sources.source import Source

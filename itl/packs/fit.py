@@ -6,7 +6,7 @@ import numpy as np
 
 from itl import ItlError
 from itl.sources.boxes import padded_size
-from itl.sources.image_files import pixels_of
+from itl.sources.files.image_files import pixels_of
 
 LOW_CONTRAST = "low contrast"
 LEAST_CONTRAST, LEAST_CONTRAST_16_BIT = 16, 64  # of 256: between the darkest and the brightest value

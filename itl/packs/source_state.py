@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
 from itl.packs.journal import JournalRow, checksum, decode_record
-from itl.sources.archives import ZipMember, is_stray
+from itl.sources.annotated.proposal_files import find_regions, region_files
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.option_files import paths_named
-from itl.sources.proposal_files import find_regions, region_files
+from itl.sources.files.archives import ZipMember, is_stray
+from itl.sources.files.option_files import paths_named
 from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source

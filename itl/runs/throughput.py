@@ -286,7 +286,7 @@ def _detector(model: "Classifier", name: str, recipe: DetectionRecipe, device: "
     import torch
 
     from itl.evaluation.fast_rcnn import Detector, detection_loss
-    from itl.sources.windows import windows
+    from itl.sources.annotated.windows import windows
     from itl.training.detection_batches import ImageBatch
     from itl.training.detection_nets import detection_backbone
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID, Taxonomy
-from itl.sources import detection_files, proposals
+from itl.sources.annotated import detection_files, proposals
 from itl.sources.findings import Finding
 from itl.sources.records import Record, classes_by_split, examples, quoted
 from itl.sources.registry import SOURCES, open_source

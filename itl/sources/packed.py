@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from posixpath import dirname, join
 
-from itl.sources.archives import LABEL_SUFFIXES, Listing, Member, open_listing, split_name
+from itl.sources.files.archives import LABEL_SUFFIXES, Listing, Member, open_listing, split_name
 from itl.sources.records import examples, is_image, suffix_of
 
 MAX_PEEKED_MEMBERS, MAX_PEEKED_BYTES = 1000, 16 << 20  # of a tar; and of a file in a compressed one

@@ -11,10 +11,10 @@ from typing import Any
 
 from itl import ItlError, counted, one_line
 from itl.hierarchy.taxonomy import WNID
-from itl.sources.archives import Member
 from itl.sources.boxes import Box
+from itl.sources.files.archives import Member
+from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.folder_names import wnid_of
-from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 

@@ -9,23 +9,23 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from itl import ItlError, pick
 from itl.machine import expand_home
-from itl.sources.cifar import Cifar10, Cifar100
-from itl.sources.class_folders import ClassFolders
-from itl.sources.coco import Coco
-from itl.sources.downsampled import DownsampledImageNet
-from itl.sources.imagenet import ImageNet, ImageNet21k, TinyImageNet
-from itl.sources.lists import Lists
-from itl.sources.option_files import find_file, folder_of
-from itl.sources.parquet_images import ParquetImages
-from itl.sources.shards import WebDataset
+from itl.sources.annotated.coco import Coco
+from itl.sources.annotated.voc_action import VocAction
+from itl.sources.annotated.voc_detection import Voc0712, Voc2007, Voc2012
+from itl.sources.files.option_files import find_file, folder_of
+from itl.sources.folders.class_folders import ClassFolders
+from itl.sources.listed.lists import Lists
+from itl.sources.listed.parquet_images import ParquetImages
+from itl.sources.listed.shards import WebDataset
+from itl.sources.published.cifar import Cifar10, Cifar100
+from itl.sources.published.downsampled import DownsampledImageNet
+from itl.sources.published.imagenet import ImageNet, ImageNet21k, TinyImageNet
+from itl.sources.published.sun397 import Sun397
+from itl.sources.published.target_sets import TARGET_SETS
 from itl.sources.source import Source
-from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses, DemoKinds
 from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
-from itl.sources.target_sets import TARGET_SETS
-from itl.sources.voc_action import VocAction
-from itl.sources.voc_detection import Voc0712, Voc2007, Voc2012
 
 SOURCES: dict[str, type[Source]] = {
     source.kind: source

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted, no_such
-from itl.sources.archives import Member
 from itl.sources.boxes import AnnotatedObject, turn_box
-from itl.sources.image_files import read_header
+from itl.sources.files.archives import Member
+from itl.sources.files.image_files import read_header
 from itl.sources.records import Record, examples, plain_line
 
 IMAGE_HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file

@@ -13,9 +13,9 @@ import numpy as np
 
 from itl import counted, one_line
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.archives import Listing, open_listing
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.image_files import UNREAD_SUFFIXES
+from itl.sources.files.archives import Listing, open_listing
+from itl.sources.files.image_files import UNREAD_SUFFIXES
 from itl.sources.records import (
     Record,
     classes_by_split,

@@ -12,8 +12,8 @@ from torch.nn.functional import interpolate
 
 from itl import ItlError
 from itl.machine import Machine, map_in_order
+from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, padded_size
-from itl.sources.windows import windows
 from itl.specs import DetectionRecipe
 from itl.training.batches import device, step_rng
 from itl.training.crop_cpu import normalised

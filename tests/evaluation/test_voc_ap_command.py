@@ -9,9 +9,9 @@ import pytest
 
 from itl import ItlError
 from itl.__main__ import main
+from itl.sources.annotated.detection_files import read_detections
+from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.boxes import SIDES
-from itl.sources.detection_files import read_detections
-from itl.sources.proposal_files import write_regions
 from tests.annotated import thing, xml
 from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, random_world, slow_ap
 from tests.sources.containers import mutated

@@ -15,8 +15,8 @@ from itl import ItlError
 from itl.packs import source_state, writer
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.pack import Pack
-from itl.sources.class_folders import ClassFolders
-from itl.sources.image_files import LATE_EXIF
+from itl.sources.files.image_files import LATE_EXIF
+from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing
 from tests.pictures import encoded, forked, same, smooth, tarred, with_late_exif
 from tests.sources import containers

@@ -10,9 +10,9 @@ from torchvision.transforms.v2 import functional
 
 from itl import ItlError
 from itl.packs.fit import LOW_CONTRAST, decode, resize, to_square
-from itl.sources import image_files
-from itl.sources.class_folders import ClassFolders
-from itl.sources.image_files import pixels_of
+from itl.sources.files import image_files
+from itl.sources.files.image_files import pixels_of
+from itl.sources.folders.class_folders import ClassFolders
 from tests.pictures import REAL, encoded, smooth
 
 PICTURE = smooth(24, 36)

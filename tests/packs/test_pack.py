@@ -24,7 +24,7 @@ from itl.packs.fit import decode
 from itl.packs.journal import Journal
 from itl.packs.pack import Pack
 from itl.packs.writer import npy_header
-from itl.sources.class_folders import ClassFolders
+from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing
 from itl.storage import hold_lock
 from tests.annotated import jpeg, written

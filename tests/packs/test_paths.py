@@ -13,7 +13,7 @@ from itl import ItlError
 from itl.packs import paths
 from itl.packs.pack import Pack
 from itl.packs.paths import size_of
-from itl.sources.class_folders import ClassFolders
+from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing, key
 from tests.pictures import encoded, smooth
 from tests.worlds import IMAGES, here

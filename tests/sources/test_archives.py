@@ -10,8 +10,8 @@ import zipfile
 import pytest
 
 from itl import ItlError
-from itl.sources import archives
-from itl.sources.class_folders import ClassFolders
+from itl.sources.files import archives
+from itl.sources.folders.class_folders import ClassFolders
 from tests.annotated import check_lines
 from tests.pictures import REAL, tarred, tree
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.sources import cifar
-from itl.sources.plain_pickle import load_plain
+from itl.sources.files.plain_pickle import load_plain
+from itl.sources.published import cifar
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, written
 from tests.sources import containers

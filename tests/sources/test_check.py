@@ -9,11 +9,11 @@ import pytest
 from itl import ItlError
 from itl.__main__ import main
 from itl.sources import check as checking
+from itl.sources.annotated.voc_xml import read_annotation
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.check import check
 from itl.sources.findings import Finding, report
 from itl.sources.registry import open_source
-from itl.sources.voc_xml import read_annotation
 from tests.annotated import changed, check_lines, jpeg, thing, voc2007, voc2012, written, xml
 from tests.pictures import encoded, smooth
 from tests.sources.containers import parquet, shards

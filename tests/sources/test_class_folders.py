@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from itl import ItlError
-from itl.sources.class_folders import ClassFolders
+from itl.sources.folders.class_folders import ClassFolders
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
 from tests.pictures import CAR, FOX, listed, tarred, tree

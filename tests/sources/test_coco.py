@@ -6,10 +6,10 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources.archives import Listing, Member
+from itl.sources.annotated.coco import Coco
 from itl.sources.boxes import AnnotatedObject, voc_box
-from itl.sources.coco import Coco
-from itl.sources.image_finder import ImageNames
+from itl.sources.files.archives import Listing, Member
+from itl.sources.listed.image_finder import ImageNames
 from itl.specs import Packing
 from tests.annotated import check_lines, jpeg, problems_of, written
 from tests.pictures import tarred

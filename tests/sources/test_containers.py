@@ -12,7 +12,9 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources import cifar, downsampled, parquet_images, untrusted_files
+from itl.sources.files import untrusted_files
+from itl.sources.listed import parquet_images
+from itl.sources.published import cifar, downsampled
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import check_lines, written

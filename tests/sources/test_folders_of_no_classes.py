@@ -3,8 +3,8 @@
 import pytest
 
 from itl import ItlError
-from itl.sources.layout import Choice
-from itl.sources.layout_options import recognise
+from itl.sources.folders.layout import Choice
+from itl.sources.folders.layout_options import recognise
 from tests.annotated import check_lines
 from tests.pictures import tree
 

@@ -8,12 +8,12 @@ import pytest
 import scipy.io
 
 from itl import ItlError
-from itl.sources.coco import Coco
-from itl.sources.proposal_files import describe_order
+from itl.sources.annotated.coco import Coco
+from itl.sources.annotated.proposal_files import describe_order
+from itl.sources.annotated.voc_action import VocAction
+from itl.sources.annotated.voc_xml import read_annotation
+from itl.sources.published.sun397 import Sun397
 from itl.sources.registry import open_source
-from itl.sources.sun397 import Sun397
-from itl.sources.voc_action import VocAction
-from itl.sources.voc_xml import read_annotation
 from tests.annotated import changed, jpeg, problems_of, thing, voc2007, voc2012, written, xml
 from tests.sources.test_sun397 import EXPECTED, IMAGES, LISTS
 

@@ -16,7 +16,7 @@ from itl import ItlError
 from itl.packs.fit import LOW_CONTRAST, decode
 from itl.packs.pack import Pack
 from itl.sources.boxes import turn_box
-from itl.sources.image_files import CORRUPT, FORMATS, LATE_EXIF, pixels_of, read_header
+from itl.sources.files.image_files import CORRUPT, FORMATS, LATE_EXIF, pixels_of, read_header
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import thing, written, xml

@@ -3,8 +3,8 @@
 import pytest
 
 from itl import ItlError
-from itl.sources.archives import Listing, Member
-from itl.sources.image_finder import ImageNames
+from itl.sources.files.archives import Listing, Member
+from itl.sources.listed.image_finder import ImageNames
 
 
 def find(name: str, *files: str) -> str:

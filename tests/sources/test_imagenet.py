@@ -12,10 +12,10 @@ import scipy.io
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.cifar import WNIDS, Cifar100
-from itl.sources.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, ImageNet21k, TinyImageNet
+from itl.sources.published.cifar import WNIDS, Cifar100
+from itl.sources.published.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, ImageNet21k, TinyImageNet
+from itl.sources.published.val_labels import DEVKIT, META, TRUTH, read_labels
 from itl.sources.registry import open_source
-from itl.sources.val_labels import DEVKIT, META, TRUTH, read_labels
 from tests.annotated import check_lines, jpeg
 from tests.pictures import CAR, FOX, listed, tarred, tree
 

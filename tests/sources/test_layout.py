@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from itl import counted
-from itl.sources.layout import Choice
-from itl.sources.layout_options import recognise
+from itl.sources.folders.layout import Choice
+from itl.sources.folders.layout_options import recognise
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
 from tests.pictures import tree

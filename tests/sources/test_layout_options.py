@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError
-from itl.sources.class_folders import ClassFolders
-from itl.sources.imagenet import ImageNet
-from itl.sources.layout import Choice
-from itl.sources.layout_options import recognise
+from itl.sources.folders.class_folders import ClassFolders
+from itl.sources.folders.layout import Choice
+from itl.sources.folders.layout_options import recognise
+from itl.sources.published.imagenet import ImageNet
 from tests.annotated import written
 from tests.pictures import tarred
 

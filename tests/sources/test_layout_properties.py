@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 from itl import ItlError, counted
-from itl.sources.archives import Listing, Member
-from itl.sources.class_folders import ClassFolders
-from itl.sources.layout import Choice
-from itl.sources.layout_options import recognise
+from itl.sources.files.archives import Listing, Member
+from itl.sources.folders.class_folders import ClassFolders
+from itl.sources.folders.layout import Choice
+from itl.sources.folders.layout_options import recognise
 
 SPELLINGS = {
     "train": ["train", "Train", "training", "train_set", "seg_train", "train.X1", "ILSVRC2012_img_train"],

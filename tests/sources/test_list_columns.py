@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from itl import ItlError
-from itl.sources.image_lists import has_no_labels, read_list_file
-from itl.sources.list_columns import describe_boxes
-from itl.sources.numbered_classes import lists_names_alone, read_names
+from itl.sources.listed.image_lists import has_no_labels, read_list_file
+from itl.sources.listed.list_columns import describe_boxes
+from itl.sources.listed.numbered_classes import lists_names_alone, read_names
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, text, written
 

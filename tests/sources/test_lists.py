@@ -3,8 +3,8 @@
 import pytest
 
 from itl import ItlError
-from itl.sources.image_lists import ListedImage, read_list_file
-from itl.sources.numbered_classes import read_names
+from itl.sources.listed.image_lists import ListedImage, read_list_file
+from itl.sources.listed.numbered_classes import read_names
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, images, jpeg, text, written
 

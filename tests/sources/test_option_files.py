@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.sources.option_files import find_file, paths_named
-from itl.sources.proposal_files import write_regions
+from itl.sources.annotated.proposal_files import write_regions
+from itl.sources.files.option_files import find_file, paths_named
 from itl.sources.registry import SOURCES, open_source
 from tests.annotated import check_lines, jpeg, text, thing, voc2007, written, xml
 from tests.sources import containers

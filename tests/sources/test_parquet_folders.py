@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from itl import ItlError
-from itl.sources.image_files import pixels_of
+from itl.sources.files.image_files import pixels_of
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
 from tests.pictures import encoded

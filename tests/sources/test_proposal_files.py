@@ -13,8 +13,8 @@ import scipy.io
 from itl import ItlError
 from itl.__main__ import main
 from itl.packs.pack import Pack
-from itl.sources.proposal_files import describe_order, read_regions, write_regions
-from itl.sources.proposals import match_images
+from itl.sources.annotated.proposal_files import describe_order, read_regions, write_regions
+from itl.sources.annotated.proposals import match_images
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import check_lines, voc2007

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
+from itl.sources.annotated.proposals import best_ious, recall, recall_table
+from itl.sources.annotated.voc_xml import read_objects
+from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, area, iou_of
-from itl.sources.proposals import best_ious, recall, recall_table
-from itl.sources.voc_xml import read_objects
-from itl.sources.windows import windows
 from tests.pictures import REAL
 
 VOC500 = REAL / "voc2007-500.tar"

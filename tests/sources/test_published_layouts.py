@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError
-from itl.sources.layout import Choice
-from itl.sources.layout_options import level_of_classes, recognise
+from itl.sources.folders.layout import Choice
+from itl.sources.folders.layout_options import level_of_classes, recognise
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, written
 from tests.pictures import encoded, smooth, tarred, tree

@@ -7,9 +7,9 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources.class_folders import ClassFolders
+from itl.sources.folders.class_folders import ClassFolders
+from itl.sources.published.sun397 import Sun397, class_of
 from itl.sources.registry import open_source
-from itl.sources.sun397 import Sun397, class_of
 from itl.specs import Packing
 from tests.annotated import changed, check_lines, jpeg, problems_of, written
 from tests.pictures import tarred

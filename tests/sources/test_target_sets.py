@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.sources import untrusted_files
+from itl.sources.files import untrusted_files
+from itl.sources.published.target_sets import TARGET_SETS
 from itl.sources.registry import SOURCES, open_source
-from itl.sources.target_sets import TARGET_SETS
 from tests.annotated import check_lines, images, jpeg, text, written
 from tests.pictures import CAR, FOX, REAL, tarred
 from tests.sources import containers

@@ -9,8 +9,8 @@ import scipy.io
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.imagenet import ImageNet, TinyImageNet
-from itl.sources.val_labels import DEVKIT, KNOWN_VAL_IMAGE, META, TRUTH, read_labels
+from itl.sources.published.imagenet import ImageNet, TinyImageNet
+from itl.sources.published.val_labels import DEVKIT, KNOWN_VAL_IMAGE, META, TRUTH, read_labels
 from tests.pictures import CAR, FOX, listed, tarred, tree
 
 TENCH = "n01440764"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError
-from itl.sources.class_folders import ClassFolders
-from itl.sources.shards import WebDataset
+from itl.sources.folders.class_folders import ClassFolders
+from itl.sources.listed.shards import WebDataset
 from tests.pictures import tarred, tree
 
 LABELS = ("cat", "dog")

@@ -4,11 +4,11 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
+from itl.sources.annotated.voc_action import ACTIONS, VocAction
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.image_files import pixels_of
+from itl.sources.files.image_files import pixels_of
 from itl.sources.records import Record
 from itl.sources.synthetic import targets
-from itl.sources.voc_action import ACTIONS, VocAction
 from itl.specs import Packing
 from tests.annotated import changed, check_lines, jpeg, problems_of, thing, voc2012, written, xml
 from tests.pictures import tarred

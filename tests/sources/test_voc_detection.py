@@ -13,11 +13,11 @@ from PIL import Image
 
 from itl import ItlError
 from itl.packs.pack import Pack
+from itl.sources.annotated.voc_detection import Voc2007, Voc2012
+from itl.sources.annotated.voc_devkit import assign_splits, read_list
+from itl.sources.annotated.voc_xml import read_annotation, read_annotations
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.registry import open_source
-from itl.sources.voc_detection import Voc2007, Voc2012
-from itl.sources.voc_devkit import assign_splits, read_list
-from itl.sources.voc_xml import read_annotation, read_annotations
 from itl.specs import Packing
 from tests.annotated import (
     CAR,

@@ -1,0 +1,477 @@
+"""Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from itl import ItlError, counted
+from itl.sources.annotated.proposals import add_regions
+from itl.sources.boxes import (
+    FLAG_OF_TEXT,
+    AnnotatedObject,
+    are_normalised,
+    clip_box,
+    is_finite_number,
+    voc_box,
+)
+from itl.sources.files.archives import Member
+from itl.sources.listed.image_finder import ImageNames
+from itl.sources.packed import describe_packed, describe_unopened
+from itl.sources.records import Record, examples, int_if_whole, parse_json
+from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
+from itl.sources.source import NO_TRAINING, AnnotatedSource
+from itl.sources.split_names import (
+    EXPORTED,
+    OTHER_JSON,
+    SPLIT_OF_WORD,
+    SPLIT_ORDER,
+    json_of_splits,
+    one_for_each_split,
+    split_of_folders,
+    split_of_json,
+    split_of_name,
+    split_of_path,
+    words_of,
+)
+
+PASCAL_FLAGS = ("ignore", "difficult")  # of PASCAL's difficult objects, in JSON that tools convert
+WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
+TABLES = {  # of the JSON, and what their rows must have
+    "images": ("id", "file_name"),
+    "annotations": ("image_id", "category_id"),
+    "categories": ("id", "name"),
+}
+
+
+@dataclass(frozen=True)
+class Coco(AnnotatedSource):
+    """Images in a folder, tar or zip, with COCO-style JSON for each split.
+
+    Without *annotations* the files are found by name: annotations/instances_train2017.json, val.json,
+    test/_annotations.coco.json and the like. A record's class is empty; `annotation` has its objects.
+    """
+
+    path: Path
+    annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
+    bad: Literal["refuse", "skip"] = "refuse"  # images with problems
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
+    proposals: str | None = None  # file of region proposals, to be packed with the images
+    kind = "coco"
+    expected = (
+        "a folder, .tar or .zip with images and COCO-style JSON: annotations/instances_train.json, "
+        "train.json or train/_annotations.coco.json, and the same for val or test"
+    )
+    missing_splits = {
+        "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
+        "test": "without it scores are measured on val, if there is one",
+    }
+    dividing = (
+        "a field split of train, val or test in each of the images of one JSON, whose name tells no split "
+        "(annotations.json, without the option annotations), divides them, or write a second JSON, such as "
+        "val.json"
+    )
+    pack_options = "--size 640 --fit pad"
+    labelled_by = "the categories in these files"
+
+    @property
+    def layout(self) -> str:
+        """The JSON file of each split."""
+        files = self._json_files
+        if len(set(files.values())) == 1:  # it may be of several
+            read = {record.split for record in self.scan.records} or files
+            files = dict.fromkeys([split for split in SPLIT_ORDER if split in read], *files.values())
+        return f"COCO-style JSON ({', '.join(f'{split} in {name}' for split, name in files.items())})"
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Records, objects and problems; reads the JSON and the images' headers."""
+        scan = Scan(self.kind, self.path)
+        json_of: dict[str, str] = {}  # image -> the JSON file that lists it
+        refused: list[str] = []  # JSON files of which no image is read
+        for split, name in self._json_files.items():
+            try:
+                tables = read_tables(self.listing.files[name].read(), name)
+                refuse_whole_images(tables["annotations"], name)
+                rows_of_split = self._images_by_split(scan, split, name, tables["images"])
+            except ItlError as error:
+                scan.add_problem(str(error))
+                refused.append(name)
+                scan.refused_splits.add(split)
+                continue
+            if split == "test" and not tables["annotations"]:
+                scan.left_out["images of a test split without annotations"] += len(tables["images"])
+                scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
+                continue
+            for part, rows in rows_of_split.items():
+                self._scan_json(scan, part, name, tables, rows, json_of)
+            listed = {row["id"] for row in tables["images"]}
+            unlisted = [row["image_id"] for row in tables["annotations"] if row["image_id"] not in listed]
+            if unlisted:
+                ids = examples([repr(image_id)[:30] for image_id in dict.fromkeys(unlisted)])
+                scan.add_problem(
+                    f"{name}: {counted(len(unlisted), 'annotations are')} of images that the file does not "
+                    f"list, such as image_id {ids}; export it again"
+                )
+        images = sum(map(len, self._names.by_last_name.values()))
+        scan.notes += self._names.describe_elsewhere()
+        scan.notes += (unread := self._describe_unread())
+        if not refused:  # else they may be in that file
+            reason = "images in no JSON file that is read" if unread else "images in no JSON file"
+            scan.left_out[reason] += max(0, images - len(json_of))
+        add_regions(scan, self.proposals, self.outside)
+        return scan.finish(self.bad, self.resized)
+
+    @cached_property
+    def _names(self) -> ImageNames:
+        """What finds the images that the files name."""
+        return ImageNames(self.listing)
+
+    @cached_property
+    def _json_files(self) -> dict[str, str]:
+        """Each split's JSON file: as the option says, or by names; one alone that tells none is train's."""
+        files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
+        if self.annotations is not None:
+            named = parse_annotations_option(self.annotations)
+            chosen = {split: self._named_file(name, files) for split, name in named.items()}
+            if len(set(chosen.values())) < len(chosen):
+                raise ItlError(
+                    "the option annotations names one file for several splits; write a file for each, or "
+                    "leave the option out: one JSON alone is divided by a field split of its images, or by "
+                    "their folders"
+                )
+            return chosen
+        by_split = json_of_splits(files)
+        if not by_split and len(files) == 1:
+            return {split_of_json(files[0]) or "train": files[0]}
+        for split, names in by_split.items():
+            if len(names) > 1:
+                one_each = one_for_each_split(by_split, split)
+                option = _option_text(one_each)
+                raise ItlError(
+                    f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
+                    f"with --option {shlex.quote(option)}"
+                )
+        if not by_split:
+            others = f"only {examples(files)}" if files else "and no other JSON file"
+            if not files and (packed := describe_packed(self.listing.files)):
+                raise ItlError(f"{self.path} holds no JSON file: {packed}")
+            raise ItlError(
+                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
+                f", {others}; name the files with the option {_likely_option(files)}"
+            )
+        return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
+
+    def _describe_unread(self) -> list[str]:
+        """Return notes on other files whose names tell a split, where no option chose."""
+        if self.annotations is not None:
+            return []
+        unread: dict[str, list[str]] = defaultdict(list)
+        others: list[str] = []  # of no split
+        notes, read = [], self._json_files
+        for name in sorted(self.listing.files.keys() - set(read.values())):
+            last = name.rpartition("/")[2]
+            if last.lower().endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
+                split = split_of_path(last) or split_of_folders(name)
+                if split in read:
+                    notes.append(f"not read: {name}, as {split} is in {read[split]}")
+                elif split:
+                    unread[split].append(name)
+                elif _has_objects(self.listing.files[name]):
+                    others.append(name)
+        if others:
+            notes.append(
+                f"not read: {examples(others)}, without a split in the name; the option annotations names "
+                f"the files that are read, as {_option_text(read)}"
+            )
+        if not unread:
+            return notes
+        files = [name for names in unread.values() for name in names]
+        first = max(unread, key=lambda split: len(unread[split]))  # with others like the one that is chosen
+        chosen = read | one_for_each_split(unread, first)
+        what = "it" if len(files) == 1 else "them"
+        notes.append(
+            f"not read: {examples(files, len(files))}, of another name than those with objects have; the "
+            f"option {_option_text(chosen)} would read "
+            f"{what if len(files) + len(read) == len(chosen) else 'one for each split'}"
+        )
+        return notes
+
+    def _named_file(self, name: str, files: list[str]) -> str:
+        if name in files:
+            return name
+        matches = [file for file in files if file.endswith(f"/{name}")]
+        if len(matches) != 1:
+            raise ItlError(
+                f"{self.path} has {len(matches) or 'no'} files {name!r}, as the option annotations names; "
+                f"its JSON files are {examples(files, 5) or 'none'}"
+            )
+        return matches[0]
+
+    def _find(self, name: str, split: str) -> str:
+        """Return the image that the JSON file of *split* calls *name*; ItlError if there is none."""
+        image = self._names.find(name, split)
+        if self.annotations is None:  # else the option says what is meant
+            self._names.refuse_other_split(image, name, split)
+        return image
+
+    def _images_by_split(self, scan: Scan, split: str, name: str, rows: list[dict]) -> dict[str, list[dict]]:
+        """Divide the *rows* of images of a JSON file whose split neither its *name* nor an option tells.
+
+        Each is in the split that its field split says; without such fields in that of its folder, if these
+        are of several splits. ItlError where this tells only some of them.
+        """
+        if self.annotations is not None or len(self._json_files) > 1 or split_of_json(name):
+            return {split: rows}
+        if any("split" in row for row in rows):
+            splits = [split_of_name(str(row.get("split"))) for row in rows]
+            source = "its field split"
+        else:
+            splits = [self._split_of_folder(str(row["file_name"])) for row in rows]
+            source = "its folder"
+            if len({*splits} - {None}) < 2:
+                return {split: rows}
+        if None in splits:
+            image = str(rows[splits.index(None)]["file_name"])
+            raise ItlError(
+                f"{name} has images of several splits, and {source} tells none for {image[:80]!r}; correct "
+                f"that, or write a file for each split and set annotations=train=a.json,test=b.json"
+            )
+        scan.notes.append(f"{name} is of no split; each image is in that of {source}")
+        divided: dict[str, list[dict]] = defaultdict(list)
+        for row, part in zip(rows, splits, strict=True):
+            divided[str(part)].append(row)
+        return divided
+
+    def _split_of_folder(self, name: str) -> str | None:
+        """Return the split that the folder of the image *name* tells; None also where it is not there."""
+        try:
+            return split_of_folders(self._names.find(name, ""))
+        except ItlError:  # which the scan tells again
+            return split_of_folders(name)
+
+    def _scan_json(
+        self, scan: Scan, split: str, name: str, tables: dict, images: list[dict], json_of: dict[str, str]
+    ) -> None:
+        """Add *images* of one JSON file with their objects, or problems; *json_of* has those of others."""
+        classes = category_names(tables)
+        rows_of = defaultdict(list)
+        for number, row in enumerate(tables["annotations"], 1):
+            rows_of[row["image_id"]].append((number, row))
+        missing = {}
+        for row in images:
+            annotations = rows_of.get(row["id"], [])
+            try:
+                image = self._find(str(row["file_name"]), split)
+            except ItlError as error:
+                missing[str(row["file_name"])] = f"{name}: {error}"
+                continue
+            if json_of.setdefault(image, name) != name or image in scan.objects:
+                scan.add_problem(f"{image} is {_describe_twice(image, split, json_of[image], name)}")
+                continue
+            member = self.listing.files[image]
+            scan.add(Record(image, "", split, member), [])
+            try:
+                header = checked_header(member, image)
+            except ItlError as error:
+                scan.add_problem(str(error), image)
+                continue
+            scan.sizes[image] = header.size
+            boxes = box_coordinates(header, (row.get("width"), row.get("height")), self.resized)
+            scan.add_size_doubt([image], boxes)
+            for number, annotation in annotations:
+                where = f"{name}, annotation {number} ({image})"
+                try:
+                    obj = parse_object(annotation, classes, boxes.size, where)
+                    obj = clip_box(obj, *boxes.size, where, self.outside)
+                    scan.objects[image].append(boxes.upright(obj))
+                except ItlError as error:
+                    scan.add_problem(str(error), image)
+        scan.notes += self._names.describe_other_split(
+            [record.id for record in scan.records if record.split == split], split, name
+        )
+        summary = (
+            f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
+        )
+        scan.add_problems(missing, summary, with_first=True)
+        if missing:
+            scan.refused_splits.add(split)
+            if self.path.is_dir() and (text := describe_unopened(self.listing.files)):
+                scan.notes += [] if text in scan.notes else [text]
+
+
+def _likely_option(files: Sequence[str]) -> str:
+    """Return the option annotations for some of *files*, by any splits in their names; else as an example."""
+    by_split: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if split := split_of_json(file) or split_of_path(file):
+            by_split[split].append(file)
+    if len(by_split) < 2:
+        return "annotations=train=a.json,test=b.json"
+    return _option_text(one_for_each_split(by_split, max(by_split, key=lambda split: len(by_split[split]))))
+
+
+def _option_text(files: Mapping[str, str]) -> str:
+    """Return the option annotations that names the file of each split."""
+    return f"annotations={','.join(f'{split}={name}' for split, name in files.items())}"
+
+
+def _has_objects(file: Member) -> bool:
+    """Say whether a JSON file has images and annotations, without parsing it; a damaged one has none."""
+    try:
+        data = file.read()
+    except ItlError:
+        return False
+    return b'"images"' in data and b'"annotations"' in data
+
+
+def _describe_twice(image: str, split: str, first: str, name: str) -> str:
+    """Say that *image* is in the files *first* and *name*, the latter of *split*, and what helps."""
+    if first == name:
+        return f"listed twice in {name}; give the annotations of both one image_id, and leave out the other"
+    if split_of_folders(image) not in (None, split):  # that of split is not there
+        return f"in {first} and again in {name}; copy that of {split} to its folder, or leave it in one"
+    return f"in {first} and again in {name}; leave it in one"
+
+
+def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
+    """Read the option annotations: SPLIT=FILE, several with commas; a file alone tells its split by its name.
+
+    ItlError for two files of one split, or a split other than train, val and test.
+
+    >>> parse_annotations_option("train=a.json,instances_val2017.json")
+    {'train': 'a.json', 'val': 'instances_val2017.json'}
+    """
+    if isinstance(option, Mapping):
+        pairs = list(option.items())
+    else:
+        pairs = []
+        for part in option.split(","):
+            split, equals, name = part.strip().partition("=")
+            pairs.append((split, name) if equals else (split_of_json(split) or "train", split))
+    files = {SPLIT_OF_WORD.get(split, split): name for split, name in pairs}
+    if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
+        raise ItlError(
+            f"annotations takes one file for each of train, val and test, such as train=a.json,test=b.json; "
+            f"got {option!r}"
+        )
+    return files
+
+
+def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> dict[str, list[dict]]:
+    """Read images, annotations and categories of the JSON file *name*, empty where it has none.
+
+    ItlError for what is wrong with it, and where it has none of what is *needed*.
+    """
+    try:
+        content = parse_json(data.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export again") from None
+    except (ValueError, RecursionError) as error:
+        reason = error if type(error) is ValueError else type(error).__name__
+        raise ItlError(f"{name} cannot be read as JSON ({reason}); export it again") from None
+    if not isinstance(content, dict) or not content.keys() >= set(needed):
+        raise ItlError(f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export as COCO")
+    tables = {}
+    for table, keys in TABLES.items():
+        rows = content.get(table, [])
+        rows = rows if isinstance(rows, list) else [rows]
+        for number, row in enumerate(rows, 1):
+            if isinstance(row, dict):
+                row |= {key: int_if_whole(row[key]) for key in keys if key.endswith("id") and key in row}
+            if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
+                what = f"{name}: number {number} of its {table} lacks {' or '.join(keys)}"
+                raise ItlError(f"{what}; {_cure_of_row(row)}")
+        tables[table] = rows
+    for table in ("images", "categories"):
+        if len({row["id"] for row in tables[table]}) < len(tables[table]):
+            raise ItlError(f"{name}: two of its {table} have the same id; export it again")
+    _refuse_two_of_one_name(tables, name)
+    refuse_normalised_bboxes(tables["annotations"], name)
+    return tables
+
+
+def _cure_of_row(row: object) -> str:
+    """Return what helps where *row* of images or annotations lacks keys; other kinds of files are named.
+
+    >>> _cure_of_row({"id": 1, "image_id": 1, "caption": "a dog"})
+    'it is a caption without a box, so give the file with objects, such as instances_train2017.json'
+    """
+    if not isinstance(row, dict):
+        return "export again"
+    for key, what in WITHOUT_BOXES.items():
+        if key in row:
+            return (
+                f"it is {what} without a box, so give the file with objects, such as instances_train2017.json"
+            )
+    if "file_name" not in row and isinstance(url := row.get("coco_url"), str):  # LVIS
+        ending = "/".join(url.split("/")[-2:])
+        return f"it has a coco_url alone, as in LVIS: add to each image its end, file_name {ending[:60]!r}"
+    return "export again"
+
+
+def refuse_whole_images(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if *rows* are annotations of which none has a box, those of the file *name*."""
+    if not rows or any(row.get("bbox", []) != [] for row in rows):
+        return
+    if any(row.get("segmentation") for row in rows):
+        raise ItlError(
+            f"{name}: its annotations have outlines without a bbox; add to each the box around its outline, "
+            f"[x, y, width, height] in pixels"
+        )
+    raise ItlError(
+        f"{name}: no annotation has a bbox, so they label whole images; write a CSV with the columns "
+        f"file_name, label and split, a line for each image with the name of its category, and read it with "
+        f"the source lists"
+    )
+
+
+def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
+    boxes = [box for row in rows if isinstance(box := row.get("bbox"), list) and box]
+    if are_normalised(np.array([side for box in boxes for side in box if is_finite_number(side)], float)):
+        raise ItlError(
+            f"{name}: the box {str(boxes[0])[:60]} and all others lie between 0 and 1, as parts of "
+            f"the image; COCO has pixels: multiply by width and height"
+        )
+
+
+def _refuse_two_of_one_name(tables: Mapping[str, list[dict]], name: str) -> None:
+    """Raise ItlError where annotations of the file *name* are of two categories that have one name."""
+    id_of: dict[str, str | int] = {}
+    classes, used = category_names(tables), {row["category_id"] for row in tables["annotations"]}
+    for category in (key for key in classes if key in used):  # tools export unused ones, of the group of all
+        if (other := id_of.setdefault(classes[category], category)) != category:
+            raise ItlError(
+                f"{name}: categories {other!r} and {category!r} are both {classes[category]!r}; rename one, "
+                f"or give its annotations the other's id"
+            )
+
+
+def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
+    """Return the name of each category, by its id."""
+    return {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
+
+
+def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
+    """Make an object of one annotation, difficult if it is a crowd or ignored; ItlError if it is invalid."""
+    if row["category_id"] not in classes:
+        known = examples([f"{key} {name}" for key, name in classes.items()], 5) or "none"
+        raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")
+    name = classes[row["category_id"]]
+    box = voc_box(row.get("bbox"), size, f"{where}, {name!r}")
+    flags = {"iscrowd": row.get("iscrowd", 0)}
+    for key in PASCAL_FLAGS:
+        flag = row.get(key) or 0
+        flags[key] = FLAG_OF_TEXT.get(flag.lower(), flag) if isinstance(flag, str) else flag
+    for key, flag in flags.items():
+        if flag not in (0, 1):
+            raise ItlError(f"{where}, {name!r}: {key} is {str(flag)[:20]!r}; it should be 0 or 1")
+    return AnnotatedObject(name, box, any(flags.values()))

@@ -1,0 +1,414 @@
+"""Detections in a CSV, the VOC development kit's results or COCO's; the objects to score them against."""
+
+import csv
+import io
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from itl import ItlError, counted, did_you_mean, no_such
+from itl.hierarchy.voc_classes import PASCAL
+from itl.machine import expand_home
+from itl.sources.annotated.coco import read_tables, refuse_normalised_bboxes
+from itl.sources.annotated.voc_xml import read_objects
+from itl.sources.boxes import (
+    SIDES,
+    Size,
+    first_invalid_box,
+    float_or_nan,
+    is_finite_number,
+    reaching_outside,
+    refuse_normalised,
+    voc_corners,
+)
+from itl.sources.files.archives import read_file
+from itl.sources.findings import Finding, check_options
+from itl.sources.listed.numbered_classes import describe_zero, read_names
+from itl.sources.records import examples, int_if_whole, parse_json, stem_of
+from itl.storage import text_lines
+
+DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
+KIT_FILE = re.compile(r"(comp\d+(?:_[A-Za-z0-9-]+)?_det_[A-Za-z0-9]+)_(.+)\.txt")  # Fast R-CNN adds a salt
+KIT_LINE = "IMAGE SCORE XMIN YMIN XMAX YMAX"
+FEW_WITHOUT = 0.1  # part of the images on which a detector may well find nothing
+COCO_KEYS = ("image_id", "category_id", "bbox", "score")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What detections are scored against."""
+
+    objects: pd.DataFrame  # as `itl.sources.annotated.voc_xml.read_objects` returns them
+    images: Mapping[str, Size]  # by image
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that detections may have: those of the objects, and PASCAL's if these are of them."""
+        classes = set(self.objects["name"])
+        return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
+
+
+def load_detections(
+    path: Path, annotations: Annotations, categories: Path | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Read detections of annotated images: a CSV, a folder of the VOC kit's results, or COCO results JSON.
+
+    Images may be named with their suffix, or by their path. *categories* are as in `read_coco_results`.
+    ItlError if *path* is none of these, a box is invalid, or an image is not annotated.
+
+    Returns:
+        The columns `DETECTION_COLUMNS`, and notes on what was taken for what, and on odd boxes.
+    """
+    note = ""
+    annotated = sorted(set(annotations.objects["name"]))
+    if KIT_FILE.fullmatch(path.name) and path.is_file():
+        raise ItlError(
+            f"{path} is the VOC kit's file of one class; give the folder with those of all classes"
+        )
+    if categories is not None and (path.is_dir() or path.suffix.lower() != ".json"):
+        raise ItlError(
+            f"categories say what COCO's category ids are, and {path} is no COCO results JSON: its classes "
+            f"have names; leave categories out"
+        )
+    if path.is_dir():
+        detections = read_kit_results(path, annotated)
+    elif path.suffix.lower() == ".json":
+        detections, note = read_coco_results(path, annotations.images, annotated, categories)
+    else:
+        detections = read_detections(path)
+    if not len(detections):
+        raise ItlError(f"{path} holds no detections, so there is nothing to score; every class would be 0")
+    refuse_normalised(detections[SIDES].to_numpy(), f"{path}, row 1")
+    if invalid := first_invalid_box(detections[SIDES].to_numpy()):
+        raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
+    names = {name: annotated_name(name, annotations.images) for name in detections["image"].unique()}
+    detections["image"] = detections["image"].map(names)
+    refuse_other_images(detections, annotations.images, path)
+    return detections, [*([note] if note else []), *_describe_doubts(detections, annotations)]
+
+
+def images_without_detection(detections: pd.DataFrame, annotations: Annotations) -> set[str]:
+    """Return the annotated images that *detections* have nothing on."""
+    return annotations.images.keys() - set(detections["image"])
+
+
+def describe_without_detection(
+    detections: pd.DataFrame, annotations: Annotations, listed: Path | None = None
+) -> list[str]:
+    """Return a note if many images have no detection, though an object is to be found, as those of train.
+
+    *listed* is the file that says which of the annotated images are scored.
+    """
+    bare, total = images_without_detection(detections, annotations), len(annotations.images)
+    objects = annotations.objects[~annotations.objects["difficult"].astype(bool)]
+    if len(bare & set(objects["image"])) <= FEW_WITHOUT * total:
+        return []
+    return [
+        f"{len(bare):,} of {total:,} {'listed' if listed else 'annotated'} images have no detection, and "
+        f"their objects count as missed; if these were not to be scored, give the list of those that were "
+        f"with --images FILE"
+    ]
+
+
+def _describe_doubts(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
+    """Return notes on classes without detections or objects, and on boxes that are there twice or outside."""
+    notes = []
+    sizes = [annotations.images[image] for image in detections["image"]]
+    outside = reaching_outside(detections[SIDES].to_numpy(), sizes)
+    for words, rows in (
+        ("are there twice", detections.duplicated()),
+        ("are partly outside the image", outside),
+    ):
+        if count := int(np.sum(rows)):
+            first = int(np.argmax(rows)) + 1
+            notes.append(f"{counted(count, f'detections {words}')}, such as number {first:,}; all are scored")
+    objects = annotations.objects
+    detected, scored = set(detections["class"]), set(objects.loc[~objects["difficult"].astype(bool), "name"])
+    if others := sorted(detected - scored):
+        notes.append(f"no object of {examples(others)} is scored: detections of it are in no mean")
+    if missed := sorted(scored - detected):
+        notes.append(f"nothing is detected as {examples(missed)}, which then has an AP of 0")
+    return notes
+
+
+def read_detections(path: Path) -> pd.DataFrame:
+    """Read a CSV of detections: the columns `DETECTION_COLUMNS`, in the order of the file.
+
+    Each ItlError names the row; the first below the header is 1.
+    """
+    texts = _columns_as_text(path)
+    numbers = {name: _numbers(texts[name], name, path) for name in ("score", *SIDES)}
+    frame = pd.DataFrame({"image": texts["image"], "class": texts["class"], **numbers})
+    if invalid := first_invalid_box(frame[SIDES].to_numpy()):
+        raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
+    return frame
+
+
+def check_detections(
+    path: Path | None,
+    annotations: str | None = None,
+    categories: str | None = None,
+    outside: str = "refuse",
+    **others: object,
+) -> list[Finding]:
+    """Check the detections at *path* against the VOC *annotations*, for `itl check`.
+
+    ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a finding.
+    """
+    check_options("detections", others, outside, annotations=annotations, categories=categories)
+    if path is None or annotations is None:
+        raise ItlError(
+            "detections are checked against annotations: `itl check detections FILE --option "
+            "annotations=PATH`, where PATH is VOC's XML files, a folder or tar"
+        )
+    xml_files, names = expand_home(annotations), expand_home(categories) if categories else None
+    try:
+        ground_truth = Annotations(*read_objects(xml_files, outside=outside))
+        detections, notes = load_detections(path, ground_truth, names)
+    except ItlError as error:
+        return [Finding("problem", str(error))]
+    classes, images = ground_truth.classes, ground_truth.images
+    findings = [Finding("note", note) for note in notes]
+    for name in sorted(set(detections["class"]) - set(classes)):
+        row = 1 + (detections["class"] == name).to_numpy().argmax()
+        text = f"{path}, row {row}: {no_such(classes, name, 'annotated class')}"
+        findings.append(Finding("problem", text))
+    seen = counted(detections["image"].nunique(), "images")
+    text = f"{len(detections):,} of {detections['class'].nunique()} classes on {seen}"
+    findings.append(Finding("count", f"detections: {text}"))
+    bare = len(images_without_detection(detections, ground_truth))
+    text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
+    text += f"; {bare:,} of these images have no detection"
+    findings.append(Finding("count", f"annotations: {text}"))
+    words = ["itl", "voc-ap", "--annotations", str(xml_files), "--detections", str(path)]
+    words += ["--categories", str(names)] if names else []
+    words += ["--outside", outside] if outside != "refuse" else []
+    return [*findings, Finding("next", shlex.join(words))]
+
+
+def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:
+    """Raise ItlError if *detections*, read from *path*, are on an image that is not among *images*."""
+    unknown = ~detections["image"].isin(list(images))
+    if unknown.any():
+        row = int(unknown.to_numpy().argmax())
+        name = detections["image"].iloc[row]
+        padded = name.zfill(6)  # 5 for 000005: someone's program took ids for numbers
+        hint = f"did you mean {padded!r}? " if padded in images else did_you_mean(name, images)
+        raise ItlError(
+            f"{path}, row {row + 1}: no image called {name!r} is annotated (with --images: and listed); "
+            f"{hint}{unknown.sum():,} of {counted(len(detections), 'detections are')} on such images"
+        )
+
+
+def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the columns of the CSV as text, without spaces around values."""
+    data = read_file(path)
+    try:
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        rows = [row for row in csv.reader(text, strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ItlError(f"{path} cannot be read as a CSV in UTF-8 ({error}); write it again") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    if wrong := [name for name in DETECTION_COLUMNS if header.count(name) != 1]:
+        present = " ".join(",".join(header).split())[:80]
+        raise ItlError(
+            f"{path} should have one column {wrong[0]}; the header should be {','.join(DETECTION_COLUMNS)}, "
+            f"and is {present or 'empty'}"
+        )
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            raise ItlError(
+                f"{path}, row {number}: {counted(len(row), 'values')}, but the header names {len(header)}"
+            )
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    return {name: tuple(text.strip() for text in columns[name][1:]) for name in DETECTION_COLUMNS}
+
+
+def _numbers(texts: tuple[str, ...], name: str, path: Path) -> np.ndarray:
+    values = np.array([float_or_nan(text) for text in texts])  # exact, unlike pandas' parser
+    if not np.isfinite(values).all():
+        row = int(np.isfinite(values).argmin())
+        raise ItlError(f"{path}, row {row + 1}: {name} is {texts[row][:40]!r}; it should be a finite number")
+    return values
+
+
+def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
+    """Read the development kit's results: a folder of comp4_det_test_CLASS.txt, lines `IMAGE SCORE` and box.
+
+    Each of the annotated *classes* needs a file, which may be empty; ItlError if one is missing or invalid.
+
+    Returns:
+        The columns `DETECTION_COLUMNS`, classes by name, lines in the order of the files.
+    """
+    files = {file.name: file for file in sorted(folder.iterdir())}
+    matches = {name: match for name in files if (match := KIT_FILE.fullmatch(name))}
+    if not matches:
+        raise ItlError(
+            f"{folder} has no results of the VOC development kit, such as comp4_det_test_cat.txt; give a "
+            f"folder of them, a CSV or COCO results JSON"
+        )
+    starts = sorted({match[1] for match in matches.values()})
+    if len(starts) > 1:
+        raise ItlError(f"{folder} has results of {' and '.join(starts)}; give a folder with those of one")
+    without = sorted(set(classes) - {match[2] for match in matches.values()})
+    if without:
+        raise ItlError(
+            f"{folder} has no {starts[0]}_{without[0]}.txt; {len(without)} of {len(classes)} annotated "
+            f"classes have no file ({examples(without)}), which is empty for a class without detections"
+        )
+    rows = []
+    for name, match in matches.items():
+        text = read_file(files[name]).decode("utf-8", errors="replace")
+        for number, line in enumerate(text_lines(text), 1):
+            if line.strip():
+                rows.append(_kit_row(line, match[2], f"{files[name]}, line {number}"))
+    return _frame(rows)
+
+
+def read_coco_results(
+    path: Path, images: Collection[str], classes: Collection[str], categories: Path | None
+) -> tuple[pd.DataFrame, str]:
+    """Read COCO results JSON: a list of objects with image_id, category_id, bbox and score.
+
+    *images* and *classes* are those annotated; an image_id that is a number is that of their digits.
+    *categories*, COCO-style JSON or a list of names, says which category has which id. Without it ids are
+    names of classes; numbers are taken where all *classes* are PASCAL's and one order fits them. ItlError if
+    one stands for no class, or a score or box is invalid.
+
+    Returns:
+        The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
+    """
+    rows = _result_rows(path)
+    used = {str(row["category_id"]) for row in rows} - set(classes)
+    image_names: dict[str, str] = {}
+    if categories is None:
+        names, note = _pascal_numbers(used, classes)
+    else:
+        (names, image_names), note = _read_categories(categories, images, used), ""
+    numbered: dict[int | None, list[str]] = defaultdict(list)
+    for name in sorted(images):
+        numbered[_digits(name)].append(name)
+    result = []
+    for number, row in enumerate(rows, 1):
+        where, image = f"{path}, number {number}", str(row["image_id"])
+        if image not in images and image not in image_names:
+            image = _image_of_digits(image, numbered, where)
+        image = image_names.get(image, image)
+        category = str(row["category_id"])
+        if category not in names and category not in classes:
+            known = f"ids are {_id_text(names)}" if names else "nothing says which class has which id"
+            raise ItlError(
+                f"{where}: no class has the category_id {category}; {known}; give the JSON of the "
+                f"annotations, or a list of names, with --categories FILE"
+            )
+        bbox, score = row["bbox"], row["score"]
+        if not is_finite_number(score):
+            raise ItlError(f"{where}: score is {str(score)[:40]!r}; it should be a finite number")
+        result.append((image, names.get(category, category), score, *voc_corners(bbox, where)))
+    return _frame(result), note
+
+
+def _image_of_digits(image_id: str, numbered: Mapping[int | None, list[str]], where: str) -> str:
+    """Return the one of the images *numbered* by their digits that has those of *image_id*, or this."""
+    same = numbered.get(_digits(image_id), [])
+    if _digits(image_id) is None or not same:
+        return image_id
+    if len(same) > 1:
+        raise ItlError(
+            f"{where}: the image_id {image_id} may be {same[0]} or {same[1]}; give the JSON of the "
+            f"annotations with --categories FILE"
+        )
+    return same[0]
+
+
+def _kit_row(line: str, label: str, where: str) -> tuple:
+    words = line.split()
+    numbers = [float_or_nan(word) for word in words[1:]]
+    if len(numbers) != 5 or not np.isfinite(numbers).all():
+        raise ItlError(f"{where}: {line.strip()[:60]!r} is not {KIT_LINE}")
+    return (words[0], label, *numbers)
+
+
+def _frame(rows: list[tuple]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=DETECTION_COLUMNS)
+    return frame.astype(dict.fromkeys(("score", *SIDES), float))
+
+
+def _result_rows(path: Path) -> list[dict]:
+    data = read_file(path)
+    try:
+        content = parse_json(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ItlError(f"{path} is not valid JSON ({str(error)[:80]}); write it again") from None
+    if isinstance(content, dict) and "annotations" in content:
+        raise ItlError(
+            f"{path} is COCO-style annotations, not results; give a list of {', '.join(COCO_KEYS)}"
+        )
+    if not isinstance(content, list):
+        raise ItlError(f"{path} is not COCO results, a list of objects with {', '.join(COCO_KEYS)}")
+    for number, row in enumerate(content, 1):
+        if not isinstance(row, dict) or not set(COCO_KEYS) <= row.keys():
+            raise ItlError(
+                f"{path}, number {number}: {str(row)[:60]} is no object with {', '.join(COCO_KEYS)}"
+            )
+        row |= {key: int_if_whole(row[key]) for key in ("image_id", "category_id")}
+    refuse_normalised_bboxes(content, str(path))
+    return content
+
+
+def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], str]:
+    """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and what to tell about it.
+
+    People number PASCAL's 20 classes from 1, or those that are annotated. An order fits if it has all ids and
+    at least one stands for an annotated class. Where none or both fit, nothing is taken.
+    """
+    fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
+    for order in (list(PASCAL), sorted(classes)) if set(classes) <= set(PASCAL) else ():
+        names = {str(number): name for number, name in enumerate(order, 1)}
+        if set(ids) <= names.keys() and not set(classes).isdisjoint(names[number] for number in ids):
+            fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
+    if len(fitting) != 1:
+        return {}, ""
+    names = next(iter(fitting.values()))
+    return names, f"category ids are taken for {_id_text(names)}; --categories FILE gives others"
+
+
+def _read_categories(
+    file: Path, images: Collection[str], ids: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of categories, and of images if *file* has them, by id.
+
+    ItlError if a list of names says not whether it counts from 0 or 1, as none of the used *ids* is 0.
+    """
+    data = read_file(file)
+    if file.suffix.lower() != ".json" or b'"categories"' not in data:
+        if doubts := describe_zero(data, str(file), ids, "category_id"):
+            raise ItlError(doubts[0])
+        return read_names(data, str(file)), {}
+    tables = read_tables(data, str(file), needed=("categories",))
+    names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
+    files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
+    return names, {number: annotated_name(name, images) for number, name in files.items()}
+
+
+def annotated_name(name: str, images: Collection[str]) -> str:
+    """Return the one of the annotated *images* that *name*, which may have folders and suffix, means."""
+    short = stem_of(name)
+    return short if name not in images and short in images else name
+
+
+def _digits(name: str) -> int | None:
+    """Return the number that COCO gives an image of VOC, such as 2008000001 for 2008_000001."""
+    digits = name.replace("_", "")
+    return int(digits) if re.fullmatch("[0-9]{1,18}", digits) else None
+
+
+def _id_text(names: Mapping[str, str]) -> str:
+    pairs = [f"{number} {name}" for number, name in names.items()]
+    return ", ".join(pairs[:3]) + (f" … {pairs[-1]}" if len(pairs) > 3 else "")

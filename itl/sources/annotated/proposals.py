@@ -1,0 +1,270 @@
+"""Region proposals of a source: files matched to its images, and recall of its objects."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from itl import ItlError, counted
+from itl.machine import expand_home
+from itl.sources.annotated.proposal_files import Regions, describe_order, find_regions, read_regions
+from itl.sources.annotated.voc_xml import read_objects
+from itl.sources.annotated.windows import windows
+from itl.sources.boxes import SIDES, Size, iou_of, reaching_outside
+from itl.sources.files.option_files import folder_of
+from itl.sources.findings import Finding, check_options
+from itl.sources.records import examples, stem_of
+from itl.sources.scan import Scan
+
+RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
+RECALL_COUNTS = (300, 1000, 2000)  # regions of an image
+
+
+def best_ious(objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], image: str = "row") -> np.ndarray:
+    """Return the highest IoU of each object that is not difficult with a region of its image.
+
+    Args:
+        objects: Columns xmin to ymax, difficult, and *image*.
+        regions: Returns the boxes (m, 4) of an image, as `Pack.regions` does.
+        image: The column whose values *regions* takes.
+
+    Returns:
+        float64 (n,), in the order of *objects*.
+
+    Raises:
+        ItlError: If all are difficult.
+    """
+    scored = objects[~objects["difficult"].astype(bool)]
+    if not len(scored):
+        raise ItlError("recall needs objects that are not difficult, and there are none; annotate some")
+    best = np.zeros(len(scored))
+    boxes = scored[SIDES].to_numpy(np.float64)
+    for key, rows in scored.groupby(image, sort=False).indices.items():
+        proposed = regions(key)
+        if len(proposed):
+            best[rows] = iou_of(boxes[rows, None], proposed[None]).max(1)
+    return best
+
+
+def recall(
+    objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], iou: float = 0.5, image: str = "row"
+) -> float:
+    """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
+
+    Other arguments are as in `best_ious`.
+
+    >>> one = pd.DataFrame([(0, 1, 1, 10, 10, False)], columns=["row", *SIDES, "difficult"])
+    >>> recall(one, lambda row: np.array([[1, 1, 10, 5]])), recall(one, lambda row: np.zeros((0, 4)))
+    (1.0, 0.0)
+    """
+    return float((best_ious(objects, regions, image) >= iou).mean())
+
+
+def recall_table(
+    objects: pd.DataFrame,
+    regions: Callable[[Any, int], np.ndarray],
+    counts: Iterable[int],
+    image: str = "image",
+) -> pd.DataFrame:
+    """Return recall by the number of regions of an image, in *counts*, and by IoU.
+
+    Arguments are as in `best_ious`; the second one of *regions* is the most boxes there may be.
+
+    Returns:
+        Columns count, iou, objects (those that are not difficult) and recall.
+
+    Raises:
+        ItlError: If there is no count or one below 1, or no object that is not difficult.
+    """
+    rows, counts = [], list(counts)
+    if min(counts, default=0) < 1:
+        raise ItlError(f"recall takes counts, from 1, of the regions of an image; got {counts}")
+    for count in counts:
+        best = best_ious(objects, lambda key, count=count: regions(key, count), image)  # type: ignore[misc]
+        rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in RECALL_IOUS]
+    return pd.DataFrame(rows, columns=["count", "iou", "objects", "recall"])
+
+
+def add_regions(scan: Scan, file: str | None, outside: str) -> None:
+    """Add to *scan* the regions of its images, from the *file*, which may be relative to the images' folder.
+
+    Without a *file* there are none. What reaches outside an image by less than a pixel is clipped. Images
+    without regions, and those whose regions reach further, become problems; *outside*="cut" clips any.
+    """
+    if not file:
+        return
+    try:
+        path = _regions_path(file, scan.path)
+        from_file, note = read_regions(path), describe_order(path)
+    except ItlError as error:
+        scan.add_problem(str(error))
+        return
+    scan.notes += [note] if note else []
+    matched = match_images([record.id for record in scan.records], from_file)
+    _refuse_without_regions(scan, path, matched, from_file)
+    outside_counts = {}
+    for image, boxes in matched.items():
+        if len(boxes) and image in scan.sizes:
+            scan.regions[image] = np.clip(boxes, 1, np.array(2 * scan.sizes[image], np.float32))
+            reaching = reaching_outside(boxes, scan.sizes[image])
+            if outside != "cut" and reaching.any():
+                outside_counts[image] = f"{reaching.sum():,} of {len(boxes):,}"
+    if outside_counts:
+        first = next(iter(outside_counts))
+        width, height = scan.sizes[first]
+        scan.add_problem(
+            f"{path} has regions that reach outside {counted(len(outside_counts), 'images')}, such as "
+            f"{outside_counts[first]} on {first}, {width} × {height} pixels; count pixels from 1, or set the "
+            f"option outside=cut",
+            *outside_counts,
+        )
+
+
+def _refuse_without_regions(scan: Scan, path: Path, matched: Regions, from_file: Regions) -> None:
+    """Add a problem to *scan* for images without a region among the *matched* ones of the file *path*."""
+    bare = {record.id: record.split for record in scan.records if not len(matched.get(record.id, ()))}
+    if bare:
+        counts = sorted(Counter(bare.values()).items())
+        splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
+        scan.add_problem(
+            f"{path} has no regions of {len(bare):,} of {len(scan.records):,} images ({splits}), "
+            f"such as {examples(bare)}; it is on {counted(len(from_file), 'images')}, "
+            f"{examples(from_file)}; give the file made for these images, or a folder with the files "
+            f"of all splits",
+            *bare,
+        )
+
+
+def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Regions:
+    """Return the regions of those of *images* that *regions* has.
+
+    An image is matched by its id, or by its name without folders and suffix if that is unique on both sides.
+
+    >>> file = {"000005.jpg": np.ones((1, 4)), "9": np.ones((1, 4))}
+    >>> list(match_images(["VOC2007/000005", "000007"], file))
+    ['VOC2007/000005']
+    """
+    images = list(images)
+    keys_by_name = _by_unique_name(regions)
+    unique_names = {image: name for name, image in _by_unique_name(images).items()}
+    matched = {}
+    for image in images:
+        key = image if image in regions else keys_by_name.get(unique_names.get(image, ""))
+        if key is not None:
+            matched[image] = regions[key]
+    return matched
+
+
+def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
+    """Return *images* by their names without folders and suffix, those whose names are unique."""
+    names = {image: stem_of(image) for image in images}
+    counts = Counter(names.values())
+    return {name: image for image, name in names.items() if counts[name] == 1}
+
+
+def check_proposals(
+    path: Path | None, annotations: str | None = None, outside: str = "refuse", **others: object
+) -> list[Finding]:
+    """Check the region proposals at *path*, for `itl check`.
+
+    With *annotations*, VOC's XML files, it also reports how many of the objects they cover.
+
+    ItlError without *path*, and for other options; what is wrong in the files is a finding.
+    """
+    check_options("proposals", others, outside, annotations=annotations)
+    if path is None:
+        raise ItlError("proposals are read from a file, or all files of a folder; give its path")
+    try:
+        regions = read_regions(path)
+        counts = [len(boxes) for boxes in regions.values()]
+        text = (
+            f"{sum(counts):,} on {counted(len(regions), 'images')}, {min(counts):,} to "
+            f"{max(counts):,} on each"
+        )
+        findings = [Finding("count", f"regions: {text}")]
+        findings += [Finding("note", note)] if (note := describe_order(path)) else []
+        before = Counter({image: int((boxes < 1).any(1).sum()) for image, boxes in regions.items()})
+        if annotations is None and before.total():
+            text = f"{counted(before.total(), 'regions are')} partly before pixel 1, such as on"
+            findings.append(Finding("note", f"{text} {next(iter(+before))}; pixels count from 1"))
+        if annotations is not None:
+            table, notes = measure_recall(regions, expand_home(annotations), [max(counts)], outside=outside)
+            findings += [Finding("note", note) for note in notes]
+            half = table.iloc[0]
+            text = f"{half['recall']:.1%} of {half['objects']:,.0f} objects that are not difficult"
+            findings.append(Finding("count", f"recall at IoU 0.5: {text}"))
+    except ItlError as error:
+        return [Finding("problem", str(error))]
+    command = f"itl pack voc2007 PATH --size 500 --fit pad --option proposals={path}"
+    command += f" --option outside={outside}" if outside != "refuse" else ""
+    return [*findings, Finding("next", f"{command} --out PACK")]
+
+
+def _regions_path(file: str, source: Path) -> Path:
+    """Return what `find_regions` does; ItlError where that is None."""
+    if (regions := find_regions(file, source)) is not None:
+        return regions
+    path = expand_home(file)
+    folders = f"neither {Path.cwd()} nor {folder_of(source)} has {path}"
+    text = f"there is no {path}" if path.is_absolute() else folders
+    raise ItlError(f"{text}; the option proposals takes a .mat, .npz or .parquet file, or a folder")
+
+
+def measure_recall(
+    regions: Regions | None,
+    annotations: Path,
+    counts: Iterable[int],
+    image_list: Path | None = None,
+    outside: str = "refuse",
+) -> tuple[pd.DataFrame, list[str]]:
+    """Measure how many of VOC's objects are covered by *regions*, or by windows if these are None.
+
+    *annotations*, *image_list* and *outside* are as in `read_objects`, *counts* as in `recall_table`.
+
+    ItlError if no annotated image has regions, or windows need a size that an annotation does not tell.
+
+    Returns:
+        The table of `recall_table`, and notes: on images without regions, which do not count, and on regions
+        that reach outside their image.
+    """
+    objects, sizes = read_objects(annotations, image_list, outside)
+    if regions is None:
+        return _recall_of_windows(objects, sizes, counts, annotations), []
+    matched = match_images(sizes, regions)
+    bare = [image for image in sizes if image not in matched]
+    if not matched:
+        raise ItlError(
+            f"no annotated image, such as {examples(bare)}, has regions: they are of {len(regions):,} "
+            f"others, {examples(regions)}; give the file made for these images"
+        )
+    notes = []
+    if bare:
+        notes.append(f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out")
+    reaching = Counter(
+        {image: int(reaching_outside(boxes, sizes[image]).sum()) for image, boxes in matched.items()}
+    )
+    if reaching.total():
+        first = next(iter(+reaching))
+        notes.append(
+            f"{reaching.total():,} of {sum(map(len, matched.values())):,} regions reach outside their image, "
+            f"such as {reaching[first]:,} on {first}; pixels count from 1, and sides may have another order"
+        )
+    objects = objects[objects["image"].isin(list(matched))]
+    table = recall_table(objects, lambda image, count: matched[image][:count], counts)
+    return table, notes
+
+
+def _recall_of_windows(
+    objects: pd.DataFrame, sizes: Mapping[str, Size], counts: Iterable[int], annotations: Path
+) -> pd.DataFrame:
+    """Return the table of `recall_table` for windows in images of *sizes*, which *annotations* tell."""
+    if unsized := [image for image, size in sizes.items() if None in size]:
+        raise ItlError(
+            f"{annotations} tells no size of {len(unsized):,} images, {examples(unsized)}, which windows "
+            f"need: write <size> with width and height"
+        )
+    shapes = {image: (width or 0, height or 0) for image, (width, height) in sizes.items()}
+    return recall_table(objects, lambda image, count: windows(*shapes[image], count), counts)

@@ -1,0 +1,220 @@
+"""The folder of one year of PASCAL VOC's devkit: its files, its lists of images, and their splits."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from itl import ItlError, counted
+from itl.sources.files.archives import Listing, Member, open_listing
+from itl.sources.packed import describe_packed
+from itl.sources.records import examples, is_image
+from itl.sources.scan import Scan
+from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
+from itl.storage import text_lines
+
+YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
+LISTS = ("train", "val", "trainval", "test")
+ImagesByName = dict[str, tuple[str, Member]]  # by the name in lists: the file's name, and where it is
+
+
+def list_devkit(path: Path, year: str) -> Listing:
+    """List the folder of *year*, such as VOC2007, with names relative to it; ItlError if there is none.
+
+    It is at *path*, inside it or in a tar, or in the published tars side by side, whose contents are merged.
+    """
+    listings = [open_listing(path)]
+    if path.is_dir():
+        tars = [file for file in path.iterdir() if file.suffix == ".tar" and "voc" in file.name.lower()]
+        listings += [open_listing(tar) for tar in sorted(tars)]
+    merged, other_years = Listing(), set()
+    for listing in listings:
+        names = {root: root.rpartition("/")[2] or path.resolve().stem for root in _year_roots(listing)}
+        matching = {root for root, name in names.items() if _is_year(name, year)}
+        other_years |= {name for root, name in names.items() if root not in matching}
+        own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
+        for root in sorted(matching or (own if len(own) == 1 else ())):
+            inner = listing.inside(root) if root else listing
+            merged.add_copies(_files_of_year(inner))
+            merged.folders |= inner.folders
+        merged.left_out += listing.left_out
+    if not merged.files:
+        present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
+        _refuse_other_formats(path, listings[0])
+        if not other_years and (packed := describe_packed(listings[0].files)):
+            raise ItlError(f"{path} holds no folder {year}: {packed}")
+        raise ItlError(
+            f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
+            f"VOCdevkit, {year} itself, or the published tars in one folder"
+        )
+    return merged
+
+
+def _files_of_year(listing: Listing) -> Iterator[tuple[str, Member]]:
+    """Yield what is read of a year, named as in the devkit: other tools write 000005.XML and train.TXT."""
+    for name, file in listing.files.items():
+        stem, suffix = os.path.splitext(name)
+        if name.startswith(YEAR_FOLDERS):
+            yield stem + suffix.lower() if suffix.lower() in (".xml", ".txt") else name, file
+
+
+def _is_year(folder: str, year: str) -> bool:
+    """Say whether the folder of a devkit is that of *year*; Kaggle adds to its name.
+
+    >>> _is_year("VOC2012_train_val", "VOC2012"), _is_year("VOC2012", "VOC2007")
+    (True, False)
+    """
+    pattern = rf"{year}([_-](train|val|trainval|test|train_val))?"
+    return re.fullmatch(pattern, folder, re.IGNORECASE) is not None
+
+
+def _refuse_other_formats(path: Path, listing: Listing) -> None:
+    """Raise ItlError for boxes in other layouts that annotation tools write."""
+    names = {name.rpartition("/")[2] for name in listing.files}
+    if names & {"data.yaml", "classes.txt"} and any(name.lower().endswith(".txt") for name in names):
+        raise ItlError(
+            f"{path} has boxes as YOLO's text files, which itl does not read; export them as COCO JSON and "
+            f"read them with the source coco"
+        )
+    beside = {name.rpartition(".")[0] for name in listing.files if not name.endswith(".xml")}
+    if any(name.endswith(".xml") and name[:-4] in beside for name in listing.files):
+        raise ItlError(
+            f"{path} has XML files beside their images, in no layout of VOC; move the images to JPEGImages, "
+            f"the XML to Annotations, and list images in ImageSets/Main/train.txt and test.txt, or export "
+            f"them as COCO JSON and read them with the source coco"
+        )
+
+
+def _year_roots(listing: Listing) -> set[str]:
+    """Return the folders that hold `YEAR_FOLDERS`, and are not inside such a folder themselves."""
+    paths = [folder.split("/") for folder in listing.folders]
+    outermost = [parts for parts in paths if not set(YEAR_FOLDERS).intersection(parts[:-1])]
+    return {"/".join(parts[:-1]) for parts in outermost if parts[-1] in YEAR_FOLDERS}
+
+
+def images_by_name(files: Listing) -> ImagesByName:
+    """Return file name and member of each image in JPEGImages, by the name that lists and annotations use.
+
+    ItlError if two differ in their suffix alone.
+
+    >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
+    >>> images_by_name(Listing(files))
+    {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
+    """
+    images: ImagesByName = {}
+    for name in sorted(files.files):
+        if name.startswith("JPEGImages/") and is_image(name):
+            stem = name.removeprefix("JPEGImages/").rpartition(".")[0]
+            if (other := images.setdefault(stem, (name, files.files[name]))[0]) != name:
+                raise ItlError(
+                    f"lists and annotations call {other} and {name} both {stem!r}; leave one of them"
+                )
+    return images
+
+
+def split_lists(files: Iterable[str]) -> dict[str, str]:
+    """Return those of *files* that list images of a split, by the names of lists and in the order of `LISTS`.
+
+    The names of splits may be spelt as those of folders. ItlError if two files are of one list.
+
+    >>> split_lists(["ImageSets/Main/Train.txt", "ImageSets/Main/valid.txt", "ImageSets/Main/dog_val.txt"])
+    {'train': 'ImageSets/Main/Train.txt', 'val': 'ImageSets/Main/valid.txt'}
+    """
+    files_of: dict[str, list[str]] = {name: [] for name in LISTS}
+    for file in sorted(files):
+        folder, _, last = file.rpartition("/")
+        name, suffix = os.path.splitext(last.lower())
+        if folder == "ImageSets/Main" and suffix == ".txt" and (split := list_of_word(name)):
+            files_of[split].append(file)
+    if several := next((names for names in files_of.values() if len(names) > 1), None):
+        raise ItlError(f"{examples(several)} are lists of one split; leave one of them")
+    return {name: names[0] for name, names in files_of.items() if names}
+
+
+def list_of_word(word: str) -> str:
+    """Return the list of `LISTS` that *word* names, in the spellings of folders; empty for none.
+
+    >>> list_of_word("Train"), list_of_word("valid"), list_of_word("trainval"), list_of_word("dog")
+    ('train', 'val', 'trainval', '')
+    """
+    name = word.lower()
+    return name if name in LISTS else SPLIT_OF_WORD.get(name, "")
+
+
+def read_list(data: bytes) -> list[str]:
+    """Return the lines of a list of images, without byte-order mark and blank lines.
+
+    >>> read_list(b"000005\\r\\n\\r\\n000007 \\n")
+    ['000005', '000007']
+    """
+    lines = (line.strip() for line in text_lines(data.decode("utf-8-sig", errors="replace")))
+    return [line for line in lines if line]
+
+
+def listed_image(line: str, images: Iterable[str]) -> str:
+    """Return the image that a *line* of a list means: its first word, unless names have spaces or suffixes.
+
+    >>> listed_image("000005 -1", ["000005"]), listed_image("my cat.jpg", ["my cat"])
+    ('000005', 'my cat')
+    >>> listed_image("/data/VOC2007/JPEGImages/000005.jpg", ["000005"])
+    '000005'
+    """
+    line = line.replace("\\", "/").rpartition("JPEGImages/")[2]
+    word = (line.split() or [line])[0]
+    without_suffix = [text.rpartition(".")[0] for text in (line, word) if is_image(text)]
+    for name in (line, word, *without_suffix):
+        if name in images:
+            return name
+    return word
+
+
+def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Assign each name of some lists to train, val or test.
+
+    A name that only trainval has is in train, or in val if train has a list of its own and val has none.
+
+    Args:
+        lists: Names by list: train, val, trainval, test.
+        notes: Receives a note on each list that is empty or has repeated lines.
+
+    Returns:
+        The split of each name, and for names that are in two splits both, such as "train and test".
+
+    >>> assign_splits({"trainval": ["1", "2"], "val": ["2"], "test": ["3"]}, [])[0]
+    {'1': 'train', '2': 'val', '3': 'test'}
+    """
+    for name, names in lists.items():
+        if not names:
+            notes.append(f"the list {name} is empty")
+        if repeated := len(names) - len(set(names)):
+            notes.append(f"the list {name} has {counted(repeated, 'lines')} twice, counted once")
+    rest = "val" if "train" in lists and "val" not in lists else "train"
+    in_train_or_val = {*lists.get("train", ()), *lists.get("val", ())}
+    claims = [(name, rest) for name in lists.get("trainval", ()) if name not in in_train_or_val]
+    for split in SPLIT_ORDER:
+        claims += [(name, split) for name in lists.get(split, ())]
+    split_of: dict[str, str] = {}
+    in_two = {}
+    for name, split in claims:
+        if split_of.setdefault(name, split) != split:
+            in_two[name] = f"{split_of[name]} and {split}"
+    return dict(sorted(split_of.items())), in_two
+
+
+def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> dict[str, str]:
+    """Return the split of each name of *lists*, as `assign_splits` does; what does not fit is a problem."""
+    split_of, in_two = assign_splits(lists, scan.notes)
+    scan.add_split_conflicts(in_two, what)
+    if {"train", "val", "trainval"} <= lists.keys():  # of which one may be cut
+        both, together = {*lists["train"], *lists["val"]}, set(lists["trainval"])
+        if extra := sorted(together - both):
+            scan.add_problem(
+                f"the list trainval has {counted(len(extra), what)} that neither train nor val has, such as "
+                f"{examples(extra)}; get all three from one release, or remove trainval.txt or the other two"
+            )
+        if missing := sorted(both - together):
+            count = counted(len(missing), what)
+            scan.notes.append(
+                f"the list trainval lacks {count} of train and val, such as {examples(missing)}"
+            )
+    return split_of

@@ -1,0 +1,1 @@
+"""Files where they lie: archives, images, arrays and options, read with care."""

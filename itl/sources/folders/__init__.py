@@ -1,0 +1,1 @@
+"""Images whose folders say their split and class."""

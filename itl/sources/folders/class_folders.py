@@ -1,0 +1,396 @@
+"""Any folder, tar or zip with a folder for each class; its classes chosen, or merged, by a list in a file."""
+
+import hashlib
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from itl import ItlError, counted
+from itl.hierarchy.class_lists import read_class_list
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.sources.files import archives
+from itl.sources.files.archives import Listing, foreign_format
+from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
+from itl.sources.folder_names import are_of_labels, is_unlabelled, last_of
+from itl.sources.folders.layout import Choice, Layout
+from itl.sources.folders.layout_options import (
+    FOLDERS_CURE,
+    image_counts,
+    level_of_classes,
+    offer_readings,
+    recognise,
+)
+from itl.sources.folders.no_class_folders import describe_no_classes
+from itl.sources.listed.image_lists import (
+    LIST_SUFFIXES,
+    PEEKED_TREE_BYTES,
+    TREE_SUFFIXES,
+    divides,
+    stems_outside,
+    tree_divides,
+)
+from itl.sources.listed.lists import Lists, read_start_of_list
+from itl.sources.listed.numbered_classes import names_of_numbers
+from itl.sources.listed.signs import other_source, surely_other_source
+from itl.sources.packed import describe_packed, describe_tar, is_archive
+from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
+from itl.sources.scan import image_header
+from itl.sources.source import Source
+from itl.sources.split_names import is_of_splits, may_have_codes, split_of_folders, split_of_path
+from itl.storage import text_lines
+
+COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
+ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
+ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
+UNREAD_TABLES = ARRAYS | {".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml"}
+MAX_OPENED = 20  # files without the suffix of an image, and of TREE_SUFFIXES
+NOT_CHOSEN = "images of classes that the list does not have"
+
+
+@dataclass(frozen=True)
+class ClassFolders(Source):
+    """Any folder, tar or zip with a folder for each class, inside folders for the splits if there are any."""
+
+    path: Path
+    classes: Path | None = None  # a list of the classes to keep, or of what each counts as
+    val_fraction: float = 0.0  # of the training images of each class, used as val
+    empty: Literal["refuse", "skip"] = "refuse"  # classes without images
+    nested: bool = False  # a class is the whole path, such as church/outdoor
+    class_level: int | None = None  # of the class folders below a split, or below the path; 1: the first
+    splits: str | None = None  # none, or the folder of each split: train=a,train=b,val=c
+    kind = "folder"
+    expected = "a folder, .tar or .zip with train/<class>/, val/<class>/ and test/<class>/, or <class>/ alone"
+
+    def __post_init__(self) -> None:
+        """Raise ItlError for a fraction that is none."""
+        if not 0 <= self.val_fraction < 1:
+            raise ItlError(
+                f"val_fraction is a part of the training images, 0 or more and less than 1, "
+                f"not {self.val_fraction}"
+            )
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Files and folders, relative to the path."""
+        return archives.open_listing(self.path)
+
+    @cached_property
+    def folders(self) -> Layout:
+        """What the folders stand for; ItlError if that is unclear, or another source reads them."""
+        counts = image_counts(self.listing)
+        if not counts:
+            raise ItlError(no_images(self.listing, self.path))
+        choice = Choice(self.splits, self.class_level, self.nested)
+        if choice == Choice() and (other := other_source(self.listing.files, self.path)):
+            readings = offer_readings(counts)
+            raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
+        try:
+            layout = self._recognised(counts, choice)
+            if self.empty == "refuse":
+                refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
+        except ItlError as error:
+            packed = describe_packed(self.listing.files)
+            unread = describe_unread(self.listing, counts)
+            parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
+            are_splits = any(split_of_folders(f"{folder}/") for folder in counts)
+            divider = "" if are_splits else self._describe_divider(counts)
+            parts.append(divider or surely_other_source(self.listing.files, self.path))
+            raise ItlError("; ".join(filter(None, parts))) from None
+        all_train = {split for split, _ in layout.class_of.values()} == {"train"}
+        if choice == Choice() and all_train and len(self.listing.files) > counts.total():
+            divider = self._describe_divider(layout.class_of)
+            if divider:
+                raise ItlError(f"{self.path}: {divider}; for the folders alone, {offer_readings(counts)}")
+        return choose_classes(layout, self.classes, counts)
+
+    def _recognised(self, counts: Mapping[str, int], choice: Choice) -> Layout:
+        """Return what the folders stand for; ItlError if that is unclear, or their files say no classes."""
+        of_level = choice.class_level is not None or choice.nested
+        try:
+            layout = recognise(counts, choice, path=self.path)
+        except ItlError as error:
+            folders = {folder: last_of(folder) for folder in counts}
+            reason = "" if of_level else describe_no_classes(self.listing.files, folders)
+            raise ItlError("; ".join(filter(None, [str(error), reason]))) from None
+        class_of = {folder: name for folder, (_, name) in layout.class_of.items()}
+        if not of_level and (reason := describe_no_classes(self.listing.files, class_of)):
+            both = "both" if len(layout.classes) == 2 else "they"
+            option = level_of_classes(counts, choice, layout)
+            raise ItlError(f"{reason} (if {both} are classes: {option}); {FOLDERS_CURE}")
+        return layout
+
+    def _describe_divider(self, folders: Collection[str]) -> str:
+        """Say which list divides the images in *folders*, which are train without it; '' if none does."""
+        if not (file := _dividing_list(self.listing, folders)):
+            return ""
+        is_list = Lists(self.path).reads(file)
+        way = "" if is_list else "write a CSV with the columns image, label and split, and "
+        return (
+            f"{file} divides the images, which by their folders alone would all be train; {way}the source "
+            f"lists reads it: `itl check lists {shlex.quote(str(self.path))}`"
+        )
+
+    @property
+    def layout(self) -> str:
+        """Where the class folders lie."""
+        return self.folders.words
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "their folders" + (f" and {self.folders.chosen_by}" if self.classes else "")
+
+    @property
+    def class_names(self) -> Mapping[str, str]:
+        """Names from folders such as n01440764_tench."""
+        return self.folders.class_names
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        packed = sorted(name for name in self.listing.files if is_archive(name))
+        reason = f"archives that are not opened ({examples(packed, 1)})"
+        return self.listing.left_out + self.folders.left_out + Counter({reason: len(packed)})
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id."""
+        several = self.class_level is not None or self.splits is not None  # folders of one class
+        records = split_off_val(self.folders.records(self.listing.files), self.val_fraction, several)
+        return validate_records(records, self.path)
+
+    @cached_property
+    def notes(self) -> Sequence[str]:
+        """Classes that may be copies or none, and images of one name in two splits of several folders."""
+        classes = set(self.folders.classes)
+        copies = {name: match[1] for name in sorted(classes) if (match := COPY.fullmatch(name))}
+        notes = [
+            f"{name!r} is a class of its own beside {other!r}; if it is a copy, move it elsewhere"
+            for name, other in copies.items()
+            if other in classes
+        ]
+        others = [name for name in classes if not is_unlabelled(last_of(name))]
+        notes += [
+            f"{name!r} is a class of its own; if its images have no label, move it elsewhere"
+            for name in sorted(classes.difference(others))
+            if len(others) > 1 and not are_of_labels(last_of(name), others)
+        ]
+        return [*notes, *self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+
+    def _describe_unread_splits(self) -> list[str]:
+        """Return a note on files that may divide the images, by their names, if all are train."""
+        if {split for split, _ in self.folders.class_of.values()} != {"train"}:
+            return []
+        files = [name for name in sorted(self.listing.files) if suffix_of(name) in UNREAD_TABLES]
+        unread = [name for name in files if is_of_splits(name) or split_of_path(name) in ("val", "test")]
+        if not unread:
+            return []
+        return [f"not read: {examples(unread)}, by the name a division of the images, which are all train"]
+
+    def _describe_names_in_two_splits(self) -> list[str]:
+        """Return a note on images of one class and name in two splits, if several folders are one split."""
+        class_of = self.folders.class_of
+        splits = {split for split, _ in class_of.values()}
+        one_of_each = not self.splits or self.splits.count(",") < len(splits)
+        if one_of_each or len(set(class_of.values())) == len(class_of):
+            return []
+        first_of: dict[tuple[str, str], tuple[str, str]] = {}  # of a class and a name: split and image
+        pairs = []
+        for name in sorted(filter(is_image, self.listing.files)):
+            folder, _, file = name.rpartition("/")
+            split, label = class_of.get(folder, ("", ""))
+            other, first = first_of.setdefault((label, file), (split, name))
+            if split and split != other:
+                pairs.append(f"{first} ({other}) and {name} ({split})")
+        text = (
+            f"{counted(len(pairs), 'images have')} the class and the name of one in another split: "
+            f"{examples(pairs, 1)}; if these are one photo, let the option splits name one folder for each "
+            f"split"
+        )
+        return [text] if pairs else []
+
+
+def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
+    """Return the first list that says a split of images which lie directly in *folders*; '' without one."""
+    lists = sorted(name for name in listing.files if suffix_of(name) in LIST_SUFFIXES)
+    trees = sorted(name for name in listing.files if suffix_of(name) in TREE_SUFFIXES)
+    lists += sorted(trees, key=lambda name: name.count("/"))[:MAX_OPENED]
+    images = [name for name in listing.files if is_image(name)] if lists else []
+    taken = [name for name in images if name.rpartition("/")[0] in folders]
+    stems = cache(lambda split: stems_outside(split, taken, images))
+    captions = {stem_of(name) for name in images}  # beside each image, as of its boxes
+    for name in lists:
+        split = split_of_path(name)
+        is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test") and not is_of_splits(name)
+        if is_of_words or PurePosixPath(name).stem in captions:
+            continue
+        is_tree = suffix_of(name) in TREE_SUFFIXES  # which may have names of classes first
+        member = listing.files[name]
+        start = member.read_start(PEEKED_TREE_BYTES) if is_tree else read_start_of_list(member, name)
+        if (tree_divides if is_tree else divides)(start, name, stems(split)) and not (
+            name.endswith(".txt") and may_have_codes(name) and _numbers_folders(start, taken)
+        ):
+            return name
+    return ""
+
+
+def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:
+    """Say whether lines `IMAGE NUMBER` of *data* have one number of its own for each folder of *images*."""
+    folders: dict[str, set[str]] = defaultdict(set)  # of a path and of the image's name alone
+    for image in images:
+        folder, _, last = image.rpartition("/")
+        folders[image].add(folder)
+        folders[last].add(folder)
+    pairs = []
+    for line in text_lines(data.decode("utf-8-sig", "replace")):
+        image, *numbers = re.split(r"[\s,;]+(?=[0-9]+$)", line.strip())
+        of_image = folders.get(image.removeprefix("./"))
+        if numbers and not of_image:
+            return False
+        pairs += [(number, folder) for number in numbers for folder in of_image or ()]
+    return bool(pairs) and names_of_numbers(pairs).keys() == {number for number, _ in pairs}
+
+
+def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
+    """Say which formats are not read of the files in folders without a readable image; empty without any.
+
+    *counts* are of the images that lie directly in each folder.
+    """
+    suffixes = UNREAD_SUFFIXES | ARRAYS
+    unread = sorted(
+        name
+        for name in listing.files
+        if suffix_of(name) in suffixes and "/" in name and name.rpartition("/")[0] not in counts
+    )
+    if not unread:
+        return ""
+    count = counted(len(unread), "files are")
+    read = ", ".join(sorted(FORMATS_OF_SUFFIX))
+    return f"{count} in formats that are not read, such as {unread[0]} (convert them to one of {read})"
+
+
+def no_images(listing: Listing, path: Path) -> str:
+    """Say that *listing* has no images, what was looked for, and what there is instead."""
+    other = other_source(listing.files, path)
+    if "source webdataset" in other and (packed := describe_tar(listing)):
+        return f"{path} holds no images: {packed}"
+    if foreign := foreign_format(listing.files) or other:
+        return f"{path} holds no images in class folders; {foreign}"
+    if packed := describe_packed(listing.files):
+        return f"{path} holds no images: {packed}"
+    read = ", ".join(sorted(FORMATS_OF_SUFFIX))
+    if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):
+        count = counted(len(unread), "images in formats that are not read")
+        return f"{path} holds {count}, such as {unread[0]}; convert them to one of {read}"
+    if foreign := foreign_format(listing.files, archives.LATER_FORMATS):
+        return f"{path} holds no images in class folders; {foreign}"
+    if nameless := _describe_nameless(listing):
+        return f"{path} holds no images by their names; {nameless}"
+    names = sorted(listing.files)
+    has = f"{counted(len(names), 'other files')}, such as {names[0]}" if names else "nothing"
+    has = f"only {names[0]}" if len(names) == 1 else has
+    rest = ", ".join(counted(count, reason) for reason, count in listing.left_out.items() if count)
+    return (
+        f"{path} holds no images: looked for {read} in folders of classes "
+        f"and found {has}{f'; left out: {rest}' if rest else ''}; give another path, or put each image into "
+        f"a folder of its class"
+    )
+
+
+def _describe_nameless(listing: Listing) -> str:
+    """Say that the first files of *listing* without the suffix of an image are images; empty if none is."""
+    for name in sorted(listing.files)[:MAX_OPENED]:
+        try:
+            image_header(listing.files[name])
+        except (ItlError, OSError):
+            continue
+        return f"{name!r} is an image without such a suffix; give each image one, as in {name + '.jpg'!r}"
+    return ""
+
+
+def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:
+    """Return *layout* with the classes of the list in *file* alone (None: all), named as what they count as.
+
+    *counts* are of the images that lie directly in each folder; errors are those of `class_map`.
+    """
+    if file is None:
+        return layout
+    chosen, lacking = class_map(file, layout.classes, layout.class_names)
+    chosen_by = str(file)
+    if lacking:
+        chosen_by += f" (no images of {counted(len(lacking), 'classes')} that it lists: {examples(lacking)})"
+    class_of, left_out = {}, Counter(layout.left_out)
+    for folder, (split, name) in layout.class_of.items():
+        if name in chosen:
+            class_of[folder] = (split, chosen[name])
+        else:
+            left_out[NOT_CHOSEN] += counts[folder]
+    return replace(layout, class_of=class_of, left_out=left_out, chosen_by=chosen_by)
+
+
+def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return what those of *classes* count as that the list in *file* has, and what else it lists.
+
+    *names* are words for wnids. ItlError if a line is no class, or of several *classes* not two are left.
+    """
+    known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
+    tree = Taxonomy.snapshot()
+    listed = read_class_list(file, tree, known)
+    chosen = {name: listed[name] for name in classes if name in listed}
+    if not chosen:
+        raise ItlError(f"{file} lists {counted(len(listed), 'classes')}, of which the images have none")
+    if len(chosen) == 1 < len(classes):  # several that count as one are said to
+        raise ItlError(
+            f"{file} keeps one class of {len(classes):,}, {next(iter(chosen))}, and one alone tells nothing "
+            f"apart; list two or more"
+        )
+    return chosen, [tree.with_words(name) for name in listed if name not in chosen]
+
+
+def split_off_val(records: list[Record], fraction: float, in_any_folder: bool = False) -> list[Record]:
+    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
+
+    Versions of one photo go together, those *in_any_folder* of their class if that has several. ItlError for
+    a *fraction* above 0 where some *records* are val already, or no class has two.
+    """
+    if not fraction:
+        return records
+    counts = Counter(record.split for record in records)
+    if counts["val"]:
+        raise ItlError(
+            f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
+            f"leave it out"
+        )
+    ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
+    photos: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in ranked:
+        if record.split == "train":
+            photo = ROBOFLOW.sub("", last_of(record.id) if in_any_folder else record.id)
+            photos[record.wnid, photo].append(record)
+    train = Counter(record.wnid for record in records if record.split == "train")
+    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+    held_out: Counter[str] = Counter()
+    val: set[str] = set()
+    for (wnid, _), versions in photos.items():
+        if held_out[wnid] < to_move[wnid] and held_out[wnid] + len(versions) < train[wnid]:
+            held_out[wnid] += len(versions)
+            val.update(record.id for record in versions)
+    if train and not val:
+        raise ItlError(
+            f"val_fraction={fraction} holds out no image, as every class has one alone; leave it out"
+        )
+    return [replace(record, split="val") if record.id in val else record for record in ranked]
+
+
+def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
+    """Raise ItlError, with the *cure*, if folders beside class folders hold no images."""
+    beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
+    filled = {str(path) for name in counts for path in (PurePosixPath(name), *PurePosixPath(name).parents)}
+    if empty := sorted(beside - layout.class_of.keys() - filled):
+        raise ItlError(
+            f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
+        )

@@ -1,0 +1,459 @@
+"""What the folders of a tree mean, splits or classes, recognised from the list of files alone.
+
+The rules are the functions below, and the tables of names in `folder_names` and `split_names`. A tree that
+can be read in two ways is refused, with both readings and the option that chooses; nothing is reinterpreted
+silently.
+"""
+
+import os
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from itl import ItlError, counted, did_you_mean
+from itl.sources.files.archives import Member
+from itl.sources.folder_names import (
+    PART_WORDS,
+    UNLABELLED,
+    WNID_FOLDER,
+    are_of_labels,
+    holds_files,
+    is_container,
+    is_of_masks,
+    is_of_photos,
+    is_unlabelled,
+    last_of,
+    wnid_of,
+)
+from itl.sources.records import Record, examples, is_image
+from itl.sources.split_names import SPLIT_ORDER, split_of_last, split_of_name, splits_of_words, words_of
+
+OF_MASKS = "images in folders of masks"  # why they are left out
+Parts = tuple[str, ...]  # of the path of a folder
+
+
+class Choice(NamedTuple):
+    """The options that choose among readings of one tree."""
+
+    # none; inside: cat/train/1.jpg; or folders: train=a,train=b,val=c, or bare: train
+    splits: str | None = None
+    class_level: int | None = None  # 1: folders in a split, or at the top, are classes; 2: those in them
+    nested: bool = False  # a class is the whole path, such as church/outdoor
+
+    def words(self) -> str:
+        """Return the options as the command line takes them."""
+        options = self._asdict() | {"nested": "true" if self.nested else None}
+        given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        return " ".join(f"--option {shlex.quote(text)}" for text in given)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folders of one tree stand for."""
+
+    class_of: Mapping[str, tuple[str, str]]  # folder that holds images of a class -> split, class
+    flat: Mapping[str, str] = field(default_factory=dict)  # folder of a split without class folders -> split
+    class_names: Mapping[str, str] = field(default_factory=dict)  # wnid -> name, from n01440764_tench
+    left_out: Counter[str] = field(default_factory=Counter)  # reason -> how many images
+    root: str = ""  # the folder around all splits or classes, as archives have it; not in the ids of images
+    containers: frozenset[str] = frozenset()  # folders that hold class folders
+    has_splits: bool = True  # not: all images are train, as nothing says another split
+    words: str = ""  # for people
+    chosen_by: str = ""  # the file that lists the classes, in words
+
+    @property
+    def classes(self) -> list[str]:
+        """All classes, sorted."""
+        return sorted({name for _, name in self.class_of.values()})
+
+    @property
+    def unknown_classes(self) -> set[str]:
+        """The classes of other splits that train, if it is there, does not have."""
+        of_train = {name for split, name in self.class_of.values() if split == "train"}
+        return {*self.classes} - of_train if of_train else set()
+
+    def records(self, files: Mapping[str, Member]) -> list[Record]:
+        """Return one record for each image among *files* that lies in a class folder."""
+        records = []
+        for name, member in files.items():
+            split, label = self.class_of.get(name.rpartition("/")[0], ("", ""))
+            if split and is_image(name):
+                records.append(Record(self.id_of(name), label, split, member))
+        return records
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the image called *name*: without the folder around everything."""
+        return name[len(self.root) + 1 :] if self.root else name
+
+
+class Tree:
+    """The folders that hold images, themselves or further down."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self.counts = {folder: count for folder, count in counts.items() if count}
+        self.children: dict[str, set[str]] = defaultdict(set)
+        self.total: Counter[str] = Counter()
+        for folder, count in self.counts.items():
+            self.total[folder] += count
+            while folder:
+                parent = folder.rpartition("/")[0]
+                self.children[parent].add(folder)
+                self.total[parent] += count
+                folder = parent
+
+    def below(self, folder: str) -> dict[Parts, int]:
+        """Return the number of images in each folder at or below *folder*, by its relative parts."""
+        start = f"{folder}/" if folder else ""
+        inside = {name: n for name, n in self.counts.items() if name.startswith(start) or name == folder}
+        return {tuple(filter(None, name[len(start) :].split("/"))): n for name, n in inside.items()}
+
+    def only_child(self, folder: str) -> str | None:
+        """Return the one folder inside *folder* that holds images, None if there are none or several."""
+        children = self.children.get(folder, set())
+        return next(iter(children)) if len(children) == 1 else None
+
+
+def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
+    """Read *tree* as *choice* says; ItlError, without advice, if that is not clear."""
+    if choice.splits == "inside":
+        return _splits_in_classes(tree)
+    folders = _split_folders(tree, choice)
+    below = {folder: tree.below(folder) for folder in folders}
+    flat = _flat_splits(folders, below)
+    for folder, split in flat.items():
+        if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
+            where = repr(folder) if folder else "it"
+            raise ItlError(f"{where} holds {counted(tree.total[folder], 'images')}, but no class folders")
+    inside = {folder: relative for folder, relative in below.items() if folder not in flat}
+    merged = list(dict.fromkeys(parts for relative in inside.values() for parts in relative if parts))
+    if choice.splits is None:
+        _refuse_split_names(merged)
+    if choice.class_level is None and not choice.nested:
+        _refuse_half_sorted(inside)
+    left_out = _folders_left_out(merged, choice)
+    named = _classes([parts for parts in merged if parts not in left_out], choice, set(folders) != {""})
+    return _assemble(tree, folders, inside, flat, named, left_out, choice)
+
+
+def _assemble(
+    tree: Tree,
+    folders: Mapping[str, str],
+    inside: Mapping[str, dict[Parts, int]],
+    flat: Mapping[str, str],
+    named: Mapping[Parts, tuple[Parts, str]],
+    reasons: Mapping[Parts, str],
+    choice: Choice,
+) -> Layout:
+    """Put together what the folders are.
+
+    In any split, *named* has the class folder and the class of each, and *reasons* why others are left out.
+    """
+    class_of, names, containers = {}, {}, set()
+    left_out = Counter({"images beside class folders": 0})
+    seen: dict[tuple[str, str], str] = {}
+    for folder, relative in inside.items():
+        for parts, count in relative.items():
+            if parts not in named:
+                left_out[reasons.get(parts, "images beside class folders")] += count
+                continue
+            top, name = named[parts]
+            class_folder = _joined(folder, top)
+            class_of[_joined(folder, parts)] = (folders[folder], name)
+            containers.add(class_folder.rpartition("/")[0])
+            other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
+            if other != class_folder:
+                raise ItlError(f"{other!r} and {class_folder!r} are two folders of one class, {name}")
+            if (match := WNID_FOLDER.fullmatch(top[-1])) and match[2]:
+                names[name] = match[2].replace("_", " ")
+    images = sum(tree.counts[folder] for folder in class_of)
+    if (beside := left_out["images beside class folders"]) > images:
+        raise ItlError(f"{counted(beside, 'images lie')} beside class folders, which hold only {images:,}")
+    rest = tree.total[""] - images - left_out.total() - sum(tree.total[folder] for folder in flat)
+    for folder, split in flat.items():
+        if split != "val":
+            left_out[f"images of {split} without class folders"] += tree.total[folder]
+    left_out["images outside the splits"] = rest
+    has_splits = set(folders) != {""} or choice.splits not in (None, "none")
+    root = os.path.commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
+    where = sorted((inside.keys() if has_splits else containers) - {""})
+    words = "each folder a class" if choice.nested else "class folders"
+    words += f" in {', '.join(where)}" if where and not (choice.nested and not has_splits) else ""
+    return Layout(class_of, flat, names, left_out, root, frozenset(containers), has_splits, words)
+
+
+def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
+    """Return the split of each folder that holds one; the outermost folder is train if there are none."""
+    if choice.splits is not None:
+        return _chosen_splits(tree, choice.splits)
+    top = ""
+    while (child := tree.only_child(top)) and not split_of_last(child) and tree.children.get(child):
+        top = child
+    folders = {child: split for child in sorted(tree.children[top]) if (split := split_of_last(child))}
+    if not folders:
+        return {"": "train"}
+    others = [
+        child
+        for child in sorted(tree.children[top] - folders.keys())
+        if UNLABELLED.isdisjoint(words_of(last_of(child)))
+    ]
+    if others:
+        beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
+        raise ItlError(f"{beside}{_split_hint(tree, folders, others[0])}")
+    refuse_two_of_one_split(tree, folders)
+    return {_step_into_itself(tree, folder): split for folder, split in folders.items()}
+
+
+def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
+    """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
+    likely = splits_of_words(words_of(last_of(other))) or {*SPLIT_ORDER}
+    free = [split for split in SPLIT_ORDER if split in likely.difference(folders.values())]
+    if not free or is_of_masks(last_of(other)):
+        return ""
+    named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
+    try:
+        layout = read_tree(tree, Choice(named), flat_val=True)
+    except ItlError:
+        return ""
+    is_read = any(f"{folder}/".startswith(f"{other}/") for folder in layout.class_of)
+    is_read = is_read and not layout.unknown_classes
+    return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})" if is_read else ""
+
+
+def _step_into_itself(tree: Tree, folder: str) -> str:
+    """Step from train into train/train."""
+    while (child := tree.only_child(folder)) and split_of_last(child) == split_of_last(folder):
+        folder = child
+    return folder
+
+
+def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
+    """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
+    for split in sorted(set(folders.values())):
+        parts = [folder for folder in folders if folders[folder] == split]
+        stems = {re.sub(r"\d+", "", last_of(folder)).casefold() for folder in parts}
+        if len(stems) > 1:
+            raise ItlError(f"{_quoted(parts)} are both named like {split}")
+        shared = Counter(parts for folder in parts for parts in tree.below(folder))
+        if len(parts) > 1 and max(shared.values()) > 1:
+            are_folds = len(parts) < len(folders) and len({*Counter(folders.values()).values()}) == 1
+            way = "" if are_folds else f" (if they are parts of it: {Choice(','.join(folders)).words()})"
+            raise ItlError(
+                f"{_quoted(parts)} hold the same folders, so they may be versions of one {split}{way}"
+            )
+    whole = [folder for folder in folders if "trainval" in words_of(last_of(folder))]
+    if whole and "val" in folders.values():
+        raise ItlError(f"{_quoted(whole)}, by its name, has the images of the folder of val too")
+
+
+def _chosen_splits(tree: Tree, text: str) -> dict[str, str]:
+    """Return the split of each folder that the option splits names."""
+    if text == "none":
+        return {"": "train"}
+    folders = {}
+    for entry in text.split(","):
+        split, equals, folder = entry.partition("=")
+        folder = "" if folder == "." else (folder if equals else entry).strip("/")
+        split = split if equals else split_of_last(entry) or ""
+        if split not in SPLIT_ORDER:
+            raise ItlError(f"splits is none or SPLIT=FOLDER,…, SPLIT one of train, val, test; got {entry!r}")
+        if folder not in tree.total:
+            hint = did_you_mean(folder, tree.total)
+            raise ItlError(f"splits names the folder {folder!r}, which holds no images; {hint}".rstrip("; "))
+        folders[folder] = split
+    for folder in folders:
+        is_inside = any(name != folder and f"{folder}/".startswith(f"{name}/") for name in folders)
+        if is_inside or ("" in folders and len(folders) > 1):
+            raise ItlError(f"splits names {folder!r} and a folder that holds it")
+    return folders
+
+
+def _splits_in_classes(tree: Tree) -> Layout:
+    """Read class folders that hold the splits, as cat/train/1.jpg; ItlError if there is anything else."""
+    top = ""
+    while (child := tree.only_child(top)) and child in tree.children:
+        top = child
+    class_of = {}
+    for parts in tree.below(top):
+        split = split_of_name(parts[1]) if len(parts) == 2 else None
+        if split is None or split_of_name(parts[0]):
+            raise ItlError(f"{'/'.join(parts)!r} is no split inside a class folder")
+        class_of[_joined(top, parts)] = (split, wnid_of(parts[0]) or parts[0])
+    return Layout(class_of, words="class folders that hold the splits")
+
+
+def _flat_splits(folders: Mapping[str, str], inside: Mapping[str, dict[Parts, int]]) -> dict[str, str]:
+    """Return the splits without class folders: all images lie in one folder that is no class of another."""
+    flat = {}
+    for folder, relative in inside.items():
+        tops = {parts[:1] for parts in relative if parts}
+        others = {parts[:1] for other in inside if other != folder for parts in inside[other] if parts}
+        others = {part for part in others if not is_container(part[0])}
+        one_folder = len(relative) == 1 and all(is_container(part) for (part,) in tops)
+        if not tops or (one_folder and others):
+            flat[folder] = folders[folder]
+    return flat
+
+
+def _folders_left_out(merged: Collection[Parts], choice: Choice) -> dict[Parts, str]:
+    """Return why some of the folders *merged*, as parts of paths, are no classes, and hold none.
+
+    Those are predictions and unlabelled images beside two classes or more, or if the level of classes is
+    chosen, masks beside images above or below it.
+
+    >>> _folders_left_out([("cat",), ("dog",), ("unlabeled",)], Choice())
+    {('unlabeled',): 'images in folders called unlabeled'}
+    >>> _folders_left_out([("cat", "images"), ("cat", "masks"), ("masks",)], Choice(class_level=1))
+    {('cat', 'masks'): 'images in folders of masks'}
+    """
+    beside: dict[Parts, set[str]] = defaultdict(set)  # folder -> what else it holds
+    for parts in merged:
+        for depth, name in enumerate(parts):
+            beside[parts[:depth]].add(name)
+    reasons = {}
+    for parts in merged:
+        for depth, name in enumerate(parts):
+            others = beside[parts[:depth]]
+            if choice.class_level is None and not choice.nested:
+                classes = {other for other in others if not is_unlabelled(other)}
+                if is_unlabelled(name) and len(classes) > 1 and not are_of_labels(name, classes):
+                    reasons[parts] = f"images in folders called {name}"
+            elif depth + 1 != choice.class_level and is_of_masks(name) and any(map(is_of_photos, others)):
+                reasons[parts] = OF_MASKS
+    return reasons
+
+
+def _refuse_split_names(merged: Sequence[Parts]) -> None:
+    """Raise ItlError for classes that are named like splits, or for splits further down."""
+    if inner := next((parts for parts in merged if any(map(split_of_name, parts))), None):
+        raise ItlError(f"{'/'.join(inner)!r} has the name of a split, where classes are expected")
+    tops = {parts[0] for parts in merged}
+    splits = {top: splits_of_words(words_of(top)) for top in tops if not wnid_of(top)}
+    alike = sorted(top for top in splits if splits[top])
+    if len(set().union(*(splits[top] for top in alike))) == 1:  # testTube is a class beside beaker
+        alike = [top for top in alike if splits_of_words(words_of(top.casefold()))]
+    if alike and 2 * len(alike) >= len(tops):
+        raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
+
+
+def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[Parts, tuple[Parts, str]]:
+    """Return the class folder and the class of each folder, relative to its split; ItlError if unclear."""
+    if choice.class_level is not None:
+        level = choice.class_level
+        tops = {parts: parts[:level] for parts in merged if len(parts) >= level}
+        if level < 1 or not tops:
+            deepest = max(map(len, merged), default=0)
+            raise ItlError(f"class_level is a level from 1 to {deepest} in this tree, not {level}")
+        return {parts: (top, wnid_of(top[-1]) or top[-1]) for parts, top in tops.items()}
+    start = _container(merged, choice.nested, in_splits)
+    relative = {parts: parts[len(start) :] for parts in merged if len(parts) > len(start)}
+    if choice.nested:
+        return {parts: (parts, "/".join(inner)) for parts, inner in relative.items()}
+    if _under_letters(set(relative.values())):
+        return {parts: (parts, "/".join(inner[1:])) for parts, inner in relative.items()}
+    folders = list(relative.values())
+    inside = all(is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
+    same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
+    _refuse_no_classes({parts[0] for parts in folders}, len(start) + 1)
+    if not inside or not same:
+        deep = sorted("/".join(parts) for parts in folders if len(parts) > 1)
+        raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
+    return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
+
+
+def _refuse_no_classes(names: Collection[str], level: int) -> None:
+    """Raise ItlError if *names*, of the folders on a *level*, are those of all images, masks, or parts."""
+    if name := next(filter(holds_files, sorted(names)), ""):
+        raise ItlError(f"{name!r} is no class by its name, but where images of any class lie")
+    photos, masks = (next(filter(test, sorted(names)), "") for test in (is_of_photos, is_of_masks))
+    if photos and masks:
+        way = f"if both are classes: {Choice(class_level=level).words()}"
+        raise ItlError(f"{masks!r} is no class by its name, but where masks of {photos!r} lie ({way})")
+    stems = {re.sub(r"\d+", "", name).casefold() for name in names}
+    first = min(names, key=len).casefold()
+    of_first = re.escape(first) + r"(?:[ _-]+(?:part)?[ _-]*\d+)?"  # x, x_2, x_part3, but not 5, 5-10
+    are_parts = len(stems) == 1 and not PART_WORDS.isdisjoint(words_of(stems.pop()))
+    are_parts |= bool(words_of(first)) and all(re.fullmatch(of_first, name.casefold()) for name in names)
+    if len(names) > 1 and are_parts and _are_counted(names):
+        raise ItlError(
+            f"{_quoted(sorted(names))} differ by a number alone, as parts of one set of images do (whose "
+            f"classes a list may have: source lists)"
+        )
+
+
+def _are_counted(names: Collection[str]) -> bool:
+    """Say whether *names* have a word of parts, or count on from 1 or 2: no covid and covid-19.
+
+    >>> _are_counted(["vg", "vg_2"]), _are_counted(["covid", "covid-19"]), _are_counted(["part_7", "part_9"])
+    (True, False, True)
+    """
+    numbers = sorted(int(match[0]) for name in names if (match := re.search(r"\d+$", name)))
+    counts = (list(range(start, start + len(numbers))) for start in (1, 2))
+    return numbers in counts or any(not PART_WORDS.isdisjoint(words_of(name)) for name in names)
+
+
+def _refuse_half_sorted(inside: Mapping[str, dict[Parts, int]]) -> None:
+    """Raise ItlError if images lie in a folder of files beside class folders that another split has too.
+
+    Or if they lie in a class folder and in one of its name in it, as where an archive was unpacked twice.
+    """
+    for folder, relative in inside.items():
+        others = {parts[0] for other in inside if other != folder for parts in inside[other] if parts}
+        classes = sorted({parts[0] for parts in relative if parts} & others)
+        for parts, count in relative.items():
+            if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in relative:
+                outer, inner = _joined(folder, parts[:-1]), _joined(folder, parts)
+                raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
+            if classes and len(parts) == 1 and parts[0] not in others and holds_files(parts[0]):
+                loose = _joined(folder, parts)
+                raise ItlError(
+                    f"{folder!r} is half sorted: {counted(count, 'images lie')} in {loose!r}, beside the "
+                    f"class folders {examples(classes)} (if all are there too, as copies, move {loose!r} "
+                    f"elsewhere)"
+                )
+
+
+def _container(merged: Sequence[Parts], nested: bool, in_splits: bool) -> Parts:
+    """Return the folder around all class folders, as parts: it is the only one, and no class itself.
+
+    It is named as such, as in images/cat, or it holds wnids, as archives of ImageNet do: bus/indoor and
+    bus/outdoor may be one class.
+    """
+    start: Parts = ()
+    while True:
+        inside = [parts[len(start) :] for parts in merged if len(parts) > len(start)]
+        tops = {parts[0] for parts in inside}
+        if len(tops) != 1:
+            return start
+        top = tops.pop()
+        direct = any(len(parts) == 1 for parts in inside)
+        deeper = any(len(parts) > 1 for parts in inside)
+        if nested and direct:
+            return start
+        if not deeper or wnid_of(top):
+            raise ItlError(f"all images are of one class, {top!r}")
+        holds_wnids = not direct and not in_splits and all(wnid_of(parts[1]) for parts in inside)
+        if not (holds_wnids or nested or is_container(top)):
+            raise ItlError(
+                f"all images lie in {top!r}, which may be one class, have its labels in a list (which the "
+                f"source lists reads), or hold the class folders"
+            )
+        start = (*start, top)
+
+
+def _under_letters(folders: set[Parts]) -> bool:
+    """Say whether classes lie under the letter that they start with, as in Places365 and SUN397."""
+    if not all(len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]) for parts in folders):
+        return False
+    nested = any(inner[: len(outer)] == outer != inner for outer in folders for inner in folders)
+    return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
+
+
+def _joined(folder: str, parts: Parts) -> str:
+    return "/".join([folder, *parts] if folder else parts)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return examples([repr(name) for name in names])

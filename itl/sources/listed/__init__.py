@@ -1,0 +1,1 @@
+"""Images that lists, tables or shards name, divide and label."""

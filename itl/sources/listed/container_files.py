@@ -1,0 +1,222 @@
+"""Shards and tables, files that hold many images: which ones there are, and the split of each."""
+
+import filecmp
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from itl import ItlError, counted
+from itl.sources.files import archives
+from itl.sources.packed import describe_packed, is_archive
+from itl.sources.records import examples, is_image
+from itl.sources.source import Source
+from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
+
+COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
+
+# The prefix, number and count of a name such as train-00000-of-00002.parquet.
+PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)
+VARIANTS = {  # words in the names of two versions of a data set, which share images
+    *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
+    *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
+}
+DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a data set
+HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
+
+
+class ContainerSource(Source):
+    """A source whose images are in files of one suffix, in a folder or one alone, such as shards."""
+
+    path: Path  # fields of each
+    names: Path | None
+    suffix: ClassVar[str]  # of the files that are read, in any case
+
+    @cached_property
+    def _listed(self) -> dict[str, Path]:
+        """All files at the path, by their names relative to it."""
+        if not self.path.exists():
+            raise ItlError(f"there is nothing at {self.path}; give a folder of {self.suffix} files")
+        if self.path.is_file():
+            return {self.path.name: self.path}
+        return {name: Path(file.path) for name, file in archives.open_listing(self.path).files.items()}
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Those that are read; ItlError if there are none, or compressed ones."""
+        if self.path.is_file():
+            return self._listed
+        tools = {f"{self.suffix}{ending}": tool for ending, tool in archives.TOOL_OF_SUFFIX.items()}
+        tools |= archives.TOOL_OF_TAR_SUFFIX if self.suffix == ".tar" else {}
+        if packed := sorted(name for name in self._listed if name.lower().endswith((*tools,))):
+            tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
+            raise ItlError(
+                f"{self.path} has compressed files, such as {packed[0]}, whose images cannot be read in "
+                f"place; `{tool} {shlex.quote(str(self._listed[packed[0]]))}` leaves a plain {self.suffix}"
+            )
+        names = sorted(name for name in self._listed if name.lower().endswith(self.suffix))
+        if not names:
+            members = {name: archives.Member(str(file)) for name, file in self._listed.items()}
+            way = foreign_images(members) or describe_packed(members) or f"give {self.expected}"
+            raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
+        _refuse_two_divisions(names)
+        return {name: self._listed[name] for name in names}
+
+    @cached_property
+    def _split_of(self) -> dict[str, str]:
+        """The split of each file that is read."""
+        return splits_by_name(self._files, self.path)
+
+    def _count_others(self) -> Counter:
+        """Count the files that are not read, documents and the file of the option names aside.
+
+        The reason shows one of them, whose name tells a split if that of any does.
+        """
+        used = self.names.resolve() if self.names else None
+        others = [
+            name
+            for name in self._listed.keys() - self._files.keys()
+            if name.rpartition("/")[2] not in DOCUMENTS and self._listed[name].resolve() != used
+        ]
+        if not others:
+            return Counter()
+        example = min(others, key=lambda name: (split_of_path(name) is None, name))
+        more = " …" if len(others) > 1 else ""
+        return Counter({f"files other than {self.suffix} ({example}{more})": len(others)})
+
+
+def foreign_images(names: Collection[str]) -> str:
+    """Say which format holds the images of files *names*, and the way from there; '' if others may.
+
+    >>> foreign_images(["train/data-00000-of-00001.arrow"])[:41], foreign_images(["a.mat", "0.jpg"])
+    ('train/data-00000-of-00001.arrow is Arrow,', '')
+    """
+    if any(is_image(name) or is_archive(name) or name.endswith(".parquet") for name in names):
+        return ""
+    return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.LATER_FORMATS)
+
+
+def describe_copies(files: Mapping[str, Path]) -> list[str]:
+    """Return a note if some of *files* have the same bytes, as each of their images is there twice."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for name, file in files.items():
+        by_size[file.stat().st_size].append(name)
+    copies = []
+    for names in by_size.values():
+        by_start: dict[bytes, list[str]] = defaultdict(list)  # so that each is compared with one other
+        if len(names) > 1:
+            for name in names:
+                with files[name].open("rb") as opened:
+                    by_start[opened.read(COMPARED_BYTES)].append(name)
+        for alike in by_start.values():
+            different: list[str] = []
+            for name in alike:
+                same = (other for other in different if filecmp.cmp(files[other], files[name], shallow=False))
+                if first := next(same, ""):
+                    copies.append(f"{name} as {first}")
+                else:
+                    different.append(name)
+    text = f"{counted(len(copies), 'files are')} there twice, byte by byte, such as {examples(copies)}"
+    return [f"{text}: each of their images counts twice"] if copies else []
+
+
+def _refuse_two_divisions(names: Iterable[str]) -> None:
+    """Raise ItlError if files are there in two divisions into parts, as 00000-of-00002 and 00000-of-00005."""
+    parts: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))  # by prefix, by count
+    for name in names:
+        if (match := PART.search(name)) and match[3]:
+            parts[match[1].rstrip("-_.")][int(match[3])].append(name)
+    for by_count in parts.values():
+        (count, first), *others = by_count.items()
+        if others:
+            raise ItlError(
+                f"{first[0]} is one of {count:,} parts, and {others[0][1][0]} one of {others[0][0]:,}: the "
+                f"same images in two divisions; remove the files of one"
+            )
+        if len(first) > count:
+            raise ItlError(
+                f"a division into {counted(count, 'parts')} has {counted(len(first), 'files')}, such as "
+                f"{examples(first)}; remove those that are there twice"
+            )
+
+
+def describe_missing_parts(names: Iterable[str]) -> str:
+    """Say which numbered files *names* lack, by their own numbers; '' where they lack none.
+
+    >>> describe_missing_parts(["train-00000-of-00002.parquet"])
+    ', without 1 of the 2 parts of train'
+    >>> describe_missing_parts(["a-1.tar", "a-3.tar"]), describe_missing_parts(["a-1.tar", "b-3.tar"])
+    (', without 1 of the 3 numbers of a', '')
+    """
+    # By prefix and count; a count of 0 is not stated.
+    numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for name in names:
+        if match := PART.search(name):
+            numbers[match[1].rstrip("-_."), int(match[3] or 0)].add(int(match[2]))
+    lacking = []
+    for (prefix, parts), present in numbers.items():
+        total = parts or max(present) - min(present) + 1
+        if len(present) < total:
+            words = "parts" if parts else "numbers"
+            lacking.append(f"{total - len(present):,} of the {total:,} {words} of {prefix or 'its files'}")
+    return f", without {' and '.join(lacking)}" if lacking else ""
+
+
+def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
+    """Return the split of each of the files *names* at *path*: all are train if no name tells any.
+
+    ItlError if the names of some tell their split, and those of others do not, or if those of one split are
+    of two data sets by their names, as train-0.tar and train-small-0.tar.
+    """
+    split_of = {name: split_of_path(name) for name in names}
+    unclear = [name for name, split in split_of.items() if split is None]
+    if unclear and len(unclear) < len(split_of):
+        raise ItlError(
+            f"{path}: the name of {examples(unclear)} tells no split, though those of other files do; put "
+            f"train, val or test into it"
+        )
+    for split in {*split_of.values()} - {None}:
+        _refuse_two_of_one_split([name for name, other in split_of.items() if other == split], path)
+    return {name: split or "train" for name, split in split_of.items()}
+
+
+def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:
+    """Raise ItlError if one of *names* is another with words of `VARIANTS` more, or with a synonym.
+
+    Names that differ otherwise, as train-cat-0.tar and train-dog-0.tar, are parts of one data set.
+    """
+    first: dict[frozenset[str], str] = {}  # with these words
+    for name in names:
+        first.setdefault(_words(name), name)
+    plain: dict[frozenset[str], str] = {}  # without variants and synonyms
+    for words, name in sorted(first.items(), key=lambda entry: len(entry[0])):
+        other = plain.setdefault(frozenset(SPLIT_OF_WORD.get(word, word) for word in words - VARIANTS), name)
+        if other != name:
+            raise ItlError(
+                f"{path}: {other} and {name} are of one split by their names, but of two data sets, which "
+                f"may share images; move the files of one elsewhere, or give one as the path"
+            )
+
+
+def _words(name: str) -> frozenset[str]:
+    """Return the words in the path *name*, without numbers and hexadecimal ones.
+
+    >>> sorted(_words("small/train2-00000-of-00001-3f2a9c.parquet"))
+    ['of', 'parquet', 'small', 'train']
+    """
+    words = re.split(r"[\W_]+", name.lower())
+    words = [word.rstrip("0123456789") for word in words if not HEXADECIMAL.fullmatch(word)]
+    return frozenset(filter(None, words))
+
+
+def sample_id(image: str, split: str, wnid: str) -> str:
+    """Return the id of an image in a container: as it would be called in folders of its split and class.
+
+    >>> sample_id("cat/1.jpg", "train", "cat"), sample_id("n01440764_1.jpg", "", "n01440764")
+    ('train/cat/1.jpg', 'n01440764/n01440764_1.jpg')
+    """
+    inside = image if "/" in image else f"{wnid}/{image}"
+    return f"{split}/{inside}" if split else inside

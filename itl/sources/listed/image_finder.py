@@ -1,0 +1,230 @@
+"""Finding the images that lists and JSON files name: by their whole path, its last parts, or ids."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from functools import cached_property
+
+from itl import ItlError, counted, did_you_mean
+from itl.sources.files.archives import Listing
+from itl.sources.records import examples, is_image, stem_of
+from itl.sources.split_names import SPLIT_ORDER, split_of_folders, split_of_path
+
+COPY_AGAIN = "copy it again, or remove it"
+
+
+class ImageNames:
+    """Finds images by the names that lists or JSON files give them, which may begin in other folders."""
+
+    def __init__(self, listing: Listing) -> None:
+        """Take the files of a source."""
+        self.by_last_name: dict[str, list[str]] = defaultdict(list)  # sorted
+        for name in sorted(filter(is_image, listing.files)):
+            self.by_last_name[name.rpartition("/")[2]].append(name)
+        self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
+        self._named: dict[str, str] = {}  # image -> its name in a list
+        self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
+
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*: in that folder, or in one of its split.
+
+        As many of the last parts of *name* count as are there. ItlError if the image is not there, lies in
+        another folder that is there too, or several match.
+        """
+        name = unicodedata.normalize("NFC", name)  # as the names of files are
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        candidates = self.by_last_name.get(parts[-1] if parts else "", [])
+        for depth in range(len(parts), 0, -1):
+            tail = "/".join(parts[-depth:])
+            matches = [image for image in candidates if image == tail or image.endswith(f"/{tail}")]
+            if len(matches) > 1:
+                matches = [image for image in matches if split_of_folders(image) == split] or matches
+            if len(matches) == 1:
+                image = self.take(matches[0], "/".join(parts))
+                self._refuse_other_folder(image, parts, depth)
+                return image
+            if matches and depth < len(parts) and parts[-depth - 1] in self.folders:
+                break  # the image of its own folder is missing
+            if matches:
+                if depth < len(parts):
+                    self._refuse_near_folder(name, parts[-depth - 1], matches)
+                raise ItlError(
+                    f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
+                    f"{max(matches, key=len)}"
+                )
+        near = self._by_stem.get(stem_of(name).casefold(), [])
+        if parts[-2:-1] and parts[-2] in self.folders:
+            near = [image for image in near if image.split("/")[-2:-1] == parts[-2:-1]]
+        cure = f"did you mean {near[0]}?" if near else COPY_AGAIN
+        raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """All images by the last part of their names, without suffix and case."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for last, images in self.by_last_name.items():
+            names[stem_of(last).casefold()] += images
+        return names
+
+    def take(self, image: str, name: str) -> str:
+        """Return *image*, taken for what a list calls *name*; ItlError if it was for another name too."""
+        other = self._named.setdefault(image, name)
+        if other != name and not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
+            raise ItlError(
+                f"lists {name[:80]!r} and {other[:80]!r}, but there is {image} alone; copy the other image, "
+                f"or remove its line"
+            )
+        return image
+
+    def describe_elsewhere(self) -> list[str]:
+        """Return a note on images that were found by the last part of their names alone, if there are any."""
+        if not self._elsewhere:
+            return []
+        image, name = next(iter(self._elsewhere.items()))
+        several = counted(len(self._elsewhere), "images are")
+        return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
+
+    def refuse_other_split(self, image: str, name: str, split: str) -> None:
+        """Raise ItlError if *image* may be another than a list of *split* means, which calls it *name*.
+
+        That is so in a folder of another split that *name* does not tell, where folders of splits share names
+        of images, or where that of train is missing and *name* is a number as in any, such as 1.png.
+        """
+        other = split_of_folders(image)
+        if other in (None, split) or other in (split_of_path(name), split_of_folders(name)):
+            return
+        if split in self.splits:
+            may_be_another = self.splits_share_names
+        else:  # 000000000139 is of one split of COCO, but any may have 139
+            may_be_another = split == "train" and bool(re.fullmatch("0|[1-9][0-9]*", stem_of(name)))
+        if may_be_another:
+            raise ItlError(
+                f"lists {name[:80]!r}, but of that name there is only {image}, in a folder of another split; "
+                f"copy the image that is meant, write its folder too, or name the list by an option"
+            )
+
+    @cached_property
+    def splits(self) -> set[str]:
+        """The splits whose folders hold images."""
+        return {split for splits in self._splits_of_name.values() for split in splits}
+
+    @cached_property
+    def splits_share_names(self) -> bool:
+        """Whether half of the images in the folders of a split are called as those of another, or more."""
+        images = Counter(split for splits in self._splits_of_name.values() for split in splits)
+        shared = sum(len(splits) > 1 for splits in self._splits_of_name.values())
+        return bool(shared) and 2 * shared >= min(images.values())
+
+    @cached_property
+    def _splits_of_name(self) -> Mapping[str, set[str]]:
+        """The splits that have an image of a name, which is without the folders up to that of the split."""
+        splits: dict[str, set[str]] = defaultdict(set)
+        for image in (image for images in self.by_last_name.values() for image in images):
+            if split := split_of_folders(image):
+                splits[_inside_split(image)].add(split)
+        return splits
+
+    def splits_with(self, images: Collection[str], names: Collection[str]) -> list[str]:
+        """List the splits whose folders have all *images* that a list calls by *names*, without a folder.
+
+        If these are all images of some of the splits, it is those alone.
+        """
+        if any("/" in name for name in names) or not all(images) or not self.splits_share_names:
+            return []
+        wanted = {_inside_split(image) for image in images}
+        of_split = {
+            split: {name for name, splits in self._splits_of_name.items() if split in splits}
+            for split in self.splits
+        }
+        having = [split for split in SPLIT_ORDER if wanted <= of_split.get(split, set())]
+        return [split for split in having if of_split[split] == wanted] or having
+
+    @staticmethod
+    def describe_other_split(images: Collection[str], split: str, file: str) -> list[str]:
+        """Return a note if some of the *images* of *split* that *file* lists are in folders of another."""
+        elsewhere = [image for image in images if split_of_folders(image) not in (None, split)]
+        if not elsewhere:
+            return []
+        count = counted(len(elsewhere), "images are")
+        folder = f"in a folder of another split, such as {elsewhere[0]}"
+        return [f"{file}: {count} {folder}; they are {split} images, as the list says"]
+
+    @staticmethod
+    def _refuse_near_folder(name: str, folder: str, matches: Collection[str]) -> None:
+        """Raise ItlError if one of the *matches* is in a folder called almost like *folder*."""
+        folders = sorted({part for match in matches for part in match.split("/")[:-1]})
+        if any(part.split() == folder.split() for part in folders):
+            cure = "one is there that differs in its blanks: rename it"  # which a line of text does not show
+        elif hint := did_you_mean(folder, folders):
+            cure = f"{hint.rstrip('; ')} Correct the list, or rename the folder"
+        else:
+            return
+        raise ItlError(f"lists {name[:80]!r}, but there is no folder {folder!r}; {cure}")
+
+    def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
+        """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""
+        if depth == len(parts):
+            return
+        parent, inside = parts[-depth - 1], image.split("/")[:-1]
+        splits = {split_of_folders(f"{parent}/"), split_of_folders(image)} - {None}
+        if len(splits) == 2 or (parent in self.folders and parent not in inside):
+            raise ItlError(
+                f"lists {'/'.join(parts)[:80]!r}, which is not there, though {image} is; correct the list, "
+                f"or move the image"
+            )
+        if depth == 1:
+            self._elsewhere.setdefault(image, "/".join(parts))
+
+
+def _inside_split(image: str) -> str:
+    """Return the name of *image* inside the folder of its split; whole where no folder is one.
+
+    >>> _inside_split("data/train/cat/1.jpg"), _inside_split("cat/1.jpg")
+    ('cat/1.jpg', 'cat/1.jpg')
+    """
+    parts = image.split("/")
+    of_split = [number for number, part in enumerate(parts[:-1]) if split_of_folders(f"{part}/")]
+    return "/".join(parts[of_split[0] + 1 :]) if of_split else image
+
+
+class ImageFinder(ImageNames):
+    """Finds the images that lists name: from the root, by the last parts of their path, or by ids."""
+
+    def __init__(self, listing: Listing) -> None:
+        """Take the files of a source."""
+        super().__init__(listing)
+        self.files = listing.files
+        self.found_by_stem: set[str] = set()  # images that lists name without their suffix
+
+    def find(self, entry: str, split: str) -> str:
+        """Return the name in the listing of the image that a list of *split* calls *entry*.
+
+        An *entry* without the suffix of an image is the id of one: its name without the suffix. ItlError if
+        there is none, or several could be meant.
+        """
+        entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
+        candidates = self.by_last_name.get(entry.rpartition("/")[2], [])
+        if len(candidates) == 1 and candidates[0].endswith(f"/{entry}"):  # of which there may be millions
+            return self.take(candidates[0], entry)
+        if not is_image(entry):
+            image = self._find_stem(entry, split)
+            self.found_by_stem.add(image)
+            return image
+        return self.take(entry, entry) if entry in self.files else super().find(entry, split)
+
+    def has_stem(self, entry: str) -> bool:
+        """Say whether *entry* may be the id of an image."""
+        return bool(self._with_stem(entry))
+
+    def _with_stem(self, entry: str) -> list[str]:
+        """Return the images whose last name without its suffix is that of *entry*."""
+        stem = entry.rpartition("/")[2]
+        return [image for image in self._by_stem.get(stem.casefold(), []) if stem_of(image) == stem]
+
+    def _find_stem(self, entry: str, split: str) -> str:
+        """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
+        suffixes = {image[image.rfind(".") :] for image in self._with_stem(entry)}
+        if len(suffixes) > 1:
+            raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
+        return super().find(entry + "".join(suffixes), split)

@@ -1,0 +1,500 @@
+"""Lists of images with their labels: lines of text, CSV, TSV and JSON lines."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from itl import ItlError, counted
+from itl.sources.files.image_files import FORMATS_OF_SUFFIX
+from itl.sources.listed.labels import (
+    FLAGS,
+    FLAGS_SET,
+    LABEL_COLUMNS,
+    SEVERAL_LABELS,
+    is_missing,
+    refuse_several,
+)
+from itl.sources.listed.list_columns import (
+    ID_COLUMNS,
+    RARE_IMAGE_COLUMNS,
+    choose_column,
+    choose_image_column,
+    delimiter_of,
+    without_repeated,
+)
+from itl.sources.listed.numbered_classes import is_number
+from itl.sources.listed.split_columns import (
+    are_codes_of_splits,
+    has_split_column,
+    split_column,
+    splits_of_labels,
+)
+from itl.sources.records import examples, is_image, parse_json, stem_of
+from itl.sources.split_names import (
+    LIST_WORDS,
+    SPLIT_OF_WORD,
+    split_of_cell,
+    split_of_folders,
+    split_of_path,
+    stem_words,
+)
+from itl.storage import text_lines
+
+UNLABELLED_COLUMNS = {  # of metadata beside class folders
+    *("license", "licence", "author", "url", "source", "width", "height", "md5", "sha256", "date"),
+    *("caption", "text", "description", "id"),
+}
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
+TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
+PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
+PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
+MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
+Row = Mapping[str, object]  # of a table or of JSON lines, by column
+# Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
+_MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
+_OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
+_TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or YAML, or a key
+_KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
+_NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
+_CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
+_NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
+_IMAGE_AND_LABEL = re.compile(
+    rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
+)
+
+
+class ClassColumnsError(ItlError):
+    """A table has a column of 0 and 1 for each class, and none of labels."""
+
+
+class CodesOfSplitsError(ItlError):
+    """A list that is named after splits has numbers for them, and none of labels."""
+
+
+class ListedImage(NamedTuple):
+    """One image of a list."""
+
+    image: str  # as the list names it
+    label: str  # as the list has it; empty without one
+    line: int = 0  # from 1; 0: not known
+    split: str = ""  # train, val or test, where the list has a column of splits
+
+
+def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
+    """Say whether the labels of a list are by its *name* those of a submission, or of a model's predictions.
+
+    A prediction may also be the task, as in disease_prediction.csv, or where a training list among *files* is
+    of one too.
+
+    >>> is_made_up("sampleSubmission.csv"), is_made_up("test_prediction.csv"), is_made_up("test.csv")
+    (True, True, False)
+    >>> is_made_up("age_prediction_test.csv", ["age_prediction_train.csv"]), is_made_up("age_prediction.csv")
+    (False, False)
+    """
+    last = name.rpartition("/")[2].casefold()
+    if "prediction" not in last or _MADE_UP.search(last):
+        return bool(_MADE_UP.search(last))
+    if split_of_path(last) is None:
+        return stem_words(last) == ["prediction"]
+    training = (file.rpartition("/")[2].casefold() for file in files if split_of_path(file) == "train")
+    return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
+
+
+def text_of(data: bytes, file: str) -> str:
+    """Return *data* as text, composed as names of files are; ItlError if it is no text in UTF-8."""
+    try:
+        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ItlError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ItlError(f"{file} is not text; give a list with an image and its label on each line")
+    return text
+
+
+def read_list_file(
+    data: bytes, file: str, image: str | None = None, label: str | None = None, is_chosen: bool = False
+) -> list[ListedImage]:
+    """Read a list of images.
+
+    A line of text is `IMAGE` or `IMAGE LABEL`, with spaces, a tab or a comma between; CSV and TSV have a
+    header, or an image first and its label second; JSON lines are objects.
+
+    Args:
+        data: Content of the file.
+        file: Its name: the suffix says what it is, and errors quote it.
+        image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
+        label: Column of the label; None finds it among `LABEL_COLUMNS`.
+        is_chosen: Whether an option names the file as the list of a split, so that numbers are its labels.
+
+    Raises:
+        CodesOfSplitsError: If numbers may be codes of splits, as 0, 1 and 2 of CelebA.
+        ItlError: If it is not text in UTF-8, a column is missing or unclear, or a line cannot be read or has
+            several labels.
+
+    >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
+    [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
+    """
+    text = text_of(data, file)
+    suffix = "txt" if _has_lines_of_text(text) else file.lower().rpartition(".")[2]
+    if suffix in ("jsonl", "ndjson"):
+        images = _from_objects(_json_lines(text, file), file, image, label)
+    elif suffix in ("csv", "tsv"):
+        images = _from_table(text, _delimiter(text, suffix), file, image, label, is_chosen)
+    else:
+        lines = enumerate(text_lines(text), 1)
+        images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
+        _refuse_more_values(images, text, file)
+        images = _with_splits(images, file, is_chosen)
+    for entry in images:
+        refuse_several(entry.label, f"{file}, line {entry.line}")
+    return images
+
+
+def first_line(text: str) -> str:
+    """Return the first line of *text* that has more than blanks, without those around it.
+
+    >>> first_line(" image,label\\r0.jpg,cat\\r")
+    'image,label'
+    """
+    return re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0].strip()
+
+
+def _has_lines_of_text(text: str) -> bool:
+    """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
+    first = first_line(text)
+    match = _IMAGE_AND_LABEL.fullmatch(first)
+    is_labelled = bool(match and match[2] and " " not in match[2])  # 0.png is blurred: a note
+    return is_labelled and not re.search(r"[,;|\t\"]", first)
+
+
+def _delimiter(text: str, suffix: str) -> str:
+    """Return what separates the values of a table: a tab in a TSV, else what its first line tells."""
+    return "\t" if suffix == "tsv" else delimiter_of(first_line(text))
+
+
+def _from_line(line: str, number: int) -> ListedImage:
+    if match := _IMAGE_AND_LABEL.fullmatch(line):
+        return ListedImage(match[1], (match[2] or "").strip(), number)
+    words = re.split(r"\s*[\t,]\s*|\s+", line, maxsplit=1)
+    return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
+
+
+def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[ListedImage]:
+    """Take what no header calls labels for splits, where all are, and several: lines `IMAGE train`.
+
+    CodesOfSplitsError where they are numbers, as 0, 1 and 2 of CelebA, unless the list *is_chosen*.
+    """
+    labels = {entry.label for entry in images}
+    if not is_chosen and are_codes_of_splits(labels, file) and is_image(images[0].image):
+        raise CodesOfSplitsError(
+            f"{file} is by its name a list of splits, and {examples(sorted(labels))} may be their codes; "
+            f"write train, val or test instead, or, if these are classes, name the list with an option, such "
+            f"as train={file}"
+        )
+    split_of = splits_of_labels(labels)
+    return [entry._replace(label="", split=split_of[entry.label]) for entry in images] if split_of else images
+
+
+def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
+    r"""Say whether a list without labels says of images, whose names without suffix are *stems*, their split.
+
+    Args:
+        data: The start of its content; a last line without its end is not looked at.
+        name: Its name. One named after a split may list images alone.
+        stems: Of the images that another list labels. Numbers, as those of epochs, are images in the first
+            cell, or below a header that names a column of images.
+
+    >>> divides(b"image,split\n0.jpg,val\n1.jp", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
+    (True, True)
+    >>> divides(b"image,camera\n0.jpg,left\n", "cameras.csv", {"0"})
+    False
+    >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
+    False
+    """
+    text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
+    lines = text_lines(text)[:-1] or [""]
+    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
+    cells = [*first, *(cell for cells in rest for cell in cells)]
+    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
+    if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
+        sign = _delimiter(text, suffix)
+        split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
+    elif suffix == "txt" and are_codes_of_splits({"".join(cells[1:]) for cells in (first, *rest)}, name):
+        split = "test"
+    if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
+        return False
+    listed = [cell for cell in cells if stem_of(cell) in stems]
+    if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
+        return False  # prose about an image
+    return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
+
+
+def has_no_labels(data: bytes, name: str) -> bool:
+    r"""Say whether a CSV or JSON lines have a column of images, and others of `UNLABELLED_COLUMNS` alone.
+
+    >>> has_no_labels(b"file_name,license\n0.jpg,CC\n", "metadata.csv")
+    True
+    >>> has_no_labels(b'{"file_name": "0.jpg", "breed": "tabby"}\n', "metadata.jsonl")
+    False
+    """
+    try:
+        text = text_of(data, name)
+        if name.lower().endswith(".csv"):
+            columns = set(next(csv.reader([first_line(text)], delimiter=_delimiter(text, "csv")), []))
+        else:
+            columns = {column for _, row in _json_lines(text, name) for column in row}
+    except (ItlError, csv.Error):  # which the source lists says of it
+        return False
+    others = {column.strip().lower() for column in columns} - {*RARE_IMAGE_COLUMNS}
+    return len(others) < len(columns) and others <= UNLABELLED_COLUMNS
+
+
+def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
+    """Say whether a JSON or YAML names several images, of *stems*, and splits, or is called after one.
+
+    Arguments are as in `divides`. What a model said of test images divides nothing, nor does COCO, nor a
+    file that says train of all images, or has the word among others: a train may also be an object.
+
+    >>> tree_divides(b'{"train": [["a/0.jpg", 0]], "test": [["a/1.jpg", 0]]}', "split.json", {"0", "1"})
+    True
+    >>> tree_divides(b'[{"file": "0.jpg", "text": "a train"}, {"file": "1.jpg"}]', "a.json", {"0", "1"})
+    False
+    """
+    text = data.decode("utf-8-sig", "replace").replace("\\/", "/")
+    if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
+        return False
+    values = [quoted or bare.strip(" \t\r'-") for quoted, bare in _TREE_VALUE.findall(text)]
+    splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
+    of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
+    is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
+    if not (_is_split_list(name) or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
+        return False
+    listed = {value for value in values if stem_of(value) in stems}
+    return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
+
+
+def names_images(data: bytes, stems: Collection[str]) -> bool:
+    """Say whether a JSON names several images, of *stems*, unless it has annotations as COCO's.
+
+    >>> names_images(b'{"0.jpg": "cat", "1.jpg": "dog"}', {"0", "1"}), names_images(b'["0.jpg"]', {"0"})
+    (True, False)
+    """
+    texts = {text.decode("utf-8", "replace") for text in re.findall(rb'"([^"]+)"', data)}
+    return "annotations" not in texts and sum(is_image(text) and stem_of(text) in stems for text in texts) > 1
+
+
+def _is_split_list(name: str) -> bool:
+    """Say whether a file is by its *name* a list of val or test, and of nothing else: no test_config.json.
+
+    >>> _is_split_list("meta/test.json"), _is_split_list("val_list.yaml"), _is_split_list("test_config.json")
+    (True, True, False)
+    """
+    words = stem_words(name)
+    return split_of_path(name) in ("val", "test") and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(words)
+
+
+def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
+    """Return the names without suffix of the images *taken* that none of *images* in a folder of *split* has.
+
+    A list of *split* that names one of both, as test_images/0.jpg and train_images/0.jpg, means that there.
+    """
+    inside = {stem_of(image) for image in images if split and split_of_folders(image) == split}
+    return {stem_of(image) for image in taken} - inside
+
+
+def has_label(data: bytes) -> bool:
+    """Say whether the first line of a text names an image, and has more after it.
+
+    >>> has_label(b"img/0.jpg dog 0.5"), has_label(b"img/0.jpg"), has_label(b"image,label")
+    (True, False, False)
+    """
+    match = _IMAGE_AND_LABEL.fullmatch(first_line(data.decode("utf-8-sig", "replace")))
+    return bool(match and match[2])
+
+
+def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
+    """Raise ItlError if lines of *text* have more than an image and its label, as a fold, score or split.
+
+    That is what follows a second comma or tab, a split at an end of all labels, and numbers after all that
+    each name has alike, as folds, or that are several or no whole ones. Others belong to it (Audi S4 2012).
+    """
+    lines = list(text_lines(text))
+    more = []
+    for entry in images:
+        rest = lines[entry.line - 1].strip()[len(entry.image) :].lstrip(" ")
+        if rest[:1] in {*",;\t"} & {*entry.label}:
+            more.append(entry)
+    words = [label.split() for label in {entry.label for entry in images}]
+    if words and any(all(len(parts) > 1 and split_of_cell(parts[end]) for parts in words) for end in (0, -1)):
+        more += images
+    matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {entry.label for entry in images}]
+    if matches and all(matches):
+        numbers_of: dict[str, set[str]] = defaultdict(set)
+        for match in filter(None, matches):
+            numbers_of[match[1]].add(match[2].strip())
+        first, *others = numbers_of.values()
+        are_no_whole = any(
+            re.search(r"[\s,;|.]", number) for numbers in numbers_of.values() for number in numbers
+        )
+        if others and (are_no_whole or (len(first) > 1 and all(numbers == first for numbers in others))):
+            more += images
+    if more := [entry for entry in more if not SEVERAL_LABELS.fullmatch(entry.label)]:
+        raise ItlError(
+            f"{file}, line {more[0].line}: {more[0].label[:40]!r} may be more than a label; write a CSV with "
+            f"a header that says which is which, such as image,label,other"
+        )
+
+
+def _from_table(
+    text: str, delimiter: str, file: str, image: str | None, label: str | None, is_chosen: bool
+) -> list[ListedImage]:
+    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
+    numbered: list[tuple[int, list[str]]] = []
+    try:
+        for row in reader:
+            if any(row):
+                numbered.append((line, [cell.strip() for cell in row]))
+            line = reader.line_num + 1  # where the next row begins, as a value may have line ends
+    except csv.Error as error:
+        raise ItlError(f"{file} cannot be read as {delimiter!r}-separated values ({error})") from None
+    if not numbered:
+        return []
+    header = numbered[0][1]
+    if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
+        if more := next((number for number, row in numbered if any(row[2:])), 0):
+            raise ItlError(
+                f"{file}, line {more}: more than an image and its label, and no header says which is which; "
+                f"write one above, such as image,label,other"
+            )
+        images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
+        return _with_splits(images, file, is_chosen)
+    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
+    for number, row in numbered[1:]:
+        if len(row) != len(header):
+            raise ItlError(
+                f"{file}, line {number}: {counted(len(row), 'values')}, but the header names {len(header)}"
+            )
+    objects = ((number, dict(zip(header, row, strict=True))) for number, row in numbered[1:])
+    return _from_objects(objects, file, image, label, header)
+
+
+def _json_lines(text: str, file: str) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(text_lines(text), 1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_json(line)
+        except (ValueError, RecursionError) as error:
+            raise ItlError(f"{file}, line {number}: not valid JSON ({str(error)[:60]})") from None
+        if not isinstance(row, dict):
+            raise ItlError(
+                f"{file}, line {number}: {line[:40]!r} is not an object with an image and its label"
+            )
+        yield number, row
+
+
+def _from_objects(
+    rows: Iterator[tuple[int, Row]],
+    file: str,
+    image: str | None,
+    label: str | None,
+    columns: Sequence[str] | None = None,
+) -> list[ListedImage]:
+    numbered = list(rows)
+    names = list(columns or dict.fromkeys(name for _, row in numbered for name in row))
+    objects = [row for _, row in numbered]
+    image_column = choose_image_column(names, image, objects, file)
+    _refuse_class_columns(objects, [name for name in names if name != image_column], label, file)
+
+    def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
+        return (row.get(column, "") for _, row in numbered)
+
+    others = [name for name in names if name != image_column]
+    is_split = len(others) == 1 and label is None and others[0].lower() not in LABEL_COLUMNS
+    label_column = ""
+    if not (is_split and split_column({others[0]: values_of(others[0])}, file)):  # else without labels
+        once = names if label else without_repeated(names, LABEL_COLUMNS, objects)
+        label_column = choose_column(once, label, LABEL_COLUMNS, "label", file)
+    others = [name for name in others if name != label_column]
+    _refuse_denied(numbered, others, file)
+    of_split = split_column({name: values_of(name) for name in others}, file)
+    images = []
+    for number, row in numbered:
+        values = [row.get(column) for column in (image_column, label_column) if column]
+        if not all(isinstance(value, str | int) and not is_missing(value) for value in values):
+            shown = [f"{column} is {str(row.get(column))[:40]!r}" for column in (image_column, label_column)]
+            raise ItlError(
+                f"{file}, line {number}: {' and '.join(shown)}; both should be text or a whole number"
+            )
+        split = split_of_cell(row[of_split]) if of_split else ""
+        images.append(ListedImage(str(values[0]), str(values[1]) if label_column else "", number, split))
+    return images
+
+
+def _refuse_denied(numbered: Sequence[tuple[int, Row]], columns: Sequence[str], file: str) -> None:
+    """Raise ItlError if lines deny their label: those of Open Images whose Confidence is 0, not 1."""
+    for column in columns:
+        if column.lower() != "confidence" or any(_flag(row, column) not in FLAGS for _, row in numbered):
+            continue
+        denied = [(number, row[column]) for number, row in numbered if _flag(row, column) not in FLAGS_SET]
+        if denied:
+            raise ItlError(
+                f"{file}, line {denied[0][0]}: {column} {denied[0][1]} says that the image is not of this "
+                f"label; remove such lines, here {len(denied):,} of {len(numbered):,}"
+            )
+
+
+def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: str | None, file: str) -> None:
+    """Raise ClassColumnsError if the flags among *columns* are classes: one set in each row, or any number.
+
+    The former where *label* chooses none, or one of them; the latter where it chooses none, and there are no
+    columns but these and one of splits. In few rows, as at the start of a file, other columns may look alike:
+    then a chosen one is taken, and two alone are no classes.
+    """
+    if not rows or (label is None and not {*LABEL_COLUMNS}.isdisjoint(map(str.lower, columns))):
+        return
+    flags = {
+        name: [_flag(row, name) in FLAGS_SET for row in rows]
+        for name in columns
+        if name and all(_flag(row, name) in FLAGS for row in rows)
+    }
+    are_all_rows = len(rows) > MAX_PEEKED_ROWS
+    least = 2 if are_all_rows and label is None else 3  # of two, each says the same as the other
+    if len(flags) < least:
+        return
+    others = {name: [row.get(name, "") for row in rows] for name in columns if name and name not in flags}
+    counts = Counter(min(sum(of_row), 2) for of_row in zip(*flags.values(), strict=True))
+    start = f"{file} has a column for each class, {examples(flags)}, of which"
+    if counts[1] == len(rows) and (label is None or (label in flags and are_all_rows)):
+        raise ClassColumnsError(
+            f"{start} one is 1 in each line; "
+            f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
+        )
+    if counts[1] < len(rows) and label is None and others.keys() <= {split_column(others, file)}:
+        raise ClassColumnsError(
+            f"{start} {_describe_unequal(counts)}, but an image of a list is of one class; write one column "
+            f"label and leave such lines out, or give all classes of an image as boxes in COCO-style JSON "
+            f"(source coco), for tasks actions@ or detection@"
+        )
+
+
+def _describe_unequal(counts: Counter[int]) -> str:
+    """Say in how many lines none or several flags are 1; *counts* of lines are by 0, 1 and 2 for more.
+
+    >>> _describe_unequal(Counter({0: 2, 1: 7, 2: 1}))
+    'none is 1 in 2 of 10 lines and several are in 1'
+    """
+    of_all = f"of {counted(counts.total(), 'lines')}"
+    if not counts[0]:
+        return f"several are 1 in {counts[2]:,} {of_all}"
+    none = f"none is 1 in {counts[0]:,} {of_all}"
+    return f"{none} and several are in {counts[2]:,}" if counts[2] else none
+
+
+def _flag(row: Row, column: str) -> str:
+    return str(row.get(column, "")).strip().lower()

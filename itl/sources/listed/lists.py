@@ -1,0 +1,498 @@
+"""Images that text files, CSV or JSON lines divide and label."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from pathlib import Path
+
+from itl import ItlError, counted
+from itl.sources.files.archives import Member
+from itl.sources.files.option_files import find_file
+from itl.sources.listed.container_files import foreign_images
+from itl.sources.listed.image_lists import (
+    LIST_SUFFIXES,
+    MAX_PEEKED_ROWS,
+    PEEKED_BYTES,
+    PEEKED_TREE_BYTES,
+    ClassColumnsError,
+    CodesOfSplitsError,
+    ListedImage,
+    divides,
+    first_line,
+    has_label,
+    is_made_up,
+    names_images,
+    read_list_file,
+    stems_outside,
+    text_of,
+)
+from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
+from itl.sources.listed.list_columns import describe_boxes, refuse_without_header
+from itl.sources.listed.listed_source import Entries, ListedSource
+from itl.sources.listed.numbered_classes import (
+    CLASS_NAME_FILES,
+    describe_exceptions,
+    describe_zero,
+    is_number,
+    name_of,
+    names_of_numbers,
+    read_names,
+    whole_numbers,
+)
+from itl.sources.listed.signs import surely_other_source
+from itl.sources.records import examples, is_image, stem_of
+from itl.sources.scan import Scan
+from itl.sources.split_names import (
+    SPLIT_ORDER,
+    class_folder,
+    is_of_splits,
+    may_have_codes,
+    one_for_each_split,
+    split_of_folders,
+    split_of_name,
+    split_of_path,
+)
+
+WITHOUT_LABEL = ": no label"  # the end of why a file is no list
+
+
+def read_start_of_list(member: Member, name: str) -> bytes:
+    """Return what tells of a list whether it divides images: its start, or all where *name* says splits.
+
+    That of CelebA has the code of train in its first 162,770 lines.
+    """
+    return member.read() if is_of_splits(name) else member.read_start(PEEKED_BYTES)
+
+
+def _write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
+    """Write labels 0.0, 1.0 … of *lists* as whole numbers, where all are such."""
+    if whole := whole_numbers({entry.label for images in lists.values() for entry in images}):
+        for key, images in lists.items():
+            lists[key] = [entry._replace(label=whole[entry.label]) for entry in images]
+
+
+@dataclass(frozen=True)
+class Lists(ListedSource):
+    """Images that text files, CSV or JSON lines divide and label, a file for each split."""
+
+    train: str | None = None  # name of the list; None finds it by its name
+    val: str | None = None
+    test: str | None = None
+    image: str | None = None  # column of the image
+    label: str | None = None  # column of the label
+    names: Path | None = None  # file with the names of numbered classes
+    kind = "lists"
+    expected = (
+        "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
+        "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
+    )
+    labelled_by = "the lists"
+    labels_are_folders = False
+    dividing = (
+        "a column split of train, val or test in the list divides it, or a second list, such as test.csv"
+    )
+
+    @property
+    def layout(self) -> str:
+        """The lists, by their names."""
+        return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Records and problems; ItlError names the source of the data set, where that is known."""
+        try:
+            return super().scan
+        except ItlError as error:
+            if other := surely_other_source(self.listing.files, self.path):
+                raise ItlError(f"{error}; {other}") from error
+            raise
+
+    def reads(self, name: str) -> bool:
+        """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
+        reason = self._unread.get(name, "") if name in self._candidates else "no list by its suffix"
+        return not reason or "; choose one with the option" in reason or name in self._labelled_by_folders()
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of each list, with the names of their classes."""
+        file_of = self._list_of_split()
+        lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file
+        others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
+        for file in dict.fromkeys(file_of.values()):
+            images = self._read(file, scan)
+            named_for = [split for split in file_of if file_of[split] == file]
+            has_column = any(entry.split for entry in images)
+            if not (has_column or split_of_path(file) or self._options):
+                images = self._divided_by_folder(images, file, scan)
+            elif has_column:
+                scan.notes.append(f"{file} says the split of each image in a column")
+                self._check_splits(images, file, named_for)
+            for entry in images:
+                if self._is_taken(entry, file, file_of):
+                    for split in [entry.split] if entry.split else named_for:
+                        lists[split, file].append(entry)
+                else:
+                    reason = f"{entry.split} images of {file}, which no option names for {entry.split}"
+                    others[reason].append(entry.image)
+        self._refuse_running_numbers(lists)
+        _write_whole_numbers(lists)
+        self._leave_out_unlabelled(lists, scan)
+        taken = [entry for images in lists.values() for entry in images]
+        for reason, names in others.items():
+            scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
+        read = {split for split, _ in lists}
+        scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
+        labels = {entry.label for entry in taken}
+        scan.notes += describe_labels(labels, self.label)
+        class_of = self._class_of_label(taken, scan)
+        for (split, file), images in lists.items():
+            yield split, file, [entry._replace(label=class_of(entry.label)) for entry in images]
+
+    def _refuse_running_numbers(self, lists: Mapping[tuple[str, str], Sequence[ListedImage]]) -> None:
+        """Raise ItlError if labels of a training list, of lines `IMAGE LABEL`, only count its lines."""
+        for (split, file), images in lists.items():
+            if split == "train" and file.lower().endswith(".txt"):
+                names, labels = [entry.image for entry in images], [entry.label for entry in images]
+                refuse_running_numbers(names, labels, file, is_chosen=bool(self._options))
+
+    def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
+        """Return notes on unread files named after a split that is not *read*.
+
+        ItlError if one has labels, or codes of splits, or divides the images *taken*, all train, as split.csv
+        or test.txt may.
+        """
+        all_train = [entry.image for entry in taken] if read == {"train"} else []
+        stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
+        for name in [name for name in self._unread if name not in self._made_up]:
+            start, split = read_start_of_list(self._member(name), name), split_of_path(name)
+            if split not in {None, *read} and has_label(start):
+                raise ItlError(self._unread[name])
+            if all_train and divides(start, name, stems(split)):
+                raise ItlError(
+                    f"{name} divides images, but their labels are in another list, which would all be train; "
+                    f"write a column split beside the labels, or a list with labels for each split, or set "
+                    f"the option train={self._list_of_split()['train']} to take all as train"
+                )
+            if codes := self._why_codes(name):
+                raise ItlError(codes)
+        unread = [name for name in self._unread if split_of_path(name) not in {None, *read}]
+        return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
+
+    def _describe_unnamed(self, read: Collection[str]) -> list[str]:
+        """Return notes on lists of splits that are not *read*, as no option names them."""
+        unnamed: dict[str, list[str]] = defaultdict(list)
+        for name in self._candidates:
+            split = split_of_path(name)
+            if split and split not in {*read, *self._options} and not self._why_no_list(name):
+                unnamed[split].append(name)
+        return [
+            f"not read: {examples(names)}, named as a list of {split}; the option {split}={names[0]} reads it"
+            for split, names in unnamed.items()
+        ]
+
+    def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
+        """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
+        for (split, file), images in list(lists.items()):
+            count = sum(entry.label == NO_LABEL for entry in images)
+            if count == len(images):
+                scan.left_out[f"images of {split} that {file} does not label (-1)"] += count
+                del lists[split, file]
+            elif count:
+                scan.notes.append(f"{file} has {counted(count, 'images')} of the class -1, taken as it is")
+
+    def _read(self, file: str, scan: Scan) -> list[ListedImage]:
+        """Return the images of the list *file*, which name them from the root where that is possible."""
+        data = self._member(file).read()
+        header = first_line(text_of(data, file))
+        refuse_without_header(header, file, self.finder.has_stem)
+        scan.notes += describe_boxes(header, file)
+        images = read_list_file(data, file, self.image, self.label, is_chosen=bool(self._options))
+        if not images:
+            raise ItlError(
+                f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
+            )
+        folder = file.rpartition("/")[0]
+        images = [self._rooted(entry, folder) for entry in images]
+        if bare := [entry for entry in images if not entry.label]:
+            labels = [self._folder_as_label(entry.image) for entry in bare]
+            if len(bare) < len(images) or not all(labels) or len(set(labels)) == 1:
+                raise ItlError(
+                    f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
+                )
+            scan.notes.append(f"{file} has no labels: the class of an image is its folder")
+            images = [entry._replace(label=label) for entry, label in zip(images, labels, strict=True)]
+        return images
+
+    def _folder_as_label(self, image: str) -> str:
+        """Return the class folder of an *image* of a list; '' for none, or where the list names another."""
+        folder = class_folder(self._found(image) or image)
+        is_listed = class_folder(image) in ("", folder)  # not as in a line "3 cat/1.jpg", its label first
+        return folder if is_listed and folder in self.finder.folders else ""
+
+    def _labelled_by_folders(self) -> list[str]:
+        """Return lists of splits without labels, where the folders of their images are classes.
+
+        These are named after a split, or tables with a column of splits.
+        """
+        names = []
+        for name in self._unread.keys() - self._made_up.keys():
+            is_bare = self._unread[name].endswith(WITHOUT_LABEL)
+            if is_bare or not name.lower().endswith(".txt"):
+                with suppress(ItlError):  # which says why it is no list
+                    images = self._read(name, Scan(self.kind, self.path))
+                    if (is_bare and split_of_path(name)) or any(entry.split for entry in images):
+                        names.append(name)
+        return sorted(names)
+
+    def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
+        """Give each of *images* the split whose folder holds it, as *file* says none; ItlError if unclear."""
+        names = [self._found(entry.image) for entry in images]
+        cure = f"write a column split, or set the option train={file} to take all as train"
+        fitting = self.finder.splits_with(names, [entry.image for entry in images])
+        if fitting not in ([], ["train"]):
+            said = f"{file} names no split, and folders of {' and '.join(fitting)} have all its images"
+            if fitting != ["train", "test"]:  # of which the labels of test are often kept back
+                raise ItlError(f"{said}; {cure}")
+            scan.notes.append(f"{said}: it is taken as a list of train")
+        splits = [split_of_folders(name) if name else "" for name in names]
+        if not any(splits):
+            outer = sorted({name.rpartition("/")[0] for name in names} - {""})
+            folders = {split_of_path(folder): folder for folder in outer}
+            if len(folders) > 1 and None not in folders:
+                raise ItlError(
+                    f"{file} names no split, and its images lie in folders that are named like splits, as "
+                    f"{' and '.join(sorted(folders.values()))}; {cure}"
+                )
+            return images
+        if None in splits:
+            inside = next(entry.image for entry, split in zip(images, splits, strict=True) if split)
+            raise ItlError(
+                f"{file} names no split, and {counted(splits.count(None), 'images lie')} outside folders of "
+                f"splits, others inside, such as {inside}; {cure}"
+            )
+        if set(splits) - {"", "train"}:
+            scan.notes.append(f"{file} says no split; each image is in that of its folder")
+        return [entry._replace(split=split or "train") for entry, split in zip(images, splits, strict=True)]
+
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*, unless it may be another split's."""
+        image = self.finder.find(name, split)
+        if not self._options:  # which say what is meant
+            self.finder.refuse_other_split(image, name, split)
+        return image
+
+    def _found(self, name: str) -> str:
+        """Return the image that a list of no split calls *name*; '' for one that is not there."""
+        try:
+            return self.find(name, "train" if "train" in self.finder.splits else "")
+        except ItlError:  # which names its line where the list is read
+            return ""
+
+    def _check_splits(self, images: Sequence[ListedImage], file: str, named_for: Sequence[str]) -> None:
+        """Raise ItlError where the options name *file* for a split that its column does not have."""
+        in_column = {entry.split for entry in images}
+        for split in named_for:
+            if split in self._options and split not in in_column:
+                present = [name for name in SPLIT_ORDER if name in in_column]
+                raise ItlError(
+                    f"the option {split} names {file}, but its column of splits has no {split}, only "
+                    f"{' and '.join(present)}; name it with the option {present[0]}={file}, or correct the "
+                    f"column"
+                )
+
+    @property
+    def _options(self) -> dict[str, str]:
+        """The list that the options name for each split."""
+        lists = {"train": self.train, "val": self.val, "test": self.test}
+        return {split: name for split, name in lists.items() if name}
+
+    def _is_taken(self, entry: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
+        """Say whether a row of *file* is read.
+
+        The column of splits decides alone, unless the options name another list for its split, or *file* for
+        several splits: then for these alone.
+        """
+        if not entry.split or not self._options:
+            return True
+        only_once = list(file_of.values()).count(file) == 1
+        return file_of.get(entry.split, file if only_once else "") == file
+
+    def _rooted(self, entry: ListedImage, folder: str) -> ListedImage:
+        """Name an image from the root where a list names it from its own folder."""
+        name = f"{folder}/{entry.image.replace(chr(92), '/').removeprefix('./')}" if folder else entry.image
+        return entry._replace(image=name) if name in self.listing.files else entry
+
+    def _member(self, file: str) -> Member:
+        return self.listing.files.get(file) or Member(file)
+
+    def _list_of_split(self) -> dict[str, str]:
+        """Return the list of each split: as the options say, or by the files' names."""
+        if self._options:
+            return {split: self._option_file(name, split) for split, name in self._options.items()}
+        by_split: dict[str, list[str]] = defaultdict(list)
+        labelled = [name for name in self._candidates if name not in self._unread]
+        for name in labelled or self._labelled_by_folders():
+            by_split[split_of_path(name) or "train"].append(name)
+        for split, files in by_split.items():
+            if len(files) > 1:
+                if len(by_split) == 1 and self._are_of_classes(files):
+                    raise ItlError(
+                        f"{self.path} has a list of the images of each class in their own folder, such as "
+                        f"{files[0]}; the source folder reads these: "
+                        f"`itl check folder {shlex.quote(str(self.path))}`"
+                    )
+                options = self._options_of(one_for_each_split(by_split, split))
+                raise ItlError(
+                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; choose "
+                    f"one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
+                )
+        if not by_split:
+            others = [*self._describe_json(), *self._unread.values()]
+            reasons = f" ({examples(others)})" if others else ""
+            cure = foreign_images(self.listing.files)
+            cure = cure or "correct it, or name the lists with the options train=FILE and test=FILE"
+            raise ItlError(
+                f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
+                f"{reasons}; {cure}"
+            )
+        return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
+
+    def _are_of_classes(self, files: Sequence[str]) -> bool:
+        """Say whether lists name only images of one label and of their own folder, as GTSRB's do."""
+        labels: list[str] = []
+        for file in files:
+            with suppress(ItlError):  # which says itself what is wrong with the list
+                images = self._read(file, Scan(self.kind, self.path))
+                folders = {self._found(entry.image).rpartition("/")[0] for entry in images}
+                if folders == {file.rpartition("/")[0]} != {""}:
+                    labels += {entry.label for entry in images}
+        return len(labels) == len(set(labels)) == len(files)
+
+    def _describe_json(self) -> list[str]:
+        """Say of JSON files that name images that they are no lists."""
+        stems = {stem_of(name) for name in self.listing.files if is_image(name)}
+        return [
+            f"{name} is JSON; write JSON lines (.jsonl) instead, each an object with an image and its label"
+            for name, member in sorted(self.listing.files.items())
+            if name.lower().endswith(".json") and names_images(member.read_start(PEEKED_TREE_BYTES), stems)
+        ]
+
+    def _options_of(self, file_of: Mapping[str, str]) -> list[str]:
+        """Return options that name lists, without those that have images of another, as PACS' test has."""
+        options, images = [], set[str]()
+        for split, file in file_of.items():
+            with suppress(ItlError):  # which says itself what is wrong with the list
+                listed = {entry.image for entry in self._read(file, Scan(self.kind, self.path))}
+                if images & listed:
+                    continue
+                images |= listed
+            options.append(f"{split}={file}")
+        return options
+
+    @cached_property
+    def _candidates(self) -> list[str]:
+        """Files that may be lists, by their suffix, but for names of classes and texts on one image each."""
+        names = sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
+        other = self.names.name if self.names else ""
+        return [name for name in names if name.rpartition("/")[2] != other and not self._is_caption(name)]
+
+    def _is_caption(self, name: str) -> bool:
+        """Say whether a text is called as an image, and not after a split: 0.txt beside 0.jpg."""
+        stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+        return suffix.lower() == "txt" and self.finder.has_stem(stem) and not split_of_name(stem)
+
+    @cached_property
+    def _unread(self) -> dict[str, str]:
+        """Why some of the candidates are not lists."""
+        reasons = {name: self._why_no_list(name) for name in self._candidates}
+        return {name: reason for name, reason in reasons.items() if reason} | self._made_up
+
+    @cached_property
+    def _made_up(self) -> dict[str, str]:
+        """Why candidates that may look like lists are not read: their labels are not ground truth."""
+        return {
+            name: f"{name}, by its name a submission or predictions, not ground truth; to read it, name "
+            f"every list by an option, such as {split_of_path(name) or 'test'}={name}"
+            for name in self._candidates
+            if is_made_up(name, self._candidates) and (split_of_path(name) or not self._why_no_list(name))
+        }
+
+    def _option_file(self, name: str, split: str) -> str:
+        if name in self.listing.files:
+            return name
+        if file := find_file(name, Path(), self.path.parent):
+            return str(file)
+        raise ItlError(
+            f"there is no list {name!r}, which the option {split} names, in {self.path} or beside it; its "
+            f"lists are {examples(self._candidates) or 'none'}"
+        )
+
+    def _why_no_list(self, name: str) -> str:
+        """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
+        start = self.listing.files[name].read_start(PEEKED_BYTES)
+        lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
+        data = b"\n".join(lines[:MAX_PEEKED_ROWS])
+        try:
+            text_of(data, name)
+        except ItlError as error:
+            return "" if split_of_path(name) else str(error)  # read, and refused: its split would be missing
+        try:
+            refuse_without_header(first_line(text_of(data, name)), name, self.finder.has_stem)
+            rows = read_list_file(data, name, self.image, self.label)
+        except ClassColumnsError:  # of which the first lines may be unlike the others
+            return self._why_class_columns(name)
+        except CodesOfSplitsError:  # of which the first lines may not tell all
+            return self._why_codes(name)
+        except ItlError as error:
+            is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
+            return "" if is_metadata else str(error)
+        if not rows:  # of a split, it is read and refused
+            return "" if split_of_path(name) else f"{name} lists nothing"
+        is_table = not name.lower().endswith(".txt")
+        may_have_ids = is_table or split_of_path(name)  # not classes.txt, with lines `1 cat`
+        if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_stem(rows[0].image)):
+            suffix = "with its suffix or without" if is_table else "with its suffix"
+            return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
+        return self._why_codes(name) if rows[0].label else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
+
+    def _why_codes(self, name: str) -> str:
+        """Say that the labels of a list are codes of splits, which few lines do not tell; '' if not."""
+        try:
+            if may_have_codes(name):
+                read_list_file(self.listing.files[name].read(), name, self.image, self.label)
+        except CodesOfSplitsError as error:
+            return str(error)
+        except ItlError:  # which is raised where the list is read
+            pass
+        return ""
+
+    def _why_class_columns(self, name: str) -> str:
+        """Say why the whole of a table with a column for each class is no list; '' if it is one."""
+        try:
+            read_list_file(self.listing.files[name].read(), name, self.image, self.label)
+        except ItlError as error:
+            return str(error)
+        return ""
+
+    def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
+        """Return what turns the labels of *images* into names of classes; notes say what was taken."""
+        labels = {entry.label for entry in images}
+        if not all(map(is_number, labels)):
+            if self.names:
+                text = next(label for label in sorted(labels) if not is_number(label))
+                raise ItlError(f"the option names is for labels that are numbers, but one is {text[:40]!r}")
+            return str
+        default = next((name for name in CLASS_NAME_FILES if name in self.listing.files), "")
+        if file := str(self.names or default):
+            names = read_names(data := self._member(file).read(), file)
+            scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
+            return partial(name_of, names=names, file=file)
+        names = names_of_numbers((entry.label, class_folder(entry.image)) for entry in images)
+        if names.keys() == labels and labels:
+            scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
+            return names.__getitem__
+        scan.notes.append("classes are numbers without names; the option names=FILE gives them")
+        scan.notes += describe_exceptions([(entry.label, class_folder(entry.image)) for entry in images])
+        return str

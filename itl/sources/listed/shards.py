@@ -1,0 +1,449 @@
+"""WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from itl import ItlError, counted, no_such, pick
+from itl.hierarchy.taxonomy import WNID
+from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
+from itl.sources.files.image_files import UNREAD_SUFFIXES
+from itl.sources.listed.container_files import (
+    ContainerSource,
+    describe_copies,
+    describe_missing_parts,
+    sample_id,
+)
+from itl.sources.listed.labels import NO_LABEL, ranks_of_class
+from itl.sources.listed.numbered_classes import (
+    describe_zero,
+    is_number,
+    name_of,
+    names_of_numbers,
+    read_names,
+)
+from itl.sources.records import (
+    Record,
+    examples,
+    int_if_whole,
+    is_image,
+    parse_json,
+    plain_line,
+    suffix_of,
+    validate_records,
+)
+from itl.sources.split_names import split_of_path
+
+NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
+LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
+LABEL_FILES = ("json", "cls", "txt")  # suffixes, in the order in which they are read
+MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
+NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # the last: bytes that are no UTF-8
+
+
+@dataclass(slots=True)
+class Sample:
+    """The files of one key in one shard."""
+
+    shard: str
+    key: str
+    image: str  # its name in the shard
+    member: Member  # of the image
+    number: str = ""  # its class as a number, if it has one
+    name: str = ""  # its class as a name, if it has one
+    unread: str = ""  # a label file that has a dot in its key, as the image has, if there is one
+    keys: str = ""  # what its JSON has, if that tells no class
+
+    @property
+    def label(self) -> str:
+        """Its class, as a number where it has one; empty without a label."""
+        return self.number or self.name
+
+
+@dataclass(frozen=True)
+class WebDataset(ContainerSource):
+    """Shards in a folder, or one shard; the names of shards, or of their folders, tell the splits."""
+
+    path: Path
+    names: Path | None = None  # file with the names of numbered classes
+    image: str | None = None  # suffix of the image, such as jpg, where samples have several
+    label: str | None = None  # cls, txt or json; None takes all that samples have, which must agree
+    kind = "webdataset"
+    suffix = ".tar"
+    expected = (
+        "a folder of plain .tar shards, such as imagenet1k-train-0000.tar and imagenet1k-validation-00.tar, "
+        "with KEY.jpg and KEY.cls, KEY.json or KEY.txt"
+    )
+    dividing = "write shards of another split, whose names tell it, such as val-000000.tar"
+
+    def __post_init__(self) -> None:
+        """Refuse a label file that is never read."""
+        if self.label is not None:
+            pick(dict.fromkeys(LABEL_FILES), self.label, "value of the option label")
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The images of all samples, as SHARD/NAME."""
+        files = {f"{sample.shard}/{sample.image}": sample.member for sample in self._samples}
+        left_out = sum((listing.left_out for listing in self._shards.values()), self._count_others())
+        return Listing(files, left_out=left_out)
+
+    @property
+    def left_out(self) -> Counter:
+        """Samples of a split without a label; the other files of a sample are part of it."""
+        bare = Counter(self._split_of[sample.shard] for sample in self._samples if not sample.label)
+        reasons = {f"unlabelled samples of {split}": count for split, count in sorted(bare.items())}
+        return self.listing.left_out + Counter(reasons)
+
+    @property
+    def layout(self) -> str:
+        """How many shards there are."""
+        return f"WebDataset in {counted(len(self._shards), 'shards')}{describe_missing_parts(self._shards)}"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image, and where names of numbers come from."""
+        return self._classes[1]
+
+    def records(self) -> list[Record]:
+        """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
+        has_splits = any(map(split_of_path, self._shards))
+        self._refuse_unlabelled()
+        labelled, (names, _) = self._labelled, self._classes
+        records = []
+        for sample in labelled:
+            split, wnid = self._split_of[sample.shard], names[sample.label]
+            name = sample_id(sample.image, split if has_splits else "", wnid)
+            records.append(Record(name, wnid, split, sample.member))
+        if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
+            pairs = zip(labelled, records, strict=True)
+            records = [replace(row, id=f"{Path(sample.shard).stem}/{row.id}") for sample, row in pairs]
+        twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
+        if twice:
+            raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
+        return validate_records(records, self.path)
+
+    def _refuse_unlabelled(self) -> None:
+        """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""
+        bare: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self._samples:
+            if not sample.label:
+                bare[self._split_of[sample.shard]].append(sample)
+        total = Counter(self._split_of[sample.shard] for sample in self._samples)
+        for split, samples in bare.items():
+            count = f"{len(samples):,} of {total[split]:,} samples of {split} have no label, such as"
+            if example := next((sample for sample in samples if sample.unread), None):
+                raise ItlError(
+                    f"{self.path}: {count} {example.image} in {example.shard}, as keys end at the first dot "
+                    f"and {example.unread} is not read; write the shards again with keys without dots"
+                )
+            if len(samples) < total[split] and samples[0].keys:
+                raise ItlError(f"{self.path}: {count} {samples[0].key}: {_describe_keys(samples[0])}")
+            if len(samples) < total[split]:
+                raise ItlError(
+                    f"{self.path}: {count} {samples[0].key} in {samples[0].shard}; write KEY.cls beside each "
+                    f"image"
+                )
+        if not self._labelled:
+            in_folders = all("/" in sample.image for sample in self._samples)
+            way = "; if folders are classes, unpack the tars and take the source folder" if in_folders else ""
+            if example := next((sample for sample in self._samples if sample.keys), None):
+                raise ItlError(f"{self.path}: no image has a label: {_describe_keys(example)}{way}")
+            raise ItlError(
+                f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
+                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}{way}"
+            )
+
+    @cached_property
+    def notes(self) -> Sequence[str]:
+        """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
+        if not self.names:
+            return self._describe_copies()
+        numbers = {sample.number for sample in self._labelled}
+        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
+        return [*doubts, *self._describe_copies()]
+
+    def _describe_copies(self) -> list[str]:
+        if copies := describe_copies(self._files):
+            return copies
+        keys = Counter(sample.key for sample in self._samples)
+        if len(keys) == len(self._samples):
+            return []
+        first_of: dict[tuple[str, bytes], Sample] = {}  # by key and digest of the bytes
+        sizes = Counter((sample.key, sample.member.size) for sample in self._samples if keys[sample.key] > 1)
+        twice = []
+        for sample in self._samples:
+            if sizes[sample.key, sample.member.size] > 1:
+                digest = hashlib.sha256(sample.member.read()).digest()
+                first = first_of.setdefault((sample.key, digest), sample)
+                if first.shard != sample.shard:
+                    twice.append(f"{sample.key} of {first.shard} in {sample.shard}")
+        text = f"{counted(len(twice), 'samples are')} there twice, byte by byte, such as {examples(twice)}"
+        return [f"{text}; each counts twice"] if twice else []
+
+    @cached_property
+    def _shards(self) -> dict[str, Listing]:
+        """The files of each shard, by its name relative to the path."""
+        shards = {name: open_listing(file) for name, file in self._files.items()}
+        for name, listing in shards.items():
+            if any(isinstance(member, ZipMember) for member in listing.files.values()):
+                raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
+        return shards
+
+    @property
+    def _image_suffix(self) -> str:
+        """The option image as samples have it: png for .PNG; empty without it."""
+        return (self.image or "").lower().removeprefix(".")
+
+    @cached_property
+    def _samples(self) -> list[Sample]:
+        """All samples with an image, with their labels."""
+        samples: list[Sample] = []
+        bare: list[str] = []
+        suffixes: set[str] = set()  # of images
+        for shard, listing in self._shards.items():
+            samples += self._read_shard(shard, listing, bare, suffixes)
+        if self.image is not None and suffixes and self._image_suffix not in suffixes:
+            raise no_such(suffixes, self.image, f"suffix of images in {self.path}")
+        if not samples:
+            raise ItlError(
+                f"{self.path}: its {counted(len(self._shards), 'shards hold')} no images; {self.expected}"
+            )
+        if bare:
+            raise ItlError(
+                f"{self.path}: {counted(len(bare), 'samples have')} no image in a format that is read, such "
+                f"as {bare[0]}; write the shards again"
+            )
+        return samples
+
+    def _read_shard(
+        self, shard: str, listing: Listing, bare: list[str], suffixes: set[str]
+    ) -> Iterator[Sample]:
+        """Yield the samples of one shard that have an image; add the labels without one to *bare*.
+
+        *suffixes* gets those of all images, without the dot.
+        """
+        groups: dict[str, dict[str, str]] = {}
+        for name in listing.files:
+            folder, slash, last = name.rpartition("/")
+            key, _, suffix = last.partition(".")
+            first = groups.setdefault(folder + slash + key, {}).setdefault(suffix.lower(), name)
+            if first != name:
+                raise ItlError(
+                    f"{self.path}: {first} and {name} of {shard} differ in case alone; write the shard again "
+                    f"with one of them, or each under a key of its own"
+                )
+        if not groups:
+            return
+        with open(next(iter(listing.files.values())).path, "rb") as file:
+            for key, by_suffix in groups.items():
+                images = {suffix: name for suffix, name in by_suffix.items() if is_image(name)}
+                unread = any(suffix_of(name) in UNREAD_SUFFIXES for name in by_suffix.values())
+                if not images and (unread or "cls" in by_suffix):
+                    bare.append(f"{by_suffix.get('cls', max(by_suffix.values()))} in {shard}")
+                elif not images:
+                    listing.left_out["files of no image"] += len(by_suffix)
+                suffixes.update(images)
+                if self.image is not None and images:
+                    wanted = self._image_suffix
+                    images = {suffix: name for suffix, name in images.items() if suffix == wanted}
+                    listing.left_out[f"samples without an image {wanted}"] += not images
+                self._refuse_several_images(shard, images, by_suffix)
+                for end, name in images.items():
+                    sample = Sample(shard, key, name, listing.files[name])
+                    sample.unread = self._unread_label(end, by_suffix)
+                    self._add_label(
+                        sample, {suffix: listing.files[name] for suffix, name in by_suffix.items()}, file
+                    )
+                    yield sample
+
+    def _refuse_several_images(self, shard: str, images: dict[str, str], by_suffix: dict[str, str]) -> None:
+        """Raise ItlError if a sample with the files *by_suffix* has more than one of *images*."""
+        if len(images) < 2:
+            return
+        ends = {suffix.rpartition(".")[0] for suffix in images} - {""}
+        labels = {suffix.rpartition(".")[0] for suffix in by_suffix.keys() - images.keys()}
+        way = (
+            "as keys end at the first dot: write the shards again with keys without dots"
+            if ends & labels  # a.0.jpg and a.0.cls
+            else f"choose one by what follows the first dot of its name, with the option "
+            f"image={min(images, key=len)}"
+        )
+        raise ItlError(
+            f"{self.path}: a sample of {shard} has several images, {examples(images.values())}; {way}"
+        )
+
+    def _unread_label(self, suffix: str, by_suffix: dict[str, str]) -> str:
+        """Return the label file of an image whose *suffix* has a dot: x.cls of x.png; empty without one."""
+        end, dot, _ = suffix.rpartition(".")
+        labels = [self.label] if self.label else LABEL_FILES
+        files = (by_suffix.get(f"{end}.{label}", "") for label in labels if dot)
+        return next(filter(None, files), "")
+
+    def _add_label(self, sample: Sample, members: dict[str, Member], file: BinaryIO) -> None:
+        """Read number and name of the class from the label files of a sample in its open shard."""
+        texts = dict.fromkeys(LABEL_FILES, "")
+        for suffix in texts:
+            if suffix in members and self.label in (None, suffix):
+                file.seek(members[suffix].offset)
+                data = file.read(min(members[suffix].size or 0, MAX_LABEL_BYTES))
+                texts[suffix] = data.decode("utf-8", errors="surrogateescape").strip()
+        if texts["json"]:
+            sample.number, name, sample.keys = _labels_of_json(
+                texts["json"], f"{sample.shard}: {sample.key}.json"
+            )
+            sample.name = self._text_label(sample, name, "json")
+        for suffix in ("cls", "txt"):
+            label = texts[suffix]
+            if label in ("", NO_LABEL):
+                continue
+            is_name = not is_number(label)
+            known = sample.name if is_name else sample.number
+            same = plain_line(label) == known if is_name else label.lstrip("0") == known.lstrip("0")
+            if known and not same:
+                if is_name and suffix == "txt":  # a caption
+                    continue
+                raise ItlError(
+                    f"{self.path}: the label of {sample.key} in {sample.shard} is {label[:40]!r} by its "
+                    f".{suffix} and {known[:40]!r} by another file; correct one, or take the option "
+                    f"label={suffix}"
+                )
+            if not is_name:
+                sample.number = known or label
+            elif not sample.number:
+                sample.name = known or self._text_label(sample, label, suffix)
+
+    def _text_label(self, sample: Sample, label: str, suffix: str) -> str:
+        """Return the *label* that a sample's file *suffix* has, on one line; ItlError if it is no text."""
+        if NO_TEXT.search(label):
+            data = label.encode("utf-8", errors="surrogateescape")
+            raise ItlError(
+                f"{self.path}: the label of {sample.key} in {sample.shard} is no text, but the bytes "
+                f"{data[:20]!r} of its .{suffix}; write it, name or number, as text in UTF-8 to KEY.cls"
+            )
+        return plain_line(label)
+
+    @cached_property
+    def _labelled(self) -> list[Sample]:
+        return [sample for sample in self._samples if sample.label]
+
+    @cached_property
+    def _classes(self) -> tuple[dict[str, str], str]:
+        """The class of each label, a name or what a number stands for, and what told it."""
+        samples = self._labelled
+        numbered = [sample for sample in samples if sample.number]
+        if not numbered:
+            if self.names:
+                name = samples[0].name
+                raise ItlError(f"the option names is for labels that are numbers, but one is {name[:40]!r}")
+            names = {sample.name for sample in samples}
+            if len(names) > max(2, len(samples) // 2):
+                raise ItlError(
+                    f"{self.path}: {counted(len(samples), 'samples have')} {len(names):,} different texts, "
+                    f"such as {examples(sorted(names), 1)[:60]!r}: captions, not classes; write KEY.cls"
+                )
+            return {name: name for name in names}, "the names in its samples"
+        if len(numbered) < len(samples):
+            other = next(sample for sample in samples if not sample.number)
+            raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
+        numbers = {sample.number for sample in numbered}
+        if self.names:
+            file = str(self.names)
+            names_in_file = read_names(self.names.read_bytes(), file)
+            classes = {number: name_of(number, names_in_file, file) for number in numbers}
+            return classes, f"the numbers in its samples, named by {file}"
+        self._refuse_two_numberings(numbered)
+        hints = {
+            "the JSON of samples": [(sample.number, sample.name) for sample in numbered],
+            "the wnids in their keys": [(sample.number, _wnid_of(sample.key)) for sample in numbered],
+        }
+        for what, pairs in hints.items():
+            if (named := names_of_numbers(pairs)).keys() == numbers:
+                return named, f"the numbers in its samples, named by {what}"
+        unnamed = {number: number for number in numbers}
+        return unnamed, "numbers without names (the option names=FILE gives them)"
+
+    def _refuse_two_numberings(self, numbered: Iterable[Sample]) -> None:
+        """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
+
+        Names of a split that has several for a number, or one for several, may be no classes, as captions.
+        """
+        by_split: dict[str, dict[tuple[str, str], Sample]] = defaultdict(dict)
+        for sample in numbered:
+            if sample.name:
+                names = by_split[self._split_of[sample.shard]]
+                names.setdefault((sample.number, sample.name.casefold()), sample)
+        first_of: dict[str, Sample] = {}  # by number
+        for names in by_split.values():
+            if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
+                continue
+            for (number, _), sample in names.items():
+                first = first_of.setdefault(number, sample)
+                if not _may_be_one(first.name.casefold(), sample.name.casefold()):
+                    raise ItlError(
+                        f"{self.path}: the class {number} is {first.name!r} by {first.key} in {first.shard}, "
+                        f"but {sample.name!r} by {sample.key} in {sample.shard}; number the classes alike in "
+                        f"all shards, or, if the numbers are right, say what they stand for with the option "
+                        f"names=FILE"
+                    )
+
+
+def _may_be_one(name: str, other: str) -> bool:
+    """Say whether two names, in lower case, may be of one class: synonyms, or a wnid and a word.
+
+    >>> _may_be_one("cat", "cat, domestic"), _may_be_one("cat", "n02121808"), _may_be_one("cat", "dog")
+    (True, True, False)
+    """
+    is_wnid = [bool(WNID.fullmatch(text)) for text in (name, other)]
+    return name in other or other in name or is_wnid[0] != is_wnid[1]
+
+
+def _describe_keys(sample: Sample) -> str:
+    """Say that the JSON of a *sample* tells no class, and what would."""
+    return (
+        f"{sample.key}.json in {sample.shard} has {sample.keys}, and a class is read as text or a whole "
+        f"number by {', '.join(LABEL_KEYS)}, {', '.join(NAME_KEYS[:-1])} or {NAME_KEYS[-1]}; write it so, "
+        f"or to KEY.cls"
+    )
+
+
+def _labels_of_json(text: str, where: str) -> tuple[str, str, str]:
+    """Return number and name of the class that a sample's JSON tells, and what it has if none of these."""
+    try:
+        content = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise ItlError(f"{where} is not valid JSON ({str(error)[:60]}); write the shard again") from None
+    if not isinstance(content, dict):
+        content = {"label": content}
+    values = {
+        key: str(value).strip()
+        for key in (*LABEL_KEYS, *NAME_KEYS)
+        if isinstance(value := int_if_whole(content.get(key)), str | int) and not isinstance(value, bool)
+    }
+    if "class" in values and (ranks := ranks_of_class(list(content))):
+        del values["class"]
+        if not values:
+            raise ItlError(
+                f"{where} may have its label in {', '.join(ranks[:-1])} or {ranks[-1]}; write it as KEY.cls, "
+                f"and take the option label=cls"
+            )
+    numbers = {key: value for key, value in values.items() if is_number(value) and value != NO_LABEL}
+    by_value = {value.lstrip("0"): f"{value} by its {key}" for key, value in numbers.items()}
+    if len(by_value) > 1:
+        raise ItlError(
+            f"{where}: the class is {', but '.join(by_value.values())}; remove the others, or write the "
+            f"right ones as KEY.cls and take the option label=cls"
+        )
+    name = next((value for value in values.values() if value and not is_number(value)), "")
+    keys = "" if values else examples([f"{key} {value!r:.20}".strip() for key, value in content.items()], 8)
+    return next(iter(numbers.values()), ""), name, keys
+
+
+def _wnid_of(key: str) -> str:
+    """Return the wnid with which the name of a sample, or its folder, starts; empty without one."""
+    return next((part[:9] for part in reversed(key.split("/")) if WNID.match(part)), "")

@@ -1,0 +1,278 @@
+"""CIFAR-10 and CIFAR-100 as published, with the wnids of those classes that ILSVRC has too."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import chain, combinations, pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from itl import ItlError, counted
+from itl.sources.files.archives import Member, open_listing
+from itl.sources.files.plain_pickle import load_plain
+from itl.sources.files.untrusted_files import files_of_packed_tar, refuse_large
+from itl.sources.packed import describe_packed
+from itl.sources.records import Record, examples, validate_records
+from itl.sources.source import Source
+
+SIDE = 32  # pixels
+IMAGE_BYTES = 3 * SIDE * SIDE  # in a binary file, after the labels
+# Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
+# classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;
+# plate: a meal; possum: the Australian one) or only as "person".
+TABLE = """
+    apple=n07739125 bear=n02131653 beaver=n02363005 bed=n02818832 bee=n02206856 beetle=n02164464
+    bicycle=n02834778 bottle=n02876657 bowl=n02880940 bridge=n02898711 bus=n02924116 butterfly=n02274259
+    camel=n02437136 can=n02946921 castle=n02980441 cattle=n02402425 chair=n03001627 chimpanzee=n02481823
+    clock=n03046257 cockroach=n02233338 couch=n04256520 crab=n01976957 crocodile=n01697178
+    dinosaur=n01699831 dolphin=n02068974 elephant=n02503517 fox=n02118333 hamster=n02342885
+    house=n03544360 kangaroo=n01877134 keyboard=n03085013 lamp=n03636649 lawn_mower=n03649909
+    leopard=n02128385 lion=n02129165 lizard=n01674464 lobster=n01982650 motorcycle=n03790512
+    mountain=n09359803 mushroom=n07734744 orange=n07747607 orchid=n12041446 otter=n02444819
+    pickup_truck=n03930630 porcupine=n02346627 rabbit=n02324045 ray=n01495701 rocket=n04099429
+    seal=n02076196 shark=n01482330 skunk=n02445715 snail=n01944390 snake=n01726692 spider=n01772222
+    squirrel=n02355227 streetcar=n04335435 sweet_pepper=n07720615 table=n04379243 tank=n04389033
+    telephone=n04401088 television=n04404412 tiger=n02129604 tractor=n04465501 train=n04468005
+    turtle=n01662784 wardrobe=n04550184 whale=n02062744 wolf=n02114100 worm=n01922303
+"""
+WNIDS = dict(pair.split("=") for pair in TABLE.split())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one split."""
+
+    pixels: np.ndarray  # uint8 (N, 3, 32, 32)
+    labels: list[int]
+    names: list[str]  # of the classes
+    notes: tuple[str, ...] = ()  # on what is not as published
+
+
+@dataclass(frozen=True)
+class Cifar100(Source):
+    """CIFAR-100, 32 × 32 pixels: its Python or its binary version, unpacked or as the published .tar.gz."""
+
+    path: Path
+    download: bool = False  # let torchvision download it (169 MB) if it is missing
+    plain: Literal["keep", "drop"] = "keep"  # the classes without a wnid (31 of CIFAR-100)
+    kind = "cifar100"
+    expected = (
+        "the folder that contains cifar-100-python or cifar-100-binary, or its .tar.gz, or one of these "
+        "itself; the option download=true downloads it"
+    )
+    layout = "CIFAR-100"
+    folders: ClassVar[tuple[str, str]] = ("cifar-100-python", "cifar-100-binary")  # pickles; binary files
+    packed: ClassVar[tuple[str, str]] = ("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz")
+    # The names of pickles; those of binary files end in .bin.
+    files: ClassVar[Mapping[str, tuple[str, ...]]] = {"train": ("train",), "test": ("test",)}
+    label: ClassVar[str] = "fine_labels"  # key of the labels in a pickle
+    label_bytes: ClassVar[tuple[int, int]] = (2, 1)  # before an image of a binary file; which is the label
+    names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
+    names_text: ClassVar[str] = "fine_label_names.txt"  # the same beside binary files
+    wnids: ClassVar[Mapping[str, str]] = WNIDS
+    lists_above = 0  # its labels are beside the pixels
+    published_images = {"train": 50000, "test": 10000}
+    published_classes = 100
+    labelled_by = "the labels in its files"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What differs from the published files."""
+        return tuple(dict.fromkeys(note for split in self.files for note in self._batch(split).notes))
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id, in the published splits train and test."""
+        records = []
+        for split in ("train", "test"):
+            batch = self._batch(split)
+            for number, label in enumerate(batch.labels):
+                name = batch.names[label]
+                if self.plain == "keep" or name in self.wnids:
+                    wnid = self.wnids.get(name, name)
+                    records.append(Record(f"{split}/{name}/{number:05d}", wnid, split))
+        if not records:
+            raise ItlError(
+                f"{self.kind} has no class with a wnid, so plain=drop leaves no image; leave it out"
+            )
+        return validate_records(records, self.path)
+
+    def read(self, record: Record) -> np.ndarray:
+        """Return the pixels of *record*: uint8 (32, 32, 3)."""
+        number = int(record.id.rpartition("/")[2])
+        return np.ascontiguousarray(self._batch(record.split).pixels[number].transpose(1, 2, 0))
+
+    def _batch(self, split: str) -> Batch:
+        if self.download:
+            _download(str(self.path), self.layout.replace("-", ""))
+        return load_split(self.path.absolute(), type(self), split, self._times)
+
+    @cached_property
+    def _times(self) -> tuple[int, ...]:
+        """The times of the files that may be read; a source opened later sees those that have changed."""
+        names = [*chain.from_iterable(_names(type(self))), *self.packed]
+        folders = [
+            self.path,
+            *sorted(folder for folder in self.path.glob("*/") if folder.name.lower() in self.folders),
+        ]
+        files = [self.path, *(folder / name for folder in folders for name in names)]
+        return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
+
+
+@dataclass(frozen=True)
+class Cifar10(Cifar100):
+    """CIFAR-10, in the same layouts as CIFAR-100; its classes are plain names."""
+
+    kind = "cifar10"
+    expected = (
+        "the folder that contains cifar-10-batches-py or cifar-10-batches-bin, or its .tar.gz, or one of "
+        "these itself; the option download=true downloads it"
+    )
+    layout = "CIFAR-10"
+    folders = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    packed = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
+    files = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
+    label = "labels"
+    label_bytes = (1, 0)
+    names = ("batches.meta", "label_names")
+    names_text = "batches.meta.txt"
+    wnids = {}
+    published_classes = 10
+
+
+@lru_cache(maxsize=2)
+def _download(path: str, name: str) -> None:
+    """Let torchvision download a data set that is missing, once per process; it compares the checksum."""
+    import torchvision.datasets
+
+    try:
+        getattr(torchvision.datasets, name)(path, download=True)
+    except (RuntimeError, OSError) as error:
+        raise ItlError(f"{name} cannot be downloaded to {path} ({type(error).__name__}: {error})") from error
+
+
+@lru_cache(maxsize=4)
+def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int, ...]) -> Batch:
+    """Load one split, once per process: kept in the source, its 150 MB would be pickled with it.
+
+    Files which have changed have other *times*, so that they are read again.
+    """
+    del times
+    files = _files(path, source)
+    is_binary = source.names_text in files
+    pickles = chain.from_iterable(source.files.values())
+    parts = {name: files[f"{name}.bin" if is_binary else name] for name in pickles}
+    of_split = [parts[name] for name in source.files[split]]
+    batch = (_from_binary if is_binary else _from_pickles)(of_split, files, source)
+    if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
+        raise ItlError(
+            f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
+        )
+    notes = [
+        f"{name} and {other} are the same, byte by byte: each of their images counts twice"
+        for name, other in combinations(parts, 2)
+        if parts[name] == parts[other]
+    ]
+    if later := next((name for before, name in pairwise(batch.names) if name < before), ""):
+        order = f"in the published, alphabetical order from {later!r} on"
+        notes.append(f"the names of the classes are not {order}, so numbers may have the names of others")
+    return replace(batch, notes=tuple(notes))
+
+
+def _names(source: type[Cifar100]) -> tuple[list[str], list[str]]:
+    """Return the names of all files of the data set: of its pickles, and of the binary version."""
+    pickles = [*chain.from_iterable(source.files.values())]
+    return [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
+
+
+def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
+    """Return the files of the data set by name: the pickles if they are complete, or else the binary ones."""
+    lacking = ""
+    for names, inside, packed in zip(_names(source), source.folders, source.packed, strict=True):
+        here = sorted(folder for folder in path.glob("*/") if folder.name.lower() == inside)
+        for folder in (*here, path):
+            missing = [name for name in names if not (folder / name).is_file()]
+            if not missing:
+                return {name: _read(folder / name) for name in names}
+            if len(missing) < len(names):
+                lacking = f": {folder} lacks {examples(missing)}"
+        for file in (path / packed, path):
+            if file.is_file() and file.name == packed:
+                return files_of_packed_tar(file, str(file), names)
+    raise ItlError(
+        f"no complete {source.layout} in {path}{lacking}; {_unpacking(path)}give the folder that contains "
+        f"{' or '.join(source.folders)}, or set the option download=true"
+    )
+
+
+def _unpacking(path: Path) -> str:
+    """Say how to unpack what is at *path*, unless it has a name as published, which says what is in it."""
+    files = open_listing(path).files if path.is_dir() else {path.name: Member(str(path))}
+    packed = describe_packed({name: file for name, file in files.items() if not name.startswith("cifar-10")})
+    return f"{packed}, then " if packed else ""
+
+
+def _read(file: Path) -> bytes:
+    refuse_large(file.stat().st_size, str(file))
+    return file.read_bytes()
+
+
+def _from_pickles(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
+    pixels, labels = [], []
+    meta, key = source.names
+    names = _field(load_plain(files[meta], meta), key, meta)
+    for number, part in enumerate(parts, 1):
+        what = f"pickle {number} of {source.folders[0]}"
+        content = load_plain(part, what)
+        pixels.append(image_array(_field(content, "data", what), SIDE, what))
+        labels += label_list(_field(content, source.label, what), len(pixels[-1]), what)
+    return Batch(np.concatenate(pixels), labels, [_text(name) for name in names])
+
+
+def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
+    count, column = source.label_bytes
+    size = count + IMAGE_BYTES
+    if any(len(part) % size for part in parts):
+        raise ItlError(f"a binary file of {source.folders[1]} ends within an image; download it again")
+    rows = np.concatenate([np.frombuffer(part, np.uint8).reshape(-1, size) for part in parts])
+    words = files[source.names_text].decode("utf-8-sig", errors="replace").split()
+    return Batch(rows[:, count:].reshape(-1, 3, SIDE, SIDE), rows[:, column].astype(int).tolist(), words)
+
+
+def image_array(data: object, side: int, what: str) -> np.ndarray:
+    """Return *data* as uint8 (N, 3, side, side); ItlError, about *what*, for another shape or type.
+
+    It may be uint8 (N, 3 · side · side), as published, (N, 3, side, side) or (N, side, side, 3).
+    """
+    if isinstance(data, np.ndarray) and data.dtype == np.uint8:
+        if data.shape[1:] == (side, side, 3):
+            return data.transpose(0, 3, 1, 2)
+        if data.shape[1:] in ((3 * side * side,), (3, side, side)):
+            return data.reshape(-1, 3, side, side)
+    shape = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+    raise ItlError(f"{what} holds {shape}, not uint8 images of {side} × {side} pixels; download it again")
+
+
+def label_list(labels: object, count: int, what: str) -> list[int]:
+    """Return *labels* as a list of *count* numbers; ItlError, about *what*, otherwise."""
+    values = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(type(value) is int for value in values)
+    ):
+        raise ItlError(f"{what} has no label for each of its {counted(count, 'images')}; download it again")
+    return values
+
+
+def _text(name: object) -> str:
+    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else str(name)
+
+
+def _field(content: object, key: str, what: str) -> Any:
+    if isinstance(content, dict):
+        for name in (key, key.encode()):  # bytes, where Python 2's pickle was pickled anew
+            if name in content:
+                return content[name]
+    raise ItlError(f"{what} has no {key}; download it again")

@@ -1,0 +1,460 @@
+"""ImageNet as people have it, in folders, archives or the published tars; Tiny ImageNet and ImageNet-21k."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from itl import ItlError, counted
+from itl.hierarchy.taxonomy import WNID, Taxonomy
+from itl.sources.files import archives
+from itl.sources.files.archives import Listing
+from itl.sources.folder_names import last_of, wnid_of
+from itl.sources.folders.class_folders import (
+    NOT_CHOSEN,
+    choose_classes,
+    class_map,
+    no_images,
+    refuse_empty_classes,
+    split_off_val,
+)
+from itl.sources.folders.layout import Choice, Layout
+from itl.sources.folders.layout_options import image_counts, recognise, way_to
+from itl.sources.packed import describe_packed, unpack_command
+from itl.sources.published.val_labels import (
+    DEVKIT,
+    LABELS_CURE,
+    ValLabels,
+    find_labels,
+    read_labels,
+    refuse_contradicted_folders,
+    refuse_other_class,
+)
+from itl.sources.records import Record, examples, is_image, stem_of, validate_records
+from itl.sources.source import Source
+from itl.sources.split_names import split_of_any_word, split_of_name
+
+TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
+INNER_FOLDERS = ("ILSVRC", "Data", "CLS-LOC")  # of Kaggle's archive, one in the other
+FILE_NAMES = {  # of images in class folders without splits: what they are, and their split
+    r"n\d{8}_\d+\.jpe?g": ("training images", "train"),
+    r"ILSVRC2012_val_\d{8}\.jpe?g": ("validation images", "val"),
+    r"sketch_\d+\.jpeg": ("ImageNet-Sketch", "test"),
+    r"(art|cartoon|deviantart|embroidery|graffiti|graphic|misc|origami|painting|sculpture|sketch|sticker|tattoo|toy"
+    r"|videogame)_\d+\.jpg": ("ImageNet-R", "test"),
+    r"[01]\.\d+_.*\.jpg": ("ImageNet-A or -O", "test"),
+    r"[0-9a-f]{40}\.jpe?g": ("ImageNet-V2", "test"),
+}
+
+
+@dataclass(frozen=True)
+class ImageNet(Source):
+    """ILSVRC-2012, or a part of it: train and val as folders or as the published tars, or a test-only set."""
+
+    path: Path
+    val_labels: Path | None = None  # file of `filename wnid` lines; without it, it is searched for
+    classes: Path | None = None  # a list of the wnids to keep, or of what each counts as
+    splits: str | None = None  # the folder of each split: train=a,val=b
+    kind = "imagenet"
+    title: ClassVar[str] = "ImageNet"
+    lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
+    published_classes: ClassVar[int] = 1000
+    val_cure: ClassVar[str] = LABELS_CURE  # where val has no class folders, and no list
+    expected = (
+        f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
+        "which image-net.org gives out after registration; or Kaggle's folder; or V2, R, A or Sketch"
+    )
+    missing_splits: ClassVar[Mapping[str, str]] = {
+        "val": f"{VAL_TAR} and the devkit come from image-net.org, after registration; without them nets are "
+        "trained, but not scored on ImageNet"
+    }
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Files of all splits, relative to the folder that holds these."""
+        root = self._root
+        if not root.is_dir():
+            return _inside_wrapper(archives.open_listing(root))
+        parts = list(_split_paths(root))
+        if not parts:
+            return archives.open_listing(root)
+        joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
+        for prefix, path in parts:
+            listing = _open_class_tars(_open_split_tar(archives.open_listing(path, f"{prefix}/"), prefix))
+            again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
+            joined.left_out += listing.left_out + Counter({"files whose name comes again": again})
+            joined.files = listing.files | joined.files
+            joined.folders |= listing.folders
+        return joined
+
+    @cached_property
+    def folders(self) -> Layout:
+        """What the folders stand for; ItlError if that is unclear, or a list of val contradicts them."""
+        counts = image_counts(self.listing)
+        if not counts:
+            self._refuse_several()
+            raise ItlError(self._one_tar or no_images(self.listing, self.path))
+        try:
+            layout = recognise(counts, Choice(self.splits), flat_val=True, path=self._root)
+            layout = layout if layout.has_splits else self._without_splits(layout)
+            refuse_empty_classes(self.listing, layout, counts, "copy their images again")
+            self._refuse_contradicted(layout)
+        except ItlError as error:
+            self._refuse_several()
+            raise ItlError(self._one_tar or f"{self.path}: {error}") from None
+        if plain := [name for name in layout.classes if not WNID.fullmatch(name)]:
+            raise ItlError(
+                f"{self.path}: classes of {self.kind} are wnids, not {examples(plain)}; the source folder "
+                f"reads others"
+            )
+        return choose_classes(layout, self.classes, counts)
+
+    @property
+    def _one_tar(self) -> str:
+        """Say, of a published tar of one split, that the folder with all of them is read; else ''."""
+        if self.path.name not in (TRAIN_TAR, VAL_TAR) or not self.path.is_file():
+            return ""
+        folder = self.path.absolute().parent
+        return f"{self.path} has one split alone; give the folder that holds it: {shlex.quote(str(folder))}"
+
+    @property
+    def layout(self) -> str:
+        """Where the class folders lie."""
+        flat = f", val flat in {', '.join(self._flat)}" if self._flat else ""
+        return f"{self.title}, {self.folders.words}{flat}"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        val = f", val by {self._labels.words}" if self._flat else ""
+        return "their folders" + val + (f", and {self.folders.chosen_by}" if self.classes else "")
+
+    @property
+    def class_names(self) -> Mapping[str, str]:
+        """Names from folders such as n01440764_tench."""
+        return self.folders.class_names
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Folders beside those of splits that hold splits of their own."""
+        root = self._root
+        read = list(_split_paths(root)) if root.is_dir() else []
+        inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir()] if read else []
+        return [
+            f"{folder.name} beside {read[0][0]} holds splits of its own ({names}), which are not read; move "
+            f"what is to be read beside {read[0][0]}, or give {folder} as the path"
+            for folder in inner
+            if not split_of_name(folder.name)
+            and (names := ", ".join(name for name, _ in _split_paths(folder)))
+        ]
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        not_chosen = Counter({NOT_CHOSEN: len(self._flat_names) - len(self._flat_images)})
+        return self.listing.left_out + self.folders.left_out + not_chosen
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id; ItlError if labels of val are missing."""
+        files, records = self.listing.files, self.folders.records(self.listing.files)
+        for name, wnid in self._flat_images.items():
+            records.append(Record(self.folders.id_of(name), wnid, "val", files[name]))
+        return validate_records(records, self.path)
+
+    def _refuse_contradicted(self, layout: Layout) -> None:
+        """Raise ItlError if a list of val contradicts the class folders that val has by *layout*."""
+        wnids = {
+            folder: wnid
+            for folder, (split, _) in layout.class_of.items()
+            if split == "val" and (wnid := innermost_wnid(folder))
+        }
+        images = {
+            name: wnids[folder]
+            for name in self.listing.files
+            if (folder := name.rpartition("/")[0]) in wnids and is_image(name)
+        }
+        if self.val_labels and images:
+            cure = "leave the option val_labels out"
+            refuse_other_class(images, self._labels_of_option, str(self.val_labels), cure)
+        elif images:
+            root = self._root
+            folders = dict.fromkeys(self._list_folders(sorted({name.rpartition("/")[0] for name in wnids})))
+            around = [] if layout.has_splits or not root.is_dir() else [root.absolute().parent]
+            texts = {} if root.is_dir() else self.listing.files
+            refuse_contradicted_folders(images, [*folders, *around], texts)
+
+    @property
+    def _flat(self) -> list[str]:
+        return sorted(folder for folder, split in self.folders.flat.items() if split == "val")
+
+    @cached_property
+    def _flat_images(self) -> dict[str, str]:
+        """The classes of val images that do not lie in class folders, by name, without those not chosen."""
+        wnids = {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+        if not self.classes or not wnids:
+            return wnids
+        chosen, _ = class_map(self.classes, sorted(set(wnids.values())), {})
+        return {name: chosen[wnid] for name, wnid in wnids.items() if wnid in chosen}
+
+    @cached_property
+    def _flat_names(self) -> list[str]:
+        starts = tuple(f"{folder}/" for folder in self._flat)
+        return [name for name in self.listing.files if name.startswith(starts) and is_image(name)]
+
+    @cached_property
+    def _labels(self) -> ValLabels:
+        """The labels of the flat val images."""
+        if self.val_labels:
+            wnids = self._labels_of_option
+            if missing := [name for name in self._flat_names if stem_of(name) not in wnids]:
+                count = counted(len(missing), "val images")
+                raise ItlError(f"{self.val_labels} lacks {count}, such as {examples(missing)}")
+            return ValLabels(wnids, str(self.val_labels))
+        texts = {} if self._root.is_dir() else self.listing.files
+        try:
+            return find_labels(self._flat_names, self._list_folders(self._flat), texts, self.val_cure)
+        except ItlError as error:
+            raise ItlError(f"{self.path}: {error}") from None
+
+    @cached_property
+    def _labels_of_option(self) -> Mapping[str, str]:
+        """What the file of the option val_labels says, by file name without its suffix."""
+        assert self.val_labels
+        try:
+            return read_labels(Path(self.val_labels).read_bytes())
+        except (OSError, ItlError) as error:
+            raise ItlError(f"{self.val_labels}: {error}") from None
+
+    def _list_folders(self, inner: Iterable[str]) -> Iterator[Path]:
+        """Yield where lists of labels may lie: in the folders *inner*, which hold images, then upwards."""
+        root = self._root
+        if not root.is_dir():
+            yield root.parent
+            return
+        for folder in inner:
+            while folder:
+                if (root / folder).is_dir():
+                    yield root / folder
+                folder = folder.rpartition("/")[0]
+        yield root
+        inside = root.relative_to(self.path).parts
+        yield from [self.path.joinpath(*inside[:depth]) for depth in range(len(inside) - 1, -1, -1)]
+        if root.name == INNER_FOLDERS[-1]:  # the path may be any folder of Kaggle's archive
+            yield from root.absolute().parents[: len(INNER_FOLDERS)]
+
+    @cached_property
+    def _root(self) -> Path:
+        """The folder that holds the splits; in Kaggle's archive it is three levels down."""
+        path = self.path
+        if not path.exists():
+            raise ItlError(f"there is nothing at {path}; {self.kind} takes {self.expected}")
+        while path.is_dir() and not any(_split_paths(path)):
+            folders = [folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != "."]
+            inner = [folder for folder in folders if folder.name in INNER_FOLDERS]
+            step = inner or (folders if len(folders) == 1 else [])
+            if len(step) != 1 or WNID.match(step[0].name):
+                break
+            path = step[0]
+        return path
+
+    def _refuse_several(self) -> None:
+        """Raise ItlError if several folders side by side hold splits, as copies of one data set do."""
+        tars = [name.removesuffix(".tar") for name in self.listing.files if name.endswith(".tar")]
+        pairs = (name.partition("/")[::2] for name in (*self.listing.folders, *tars))
+        sets = sorted({top for top, inner in pairs if split_of_name(inner) and not split_of_name(top)})
+        if len(sets) > 1:
+            count = counted(len(sets), "folders")
+            raise ItlError(
+                f"{self._root} holds {count} with splits of their own, {examples(sets)}; "
+                f"{way_to(sets[0], self._root)}"
+            )
+
+    def _without_splits(self, layout: Layout) -> Layout:
+        """Say which split class folders alone are, by the names of their images."""
+        files = {name.rpartition("/")[2] for name in self.listing.files if is_image(name)}
+        for pattern, (words, split) in FILE_NAMES.items():
+            if all(re.fullmatch(pattern, name, re.IGNORECASE) for name in files):
+                class_of = {folder: (split, name) for folder, (_, name) in layout.class_of.items()}
+                if words == "ImageNet-V2":
+                    class_of = {folder: (split, _wnid_of_v2(name)) for folder, (_, name) in class_of.items()}
+                return replace(layout, class_of=class_of, words=f"{layout.words} of {words}")
+        raise ItlError(
+            "class folders without splits, and the names of the images do not say which split this is; "
+            "choose --option splits=train=. or --option splits=test=."
+        )
+
+
+class TinyImageNet(ImageNet):
+    """Tiny ImageNet, a folder, tar or zip, as published or with val sorted into class folders."""
+
+    kind = "tiny-imagenet"
+    title = "Tiny ImageNet"
+    published_classes = 200
+    val_cure = "put val/val_annotations.txt of tiny-imagenet-200 there"
+    expected = "tiny-imagenet-200, unpacked or as the .zip of cs231n.stanford.edu"
+    missing_splits: ClassVar[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True)
+class ImageNet21k(Source):
+    """ImageNet-21k as published, without splits: without val_fraction all images are training images."""
+
+    path: Path
+    val_fraction: float = 0.0  # of the images of each class, used as val
+    kind = "imagenet21k"
+    expected = (
+        "the folder winter21_whole with n00004475.tar and so on, fall11_whole.tar, or a folder of wnid "
+        "folders; image-net.org gives them out after registration"
+    )
+    layout = "ImageNet-21k, a tar or a folder for each wnid"
+    labelled_by = "tars or folders"
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
+        outer = archives.open_listing(self.path)
+        if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
+            command = unpack_command(outer.files[packed[0]].path)
+            raise ItlError(
+                f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid"
+            )
+        return _open_class_tars(outer)
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        names = filter(is_image, self.listing.files)
+        outside = sorted(name for name in names if not innermost_wnid(name.rpartition("/")[0]))
+        reason = f"images in no folder or tar of a wnid ({examples(outside, 1)})"
+        return self.listing.left_out + Counter({reason: len(outside)})
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id; ItlError if one may be there twice."""
+        names: dict[str, str] = {}
+        records = []
+        for name, member in self.listing.files.items():
+            *folders, image = name.split("/")
+            wnid = innermost_wnid("/".join(folders))
+            if is_image(name) and wnid:
+                # Not of a folder such as n04417809_test_tube, which is a class.
+                around = (folder for folder in folders if not wnid_of(folder))
+                split = next(filter(None, map(split_of_any_word, around)), "train")
+                short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
+                if (other := names.setdefault(short, name)) != name:
+                    raise ItlError(
+                        f"{self.path} has {other} and {name}, which are one image by their names; leave the "
+                        f"folder of one of them out"
+                    )
+                records.append(Record(short, wnid, split, member))
+        if not records:
+            packed = describe_packed(self.listing.files)
+            raise ItlError(
+                f"{self.path} has no images in tars or folders of wnids; "
+                f"{packed or f'{self.kind} takes {self.expected}'}"
+            )
+        _refuse_two_of_one_wnid(self.listing.files, self.path)
+        return validate_records(split_off_val(records, self.val_fraction), self.path)
+
+
+@cache
+def innermost_wnid(folder: str) -> str:
+    """Return the wnid of the innermost folder of a wnid in the path *folder*; '' without one.
+
+    >>> innermost_wnid("train/n01440764_tench/images"), innermost_wnid("train")
+    ('n01440764', '')
+    """
+    return next(filter(None, map(wnid_of, reversed(folder.split("/")))), None) or ""
+
+
+def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
+    """Raise ItlError for folders of one wnid side by side, such as n01440764 and n01440764_tench."""
+    folder_of: dict[tuple[str, str], str] = {}
+    for folder in sorted({name.rpartition("/")[0] for name in names if is_image(name)}):
+        while folder and not wnid_of(last_of(folder)):
+            folder = folder.rpartition("/")[0]
+        if wnid := wnid_of(last_of(folder)):
+            other = folder_of.setdefault((folder.rpartition("/")[0], wnid), folder)
+            if other != folder:
+                raise ItlError(
+                    f"{path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; move "
+                    f"one elsewhere, or the images of both into one folder"
+                )
+
+
+def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
+    """Count what lies in *root* beside the folders and tars of splits that are *read* and may have images."""
+    others = [
+        path for path in sorted(root.iterdir()) if path not in read and not archives.is_stray([path.name])
+    ]
+    kinds = {
+        "tars beside folders of the same split": lambda tar: tar.suffix == ".tar" and split_of_name(tar.stem),
+        "images beside the folders of splits": lambda path: is_image(path.name),
+        "folders beside those of splits": lambda path: path.is_dir() and "devkit" not in path.name.casefold(),
+    }
+    counts: Counter[str] = Counter()
+    for reason, is_kind in kinds.items():
+        if names := [path.name for path in others if is_kind(path)]:
+            counts[f"{reason} ({examples(names, 1)})"] = len(names)
+    return counts
+
+
+def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what holds a split in *root*: folders, and tars where there is no folder of the split.
+
+    The name of a tar is that of its split, so that images have the same ids wherever it was unpacked.
+    """
+    folders = [entry for entry in sorted(root.iterdir()) if split_of_name(entry.name) and entry.is_dir()]
+    yield from ((folder.name, folder) for folder in folders)
+    unpacked = {split_of_name(folder.name) for folder in folders}
+    for tar in sorted(root.glob("*.tar")):
+        split = split_of_name(tar.stem)
+        if split and split not in unpacked:
+            yield split, tar
+
+
+def _inside_wrapper(listing: Listing) -> Listing:
+    """Step into the folder around everything that archives have; classes of ImageNet have no parts."""
+    tops = listing.top_folders()
+    if len(tops) != 1 or WNID.match(tops[0]) or split_of_name(tops[0]):
+        return listing
+    is_wrapper = all(name.startswith(f"{tops[0]}/") for name in listing.files)
+    return _inside_wrapper(listing.inside(tops[0])) if is_wrapper else listing
+
+
+def _wnid_of_v2(name: str) -> str:
+    """Return the wnid of the class folder *name* of ImageNet-V2: its number in the order of wnids."""
+    leaves = Taxonomy.snapshot().leaves
+    if name.isdecimal() and int(name) < len(leaves):
+        return leaves[int(name)]
+    raise ItlError(f"class folders of ImageNet-V2 are numbers from 0 to {len(leaves) - 1}, not {name!r}")
+
+
+def _open_split_tar(listing: Listing, folder: str) -> Listing:
+    """Replace the tar of a split by its files if it lies alone in the *folder* of that split."""
+    tars = [name for name in listing.files if name.endswith(".tar")]
+    split = split_of_name(folder)
+    if len(tars) != 1 or split_of_name(last_of(tars[0])[:-4]) != split or any(map(is_image, listing.files)):
+        return listing
+    inner = archives.list_inner_tar(listing.files[tars[0]], tars[0], f"{folder}/")
+    files = {name: member for name, member in listing.files.items() if name != tars[0]}
+    return Listing(files | inner.files, listing.folders | inner.folders, listing.left_out + inner.left_out)
+
+
+def _open_class_tars(listing: Listing) -> Listing:
+    """Replace each wnid.tar, or n01440764_tench.tar, in *listing* by its files."""
+    opened = Listing(folders=listing.folders, left_out=listing.left_out)
+    for name, member in listing.files.items():
+        folder = name.removesuffix(".tar")
+        if folder != name and wnid_of(last_of(folder)):
+            inner = archives.list_inner_tar(member, name, f"{folder}/")
+            opened.files |= inner.files
+            opened.folders |= inner.folders | {folder}
+            opened.left_out += inner.left_out
+        else:
+            opened.files[name] = member
+    return opened

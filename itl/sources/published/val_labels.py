@@ -1,0 +1,306 @@
+"""Lists of the classes of validation images: Caffe's, the devkit's, Kaggle's, XML, or any list of wnids."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from itl import ItlError, counted
+from itl.hierarchy.taxonomy import WNID, Taxonomy
+from itl.sources.files.archives import Member
+from itl.sources.files.mat_files import load_mat
+from itl.sources.files.untrusted_files import explain_damage, files_of_packed_tar
+from itl.sources.listed.numbered_classes import first_number
+from itl.sources.records import examples, is_image, stem_of
+from itl.storage import text_lines
+
+DEVKIT, OTHER_DEVKIT = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t3"
+TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
+CLASS_ORDERS = ("synsets.txt", "synset_words.txt", "LOC_synset_mapping.txt")  # the wnid of class 0, 1, …
+PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.txt")  # the rest by name
+LABELS_CURE = f"put {DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them"
+XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
+MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
+ILSVRC_CLASSES = 1000
+KNOWN_VAL_IMAGE = ("ILSVRC2012_val_00000001", "n01751748")  # a sea snake
+XML_NAME = re.compile(rb"<name>\s*(n\d{8})\s*</name>")
+
+
+@dataclass(frozen=True)
+class ValLabels:
+    """The class of each validation image, and what said so."""
+
+    wnids: Mapping[str, str]  # by file name without its suffix
+    words: str  # for people, such as: val.txt and synsets.txt
+
+
+class Candidate(NamedTuple):
+    """What may have the labels of val."""
+
+    words: str  # for people
+    read: Callable[[], dict[str, str]]  # ItlError if it has none
+
+
+def find_labels(
+    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str = LABELS_CURE
+) -> ValLabels:
+    """Return the labels of *images*, names of files, by the first list that fits: that has a wnid for each.
+
+    Lists may lie in *folders*, the likeliest first, or be among the files *listed* of an archive. Others of
+    text that fit must say the same; devkits and XML files are read where no such list fits. ItlError, with
+    the *cure*, if none fits, or if two contradict each other.
+    """
+    stems, folders = [stem_of(name) for name in images], list(folders)
+    faults: list[str] = []
+    is_partial = False  # whether a list has some of them
+    chosen: ValLabels | None = None
+    for candidates in (_text_lists(folders, listed), _others(folders, listed)):
+        for candidate in candidates:
+            try:
+                labels = ValLabels(candidate.read(), candidate.words)
+            except ItlError as error:
+                faults.append(f"{candidate.words}: {error}")
+                continue
+            missing = [stem for stem in stems if stem not in labels.wnids]
+            if not missing:
+                chosen = chosen or labels
+                _refuse_contradiction(chosen, labels, stems)
+            elif len(missing) < len(stems):
+                faults.append(f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}")
+                is_partial = True
+        if chosen and (absent := sorted(chosen.wnids.keys() - set(stems))):
+            note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
+            return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
+        if chosen:
+            return chosen
+    reasons = "".join(f"; {fault}" for fault in [*dict.fromkeys(faults)][:3])
+    start, way = f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}", cure
+    if is_partial:
+        start, way = f"no list has a class for each of {counted(len(stems), 'val images')}", "complete it"
+    name = "name another" if is_partial else "name a list"
+    raise ItlError(f"{start}{reasons}; {way}, or {name} of `filename wnid` lines with the option val_labels")
+
+
+def refuse_contradicted_folders(
+    wnids: Mapping[str, str], folders: Iterable[Path], listed: Mapping[str, Member]
+) -> None:
+    """Raise ItlError if a list of val, as it is published, contradicts *wnids*, of the folder of each image.
+
+    A folder may be of a class above that of the list, of which it holds all kinds. Where lists may be is as
+    in `find_labels`.
+    """
+    folders = list(folders)
+    devkits = (devkit for folder in folders for devkit in _devkits(folder))
+    for candidate in (*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits):
+        try:
+            labels = candidate.read()
+        except ItlError:  # no list of the classes of val
+            continue
+        refuse_other_class(wnids, labels, candidate.words, f"move {candidate.words} elsewhere")
+
+
+def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], words: str, cure: str) -> None:
+    """Raise ItlError if *labels* contradict *wnids*, of folders of images; the *cure* keeps the folders."""
+    tree = Taxonomy.snapshot()
+    others = []
+    for image, wnid in wnids.items():
+        label = labels.get(stem_of(image), wnid)
+        if label != wnid and not (label in tree and wnid in tree.ancestors(label)):
+            others.append((image, label))
+    if others:
+        image, label = others[0]
+        raise ItlError(
+            f"{counted(len(others), 'val images are')} of another class by {words} than by the class "
+            f"folders, such as {image}, which is {label} there; to take the list, move the images of val "
+            f"out of their class folders into the folder around these; to take the folders, {cure}"
+        )
+
+
+def _refuse_contradiction(labels: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
+    for stem in stems:
+        if labels.wnids[stem] != other.wnids[stem]:
+            raise ItlError(
+                f"{labels.words} gives {stem} the class {labels.wnids[stem]}, but {other.words} gives it "
+                f"{other.wnids[stem]}; remove the wrong list, or name the right one by the option val_labels"
+            )
+
+
+def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
+    """Read a list: lines `filename wnid` (spaces, tabs or commas), or one wnid for each image in order.
+
+    With *order*, the wnids of the classes, lines may be `filename number`, from 0 as Caffe has them, or
+    from 1. ItlError if a line has no wnid or contradicts another, or it is unclear what numbers mean.
+
+    Returns:
+        Wnids by file name without its suffix.
+    """
+    lines = list(_class_lines(data, len(order) > 0))
+    numbers = {name: int(word) for _, name, word in lines if word.isdecimal()}
+    first = _first_number(numbers, order) if numbers else 0
+    labels: dict[str, str] = {}
+    for number, name, word in lines:
+        wnid = order[int(word) - first] if word.isdecimal() else word
+        image = name or f"ILSVRC2012_val_{number:08d}"
+        if labels.setdefault(image, wnid) != wnid:
+            raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
+    wnids = list(labels.values())
+    in_order = not any(name for _, name, _ in lines)
+    if in_order and len(wnids) > 2 and all(before < after for before, after in pairwise(wnids)):
+        raise ItlError("its wnids are sorted, each once, as those of a list of classes")
+    if first == 1:
+        _refuse_numbers_of_devkit(labels, order)
+    return labels
+
+
+def _class_lines(data: bytes, has_order: bool) -> Iterator[tuple[int, str, str]]:
+    """Yield the number of each line of a list, its image, '' if it has none, and its wnid or class number."""
+    for number, line in enumerate(text_lines(data.decode("utf-8-sig", errors="replace")), 1):
+        parts = re.sub(r'[,"]', " ", line).split()
+        if not parts:
+            continue
+        word = next((part for part in parts if WNID.fullmatch(part)), None)
+        if word is None and has_order and len(parts) == 2 and parts[1].isdecimal():
+            word = parts[1]
+        if word is None:
+            if number == 1 and "," in line:  # a header
+                continue
+            raise ItlError(f"line {number}, {line.strip()[:50]!r}, has no wnid")
+        images = [part for part in parts if is_image(part)] or [part for part in parts[:1] if part != word]
+        if not images and len(parts) > 1:  # of classes, as words.txt: n00001740 entity
+            raise ItlError(f"line {number}, {line.strip()[:50]!r}, names no image")
+        yield number, stem_of(images[0]) if images else "", word
+
+
+def _first_number(numbers: Mapping[str, int], order: Sequence[str]) -> int:
+    """Return the number of the first class of *order*, 0 or 1.
+
+    It is told by *numbers*, of images, that have the first or the last one, or by an image whose class is
+    known. ItlError where none does.
+    """
+    present, classes = set(numbers.values()), len(order)
+    if max(present) > classes or {0, classes} <= present:
+        raise ItlError(f"it has the number {max(present)}, which stands for none of {classes:,} classes")
+    if (shown := first_number(present, classes)) is not None:
+        return shown
+    image, wnid = KNOWN_VAL_IMAGE
+    first = numbers.get(image, 0) - order.index(wnid) if wnid in order else -1
+    if first not in (0, 1):
+        raise ItlError(
+            f"it has neither the number 0 nor {classes}, so it is unclear whether it counts from 0 or "
+            f"from 1; write wnids for the numbers"
+        )
+    return first
+
+
+def _refuse_numbers_of_devkit(labels: Mapping[str, str], order: Sequence[str]) -> None:
+    """Raise ItlError if *labels* of numbers from 1 may be those of ILSVRC's devkit, and *order* is another.
+
+    The devkit counts the 1,000 classes from 1, and not in the order of wnids; the class of its first image is
+    known.
+    """
+    image, wnid = KNOWN_VAL_IMAGE
+    if len(order) == ILSVRC_CLASSES and list(order) == sorted(order) and labels.get(image) != wnid:
+        raise ItlError(
+            f"its numbers from 1 may be in the order of ILSVRC's devkit, which is not that of wnids "
+            f"({image} is {wnid}, here {labels.get(image, 'not listed')}); write wnids for the numbers"
+        )
+
+
+def _text_lists(
+    folders: list[Path], listed: Mapping[str, Member], names: Collection[str] = ()
+) -> Iterator[Candidate]:
+    """Yield what may be a list of labels, one of *names* if given."""
+    for folder in folders:
+        lists = sorted(file for file in folder.glob("*.*") if _is_list(file.name, names))
+        files = {file.name: Member(str(file)) for file in lists}
+        yield from _lists(files)
+    by_name: dict[str, Member] = {}
+    for name in sorted((name for name in listed if _is_list(name, names)), key=lambda name: -name.count("/")):
+        if "ImageSets" not in name.split("/"):  # whose lines are images and their own numbers
+            by_name[name.rpartition("/")[2]] = listed[name]
+    yield from _lists(by_name)
+
+
+def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[Candidate]:
+    """Yield what else may have labels: devkits and XML files."""
+    for folder in folders:
+        yield from _devkits(folder)
+    for folder in folders:
+        for name in XML_FOLDERS:
+            if (folder / name).is_dir():
+                files = {file.stem: Member(str(file)) for file in (folder / name).glob("*.xml")}
+                yield Candidate(f"the XML files of {name}", partial(_wnids_of_xml, files))
+    xml = {
+        stem_of(name[:-4]): member
+        for name, member in listed.items()
+        if re.search(r"(^|/)val/[^/]+\.xml$", name)
+    }
+    if xml:
+        yield Candidate("the XML files of val", partial(_wnids_of_xml, xml))
+
+
+def _is_list(name: str, names: Collection[str]) -> bool:
+    is_text = name.lower().endswith((".txt", ".csv"))
+    return is_text and (not names or name.rpartition("/")[2] in names)
+
+
+def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
+    order_file = next((name for name in CLASS_ORDERS if name in files), None)
+    lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
+    order = [line.split()[0] for line in text_lines(lines) if line.strip()]
+    wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
+    for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
+        data = files[name].read_start(MAX_LIST_BYTES)
+        if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
+            continue
+        numbered = order and not re.search(rb"n\d{8}", data[:4096])
+        words = f"{name} and {order_file}" if numbered else name
+        yield Candidate(words, partial(read_labels, data, wnids))
+
+
+def _devkits(folder: Path) -> Iterator[Candidate]:
+    """Yield the devkits in *folder* or in a folder in it, packed or not."""
+    inside = {file.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for file in folder.glob(f"*/{name}")}
+    for parent in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
+        if OTHER_DEVKIT in parent.name:
+            continue
+        tar = parent / f"{DEVKIT}.tar.gz"
+        if tar.is_file():
+            yield Candidate(tar.name, partial(_labels_of_devkit, tar))
+        for data in (parent / DEVKIT / "data", parent / "data", parent):
+            if (data / TRUTH).is_file():
+                yield Candidate(f"the devkit's {TRUTH}", partial(_labels_of_devkit, data))
+    for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
+        yield Candidate(other.name, _refuse_other_devkit)
+
+
+def _refuse_other_devkit() -> dict[str, str]:
+    raise ItlError(f"it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the classes of val")
+
+
+def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:
+    """Return the wnid that all objects of an image have, for images where it is one."""
+    names = ((stem, set(XML_NAME.findall(file.read()))) for stem, file in files.items())
+    return {stem: wnids.pop().decode() for stem, wnids in names if len(wnids) == 1}
+
+
+def _labels_of_devkit(path: Path) -> dict[str, str]:
+    """Return labels by file name: `TRUTH` has class numbers, `META` their wnids, in a folder or tar."""
+    if path.is_file():
+        files = files_of_packed_tar(path, "it", (TRUTH, META))
+    else:
+        if not (path / META).is_file():
+            raise ItlError(f"its numbers need {META} of the devkit beside it")
+        files = {name: (path / name).read_bytes() for name in (TRUTH, META)}
+    table = load_mat(files[META], META, ["synsets"])
+    with explain_damage(f"{TRUTH} or {META}", "list of the devkit"):
+        rows = table["synsets"].ravel()
+        wnids = {int(row["ILSVRC2012_ID"].item()): str(row["WNID"].item()) for row in rows}
+        numbers = [int(line) for line in files[TRUTH].split()]
+    unknown = sorted({str(number) for number in numbers if number not in wnids})
+    if unknown:
+        raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")
+    return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in enumerate(numbers, 1)}
