@@ -3,7 +3,8 @@
 Value = mean of the condition + effect of the seed + noise, whose spread may differ between conditions. Each
 condition's variance is estimated from what its values add to those of the other conditions with the same
 seeds. It is moderated by the variance pooled over all conditions, which counts PRIOR_DF degrees of freedom
-(Smyth 2004). The net without pre-training has its own variance and is not pooled.
+(Smyth 2004). The net without pre-training is not pooled: what it varies by is that of its differences from
+the mean of the others.
 """
 
 import math
@@ -54,7 +55,7 @@ class TaskModel:
     """Means and variances of conditions on one task, over the same seeds."""
 
     means: np.ndarray  #: (conditions,), nan for those that are left out
-    variances: np.ndarray  #: (conditions,) of single values, within a seed
+    variances: np.ndarray  #: (conditions,) of single values, within a seed; nan of those out of the pool
     df: np.ndarray  #: (conditions,) degrees of freedom of the variances
     n: int  #: seeds
     spread_p: np.ndarray  #: (conditions,) p value of as large a spread as this one's, were all alike
@@ -62,10 +63,14 @@ class TaskModel:
     outside: np.ndarray  #: (conditions,) of bool: which stay out of the pool
 
     @property
+    def pool(self) -> np.ndarray:
+        """Which conditions are in the pool, (conditions,) of bool."""
+        return np.isfinite(self.means) & ~self.outside
+
+    @property
     def residual_df(self) -> int:
         """Degrees of freedom of the residuals that all variances in the pool are from; 1 where none are."""
-        pooled = np.isfinite(self.means) & ~self.outside
-        return max(1, (self.n - 1) * (int(pooled.sum()) - 1))
+        return max(1, (self.n - 1) * (int(self.pool.sum()) - 1))
 
     @property
     def unequal(self) -> np.ndarray:
@@ -75,31 +80,44 @@ class TaskModel:
     def estimate(self, weights: np.ndarray) -> Estimate:
         """Estimate the sum of the conditions' means by *weights* (conditions,), which add up to 0.
 
-        Degrees of freedom are Satterthwaite's, of pooled conditions at most those of the residuals that all
-        their variances are estimated from. A sum of conditions out of the pool, as of no pre-training and
-        chance, is that of a paired t test: their variances both hold what the pooled ones vary by.
+        The sum is taken apart: what the mean of the pool differs from the conditions outside is measured in
+        each seed, as by a paired t test, and what the pooled conditions add to their mean has their
+        variances. Degrees of freedom are Satterthwaite's, of the pooled conditions at most those of the
+        residuals that all their variances are estimated from.
 
         ItlError if the weights do not add up to 0.
         """
-        used = np.flatnonzero(weights)
         if abs(weights.sum()) > ROUNDING:
             raise ItlError(
                 f"weights of a contrast add up to 0, those given to {weights.sum():g}; subtract their mean"
             )
-        outside = self.outside[used]
-        if outside.all():
-            sums = self.values[:, used] @ weights[used]
-            spread = float(sums.var(ddof=1)) if self.n > 1 else math.nan
-            return Estimate(float(sums.mean()), math.sqrt(spread / self.n), self.n - 1.0, self.n)
-        variance, spread = 0.0, 0.0
-        for rows, most in ((used[~outside], self.residual_df), (used[outside], math.inf)):
-            parts = weights[rows] ** 2 * self.variances[rows]
-            if part := float(parts.sum()):
-                variance += part
-                spread += max(float((parts**2 / self.df[rows]).sum()), part**2 / most)
-        df = variance**2 / spread if variance > 0 else math.nan
+        used = weights != 0
         mean = float(weights[used] @ self.means[used])
+        if self.n < 2:
+            return Estimate(mean, math.nan, math.nan, self.n)
+        within = max(self._within(weights, weights), 0.0)
+        variance = within + float(self._between(weights).var(ddof=1))
+        if not variance > 0:
+            return Estimate(mean, 0.0, math.nan, self.n)
+        share, unknown = within / variance, 0.0
+        if within:
+            parts = (weights**2 * self.variances)[self.pool]
+            of_parts = float((parts**2 / self.df[self.pool]).sum()) / float(parts.sum()) ** 2
+            unknown = share**2 * max(of_parts, 1 / self.residual_df)
+        df = 1 / (unknown + (1 - share) ** 2 / (self.n - 1))
         return Estimate(mean, math.sqrt(variance / self.n), df, self.n)
+
+    def _between(self, weights: np.ndarray) -> np.ndarray:
+        """What conditions outside differ from the mean of the pool by *weights*, (seeds,)."""
+        outside = self.outside & (weights != 0)
+        of_pool = weights[self.pool].sum() * self.values[:, self.pool].sum(axis=1) / max(1, self.pool.sum())
+        return of_pool + self.values[:, outside] @ weights[outside]
+
+    def _within(self, weights: np.ndarray, others: np.ndarray) -> float:
+        """Covariance within a seed of what two sums, by their weights, have beside the mean of the pool."""
+        ours, theirs = weights[self.pool], others[self.pool]
+        of_mean = ours.sum() * theirs.sum() / max(1, len(ours)) ** 2
+        return float(((ours * theirs - of_mean) * self.variances[self.pool]).sum())
 
     def ratio(self, of: np.ndarray, to: np.ndarray) -> tuple[float, float, float]:
         """Ratio of two contrasts, by their weights, with its 95 % interval by Fieller's theorem.
@@ -121,8 +139,8 @@ class TaskModel:
         remainder = self.estimate(of - middle * to)  # what the theorem tests, at the ratio itself
         if not remainder.testable:
             return middle, math.nan, math.nan
-        both = np.flatnonzero(of * to)
-        covariance = float((of * to * self.variances)[both].sum()) / self.n
+        between = float(np.cov(self._between(of), self._between(to))[0, 1])
+        covariance = (self._within(of, to) + between) / self.n
         squares = first.standard_error**2, second.standard_error**2
         return fieller((first.mean, second.mean), squares, covariance, remainder.df)
 
@@ -143,14 +161,11 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
     if not len(rows):
         raise ItlError("no seed has all conditions that are compared; run them first")
     complete = np.isfinite(rows).all(axis=0)
-    pool, apart, n = np.flatnonzero(complete & trained), np.flatnonzero(complete & ~trained), len(rows)
+    pool, n = np.flatnonzero(complete & trained), len(rows)
     variances, df, spread_p = (np.full(values.shape[1], math.nan) for _ in range(3))
     pooled = residual_variance(rows[:, pool])
     if n > 1 and len(pool):
         variances[pool], df[pool], spread_p[pool] = _moderated(rows[:, pool], pooled)
-        ours, beside = rows[:, apart] - rows[:, pool].mean(axis=1, keepdims=True), variances[pool].mean()
-        own = ours.var(axis=0, ddof=1) - (beside / len(pool))
-        variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
     means = np.where(complete, rows.mean(axis=0), math.nan)
     known = np.where(complete, rows, math.nan)
     return TaskModel(means, variances, df, n, spread_p, known, complete & ~trained)

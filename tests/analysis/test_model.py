@@ -8,6 +8,7 @@ from scipy import linalg, stats
 
 from itl import ItlError
 from itl.analysis.model import FLAG_LEVEL, ROUNDING, Estimate, TaskModel, fit, residual_variance
+from itl.analysis.statistics import LEVEL
 
 TRAINED = np.array([False, True, True, True])  # the first condition is not pre-trained
 
@@ -84,17 +85,38 @@ def test_p_values_have_no_unit():
     assert hundredths.spread_p == pytest.approx(points.spread_p, nan_ok=True)
 
 
-def test_the_variance_of_the_untrained_net_by_hand():
+def test_a_gain_over_the_untrained_net_by_hand():
     values = np.array([[10.0, 20.0, 30.0], [16.0, 22.0, 30.0], [13.0, 21.0, 33.0]])
     model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
     # Less the mean of the others: −15, −10, −14 with variance 7. The others differ by 10, 8, 12 with variance
-    # 4, of which each has half, and their mean varies by half of that.
-    assert model.variances.tolist() == pytest.approx([7 - 2 / 2, 2, 2])
-    assert model.df[0] == 2
-    steady = fit(
-        np.array([[21.0, 20.0, 30.0], [22.0, 22.0, 30.0], [23.0, 21.0, 33.0]]), TRAINED[:3], np.array([0, 1])
-    )
-    assert steady.variances[0] == 0, "it varies as the mean of the others does"
+    # 4, of which each has half: one of them adds 2 less what their mean varies, half of that.
+    assert model.variances.tolist() == pytest.approx([math.nan, 2, 2], nan_ok=True)
+    of_mean, of_one = model.estimate(np.array([-1, 0.5, 0.5])), model.estimate(contrast(2, 0, 3))
+    assert of_mean.p == pytest.approx(stats.ttest_1samp([15, 10, 14], 0).pvalue), "a paired t test"
+    assert of_one.standard_error**2 == pytest.approx((7 + 2 - 2 / 2) / 3)
+    assert of_one.df == pytest.approx(8**2 / (7**2 / 2 + 1**2 / 2))
+    doubled = model.estimate(np.array([-2, 1, 1]))
+    assert (doubled.mean, doubled.df) == pytest.approx((2 * of_mean.mean, of_mean.df))
+
+
+@pytest.mark.parametrize("conditions", [2, 3, 6])
+@pytest.mark.parametrize("spread", [0.5, 2])
+def test_a_gain_of_one_condition_or_of_all_is_false_as_often_as_the_level_says(conditions, spread):
+    """Without a gain, 5 in 100; where the mean's own spread was taken for known, it was up to 10."""
+    random, studies = np.random.default_rng(conditions), 1500
+    of_one, of_mean = np.zeros((2, conditions + 1))
+    of_one[[0, -1]], of_mean[:] = (1, -1), 1 / conditions
+    of_mean[-1] = -1
+    p_values = np.empty((studies, 2))
+    for study in range(studies):
+        noise = random.normal(size=(3, conditions + 1))
+        noise[:, -1] *= spread
+        values = noise + 2 * random.normal(size=(3, 1))
+        model = fit(values, np.arange(conditions + 1) < conditions, np.arange(conditions + 1))
+        p_values[study] = [model.estimate(weights).p for weights in (of_one, of_mean)]
+    assert ((p_values < LEVEL).mean(0) < 0.068).all()
+    share_of_false = (p_values[:, 1] < LEVEL).mean()
+    assert share_of_false > 0.035
 
 
 def test_there_is_no_ratio_to_what_is_0_but_for_rounding():
@@ -279,7 +301,6 @@ def test_two_conditions_have_the_degrees_of_freedom_of_a_paired_test_together_an
     values = np.column_stack([[10.0, 10.0, 10.0], [20.0, 22.0, 21.0], [30.0, 30.0, 33.0]])
     values[:, 0] = values[:, 1:].mean(axis=1) - 15  # the untrained net adds no noise of its own
     model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
-    assert model.variances[0] == 0
     assert [model.estimate(contrast(one, other, 3)).df for one, other in ((2, 1), (2, 0), (1, 0))] == [
         2,
         2,
