@@ -47,6 +47,10 @@ log = logging.getLogger(__name__)
 
 AGAIN = "move that folder away and repeat"
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
+OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
+    *("images.npy", "index.parquet", "objects.parquet", "files.parquet", "regions.npz", "thumbnails-*.npy"),
+    *("unreadable.csv", "journal", "pack.json", ".*"),
+)
 INDEX = {name: pa.string() for name in ("image", "wnid", "split")}
 INDEX |= {"width": pa.int32(), "height": pa.int32(), "checksum": pa.string()}
 
@@ -92,12 +96,12 @@ def _publish(folder: Path, out: Path) -> None:
     replaced = _replaced_by(out)
     if out.exists():
         if replaced.exists():  # left by a kill before it was removed
-            _remove(replaced)
+            _remove(replaced, out)
         os.rename(out, replaced)
     os.rename(folder, out)
     flush_to_disk(out.parent)
     if replaced.exists():
-        _remove(replaced)
+        _remove(replaced, out)
 
 
 def _refuse_another(request: PackRequest, replaced: Path) -> None:
@@ -111,12 +115,23 @@ def _refuse_another(request: PackRequest, replaced: Path) -> None:
         )
 
 
-def _remove(pack: Path) -> None:
-    """Remove the folder of a *pack*, and pack.json last: after a kill it still says which pack it is."""
+def _remove(pack: Path, out: Path) -> None:
+    """Remove the folder of a *pack*, and pack.json last: after a kill it still says which pack it is.
+
+    Other files in it, which are somebody's, go to the same place in *out*.
+    """
+    for path in others_in(pack):
+        os.rename(path, out / path.name)
     for path in pack.iterdir():
-        if path.is_file() and path.name != "pack.json":
+        if path.name != "pack.json":
             path.unlink()
     shutil.rmtree(pack)
+
+
+def others_in(folder: Path) -> list[Path]:
+    """List what is in the *folder* of a pack, done or not, and is none of its files."""
+    entries = sorted(folder.iterdir())
+    return [path for path in entries if path.is_dir() or not any(map(path.match, OWN_FILES))]
 
 
 def partial_of(out: Path) -> Path:
@@ -206,13 +221,18 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
 def _check_unfinished(folder: Path, wanted: dict) -> None:
     """Raise ItlError if *folder* has another pack than *wanted*; empty it if only the source has changed."""
     present = _read_summary(folder) or Journal(folder / "journal").identity or wanted
+    if present is wanted and (others := others_in(folder)):
+        raise ItlError(
+            f"{folder} is in the way, where the pack is built until it is whole: it holds {others[0].name}; "
+            f"move that folder, or pack to another one"
+        )
     differing = [name for name in ("request", "path", *CONTENTS) if present.get(name) != wanted[name]]
     if differing in ([], ["path"]):
         return
     if set(differing) <= set(CONTENTS):
         log.info(f"{folder} was begun, and its source has changed since; it is begun anew")
-        shutil.rmtree(folder)
-        folder.mkdir()
+        for path in {*folder.iterdir()} - {*others_in(folder)}:
+            path.unlink()
         return
     other = _describe(present["request"]) if "request" in differing else "other images"
     raise ItlError(

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import re
-import shutil
 import signal
 import socket
 import sys
 import tempfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -65,15 +65,23 @@ class Kernel(AsyncKernelManager):
         """Forget the kernel, and remove its sockets."""
         await super().cleanup_resources(restart)
         self.running.discard(self)
-        shutil.rmtree(self.socket_folder, ignore_errors=True)
+        remove_sockets(Path(self.socket_folder))
 
 
 def remove_left_folders() -> None:
     """Remove the folders of sockets that killed processes of this host have left: a name has the process."""
-    for folder in Path(tempfile.gettempdir()).glob("itl-*"):
-        name = re.fullmatch(rf"itl-(\d+)-({HOST}-)?\w+", folder.name)
+    for folder in Path(tempfile.gettempdir()).glob(f"itl-*-{HOST}-*"):
+        name = re.fullmatch(rf"itl-(\d+)-{HOST}-\w+", folder.name)
         if name and not psutil.pid_exists(int(name[1])):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_sockets(folder)
+
+
+def remove_sockets(folder: Path) -> None:
+    """Remove the *folder* of a kernel's sockets, unless it also holds something else or belongs to others."""
+    with suppress(OSError):
+        for path in folder.glob("kernel*"):
+            path.unlink()
+        folder.rmdir()
 
 
 def interrupt_all() -> None:

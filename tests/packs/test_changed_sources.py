@@ -181,6 +181,34 @@ def test_what_is_called_as_a_pack_that_is_replaced_is_refused_and_kept(few, tmp_
     assert len(Pack.build(PACKING, out, path=few)) == (11 if is_new else 12)
 
 
+def test_files_of_others_in_a_pack_stay_in_it_when_it_is_replaced(few, tmp_path):
+    out = Pack.build(PACKING, tmp_path / "pack", path=few).folder
+    (out / "notes.txt").write_text("precious")
+    (out / "figures").mkdir()
+    (out / "figures/1.png").write_text("precious too")
+    for _ in range(2):
+        change(few) if (few / "train/cat/00.png").exists() else (few / "train/cat/99.png").unlink()
+        Pack.build(PACKING, out, path=few)
+    assert (out / "notes.txt").read_text() == "precious"
+    assert (out / "figures/1.png").read_text() == "precious too"
+    assert not (tmp_path / "pack.replaced").exists()
+
+
+def test_a_folder_of_others_where_a_pack_would_be_built_is_refused_and_kept(few, tmp_path):
+    partial = tmp_path / "pack.partial"
+    (partial / "mine").mkdir(parents=True)
+    (partial / "mine/precious.jpg").touch()
+    says = (
+        f"{partial} is in the way, where the pack is built until it is whole: it holds mine; move that folder"
+    )
+    with pytest.raises(ItlError, match=says):
+        Pack.build(PACKING, tmp_path / "pack", path=few)
+    assert [path.name for path in partial.rglob("*")] == ["mine", "precious.jpg"]
+    partial.rename(tmp_path / "moved")
+    partial.mkdir()  # as a kill at the very beginning leaves it
+    assert len(Pack.build(PACKING, tmp_path / "pack", path=few)) == 11
+
+
 def test_a_kill_while_an_earlier_pack_is_removed_is_in_no_ones_way(few, tmp_path):
     Pack.build(PACKING, tmp_path / "pack", path=few)
     change(few)

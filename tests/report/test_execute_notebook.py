@@ -20,14 +20,20 @@ def test_folders_of_processes_that_are_dead_are_removed_and_no_others(tmp_path, 
         tmp_path / f"itl-{os.getpid()}-abcd_123",
         tmp_path / f"itl-study-{ended.pid}",
         tmp_path / f"itl-{ended.pid}-0badcafe-abcd_123",  # of another host
+        tmp_path / f"itl-{ended.pid}-results",  # somebody's
         tmp_path / "itl-x",
     ]
     for folder in (left, *others):
         folder.mkdir()
         (folder / "kernel.json").touch()
+        (folder / "kernel-1").touch()
+    others.append(tmp_path / f"itl-{ended.pid}-{HOST}-photos")
+    others[-1].mkdir()
+    (others[-1] / "1.jpg").touch()
     folder = Kernel().socket_folder
     assert sorted(map(str, tmp_path.iterdir())) == sorted([folder, *map(str, others)])
     assert os.path.basename(folder).startswith(f"itl-{os.getpid()}-")
+    assert (others[-1] / "1.jpg").exists()
 
 
 def test_the_machine_of_a_notebook_is_that_of_the_report(tmp_path, monkeypatch):
