@@ -137,6 +137,8 @@ class Machine:
             raise ItlError(
                 f"device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got {self.device!r}"
             )
+        if self.compile not in (True, False):
+            raise ItlError(f"compile is true or false; got {self.compile!r}")
         if not self.checkpoint_seconds >= 0:
             raise ItlError(f"checkpoint_seconds is a number from 0; got {self.checkpoint_seconds!r}")
         numbers = self.shard if isinstance(self.shard, tuple | list) else ()
@@ -164,7 +166,7 @@ class Machine:
         cores = cpu_count()
         rank, ranks = _number("RANK", 0, least=0), _number("WORLD_SIZE", 1)
         with errors_about("--device" if given.get("device") else "ITL_DEVICE"):
-            device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
+            device = _device(str(given.get("device", "")) or os.environ.get("ITL_DEVICE"))
         if ranks > 1:
             device = _of_local_rank(device, _number("LOCAL_RANK", rank, least=0))
         workers = given.get("workers") or _number("ITL_WORKERS", cores if device == "cpu" else 1)

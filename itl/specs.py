@@ -44,7 +44,7 @@ SPREAD: Limit = ("above 0 and at most 1, of pixels from 0 to 1", lambda number: 
 BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
 
 
-TYPE_WORDS = {bool: "true or false", str: "text", tuple: "a list"}
+TYPE_WORDS = {bool: "true or false", str: "text", tuple: "a list", int: "a whole number", float: "a number"}
 
 
 def _check_types(spec: "DataclassInstance", what: str = "") -> None:
@@ -68,7 +68,9 @@ def _is_of(kind: type, value: object) -> bool:
         return value in (True, False)  # NumPy's too, and 0 and 1
     if kind is tuple:
         return isinstance(value, Iterable) and not isinstance(value, str)
-    return kind in (int, float) or isinstance(value, kind)
+    if kind in (int, float):
+        return value is not None
+    return isinstance(value, kind)
 
 
 @cache

@@ -79,6 +79,7 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
         ({"shard": (3, 2)}, r"a shard is a part from 1 and of how many, .* got \(3, 2\)"),
         ({"data": "/data"}, r"got '/data'; give \['/data'\]"),
         ({"device": "gpu"}, "device 'gpu' was asked for; here are "),
+        ({"device": 0}, "device '0' was asked for; here are "),
         ({"device": "cuda:99"}, "use cpu"),
     ],
 )
@@ -93,6 +94,7 @@ def test_machines_that_cannot_be(settings, says):
         ({"device": "gpu"}, "device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got 'gpu'"),
         ({"device": 3}, "device is cpu, a GPU such as cuda:0, or several as cuda:0,2; got 3"),
         ({"device": "cuda:"}, "got 'cuda:'"),
+        ({"compile": "no"}, "compile is true or false; got 'no'"),
         ({"device": "cuda:0,"}, "got 'cuda:0,'"),
         ({"checkpoint_seconds": math.nan}, "checkpoint_seconds is a number from 0; got nan"),
         ({"checkpoint_seconds": -1}, "got -1"),

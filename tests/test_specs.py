@@ -456,6 +456,10 @@ def test_what_a_detector_does_not_use_is_refused_or_has_one_spelling():
         (Recipe, {"lrs": "0.1"}, "lrs of a recipe should be a list, not '0.1'"),
         (Recipe, {"lrs": ["0.1"]}, "lrs should be a number, not '0.1'"),
         (Recipe, {"schedule": "step", "drops": 0.5}, "drops of a recipe should be a list, not 0.5"),
+        (Recipe, {"warmup": None}, "warmup of a recipe should be a number, not None"),
+        (Recipe, {"batch": None}, "batch of a recipe should be a whole number, not None"),
+        (Recipe, {"lr": (0.1, 0.2)}, r"lr should be a number, not \(0.1, 0.2\)"),
+        (Subset, {"pack": "", "seed": None}, "seed should be a whole number, not None"),
         (Recipe, {"pixels": [32]}, r"pixels should be a whole number, not \[32\]"),
         (
             DetectionRecipe,

@@ -202,9 +202,11 @@ def contrasts(
     if "question" in results:  # someone may have joined those of several
         results = results[results["question"] == question.name]
     own = {condition.columns for condition in question.conditions}
-    if is_given and own.isdisjoint(rows_by_condition(results, question.conditions)):
+    conditions = rows_by_condition(results, question.conditions).keys() if is_given else own
+    if not (conditions and conditions <= own):
+        which = "no row" if own.isdisjoint(conditions) else "not every row"
         raise ItlError(
-            f"no row of these results is of a condition of {question.name}; take them from its method "
+            f"{which} of these results is of a condition of {question.name}; take them from its method "
             f"results: a CSV file does not tell numbers from words"
         )
     tasks = tasks_in_order(question, results)

@@ -28,6 +28,7 @@ class Method:
     recipe: type[Recipe] | None = None  # of the training on the target; None: the net stays frozen
     annotated: bool = False  # targets are annotated objects, not one class for each image
     nodes: bool = False  # scores inner nodes of the tree too, beside chance
+    tree: bool = False  # reads the tree of the question, whatever the labels of its target are made from
     cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.FrozenRate` that frozen features cost
     looks_at: str = ""  # the split, where that is not the test split
 
@@ -52,6 +53,7 @@ METHODS = {
         "frozen",
         "accuracy",
         nodes=True,
+        tree=True,
         cost=("fit", "compare", "compare"),
     ),
     "scores": Method(
@@ -60,6 +62,7 @@ METHODS = {
         "knn5",
         cost=("compare", "compare"),
         looks_at="train",
+        tree=True,
     ),
 }
 

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class Evidence:
     train: Features  # of the target's training images
     target_classes: tuple[str, ...]
     machine: Machine
+    tree: Taxonomy = field(default_factory=Taxonomy.snapshot)  # of the question, and of the net's labels
 
     @cached_property
     def features(self) -> Tensor:
@@ -79,11 +80,6 @@ class Evidence:
         return sorted(set(self._pack.table["wnid"].to_numpy(object)[selection.rows]))
 
     @cached_property
-    def tree(self) -> Taxonomy:
-        """The tree that the net's labels were made from."""
-        return tree_of_digest(self.spec.subset.tree, self.machine.taxonomies)
-
-    @cached_property
     def _pack(self) -> Pack:
         return pack_of_digest(self.spec.subset.pack, self.machine)
 
@@ -100,7 +96,8 @@ def transferability(
     recipe = spec.pretrain.recipe
     batches = Batches(target.pack, target.train, recipe, spec.seed, machine)
     train, seconds = timed(lambda: extract(net, batches, machine, recipe.precision), machine)
-    evidence = Evidence(spec.pretrain, net, train, target.train.classes, machine)
+    tree = tree_of_digest(spec.tree or spec.pretrain.subset.tree, machine.taxonomies)
+    evidence = Evidence(spec.pretrain, net, train, target.train.classes, machine, tree)
     metrics, took = {}, {EXTRACTION: seconds}
     for name, score in SCORES.items():
         if spec.pretrain.weights and OF_OWN_CLASSES & set(score.needs):

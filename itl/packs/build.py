@@ -275,7 +275,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         log.info(text)
     reading = [*source.describe(records, len(unreadable)), *(f"note: {text}" for text in oddities)]
     summary = identity | {
-        "digest": pack_digest(writer.packing.size, columns, objects, regions),
+        "digest": pack_digest(writer.packing.size, columns, objects, regions, source.metric),
         "images": len(packed),
         "splits": dict(sorted(Counter(record.split for record in records).items())),
         "classes": len({record.wnid for record in records}),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import pack_digest
+from itl.sources.source import Source
 from itl.storage import hold_lock, read_mapping, write_atomic
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ def _digest_now(pack: Pack) -> str:
     tables = {name: pack.folder / name for name in CONTENT if (pack.folder / name).exists()}
     table = pq.read_table(tables["index.parquet"]).to_pydict()
     objects = pq.read_table(tables["objects.parquet"]).to_pydict() if "objects.parquet" in tables else None
-    if "regions.npz" not in tables:
-        return pack_digest(pack.size, table, objects, None)
-    with np.load(tables["regions.npz"]) as regions:
-        return pack_digest(pack.size, table, objects, {name: regions[name] for name in ("boxes", "offsets")})
+    regions = None
+    if "regions.npz" in tables:
+        with np.load(tables["regions.npz"]) as arrays:
+            regions = {name: arrays[name] for name in ("boxes", "offsets")}
+    return pack_digest(pack.size, table, objects, regions, pack.summary.get("metric", Source.metric))

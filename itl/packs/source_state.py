@@ -313,16 +313,22 @@ def pack_digest(
     table: Mapping[str, Sequence],
     objects: Mapping[str, Sequence] | None,
     regions: Mapping[str, np.ndarray] | None,
+    metric: str,
 ) -> str:
     """Return 12 hex digits that identify pixels and tables, wherever and whenever they were made.
+
+    So do they tell images that two sources score differently, since a run knows its pack by them.
 
     Args:
         size: pixels of the stored squares.
         table: the columns of `Pack.table`, with a checksum of the pixels of each image.
         objects: the columns of `Pack.objects`; None where nothing is annotated.
         regions: boxes and offsets of region proposals; None where there are none.
+        metric: by which the images are scored, as `itl.sources.source.Source` has it.
     """
     digest = hashlib.sha256(f"{size}\n".encode())
+    if metric != Source.metric:
+        digest.update(text_line((metric,)))
     for values in zip(*table.values(), strict=True):
         digest.update(text_line(values))
     for values in zip(*(objects or {}).values(), strict=True):

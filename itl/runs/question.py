@@ -286,7 +286,7 @@ class Question:
                     labels, method = condition.labels_of(task, seed), METHODS[task.method]
                     target = task.target, digests[task.target], task.images_per_class
                     recipe = tuning.get(task.method)
-                    of_tree = tree if needs_tree(labels) or method.nodes else ""
+                    of_tree = tree if needs_tree(labels) or method.tree else ""
                     for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
                         spec = Transfer(
                             pretrain, task.method, *target, recipe, seed, labels, tree=of_tree, repeat=repeat

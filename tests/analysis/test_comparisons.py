@@ -279,6 +279,13 @@ def test_results_of_a_csv_file_whose_conditions_are_text_are_refused():
     results, study = frame({25: [20, 21, 24], "all": [30, 32, 33]}), question(25, "all")
     with pytest.raises(ItlError, match="^no row of these results is of a condition of test; take them from"):
         contrasts(question(25, 50), results.assign(images_per_class=results["images_per_class"].map(str)))
+    as_text = results.assign(
+        images_per_class=results["images_per_class"].map(str)
+    )  # where "all" still is all
+    with pytest.raises(
+        ItlError, match="^not every row of these results is of a condition of test; take them"
+    ):
+        contrasts(study, as_text)
     assert len(contrasts(study, results)) == 1
     assert contrasts(study, results[:0]).empty
     two = pd.concat([results.assign(question="test"), results.assign(question="other", value=0.0)])

@@ -22,6 +22,8 @@ from itl.evaluation.frozen import extract
 from itl.evaluation.scores import SCORES
 from itl.evaluation.target import Target, target_of
 from itl.evaluation.transferability import EXTRACTION, SECONDS, Evidence, transferability
+from itl.hierarchy import taxonomies
+from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.packs.paths import pack_for, pack_of_digest
 from itl.packs.subset import Selection, select
 from itl.runs.perform import load_net, perform
@@ -346,6 +348,22 @@ def test_a_class_is_its_mean_over_ten_images_that_the_net_was_trained_on(measure
     assert len(of_classes.labels) == taken * len(chosen.classes)
     means = scores.class_means(of_classes.features.double(), of_classes.labels)
     assert torch.equal(evidence.source_means, means)
+
+
+def test_the_overlap_of_classes_is_by_the_tree_of_the_question(measured, tmp_path, monkeypatch):
+    """Also of a net whose labels need no tree: else one ranking would mix two trees."""
+    machine, store, _, spec, target = measured
+    trained_on = sorted(set(pack_of_digest(spec.pretrain.subset.pack, machine).table["wnid"]))
+    names = target.train.classes
+    pairs = [(name, "a" if name in trained_on[:2] else "b") for name in trained_on]
+    pairs += [(name, "a") for name in names] + [("a", "root"), ("b", "root"), ("root", "")]
+    synsets = [Synset(name, name, (name,), "", (parent,) if parent else ()) for name, parent in pairs]
+    own = Taxonomy(synsets, [*trained_on, *names])
+    monkeypatch.setitem(taxonomies.opened, "own", own)
+    net = load_net(spec.pretrain, store)
+    metrics = transferability(replace(spec, tree="own"), net, target, tmp_path, machine)
+    assert metrics["class_overlap"] == pytest.approx(2 * 2 / (3 + 3)), "siblings of trained classes"
+    assert "class_overlap" not in transferability(spec, net, target, tmp_path, machine), "no noun of WordNet"
 
 
 def test_weights_from_elsewhere_have_no_score_about_their_classes(measured, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from itl import ItlError
 from itl.packs import source_state, writer
+from itl.packs.content import check_content
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.pack import Pack
 from itl.sources.files.image_files import LATE_EXIF
@@ -231,6 +232,17 @@ def test_a_kill_while_an_earlier_pack_is_removed_is_in_no_ones_way(few, tmp_path
     whole = Pack.build(PACKING, tmp_path / "whole", path=few)
     assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
     assert not (tmp_path / "pack.replaced").exists()
+
+
+def test_packs_of_images_that_two_sources_score_differently_have_two_digests(few, tmp_path, monkeypatch):
+    """A run knows its pack by the digest: the mean of the classes' accuracies is another result."""
+    share = Pack.build(PACKING, tmp_path / "share", path=few)
+    monkeypatch.setattr(ClassFolders, "metric", "per_class")
+    mean = Pack.build(PACKING, tmp_path / "mean", path=few)
+    assert np.array_equal(share.images, mean.images)
+    assert share.digest != mean.digest
+    for pack in (share, mean):
+        check_content(pack)  # as a run does before it reads one
 
 
 @pytest.mark.parametrize("target", ["pack", "other"])

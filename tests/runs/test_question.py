@@ -151,9 +151,10 @@ def test_a_question_on_a_tree_of_the_user(tmp_path):
     own = replace(
         plain, taxonomy="mine.csv", conditions=(replace(plain.conditions[0], labels="bottom-up@1"),)
     )
-    original = replace(plain, taxonomy="mine.csv")
-    same = {run.task: run.spec in {run.spec for run in plain.runs(machine)} for run in original.runs(machine)}
-    assert same == {"own": True, "knn@scenes": True, "induction@images": False}
+    scored = replace(plain, tasks=(*plain.tasks, Task.read("scores@scenes")))
+    before, after = scored.runs(machine), replace(scored, taxonomy="mine.csv").runs(machine)
+    same = {run.task: run.spec in {run.spec for run in before} for run in after}
+    assert same == {"own": True, "knn@scenes": True, "induction@images": False, "scores@scenes": False}
     assert {run.spec.subset.tree for run in own.runs(machine) if run.task == "own"} == {
         own.tree(machine).digest
     }
