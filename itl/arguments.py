@@ -124,7 +124,10 @@ MACHINE: tuple[Argument, ...] = (
     HOME,
     DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device; with --scheduler, in all"}),
-    ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
+    (
+        "--compile",
+        {"action": "store_true", "default": None, "help": "compile nets, a minute at each start"},
+    ),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
 SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
