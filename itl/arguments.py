@@ -155,7 +155,7 @@ UNTIL_DECIDED: Argument = (
     {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
 )
 
-_OUTSIDE_HELP = "what is done about annotated boxes that reach outside their image"
+_OUTSIDE_HELP = "boxes that reach outside their image: refuse annotated ones, or cut all to it"
 SCORED: Sequence[Argument] = (  # what is scored against annotations
     ("--images", {"type": Path, "help": "list of the scored images, such as ImageSets/Main/test.txt"}),
     ("--outside", {"choices": ["refuse", "cut"], "default": "refuse", "help": _OUTSIDE_HELP}),

@@ -308,7 +308,7 @@ def voc_ap(args: argparse.Namespace) -> None:
     from itl.sources.annotated.voc_xml import read_objects
 
     annotations = Annotations(*read_objects(args.annotations, args.images, args.outside))
-    detections, notes = load_detections(args.detections, annotations, args.categories)
+    detections, notes = load_detections(args.detections, annotations, args.categories, args.outside)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
     _note(*notes, *describe_without_detection(detections, annotations, args.images))
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]

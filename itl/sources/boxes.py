@@ -172,6 +172,20 @@ def clip_box(
     return replace(obj, box=box)
 
 
+def clip_boxes(boxes: np.ndarray, size: Sequence[int | None] | Sequence[Size]) -> np.ndarray:
+    """Return *boxes* (n, 4) cut to their image as `clip_box` does; those entirely outside as they are.
+
+    *size* is as in `reaching_outside`.
+
+    >>> clip_boxes(np.array([[0, 2, 9.5, 9], [10, 1, 12, 9]]), (9, None))
+    array([[ 1.,  2.,  9.,  9.],
+           [10.,  1., 12.,  9.]])
+    """
+    low, high = np.maximum(boxes[:, :2], 1), np.fmin(boxes[:, 2:], np.asarray(size, float))  # None is NaN
+    is_visible = (high - low > -1).all(1)  # as in `has_area`
+    return np.where(is_visible[:, None], np.hstack([low, high]), boxes)
+
+
 def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     """Return the upright form of *box* on an image stored as *width* × *height* with an EXIF *orientation*.
 

@@ -17,8 +17,8 @@ from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, rand
 from tests.sources.containers import mutated
 
 
-def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame) -> list[str]:
-    """Write annotations and detections as files; returns the arguments that name them."""
+def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame, side: int = 500) -> list[str]:
+    """Write annotations of square images and detections as files; returns the arguments that name them."""
     notes = folder / "Annotations"
     notes.mkdir(parents=True)
     for image in sorted({*world["image"], *answers["image"]}):
@@ -28,7 +28,7 @@ def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame) -> list[str]
             + "</bndbox></object>"
             for row in world[world["image"] == image].to_dict("records")
         )
-        size = "<size><width>500</width><height>500</height></size>"
+        size = f"<size><width>{side}</width><height>{side}</height></size>"
         (notes / f"{image}.xml").write_text(f"<annotation>{size}{things}</annotation>")
     answers.to_csv(folder / "detections.csv", index=False)
     return ["--annotations", str(folder), "--detections", str(folder / "detections.csv")]
@@ -47,6 +47,62 @@ def test_the_command_scores_alike(seed, metric, tmp_path, capsys):
     assert {name: float(value) for name, value in rows} == pytest.approx(slow, rel=0, abs=1e-6, nan_ok=True)
     assert mean[0] == "mean"
     assert float(mean[1]) == pytest.approx(np.nanmean([*slow.values(), np.nan]), abs=1e-6)
+
+
+def slow_cut(rows: pd.DataFrame, side: int) -> pd.DataFrame:
+    """The boxes of *rows* without what lies outside of a square image; all of a box that shows nothing."""
+    result = []
+    for row in rows.to_dict("records"):
+        low = [max(row["xmin"], 1), max(row["ymin"], 1)]
+        high = [min(row["xmax"], side), min(row["ymax"], side)]
+        shows = low[0] < high[0] + 1 and low[1] < high[1] + 1
+        result.append(row | (dict(zip(SIDES, low + high, strict=True)) if shows else {}))
+    return pd.DataFrame(result, columns=rows.columns)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_boxes_that_reach_outside_score_as_if_they_had_been_cut_before(seed, metric, tmp_path, capsys):
+    world, answers = random_world(seed)
+    world[SIDES], answers[SIDES] = world[SIDES] - 3, answers[SIDES] - 3  # from -2 to 9, and further
+    world = world[(world["xmin"] < world["xmax"]) & (world["ymin"] < world["ymax"])]
+    world = world[(world[["xmax", "ymax"]] >= 1).all(axis=1) & (world[["xmin", "ymin"]] <= 7).all(axis=1)]
+    answers = answers[answers["class"].isin(world["name"])]
+    arguments = write_world(tmp_path, world, answers, side=7)
+    assert main(["voc-ap", *arguments, "--metric", metric, "--outside", "cut"]) == 0
+    _, *rows, _ = csv.reader(capsys.readouterr().out.splitlines())
+    world, answers = slow_cut(world, 7), slow_cut(answers, 7)
+    slow = {name: slow_ap(world, answers, name)[metric] for name in sorted(set(world["name"]))}
+    assert {name: float(value) for name, value in rows} == pytest.approx(slow, rel=0, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["csv", "kit", "coco"])
+def test_detections_are_cut_where_annotations_are(kind, tmp_path, capsys):
+    """A perfect one stays perfect; one entirely outside is wrong, and ranks between two that are right."""
+    left, inner, beside = (-41, 11, 40, 60), (50, 50, 60, 60), (101, 1, 120, 9)
+    world = objects(("a", "cat", left, False), ("a", "cat", inner, False))
+    answers = detections(("a", "cat", 0.9, left), ("a", "cat", 0.8, beside), ("a", "cat", 0.7, inner))
+    arguments = write_world(tmp_path, world, answers, side=100)
+    file = tmp_path / {"csv": "detections.csv", "kit": "results", "coco": "x.json"}[kind]
+    if kind == "kit":
+        file.mkdir()
+        lines = [f"a {row.score} {row.xmin} {row.ymin} {row.xmax} {row.ymax}" for row in answers.itertuples()]
+        (file / "comp4_det_test_cat.txt").write_text("\n".join(lines))
+    if kind == "coco":
+        boxes = [(-42, 10, 82, 50), (100, 0, 20, 9), (49, 49, 11, 11)]
+        rows = [result("a", "cat", box, score) for box, score in zip(boxes, answers["score"], strict=True)]
+        file.write_text(json.dumps(rows))
+    assert main(["voc-ap", *arguments[:3], str(file), "--metric", "area", "--outside", "cut"]) == 0
+    output = capsys.readouterr()
+    assert output.out == "class,ap\ncat,0.8333333333333333\nmean,0.8333333333333333\n"
+    notes = [
+        "note: 1 detection is cut to the image, such as number 1; all are scored",
+        "note: 1 detection is entirely outside the image, such as number 2; all are scored",
+    ]
+    assert output.err.splitlines() == notes
+    options = ["--option", f"annotations={arguments[1]}", "--option", "outside=cut"]
+    assert main(["check", "detections", str(file), *options]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == notes
 
 
 HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"

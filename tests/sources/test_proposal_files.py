@@ -17,7 +17,7 @@ from itl.sources.annotated.proposal_files import describe_order, read_regions, w
 from itl.sources.annotated.proposals import match_images
 from itl.sources.registry import open_source
 from itl.specs import Packing
-from tests.annotated import check_lines, voc2007
+from tests.annotated import check_lines, thing, voc2007, written, xml
 
 WHOLE, PART = (1, 1, 60, 40), (5, 6, 30, 20.5)
 REGIONS = {f"{number:06}": np.array([WHOLE, PART][: 1 + number % 2], np.float32) for number in range(1, 6)}
@@ -471,3 +471,25 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
     (notes / "000008.xml").write_text(text)
     assert main(["proposals", "windows", "--recall", str(notes)]) == 1
     assert "tells no size of 1 images, 000008, which windows need" in capsys.readouterr().err
+
+
+def test_regions_are_cut_where_annotations_are(tmp_path, capsys):
+    """Of the two objects one is covered exactly, and reaches outside at the left."""
+    box = (-20, 11, 20, 30)
+    written(tmp_path, {"xml/a.xml": xml(thing("dog", box), thing("dog", (41, 1, 60, 10)))})
+    write_regions(tmp_path / "regions.npz", {"a": np.array([[70, 1, 80, 9], box])})
+    arguments = [
+        "proposals",
+        str(tmp_path / "regions.npz"),
+        "--recall",
+        str(tmp_path / "xml"),
+        "--count",
+        "2",
+    ]
+    assert main([*arguments, "--outside", "cut"]) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[1::4] == ["2,0.5,2,0.5", "2,0.9,2,0.5"]
+    assert output.err == (
+        "note: 2 of 2 regions reach outside their image, such as 2 on a; pixels count from 1, and sides may "
+        "have another order; only what lies inside counts\n"
+    )

@@ -20,6 +20,7 @@ from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.boxes import (
     SIDES,
     Size,
+    clip_boxes,
     first_invalid_box,
     float_or_nan,
     is_finite_number,
@@ -55,11 +56,12 @@ class Annotations:
 
 
 def load_detections(
-    path: Path, annotations: Annotations, categories: Path | None = None
+    path: Path, annotations: Annotations, categories: Path | None = None, outside: str = "refuse"
 ) -> tuple[pd.DataFrame, list[str]]:
     """Read detections of annotated images: a CSV, a folder of the VOC kit's results, or COCO results JSON.
 
     Images may be named with their suffix, or by their path. *categories* are as in `read_coco_results`.
+    Boxes that reach *outside* their image stay as they are, unless that is "cut", as for the annotations.
     ItlError if *path* is none of these, a box is invalid, or an image is not annotated.
 
     Returns:
@@ -90,7 +92,8 @@ def load_detections(
     names = {name: annotated_name(name, annotations.images) for name in detections["image"].unique()}
     detections["image"] = detections["image"].map(names)
     refuse_other_images(detections, annotations.images, path)
-    return detections, [*([note] if note else []), *_describe_doubts(detections, annotations)]
+    detections[SIDES], notes = _scored_boxes(detections, annotations, outside)
+    return detections, [*([note] if note else []), *notes, *_describe_classes(detections, annotations)]
 
 
 def images_without_detection(detections: pd.DataFrame, annotations: Annotations) -> set[str]:
@@ -116,18 +119,31 @@ def describe_without_detection(
     ]
 
 
-def _describe_doubts(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
-    """Return notes on classes without detections or objects, and on boxes that are there twice or outside."""
+def _scored_boxes(
+    detections: pd.DataFrame, annotations: Annotations, outside: str
+) -> tuple[np.ndarray, list[str]]:
+    """Return the boxes to score, (n, 4), and notes on those that are there twice or reach outside."""
+    boxes, sizes = detections[SIDES].to_numpy(), [annotations.images[image] for image in detections["image"]]
+    reaching, doubts = reaching_outside(boxes, sizes), {"are there twice": detections.duplicated()}
+    if outside == "cut":
+        inside = clip_boxes(boxes, sizes)
+        is_cut = (inside != boxes).any(1)
+        doubts |= {"are cut to the image": is_cut, "are entirely outside the image": reaching & ~is_cut}
+    else:
+        inside = boxes
+        doubts["are partly outside the image"] = reaching
+    notes = [
+        f"{counted(int(np.sum(rows)), f'detections {words}')}, such as number {int(np.argmax(rows)) + 1:,}; "
+        f"all are scored"
+        for words, rows in doubts.items()
+        if np.any(rows)
+    ]
+    return inside, notes
+
+
+def _describe_classes(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
+    """Return notes on classes without detections or objects."""
     notes = []
-    sizes = [annotations.images[image] for image in detections["image"]]
-    outside = reaching_outside(detections[SIDES].to_numpy(), sizes)
-    for words, rows in (
-        ("are there twice", detections.duplicated()),
-        ("are partly outside the image", outside),
-    ):
-        if count := int(np.sum(rows)):
-            first = int(np.argmax(rows)) + 1
-            notes.append(f"{counted(count, f'detections {words}')}, such as number {first:,}; all are scored")
     objects = annotations.objects
     detected, scored = set(detections["class"]), set(objects.loc[~objects["difficult"].astype(bool), "name"])
     if others := sorted(detected - scored):
@@ -170,7 +186,7 @@ def check_detections(
     xml_files, names = expand_home(annotations), expand_home(categories) if categories else None
     try:
         ground_truth = Annotations(*read_objects(xml_files, outside=outside))
-        detections, notes = load_detections(path, ground_truth, names)
+        detections, notes = load_detections(path, ground_truth, names, outside)
     except ItlError as error:
         return [Finding("problem", str(error))]
     classes, images = ground_truth.classes, ground_truth.images

@@ -13,7 +13,7 @@ from itl.machine import expand_home
 from itl.sources.annotated.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.annotated.windows import windows
-from itl.sources.boxes import SIDES, Size, iou_of, reaching_outside
+from itl.sources.boxes import SIDES, Size, clip_boxes, iou_of, reaching_outside
 from itl.sources.files.option_files import folder_of
 from itl.sources.findings import Finding, check_options
 from itl.sources.records import examples, stem_of
@@ -222,7 +222,8 @@ def measure_recall(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure how many of VOC's objects are covered by *regions*, or by windows if these are None.
 
-    *annotations*, *image_list* and *outside* are as in `read_objects`, *counts* as in `recall_table`.
+    *annotations*, *image_list* and *outside* are as in `read_objects`, *counts* as in `recall_table`. If
+    *outside* is "cut", regions are cut to their image as objects are.
 
     ItlError if no annotated image has regions, or windows need a size that an annotation does not tell.
 
@@ -251,7 +252,10 @@ def measure_recall(
         notes.append(
             f"{reaching.total():,} of {sum(map(len, matched.values())):,} regions reach outside their image, "
             f"such as {reaching[first]:,} on {first}; pixels count from 1, and sides may have another order"
+            f"{'; only what lies inside counts' if outside == 'cut' else ''}"
         )
+    if outside == "cut":
+        matched = {image: clip_boxes(boxes, sizes[image]) for image, boxes in matched.items()}
     objects = objects[objects["image"].isin(list(matched))]
     table = recall_table(objects, lambda image, count: matched[image][:count], counts)
     return table, notes
