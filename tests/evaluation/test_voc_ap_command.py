@@ -12,7 +12,7 @@ from itl.__main__ import main
 from itl.sources.annotated.detection_files import read_detections
 from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.boxes import SIDES
-from tests.annotated import thing, xml
+from tests.annotated import thing, written, xml
 from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, random_world, slow_ap
 from tests.sources.containers import mutated
 
@@ -396,6 +396,29 @@ def test_only_listed_images_count(tmp_path, capsys):
         if text is not None:
             (tmp_path / "test.txt").write_text(text)
         assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 1
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("Annotations/b.xml", b"<annotation><object>", "Annotations/b.xml, line 1: not valid XML"),
+        (
+            "Annotations/b.xml",
+            xml(thing("dog", (0, 1, 9, 9))),
+            "Annotations/b.xml, object 1: the box (0, 1, 9, 9) of 'dog' reaches",
+        ),
+        ("VOC2012/Annotations/b.xml", xml(), "and VOC2012/Annotations/b.xml annotate one image; give one"),
+    ],
+)
+def test_only_annotations_of_listed_images_are_read(name, data, says, tmp_path, capsys):
+    """What is wrong with XML of another image does not matter, and does where that is listed."""
+    world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False), ("c", "dog", DOG, False))
+    arguments = write_world(tmp_path, world, detections(("c", "dog", 0.5, DOG)))
+    written(tmp_path, {name: data})
+    for listed, words in (("c", ""), ("a\nb\nc", says)):
+        (tmp_path / "test.txt").write_text(listed)
+        assert main(["voc-ap", *arguments, "--images", str(tmp_path / "test.txt")]) == bool(words)
         assert words in capsys.readouterr().err
 
 

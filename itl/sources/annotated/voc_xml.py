@@ -1,7 +1,7 @@
 """PASCAL VOC's annotations in XML, whose boxes are 1-based and inclusive, in pixels."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -71,23 +71,28 @@ def parse_annotation(
     return Annotation(*size, tuple(objects), tuple(actions), image), problems
 
 
-def read_annotations(path: Path, outside: str = "refuse") -> Iterator[tuple[str, Annotation]]:
+def read_annotations(
+    path: Path, outside: str = "refuse", wanted: Container[str] | None = None
+) -> Iterator[tuple[str, Annotation]]:
     """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar.
 
-    *outside* is as in `read_annotation`. ItlError if there is none, one is invalid, or two are of one image.
+    *outside* is as in `read_annotation`; XML of images that are not *wanted* is not read. ItlError if no XML
+    is there, one is invalid, or two are of one image.
     """
     listing = archives.open_listing(path)
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
+    if not files:
+        raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
     names: dict[str, str] = {}
     for name, file in (below or files).items():
         image = name[:-4].rpartition("Annotations/")[2]
+        if wanted is not None and image not in wanted:
+            continue
         if image in names:
             raise ItlError(f"{path}: {names[image]} and {name} annotate one image; give one year's folder")
         names[image] = name
         yield image, read_annotation(file.read(), name, outside)
-    if not names:
-        raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
 
 
 def read_objects(
@@ -95,7 +100,7 @@ def read_objects(
 ) -> tuple[pd.DataFrame, dict[str, Size]]:
     """Read VOC's annotations at *path*, as `read_annotations` does, of all images or those in *image_list*.
 
-    ItlError if an annotation is invalid, or the list has no image or one that is not annotated.
+    ItlError if an annotation of these is invalid, or the list has no image or one that is not annotated.
 
     Returns:
         The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
@@ -104,10 +109,9 @@ def read_objects(
     listed = None if image_list is None else _read_image_list(image_list)
     wanted = None if listed is None else {*listed, *map(stem_of, listed)}
     rows, sizes = [], {}
-    for image, annotation in read_annotations(path, outside):
-        if wanted is None or image in wanted:
-            sizes[image] = annotation.width, annotation.height
-            rows += [(image, obj.name, *obj.box, obj.difficult) for obj in annotation.objects]
+    for image, annotation in read_annotations(path, outside, wanted):
+        sizes[image] = annotation.width, annotation.height
+        rows += [(image, obj.name, *obj.box, obj.difficult) for obj in annotation.objects]
     if missing := sorted(name for name in listed or () if not {name, stem_of(name)} & sizes.keys()):
         raise ItlError(
             f"{image_list} lists {counted(len(missing), 'images')} that {path} does not annotate, such as "
