@@ -48,12 +48,13 @@ def published() -> dict[str, Size]:
     def size(train: Mapping[str, int], **others: int) -> Size:
         return Size({"train": sum(train.values())} | others, train, packed=False)
 
-    voc, sun = (dict(SOURCES[name].published_images) for name in ("voc2007", "sun397"))
+    names = ("voc2007", "voc2012-action", "sun397")
+    voc, actions, sun = (dict(SOURCES[name].published_images) for name in names)
     scenes = [f"scene {number}" for number in range(397)]
     return {
         "imagenet": size(shared(1_281_167, Taxonomy.snapshot().leaves), val=50_000),
         "voc2007": size({"": voc.pop("train")}, **voc),
-        "voc2012-action": size({"": 3134}, val=3144),  # people; the labels of test are not public
+        "voc2012-action": size({"": actions.pop("train")}, **actions),  # people
         "sun397": size(shared(sun.pop("train"), scenes), **sun),
     }
 

@@ -189,7 +189,7 @@ def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
     """Note if this is a part of what was published, or more than that."""
     counts = {split: len(splits.get(split, ())) for split in source.comparable_images}
     parts = [
-        f"{counts[split]:,} of {count:,} {split} images"
+        f"{counts[split]:,} of {count:,} {split} {source.nouns[0]}"
         for split, count in source.comparable_images.items()
         if counts[split] != count and (split in splits or split not in source.missing_splits)
     ]

@@ -183,14 +183,20 @@ class Scan:
             done = "scaled to the files" if resized == "scale" else "taken as they are"
             self.notes.append(f"{text}; their boxes are {done}")
 
-    def protocol_name(self, protocol: str, published: Mapping[str, int] | None = None) -> str:
-        """Return *protocol* with how many of its *published* images are here, and how many were left out."""
+    def protocol_name(
+        self, protocol: str, published: Mapping[str, int] | None = None, noun: str = "images"
+    ) -> str:
+        """Return *protocol* with how many of its *published* images are here, and how many were left out.
+
+        *noun* says what is counted, if that is not images.
+        """
         counts = Counter(record.split for record in self.records)
         if published and any(counts[split] != count for split, count in published.items()):
             present, total = sum(counts[split] for split in published), sum(published.values())
-            protocol += f", {present:,} of {total:,} images" if present != total else ", in other splits"
+            protocol += f", {present:,} of {total:,} {noun}" if present != total else ", in other splits"
         skipped = self.left_out[SKIPPED]
-        return protocol + (f" without {skipped:,} bad images" if skipped else "")
+        bad = "bad images" if noun == "images" else f"{noun} with problems"
+        return protocol + (f" without {counted(skipped, bad)}" if skipped else "")
 
     def valid_records(self) -> list[Record]:
         """Return the records; ItlError if there are problems, or no records."""

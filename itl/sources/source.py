@@ -46,7 +46,7 @@ class Source(ABC):
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
     dividing: ClassVar[str] = ""  # what gives images of one split alone another, for people; '' for an option
     published_classes: ClassVar[int] = 0  # 0: not known
-    published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
+    published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images, or people, as published
     metric: ClassVar[str] = "accuracy"  # by which papers compare; per_class: mean of the classes' accuracies
     lists_above: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed

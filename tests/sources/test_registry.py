@@ -84,7 +84,14 @@ def test_a_rendered_source_takes_no_path():
 
 def test_splits_have_as_many_images_together_as_papers_state_of_the_whole():
     totals = {
-        **{"voc2007": 9963, "voc2012": 11540, "voc0712": 21503, "sun397": 39700, "mit67": 6700},
+        **{
+            "voc2007": 9963,
+            "voc2012": 11540,
+            "voc2012-action": 6278,
+            "voc0712": 21503,
+            "sun397": 39700,
+            "mit67": 6700,
+        },
         **{"food101": 101000, "dtd": 5640, "aircraft": 10000, "flowers102": 8189, "pets": 7349},
         **{"cub200": 11788, "stanford-cars": 16185, "stanford-dogs": 20580, "imagenet-lt": 185846},
         **{"places365": 1839960, "cifar10": 60000, "cifar100": 60000, "imagenet-downsampled": 1331167},

@@ -51,7 +51,7 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     assert list(built.objects["name"]) == ["jumping", "walking", "jumping", "phoning"]
     assert list(built.objects["row"]) == [0, 0, 1, 1]
     assert built.images.shape == (3, 16, 16, 3)
-    assert built.summary["protocol"] == "VOC2012 Action"
+    assert built.summary["protocol"] == "VOC2012 Action, 3 of 6,278 people"
     lines = check_lines("voc2012-action", path)
     assert [line for line in lines if not line.startswith("note: ")][:5] == [
         "read as: people in VOC2012 by the lists in ImageSets/Action: train 2 people, val 1 person",
@@ -62,6 +62,20 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
         "    jumping 1 (+ 1), phoning 1, walking 1",
     ]
     assert any(line.startswith("missing: test: its labels are not public") for line in lines)
+    assert (
+        "note: 2 of 3,134 train people, 1 of 3,144 val people as published; scores cannot be compared with "
+        "those of papers"
+    ) in lines
+
+
+def test_all_published_people_have_the_protocol_of_papers(tmp_path, monkeypatch):
+    monkeypatch.setattr(VocAction, "published_images", {"train": 2, "val": 1})
+    path = written(tmp_path, voc2012())
+    assert VocAction(path).protocol == "VOC2012 Action"
+    assert not any("as published" in line for line in check_lines("voc2012-action", path))
+    lists = {"train.txt": b"2010_1 2\n", "val.txt": b"2011_2 1\n", "trainval.txt": b"2010_1 2\n2011_2 1\n"}
+    written(path, {f"VOCdevkit/VOC2012/ImageSets/Action/{name}": data for name, data in lists.items()})
+    assert VocAction(path).protocol == "VOC2012 Action, 2 of 3 people"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,7 @@ def test_people_with_trouble_can_be_skipped(tmp_path):
     source = VocAction(tmp_path, bad="skip")
     assert [record.id for record in source.records()] == PEOPLE[2:]
     assert source.left_out["images with problems (bad=skip)"] == 2
+    assert source.protocol == "VOC2012 Action, 1 of 6,278 people without 2 people with problems"
 
 
 def test_lists_of_each_action_alone_or_of_images(tmp_path):

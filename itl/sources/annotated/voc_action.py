@@ -53,6 +53,7 @@ class VocAction(VocSource):
         "train": f"PASCAL VOC's project page has it, in VOCtrainval_11-May-2012.tar; {NO_TRAINING}",
         "test": "its labels are not public, only PASCAL VOC's server scores it; scores are measured on val",
     }
+    published_images = {"train": 3134, "val": 3144}  # people, by the development kit's documentation
     pack_options = "--size 256"
     layout = "people in VOC2012 by the lists in ImageSets/Action"
 
@@ -69,7 +70,7 @@ class VocAction(VocSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name("VOC2012 Action")
+        return self.scan.protocol_name("VOC2012 Action", self.published_images, self.nouns[0])
 
     @cached_property
     def scan(self) -> Scan:
