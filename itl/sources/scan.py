@@ -84,11 +84,11 @@ class Scan:
         for image, text in texts.items():
             self.add_problem(text, image)
 
-    def add_split_conflicts(self, in_two: dict[str, str], what: str) -> None:
+    def add_split_conflicts(self, in_two: dict[str, str], what: str, verb: str = "are") -> None:
         """Add a problem for each two splits that share names: a score on training images means nothing."""
         for splits in sorted(set(in_two.values())):
             names = [name for name, both in in_two.items() if both == splits]
-            count = counted(len(names), f"{what} are")
+            count = counted(len(names), f"{what} {verb}")
             self.add_problem(f"{count} in {splits}, such as {examples(names)}; leave each in one of them")
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:

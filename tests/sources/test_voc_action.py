@@ -79,6 +79,30 @@ def test_all_published_people_have_the_protocol_of_papers(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
+    ("train", "val", "test", "problem"),
+    [
+        (b"2010_1 2", b"2010_1 3", b"2012_3 1", "1 image has people in train and val, such as 2010_1"),
+        (
+            b"2010_1 2\n2010_1 3",
+            b"2011_2 1",
+            b"2010_1 1",
+            "1 image has people in train and test, such as 2010_1",
+        ),
+        (b"2010_1 2\n2010_1 3", b"2010_1 3", b"2012_3 1", "1 person is in train and val, such as 2010_1#3"),
+    ],
+)
+def test_people_of_one_image_are_in_one_split(tmp_path, train, val, test, problem):
+    """As their crops overlap; leaving images out does not help."""
+    lists = {"train.txt": train, "val.txt": val, "test.txt": test, "trainval.txt": None}
+    files = changed(voc2012(), **{f"Action__{name}": data for name, data in lists.items()})
+    for bad in ("refuse", "skip"):
+        problems = problems_of(VocAction(written(tmp_path, files), bad=bad))
+        assert [text for text in problems if " in train and " in text] == [
+            f"{problem}; leave each in one of them"
+        ]
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         (

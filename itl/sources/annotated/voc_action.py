@@ -18,6 +18,7 @@ from itl.sources.files.image_files import pixels_of
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan
 from itl.sources.source import NO_TRAINING
+from itl.sources.split_names import SPLIT_ORDER
 
 ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
@@ -78,6 +79,7 @@ class VocAction(VocSource):
         scan = Scan(self.kind, self.path)
         lists, flags = self._lists(scan)
         split_of = splits_of_lists(scan, lists, "people")
+        add_shared_images(scan, split_of)
         people_on = defaultdict(list)
         for person in split_of:
             people_on[person.partition("#")[0]].append(person)
@@ -298,6 +300,19 @@ class VocAction(VocSource):
                 f"{unlabelled:,} of {len(test):,} people in test are not labelled, such as "
                 f"{examples(test)}; test is left out, scores are measured on val"
             )
+
+
+def add_shared_images(scan: Scan, split_of: Mapping[str, str]) -> None:
+    """Add a problem to *scan* for images whose people, in *split_of*, are in two splits: crops overlap."""
+    splits: dict[str, set[str]] = defaultdict(set)  # by image
+    for person, split in split_of.items():
+        splits[person.partition("#")[0]].add(split)
+    in_two = {
+        image: " and ".join(split for split in SPLIT_ORDER if split in several)
+        for image, several in splits.items()
+        if len(several) > 1
+    }
+    scan.add_split_conflicts(in_two, "images", "have people")
 
 
 def refuse_number(xml: str, count: int, image: str, number: int) -> None:
