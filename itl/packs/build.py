@@ -34,7 +34,7 @@ from itl.packs.source_state import (
     stamps_of,
     write_files,
 )
-from itl.packs.writer import ImageWriter
+from itl.packs.writer import UNREADABLE, ImageWriter
 from itl.sources.annotated.proposal_files import concatenate_regions
 from itl.sources.boxes import object_columns
 from itl.sources.files.image_files import CORRUPT
@@ -203,17 +203,18 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     what = f"{counted(total, 'images')} of {writer.source.kind}"
     log.info(f"packing {what} at {writer.packing.size} pixels{resumed}")
     started = time.monotonic()
+    reasons = str(folder / UNREADABLE)  # where it lies until the pack is complete
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # large images, odd EXIF: read anyway
             warnings.filterwarnings("ignore", module="torchvision.io")  # its decoders will move to torchcodec
             writer.write()
+        reasons = f"{UNREADABLE} in the pack"
     finally:
         unreadable = writer.unreadable()
         if unreadable:
-            _write_unreadable(folder / "unreadable.csv", unreadable)
-            count = counted(len(unreadable), "images")
-            log.info(f"{count} cannot be read; unreadable.csv in the pack says why")
+            _write_unreadable(folder / UNREADABLE, unreadable)
+            log.info(f"{counted(len(unreadable), 'images')} cannot be read; {reasons} says why")
     packed = total - len(unreadable)
     log.info(f"{packed:,} of {counted(total, 'images are')} packed, after {time.monotonic() - started:.0f} s")
 
@@ -268,7 +269,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     source = writer.source
     objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
     unreadable = writer.unreadable()
-    _write_unreadable(folder / "unreadable.csv", unreadable)
+    _write_unreadable(folder / UNREADABLE, unreadable)
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
     oddities = _describe_kinds(kinds, len(packed))
     for text in oddities:
@@ -289,7 +290,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "reading": "" if source.rendered else "\n".join(reading),
         "itl": __version__,
     }
-    for name in ("index.parquet", "unreadable.csv"):
+    for name in ("index.parquet", UNREADABLE):
         flush_to_disk(folder / name)
     sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
     text = json.dumps(summary | {"files": sizes}, indent=1)

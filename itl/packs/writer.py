@@ -29,6 +29,7 @@ from itl.specs import Packing
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64  # at most, of pixels decoded by one task of the pool
+UNREADABLE = "unreadable.csv"  # beside images.npy: images that cannot be read, and why
 PROGRESS_INTERVAL_S = 30  # between lines of progress where there is no terminal
 
 
@@ -152,17 +153,18 @@ class ImageWriter:
         if not unreadable:
             return
         image, error = unreadable[0]
+        example = f"such as {image} ({error}); {self.path.with_name(UNREADABLE)} lists all"
         if len(unreadable) == total:
             raise ItlError(
-                f"none of {counted(total, 'images')} can be read, such as {image} ({error}); "
-                f"`itl check` shows how the source was understood"
+                f"none of {counted(total, 'images')} can be read, {example}; `itl check` shows how the "
+                f"source was understood"
             )
         allowed = self.packing.unreadable
         if len(unreadable) > allowed * total:
             raise ItlError(
                 f"{len(unreadable):,} of {len(self.journal.rows):,} images so far cannot be read, more than "
-                f"{100 * allowed:g} % of {total:,}, such as {image} ({error}); repair them, or allow more: "
-                f"`itl pack` takes --allow-unreadable, and a preset unreadable: 0.05 beside source:"
+                f"{100 * allowed:g} % of {total:,}, {example}; repair them, or allow more: `itl pack` takes "
+                f"--allow-unreadable, and a preset unreadable: 0.05 beside source:"
             )
 
     @contextmanager

@@ -293,14 +293,21 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, capl
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(smooth(8, 8) + number))
     (photos / "cat/03.png").write_bytes(b"broken")
+    caplog.set_level("INFO")
     for out in (tmp_path / "pack", tmp_path / "other"):
-        with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an image"):
+        reasons = out.with_name(out.name + ".partial") / "unreadable.csv"  # there is no pack
+        with pytest.raises(
+            ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an"
+        ) as caught:
             Pack.build(packing, out, path=photos)
+        assert f"); {reasons} lists all; repair them, or allow more" in str(caught.value)
+        assert f"1 image cannot be read; {reasons} says why" in caplog.messages
+        assert reasons.read_text() == "image,reason\ncat/03.png,not an image that Pillow can read\n"
         with pytest.raises(ItlError, match="1 image cannot be read, as .*csv says; repair .*--allow-unread"):
             Pack.open(out)
-    caplog.set_level("INFO")
     allowed = Pack.build(replace(packing, unreadable=0.05), tmp_path / "other", path=photos)
     assert "29 of 30 images are packed, after 0 s" in caplog.messages
+    assert "1 image cannot be read; unreadable.csv in the pack says why" in caplog.messages
     assert len(allowed) == 29
     assert "cat/03.png" not in set(allowed.table["image"])
     assert allowed.summary["left_out"] == {"images that cannot be read": 1}
@@ -310,7 +317,9 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, capl
     assert len(Pack.build(packing, tmp_path / "pack", path=photos)) == 30
     for path in (photos / "cat").iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(ItlError, match="none of 30 images can be read"):
+    with pytest.raises(
+        ItlError, match="none of 30 images can be read.*/none.partial/unreadable.csv lists all"
+    ):
         Pack.build(replace(packing, unreadable=1.0), tmp_path / "none", path=photos)
 
 
