@@ -73,6 +73,9 @@ class HierarchyBrowser(AnyWidget):
         preset: str = "demo",
         taxonomy: str = "",
     ) -> None:
+        if not isinstance(taxonomy, str):
+            kind = type(taxonomy).__name__
+            raise ItlError(f"taxonomy is the name of a tree, got a {kind}; give that as tree")
         pack = Pack.open(pack) if isinstance(pack, str | Path) else pack
         self.pack, self.preset = pack, preset
         self.taxonomy = None if tree and not taxonomy else taxonomy  # None: a tree without a name

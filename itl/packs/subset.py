@@ -54,6 +54,8 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
         ItlError: For more classes or images than there are, an unknown split, an empty result, or a class
             whose training images are all left out as duplicates.
     """
+    if not isinstance(subset, Subset):
+        raise ItlError(f"subset is a Subset, such as Subset(pack.digest, {subset!r}); got {subset!r}")
     splits = pack.table["split"].to_numpy(str)
     one_of(pack.summary["splits"], split, f"split of the pack {pack.folder}")
     tree = tree or Taxonomy.snapshot()

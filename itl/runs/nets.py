@@ -77,7 +77,7 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
     }
 
 
-def export_net(run: str, path: Path, machine: Machine) -> str:
+def export_net(run: str, path: str | Path, machine: Machine) -> str:
     """Write the net of *run* to *path*, by the names of torchvision or timm; return notes on its use.
 
     ItlError for a run that trains its net on a target: its final weights are not kept.
@@ -85,7 +85,7 @@ def export_net(run: str, path: Path, machine: Machine) -> str:
     from itl.runs.perform import load_net  # here: it imports torch
     from itl.training.weights import export_weights
 
-    store = Store(machine.runs)
+    store, path = Store(machine.runs), Path(path)
     spec = net_of(run, store)
     measured = _read(_folder_of(run, store)).get("Transfer")
     if measured and METHODS[measured["method"]].recipe:

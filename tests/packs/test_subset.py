@@ -168,6 +168,11 @@ def test_one_leaf_of_each_class_is_the_same_in_every_split():
         kept_images(leaves=0)
 
 
+def test_a_name_of_labels_is_no_subset():
+    with pytest.raises(ItlError, match=r"^subset is a Subset, such as Subset\(pack.digest, 'original'\);"):
+        select(PACK, "original")
+
+
 def test_labels_of_another_tree_are_refused(tree):
     says = (
         f"^bottom-up@5 is of taxonomy of WordNet, as it comes with itl; got {tree.digest}; give the taxonomy"

@@ -63,7 +63,7 @@ def study(resnet, tmp_path_factory) -> SimpleNamespace:
     first = small_study(**settings, seeds=[0])
     run_here(first, machine)
     (net,) = [run.spec for run in first.runs(machine) if isinstance(run.spec, Pretrain)]
-    said = export_net(key(net)[:8], file, machine)
+    said = export_net(key(net)[:8], str(file), machine)
     weights = [
         {"net": "small", "file": str(file), "name": "again"},
         entry(resnet, trained_on="nothing at all"),
