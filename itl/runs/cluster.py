@@ -101,7 +101,7 @@ class SlurmJobs:
     def _last_words(self, jobs: set[str]) -> str:
         """Return the last line that one of *jobs* wrote as an error, in brackets; '' if none did."""
         for job in sorted(jobs):
-            for path in self.logs.glob(f"*{job}.err"):
+            for path in self.logs.glob(f"*[!0-9]{job}.err"):
                 if lines := path.read_text("utf-8", "replace").strip().splitlines():
                     return f" ({lines[-1].strip()})"
         return ""

@@ -244,6 +244,7 @@ def test_jobs_that_all_ended_before_a_worker_came_are_an_error(tmp_path, monkeyp
     jobs = SimpleNamespace(workers={0: SimpleNamespace(job_id="17"), 1: SimpleNamespace(job_id="18")})
     (tmp_path / "dask-worker-18.err").write_text("line 10\nmodule: command not found\n")
     (tmp_path / "dask-worker-17.err").touch()
+    (tmp_path / "dask-worker-117.err").write_text("of another job\n")
     workers = module.DaskWorkers(Workers(), here(tmp_path), module.SlurmJobs(jobs, tmp_path))
     for script in ("echo 9; echo 18", "exit 0", "exit 1", "exit 0", "echo 17", "exit 0"):
         set_queue(script)
