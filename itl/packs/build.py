@@ -22,6 +22,7 @@ from itl.machine import free_disk
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal
 from itl.packs.source_state import (
+    CHECKED,
     Changes,
     EarlierPack,
     PackedFile,
@@ -49,7 +50,7 @@ AGAIN = "move that folder away and repeat"
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
     *("images.npy", "index.parquet", "objects.parquet", "files.parquet", "regions.npz", "thumbnails-*.npy"),
-    *("unreadable.csv", "journal", "pack.json", ".*"),
+    *("unreadable.csv", "journal", "pack.json", CHECKED),
 )
 INDEX = {name: pa.string() for name in ("image", "wnid", "split")}
 INDEX |= {"width": pa.int32(), "height": pa.int32(), "checksum": pa.string()}
@@ -131,7 +132,10 @@ def _remove(pack: Path, out: Path) -> None:
 def others_in(folder: Path) -> list[Path]:
     """List what is in the *folder* of a pack, done or not, and is none of its files."""
     entries = sorted(folder.iterdir())
-    return [path for path in entries if path.is_dir() or not any(map(path.match, OWN_FILES))]
+    half_written = [f".{name}.*" for name in OWN_FILES]  # by `write_atomic`
+    return [
+        path for path in entries if path.is_dir() or not any(map(path.match, [*OWN_FILES, *half_written]))
+    ]
 
 
 def partial_of(out: Path) -> Path:

@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted
 from itl.packs.pack import PACK_AGAIN, Pack
-from itl.packs.source_state import pack_digest
+from itl.packs.source_state import CHECKED, pack_digest
 from itl.sources.source import Source
 from itl.storage import hold_lock, read_mapping, write_atomic
 
 log = logging.getLogger(__name__)
 
-CHECKED = ".checked.json"  # in the folder of a pack: its files when all of it was last found right
 SLOW_BYTES = 1e9  # of pixels, which take a second
 CONTENT = ("images.npy", "index.parquet", "objects.parquet", "regions.npz")  # files; the last two may lack
 

@@ -52,12 +52,12 @@ class Pack:
     @cached_property
     def images(self) -> np.memmap:
         """All images: uint8 (N, size, size, 3), read from the disk when they are accessed."""
-        return np.load(self._file("images.npy"), mmap_mode="r")
+        return np.load(self.file("images.npy"), mmap_mode="r")
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per image: image (its id), wnid, split, width and height of the original, checksum."""
-        return pq.read_table(self._file("index.parquet")).to_pandas()
+        return pq.read_table(self.file("index.parquet")).to_pandas()
 
     @cached_property
     def objects(self) -> pd.DataFrame:
@@ -73,7 +73,7 @@ class Pack:
                 f"{self.folder} holds no annotated objects, as detection and actions need; pack a source "
                 f"that has them, such as voc2007 or voc2012-action"
             )
-        return pq.read_table(self._file("objects.parquet")).to_pandas()
+        return pq.read_table(self.file("objects.parquet")).to_pandas()
 
     def regions(self, row: int) -> np.ndarray:
         """Return the region proposals of the image in *row*, the best first.
@@ -94,10 +94,10 @@ class Pack:
                 f"regions: file needs region proposals, but {self.folder} holds none; pack the source with "
                 f"the option proposals=FILE, or use regions: windows"
             )
-        with np.load(self._file("regions.npz")) as arrays:
+        with np.load(self.file("regions.npz")) as arrays:
             return arrays["boxes"], arrays["offsets"]
 
-    def _file(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
         """Return the path of the pack's file *name*; ItlError if the folder holds another pack by now."""
         if read_mapping(self.folder / "pack.json", PACK_AGAIN).get("digest") != self.digest:
             raise _replaced(self.folder)

@@ -26,6 +26,7 @@ from itl.specs import Packing
 from itl.storage import flush_to_disk, read_mapping, write_text
 
 FILES = "files.parquet"  # of a pack
+CHECKED = ".checked.json"  # in its folder: its files when all of it was last found right
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
 LABEL_SUFFIXES = (  # of files that may label images below them
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),

@@ -99,6 +99,7 @@ class Gallery:
                 f"the images of {self.pack.folder} can no longer be read ({reason}); put the pack back where "
                 f"it was, or build it again with `itl pack`"
             ) from error
+        self.pack.file("images.npy")  # refuses the images of another pack that is in the folder by now
         return [np.frombuffer(image, np.uint8).reshape(side, side, 3) for image in images]
 
 

@@ -16,6 +16,7 @@ from itl.packs import source_state, writer
 from itl.packs.content import check_content
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.pack import Pack
+from itl.packs.thumbnails import Gallery
 from itl.sources.files.image_files import LATE_EXIF
 from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing
@@ -182,15 +183,26 @@ def test_what_is_called_as_a_pack_that_is_replaced_is_refused_and_kept(few, tmp_
     assert len(Pack.build(PACKING, out, path=few)) == (11 if is_new else 12)
 
 
+def test_thumbnails_are_never_those_of_the_pack_that_took_the_place(few, tmp_path):
+    gallery = Gallery(Pack.build(PACKING, tmp_path / "pack", path=few))
+    assert len(gallery.files(np.arange(3))) == 3
+    change(few)
+    Pack.build(PACKING, tmp_path / "pack", path=few)
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        gallery.files(np.arange(3))
+
+
 def test_files_of_others_in_a_pack_stay_in_it_when_it_is_replaced(few, tmp_path):
     out = Pack.build(PACKING, tmp_path / "pack", path=few).folder
     (out / "notes.txt").write_text("precious")
+    (out / ".gitignore").write_text("precious as well")
     (out / "figures").mkdir()
     (out / "figures/1.png").write_text("precious too")
     for _ in range(2):
         change(few) if (few / "train/cat/00.png").exists() else (few / "train/cat/99.png").unlink()
         Pack.build(PACKING, out, path=few)
     assert (out / "notes.txt").read_text() == "precious"
+    assert (out / ".gitignore").exists()
     assert (out / "figures/1.png").read_text() == "precious too"
     assert not (tmp_path / "pack.replaced").exists()
 
