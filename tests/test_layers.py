@@ -90,6 +90,14 @@ def test_a_folder_of_sources_uses_only_those_before_it():
         assert not later, f"{module} imports {sorted(later)}, which come after it"
 
 
+@pytest.mark.parametrize("room", ["analysis", "report", "browser", "panels"])
+def test_what_reads_results_builds_no_pack(room):
+    """Of a changed source it would be another pack than that of the runs, which then count as gone."""
+    for module, path in modules().items():
+        if module.startswith(f"{room}."):
+            assert not names_used(syntax_of(path)) & {"pack_for", "build_pack"}, module
+
+
 def test_no_folder_has_more_modules_than_a_reader_looks_through():
     folders = Counter(path.parent for path in modules().values())
     assert max(folders.values()) <= 30, folders.most_common(1)

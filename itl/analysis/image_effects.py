@@ -10,7 +10,7 @@ from itl import ItlError, pick
 from itl.analysis.influence import HalvesScored, halves_scored, on_half
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.machine import Machine
-from itl.packs.paths import pack_for
+from itl.packs.paths import pack_of_runs
 from itl.runs.question import Question, Task
 from itl.runs.store import Store
 from itl.specs import Transfer
@@ -87,7 +87,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
     correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
     spec = runs[scored.seeds[0]]
     name = Task.read(scored.task).target
-    target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
+    target = target_of(spec, pack_of_runs(question.packings()[name], name, machine), question.tree(machine))
     images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
     images.insert(0, "row", target.test.rows)
     return ImagesScored(scored, correct, images)

@@ -24,7 +24,7 @@ from itl.evaluation.methods import main_metric
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import pack_for
+from itl.packs.paths import pack_of_runs
 from itl.runs.question import Question, Run, with_seed
 from itl.runs.store import Store
 from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
@@ -269,7 +269,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
             f"{len(halves)} nets on halves of the classes are scored on {task}, and effects need 4 or more; "
             f"`itl run` with the preset of {question.name} does the others"
         )
-    table = pack_for(question.images, "images", machine).table
+    table = pack_of_runs(question.images, "images", machine).table
     classes = sorted(set(table.loc[table["split"] == "train", "wnid"]))
     (labels,) = (condition.labels for condition in question.conditions if condition.seeds)
     inclusion = np.zeros((len(halves), len(classes)))
@@ -423,7 +423,7 @@ def counterfactual(
     tree = question.tree(machine)
     harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
-    pack = pack_for(question.images, "images", machine)
+    pack = pack_of_runs(question.images, "images", machine)
     classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
     return Counterfactual.ask(
         images=question.images,

@@ -120,6 +120,15 @@ def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
     return Pack.open(folder) if folder.exists() else None
 
 
+def pack_of_runs(packing: Packing, name: str, machine: Machine) -> Pack:
+    """Open the pack that finished runs on *packing* are of, as `packed`; ItlError if it is not built."""
+    if pack := packed(packing, name, machine):
+        return pack
+    raise ItlError(
+        f"{name} is not packed at {pack_folder(packing, name, machine)}; `itl run PRESET` packs it anew"
+    )
+
+
 def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:
     """Open the pack of *packing*, after building it if it is missing or its source has changed.
 

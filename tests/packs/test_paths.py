@@ -12,7 +12,7 @@ import yaml
 from itl import ItlError
 from itl.packs import paths
 from itl.packs.pack import Pack
-from itl.packs.paths import size_of
+from itl.packs.paths import pack_for, pack_of_runs, size_of
 from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing, key
 from tests.pictures import encoded, smooth
@@ -111,6 +111,20 @@ def test_a_cached_listing_is_refreshed(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(smooth(9, 9)))
         assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
+
+
+def test_what_reads_results_opens_the_pack_that_the_runs_are_of(tmp_path):
+    folder, machine = tmp_path / "photos", here(tmp_path, data=(f"images={tmp_path / 'photos'}",))
+    for name in ("cat/0.png", "dog/1.png"):
+        (folder / "train" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "train" / name).write_bytes(encoded(smooth(8, 8)))
+    packing = Packing("folder", size=8)
+    with pytest.raises(ItlError, match="^images is not packed at .*; `itl run PRESET` packs it anew$"):
+        pack_of_runs(packing, "images", machine)
+    before = pack_for(packing, "images", machine)
+    shutil.copy(folder / "train/cat/0.png", folder / "train/cat/2.png")
+    assert pack_of_runs(packing, "images", machine).digest == before.digest, "as it is"
+    assert pack_for(packing, "images", machine).digest != before.digest
 
 
 def test_a_new_source_is_walked_twice_and_a_known_one_once(tmp_path, monkeypatch):
