@@ -9,7 +9,7 @@ import pandas as pd
 
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, condition_text
-from itl.runs.question import Comparison, Condition, Question
+from itl.runs.question import Comparison, Condition, Question, Task
 
 Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
 
@@ -41,6 +41,7 @@ class Finding:
     of: str
     against: str
     task: str
+    protocol: str  #: of the data set, as results name it, where all its images are there
     metric: str
     value: str  #: the change in points, where it is known
     source: str  #: where that stands
@@ -58,6 +59,19 @@ class Finding:
     def size(self) -> float:
         """The published change in points; nan where it is not known."""
         return float(self.value) if self.value else math.nan
+
+
+    def is_measured_so(self, task: str, metric: str, results: pd.DataFrame) -> bool:
+        """Say if *task* is measured by *metric* as this finding is, so that sizes can be compared.
+
+        That takes the paper's method, metric, and data set, with all images of its published splits.
+        """
+        ours, paper = Task.read(task), Task.read(self.task) if self.task else None
+        if paper is None or "protocol" not in results:
+            return False
+        protocols = set(results.loc[results["task"] == task, "protocol"])
+        same = (ours.method, metric, protocols) == (paper.method, self.metric, {self.protocol})
+        return same and ours.labels == paper.labels and ours.images_per_class == paper.images_per_class
 
 
 def findings(question: str) -> list[Finding]:

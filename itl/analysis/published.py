@@ -30,8 +30,8 @@ NOTHING_COMPARABLE = "no comparable condition here"
 def beside_paper(answer: Answer) -> pd.DataFrame:
     """Tabulate the paper's findings on a question, each above the same comparison of ours on every task.
 
-    Whether ours may be as large as a published change is tested where the task is measured in the same way,
-    and these tests are adjusted together.
+    Whether ours may be as large as a published change is tested where the task is measured in the same way
+    (`Finding.is_measured_so`), and these tests are adjusted together.
 
     Returns:
         All texts: whose (the paper, or ours), finding, compared, task, metric, change, verdict, source.
@@ -41,7 +41,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         (number, row.Index): _p_size(row, finding.size)
         for number, (finding, ours) in enumerate(blocks)
         for row in ours.itertuples()
-        if row.task.partition("@")[0] == finding.task.partition("@")[0]
+        if finding.is_measured_so(row.task, row.metric, answer.results)
         and not math.isnan(_p_size(row, finding.size))
     }
     p_sizes = dict(zip(sized, holm(list(sized.values())), strict=True)) if sized else {}
@@ -137,13 +137,17 @@ def summary_text(contrasts: pd.DataFrame, judged: pd.DataFrame) -> str:
 def count_findings(table: pd.DataFrame) -> str:
     """Say how many findings of *table* are supported, contradicted, or neither.
 
+    Those that no condition of ours can be held against are counted apart.
+
     >>> count_findings(pd.DataFrame({"finding": ["supports it", "cannot tell", "too few seeds to say"]}))
     '1 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 2'
     """
     counts = table["finding"].value_counts()
     contradicted = counts.get(CONTRADICTS, 0) + counts.get(OTHER_SIZE, 0)
-    unclear = sum(counts.get(word, 0) for word in (CANNOT_TELL, TOO_FEW, NOTHING_COMPARABLE))
+    unclear = sum(counts.get(word, 0) for word in (CANNOT_TELL, TOO_FEW))
+    lacking = counts.get(NOTHING_COMPARABLE, 0)
     return (
         f"{counts.get(SUPPORTS, 0)} supported, {contradicted} contradicted, {counts.get(CONSISTENT, 0)} "
         f"consistent in size; these runs cannot tell for {unclear}"
+        + (f" and have no comparable condition for {lacking}" if lacking else "")
     )

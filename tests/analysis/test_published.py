@@ -13,6 +13,7 @@ from itl.analysis.findings import Ours, Pair, findings, judge_finding, pair_of
 from itl.analysis.statistics import LEVEL
 from itl.runs import questions
 from itl.runs.question import Comparison, Condition, Task
+from itl.sources.annotated.voc_detection import Voc2007
 from tests.analysis.test_comparisons import noisy, question
 from tests.worlds import SHARED
 
@@ -63,13 +64,14 @@ def test_every_finding_belongs_to_a_question_and_has_a_source():
     assert {finding.sign for finding in known} == {"+", "-"}
     assert sorted(finding.value for finding in known if finding.value) == ["-1.3", "-1.5", "-2.8", "-3.7"]
     assert all(finding.source for finding in known)
+    assert {finding.protocol for finding in known if finding.value} == {Voc2007.year}
 
 
 def detection(levels: dict, **settings) -> tuple[SimpleNamespace, pd.DataFrame]:
     """A data-size question on four classes, and made-up results of detection and of own classes."""
     study = question(*levels)
     study.name, study.tasks = "data-size", (Task.read("detection@voc2007"),)
-    table = noisy(levels, task="detection@voc2007", **settings).assign(metric="map")
+    table = noisy(levels, task="detection@voc2007", **settings).assign(metric="map", protocol="VOC2007")
     own = noisy({name: level + 20 for name, level in levels.items() if name}, task="own", **settings)
     results = pd.concat([table, own])
     results["images"] = 4 * results["images_per_class"].replace("all", 52).astype(int)
@@ -134,10 +136,20 @@ def test_conditions_that_stand_beside_each_other_differ_in_the_number_alone():
 
 def test_sizes_are_compared_only_where_the_task_is_measured_in_the_same_way():
     study, results = detection({0: 20, 8: 25, 26: 30, "all": 60})
-    other = results.replace({"task": {"detection@voc2007": "actions@voc2012"}})
-    table = beside(study, other)
-    ours = table[table["compared"] == "26 instead of all images per class"]
-    assert ours["finding"].tolist() == ["supports it", "supports it"]
+    assert half_judged(study, results) == {"contradicts its size"}
+    other_methods = {"detection@voc2007": "actions@voc2012"}
+    assert half_judged(study, results.replace({"task": other_methods})) == {"supports it"}
+    for protocol in ("", "VOC2012", "VOC2007, 135 of 9,963 images", "VOC2007 without 2 bad images"):
+        assert half_judged(study, results.replace({"protocol": {"VOC2007": protocol}})) == {"supports it"}
+    assert half_judged(study, results.drop(columns="protocol")) == {"supports it"}
+    few_images = {"detection@voc2007": "detection@voc2007:10"}
+    assert half_judged(study, results.replace({"task": few_images})) == {"supports it"}
+
+
+def half_judged(study: SimpleNamespace, results: pd.DataFrame) -> set[str]:
+    """What our change of half the images makes of the two published ones."""
+    table = beside(study, results)
+    return set(table.loc[table["compared"] == "26 instead of all images per class", "finding"])
 
 
 def test_less_than_on_own_classes_is_a_contrast_of_contrasts():
@@ -311,7 +323,10 @@ def test_findings_are_counted():
     text = "1 supported, 2 contradicted, 1 consistent in size; these runs cannot tell for 1"
     assert published.count_findings(pd.DataFrame({"finding": words})) == text
     words = ["no comparable condition here", "cannot tell", "cannot tell"]
-    text = "0 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 3"
+    text = (
+        "0 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 2 and have no "
+        "comparable condition for 1"
+    )
     assert published.count_findings(pd.DataFrame({"finding": words})) == text
     text = "0 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 0"
     assert published.count_findings(pd.DataFrame({"finding": []})) == text
