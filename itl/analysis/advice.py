@@ -30,6 +30,7 @@ from itl.analysis.wording import (
     NO_SHARE,
     SAME,
     in_markdown,
+    leak_text,
     percent_interval,
     task_name,
     without_markup,
@@ -272,12 +273,7 @@ def answer_text(advice: Advice) -> str:
         f"highest expected score has {option}",
     }[advice.verdict]
     following = in_markdown(experiment_text(advice))
-    text = f"{first}: {score} expected. {following}"
-    if advice.verdict == NO_OTHER:
-        text += (
-            f" That is its verdict, {NO_OTHER}: with 95 % probability none of them is better by more, each "
-            f"taken by itself."
-        )
+    text = f"{first}: {score} expected. {following}{_verdict_text(advice)}"
     shares = advice.table[["share", "share_low"]].isna().sum()
     if advice.gain <= 0:
         text += (
@@ -301,8 +297,23 @@ def answer_text(advice: Advice) -> str:
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
     if advice.leak:
-        text += f" Nets have seen some of what they are scored on: {advice.leak}."
+        text += f" {leak_text(advice.leak, 'scored')}"
     return text
+
+
+def _verdict_text(advice: Advice) -> str:
+    """Say what NO_OTHER means, and what else could tell where every net is measured; '' otherwise."""
+    if advice.verdict == NO_OTHER:
+        return (
+            f' The verdict "{NO_OTHER}" means that each other option{advice.budget.within}, looked at alone, '
+            f"is better by more than {advice.margin:.1f} points with a probability of at most 5 %."
+        )
+    if advice.verdict == CANNOT_TELL and advice.experiment is None and advice.repeats >= 1:
+        return (
+            " What may still tell: more seeds in the preset, whose nets `itl advise` can then measure, and more "
+            "images to score them on."
+        )
+    return ""
 
 
 def experiment_text(advice: Advice) -> str:

@@ -12,7 +12,7 @@ from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns, rows_by_condition
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
-from itl.analysis.wording import GAIN, LOSS, columns_text, in_markdown, p_text, signed
+from itl.analysis.wording import GAIN, LOSS, columns_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS, is_share
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
@@ -77,10 +77,10 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
 
 
 def leaked(task: str, answer: Answer, machine: Machine) -> str:
-    """Say how many test images of *task* nets have seen in training; '' for fewer than one in a hundred."""
+    """Say how many test images of *task* nets may have seen in training; '' for fewer than one in a hundred."""
     runs = [run for run in answer.question.runs(machine) if run.task == task]
     leak = answer.question.run_leakage(machine).by_task(runs).get(task)
-    return f"Nets have seen some of what they are tested on: {leak}." if leak and leak.matters else ""
+    return leak_text(leak, "tested") if leak and leak.matters else ""
 
 
 def no_better_than_one_class(task: str, metric: str, answer: Answer, machine: Machine) -> str:

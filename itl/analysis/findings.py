@@ -60,7 +60,6 @@ class Finding:
         """The published change in points; nan where it is not known."""
         return float(self.value) if self.value else math.nan
 
-
     def is_measured_so(self, task: str, metric: str, results: pd.DataFrame) -> bool:
         """Say if *task* is measured by *metric* as this finding is, so that sizes can be compared.
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from itl import counted
+from itl.analysis.statistics import LEVEL
 from itl.evaluation.methods import METHODS, main_metric
+from itl.runs.leakage import Leakage
 from itl.runs.question import UNTRAINED
 
 GAIN, LOSS, SAME = "a gain", "a loss", "the same"  # verdicts on a comparison
@@ -105,12 +107,27 @@ def percent(share: float) -> str:
 def p_text(p: float) -> str:
     """Write a p value to a thousandth; '' where there is none.
 
-    >>> p_text(0.0123), p_text(0.0001), p_text(math.nan)
-    ('0.012', '<0.001', '')
+    One that would be rounded to the level of the tests is written as the side of it that it is on.
+
+    >>> p_text(0.0123), p_text(0.0001), p_text(0.04999), p_text(0.0501), p_text(math.nan)
+    ('0.012', '<0.001', '<0.05', '>0.05', '')
     """
     if math.isnan(p):
         return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    text = "<0.001" if p < 0.001 else f"{p:.3f}"
+    if p != LEVEL and text == f"{LEVEL:.3f}":
+        text = f"{'<' if p < LEVEL else '>'}{LEVEL}"
+    return text
+
+
+def leak_text(leak: Leakage, measured: str) -> str:
+    """Say that nets have seen some of what they are *measured* on: tested, or scored.
+
+    Where pre-training has none of it, the target's own training and validation images have.
+    """
+    only_own = leak.left_out or leak.pretraining.empty
+    who, nets = ("The target's other splits have", "nets") if only_own else ("Nets have seen", "they")
+    return f"{who} some of what {nets} are {measured} on: {leak}."
 
 
 def _percent(share: float) -> str:

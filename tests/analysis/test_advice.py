@@ -130,7 +130,10 @@ def test_the_answer_says_what_its_verdict_means_and_why_there_are_no_shares():
     made = advise(world(0, effect=8.0, measured=SEEDS)[0], "probe@target0")
     unsure = replace(made, verdict=NO_OTHER, table=made.table.assign(share_low=math.nan))
     text = answer_text(unsure)
-    assert "its verdict, none better by more than the margin: with 95 % probability none of them" in text
+    assert (
+        'The verdict "none better by more than the margin" means that each other option, looked at alone, is '
+        "better by more than 1.9 points with a probability of at most 5 %."
+    ) in text
     assert "No share of the gain is given: the gain itself may be 0." in text
     assert set(readable(unsure)["share of gain"]) == {""}
     assert "No share" not in answer_text(made)
@@ -341,6 +344,17 @@ def test_a_pilot_counts_the_yardstick_that_is_missing():
     assert text.endswith("A pilot of 1 more net takes about 6 minutes: --pilot 1")
 
 
+def test_where_every_net_is_measured_an_answer_that_cannot_tell_says_what_would_help():
+    made = advise(world(0, effect=0.0, measured=SEEDS)[0], "probe@target0")
+    assert made.experiment is None
+    says = "Every net is measured. What may still tell: more seeds in the preset, whose nets `itl advise` can"
+    assert says in answer_text(replace(made, verdict=CANNOT_TELL))
+    assert "What may still tell" not in answer_text(replace(made, verdict=CALLED_BEST))
+    one_seed = answer_text(replace(made, verdict=CANNOT_TELL, repeats=0))
+    assert "What may still tell" not in one_seed
+    assert "there is no verdict before a second seed" in one_seed
+
+
 def test_an_answer_says_that_nets_have_seen_what_they_are_scored_on():
     grid, _ = world(3, effect=6.0)
     seen = pd.DataFrame({"image": ["a", "b"], "other": ["x", "y"], "kind": ["exact", "near"]})
@@ -348,6 +362,11 @@ def test_an_answer_says_that_nets_have_seen_what_they_are_scored_on():
     leaking = replace(grid, leaks=leaks)
     says = "Nets have seen some of what they are scored on: of 40 test images of target0, 2 "
     assert says in answer_text(advise(leaking, "probe@target0"))
+    own = replace(grid, leaks={"probe@target0": Leakage("target0", "test", 40, seen, seen[:0])})
+    assert answer_text(advise(own, "probe@target0")).endswith(
+        "The target's other splits have some of what nets are scored on: of 40 test images of target0, 0 "
+        "(0 exact, 0 near) are in the pre-training images, 2 (1 exact, 1 near) in its other splits."
+    )
     assert "have seen" not in answer_text(advise(leaking, "probe@target2"))
 
 

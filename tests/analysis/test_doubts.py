@@ -401,6 +401,11 @@ def test_test_images_that_nets_have_seen_are_named(monkeypatch, seen, named):
     table = contrasts(made.question, made.results, leaks={"probe@x": own})
     note = f"the target's other splits have {seen} of the 1,000 test images" * named
     assert set(table["note"]) == {note}, "pre-training has none of them"
+    reasons = made_up({0: 30, 25: 60, 50: 60, "all": 70}, monkeypatch, leaks=[own])
+    assert not named or reasons[0] == (
+        "The target's other splits have some of what nets are tested on: of 1,000 test images of x, 0 "
+        "(0 exact, 0 near) are in the pre-training images, 10 (10 exact, 0 near) in its other splits."
+    )
 
 
 def test_the_three_strongest_doubts_are_listed(monkeypatch):

@@ -16,6 +16,7 @@ from itl.analysis.wording import (
     index_entry,
     main_metric,
     metric_name,
+    p_text,
     task_name,
     without_markup,
 )
@@ -114,3 +115,16 @@ def test_tables_that_differ_after_fifty_characters_do_not_look_alike():
         assert "equal" not in repr(table)
         show_whole_texts()
         assert all(text in repr(table) for text in table["compared"])
+
+
+def test_a_p_value_is_not_rounded_across_the_level_of_the_tests():
+    """Beside *the same*, 0.049992 was shown as 0.050."""
+    texts = {
+        0.0494: "0.049",
+        0.049992: "<0.05",
+        0.05: "0.050",
+        0.050001: ">0.05",
+        0.0506: "0.051",
+        1: "1.000",
+    }
+    assert {p: p_text(p) for p in texts} == texts
