@@ -310,8 +310,8 @@ def _verdict_text(advice: Advice) -> str:
         )
     if advice.verdict == CANNOT_TELL and advice.experiment is None and advice.repeats >= 1:
         return (
-            " What may still tell: more seeds in the preset, whose nets `itl advise` can then measure, and more "
-            "images to score them on."
+            " What may still tell: more seeds in the preset, whose nets `itl advise` can then measure, and "
+            "more images to score them on."
         )
     return ""
 

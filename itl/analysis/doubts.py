@@ -77,7 +77,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
 
 
 def leaked(task: str, answer: Answer, machine: Machine) -> str:
-    """Say how many test images of *task* nets may have seen in training; '' for fewer than one in a hundred."""
+    """Say how many test images of *task* were seen in training; '' for fewer than one in a hundred."""
     runs = [run for run in answer.question.runs(machine) if run.task == task]
     leak = answer.question.run_leakage(machine).by_task(runs).get(task)
     return leak_text(leak, "tested") if leak and leak.matters else ""

@@ -16,7 +16,7 @@ import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
 from itl.machine import Machine
-from itl.presets import Preset, working_folder
+from itl.presets import Preset, find_presets, working_folder
 from itl.report.html import Overview, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
@@ -33,6 +33,8 @@ from itl.storage import hold_lock, write_text
 log = logging.getLogger(__name__)
 
 SUMMARY = "99-summary"  # the notebook over all questions
+JOINED = {"results.csv": ".csv", "contrasts.csv": "-contrasts.csv"}  # from the files of questions
+PRESET_FILE = ".preset"  # holds the path of the preset's file, from the folder of the report
 INDEX_SECONDS = 15  # between two states of the index while runs are under way
 
 
@@ -74,6 +76,7 @@ def report(
     with report_lock(out), PageMaker(pages, only, machine) as maker:
         questions, store = questions_of(preset, only), Store(machine.runs)
         plan(questions, store, machine).refuse()
+        note_preset_file(preset, out)
         run_all(questions, store, machine, watch=maker.update)
         maker.finish()
     for path in sorted(out.glob("*.ipynb")):
@@ -129,6 +132,25 @@ def report_lock(out: Path) -> Iterator[None]:
         for folder in out.glob(".work-*"):  # left by a report that was killed
             shutil.rmtree(folder)
         yield
+
+
+def note_preset_file(preset: Preset, out: Path) -> None:
+    """Keep in *out* which file the *preset* of its report is from; say so if that was another file until now.
+
+    Presets of one name share a report. The path is relative, so that a project can be moved or copied with
+    its reports. A file that is gone or has the same content is no other; a preset made in Python has none.
+    """
+    file, note = preset.path or find_presets().get(preset.name), out / PRESET_FILE
+    if file is None:
+        return
+    if note.exists():
+        earlier = Path(os.path.normpath(out.absolute() / note.read_text("utf-8")))
+        if earlier.is_file() and earlier.read_bytes() != file.read_bytes() and not earlier.samefile(file):
+            log.info(
+                f"{out} holds the report of {earlier}, which that of {file} now replaces; to keep both, give "
+                f"one preset another name"
+            )
+    write_text(note, os.path.relpath(file, out))
 
 
 class PageMaker:
@@ -245,7 +267,7 @@ class PageMaker:
             "to repeat": again,
         }
         shown = [summary for summary in summaries if summary is not None]
-        overview = overview_of(summed_up, under_way)
+        overview = overview_of(summed_up, out, under_way)
         html = index_html(shown, preset.name, preset.about, facts, under_way, overview)
         write_text(out / "index.html", html)
         self.indexed = time.monotonic()
@@ -279,18 +301,19 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
     return shlex.join(["itl", "report", preset.reference, *machine.options])
 
 
-def overview_of(pages: list[NotebookPage], under_way: str) -> Overview:
-    """Return what the index opens with; with a figure once the report has ended."""
+def overview_of(pages: list[NotebookPage], out: Path, under_way: str) -> Overview:
+    """Return what the index in *out* opens with; with a figure once the report has ended."""
+    joined = {name: f"All {name.removesuffix('.csv')} (CSV)" for name in JOINED if (out / name).exists()}
     tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
     rows = main_rows(tables) if tables else pd.DataFrame()
     if rows.empty:
-        return Overview()
-    return Overview(answers(rows), "" if under_way else figure(rows))
+        return Overview(tables=joined)
+    return Overview(answers(rows), "" if under_way else figure(rows), joined)
 
 
 def join_tables(pages: list[NotebookPage], out: Path) -> None:
     """Join the CSV files of all questions into one results.csv and one contrasts.csv; none without any."""
-    for ending, name in ((".csv", "results.csv"), ("-contrasts.csv", "contrasts.csv")):
+    for name, ending in JOINED.items():
         paths = [path for page in pages if (path := page.whole_table(ending))]
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]

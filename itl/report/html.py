@@ -52,6 +52,7 @@ class Overview:
 
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)  # comparisons by what is said of them
     figure: str = ""  # SVG in base64
+    tables: Mapping[str, str] = field(default_factory=dict)  # files over all questions: what each holds
 
     @property
     def text(self) -> str:

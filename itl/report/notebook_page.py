@@ -14,19 +14,21 @@ import pandas as pd
 
 from itl.analysis.comparisons import answer
 from itl.analysis.influence import counterfactual, effects, estimators
+from itl.analysis.origins import ORIGINS
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.report.html import PageSummary, plain_text
 from itl.report.notebook_file import declared_parameters, read_cells, title_of
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
-from itl.runs.store import Store
+from itl.runs.store import LOG_FILE, PROVENANCE_FILE, Store
 from itl.runs.task_questions import Influence
 from itl.storage import changed_file, flush_to_disk, read_mapping, write_text
 
 log = logging.getLogger(__name__)
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
+SHOWN_OF_PROVENANCE = (*ORIGINS, "seconds")  # of a run: where origins are mixed, and the time spent
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class NotebookPage:
         return path if path.exists() and path.stat().st_size == size else None
 
     def fingerprint(self) -> str:
-        """Digest all that the page shows: notebook, parameters, code of itl, packs and results.
+        """Digest all that the page shows: notebook, parameters, code of itl, packs, results and origins.
 
         A summary reads the answers to every question, a question its own, other notebooks only packs.
         """
@@ -216,10 +218,14 @@ class NotebookPage:
 
 
 def runs_digest(question: Question, machine: Machine) -> str:
-    """Digest the plan of *question* and the results of its runs."""
-    store = Store(machine.runs)
-    specs = [run.spec for run in question.runs(machine)]
-    states = [(str(spec), store.result(spec) or store.state(spec)) for spec in specs]
+    """Digest the plan of *question*, the results of its runs, what made them, and the losses on the way."""
+    store, states = Store(machine.runs), []
+    for spec in question.specs(machine):
+        folder = store.path(spec)
+        made, log_file = read_mapping(folder / PROVENANCE_FILE), folder / LOG_FILE
+        losses = sha256(log_file.read_bytes()).hexdigest() if log_file.exists() else ""
+        result = store.result(spec) or store.state(spec)
+        states.append((str(spec), result, [made.get(name) for name in SHOWN_OF_PROVENANCE], losses))
     return sha256(repr(states).encode()).hexdigest()
 
 

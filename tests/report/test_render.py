@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
 
-from itl.report.html import PAGE_TYPE, PageSummary, index_html, plain_text
+from itl.report.html import PAGE_TYPE, Overview, PageSummary, index_html, plain_text
 from itl.report.notebook_html import (
     CODE_STYLES,
     files_beside,
@@ -177,7 +177,8 @@ def test_the_index_has_questions_first_and_every_verdict_at_a_glance():
         ),
         PageSummary("99-summary", "All?", "<p>1 of 2.</p>", PNG),
     ]
-    html = index_html(pages, "test", "Two & two.", {"seeds": "0, 1"})
+    tables = {"results.csv": "All results (CSV)", "contrasts.csv": "All contrasts (CSV)"}
+    html = index_html(pages, "test", "Two & two.", {"seeds": "0, 1"}, overview=Overview(tables=tables))
     assert faults(html) == []
     assert re.findall(r'<article id="(.*?)"', html) == ["01-size", "02-fine", "99-summary", "00-tree"]
     assert re.findall(r'href="([\w-]+\.(?:csv|html))"', html.partition("<article")[0]) == [
@@ -189,6 +190,16 @@ def test_the_index_has_questions_first_and_every_verdict_at_a_glance():
     assert '<a href="#01-size">How many?</a></th><td><span class="verdict loss">' in html
     assert "02-fine.html" not in html
     assert "02-fine failed" in html
+
+
+@pytest.mark.parametrize("under_way", ["", "starting"])
+def test_an_index_without_verdicts_has_no_empty_section_and_no_link_to_tables(under_way):
+    pages = [PageSummary("01-size", "How many?", "", table=True, trouble="all failed", made=False)]
+    html = index_html(pages, "test", "", {}, under_way)
+    assert faults(html) == []
+    assert "At a glance" not in html
+    assert "(CSV)" not in html
+    assert ('href="runs.html"' in html) == (not under_way)
 
 
 def css() -> str:

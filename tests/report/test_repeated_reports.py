@@ -1,0 +1,129 @@
+"""A report is made again: what failed, other origins of the same numbers, another preset of the same name."""
+
+from pathlib import Path
+from shutil import copyfile, copytree
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from itl import ItlError
+from itl.presets import Preset, load_preset
+from itl.report.build import pages_of, report
+from itl.runs.executors import with_needs
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from tests.report.test_build import make, preset, tagged_cell, write_notebook
+from tests.worlds import MADE, SETTINGS, here, pretend
+
+SIZES = SETTINGS | {"images_per_class": [4, 12]}
+
+
+@pytest.fixture(autouse=True)
+def no_kernels(monkeypatch):
+    """Notebooks become pages as they are: to start a kernel for each takes seconds."""
+    execute = "itl.report.execute_notebook.execute_notebook"
+    monkeypatch.setattr(execute, lambda source, target, *_: copyfile(source, target))
+
+
+def of_sizes(home: Path, steps: int = 12) -> Preset:
+    """A preset of one question with nets of so many *steps*, and its notebook in *home*."""
+    settings = SIZES | {"recipe": SETTINGS["recipe"] | {"steps": steps}}
+    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in settings.items())
+    cells = new_markdown_cell("# How many?"), tagged_cell("parameters", declared), new_code_cell("1")
+    write_notebook(home / "notebooks/01-data-size.ipynb", *cells)
+    return preset(**{"01_data_size": settings})
+
+
+def pretend_runs(asked: Preset, home: Path) -> None:
+    """Finish all runs of the preset in no time."""
+    (question,) = questions_of(asked)
+    question.prepare(here(home))
+    pretend(with_needs([run.spec for run in question.runs(here(home))]), Store(home / "runs"))
+
+
+@pytest.mark.usefixtures("rated")
+def test_an_index_after_failed_runs_links_only_what_is_there(tmp_path, monkeypatch):
+    asked, folder = of_sizes(tmp_path), tmp_path / "reports/test"
+    pretend_runs(asked, tmp_path)
+    make(tmp_path, asked)
+    assert 'href="results.csv"' in (folder / "index.html").read_text()
+
+    def fail(specs, store, machine, watch):
+        raise ItlError("all runs failed")
+
+    monkeypatch.setattr("itl.runs.question.execute", fail)
+    with pytest.raises(ItlError, match="all runs failed"):
+        make(tmp_path, of_sizes(tmp_path, steps=14))
+    index = (folder / "index.html").read_text()
+    assert not {"results.csv", "contrasts.csv"} & {path.name for path in folder.iterdir()}
+    assert 'href="results.csv"' not in index
+    assert 'href="contrasts.csv"' not in index
+    assert "At a glance" not in index
+    assert 'href="runs.html"' in index
+
+
+@pytest.mark.parametrize(
+    ("made", "changes"),
+    [
+        ({}, False),
+        ({"torch": "2.99"}, True),
+        ({"precision": "fp16"}, True),
+        ({"seconds": 1.0}, True),
+        ({"command": "itl run test", "finished": "later"}, False),
+    ],
+)
+def test_a_page_is_made_again_where_what_made_its_runs_is_another(tmp_path, monkeypatch, made, changes):
+    asked = of_sizes(tmp_path)
+    before = fingerprint(asked, tmp_path, tmp_path / "before")
+    for name, value in made.items():
+        monkeypatch.setitem(MADE, name, value)
+    assert (fingerprint(asked, tmp_path, tmp_path / "after") != before) == changes
+
+
+def test_a_page_is_made_again_where_losses_that_its_doubts_rest_on_are_others(tmp_path):
+    asked = of_sizes(tmp_path)
+    before = fingerprint(asked, tmp_path, tmp_path)
+    folder = next((tmp_path / "runs").glob("pretrain/*/result.json")).parent
+    (folder / "log.jsonl").write_text('{"epoch": 1, "step": 12, "loss": 9.9}\n')
+    assert fingerprint(asked, tmp_path, tmp_path) != before
+
+
+def fingerprint(asked: Preset, project: Path, home: Path) -> str:
+    """That of the page of a notebook of *project* with runs in *home*, done in no time if they were not."""
+    if not (home / "runs").exists():
+        pretend_runs(asked, home)
+    (page,) = pages_of(asked, home / "reports/test", here(home), project / "notebooks")
+    return page.fingerprint()
+
+
+def written(path: Path, about: str) -> Path:
+    """A preset file of the notebook a, which asks nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"about: {about}\nnotebooks:\n  a: {{}}\n")
+    return path
+
+
+def test_a_report_of_another_preset_file_of_the_same_name_is_said(tmp_path, caplog):
+    (home := tmp_path / "project").mkdir()
+    write_notebook(home / "notebooks/a.ipynb", new_markdown_cell("# So?"))
+
+    def notes(file: Path, home: Path = home) -> list[str]:
+        caplog.clear()
+        report(load_preset(str(file)), home / "reports/mini", here(home), home / "notebooks")
+        return [line for line in caplog.messages if "replaces" in line]
+
+    own = written(home / "params/mini.yaml", "Mine.")
+    other = written(tmp_path / "elsewhere/mini.yaml", "Another.")
+    assert notes(own) == notes(written(own, "Mine, edited.")) == []
+    says = (
+        f"{home}/reports/mini holds the report of {own}, which that of {other} now replaces; to keep both, "
+    )
+    assert notes(other) == [says + "give one preset another name"]
+    assert notes(other) == []
+    assert len(notes(own)) == 1
+    copy = tmp_path / "copy"
+    copytree(home, copy)
+    assert notes(written(copy / "params/mini.yaml", "A copy, edited."), copy) == []
+    (moved := tmp_path / "moved").mkdir()
+    own.rename(moved / "mini.yaml")
+    assert notes(moved / "mini.yaml") == [], "the file that made it is no longer there"
