@@ -449,6 +449,7 @@ def compare(args: argparse.Namespace) -> None:
     table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
     if args.format == "csv":
         table.to_csv(sys.stdout, index=False)
+        _note(*table.attrs["notes"])
     else:
         print(summary(table) if args.format == "text" else page(table, args.first, args.second))
 

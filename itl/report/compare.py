@@ -2,21 +2,33 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.analysis.wording import signed, task_name
+from itl.machine import Machine
+from itl.presets import load_preset
+from itl.report.build import pages_of
 from itl.report.html import render
 from itl.report.run_page import flatten
+from itl.runs.questions import QUESTIONS
+from itl.runs.task_questions import Advice, Influence, Scores
+from itl.storage import read_mapping
 
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
 COMPARED = [*COMPARISON, "verdict", "change"]  # columns of it that are read
 JUDGED_BY = ["margin", "gain", "cap"]  # those that are read where it has them
 VERDICTS = "contrasts.csv"  # of a finished report
+NOTES = "notes"  # name of an attribute of a frame
+RANKED = tuple(kind.name for kind in (Influence, Scores, Advice))  # of all contrasts, none is their answer
+NETS = ("Pretrain.", "Transfer.pretrain.")  # what the names of settings of a net begin with
+DIGEST = re.compile(r"\b[0-9a-f]{12}\b")
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
 SHOWN_VALUES = 4
@@ -30,24 +42,34 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     Returns:
         A row for each comparison: question, compared, task; verdict and change (points) of both, as
         verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and
-        why: what differs between the runs of the question, empty where one report lacks it.
+        why: what differs between the runs of the question, empty where one report lacks it. Its attrs have,
+        as NOTES, a line on each report of settings that its preset has no longer, and on each answer that is
+        missing or is a ranking, which is not compared.
     """
-    first, second = (find_report(str(name), home) for name in (first, second))
-    tables = [_read_verdicts(folder) for folder in (first, second)]
+    given = [str(name) for name in (first, second)]
+    folders = [find_report(name, home) for name in given]
+    every = [_read_verdicts(folder) for folder in folders]
+    tables = [table[~table["question"].isin(RANKED)] for table in every]
     joined = tables[0].merge(tables[1], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True)
     alike = joined["verdict_1"] == joined["verdict_2"]
     only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
-    settings = [_settings(folder) for folder in (first, second)]
+    runs = [_read_runs(folder) for folder in folders]
+    settings, names = [_settings(table) for table in runs], _pack_names(folders, runs)
     has_caps = all(table["cap"].notna().all() for table in tables)
     judging = [_judging(table, has_caps) for table in tables]
     reasons = {}
     for name, rows in joined.groupby("question"):
         if all(name in made for made in (*settings, *judging)):
             parts = [describe_difference(made[0][name], made[1][name]) for made in (settings, judging)]
-            reasons[name] = "; ".join(filter(None, [*parts, _describe_margins(rows)]))
-    joined["why"] = joined["question"].map(reasons).fillna("")
-    return joined.drop(columns=["_merge", *(f"{name}_{side}" for name in JUDGED_BY for side in (1, 2))])
+            text = "; ".join(filter(None, [*parts, _describe_margins(rows)]))
+            reasons[name] = DIGEST.sub(lambda digest: names.get(digest[0], digest[0]), text)
+    joined["why"] = joined["question"].map(reasons).fillna("").astype(str)
+    joined = joined.drop(columns=["_merge", *(f"{name}_{side}" for name in JUDGED_BY for side in (1, 2))])
+    notes = [_outdated(name, folder, home) for name, folder in zip(given, folders, strict=True)]
+    notes += _not_compared(runs, [set(table["question"]) for table in every])
+    joined.attrs[NOTES] = list(filter(None, notes))
+    return joined
 
 
 def find_report(name: str, home: Path) -> Path:
@@ -68,6 +90,37 @@ def find_report(name: str, home: Path) -> Path:
         f"{name} has no finished report: there is no {VERDICTS} in {looked}; `itl report PRESET` writes "
         f"one, and finished in {home / 'reports'} are {', '.join(done) or 'none'}"
     )
+
+
+def _outdated(name: str, folder: Path, home: Path) -> str:
+    """Say if pages in *folder*, the report of the preset *name*, are of settings that this has no longer.
+
+    '' where none is, and where *name* is no preset that can be read.
+    """
+    try:
+        preset = load_preset(name)
+        pages = pages_of(preset, folder, Machine(home=home))
+    except ItlError:
+        return ""
+    if folder != (home / "reports" / preset.name).absolute():
+        return ""
+    other = []
+    for page in pages:
+        made = _parameters(folder, page.stem)
+        if made and not (made | {"preset": preset.reference}).items() >= page.parameters.items():
+            other.append(page.stem)
+    if not other:
+        return ""
+    return (
+        f"{folder} is of other settings than preset {preset.reference} has now ({', '.join(other)}); "
+        f"`itl report {preset.reference}` makes it again"
+    )
+
+
+def _parameters(folder: Path, stem: str) -> dict[str, Any]:
+    """Return what the page *stem* of the report in *folder* was made with; {} without such a page."""
+    facts = read_mapping(folder / f"{stem}.ipynb").get("metadata", {})
+    return facts.get("papermill", {}).get("parameters", {})
 
 
 def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -100,24 +153,82 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
     return table.assign(change=numbers, **judged_by)
 
 
-def _settings(folder: Path) -> dict[str, dict[str, set[str]]]:
-    """Return by question every setting of its runs, and where they were made, with all values that it has."""
-    by_question: dict[str, dict[str, set[str]]] = {}
+def _read_runs(folder: Path) -> pd.DataFrame:
+    """Return the runs of the report in *folder*, with the questions of each and its settings by name.
+
+    ItlError if a run that is done has no settings.
+    """
     runs = _read(folder, "runs.csv", ("state", "questions", "spec", *ORIGIN))
-    for row in runs[runs["state"] == "done"].itertuples():
+    settings: list[dict[str, object]] = []
+    for row in runs.itertuples():
         try:
-            spec = _used(flatten(json.loads(row.spec)))
+            settings.append(_used(flatten(json.loads(row.spec))))
         except (TypeError, ValueError):  # cut off, or not there
             line = row.Index + 2  # below the header
             raise ItlError(
                 f"{folder / 'runs.csv'} is damaged: line {line} has no spec as JSON; repeat `itl report`"
             ) from None
-        settings = spec | {name: getattr(row, name) for name in ORIGIN}
-        for question in row.questions.split(", "):
-            values = by_question.setdefault(question, {})
-            for name, value in settings.items():
-                values.setdefault(_plain_name(name), set()).add(str(value))
+    return runs.assign(settings=settings, questions=runs["questions"].astype(str).str.split(", "))
+
+
+def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
+    """Return by question every setting of its *runs*, and where these were made, with all its values."""
+    by_question: dict[str, dict[str, set[str]]] = {}
+    for row in runs[runs["state"] == "done"].explode("questions").itertuples():
+        values = by_question.setdefault(row.questions, {})
+        for name, value in (row.settings | {name: getattr(row, name) for name in ORIGIN}).items():
+            values.setdefault(_plain_name(name), set()).add(str(value))
     return by_question
+
+
+def _pack_names(folders: Sequence[Path], runs: Sequence[pd.DataFrame]) -> dict[str, str]:
+    """Return the packs of *runs*, by digest, in words: the digest, the target, its source and its path.
+
+    Sources are parameters of the pages in *folders*; a pack without one is left out.
+    """
+    names: dict[str, str] = {}
+    for folder, table in zip(folders, runs, strict=True):
+        sources = _sources(folder)
+        for row in table.explode("questions").itertuples():
+            pairs = [("images", row.settings.get(f"{net}subset.pack")) for net in NETS]
+            pairs.append((row.settings.get("Transfer.target"), row.settings.get("Transfer.pack")))
+            for target, digest in pairs:
+                if source := sources.get((row.questions, target)):
+                    names.setdefault(digest, f"{digest} ({target}: {source})")
+    return names
+
+
+def _sources(folder: Path) -> dict[tuple[str, str], str]:
+    """Return the source of the images of each target, by question and target, from the pages in *folder*."""
+    sources = {}
+    for stem, kind in QUESTIONS.items():
+        given = _parameters(folder, stem)
+        for target, packing in {"images": given.get("images", {}), **given.get("targets", {})}.items():
+            words = [str(packing[name]) for name in ("source", "path") if packing.get(name)]
+            sources[kind.name, target] = " ".join(words)
+    return sources
+
+
+def _not_compared(runs: Sequence[pd.DataFrame], answered: Sequence[set[str]]) -> list[str]:
+    """Name the questions of *runs* that a report has not *answered*, and those that rankings answer.
+
+    A question whose runs are all done may compare nothing; it counts if the other report has its answer.
+    """
+    lines, ranked = [], set()
+    for side, table in enumerate(runs):
+        for name, rows in table.explode("questions").groupby("questions", sort=False):
+            done = (rows["state"] == "done").sum()
+            ranked |= {name} & {*RANKED}
+            if name not in answered[side] and (done < len(rows) or name in answered[1 - side]):
+                why = "its page is missing, or is of other settings or runs"
+                if done < len(rows):
+                    why = f"{done} of its {counted(len(rows), 'runs')} are done"
+                lines.append(f"{name}: report {side + 1} asks it and has no answer, as {why}")
+    if ranked:
+        lines.append(
+            f"{', '.join(sorted(ranked))}: answered by rankings, which are on their pages and not compared"
+        )
+    return lines
 
 
 def _judging(table: pd.DataFrame, has_caps: bool) -> dict[str, dict[str, set[str]]]:
@@ -143,7 +254,7 @@ def _plain_name(setting: str) -> str:
 def _used(settings: dict[str, object]) -> dict[str, object]:
     """Leave out of the *settings* of a run the recipe and subset of a net that is not trained."""
     unused: tuple[str, ...] = ()
-    for net in ("Pretrain.", "Transfer.pretrain."):
+    for net in NETS:
         recipe = f"{net}recipe."
         if settings.get(f"{recipe}epochs") == 0 and not settings.get(f"{recipe}steps"):
             unused += (recipe, f"{net}subset.")
@@ -181,7 +292,8 @@ def _describe_margins(rows: pd.DataFrame) -> str:
 def summary(table: pd.DataFrame) -> str:
     """Write what `compare_reports` returns for people: a line for each answer that differs."""
     counts = table["answer"].value_counts().sort_index()
-    lines = [f"{len(table)} answers: " + ", ".join(f"{count} {answer}" for answer, count in counts.items())]
+    parts = [f"{count} {answer}" for answer, count in counts.items()]
+    lines = [f"{len(table)} answers: {', '.join(parts) or 'nothing to compare'}"]
     for row in table[table["answer"] == "changed"].itertuples():
         lines.append(
             f"{row.question}: {row.compared}, {row.task}: {row.verdict_1} ({row.change_1:+.1f} points) → "
@@ -201,7 +313,7 @@ def summary(table: pd.DataFrame) -> str:
     for answer in ("only in 1", "only in 2"):
         questions = [name for name, rows in table.groupby("question") if set(rows["answer"]) == {answer}]
         lines += [f"{', '.join(map(str, questions))}: {answer}"] if questions else []
-    return "\n".join(lines)
+    return "\n".join([*lines, *table.attrs.get(NOTES, [])])
 
 
 def page(table: pd.DataFrame, first: str, second: str) -> str:
@@ -226,6 +338,7 @@ def page(table: pd.DataFrame, first: str, second: str) -> str:
         changed=[row for row in rows if row["changed"]],
         others=[row for row in rows if not row["changed"]],
         reasons=reasons.to_dict(),
+        notes=table.attrs.get(NOTES, []),
     )
 
 

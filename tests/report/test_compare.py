@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from itl import ItlError
 from itl.__main__ import main
+from itl.machine import Machine
+from itl.presets import load_preset
+from itl.report.build import pages_of
 from itl.report.compare import compare_reports, describe_difference
 from tests.accessible import faults
+from tests.worlds import SETTINGS
 
 
 def write_report(folder: Path, verdicts: dict[str, str], seeds: list[int], lr: float = 0.1) -> Path:
@@ -237,3 +242,99 @@ def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
     runs = pd.concat([pd.read_csv(first / "runs.csv"), runs.assign(commit="abc", device="cpu")])
     runs.to_csv(first / "runs.csv", index=False)
     assert set(compare_reports(first, second)["why"]) == {"method: knn → none"}
+
+
+def runs_of(folder: Path, *rows: tuple[str, str]) -> None:
+    """Write runs.csv with these questions and states, each of another seed."""
+    specs = [json.dumps({"Pretrain": {"seed": seed}}) for seed in range(len(rows))]
+    table = pd.DataFrame(rows, columns=["questions", "state"]).assign(spec=specs, commit="abc", device="cpu")
+    table.to_csv(folder / "runs.csv", index=False)
+
+
+def test_a_question_that_a_report_asks_and_has_not_answered_is_said(tmp_path, capsys):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    rows = pd.read_csv(second / "contrasts.csv")
+    pd.concat([rows, rows.assign(question="budget")]).to_csv(second / "contrasts.csv", index=False)
+    runs_of(second, ("data-size, budget", "done"))
+    runs_of(first, ("data-size", "done"), ("data-size, budget", "done"), ("budget", "to do"))
+    assert main(["compare", str(first), str(second)]) == 0
+    out = capsys.readouterr().out
+    says = "budget: report 1 asks it and has no answer, as 1 of its 2 runs are done"
+    assert out.splitlines()[-2:] == ["budget: only in 2", says]
+    assert main(["compare", str(first), str(second), "--format", "html"]) == 0
+    html = capsys.readouterr().out
+    assert faults(html) == []
+    assert f"<li>{says}</li>" in html
+    assert main(["compare", str(first), str(second), "--format", "csv"]) == 0
+    assert capsys.readouterr().err == f"note: {says}\n"
+    runs_of(first, ("data-size, budget", "done"))
+    assert compare_reports(first, second).attrs["notes"] == [
+        "budget: report 1 asks it and has no answer, as its page is missing, or is of other settings or runs"
+    ]
+    runs_of(first, ("data-size", "done"))
+    assert compare_reports(first, second).attrs["notes"] == []
+
+
+def test_rankings_are_not_compared_and_said_not_to_be(tmp_path, capsys):
+    """The contrast of an advice is of whatever option is last, which is not its answer."""
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    for folder, verdict in ((first, "a gain"), (second, "cannot tell")):
+        rows = pd.read_csv(folder / "contrasts.csv")
+        ranked = rows.assign(question="advice", verdict=verdict)
+        pd.concat([ranked, rows]).to_csv(folder / "contrasts.csv", index=False)
+        runs_of(folder, ("data-size, scores", "done"), ("advice", "done"))
+    assert main(["compare", str(first), str(second)]) == 0
+    says = "advice, scores: answered by rankings, which are on their pages and not compared"
+    assert capsys.readouterr().out.splitlines() == ["1 answers: 1 alike", says]
+    for folder in (first, second):
+        ranked.to_csv(folder / "contrasts.csv", index=False)
+        runs_of(folder, ("advice", "done"))
+    assert main(["compare", str(first), str(second)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "0 answers: nothing to compare",
+        says.replace("advice, scores", "advice"),
+    ]
+
+
+def test_packs_that_differ_are_named_by_their_sources(tmp_path):
+    reports = []
+    for name, digest, path in (("a", "6c935b35dfeb", "old photos"), ("b", "f8dd7ad382d0", "new")):
+        folder = write_report(tmp_path / name, {"probe@cars": "a gain"}, [0])
+        net = {"seed": 0, "subset": {"pack": "0fdf257840a1"}}
+        spec = {"Transfer": {"pretrain": net, "target": "cars", "pack": digest, "seed": 0}}
+        columns = {"questions": "data-size", "state": "done", "commit": "c0ffee", "device": "cpu"}
+        pd.DataFrame({"spec": [json.dumps(spec)]}).assign(**columns).to_csv(folder / "runs.csv", index=False)
+        write_page(folder, {"targets": {"cars": {"source": "folder", "path": path}}})
+        reports.append(folder)
+    why = "target.pack: 6c935b35dfeb (cars: folder old photos) → f8dd7ad382d0 (cars: folder new)"
+    assert set(compare_reports(*reports)["why"]) == {why}
+    (reports[1] / "01-data-size.ipynb").unlink()
+    unnamed = why.replace(" (cars: folder new)", "")
+    assert set(compare_reports(*reports)["why"]) == {unnamed}
+
+
+def write_page(folder: Path, parameters: dict) -> None:
+    """The notebook of the question, executed with *parameters* as papermill writes them down."""
+    page = {"cells": [], "metadata": {"papermill": {"parameters": parameters}}}
+    (folder / "01-data-size.ipynb").write_text(json.dumps(page))
+
+
+def test_a_report_of_settings_that_its_preset_has_no_longer_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ITL_HOME", raising=False)
+    (tmp_path / "reports").mkdir()
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(yaml.safe_dump({"about": "Mine.", "notebooks": {"01-data-size": SETTINGS}}))
+    mine, yours = (
+        write_report(tmp_path / "reports" / name, {"own": "a gain"}, [0]) for name in ("mine", "b")
+    )
+    (page,) = pages_of(load_preset(str(preset)), mine, Machine(home=tmp_path))
+    assert compare_reports("mine.yaml", yours, tmp_path).attrs["notes"] == [], "it has no page"
+    write_page(mine, json.loads(json.dumps(page.parameters)))
+    assert compare_reports("mine.yaml", yours, tmp_path).attrs["notes"] == []
+    write_page(mine, page.parameters | {"seeds": [7]})
+    assert compare_reports("mine.yaml", yours, tmp_path).attrs["notes"] == [
+        f"{mine} is of other settings than preset {preset} has now (01-data-size); `itl report {preset}` "
+        f"makes it again"
+    ]
+    assert compare_reports(mine, yours, tmp_path).attrs["notes"] == [], "a folder says nothing of a preset"
