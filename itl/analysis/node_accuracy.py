@@ -93,14 +93,20 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
 
     Returns:
         Columns distinguished (children or classes), then those of `changes` (coarse − fine); at most *count*
-        rows with losses, and as many with gains.
+        rows with losses, and as many with gains, in ascending order. A node whose children give the numbers
+        of its classes, since each is one, is in the rows of classes alone.
     """
-    tables = {}
-    for kind, counted in COUNTED.items():
-        table = changes(nodes, f"{kind}_knn5", of=coarse, against=fine).rename(columns={counted: "of them"})
+    tables = {
+        counted: changes(nodes, f"{kind}_knn5", of=coarse, against=fine).rename(columns={counted: "of them"})
+        for kind, counted in COUNTED.items()
+    }
+    every = pd.concat(tables, names=["distinguished"]).droplevel(1)
+    every, kept = every[~every.duplicated()], []
+    for counted in tables:
+        table = every[every.index == counted]
         losses, gains = table[table["change"] < 0], table[table["change"] > 0]
-        tables[counted] = pd.concat([losses[:count], gains[max(0, len(gains) - count) :]])
-    return pd.concat(tables, names=["distinguished"]).droplevel(1).reset_index()
+        kept += [losses[:count], gains[max(0, len(gains) - count) :]]
+    return pd.concat(kept).reset_index()
 
 
 def _by_node(nodes: pd.DataFrame, metric: str, condition: Mapping) -> pd.DataFrame:

@@ -107,6 +107,17 @@ def test_largest_changes_keep_the_ends_of_each_question():
     )
 
 
+def test_a_node_whose_children_are_its_classes_is_listed_once():
+    same = FOUND.assign(coarse_knn5=FOUND["fine_knn5"], coarse_chance=FOUND["fine_chance"])
+    same.loc[same["node"] == "fish", "children"] = 1
+    table = node_accuracy.largest_changes(same, COARSE, FINE)
+    assert table[["distinguished", "node"]].values.tolist() == [
+        ["classes", "dog"],
+        ["classes", "fish"],
+        ["children", "fish"],
+    ]
+
+
 def spec(method: str) -> Transfer:
     return Transfer(Pretrain(Subset("a pack")), method, "images", "a pack")
 
