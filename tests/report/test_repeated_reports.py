@@ -34,18 +34,18 @@ def of_sizes(home: Path, steps: int = 12) -> Preset:
     return preset(**{"01_data_size": settings})
 
 
-def pretend_runs(asked: Preset, home: Path) -> None:
+def pretend_runs(wanted: Preset, home: Path) -> None:
     """Finish all runs of the preset in no time."""
-    (question,) = questions_of(asked)
+    (question,) = questions_of(wanted)
     question.prepare(here(home))
     pretend(with_needs([run.spec for run in question.runs(here(home))]), Store(home / "runs"))
 
 
 @pytest.mark.usefixtures("rated")
 def test_an_index_after_failed_runs_links_only_what_is_there(tmp_path, monkeypatch):
-    asked, folder = of_sizes(tmp_path), tmp_path / "reports/test"
-    pretend_runs(asked, tmp_path)
-    make(tmp_path, asked)
+    wanted, folder = of_sizes(tmp_path), tmp_path / "reports/test"
+    pretend_runs(wanted, tmp_path)
+    make(tmp_path, wanted)
     assert 'href="results.csv"' in (folder / "index.html").read_text()
 
     def fail(specs, store, machine, watch):
@@ -73,26 +73,26 @@ def test_an_index_after_failed_runs_links_only_what_is_there(tmp_path, monkeypat
     ],
 )
 def test_a_page_is_made_again_where_what_made_its_runs_is_another(tmp_path, monkeypatch, made, changes):
-    asked = of_sizes(tmp_path)
-    before = fingerprint(asked, tmp_path, tmp_path / "before")
+    wanted = of_sizes(tmp_path)
+    before = fingerprint(wanted, tmp_path, tmp_path / "before")
     for name, value in made.items():
         monkeypatch.setitem(MADE, name, value)
-    assert (fingerprint(asked, tmp_path, tmp_path / "after") != before) == changes
+    assert (fingerprint(wanted, tmp_path, tmp_path / "after") != before) == changes
 
 
 def test_a_page_is_made_again_where_losses_that_its_doubts_rest_on_are_others(tmp_path):
-    asked = of_sizes(tmp_path)
-    before = fingerprint(asked, tmp_path, tmp_path)
+    wanted = of_sizes(tmp_path)
+    before = fingerprint(wanted, tmp_path, tmp_path)
     folder = next((tmp_path / "runs").glob("pretrain/*/result.json")).parent
     (folder / "log.jsonl").write_text('{"epoch": 1, "step": 12, "loss": 9.9}\n')
-    assert fingerprint(asked, tmp_path, tmp_path) != before
+    assert fingerprint(wanted, tmp_path, tmp_path) != before
 
 
-def fingerprint(asked: Preset, project: Path, home: Path) -> str:
+def fingerprint(wanted: Preset, project: Path, home: Path) -> str:
     """That of the page of a notebook of *project* with runs in *home*, done in no time if they were not."""
     if not (home / "runs").exists():
-        pretend_runs(asked, home)
-    (page,) = pages_of(asked, home / "reports/test", here(home), project / "notebooks")
+        pretend_runs(wanted, home)
+    (page,) = pages_of(wanted, home / "reports/test", here(home), project / "notebooks")
     return page.fingerprint()
 
 
