@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -156,11 +156,21 @@ def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
     try:
         path.parent.mkdir(exist_ok=True)
         with open(path, "x", encoding="utf-8") as file:  # never over a preset that somebody wrote
-            file.write(text)
+            _write_whole(file, text)
     except FileExistsError:
         if path.read_text("utf-8") == text:  # written a moment ago, by the first of two clicks
             return path
         raise ItlError(f"{path} exists already; choose another name, or delete it first") from None
     except OSError as error:
-        raise ItlError(f"cannot write {path}: {error.strerror}; allow writing there") from error
+        raise ItlError(f"cannot write {path}: {error.strerror}; free space or allow writing there") from error
     return path
+
+
+def _write_whole(file: TextIO, text: str) -> None:
+    """Write *text* to a new *file*, or remove that, as where the disk is full."""
+    try:
+        file.write(text)
+        file.flush()
+    except OSError:
+        os.unlink(file.name)
+        raise

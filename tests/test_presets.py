@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -138,6 +140,19 @@ def test_a_shipped_preset_is_not_hidden_by_a_saved_one(elsewhere):
     with pytest.raises(ItlError, match="demo is a preset that comes with itl; choose another name"):
         write_preset("demo", {"about": "mine", "notebooks": {}}, elsewhere / "params")
     assert not (elsewhere / "params").exists()
+
+
+def test_a_disk_that_gets_full_leaves_no_half_preset(elsewhere):
+    write = f"""
+import resource, signal
+from itl.presets import write_preset
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+write_preset("long", {{"about": "x" * 5000, "notebooks": {{}}}}, {str(elsewhere / "params")!r})
+"""
+    ended = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=False)
+    assert ended.stderr.endswith("long.yaml: File too large; free space or allow writing there\n")
+    assert not list((elsewhere / "params").iterdir())
 
 
 def test_copies_are_whole_and_never_written_over(elsewhere):

@@ -47,7 +47,12 @@ def on_taxonomy(question: Mapping[str, Any], taxonomy: str | None) -> dict[str, 
 
 
 def with_taxonomy(base: Preset, taxonomy: str | None) -> Preset:
-    """Return *base* with the question of data size `on_taxonomy`."""
+    """Return *base* with the question of data size `on_taxonomy`; ItlError if it does not ask that."""
+    if DATA_SIZE not in base.notebooks:
+        raise ItlError(
+            f"a selection becomes the question {DATA_SIZE}, which preset {base.name} does not ask; give "
+            f"HierarchyBrowser a preset that does, such as demo"
+        )
     question = on_taxonomy(base.notebooks[DATA_SIZE], taxonomy)
     return base.model_copy(update={"notebooks": base.notebooks | {DATA_SIZE: question}})
 

@@ -11,18 +11,18 @@ from anywidget import AnyWidget
 from IPython import get_ipython
 from IPython.display import display, update_display
 
-from itl import ItlError, warn
+from itl import ItlError, shortened, warn
 from itl.browser.choice import Choice
 from itl.browser.preset import as_yaml, save, with_taxonomy
 from itl.browser.static_html import facts, standalone_html, summary_text, tree_html
 from itl.browser.tree_columns import columns, rounds, script, style
-from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.label_sets import label_set, needs_tree
 from itl.hierarchy.taxonomies import open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import project_folder
 from itl.packs.pack import Pack
-from itl.packs.subset import SubsetCounts, count_subset
+from itl.packs.subset import MAX_LABELS_SHOWN, SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.report.html import PAGE_TYPE
@@ -219,10 +219,26 @@ class HierarchyBrowser(AnyWidget):
         fields = {name: getattr(self, name) for name in PAGE_FIELDS}
         return standalone_html(fields, self.static_data()["text/html"], title)
 
+    def taxonomy_of_labels(self) -> str | None:
+        """Return the name of the tree that the selected labels are made from; None if they need none.
+
+        ItlError if they are made from a tree that was given without a name.
+        """
+        subset = self.subset
+        if self.taxonomy is not None or not needs_tree(subset.labels):
+            return self.taxonomy
+        if subset.tree:
+            raise ItlError(
+                f"labels {shortened(subset.labels, MAX_LABELS_SHOWN)} are made from a tree without a name, "
+                f"which a preset needs; write it to a CSV file with the header child,parent[,name], and give "
+                f"taxonomy='FILE.csv' instead of tree"
+            )
+        return ""
+
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, the question of data size within the selection; returns the path."""
         folder = project_folder() / "params"
-        base = with_taxonomy(load_preset(self.preset), self.taxonomy)
+        base = with_taxonomy(load_preset(self.preset), self.taxonomy_of_labels())
         return save(name, self.subset, self.kept, self.pack, base, folder)
 
     def _summarise(self) -> None:

@@ -57,7 +57,7 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     for folder in folders:
         if folder.is_dir():
             matches += sorted(folder.glob(packing.path))
-    if len(matches) == 1:
+    if len({match.resolve() for match in matches}) == 1:  # several folders of data may lead to it
         return matches[0]
     named = [f"{folder}{'' if folder.exists() else ' (which does not exist)'}" for folder in folders]
     nowhere = "--data names no folder alone" if entries else "ITL_DATA and --data are empty"

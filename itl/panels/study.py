@@ -231,6 +231,7 @@ class StudyPanel(Panel):
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
         values, subset, taken = self._read_conditions(), self.browser.subset, self.study.model_fields
+        taxonomy = self.browser.taxonomy_of_labels()
         if "subset" in taken:
             values["subset"] = subset_settings(subset)
         elif "label_sets" in taken:
@@ -239,7 +240,7 @@ class StudyPanel(Panel):
             raise ItlError(
                 f"{self.study.name} takes no selection of classes; choose data-size or class-count"
             )
-        self.taxonomy = self.browser.taxonomy
+        self.taxonomy = taxonomy
         self.conditions = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
         if "subset" not in taken and (subset.classes or subset.images_per_class):
             self.message = f"The labels are taken; {self.study.name} takes no numbers of classes or images."

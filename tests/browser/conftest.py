@@ -26,6 +26,14 @@ NOT_YET_SHOWN = (  # ipywidgets' stand-ins for what is to come into a box; the s
 )
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Pack:
+    """Forty rendered classes of five training images."""
+    options = (("classes", 40), ("train", 5), ("val", 1), ("size", 16))
+    where = tmp_path_factory.mktemp("packs") / "demo"
+    return Pack.build(Packing("demo", None, 16, "squash", options), where, workers=1)
+
+
 def render(packing: dict, name: str, machine: Machine) -> None:
     """Build the pack of *packing* for *machine* in this process: to start others would take longer."""
     spec = spec_of(Packing, packing, name)

@@ -161,6 +161,17 @@ def test_copies_in_one_split_under_two_classes_are_found(tmp_path, capsys):
     assert "train/a/a.png,train,train/b/of-a-too.png,train,exact,0.0," in output.out
 
 
+@pytest.mark.parametrize("names_of_classes", [("cat", "dog"), ("dog", "cat")])
+def test_of_copies_under_two_classes_those_of_the_rarer_class_are_listed(tmp_path, names_of_classes):
+    usual, rare = names_of_classes
+    for number, (name, seed) in enumerate([(usual, 0), (usual, 0), (rare, 0), (usual, 1), (rare, 2)]):
+        path = tmp_path / "images/train" / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(seed).save(path)
+    pairs = of_two_classes(packed(tmp_path / "images", tmp_path / "packs/labels"))
+    assert pairs["other"].tolist() == [f"train/{rare}/2.png"]
+
+
 def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
     """Pictures that are a little, and more and more, like one."""
     base = np.asarray(picture(0), np.float32)

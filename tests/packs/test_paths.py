@@ -60,6 +60,13 @@ def test_an_image_that_may_not_be_read_ends_no_plan(tmp_path, monkeypatch):
     assert size_of(Packing("folder", str(tmp_path)), "images", here(tmp_path)).images == 2
 
 
+def test_one_data_set_by_two_ways_is_one(tmp_path):
+    (tmp_path / "data/photos").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    machine = here(tmp_path, data=(f"{tmp_path}/data", f"{tmp_path}/data/", f"{tmp_path}/link"))
+    assert paths.find_source(Packing("folder", "photos"), "images", machine) == tmp_path / "data/photos"
+
+
 def test_a_folder_that_may_be_meant_is_offered(tmp_path):
     (tmp_path / "leaves").mkdir()
     machine = here(tmp_path, data=(str(tmp_path),))
