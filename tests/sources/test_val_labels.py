@@ -50,6 +50,20 @@ def test_numbers_of_val_images_that_do_not_tell_are_refused(numbers, says):
         read_labels(numbered(numbers), [CAR, FOX, TENCH])
 
 
+@pytest.mark.parametrize("start", ["", "wnid,\n", "\n\n", "\ufeff"])
+def test_a_wnid_for_each_image_in_order_counts_images_and_not_lines(start):
+    """A header moved each label to the next image."""
+    labels = read_labels(f"{start}{FOX}\n{SNAKE}\n{CAR}\n\n".encode())
+    assert [(name[-2:], wnid) for name, wnid in labels.items()] == [("01", FOX), ("02", SNAKE), ("03", CAR)]
+
+
+@pytest.mark.parametrize("between", ["\n", "val_9.JPEG n02119789\n"])
+def test_an_order_of_wnids_with_something_between_is_refused(between):
+    says = "^not each of its lines 1 to 3 is a wnid alone, so it is unclear which image each is of$"
+    with pytest.raises(ItlError, match=says):
+        read_labels(f"{SNAKE}\n{between}{FOX}\n".encode())
+
+
 def every_class(first: int, number: int | None) -> bytes:
     """An image of each of 1000 classes, counted from *first*; before them ILSVRC's first, with *number*."""
     lines = [] if number is None else [f"{VAL[0]} {number}"]

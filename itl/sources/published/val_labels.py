@@ -140,10 +140,16 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     lines = list(_class_lines(data, len(order) > 0))
     numbers = {name: int(word) for _, name, word in lines if word.isdecimal()}
     first = _first_number(numbers, order) if numbers else 0
+    nameless = [number for number, name, _ in lines if not name]
+    start, end = (nameless[0], nameless[-1]) if nameless else (1, 0)
+    if len(nameless) != end - start + 1:
+        raise ItlError(
+            f"not each of its lines {start} to {end} is a wnid alone, so it is unclear which image each is of"
+        )
     labels: dict[str, str] = {}
     for number, name, word in lines:
         wnid = order[int(word) - first] if word.isdecimal() else word
-        image = name or f"ILSVRC2012_val_{number:08d}"
+        image = name or f"ILSVRC2012_val_{number - start + 1:08d}"  # below a header
         if labels.setdefault(image, wnid) != wnid:
             raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
     wnids = list(labels.values())
