@@ -1,19 +1,24 @@
 """What holds for examples in docstrings and tests alike: names, and how they are collected."""
 
+import atexit
 import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-# One thread for each process of tests, and for those that they start: there is a process for each core, and
-# threads that wait for one another actively while others have work for the same cores make a step of training
-# take ten times as long. Said before NumPy is imported, whose linear algebra reads it once.
+# One thread for each process of tests, and for those that they start: these are more processes than cores,
+# and threads that wait for one another actively while others have work for the same cores make a step of
+# training take ten times as long. Said before NumPy is imported, whose linear algebra reads it once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.conftest import SLOW, small_taxonomy  # noqa: E402
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the first that is registered is the last that is called
+    atexit.register(os._exit, 0)  # to take apart what it has imported takes a process seconds
 
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
@@ -24,6 +29,13 @@ IN_MEMORY_BYTES = 6 * 2**30  # that are free there, so that tests may use them: 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --quick, for `make check`."""
     parser.addoption("--quick", action="store_true", help="leave out the test files that take long")
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)  # where pytest-xdist is installed
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Start one process more than cores for `-n auto`: tests wait for processes, kernels and pages."""
+    cores = yield
+    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -30,7 +30,8 @@ if __name__ == "__main__":
         pool.submit(time.sleep, float(input()))
 """
 POOL_UNTIL_STOPPED = """
-import time
+import signal, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that nohup has started would ignore it
 from itl.machine import Terminated, stopping_on_signals
 from itl.processes import process_pool
 try:

@@ -24,6 +24,8 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--in-process-gpu",
+    "--disable-software-rasterizer",
 )
 SECONDS = 60  # for a page or a cell; a busy machine is slow, not broken
 
