@@ -76,6 +76,8 @@ class HierarchyBrowser(AnyWidget):
         if not isinstance(taxonomy, str):
             kind = type(taxonomy).__name__
             raise ItlError(f"taxonomy is the name of a tree, got a {kind}; give that as tree")
+        if tree is not None and taxonomy:
+            raise ItlError(f"tree and taxonomy {taxonomy!r} are two trees; leave one of them out")
         pack = Pack.open(pack) if isinstance(pack, str | Path) else pack
         self.pack, self.preset = pack, preset
         self.taxonomy = None if tree and not taxonomy else taxonomy  # None: a tree without a name

@@ -71,7 +71,10 @@ def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
             Synset(wnid, name, tuple(lemmas), gloss, tuple(above))
             for wnid, name, lemmas, gloss, above in kept["synsets"]
         ]
-        opened[digest] = Taxonomy(synsets, kept["leaves"])
+        tree = Taxonomy(synsets, kept["leaves"])
+        if tree.digest != digest:
+            raise ItlError(f"{path} is not the tree that its name says; delete it, and repeat `itl run`")
+        opened[digest] = tree
     return opened[digest]
 
 

@@ -216,7 +216,7 @@ def _refuse_unfinished(out: Path) -> None:
     finished = out.with_name(out.name.removesuffix(".partial"))
     partial = finished.with_name(finished.name + ".partial")
     unreadable = partial / "unreadable.csv"
-    if unreadable.exists() and (count := len(pd.read_csv(unreadable))):
+    if unreadable.exists() and unreadable.stat().st_size and (count := len(pd.read_csv(unreadable))):
         raise ItlError(
             f"the packing of {finished} was refused or interrupted, or is still running: "
             f"{counted(count, 'images cannot')} be read, as {unreadable} says; repair or remove them and "

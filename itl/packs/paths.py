@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from itl import ItlError, nearest
+from itl import ItlError, __version__, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
@@ -43,9 +43,11 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     if not reads_files(packing.source):
         return None
     entries = [data_entry(entry) for entry in machine.data]
-    paths = {name: path for name, path in entries if name}
-    if name in paths:
-        return _existing(expand_home(paths[name]), name, ItlError)
+    paths = dict.fromkeys(path for given, path in entries if given == name)
+    if len(paths) > 1:
+        raise ItlError(f"{name} has {len(paths)} paths, {' and '.join(map(str, paths))}; leave one of them")
+    if paths:
+        return _existing(expand_home(next(iter(paths))), name, ItlError)
     if not packing.path:
         unused = describe_unused_data(machine.data)
         raise NoSource(f"no path is given for {name}; use --data {name}=PATH{unused}")
@@ -56,7 +58,7 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
     for folder in folders:
         if folder.is_dir():
-            matches += sorted(folder.glob(packing.path))
+            matches += [folder] if path == Path() else sorted(folder.glob(packing.path))
     if len({match.resolve() for match in matches}) == 1:  # several folders of data may lead to it
         return matches[0]
     named = [f"{folder}{'' if folder.exists() else ' (which does not exist)'}" for folder in folders]
@@ -174,8 +176,8 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
         if not changes:
             reading = str(read_mapping(summary, PACK_AGAIN).get("reading", ""))
             return replace(_size_of_pack(folder, summary.stat().st_mtime_ns), reading=reading)
-    kept, state = read_mapping(_size_file(folder)), request.source_state()
-    if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
+    kept, state = read_mapping(_size_file(folder)), {"itl": __version__, "files": request.source_state()}
+    if kept.get("source_state") != state or not _is_size(kept.get("size")):
         try:
             size = _size_of_source(packing, request.path)
         except ItlError as error:
@@ -189,11 +191,12 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
 def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:
     """Keep *size* as that of the source of *packing* while its files stay as they are now."""
     request = PackRequest(packing, find_source(packing, name, machine))
-    _write_size(size, pack_folder(packing, name, machine), request.source_state())
+    state = {"itl": __version__, "files": request.source_state()}
+    _write_size(size, pack_folder(packing, name, machine), state)
 
 
-def _write_size(size: Size, folder: Path, state: dict | None) -> None:
-    """Write *size* beside the pack in *folder*, with the *state* that the files of its source had before."""
+def _write_size(size: Size, folder: Path, state: dict) -> None:
+    """Write *size* beside the pack in *folder*, with the *state* of its source's files before, and of itl."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"source_state": state, "size": asdict(size)})
     write_text(_size_file(folder), text)

@@ -76,9 +76,14 @@ class PackRequest:
         others = self._named_files()
         others += [path for path in self._region_files() if path not in others]
         own = self.path.absolute()
-        for folder in own.parents[: SOURCES[self.packing.source].lists_above]:
+        source = SOURCES[self.packing.source]
+        for folder in own.parents[: source.lists_above]:
             if os.access(folder, os.R_OK):
-                others += sorted(path for path in folder.iterdir() if path != own and _may_label(path))
+                lists = {
+                    path for path in folder.iterdir() if path.suffix in LABEL_SUFFIXES and path.is_file()
+                }
+                folders = [path for name in source.label_folders for path in folder.glob(name)]
+                others += sorted(lists.union(filter(Path.is_dir, folders)) - {own, *own.parents})
         digest, files, size = hashlib.sha256(), 0, 0
         for path in [self.path, *others]:
             for name, (file_bytes, time_ns) in _files(path):
@@ -351,13 +356,6 @@ def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
         for one in objects
     )
     return f"[{', '.join(texts)}]\n".encode()
-
-
-def _may_label(path: Path) -> bool:
-    """Say whether *path*, beside a source or above it, may hold lists of its images; Partitions: SUN397's."""
-    if path.name == "Partitions":
-        return path.is_dir()
-    return path.suffix in LABEL_SUFFIXES and path.is_file()
 
 
 def _files(path: Path, name: str = "", ancestors: frozenset = frozenset()) -> Iterator[tuple[str, Stamp]]:

@@ -64,6 +64,11 @@ class NetPanel(Panel):
         self.targets = targets_of(self.spec, self.store)
         self.inspections: dict[str, Inspection] = {}
         self._maps: dict[str, str] = {}
+        if not self.offered and self.targets:
+            raise ItlError(
+                f"the images of run {key(self.spec)} and of its targets ({', '.join(self.targets)}) are not "
+                f"packed here as they were then; put these packs back, or repeat the run with `itl run`"
+            )
         if not self.offered:
             raise ItlError(
                 f"run {key(self.spec)} has no images to look at: its own are for training alone, and it is "

@@ -42,7 +42,7 @@ from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE
 from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
-from itl.runs.questions import QUESTIONS
+from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.results import changed_sources
 from itl.runs.study import Study
 from itl.settings import spec_of
@@ -96,6 +96,7 @@ class StudyPanel(Panel):
         self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
         self._is_done = False  # whether all runs were, when the picture was drawn
         self._at_once = True  # whether the picture waits for the whole answer
+        questions_of(self.preset)  # refuses settings that cannot be
         super().__init__()
         self.question = next(iter(self.questions))
 
@@ -440,9 +441,8 @@ class StudyPanel(Panel):
         super().write(control, text)
         with suppress(ValueError):
             if control == "margin" and float(text) != self.margin:
-                self.message = (
-                    f"margin is a share of the gain, from 0.01 to 0.99: {text} became {self.margin}"
-                )
+                limits = "from 0.01 to 0.99"
+                self.message = f"margin is a share of the gain, {limits}: {text} became {self.margin}"
 
     def beside(self) -> list[ipywidgets.Widget]:
         """List the browser, whose selection a button takes."""

@@ -48,6 +48,7 @@ class Source(ABC):
     published_classes: ClassVar[int] = 0  # 0: not known
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images, or people, as published
     metric: ClassVar[str] = "accuracy"  # by which papers compare; per_class: mean of the classes' accuracies
+    label_folders: ClassVar[Sequence[str]] = ()  # patterns of folders of lists, beside the path or above it
     lists_above: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 

@@ -1,5 +1,7 @@
 """The page's logic is that of Python: random clicks and the search, run in quickjs without a browser."""
 
+import csv
+import io
 import json
 import random
 from collections import Counter
@@ -147,6 +149,11 @@ def test_200_random_click_sequences_make_the_choice_that_python_makes(imagenet, 
             assert labels == labels_csv(tree, subset.labels), clicks
             counted += 1
     assert counted > 80
+
+
+@pytest.mark.parametrize("name", ["n02084071", "cat, black", 'the "other"', "two\nlines", "Schäfer's; a|b"])
+def test_names_of_classes_are_cells_of_a_table_whatever_they_hold(page, name):
+    assert next(csv.reader(io.StringIO(page("csvCell", name), newline=""))) == [name]
 
 
 @pytest.mark.parametrize("query", QUERIES)

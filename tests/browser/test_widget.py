@@ -389,3 +389,5 @@ def test_what_is_no_setting_of_it_is_refused_and_changes_nothing(name, value, sa
 def test_a_tree_that_is_given_as_a_name_is_refused(tree):
     with pytest.raises(ItlError, match="^taxonomy is the name of a tree, got a Taxonomy; give that as tree$"):
         HierarchyBrowser(taxonomy=tree)
+    with pytest.raises(ItlError, match="^tree and taxonomy 'mine.csv' are two trees; leave one of them out$"):
+        HierarchyBrowser(tree=tree, taxonomy="mine.csv")

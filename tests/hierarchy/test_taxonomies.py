@@ -100,6 +100,11 @@ def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
     monkeypatch.setattr(taxonomies, "opened", {})
     with pytest.raises(ItlError, match=f"taxonomy {tree.digest} of this run is not in .*`itl run PRESET`"):
         tree_of_digest(tree.digest, tmp_path / "lost")
+    (tmp_path / "kept" / f"{tree.digest}.json").rename(tmp_path / "kept/abcdefabcdef.json")
+    with pytest.raises(
+        ItlError, match="abcdefabcdef.json is not the tree that its name says; delete it, and"
+    ):
+        tree_of_digest("abcdefabcdef", tmp_path / "kept")
     with pytest.raises(ItlError, match="no taxonomy at .*lost.csv; a taxonomy is nltk@FOLDER"):
         open_taxonomy("lost.csv", [tmp_path])
 

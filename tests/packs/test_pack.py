@@ -152,6 +152,22 @@ def test_a_list_of_val_in_any_folder_around_the_images_is_watched(tmp_path, plac
     assert labels == [[FOX, CAR], [CAR, FOX]]
 
 
+def test_xml_of_val_in_a_folder_above_the_images_is_watched(tmp_path):
+    images, xml = tmp_path / "ILSVRC/Data/CLS-LOC", tmp_path / "ILSVRC/Annotations/CLS-LOC/val"
+    tree(images, *(f"{part}.JPEG" for part in (f"train/{FOX}/1", f"train/{CAR}/1", "val/v_1", "val/v_2")))
+    for path in images.rglob("*.JPEG"):
+        path.write_bytes(encoded(smooth(9, 9)))
+    xml.mkdir(parents=True)
+    labels = []
+    for seconds, wnids in enumerate(((FOX, CAR), (CAR, FOX))):
+        for number, wnid in enumerate(wnids, 1):
+            (xml / f"v_{number}.xml").write_text(f"<object><name>{wnid}</name></object>")
+            os.utime(xml / f"v_{number}.xml", (seconds, seconds))
+        table = Pack.build(Packing("imagenet", size=8), tmp_path / "pack", path=images).table
+        labels.append(table.loc[table["split"] == "val", "wnid"].tolist())
+    assert labels == [[FOX, CAR], [CAR, FOX]]
+
+
 def test_kills_at_any_write_end_in_the_same_bytes(undisturbed, photos, tmp_path):
     out, rows = tmp_path / "pack", []
 

@@ -67,6 +67,31 @@ def test_one_data_set_by_two_ways_is_one(tmp_path):
     assert paths.find_source(Packing("folder", "photos"), "images", machine) == tmp_path / "data/photos"
 
 
+def test_a_dot_is_the_folder_of_data_itself(tmp_path):
+    machine = here(tmp_path, data=(f"{tmp_path}/photos",))
+    (tmp_path / "photos").mkdir()
+    assert paths.find_source(Packing("folder", "."), "images", machine) == tmp_path / "photos"
+
+
+def test_another_version_of_itl_counts_anew(tmp_path, monkeypatch):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    for name in ("cat/1.png", "dog/1.png"):
+        (photos / name).parent.mkdir(parents=True)
+        (photos / name).write_bytes(encoded(smooth(9, 9)))
+    packing, listed, listing = Packing("folder", str(photos)), [], ClassFolders.records
+    monkeypatch.setattr(ClassFolders, "records", lambda self: listed.append(self) or listing(self))
+    for version, times in (("1", 1), ("1", 1), ("2", 2)):
+        monkeypatch.setattr(paths, "__version__", version)
+        assert size_of(packing, "images", machine).images == 2
+        assert len(listed) == times
+
+
+def test_a_name_with_two_paths_is_refused(tmp_path):
+    machine = here(tmp_path, data=("images=a", "images=b"))
+    with pytest.raises(ItlError, match="^images has 2 paths, a and b; leave one of them$"):
+        paths.find_source(Packing("folder"), "images", machine)
+
+
 def test_a_folder_that_may_be_meant_is_offered(tmp_path):
     (tmp_path / "leaves").mkdir()
     machine = here(tmp_path, data=(str(tmp_path),))

@@ -140,6 +140,15 @@ def test_a_net_that_was_not_trained_is_called_so(done):
     assert ": small, as initialised, without pre-training; a head for " in NetPanel(untrained, machine).html()
 
 
+def test_a_net_whose_packs_are_gone_says_so(done, trained, tmp_path):
+    _, machine = done
+    (home := here(tmp_path)).runs.parent.mkdir(exist_ok=True)
+    shutil.copytree(machine.runs, home.runs)
+    says = r"^the images of run \w+ and of its targets \(scenes\) are not packed here as they were then; put"
+    with pytest.raises(ItlError, match=says):
+        NetPanel(key(trained), home)
+
+
 def test_a_net_without_images_to_look_at_is_one_line(tmp_path):
     question, machine = folder_study(tmp_path, train=4), here(tmp_path)
     run_here(question, machine)

@@ -57,6 +57,24 @@ def test_a_preset_without_seeds_begins_with_that_of_its_subset(project, machine)
     assert StudyPanel("seedless", machine=machine).ask().seeds == (7,)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"tasks": None}, "tasks of data-size should be a list, not None"),
+        ({"tasks": "knn@scenes"}, "tasks of data-size should be a list, not 'knn@scenes'"),
+        ({"margin": 0.1}, "margin should be a mapping of settings, not 0.1"),
+        ({"subset": "dogs"}, "subset of data-size should be a mapping, not 'dogs'"),
+        ({"seeds": 3}, "seeds of data-size should be a list, not 3"),
+    ],
+)
+def test_a_preset_that_cannot_be_asked_opens_no_panel(project, machine, settings, says):
+    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
+    preset["notebooks"]["01-data-size"] |= settings
+    (project / "params/faulty.yaml").write_text(yaml.safe_dump(preset))
+    with pytest.raises(ItlError, match=says):
+        StudyPanel("faulty", machine=machine)
+
+
 def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine, rates):
     panel.plan()
     assert "0 of 12 runs exist already" in panel.html()

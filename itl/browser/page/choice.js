@@ -65,8 +65,9 @@ export class Choice {
   // Write kept classes, as kept maps them, as `itl labels` prints a label set.
   labelsCsv(kept) {
     const { wnid } = this.tree;
-    const rows = [...kept].map(([at, node]) => `${wnid[at]},${wnid[node]}\n`).sort();
-    return `wnid,label\n${rows.join("")}`;
+    const rows = [...kept].map(([at, node]) => [wnid[at], wnid[node]]);
+    rows.sort(([one], [other]) => (one < other ? -1 : 1));
+    return `wnid,label\n${rows.map((row) => `${row.map(csvCell).join(",")}\n`).join("")}`;
   }
 
   // For every node 2 where all its leaves are ticked or it has none, 1 where some are, 0 where none is.
@@ -79,6 +80,11 @@ export class Choice {
       return count < this.tree.leavesUnder[at].length ? 1 : 0;
     });
   }
+}
+
+// Names of one's own classes may hold what divides the cells of a table.
+function csvCell(text) {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 // Gather kept classes by their class: [class, leaves, images], the most images first.

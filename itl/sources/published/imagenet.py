@@ -28,6 +28,7 @@ from itl.sources.packed import describe_packed, unpack_command
 from itl.sources.published.val_labels import (
     DEVKIT,
     LABELS_CURE,
+    XML_FOLDERS,
     ValLabels,
     find_labels,
     read_labels,
@@ -62,6 +63,7 @@ class ImageNet(Source):
     splits: str | None = None  # the folder of each split: train=a,val=b
     kind = "imagenet"
     title: ClassVar[str] = "ImageNet"
+    label_folders = ("*[dD]evkit*", *XML_FOLDERS)
     lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
     published_classes: ClassVar[int] = 1000
     val_cure: ClassVar[str] = LABELS_CURE  # where val has no class folders, and no list

@@ -31,6 +31,7 @@ class Sun397(ScannedSource):
     partition: int = 1  # 1 to 10
     bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     kind = "sun397"
+    label_folders = (PARTITIONS,)
     expected = (
         "the folder SUN397 or a plain tar of it, with Training_01.txt and Testing_01.txt in it or beside it "
         "(Partitions.zip); both are on the SUN database's project page"
