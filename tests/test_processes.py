@@ -196,6 +196,8 @@ def test_a_second_interrupt_ends_a_command_whose_worker_is_busy(tmp_path):
         try:
             for line in ("working\n", "stopping\n"):
                 assert process.stdout.readline() == line
+                while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+                    time.sleep(0.01)  # on its way to where it waits, Python may let go of an interrupt
                 process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=60)
         finally:
