@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ class Machine:
             )
         if self.compile not in (True, False):
             raise ItlError(f"compile is true or false; got {self.compile!r}")
-        if not self.checkpoint_seconds >= 0:
+        if not (isinstance(self.checkpoint_seconds, Real) and self.checkpoint_seconds >= 0):
             raise ItlError(f"checkpoint_seconds is a number from 0; got {self.checkpoint_seconds!r}")
         numbers = self.shard if isinstance(self.shard, tuple | list) else ()
         is_pair = len(numbers) == 2 and all(isinstance(number, Integral) for number in numbers)

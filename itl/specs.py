@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
+from pathlib import PurePath
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
@@ -51,12 +52,16 @@ def _check_types(spec: "DataclassInstance", what: str = "") -> None:
     """Raise ItlError for a field of *spec*, which is *what*, that holds nothing of its type.
 
     That is none of the values that its Literal lists, no text, no list, not true or false, or another spec;
-    numbers are those of `_check_limits`.
+    numbers are those of `_check_limits`. Lists become tuples.
     """
     for name, kinds, choices in _types_of(type(spec)):
         value = getattr(spec, name)
         if choices:
             one_of(choices, value, name)
+        elif isinstance(value, kinds):
+            continue
+        elif tuple in kinds and _is_of(tuple, value):
+            object.__setattr__(spec, name, tuple(value))
         elif not any(_is_of(kind, value) for kind in kinds):
             words = TYPE_WORDS.get(kinds[0]) or f"a {kinds[0].__name__}"
             raise ItlError(f"{name}{what} should be {words}, not {value!r}")
@@ -67,7 +72,7 @@ def _is_of(kind: type, value: object) -> bool:
     if kind is bool:
         return value in (True, False)  # NumPy's too, and 0 and 1
     if kind is tuple:
-        return isinstance(value, Iterable) and not isinstance(value, str)
+        return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
     if kind in (int, float):
         return value is not None
     return isinstance(value, kind)
@@ -113,7 +118,11 @@ class Packing:
     unreadable: float = field(default=0.01, metadata={"added": True})  #: fraction of images, at most
 
     def __post_init__(self) -> None:
-        """Accept options as a mapping too; refuse what cannot be."""
+        """Accept options as a mapping too, and a path that is no text; refuse what cannot be."""
+        if isinstance(self.options, Mapping):
+            object.__setattr__(self, "options", tuple(self.options.items()))
+        if isinstance(self.path, PurePath):
+            object.__setattr__(self, "path", str(self.path))
         _check_types(self)
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
         _check_limits(self, {"size": SIDE})
@@ -381,6 +390,7 @@ class Transfer:
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
         _check_types(self)
+        _check_limits(self, {"images_per_class": AT_LEAST_1, "seed": AT_LEAST_0, "repeat": AT_LEAST_0})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 

@@ -98,6 +98,7 @@ def test_machines_that_cannot_be(settings, says):
         ({"device": "cuda:0,"}, "got 'cuda:0,'"),
         ({"checkpoint_seconds": math.nan}, "checkpoint_seconds is a number from 0; got nan"),
         ({"checkpoint_seconds": -1}, "got -1"),
+        ({"checkpoint_seconds": None}, "checkpoint_seconds is a number from 0; got None"),
         ({"workers": True}, "workers is a whole number from 1; got True"),
         ({"threads": 1.0}, "threads is a whole number from 1; got 1.0"),
         ({"data": Path("/data")}, r"got '/data'; give \['/data'\]"),

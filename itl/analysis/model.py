@@ -93,7 +93,7 @@ class TaskModel:
             )
         used = weights != 0
         mean = float(weights[used] @ self.means[used])
-        if self.n < 2:
+        if self.n < 2 or math.isnan(mean):
             return Estimate(mean, math.nan, math.nan, self.n)
         within = max(self._within(weights, weights), 0.0)
         variance = within + float(self._between(weights).var(ddof=1))

@@ -50,7 +50,7 @@ AGAIN = "move that folder away and repeat"
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
     *("images.npy", "index.parquet", "objects.parquet", "files.parquet", "regions.npz", "thumbnails-*.npy"),
-    *("unreadable.csv", "journal", "pack.json", CHECKED),
+    *("unreadable.csv", "journal", "pack.json", CHECKED, ".DS_Store"),
 )
 INDEX = {name: pa.string() for name in ("image", "wnid", "split")}
 INDEX |= {"width": pa.int32(), "height": pa.int32(), "checksum": pa.string()}
@@ -119,10 +119,13 @@ def _refuse_another(request: PackRequest, replaced: Path) -> None:
 def _remove(pack: Path, out: Path) -> None:
     """Remove the folder of a *pack*, and pack.json last: after a kill it still says which pack it is.
 
-    Other files in it, which are somebody's, go to the same place in *out*.
+    Other files in it, which are somebody's, go to *out*, by another name where theirs is taken.
     """
     for path in others_in(pack):
-        os.rename(path, out / path.name)
+        target = out / path.name
+        while os.path.lexists(target):
+            target = target.with_name(f"{target.name}.earlier")
+        os.rename(path, target)
     for path in pack.iterdir():
         if path.name != "pack.json":
             path.unlink()

@@ -98,10 +98,11 @@ def of_two_classes(pack: Pack) -> pd.DataFrame:
 
     The class that most of these copies have stands for all, and the images of others are listed in ``other``.
     """
-    copies = pack.table.groupby(["split", "checksum", "wnid"])["image"].transform("size")
+    table = pack.table[pack.table.duplicated(["split", "checksum"], keep=False)]
+    copies = table.groupby(["split", "checksum", "wnid"])["image"].transform("size")
     usual = copies.sort_values(ascending=False, kind="stable").index
-    first = pack.table.loc[usual].drop_duplicates(["split", "checksum"])
-    pairs = first.merge(pack.table, on=["split", "checksum"], suffixes=("", "_other"))
+    first = table.loc[usual].drop_duplicates(["split", "checksum"])
+    pairs = first.merge(table, on=["split", "checksum"], suffixes=("", "_other"))
     pairs = pairs[pairs["wnid"] != pairs["wnid_other"]].rename(columns={"image_other": "other"})
     return pairs.assign(other_split=pairs["split"], kind="exact", difference=0.0)[COLUMNS]
 

@@ -83,7 +83,7 @@ class PackRequest:
                     path for path in folder.iterdir() if path.suffix in LABEL_SUFFIXES and path.is_file()
                 }
                 folders = [path for name in source.label_folders for path in folder.glob(name)]
-                others += sorted(lists.union(filter(Path.is_dir, folders)) - {own, *own.parents})
+                others += sorted(lists.union(filter(_is_listed, folders)) - {own, *own.parents})
         digest, files, size = hashlib.sha256(), 0, 0
         for path in [self.path, *others]:
             for name, (file_bytes, time_ns) in _files(path):
@@ -342,6 +342,11 @@ def pack_digest(
     for array in regions.values() if regions else ():
         digest.update(array.tobytes())
     return digest.hexdigest()[:12]
+
+
+def _is_listed(folder: Path) -> bool:
+    """Say whether *folder* is one whose files can be listed."""
+    return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
 
 
 def text_line(values: tuple) -> bytes:

@@ -207,6 +207,27 @@ def test_files_of_others_in_a_pack_stay_in_it_when_it_is_replaced(few, tmp_path)
     assert not (tmp_path / "pack.replaced").exists()
 
 
+def test_a_kill_while_files_of_others_are_moved_loses_none_of_them(few, tmp_path, monkeypatch):
+    out = Pack.build(PACKING, tmp_path / "pack", path=few).folder
+    (out / "notes").write_text("old")
+    change(few)
+    rename = os.rename
+
+    def kill(source, target, **options):
+        rename(source, target, **options)
+        if ".replaced" in str(target):
+            os.kill(os.getpid(), signal.SIGKILL)  # before the new pack is there
+
+    def work():
+        os.rename = kill
+        Pack.build(PACKING, out, path=few)
+
+    os.waitpid(forked(work), 0)
+    (tmp_path / "pack.partial/notes").write_text("new")
+    Pack.build(PACKING, out, path=few)
+    assert {(out / name).read_text() for name in ("notes", "notes.earlier")} == {"old", "new"}
+
+
 def test_a_folder_of_others_where_a_pack_would_be_built_is_refused_and_kept(few, tmp_path):
     partial = tmp_path / "pack.partial"
     (partial / "mine").mkdir(parents=True)
