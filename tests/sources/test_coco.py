@@ -127,6 +127,18 @@ def test_one_file_is_of_all_splits_that_it_or_the_folders_of_its_images_tell(tmp
     assert source.scan.notes == ["labels.json is of no split; each image is in that of its field split"]
 
 
+def test_a_field_split_that_contradicts_the_name_of_its_file_is_refused(tmp_path):
+    tables = json.loads(coco_json(names := {1: "a.jpg", 2: "b.jpg"}, row(1, 1, [0, 0, 5, 5])))
+    tables["images"][1]["split"] = "test"
+    files = {name: jpeg() for name in names.values()} | {"train.json": json.dumps(tables).encode()}
+    says = (
+        "train.json is of train by its name, but 1 image is of test by their field split; remove that field"
+    )
+    with pytest.raises(ItlError, match=says):
+        Coco(written(tmp_path, files)).records()
+    assert len(Coco(tmp_path, annotations="train=train.json").records()) == 2
+
+
 def test_of_one_file_for_several_splits_no_image_is_left_without(tmp_path):
     names = {1: "train/a.jpg", 2: "val/b.jpg", 3: "c.jpg"}
     files = {name: jpeg() for name in names.values()} | {"labels.json": coco_json(names)}

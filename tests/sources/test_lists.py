@@ -383,6 +383,14 @@ def test_names_of_numbers(file, content, names):
         (b"n02119789 kit fox\nn02119789 fox\n", "gives 'n02119789' two numbers"),
         (b"0,cat,5\n1,dog,3\n", "'0,cat,5' has a number on both sides; leave that of the class and its name"),
         (b"Class Name\ncat\ndog\n", "'Class Name', its first line, is no class, but a header; remove it"),
+        (
+            b"# names of classes\ncat\ndog\n",
+            "'# names of classes', its first line, is no class, but a comment",
+        ),
+        (b"0=cat\n1=dog\n", "'0=cat' has a number and a name; write them as `0 cat`, on each line"),
+        (b"cat;1\ndog;0\n", "'cat;1' has a number and a name"),
+        (b"1) cat\n0) dog\n", "'1. cat' has a number and a name"),
+        (b"1. cat\n0. dog\n", "'1. cat' has a number and a name"),
         (b'{"0": ["kit_fox", "n02119789"]}', "neither a list of names nor an object with numbers"),
     ],
 )

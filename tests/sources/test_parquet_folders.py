@@ -35,6 +35,28 @@ def test_two_configurations_of_one_data_set_are_refused(tmp_path):
     assert len(open_source("parquet", tmp_path).records()) == 9
 
 
+def test_one_name_of_two_numbers_is_refused_wherever_it_stands(tmp_path):
+    rows = [(f"{number}.png", number, DATA) for number in range(3)]
+    parquet_file(tmp_path / "hub/train.parquet", rows, ["cat", "dog", "cat"])
+    parquet_file(tmp_path / "card/train.parquet", rows)
+    card = """---
+dataset_info:
+  features:
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': cat
+          '1': dog
+          '2': cat
+---
+"""
+    (tmp_path / "card/README.md").write_text(card)
+    for folder in ("hub", "card"):
+        with pytest.raises(ItlError, match="gives 'cat' two numbers; give every class a name of its own"):
+            open_source("parquet", tmp_path / folder).records()
+
+
 def test_folders_of_splits_may_be_spelt_as_hive_does(tmp_path):
     for split in ("train", "test"):
         rows = [(f"{split}{number}.png", "cat", DATA) for number in range(2)]

@@ -228,6 +228,8 @@ class Coco(AnnotatedSource):
         Each is in the split that its field split says; without such fields in that of its folder, if these
         are of several splits. ItlError where this tells only some of them.
         """
+        if self.annotations is None and split_of_json(name):
+            refuse_other_splits(split, name, rows)
         if self.annotations is not None or len(self._json_files) > 1 or split_of_json(name):
             return {split: rows}
         if any("split" in row for row in rows):
@@ -475,3 +477,14 @@ def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: s
         if flag not in (0, 1):
             raise ItlError(f"{where}, {name!r}: {key} is {str(flag)[:20]!r}; it should be 0 or 1")
     return AnnotatedObject(name, box, any(flags.values()))
+
+
+def refuse_other_splits(split: str, name: str, rows: list[dict]) -> None:
+    """Raise ItlError if the field split of some *rows*, images of the JSON *name*, is another *split*."""
+    parts = [split_of_name(str(row["split"])) for row in rows if "split" in row]
+    if others := [part for part in parts if part not in (None, split)]:
+        count = counted(len(others), "images are")
+        raise ItlError(
+            f"{name} is of {split} by its name, but {count} of {others[0]} by their field split; remove that "
+            f"field, or give the file a name of no split, as all.json: then the field divides it"
+        )

@@ -26,6 +26,10 @@ NUMBER_HEADERS = {  # of numbers, beside names
     *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
 }
 _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
+_COMMENT = re.compile(r"(#|//|%)\s*[^\W\d]")
+_OTHER_NUMBERED = re.compile(
+    r"[0-9]+\s*[=|;)\]>]\s*\S.*|[0-9]+\s*[.-]\s+\S.*|[^\W\d].*[=|;:>([]\s*[0-9]+[)\]]?"
+)
 _NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
 
 
@@ -82,10 +86,14 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
         name = wnid_of(re.sub(r"[\s,;:]+", " ", words)) or words
         if names.setdefault(number, name) != name:
             raise ItlError(f"{file} names class {number} twice: {names[number]!r} and {name!r}; remove one")
-    if len(set(names.values())) < len(names):
-        repeated = sorted(name for name in set(names.values()) if list(names.values()).count(name) > 1)
-        raise ItlError(f"{file} gives {repeated[0]!r} two numbers; give every class a name of its own")
+    refuse_repeated(names, file)
     return names
+
+
+def refuse_repeated(names: Mapping[str, str], file: str) -> None:
+    """Raise ItlError if two numbers have one of *names*, read from *file*: they would be one class."""
+    if repeated := sorted(name for name, count in Counter(names.values()).items() if count > 1):
+        raise ItlError(f"{file} gives {repeated[0]!r} two numbers; give every class a name of its own")
 
 
 def first_number(numbers: Collection[int], classes: int) -> int | None:
@@ -190,6 +198,12 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
         )
     if lines and lines[0].strip('"').replace(" ", "_").casefold() in HEADERS:
         raise ItlError(f"{file}: {lines[0]!r}, its first line, is no class, but a header; remove it")
+    if lines and _COMMENT.match(lines[0]):
+        raise ItlError(f"{file}: {lines[0][:60]!r}, its first line, is no class, but a comment; remove it")
+    if lines and all(map(_OTHER_NUMBERED.fullmatch, lines)):
+        raise ItlError(
+            f"{file}: {lines[0][:60]!r} has a number and a name; write them as `0 cat`, on each line"
+        )
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
 
 

@@ -26,7 +26,7 @@ from itl.sources.listed.container_files import (
 )
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
 from itl.sources.listed.list_columns import choose_column
-from itl.sources.listed.numbered_classes import describe_zero, read_names
+from itl.sources.listed.numbered_classes import describe_zero, read_names, refuse_repeated
 from itl.sources.listed.split_columns import SPLIT_COLUMNS, split_column
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
@@ -368,11 +368,13 @@ class ParquetImages(ContainerSource):
             return {}, ""
         if names := _names_in_metadata(self._first_schema, column):
             first = next(iter(self._files))
+            refuse_repeated(names, first)
             self._refuse_other_names(names, first, column)
             return names, first
         for card in (self.path / "README.md", self.path.parent / "README.md"):
             text = card.read_text("utf-8-sig", errors="replace") if card.is_file() else ""
             if names := _names_in_card(text, column):
+                refuse_repeated(names, str(card))
                 return names, str(card)
         return {}, ""
 
