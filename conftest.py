@@ -17,8 +17,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.conftest import SLOW, small_taxonomy  # noqa: E402
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # the first that is registered is the last that is called
-    atexit.register(os._exit, 0)  # to take apart what it has imported takes a process seconds
+is_worker = False  # of xdist; a pytest that a test starts is none, though its environment says so
+
+
+def leave_at_once() -> None:
+    """End a worker without taking apart what it has imported, which takes seconds."""
+    if is_worker:
+        os._exit(0)
+
+
+atexit.register(leave_at_once)  # the first that is registered is the last that is called
 
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
@@ -44,11 +52,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("quick") and path.startswith(SLOW) else None
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Set what processes of tests, and those that they start, find in their environment.
 
     Files are written into memory, where there is enough: 3 GB, and itl flushes what it writes to the disk.
     """
+    global is_worker
+    is_worker = hasattr(config, "workerinput")
     if "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
         return
     executable = not os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC

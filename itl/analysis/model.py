@@ -140,8 +140,9 @@ class TaskModel:
         if not remainder.testable:
             return middle, math.nan, math.nan
         between = float(np.cov(self._between(of), self._between(to))[0, 1])
-        covariance = (self._within(of, to) + between) / self.n
         squares = first.standard_error**2, second.standard_error**2
+        most = math.sqrt(squares[0] * squares[1])  # more than the two variances, which are cut at 0, allow
+        covariance = min(max((self._within(of, to) + between) / self.n, -most), most)
         return fieller((first.mean, second.mean), squares, covariance, remainder.df)
 
 

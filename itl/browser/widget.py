@@ -71,8 +71,9 @@ class HierarchyBrowser(AnyWidget):
         pack: Pack | str | Path | None = None,
         tree: Taxonomy | None = None,
         preset: str = "demo",
-        taxonomy: str = "",
+        taxonomy: str | Path | None = None,
     ) -> None:
+        taxonomy = str(taxonomy or "") if isinstance(taxonomy, str | Path | None) else taxonomy
         if not isinstance(taxonomy, str):
             kind = type(taxonomy).__name__
             raise ItlError(f"taxonomy is the name of a tree, got a {kind}; give that as tree")

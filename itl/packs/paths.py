@@ -43,11 +43,11 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     if not reads_files(packing.source):
         return None
     entries = [data_entry(entry) for entry in machine.data]
-    paths = dict.fromkeys(path for given, path in entries if given == name)
+    paths = dict.fromkeys(expand_home(path) for given, path in entries if given == name)
     if len(paths) > 1:
         raise ItlError(f"{name} has {len(paths)} paths, {' and '.join(map(str, paths))}; leave one of them")
     if paths:
-        return _existing(expand_home(next(iter(paths))), name, ItlError)
+        return _existing(next(iter(paths)), name, ItlError)
     if not packing.path:
         unused = describe_unused_data(machine.data)
         raise NoSource(f"no path is given for {name}; use --data {name}=PATH{unused}")

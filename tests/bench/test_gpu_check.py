@@ -146,7 +146,8 @@ def test_kernels_training_evaluation_and_the_table_import_on_a_bare_machine():
     modules = ["itl.bench.table"]
     modules += [f"itl.runs.{name}" for name in ("perform", "executors", "plan", "question")]
     for folder in ("training", "evaluation", "packs", "sources", "hierarchy"):
-        modules += [f"itl.{folder}.{path.stem}" for path in check.ROOT.glob(f"itl/{folder}/[a-z]*.py")]
+        files = [path.relative_to(check.ROOT) for path in check.ROOT.glob(f"itl/{folder}/**/[a-z]*.py")]
+        modules += [".".join(file.with_suffix("").parts) for file in files]
     code = f"import gc, os; gc.disable(); import {', '.join(modules)}; os._exit(0)"  # a second less
     done = on_bare_machine("-c", code)
     assert done.returncode == 0, done.stdout

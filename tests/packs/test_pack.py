@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from itl import ItlError, log_lines
-from itl.packs import writer
+from itl.packs import source_state, writer
 from itl.packs.fit import decode
 from itl.packs.journal import Journal
 from itl.packs.pack import Pack
@@ -166,6 +166,19 @@ def test_xml_of_val_in_a_folder_above_the_images_is_watched(tmp_path):
         table = Pack.build(Packing("imagenet", size=8), tmp_path / "pack", path=images).table
         labels.append(table.loc[table["split"] == "val", "wnid"].tolist())
     assert labels == [[FOX, CAR], [CAR, FOX]]
+
+
+@pytest.mark.parametrize("folder", ["labels", "my devkit", ""])
+def test_a_devkit_in_any_folder_above_the_images_is_watched(tmp_path, folder):
+    images = tmp_path / "ILSVRC/Data/CLS-LOC"
+    (devkit := tmp_path / "ILSVRC" / folder / "ILSVRC2012_devkit_t12/data").mkdir(parents=True)
+    images.mkdir(parents=True)
+    request, states = source_state.PackRequest(Packing("imagenet", size=8), images), []
+    for seconds in (1, 2):
+        (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text(f"{seconds}\n")
+        os.utime(devkit / "ILSVRC2012_validation_ground_truth.txt", (seconds, seconds))
+        states.append(request.source_state())
+    assert states[0] != states[1]
 
 
 def test_kills_at_any_write_end_in_the_same_bytes(undisturbed, photos, tmp_path):

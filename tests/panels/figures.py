@@ -71,7 +71,11 @@ def inspection(folder: Path) -> Inspection:
     np.save(folder / "images.npy", images)
     table = pd.DataFrame({"image": [f"image {row}" for row in range(2 * IMAGES)]})
     pack = SimpleNamespace(
-        table=table.assign(wnid=np.array(classes, object)[labels]), size=PIXELS, folder=folder
+        table=table.assign(wnid=np.array(classes, object)[labels]),
+        size=PIXELS,
+        summary={"splits": {"train": IMAGES, "val": IMAGES}},
+        folder=folder,
+        file=folder.joinpath,
     )
     rows = np.split(np.arange(2 * IMAGES), 2)
     selections = [SimpleNamespace(rows=part, labels=labels[part], classes=classes) for part in rows]
@@ -159,12 +163,12 @@ def measure_influence(made: Inspection) -> None:
     halves = HalvesScored("knn@scenes", nodes, names, depths, inclusion, tuple(range(NETS)), scores, 20.0)
     correct = (100 * (random.random((NETS, IMAGES)) < 0.5)).astype(np.float32)
     images = made.pack.table.iloc[:IMAGES][["image", "wnid"]].assign(row=np.arange(IMAGES))
-    question = SimpleNamespace(packings=lambda: {"scenes": None})
+    question = SimpleNamespace(packings=lambda: {"scenes": None}, tree=lambda machine: tree)
     started = time.perf_counter()
     effects = halves.effects("difference of means")
     panel = InfluencePanel(question, effects, HierarchyBrowser(tree=tree), here(made.pack.folder))
     panel.scored = ImagesScored(halves, correct, images)
-    with mock.patch("itl.panels.influence.pack_for", return_value=made.pack):
+    with mock.patch("itl.panels.influence.pack_of_runs", return_value=made.pack):
         find, _ = panel.controls()
         panel.widget()
     print(f"InfluencePanel: opened with {len(nodes.wnids):,} nodes in {time.perf_counter() - started:.1f} s")

@@ -36,6 +36,31 @@ def offered(error: ItlError) -> dict[str, str]:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("split.json", '{"train": ["cat/0.jpg", "dog/0.jpg"], "test": ["cat/1.jpg", "dog/1.jpg"]}'),
+        ("split.yaml", "train: [cat/0.jpg, dog/0.jpg]\ntest: [cat/1.jpg, dog/1.jpg]\n"),
+        ("val.json", '["cat/1.jpg", "dog/1.jpg"]'),
+    ],
+)
+def test_a_json_or_yaml_that_divides_the_images_of_a_list_is_not_passed_over(tmp_path, name, content):
+    images = dict.fromkeys(("cat/0.jpg", "cat/1.jpg", "dog/0.jpg", "dog/1.jpg"), jpeg())
+    rows = "".join(f"{image},{image[:3]}\n" for image in images)
+    path = written(tmp_path, images | {"labels.csv": f"file,label\n{rows}".encode(), name: content.encode()})
+    with pytest.raises(ItlError, match=f"^{name} divides images, but their labels are in another list"):
+        read("lists", path)
+    assert {split for split, _ in read("lists", path, train="labels.csv").values()} == {"train"}
+
+
+def test_a_json_of_labels_beside_lists_is_said_to_be_unread(tmp_path):
+    files = dict.fromkeys(("0.jpg", "1.jpg", "2.jpg", "3.jpg"), jpeg())
+    files |= {"train.csv": b"file,label\n0.jpg,cat\n", "val.csv": b"file,label\n1.jpg,cat\n"}
+    files["test.json"] = b'{"2.jpg": "cat", "3.jpg": "dog"}'
+    says = "note: not read: test.json is JSON; write JSON lines (.jsonl) instead, each an object with"
+    assert says in "\n".join(check_lines("lists", written(tmp_path, files)))
+
+
 def test_lists_without_labels_divide_images_whose_folders_are_classes(tmp_path):
     path = written(tmp_path, IN_CLASSES | HALF)
     expected = {

@@ -9,7 +9,7 @@ from itl import ItlError
 from itl.sources.files.image_files import pixels_of
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
-from tests.pictures import encoded
+from tests.pictures import encoded, tarred
 from tests.sources.containers import DATA, parquet_file
 
 
@@ -55,6 +55,20 @@ dataset_info:
     for folder in ("hub", "card"):
         with pytest.raises(ItlError, match="gives 'cat' two numbers; give every class a name of its own"):
             open_source("parquet", tmp_path / folder).records()
+
+
+def test_images_in_folders_of_splits_are_not_all_train(tmp_path):
+    """Of one file, or of shards, whose names tell no split."""
+    names = {"train": "train/cat/1.png", "test": "test/dog/2.png"}
+    parquet_file(tmp_path / "table/0000.parquet", [(name, "cat", DATA) for name in names.values()])
+    tarred((shards := tmp_path / "shards") / "0000.tar", {"train/cat/1.png": DATA, "train/cat/1.cls": b"cat"})
+    tarred(shards / "0001.tar", {"test/dog/2.png": DATA, "test/dog/2.cls": b"cat"})
+    for kind, path in (("parquet", tmp_path / "table"), ("webdataset", shards)):
+        with pytest.raises(ItlError, match="tell no split, so all images would be train, but .* of train"):
+            open_source(kind, path).records()
+    (shards / "0000.tar").rename(shards / "train-0.tar")
+    (shards / "0001.tar").rename(shards / "test-0.tar")
+    assert {record.split for record in open_source("webdataset", shards).records()} == {"train", "test"}
 
 
 def test_folders_of_splits_may_be_spelt_as_hive_does(tmp_path):

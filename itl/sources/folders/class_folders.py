@@ -28,12 +28,11 @@ from itl.sources.folders.layout_options import (
 from itl.sources.folders.no_class_folders import describe_no_classes
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
-    PEEKED_TREE_BYTES,
     TREE_SUFFIXES,
     divides,
     stems_outside,
-    tree_divides,
 )
+from itl.sources.listed.listed_source import MAX_OPENED, tree_that_divides
 from itl.sources.listed.lists import Lists, read_start_of_list
 from itl.sources.listed.numbered_classes import names_of_numbers
 from itl.sources.listed.signs import other_source, surely_other_source
@@ -48,7 +47,6 @@ COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml"}
-MAX_OPENED = 20  # files without the suffix of an image, and of TREE_SUFFIXES
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -216,26 +214,24 @@ class ClassFolders(Source):
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     """Return the first list that says a split of images which lie directly in *folders*; '' without one."""
-    lists = sorted(name for name in listing.files if suffix_of(name) in LIST_SUFFIXES)
-    trees = sorted(name for name in listing.files if suffix_of(name) in TREE_SUFFIXES)
-    lists += sorted(trees, key=lambda name: name.count("/"))[:MAX_OPENED]
+    suffixes = (*LIST_SUFFIXES, *TREE_SUFFIXES)
+    lists = {name: file for name, file in sorted(listing.files.items()) if suffix_of(name) in suffixes}
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in folders]
     stems = cache(lambda split: stems_outside(split, taken, images))
     captions = {stem_of(name) for name in images}  # beside each image, as of its boxes
-    for name in lists:
+    lists = {name: file for name, file in lists.items() if PurePosixPath(name).stem not in captions}
+    for name, member in lists.items():
         split = split_of_path(name)
         is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test") and not is_of_splits(name)
-        if is_of_words or PurePosixPath(name).stem in captions:
+        if is_of_words or suffix_of(name) in TREE_SUFFIXES:
             continue
-        is_tree = suffix_of(name) in TREE_SUFFIXES  # which may have names of classes first
-        member = listing.files[name]
-        start = member.read_start(PEEKED_TREE_BYTES) if is_tree else read_start_of_list(member, name)
-        if (tree_divides if is_tree else divides)(start, name, stems(split)) and not (
+        start = read_start_of_list(member, name)
+        if divides(start, name, stems(split)) and not (
             name.endswith(".txt") and may_have_codes(name) and _numbers_folders(start, taken)
         ):
             return name
-    return ""
+    return tree_that_divides(lists, stems)
 
 
 def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:

@@ -14,7 +14,7 @@ from itl.sources.files import archives
 from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import examples, is_image
 from itl.sources.source import Source
-from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
+from itl.sources.split_names import SPLIT_OF_WORD, split_of_folders, split_of_path
 
 COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
 
@@ -181,6 +181,19 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     for split in {*split_of.values()} - {None}:
         _refuse_two_of_one_split([name for name, other in split_of.items() if other == split], path)
     return {name: split or "train" for name, split in split_of.items()}
+
+
+def refuse_folders_of_splits(images: Iterable[str], path: Path) -> None:
+    """Raise ItlError if *images* of files whose names tell no split lie in folders of several splits."""
+    in_folder = {image.rpartition("/")[0]: image for image in images if "/" in image}
+    of_split = {split_of_folders(image): image for image in in_folder.values()}
+    of_split.pop(None, None)
+    if len(of_split) > 1:
+        (split, image), (other, another), *_ = of_split.items()
+        raise ItlError(
+            f"{path}: the names of its files tell no split, so all images would be train, but {image} lies "
+            f"in a folder of {split} and {another} in one of {other}; write files for each split, named so"
+        )
 
 
 def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:

@@ -31,7 +31,7 @@ from itl.sources.listed.image_lists import (
 )
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
 from itl.sources.listed.list_columns import describe_boxes, refuse_without_header
-from itl.sources.listed.listed_source import Entries, ListedSource
+from itl.sources.listed.listed_source import Entries, ListedSource, divided_by, tree_that_divides
 from itl.sources.listed.numbered_classes import (
     CLASS_NAME_FILES,
     describe_exceptions,
@@ -170,15 +170,14 @@ class Lists(ListedSource):
             if split not in {None, *read} and has_label(start):
                 raise ItlError(self._unread[name])
             if all_train and divides(start, name, stems(split)):
-                raise ItlError(
-                    f"{name} divides images, but their labels are in another list, which would all be train; "
-                    f"write a column split beside the labels, or a list with labels for each split, or set "
-                    f"the option train={self._list_of_split()['train']} to take all as train"
-                )
+                raise divided_by(name, self._list_of_split()["train"])
             if codes := self._why_codes(name):
                 raise ItlError(codes)
+        if all_train and (name := tree_that_divides(self.listing.files, stems)):
+            raise divided_by(name, self._list_of_split()["train"])
         unread = [name for name in self._unread if split_of_path(name) not in {None, *read}]
-        return [f"not read: {self._unread[name]}" for name in dict.fromkeys([*self._made_up, *unread])]
+        reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
+        return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
 
     def _describe_unnamed(self, read: Collection[str]) -> list[str]:
         """Return notes on lists of splits that are not *read*, as no option names them."""

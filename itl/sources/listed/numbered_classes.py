@@ -28,7 +28,8 @@ NUMBER_HEADERS = {  # of numbers, beside names
 _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 _COMMENT = re.compile(r"(#|//|%)\s*[^\W\d]")
 _OTHER_NUMBERED = re.compile(
-    r"[0-9]+\s*[=|;)\]>]\s*\S.*|[0-9]+\s*[.-]\s+\S.*|[^\W\d].*[=|;:>([]\s*[0-9]+[)\]]?"
+    r"[0-9]+\s*[=|;)\]>]\s*\S.*|[0-9]+\s*[.-]\s+\S.*|[^\W\d].*[=|;:>([]\s*[0-9]+[)\]]?|"
+    r"n[0-9]{8}\s*[;:_|]\s*[0-9]+([;:_|].*)?"
 )
 _NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
 
@@ -196,15 +197,25 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number"
         )
-    if lines and lines[0].strip('"').replace(" ", "_").casefold() in HEADERS:
-        raise ItlError(f"{file}: {lines[0]!r}, its first line, is no class, but a header; remove it")
-    if lines and _COMMENT.match(lines[0]):
-        raise ItlError(f"{file}: {lines[0][:60]!r}, its first line, is no class, but a comment; remove it")
+    _refuse_heading(lines, file)
     if lines and all(map(_OTHER_NUMBERED.fullmatch, lines)):
         raise ItlError(
             f"{file}: {lines[0][:60]!r} has a number and a name; write them as `0 cat`, on each line"
         )
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
+
+
+def _refuse_heading(lines: Sequence[str], file: str) -> None:
+    """Raise ItlError if the first of *lines*, names without numbers, is none: others would move on."""
+    first = lines[0] if lines else ""
+    is_count = first == str(len(lines) - 1) and not any(map(is_number, lines[1:]))
+    for is_so, what in (
+        (first.strip('"[]<>: ').replace(" ", "_").casefold() in HEADERS, "a header"),
+        (_COMMENT.match(first), "a comment"),
+        (is_count, "their number"),
+    ):
+        if is_so:
+            raise ItlError(f"{file}: {first[:60]!r}, its first line, is no class, but {what}; remove it")
 
 
 def _table_pairs(text: str, file: str) -> list[tuple[str, str]]:

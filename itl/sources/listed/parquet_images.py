@@ -22,6 +22,7 @@ from itl.sources.listed.container_files import (
     ContainerSource,
     describe_copies,
     describe_missing_parts,
+    refuse_folders_of_splits,
     sample_id,
 )
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
@@ -307,6 +308,7 @@ class ParquetImages(ContainerSource):
         if not all(paths):
             return []
         if not self._split_column and not any(map(split_of_path, self._files)):
+            refuse_folders_of_splits(paths, self.path)
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for group in self._all_groups)

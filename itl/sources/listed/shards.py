@@ -17,6 +17,7 @@ from itl.sources.listed.container_files import (
     ContainerSource,
     describe_copies,
     describe_missing_parts,
+    refuse_folders_of_splits,
     sample_id,
 )
 from itl.sources.listed.labels import NO_LABEL, ranks_of_class
@@ -115,6 +116,8 @@ class WebDataset(ContainerSource):
         has_splits = any(map(split_of_path, self._shards))
         self._refuse_unlabelled()
         labelled, (names, _) = self._labelled, self._classes
+        if not has_splits:
+            refuse_folders_of_splits((sample.image for sample in labelled), self.path)
         records = []
         for sample in labelled:
             split, wnid = self._split_of[sample.shard], names[sample.label]
@@ -122,7 +125,11 @@ class WebDataset(ContainerSource):
             records.append(Record(name, wnid, split, sample.member))
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
             pairs = zip(labelled, records, strict=True)
-            records = [replace(row, id=f"{Path(sample.shard).stem}/{row.id}") for sample, row in pairs]
+            stems = {sample.shard: Path(sample.shard).with_suffix("").as_posix() for sample in labelled}
+            alone = {stem.rpartition("/")[2] for stem in stems.values()}
+            if len(alone) == len(stems):  # else shards of one name lie in several folders
+                stems = {shard: stem.rpartition("/")[2] for shard, stem in stems.items()}
+            records = [replace(row, id=f"{stems[sample.shard]}/{row.id}") for sample, row in pairs]
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")

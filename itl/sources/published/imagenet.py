@@ -63,7 +63,7 @@ class ImageNet(Source):
     splits: str | None = None  # the folder of each split: train=a,val=b
     kind = "imagenet"
     title: ClassVar[str] = "ImageNet"
-    label_folders = (f"{DEVKIT}*", f"*[dD]evkit*/{DEVKIT}*", *XML_FOLDERS)
+    label_folders = (f"{DEVKIT}*", f"*/{DEVKIT}*", *XML_FOLDERS)
     lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
     published_classes: ClassVar[int] = 1000
     val_cure: ClassVar[str] = LABELS_CURE  # where val has no class folders, and no list
