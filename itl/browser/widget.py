@@ -73,10 +73,10 @@ class HierarchyBrowser(AnyWidget):
         preset: str = "demo",
         taxonomy: str | Path | None = None,
     ) -> None:
-        taxonomy = str(taxonomy or "") if isinstance(taxonomy, str | Path | None) else taxonomy
-        if not isinstance(taxonomy, str):
+        if not isinstance(taxonomy, str | Path | None):
             kind = type(taxonomy).__name__
             raise ItlError(f"taxonomy is the name of a tree, got a {kind}; give that as tree")
+        taxonomy = str(taxonomy or "")
         if tree is not None and taxonomy:
             raise ItlError(f"tree and taxonomy {taxonomy!r} are two trees; leave one of them out")
         pack = Pack.open(pack) if isinstance(pack, str | Path) else pack

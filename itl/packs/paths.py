@@ -176,7 +176,7 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
         if not changes:
             reading = str(read_mapping(summary, PACK_AGAIN).get("reading", ""))
             return replace(_size_of_pack(folder, summary.stat().st_mtime_ns), reading=reading)
-    kept, state = read_mapping(_size_file(folder)), {"itl": __version__, "files": request.source_state()}
+    kept, state = read_mapping(_size_file(folder)), _state_of(request)
     if kept.get("source_state") != state or not _is_size(kept.get("size")):
         try:
             size = _size_of_source(packing, request.path)
@@ -191,12 +191,16 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
 def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:
     """Keep *size* as that of the source of *packing* while its files stay as they are now."""
     request = PackRequest(packing, find_source(packing, name, machine))
-    state = {"itl": __version__, "files": request.source_state()}
-    _write_size(size, pack_folder(packing, name, machine), state)
+    _write_size(size, pack_folder(packing, name, machine), _state_of(request))
+
+
+def _state_of(request: PackRequest) -> dict:
+    """Return what the size of a source rests on: its files, and the version of itl, which reads them."""
+    return {"itl": __version__, "files": request.source_state()}
 
 
 def _write_size(size: Size, folder: Path, state: dict) -> None:
-    """Write *size* beside the pack in *folder*, with the *state* of its source's files before, and of itl."""
+    """Write *size* beside the pack in *folder*, with the *state* of before it was counted."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"source_state": state, "size": asdict(size)})
     write_text(_size_file(folder), text)

@@ -144,7 +144,7 @@ def note_preset_file(preset: Preset, out: Path) -> None:
     if file is None:
         return
     if note.exists():
-        earlier = Path(os.path.normpath(out.absolute() / note.read_text("utf-8")))
+        earlier = Path(os.path.normpath(out.absolute() / note.read_text("utf-8", "replace")))
         if earlier.is_file() and earlier.read_bytes() != file.read_bytes() and not earlier.samefile(file):
             log.info(
                 f"{out} holds the report of {earlier}, which that of {file} now replaces; to keep both, give "

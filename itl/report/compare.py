@@ -156,7 +156,7 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
 def _read_runs(folder: Path) -> pd.DataFrame:
     """Return the runs of the report in *folder*, with the questions of each and its settings by name.
 
-    ItlError if a run that is done has no settings.
+    ItlError if a run has no settings.
     """
     runs = _read(folder, "runs.csv", ("state", "questions", "spec", *ORIGIN))
     settings: list[dict[str, object]] = []
@@ -222,7 +222,7 @@ def _not_compared(runs: Sequence[pd.DataFrame], answered: Sequence[set[str]]) ->
             if name not in answered[side] and (done < len(rows) or name in answered[1 - side]):
                 why = "its page is missing, or is of other settings or runs"
                 if done < len(rows):
-                    why = f"{done} of its {counted(len(rows), 'runs')} are done"
+                    why = f"{done} of {counted(len(rows), 'runs')} are done"
                 lines.append(f"{name}: report {side + 1} asks it and has no answer, as {why}")
     if ranked:
         lines.append(

@@ -259,7 +259,7 @@ def test_a_question_that_a_report_asks_and_has_not_answered_is_said(tmp_path, ca
     runs_of(first, ("data-size", "done"), ("data-size, budget", "done"), ("budget", "to do"))
     assert main(["compare", str(first), str(second)]) == 0
     out = capsys.readouterr().out
-    says = "budget: report 1 asks it and has no answer, as 1 of its 2 runs are done"
+    says = "budget: report 1 asks it and has no answer, as 1 of 2 runs are done"
     assert out.splitlines()[-2:] == ["budget: only in 2", says]
     assert main(["compare", str(first), str(second), "--format", "html"]) == 0
     html = capsys.readouterr().out
