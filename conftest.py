@@ -1,32 +1,19 @@
 """What holds for examples in docstrings and tests alike: names, and how they are collected."""
 
-import atexit
 import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-# One thread for each process of tests, and for those that they start: these are more processes than cores,
-# and threads that wait for one another actively while others have work for the same cores make a step of
-# training take ten times as long. Said before NumPy is imported, whose linear algebra reads it once.
+# One thread for each process of tests, and for those that they start: there is a process for each core, and
+# threads that wait for one another actively while others have work for the same cores make a step of training
+# take ten times as long. Said before NumPy is imported, whose linear algebra reads it once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.conftest import SLOW, small_taxonomy  # noqa: E402
-
-is_worker = False  # of xdist; a pytest that a test starts is none, though its environment says so
-
-
-def leave_at_once() -> None:
-    """End a worker without taking apart what it has imported, which takes seconds."""
-    if is_worker:
-        os._exit(0)
-
-
-atexit.register(leave_at_once)  # the first that is registered is the last that is called
 
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
@@ -39,26 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out the test files that take long")
 
 
-@pytest.hookimpl(optionalhook=True, wrapper=True)  # where pytest-xdist is installed
-def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Start one process more than cores for `-n auto`: tests wait for processes, kernels and pages."""
-    cores = yield
-    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + 1
-
-
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the files of SLOW where only quick tests are wanted."""
     path = collection_path.relative_to(config.rootpath).as_posix()
     return True if config.getoption("quick") and path.startswith(SLOW) else None
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Set what processes of tests, and those that they start, find in their environment.
 
     Files are written into memory, where there is enough: 3 GB, and itl flushes what it writes to the disk.
     """
-    global is_worker
-    is_worker = hasattr(config, "workerinput")
     if "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
         return
     executable = not os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC
