@@ -96,7 +96,6 @@ class StudyPanel(Panel):
         self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
         self._is_done = False  # whether all runs were, when the picture was drawn
         self._at_once = True  # whether the picture waits for the whole answer
-        questions_of(self.preset)  # refuses settings that cannot be
         super().__init__()
         self.question = next(iter(self.questions))
 
@@ -120,7 +119,9 @@ class StudyPanel(Panel):
 
     @traitlets.validate("question")
     def _known(self, proposal: dict) -> str:
-        return one_of(self.questions, proposal["value"], f"question of preset {self.preset.name}")
+        stem = one_of(self.questions, proposal["value"], f"question of preset {self.preset.name}")
+        questions_of(self.preset, stem)  # refuses settings that cannot be
+        return stem
 
     @traitlets.observe("question")
     def _from_preset(self, change: dict) -> None:
@@ -232,7 +233,6 @@ class StudyPanel(Panel):
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
         values, subset, taken = self._read_conditions(), self.browser.subset, self.study.model_fields
-        taxonomy = self.browser.taxonomy_of_labels()
         if "subset" in taken:
             values["subset"] = subset_settings(subset)
         elif "label_sets" in taken:
@@ -241,7 +241,7 @@ class StudyPanel(Panel):
             raise ItlError(
                 f"{self.study.name} takes no selection of classes; choose data-size or class-count"
             )
-        self.taxonomy = taxonomy
+        self.taxonomy = self.browser.taxonomy_of_labels()
         self.conditions = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
         if "subset" not in taken and (subset.classes or subset.images_per_class):
             self.message = f"The labels are taken; {self.study.name} takes no numbers of classes or images."

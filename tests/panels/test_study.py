@@ -75,6 +75,17 @@ def test_a_preset_that_cannot_be_asked_opens_no_panel(project, machine, settings
         StudyPanel("faulty", machine=machine)
 
 
+def test_a_question_that_cannot_be_is_refused_alone(project, machine):
+    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
+    preset["notebooks"]["02-class-count"]["label_sets"] = ["no-such-method", "original"]
+    (project / "params/half.yaml").write_text(yaml.safe_dump(preset))
+    panel = StudyPanel("half", machine=machine)
+    with pytest.raises(ItlError, match="no-such-method"):
+        panel.question = "02-class-count"
+    assert panel.question == "01-data-size"
+    assert panel.ask().name == "data-size"
+
+
 def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine, rates):
     panel.plan()
     assert "0 of 12 runs exist already" in panel.html()
