@@ -223,8 +223,7 @@ def contrasts(
     table = tabulate(question, rows, made)
     for index, task in table["task"].items():
         if (leak := leaks.get(task)) and leak.matters:
-            only_own = leak.left_out or leak.pretraining.empty
-            those = "the target's other splits have" if only_own else "nets have seen"
+            those = "the target's other splits have" if leak.only_own else "nets have seen"
             text = f"{those} {leak.scored:,} of the {leak.images:,} {leak.split} images"
             table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
     return table

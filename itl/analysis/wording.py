@@ -125,8 +125,7 @@ def leak_text(leak: Leakage, measured: str) -> str:
 
     Where pre-training has none of it, the target's own training and validation images have.
     """
-    only_own = leak.left_out or leak.pretraining.empty
-    who, nets = ("The target's other splits have", "nets") if only_own else ("Nets have seen", "they")
+    who, nets = ("The target's other splits have", "nets") if leak.only_own else ("Nets have seen", "they")
     return f"{who} some of what {nets} are {measured} on: {leak}."
 
 

@@ -46,6 +46,11 @@ class Leakage:
         return len({*self.own["other"], *seen})
 
     @property
+    def only_own(self) -> bool:
+        """Whether nets may learn from them on the target alone, and not in pre-training."""
+        return self.left_out or self.pretraining.empty
+
+    @property
     def share(self) -> float:
         """What share of the images that are scored that is."""
         return self.scored / max(1, self.images)
