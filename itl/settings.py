@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from itl import ItlError, no_such, one_of
+from itl.specs import TYPE_WORDS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -15,14 +16,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-TYPE_WORDS = {
-    "tuple": "a list",
+WORDS_OF_PYDANTIC = TYPE_WORDS | {
+    "string": "text",
     "list": "a list",
     "dict": "a mapping",
-    "string": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
     "dataclass": "a mapping",
 }
 LIMIT_WORDS = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}"}  # as pydantic names them
@@ -81,7 +78,7 @@ def refuse_booleans(annotation: object, value: object, what: str) -> None:
     types = set(_types_in(annotation))
     if not types & {int, float} or types & {bool, object, Any}:
         return
-    wanted = TYPE_WORDS["int"] if float not in types else "a number"
+    wanted = TYPE_WORDS["float" if float in types else "int"]
     parts: Mapping[str, object] = {"": value}
     if isinstance(value, Mapping):
         parts = {f"item {name} of ": item for name, item in value.items()}
@@ -122,7 +119,7 @@ def plain_error(
     outer = inside[:-2] if in_name else inside
     items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(outer))
     items = f"a name in {items}" if in_name else items
-    wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
+    wanted = WORDS_OF_PYDANTIC.get(first["type"].partition("_")[0])
     if first["type"] in LIMIT_WORDS:
         wanted = LIMIT_WORDS[first["type"]].format(**first["ctx"])
     reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"

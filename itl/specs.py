@@ -45,7 +45,13 @@ SPREAD: Limit = ("above 0 and at most 1, of pixels from 0 to 1", lambda number: 
 BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
 
 
-TYPE_WORDS = {bool: "true or false", str: "text", tuple: "a list", int: "a whole number", float: "a number"}
+TYPE_WORDS = {
+    "bool": "true or false",
+    "str": "text",
+    "tuple": "a list",
+    "int": "a whole number",
+    "float": "a number",
+}
 
 
 def _check_types(spec: "DataclassInstance", what: str = "") -> None:
@@ -63,7 +69,7 @@ def _check_types(spec: "DataclassInstance", what: str = "") -> None:
         elif tuple in kinds and _is_of(tuple, value):
             object.__setattr__(spec, name, tuple(value))
         elif not any(_is_of(kind, value) for kind in kinds):
-            words = TYPE_WORDS.get(kinds[0]) or f"a {kinds[0].__name__}"
+            words = TYPE_WORDS.get(kinds[0].__name__, f"a {kinds[0].__name__}")
             raise ItlError(f"{name}{what} should be {words}, not {value!r}")
 
 
