@@ -10,7 +10,6 @@ import pandas as pd
 from itl.analysis.comparisons import main_contrasts
 from itl.analysis.verdicts import NO_GAIN
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
-from itl.report.html import Overview
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
     GAIN: "Features transfer better with",
@@ -26,21 +25,15 @@ def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([main_contrasts(table) for table in tables], ignore_index=True)
 
 
-def paragraph(rows: pd.DataFrame) -> str:
-    """Write the `answers` of *rows* as one paragraph.
-
-    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "control": "", "share": 1.25}
-    >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
-    Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
-    """
-    return Overview(answers(rows)).text
-
-
 def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
     """Answer what makes features transfer, from the main comparison of each question.
 
     Returns:
         The comparisons with each verdict, by the beginning of a sentence about them.
+
+    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "control": "", "share": 1.25}
+    >>> answers(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}]))
+    {'Features transfer better with': ['A + B, not A (125 % (110 to 140 %) of the gain on own classes)']}
     """
     # Without a gain from pre-training, a change says nothing of what makes one.
     says_nothing = rows["control"].astype(str).str.startswith(NO_GAIN) & rows["verdict"].isin([GAIN, LOSS])

@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 
 from itl.analysis.comparisons import COLUMNS
 from itl.report.html import Overview, index_html
-from itl.report.overview import answers, figure, main_rows, paragraph
+from itl.report.overview import answers, figure, main_rows
 from tests.accessible import faults
 
 ROW = dict.fromkeys(COLUMNS, math.nan) | {"task": "probe@scenes", "metric": "accuracy", "margin": 2.0}
@@ -28,6 +28,11 @@ TABLES = [
     table("c", "coarse instead of fine", "cannot tell", change=0, low=-9, high=9, gain=0.1, gain_low=-5),
     table("d", "A + B instead of A", "a loss", change=-8, low=-9, high=-7, gain=10, gain_low=5),
 ]
+
+
+def paragraph(rows: pd.DataFrame) -> str:
+    """What is said in place of the figure."""
+    return Overview(answers(rows)).text
 
 
 def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
