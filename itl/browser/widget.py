@@ -81,7 +81,7 @@ class HierarchyBrowser(AnyWidget):
             raise ItlError(f"tree and taxonomy {taxonomy!r} are two trees; leave one of them out")
         pack = Pack.open(pack) if isinstance(pack, str | Path) else pack
         self.pack, self.preset = pack, preset
-        self.taxonomy = None if tree and not taxonomy else taxonomy  # None: a tree without a name
+        self.taxonomy = taxonomy if tree is None else None  # None: a tree without a name
         self.gallery = Gallery(pack) if pack is not None else None
         tree = tree or open_taxonomy(taxonomy, [project_folder(), Path()])
         if taxonomy and self.gallery:

@@ -23,6 +23,7 @@ from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal
 from itl.packs.source_state import (
     CHECKED,
+    FILES,
     Changes,
     EarlierPack,
     PackedFile,
@@ -49,8 +50,8 @@ log = logging.getLogger(__name__)
 AGAIN = "move that folder away and repeat"
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
-    *("images.npy", "index.parquet", "objects.parquet", "files.parquet", "regions.npz", "thumbnails-*.npy"),
-    *("unreadable.csv", "journal", "pack.json", CHECKED, ".DS_Store"),
+    *("images.npy", "index.parquet", "objects.parquet", FILES, "regions.npz", "thumbnails-*.npy"),
+    *(UNREADABLE, "journal", "pack.json", CHECKED, ".DS_Store"),
 )
 INDEX = {name: pa.string() for name in ("image", "wnid", "split")}
 INDEX |= {"width": pa.int32(), "height": pa.int32(), "checksum": pa.string()}
