@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from itl import counted
-from itl.analysis.statistics import LEVEL
+from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.leakage import Leakage
 from itl.runs.question import UNTRAINED
@@ -17,6 +17,36 @@ HELPS, HURTS = "helps", "hurts"  # verdicts on a node of the tree
 CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
 UNITS = {"images_per_class": " images per class", "halves": " halves"}
 NO_SHARE = "No share of the gain is given: the gain itself may be 0."
+NUMBERS = """
+Each cell is the mean over seeds in percent (transferability scores in their own units), ± half of its 95 %
+interval (Student's t); *n* counts seeds. *Own* is the classification the net was trained on, scored on images
+it never saw: nets with different classes cannot be compared by it. `finetune` trains the whole net on the
+target, `probe` a linear classifier on frozen features, and `knn` compares frozen features with those of 1 or
+5 nearest neighbours. `detection` trains a Fast R-CNN (mAP by VOC's 11 points and by area; recall is that of
+the region proposals), `actions` an output for each action of a person in a box (mAP).
+"""
+JUDGING = f"""
+All comparisons of this page, including the paper's, on every task, with the main one first. Each task has one
+model of all its runs: a value is that of its condition plus that of its seed plus noise. Each condition's
+spread is estimated from its own runs and, in part, from those of all pre-trained conditions; the net without
+pre-training has its own. The error rate is {100 * LEVEL:.0f} %. If there are several comparisons, the main
+one has {100 * MAIN_SHARE:.0f} % of this rate. The others share the rest by Holm's rule, or the whole rate
+once the main one is decided. If seeds may be added, up to a cap, each look has a part of it.
+
+*Share of the gain kept*: what the first condition gains over no pre-training, divided by what the second
+gains, with its 95 % interval (Fieller). *Change*: in points, the first condition minus the second. *Margin*:
+a change within it does not matter; it was declared before any result, as a share of the gain or in points.
+The verdict is *a gain* or *a loss* if `p` is below {LEVEL}. It is *the same* if `p of not the same` is below
+{LEVEL} and pre-training itself, judged alone, is a gain on that task. Otherwise it is *cannot tell*. Both p
+values are adjusted for all comparisons of this page, but intervals are not. So an interval without 0 may
+appear beside *cannot tell*, and the same change may be judged differently on a page with fewer comparisons.
+"""
+PAPER_SETTING = """
+The paper trained AlexNet for long on full-size ImageNet and fine-tuned it on PASCAL VOC 2007 detection, VOC
+2012 actions and SUN397. The numbers on this page come from the images, net, schedule and targets named in the
+parameters above. Only a verdict supports or contradicts a finding. A published size is compared with ours if
+the task is measured in the same way, and a condition with a published one only if its share is comparable.
+"""
 MARKUP = re.compile(r"[\\`*_\[\]<>&~$#|]")  # what may have a meaning in Markdown
 
 
