@@ -53,6 +53,7 @@ from itl.storage import read_yaml
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
 PRELOAD_SECONDS = 2.0  # after the panel is made; by then the answer of finished runs is shown
+LEAST, MOST = 0.0001, 0.9999  # share of the gain that a margin may be here
 OWN_METHODS = ("finetune", "probe", "knn")
 TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
 
@@ -70,7 +71,7 @@ class StudyPanel(Panel):
     conditions = traitlets.Unicode(help="what the question compares: its own parameters, as YAML")
     tasks = traitlets.Tuple(help="names of tasks; the first is the main one")
     seeds = traitlets.Unicode(help="whole numbers")
-    margin = traitlets.Float(Margin().share, min=0.01, max=0.99, help="share of the gain: no change matters")
+    margin = traitlets.Float(Margin().share, min=LEAST, max=MOST, help="share of the gain: no change matters")
     images_folder = traitlets.Unicode("", help="own images to pre-train on, by class; '' the preset's")
     target_folder = traitlets.Unicode("", help="own images to measure on, as target_source says: target own")
     target_source = traitlets.Unicode("folder", help="how own images to measure on are read: see `itl check`")
@@ -427,7 +428,7 @@ class StudyPanel(Panel):
             controls.append(ipywidgets.Text(description=words, continuous_update=False, **WIDE))
             self.bind(controls[-1], name)
         source = self.dropdown("target_source", "target source", lambda: named_so(TARGET_SOURCES))
-        share = ipywidgets.BoundedFloatText(description="margin", min=0.01, max=0.99, step=0.01, **WIDE)
+        share = ipywidgets.BoundedFloatText(description="margin", min=LEAST, max=MOST, step=0.01, **WIDE)
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
 
@@ -441,8 +442,7 @@ class StudyPanel(Panel):
         super().write(control, text)
         with suppress(ValueError):
             if control == "margin" and float(text) != self.margin:
-                limits = "from 0.01 to 0.99"
-                self.message = f"margin is a share of the gain, {limits}: {text} became {self.margin}"
+                self.message = f"margin is a share of the gain, from 0 to 1: {text} became {self.margin}"
 
     def beside(self) -> list[ipywidgets.Widget]:
         """List the browser, whose selection a button takes."""

@@ -48,6 +48,13 @@ def test_targets_and_recipes_of_one_name_are_those_of_the_questions_own_notebook
         assert (dict(made.targets)["scenes"].size, dict(made.tuning)["finetune"].steps) == (size, steps)
 
 
+def test_a_preset_has_any_margin_that_a_question_takes(project, machine):
+    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
+    preset["notebooks"]["01-data-size"]["margin"] = {"share": 0.004}
+    (project / "params/narrow.yaml").write_text(yaml.safe_dump(preset))
+    assert StudyPanel("narrow", machine=machine).ask().margin.share == 0.004
+
+
 def test_a_preset_without_seeds_begins_with_that_of_its_subset(project, machine):
     preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
     first = preset["notebooks"]["01-data-size"]
@@ -294,11 +301,11 @@ def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machi
 
 def test_a_margin_that_cannot_be_is_said(panel):
     panel.widget()
-    said = "margin is a share of the gain, from 0.01 to 0.99: 2 became 0.99"
+    said = "margin is a share of the gain, from 0 to 1: 2 became 0.9999"
     for typed, margin, message in (
         ("0.25", 0.25, ""),
-        ("2", 0.99, said),
-        ("x", 0.99, said),
+        ("2", 0.9999, said),
+        ("x", 0.9999, said),
         ("0.2", 0.2, ""),
     ):
         panel.receive(Mock(), kind="text", control="margin", text=typed)

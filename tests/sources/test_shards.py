@@ -324,3 +324,16 @@ def test_two_numbers_of_one_name_stay_two_classes(tmp_path):
     ]
     tarred(tmp_path / "train-0.tar", files[0] | files[1])
     assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"0", "1"}
+
+
+def test_a_split_that_only_json_tells_is_not_taken_as_train(tmp_path):
+    """Names of shards decide; where they tell no split, a field of the samples' JSON is not passed over."""
+    train = sample("1.png", DATA, json={"label": 0, "split": "train"})
+    held_out = sample("2.png", DATA, json={"label": 1, "split": "Validation"})
+    tarred(tmp_path / "plain/0.tar", train)
+    assert [row[1:] for row in read("webdataset", tmp_path / "plain")] == [("0", "train")]
+    tarred(tmp_path / "plain/1.tar", held_out)
+    with pytest.raises(ItlError, match=r"train, but 2.json in 1.tar has the split val; .*such as val-000000"):
+        open_source("webdataset", tmp_path / "plain").records()
+    tarred(tmp_path / "named/train-0.tar", {**train, **held_out})
+    assert {row[2] for row in read("webdataset", tmp_path / "named")} == {"train"}

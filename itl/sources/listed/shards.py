@@ -3,11 +3,11 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from itl import ItlError, counted, no_such, pick
 from itl.hierarchy.taxonomy import WNID
@@ -38,7 +38,7 @@ from itl.sources.records import (
     suffix_of,
     validate_records,
 )
-from itl.sources.split_names import split_of_path
+from itl.sources.split_names import split_of_cell, split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
@@ -59,6 +59,7 @@ class Sample:
     name: str = ""  # its class as a name, if it has one
     unread: str = ""  # a label file that has a dot in its key, as the image has, if there is one
     keys: str = ""  # what its JSON has, if that tells no class
+    split: str = ""  # that its JSON has
 
     @property
     def label(self) -> str:
@@ -118,6 +119,12 @@ class WebDataset(ContainerSource):
         labelled, (names, _) = self._labelled, self._classes
         if not has_splits:
             refuse_folders_of_splits((sample.image for sample in labelled), self.path)
+            if other := next((sample for sample in labelled if sample.split not in ("", "train")), None):
+                raise ItlError(
+                    f"{self.path}: the names of its shards tell no split, so all images would be train, but "
+                    f"{other.key}.json in {other.shard} has the split {other.split}; write shards of each "
+                    f"split, such as {other.split}-000000.tar"
+                )
         records = []
         for sample in labelled:
             split, wnid = self._split_of[sample.shard], names[sample.label]
@@ -301,9 +308,10 @@ class WebDataset(ContainerSource):
                 data = file.read(min(members[suffix].size or 0, MAX_LABEL_BYTES))
                 texts[suffix] = data.decode("utf-8", errors="surrogateescape").strip()
         if texts["json"]:
-            sample.number, name, sample.keys = _labels_of_json(
-                texts["json"], f"{sample.shard}: {sample.key}.json"
-            )
+            where = f"{sample.shard}: {sample.key}.json"
+            content = _read_json(texts["json"], where)
+            sample.split = split_of_cell(str(content.get("split", "")))
+            sample.number, name, sample.keys = _labels_of_json(content, where)
             sample.name = self._text_label(sample, name, "json")
         for suffix in ("cls", "txt"):
             label = texts[suffix]
@@ -419,14 +427,17 @@ def _describe_keys(sample: Sample) -> str:
     )
 
 
-def _labels_of_json(text: str, where: str) -> tuple[str, str, str]:
-    """Return number and name of the class that a sample's JSON tells, and what it has if none of these."""
+def _read_json(text: str, where: str) -> dict[str, Any]:
+    """Return what a sample's JSON has by key; a value alone is its label."""
     try:
         content = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{where} is not valid JSON ({str(error)[:60]}); write the shard again") from None
-    if not isinstance(content, dict):
-        content = {"label": content}
+    return content if isinstance(content, dict) else {"label": content}
+
+
+def _labels_of_json(content: Mapping[str, Any], where: str) -> tuple[str, str, str]:
+    """Return number and name of the class that a sample's JSON tells, and what it has if none of these."""
     values = {
         key: str(value).strip()
         for key in (*LABEL_KEYS, *NAME_KEYS)
