@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from itl import ItlError
+from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.annotated.proposals import best_ious, recall, recall_table
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, area, iou_of
-from tests.pictures import REAL
+from itl.sources.registry import open_source
+from tests.annotated import DOG, changed, problems_of, thing, voc2007, written, xml
+from tests.pictures import REAL, encoded, smooth
 
 VOC500 = REAL / "voc2007-500.tar"
 
@@ -142,3 +146,22 @@ def test_windows_cover_the_objects_of_voc_2007(split, images):
 def test_windows_refuse_what_has_none(arguments):
     with pytest.raises(ItlError, match="a count from 1"):
         windows(*arguments)
+
+
+def test_regions_of_boxes_that_are_turned_or_scaled_are_refused(tmp_path):
+    """Whether they were made on the file or on what the annotation states is not known."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown, a picture of 60 × 40 is 40 × 60
+    turned = encoded(smooth(40, 60), "JPEG", exif=exif)
+    files = changed(voc2007(), JPEGImages__000001=turned)
+    files["VOCdevkit/VOC2007/JPEGImages/000005.jpg"] = encoded(smooth(80, 120), "JPEG")
+    files["VOCdevkit/VOC2007/Annotations/000005.xml"] = xml(thing(*DOG))
+    world = written(tmp_path, files)
+    write_regions(tmp_path / "regions.npz", {f"{number:06}": np.ones((1, 4)) for number in range(1, 6)})
+    options = {"resized": "scale", "proposals": str(tmp_path / "regions.npz")}
+    (text,) = problems_of(open_source("voc2007", world, **options))
+    assert text.startswith("boxes of 2 images, such as VOC2007/000001, VOC2007/000005, are turned or scaled")
+    scan = open_source("voc2007", world, bad="skip", **options).scan
+    assert [record.id[-1] for record in scan.records] == ["2", "3", "4"]
+    (text,) = problems_of(open_source("voc2007", world, **options | {"resized": "keep"}))
+    assert text.startswith("boxes of 1 image, such as VOC2007/000001, are")

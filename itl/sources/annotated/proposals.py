@@ -92,7 +92,8 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
     """Add to *scan* the regions of its images, from the *file*, which may be relative to the images' folder.
 
     Without a *file* there are none. What reaches outside an image by less than a pixel is clipped. Images
-    without regions, and those whose regions reach further, become problems; *outside*="cut" clips any.
+    without regions, and those whose regions reach further, become problems; *outside*="cut" clips any. So do
+    images whose boxes were turned or scaled to the file, as regions may be of either.
     """
     if not file:
         return
@@ -105,9 +106,17 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
     scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
     _refuse_without_regions(scan, path, matched, from_file)
+    unclear = {image for image, boxes in scan.size_doubts.items() if boxes.size != boxes.image.size}
+    if changed := sorted(unclear & matched.keys()):
+        scan.add_problem(
+            f"boxes of {counted(len(changed), 'images')}, such as {examples(changed)}, are turned or scaled "
+            f"to the image's file, and {path} does not tell whether its regions are of the file or of what "
+            f"the annotation states; save these images upright and in the stated size",
+            *changed,
+        )
     outside_counts = {}
     for image, boxes in matched.items():
-        if len(boxes) and image in scan.sizes:
+        if len(boxes) and image in scan.sizes and image not in unclear:
             scan.regions[image] = np.clip(boxes, 1, np.array(2 * scan.sizes[image], np.float32))
             reaching = reaching_outside(boxes, scan.sizes[image])
             if outside != "cut" and reaching.any():
