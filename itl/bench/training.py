@@ -51,7 +51,7 @@ def step(
     recipe, images = Recipe(epochs=EPOCHS, batch=batch, pixels=pixels, lr=0.001), noise(folder, size)
     again = np.arange(round(steps * longer) * batch)
     selection = Selection(again % len(images), again % CLASSES, tuple(map(str, range(CLASSES))))
-    pack: Any = SimpleNamespace(images=images)  # all that batches take from one
+    pack: Any = SimpleNamespace(images=images, digest=str(images.shape))  # all that batches take from one
     batches = Batches(pack, selection, recipe, 0, machine(device))
     model = build(net, CLASSES, pixels, 0).to(where, memory_format=torch.channels_last)
     what = f"training {net}, {size} → {pixels} pixels, batches of {batch}, {recipe.precision}"
@@ -149,6 +149,7 @@ def noisy_voc(folder: Path, number: int) -> Any:
     objects["name"] = random.choice(OBJECTS, len(rows))
     return SimpleNamespace(
         images=noise(folder, STORED, number),
+        digest=f"{number} for detection",
         size=STORED,
         folder=folder,
         objects=objects,

@@ -151,7 +151,7 @@ class Batches:
         self.on_device: torch.Tensor | None = None  # images uint8 (N, S, S, 3) on a GPU
         if self.device.type == "cuda":
             self.stream = ImageStream(self.device, self.threads)
-            if kept := resident(self.images, self.rows, self.stream, machine.workers):
+            if kept := resident(pack, self.rows, self.stream, machine.workers):
                 self.on_device, rows = kept
                 self.device_rows = torch.from_numpy(rows).to(self.on_device.device)
 

@@ -1,20 +1,23 @@
 """Stored images on a GPU: kept in its memory between runs if they fit, else streamed batch by batch."""
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from itl.machine import map_in_order
 
+if TYPE_CHECKING:
+    from itl.packs.pack import Pack
+
 NET_BYTES = 12 * 2**30  # left free on the GPU for a net; or half of the free memory, if that is less
 UPLOAD_IMAGES = 1024  # read and sent at once
 BATCHES_AHEAD = 3  # read and sent while one is used
 
-resident_packs: dict[tuple, "ResidentImages"] = {}  # packs that this process has on a GPU, by file and device
+resident_packs: dict[tuple, "ResidentImages"] = {}  # that this process has on a GPU, by digest and device
 
 
 @dataclass
@@ -67,24 +70,25 @@ class ImageStream:
 
 
 def resident(
-    source: np.ndarray, rows: np.ndarray, stream: ImageStream, workers: int
+    pack: "Pack", rows: np.ndarray, stream: ImageStream, workers: int
 ) -> tuple[torch.Tensor, np.ndarray] | None:
-    """Copy *rows* of *source*, a pack's images, to the GPU of *stream*, if they fit beside a net.
+    """Copy *rows* of the images of *pack* to the GPU of *stream*, if they fit beside a net.
 
-    If the whole pack fits, its memory is kept for later runs, and only missing images are sent. If only these
-    rows fit, they are freed after use. So many *workers* share the GPU's memory.
+    If the whole pack fits, its memory is kept for later runs of a pack with its digest, and only missing
+    images are sent. If only these rows fit, they are freed after use. So many *workers* share the memory.
 
     Returns:
         Images on the GPU, uint8 (M, S, S, 3), and the positions of *rows* among them, int64 (B,); None where
         they do not fit.
     """
-    device, image_bytes = stream.device, source[:1].nbytes
-    key = _file(source), device
+    source, device = pack.images, stream.device
+    image_bytes, is_stored = source[:1].nbytes, isinstance(source, np.memmap)
+    key = pack.digest if is_stored else None, device
     try:
         if key not in resident_packs:
             if not fits(len(source) * image_bytes, device, workers):
                 resident_packs.clear()  # frees the packs of earlier runs
-            if isinstance(source, np.memmap) and fits(len(source) * image_bytes, device, workers):
+            if is_stored and fits(len(source) * image_bytes, device, workers):
                 resident_packs[key] = empty_images(source, len(source), device)
         if key in resident_packs:
             resident_packs[key].upload(source, rows, rows, stream)
@@ -106,13 +110,6 @@ def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
     free = min(free, total // workers)  # workers that start together see the same memory free
     kept = sum(pack.images.nbytes for (_, where), pack in resident_packs.items() if where == device)
     return free - wanted_bytes >= min((free + kept) // 2, NET_BYTES)
-
-
-def _file(source: np.ndarray) -> tuple[str, int] | None:
-    """Return what identifies a pack's memory map, its file and the time of its change; None for arrays."""
-    if not isinstance(source, np.memmap) or source.filename is None:
-        return None
-    return str(source.filename), os.stat(source.filename).st_mtime_ns
 
 
 def empty_images(source: np.ndarray, count: int, device: torch.device) -> ResidentImages:

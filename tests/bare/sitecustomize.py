@@ -2,8 +2,7 @@
 
 from importlib.machinery import ModuleSpec, PathFinder
 
-# Of what itl declares; jinja2 and markupsafe come with torch, pygments with pytest, threadpoolctl with
-# scikit-learn.
+# Of what itl declares; jinja2 and markupsafe come with torch, pygments with pytest.
 HERE = {
     "filelock",
     "jinja2",
@@ -16,8 +15,6 @@ HERE = {
     "pygments",
     "safetensors",
     "scipy",
-    "sklearn",
-    "threadpoolctl",
     "torch",
     "torchvision",
 }
@@ -42,6 +39,8 @@ ABSENT = {
     "pydantic_core",
     "seaborn",
     "simplejpeg",
+    "sklearn",
+    "threadpoolctl",
     "timm",
     "tqdm",
     "traitlets",

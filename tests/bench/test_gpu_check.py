@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bare import sitecustomize as bare
-from tests.gpu import check
+from tests.gpu import check, several_nets
 
 BARE = Path(bare.__file__).parent
 IMPORTED = {
@@ -134,7 +134,7 @@ def test_on_a_bare_machine_the_script_says_what_it_lacks_and_imports_all_tests(t
     file = tmp_path / "report.json"
     done = on_bare_machine("tests/gpu/check.py", "--collect", "--json", str(file))
     assert done.returncode == 0, done.stdout
-    assert "not installed here: pydantic, yaml; the parts that need them are left out" in done.stdout
+    assert "not installed here: sklearn, pydantic, yaml; the parts that need them are left out" in done.stdout
     assert "torch sees no CUDA device" in done.stdout
     assert re.search(r"tests/gpu/test_gpu\.py: \d+", done.stdout)
     report = json.loads(file.read_text())
@@ -181,6 +181,42 @@ def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd,
     assert report["rows"].keys() == set(check.ROWS)
     assert "| four-small-56 | 3.07 | times one alone | ≥ 2 | met |  |" in table
     assert report["measured"] == {"paper-128": 11.5, "paper": 140.0, "four-small-56": 3.07}
+
+
+def test_a_file_that_cannot_be_imported_costs_no_other_test(world, capfd):
+    (check.ROOT / "tests/gpu/test_broken.py").write_text("import nothing_of_this_name")
+    report = check.Report()
+    check.check_tests({"tests/gpu": check.Part([], 60)}, report, time.monotonic() + 60)
+    assert report.ended["tests/gpu"].startswith("FAILED, exit status 1")
+    assert "1 passed, 1 error" in capfd.readouterr().out
+
+
+NET = """
+import sys, time
+from pathlib import Path
+folder = Path(__file__).parent
+try:
+    (folder / "late").touch(exist_ok=False)
+    time.sleep(1)
+except FileExistsError:
+    pass
+print("ready", flush=True)
+sys.stdin.readline()
+(folder / f"start-{time.monotonic_ns()}").touch()
+print(2.5)
+"""
+
+
+def test_nets_that_are_timed_together_start_together(tmp_path, monkeypatch):
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.setattr(several_nets, "__file__", str(tmp_path / "net.py"))
+    assert several_nets.measure(3, 64, dict(os.environ)) == 7.5
+    starts = sorted(int(path.name.partition("-")[2]) for path in tmp_path.glob("start-*"))
+    assert len(starts) == 3
+    assert starts[-1] - starts[0] < 0.7e9, "one is ready a second after the others"
+    (tmp_path / "net.py").write_text("raise SystemExit('no GPU')")
+    with pytest.raises(SystemExit, match="a net could not be trained"):
+        several_nets.measure(2, 64, dict(os.environ))
 
 
 def test_a_row_that_hangs_or_crashes_costs_only_itself(world, monkeypatch):

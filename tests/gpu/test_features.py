@@ -15,8 +15,8 @@ from itl.evaluation.logistic_regression import Features, fit_linear
 from itl.evaluation.rounding import centre_of, product_error, round_vectors
 from itl.hierarchy.taxonomy import Taxonomy
 from tests.evaluation.test_induction import LEAVES
-from tests.evaluation.test_knn import slowly
-from tests.evaluation.test_knn import world as vectors
+from tests.evaluation.vectors import slowly
+from tests.evaluation.vectors import world as vectors
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 

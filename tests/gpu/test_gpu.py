@@ -145,7 +145,7 @@ def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch
 def test_a_pack_is_uploaded_once_for_all_runs_of_a_process(tmp_path):
     pack, selection = world()
     np.save(tmp_path / "images.npy", pack.images)
-    mapped = SimpleNamespace(images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    mapped = SimpleNamespace(images=np.load(tmp_path / "images.npy", mmap_mode="r"), digest="mapped")
     half = SimpleNamespace(rows=selection.rows[::2], labels=selection.labels[::2], classes=selection.classes)
     first, second = (Batches(mapped, images, RECIPE, 0, GPU) for images in (half, selection))
     assert first.on_device is second.on_device

@@ -1,6 +1,7 @@
 """What stays on a GPU and what is sent to it; the device is the CPU here, `tests/gpu` has the real one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,12 +30,18 @@ class Stream:
 
 
 @pytest.fixture
-def pack(tmp_path, monkeypatch) -> np.memmap:
+def pack(tmp_path, monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr(device_images, "resident_packs", {})
     monkeypatch.setattr(device_images, "UPLOAD_IMAGES", 3)
-    images = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
-    np.save(tmp_path / "images.npy", images)
-    return np.load(tmp_path / "images.npy", mmap_mode="r")
+    return stored(tmp_path, seed=0)
+
+
+def stored(folder: Path, seed: int) -> SimpleNamespace:
+    """Put a pack of ten images of noise in the place of another one, as packing does."""
+    images = np.random.default_rng(seed).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
+    np.save(folder / "new.npy", images)
+    (folder / "new.npy").replace(folder / "images.npy")
+    return SimpleNamespace(images=np.load(folder / "images.npy", mmap_mode="r"), digest=f"noise {seed}")
 
 
 def test_a_pack_that_fits_is_sent_once_row_by_row_as_runs_need_it(pack, monkeypatch):
@@ -45,14 +52,27 @@ def test_a_pack_that_fits_is_sent_once_row_by_row_as_runs_need_it(pack, monkeypa
     second, _ = resident(pack, np.arange(10), stream, 1)
     assert second is first
     assert sorted(stream.read) == list(range(10))
-    assert torch.equal(second, torch.from_numpy(np.array(pack)))
+    assert torch.equal(second, torch.from_numpy(np.array(pack.images)))
+
+
+def test_a_pack_that_was_replaced_keeps_its_images_and_gives_the_new_one_none_of_them(
+    tmp_path, pack, monkeypatch
+):
+    """A process that lives long has the earlier map open, and may send what it holds after the change."""
+    monkeypatch.setattr(device_images, "fits", lambda *sizes: True)
+    rows = np.arange(10)
+    resident(pack, rows[:5], Stream(), 1)
+    new = stored(tmp_path, seed=1)
+    for one in (pack, new, pack):
+        images, _ = resident(one, rows, Stream(), 1)
+        assert torch.equal(images, torch.from_numpy(np.array(one.images))), one.digest
 
 
 def test_a_selection_that_fits_alone_is_read_a_part_at_a_time(pack, monkeypatch):
     monkeypatch.setattr(device_images, "fits", lambda wanted, *how: wanted <= 5 * 48)
     stream, rows = Stream(), np.array([8, 2, 5, 3, 0])
     images, positions = resident(pack, rows, stream, 1)
-    assert torch.equal(images, torch.from_numpy(pack[rows]))
+    assert torch.equal(images, torch.from_numpy(pack.images[rows]))
     assert positions.tolist() == [0, 1, 2, 3, 4]
     assert not device_images.resident_packs
 
