@@ -53,9 +53,6 @@ class Detector(nn.Module):
             self.classes = _linear(features, classes + 1, std=0.01)
             self.offsets = _linear(features, 4 * (classes + 1), std=0.001)
             self.rpn = _rpn(maps.shape[1], backbone.stride, recipe) if recipe.regions == "rpn" else None
-        parts = self.pool_regions, self.box_features, self.predict
-        sampling = 0.5, 0.5, recipe.rois, recipe.foreground, BOX_CODER_WEIGHTS
-        self.heads = RoIHeads(*parts, *sampling, MIN_SCORE, NMS_IOU, MAX_DETECTIONS)
 
     def train(self, mode: bool = True) -> "Detector":
         """Set the mode of all but normalisation layers, whose statistics of two images would be noise."""
@@ -78,11 +75,20 @@ class Detector(nn.Module):
             elif targets is not None:
                 pairs = zip(regions, targets, strict=True)
                 regions = [self._near_objects(proposals, target) for proposals, target in pairs]
-            detections, head_losses = self.heads({"0": maps}, regions, images.sizes, targets)
+            detections, head_losses = self._heads()({"0": maps}, regions, images.sizes, targets)
         if self.training:
             return losses | head_losses
         with_regions = zip(detections, regions, strict=True)
         return [detection | {"regions": proposals} for detection, proposals in with_regions]
+
+    def _heads(self) -> RoIHeads:
+        """Make what samples regions, and scores them by the methods below; it has no weights of its own.
+
+        Kept, it and the detector would hold each other: memory of a GPU would wait for the garbage collector.
+        """
+        parts = self.pool_regions, self.box_features, self.predict
+        sampling = 0.5, 0.5, self.recipe.rois, self.recipe.foreground, BOX_CODER_WEIGHTS
+        return RoIHeads(*parts, *sampling, MIN_SCORE, NMS_IOU, MAX_DETECTIONS).train(self.training)
 
     def _near_objects(self, regions: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Keep the regions that overlap an object by ``recipe.overlap``; all where there is no object."""

@@ -1,6 +1,8 @@
 """A detector finds coloured boxes in batches that show what the pack holds; a kill loses nothing."""
 
+import gc
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -296,6 +298,23 @@ def test_images_without_objects_teach_the_background():
         loss = detection_loss(detector, image_batch, none, recipe)
         loss.backward()
         assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("regions", ["windows", "rpn"])
+def test_a_detector_is_freed_with_its_last_use(regions):
+    """A GPU's memory does not make the garbage collector run, which alone frees what holds itself."""
+    recipe = replace(RECIPE, regions=regions)
+    batch, targets = next(pictures(recipe).epoch(0))
+    gc.disable()
+    try:
+        detector = Detector(detection_backbone("small", net()), len(SHADES), recipe, seed=0).train()
+        detection_loss(detector, batch, targets, recipe).backward()
+        detector.eval()(batch)
+        last_use = weakref.ref(detector)
+        del detector
+        assert last_use() is None
+    finally:
+        gc.enable()
 
 
 def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path, monkeypatch):
