@@ -282,9 +282,10 @@ def make_page(page: NotebookPage) -> str:
     executed = folder / page.source.name
     failed = page.folder / "failed" / page.source.name
     try:
+        fingerprint = page.fingerprint()  # before: what changes meanwhile makes the page outdated
         kernel = kernel_for(page.machine, working_folder(page.source))
         execute_notebook(page.source, executed, page.parameters, kernel)
-        page.publish(executed)
+        page.publish(executed, fingerprint)
         failed.unlink(missing_ok=True)
         return ""
     except ItlError as error:

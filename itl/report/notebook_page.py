@@ -90,6 +90,7 @@ class NotebookPage:
         facts = [self.source.read_text("utf-8"), json.dumps(settings, sort_keys=True), code_digest()]
         questions = questions_of(self.preset, None if self.is_summary else self.stem)
         facts += [runs_digest(question, self.machine) for question in questions]
+        facts += [question.tree(self.machine).digest for question in questions]  # labels may need none of it
         if not self.asks:
             packs = sorted(self.machine.packs.glob("*/pack.json"))
             facts += [f"{path.parent.name} {read_mapping(path).get('digest')}" for path in packs]
@@ -131,10 +132,10 @@ class NotebookPage:
         table = effects(question, Store(self.machine.runs), self.machine)
         return counterfactual(question, table, self.machine, given["nodes"], given["fresh_seeds"])
 
-    def publish(self, executed: Path) -> None:
+    def publish(self, executed: Path, fingerprint: str) -> None:
         """Move the notebook *executed*, its page and its tables into place, once all of them are written.
 
-        The facts with the fingerprint come last: while they are there, the page is complete.
+        The facts with the *fingerprint* come last: while they are there, the page is complete.
         """
         import nbformat  # slow imports, which a report that executes nothing does not need
 
@@ -143,7 +144,7 @@ class NotebookPage:
         notebook, tables = nbformat.read(executed, as_version=4), self.tables()
         page = read_summary(notebook, self.stem, table=bool(tables))
         facts = {
-            "fingerprint": self.fingerprint(),
+            "fingerprint": fingerprint,
             "made": datetime.now().astimezone().isoformat(),
             "page": asdict(page),
         }

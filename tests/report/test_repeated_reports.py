@@ -127,3 +127,35 @@ def test_a_report_of_another_preset_file_of_the_same_name_is_said(tmp_path, capl
     (moved := tmp_path / "moved").mkdir()
     own.rename(moved / "mini.yaml")
     assert notes(moved / "mini.yaml") == [], "the file that made it is no longer there"
+
+
+def test_a_page_is_made_again_where_its_taxonomy_says_something_else(tmp_path):
+    """The same labels do not need the tree, though pages name its nodes."""
+    mine, prints = tmp_path / "mine.csv", []
+    for name in ("a dog", "a dog", "a hound"):
+        mine.write_text(f"child,parent,name\nn02084071,n00001740,{name}\n")
+        wanted = preset(**{"01_data_size": SIZES | {"taxonomy": str(mine)}})
+        pages = pages_of(wanted, tmp_path / "reports/test", here(tmp_path))
+        if not prints:
+            pretend_runs(wanted, tmp_path)
+        prints.append(pages[0].fingerprint())
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_notebook_that_is_changed_while_its_page_is_made_is_made_again(tmp_path, monkeypatch):
+    wanted = of_sizes(tmp_path)
+    pretend_runs(wanted, tmp_path)
+    source = tmp_path / "notebooks/01-data-size.ipynb"
+
+    def execute(notebook, target, *_):
+        copyfile(notebook, target)
+        source.write_text(source.read_text().replace("How many?", "How few?"))
+
+    monkeypatch.setattr("itl.report.execute_notebook.execute_notebook", execute)
+    make(tmp_path, wanted)
+    (page,) = pages_of(wanted, tmp_path / "reports/test", here(tmp_path), tmp_path / "notebooks")
+    assert "How many?" in (tmp_path / "reports/test/01-data-size.html").read_text()
+    assert not page.is_current()
+    make(tmp_path, wanted)
+    assert "How few?" in (tmp_path / "reports/test/01-data-size.html").read_text()
+    assert page.is_current()
