@@ -54,6 +54,7 @@ class Condition:
     names: tuple[tuple[str, str], ...] = ()  #: what its tasks' labels stand for, such as half-a
     weights: OwnWeights | None = None  #: that the net has already
     seeds: tuple[int, ...] = ()  #: its own; none given: the question's
+    tree: str = ""  #: digest of the taxonomy that its classes were chosen on; '' where none is said
 
     @property
     def untrained(self) -> bool:
@@ -178,9 +179,18 @@ class Question:
         return {"images": self.images, **dict(self.targets)}
 
     def tree(self, machine: Machine) -> Taxonomy:
-        """Open the tree of the labels; one in a file lies in the project or a data folder."""
+        """Open the tree of the labels; one in a file lies in the project or a data folder.
+
+        ItlError if classes of a condition were chosen on another one.
+        """
         folders = [expand_home(path) for name, path in map(data_entry, machine.data) if not name]
-        return open_taxonomy(self.taxonomy, [project_folder(), *folders])
+        tree = open_taxonomy(self.taxonomy, [project_folder(), *folders])
+        if other := {condition.tree for condition in self.conditions} - {"", tree.digest}:
+            raise ItlError(
+                f"the subset was chosen on the taxonomy {other.pop()}, and {self.taxonomy} is {tree.digest} "
+                f"now; choose the subset anew, or take tree out of it if it means the same there"
+            )
+        return tree
 
     def prepare(self, machine: Machine) -> dict[str, Pack]:
         """Open the packs, building those that are missing, and keep the tree where runs find it."""

@@ -118,9 +118,8 @@ class DataSize(Study):
     ) -> Condition:
         columns = (("images_per_class", count), *([("exposure", exposure)] if exposure else []))
         images = None if count in ("all", 0) else count
-        return Condition(
-            columns, within.labels, within.classes, images, count != 0, within.leaves, within.at_most, recipe
-        )
+        classes = within.labels, within.classes, images, count != 0, within.leaves, within.at_most
+        return Condition(columns, *classes, recipe, tree=within.tree)
 
 
 class LabelSets(Study):

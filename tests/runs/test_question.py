@@ -190,6 +190,13 @@ def test_a_list_of_classes_has_the_names_of_the_user_s_tree(tmp_path):
     assert list(select(pack, spec.subset, tree=question.tree(machine)).classes) == [wnids[0], wnids[3]]
     with pytest.raises(ItlError, match="is of taxonomy .* give the taxonomy that the subset was made on"):
         select(pack, spec.subset)
+    chosen = small_study(
+        **FOUR | {"subset": subset | {"tree": spec.subset.tree}}, seeds=[0], taxonomy="mine.csv"
+    )
+    assert chosen.runs(machine) == question.runs(machine)
+    (tmp_path / "mine.csv").write_text("\n".join(["child,parent,name", *lines[::-1]]).replace("mine", "your"))
+    with pytest.raises(ItlError, match=f"chosen on the taxonomy {spec.subset.tree}, and mine.csv is .* now"):
+        chosen.runs(machine)
 
 
 # Of 4 images and a batch of 3 one would be left alone, which has no variance on maps of one value.
