@@ -32,12 +32,13 @@ def execute(
     if machine.ranks > 1:
         from itl.runs.perform import perform_together
 
-        return perform_together(left, store, machine)
-    devices = 1 if machine.scheduler else len(machine.devices)  # those here are not those of jobs
-    share = -(-len(left) // devices)
-    machine = machine.replace(workers=min(machine.workers, share))  # starting one takes seconds
-    with (cluster if machine.scheduler else local_workers)(machine) as workers:
-        failed = _do_all(left, store, workers, watch)
+        failed = perform_together(left, store, machine)
+    else:
+        devices = 1 if machine.scheduler else len(machine.devices)  # those here are not those of jobs
+        share = -(-len(left) // devices)
+        machine = machine.replace(workers=min(machine.workers, share))  # starting one takes seconds
+        with (cluster if machine.scheduler else local_workers)(machine) as workers:
+            failed = _do_all(left, store, workers, watch)
     if failed:
         spec, error = next(iter(failed.items()))
         waited = sum(not failed.keys().isdisjoint(needs(run)) for run in failed)

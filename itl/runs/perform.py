@@ -4,6 +4,7 @@ import gc
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -30,7 +31,7 @@ from itl.runs.store import LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FIL
 from itl.specs import Pretrain, Spec, Transfer, Weights, key, pretraining_of
 from itl.storage import CHECKPOINT_FILE, read_mapping, write_atomic
 from itl.training.batches import Batches, device
-from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
+from itl.training.loop import Diverged, join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build_for, set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
 from itl.training.weights import fill_body, load_kept
@@ -216,22 +217,38 @@ def epoch_log(folder: Path, machine: Machine) -> Callable[[dict], None]:
     return log
 
 
-def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
+def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[Spec, BaseException]:
     """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains.
 
-    ItlError if another rank ends, or cannot be reached.
+    Returns:
+        On rank 0 what failed, with the runs that need it; a training only as it diverged, which all ranks
+        notice alike.
+
+    Raises:
+        ItlError: Another rank ended, or cannot be reached.
     """
+    failed: dict[Spec, BaseException] = {}
     join_ranks(machine, timedelta(days=1))
     try:
         if machine.rank == 0:
             for spec in specs:
-                perform(spec, store, machine)
+                if (net := pretraining_of(spec)) in failed:
+                    failed[spec] = failed[net]
+                    continue
+                try:
+                    perform(spec, store, machine)
+                except Exception as error:
+                    if isinstance(spec, Pretrain) and not isinstance(error, Diverged):
+                        raise  # other ranks may wait for this one in mid-training
+                    failed[spec] = error
             distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
         else:
             while (work := _next_from_leader()) is not None:
                 spec, folder = work
                 pack = pack_of_digest(spec.subset.pack, machine)
-                fit(spec, pack, select(pack, spec.subset, "train", tree_of(spec, machine)), folder, machine)
+                with suppress(Diverged):  # rank 0 says so, and goes on to the next
+                    selection = select(pack, spec.subset, "train", tree_of(spec, machine))
+                    fit(spec, pack, selection, folder, machine)
         distributed.barrier()  # no rank leaves while another still listens
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):  # which has no error of its own
@@ -242,6 +259,7 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
         raise
     gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()
+    return failed
 
 
 def _next_from_leader() -> tuple[Pretrain, Path] | None:

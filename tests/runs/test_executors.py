@@ -22,7 +22,17 @@ from itl.runs.executors import execute, with_needs
 from itl.runs.perform import perform, perform_together
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer
-from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study, start_child, write_rates
+from tests.worlds import (
+    FOUR,
+    SETTINGS,
+    SHARED,
+    execute_here,
+    here,
+    run_here,
+    small_study,
+    start_child,
+    write_rates,
+)
 
 
 def run_study(home: Path, recipe: dict | None = None) -> None:
@@ -259,19 +269,26 @@ def test_needs_come_first_and_each_run_once():
 
 
 @pytest.mark.timeout(120)
-def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
+def test_one_run_on_two_ranks_is_the_run_on_one_and_does_not_end_with_one_that_diverges(
+    undisturbed, tmp_path
+):
     with_packs(undisturbed, tmp_path)
     (tmp_path / "params").mkdir()
     (tmp_path / "notebooks").mkdir()
     settings = SETTINGS | {"images_per_class": [0, 4], "seeds": [0]}
-    preset = {"about": "two ranks", "notebooks": {"01-data-size": settings}}
+    fast = {"steps": 14, "batch": 8, "pixels": 24, "lr": 1e30, "warmup": 0.0}  # the longest come first
+    diverging = SHARED | {"label_sets": ["bottom-up@5", "original"], "seeds": [0], "recipe": fast}
+    notebooks = {"01-data-size": settings, "02-class-count": diverging}
+    preset = {"about": "two ranks", "notebooks": notebooks}
     (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
     write_rates(here(tmp_path), settings)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "itl", "run", "two"]
     environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert "2 of the runs failed (2 more not done, which need one of these), first" in done.stderr
+    assert "loss became nan at step" in done.stderr
+    assert done.returncode == 1
     assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 4
     for kind, ranks in (("pretrain", "2"), ("transfer", "1")):
         made = next(tmp_path.glob(f"runs/{kind}/*/provenance.json"))
@@ -291,7 +308,7 @@ def test_a_rank_that_loses_another_says_that_repeating_resumes(tmp_path, monkeyp
     machine = here(tmp_path).replace(rank=rank, ranks=2)
     reason = "[third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer"
     with pytest.raises(ItlError, match=rf"^rank {rank} has lost another one, .* repeat the command"):
-        perform_together([object()], Store(machine.runs), machine)
+        perform_together([Pretrain(Subset("a pack"))], Store(machine.runs), machine)
     reason = "of this rank itself"
     with pytest.raises(RuntimeError, match=reason):
-        perform_together([object()], Store(machine.runs), machine)
+        perform_together([Pretrain(Subset("a pack"))], Store(machine.runs), machine)
