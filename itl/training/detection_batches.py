@@ -48,19 +48,14 @@ class DetectionBatches:
     background. Difficult objects are left out.
 
     Raises:
-        ItlError: The pack was not made with fit pad, so its images are not whole, or nothing is selected.
+        ItlError: Images that are not square are not whole, as the pack was not made with fit pad, or nothing
+            is selected.
     """
 
     def __init__(
         self, pack: "Pack", selection: "Selection", recipe: DetectionRecipe, seed: int, machine: Machine
     ):
         """Scale the boxes of all images once."""
-        fit = pack.summary["request"]["fit"]
-        if fit != "pad":
-            raise ItlError(
-                f"detection needs whole images, but {pack.folder} was packed with fit {fit}; "
-                f"pack it with fit pad"
-            )
         if not len(selection.rows):
             raise ItlError("a detector needs an image, the selection holds none; select another split")
         self.pack, self.rows, self.recipe, self.seed = pack, selection.rows, recipe, seed
@@ -69,6 +64,12 @@ class DetectionBatches:
         table = pack.table.iloc[self.rows]
         self.shapes = table[["width", "height"]].to_numpy(np.int64)  # of the image files
         short, long = self.shapes.min(1), self.shapes.max(1)
+        fit = pack.summary["request"]["fit"]
+        if fit != "pad" and (short < long).any():  # of square ones all fits make the same pack, in any folder
+            raise ItlError(
+                f"detection needs whole images, but {pack.folder} was packed with fit {fit}; "
+                f"pack it with fit pad"
+            )
         self.scales = np.minimum(recipe.pixels / short, recipe.longest / long)
         sides = np.maximum(1, np.rint(self.shapes * self.scales[:, None])).astype(int)
         self.sizes = [(height, width) for width, height in sides.tolist()]  # of the scaled images

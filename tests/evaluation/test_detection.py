@@ -193,6 +193,9 @@ def test_packs_without_whole_images_are_refused():
     pack.summary["request"]["fit"] = "squash"
     with pytest.raises(ItlError, match="packed with fit squash; pack it with fit pad"):
         DetectionBatches(pack, multilabel_target(spec(), pack).train, RECIPE, 0, MACHINE)
+    pack.table["height"] = pack.table["width"]  # the same images, and digest, whatever the fit
+    batches = DetectionBatches(pack, multilabel_target(spec(), pack).train, RECIPE, 0, MACHINE)
+    assert batches.sizes == [(RECIPE.pixels, RECIPE.pixels)] * 4
 
 
 def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
