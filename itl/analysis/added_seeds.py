@@ -49,6 +49,9 @@ def run_until_decided(question: Question, store: Store, machine: Machine) -> str
         One line: the number of seeds, and the answer.
     """
     _check(question)
+    question.stop_at(
+        question.cap, machine
+    )  # an earlier stop may not hold: of other runs, or another analysis
     for count in range(MIN_SEEDS, question.cap + 1):
         part = replace(question, seeds=question.seeds[:count])
         run_all([part], store, machine)

@@ -97,10 +97,9 @@ def designs(
         task = question.tasks[0].name
         row: dict[str, object] = {"question": question.name, "task": task}
         rows.append(row)
-        minutes = _minutes(question, store, machine)
-        results = question.results_so_far(store, machine) if minutes else pd.DataFrame()
+        results = question.results_so_far(store, machine)
         spread = None if results.empty else variances(question, results, task)
-        if minutes is None or spread is None:
+        if spread is None:
             alone = sum(condition.trained for condition in question.conditions) < 2
             row["note"] = NEEDS_TWO if alone else RUN_FIRST
             continue
@@ -109,6 +108,7 @@ def designs(
         aim = {"detect": detect, "within": within}
         try:
             judged, squares = _main_contrast(question, results, task)
+            minutes = _minutes(question, store, machine)
             costs = Costs(*(value / judged for value in minutes))
             design = cheapest(spread, costs, judged, **aim, cap=question.cap, squares=squares)
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
@@ -136,21 +136,21 @@ def _main_contrast(question: Question, results: pd.DataFrame, task: str) -> tupl
     return judged, float(weights @ weights)
 
 
-def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float, float] | None:
+def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float, float]:
     """Estimate the minutes of all runs of one seed: those that are done once, and those of each repeat.
 
-    By the mean of the finished nets, and of the finished runs of each task; None where one has none.
+    By the mean of the finished nets, and of the finished runs of each task; ItlError where one has none.
     """
     specs: dict[str, dict[Spec, None]] = {}  # of each task, each once
     runs = question.runs(machine)
     for run in runs:
         specs.setdefault(run.task, {})[run.spec] = None
     seeds, once, per_repeat = len({run.seed for run in runs}), 0.0, 0.0
-    for every in specs.values():
+    for task, every in specs.items():
         done = [spec for spec in every if store.state(spec) == "done"]
         seconds = [store.read(spec, PROVENANCE_FILE)["seconds"] for spec in done]
         if not seconds:
-            return None
+            raise ItlError(f"no run of {task} is done yet, which would tell its hours; do one of each task")
         minutes = sum(seconds) / len(seconds) * len(every) / seeds / 60
         if any(isinstance(spec, Transfer) and METHODS[spec.method].recipe for spec in every):
             per_repeat += minutes / question.repeats

@@ -9,6 +9,7 @@ from itl.runs.store import PROVENANCE_FILE, Store
 
 ORIGINS = {  # of provenance, in words
     "commit": "commits",
+    "itl": "versions of itl",  # of an installed copy, which has no commit
     "device": "devices",
     "precision": "precisions",
     "torch": "versions of torch",

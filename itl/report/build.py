@@ -1,5 +1,6 @@
 """A report: a preset's runs, a page as soon as the runs of its question are done, and one index."""
 
+import errno
 import logging
 import math
 import os
@@ -16,7 +17,7 @@ import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
 from itl.machine import Machine
-from itl.presets import Preset, find_presets, working_folder
+from itl.presets import Preset, find_presets, load_preset, working_folder
 from itl.report.html import Overview, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
@@ -123,6 +124,8 @@ def report_lock(out: Path) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, "it may only be read")
     except OSError as error:
         raise ItlError(
             f"cannot write {out}: {error.strerror}; where runs may only be read, make a folder with links to "
@@ -246,7 +249,6 @@ class PageMaker:
         entries, again = run_index(questions, machine), repeating_command(preset, machine)
         summed_up = [page for page in self.pages if page.stem in self.current]
         if not under_way:
-            publish_runs(entries, out, preset.name, machine)
             join_tables(summed_up, out)
         summaries = []
         for page in self.pages:
@@ -271,6 +273,8 @@ class PageMaker:
         html = index_html(shown, preset.name, preset.about, facts, under_way, overview)
         write_text(out / "index.html", html)
         self.indexed = time.monotonic()
+        if not under_way:  # last: a damaged run leaves an index that says how the report ended
+            publish_runs(entries, out, preset.name, machine)
 
 
 def make_page(page: NotebookPage) -> str:
@@ -285,6 +289,10 @@ def make_page(page: NotebookPage) -> str:
         fingerprint = page.fingerprint()  # before: what changes meanwhile makes the page outdated
         kernel = kernel_for(page.machine, working_folder(page.source))
         execute_notebook(page.source, executed, page.parameters, kernel)
+        if page.is_summary and preset_is_another(page.preset):
+            return (
+                f"{page.stem}: preset {page.preset.name} was changed while the report was made; make it again"
+            )
         page.publish(executed, fingerprint)
         failed.unlink(missing_ok=True)
         return ""
@@ -295,6 +303,11 @@ def make_page(page: NotebookPage) -> str:
         return str(error)
     finally:
         shutil.rmtree(folder)
+
+
+def preset_is_another(preset: Preset) -> bool:
+    """Say whether the file of *preset*, which notebooks may read themselves, says something else by now."""
+    return preset.path is not None and load_preset(preset.reference) != preset
 
 
 def repeating_command(preset: Preset, machine: Machine) -> str:

@@ -23,7 +23,7 @@ from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import LOG_FILE, PROVENANCE_FILE, Store
 from itl.runs.task_questions import Influence
-from itl.storage import changed_file, flush_to_disk, read_mapping, write_text
+from itl.storage import flush_to_disk, read_mapping, write_text
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ class NotebookPage:
         """The notebook's name without its ending."""
         return self.source.stem
 
-    @property
+    @cached_property
     def is_summary(self) -> bool:
-        """Whether it reads what the other notebooks have made."""
-        return self.stem.endswith("-summary")
+        """Whether it reads what other notebooks have made: by its name, or as it is given the preset."""
+        return self.stem.endswith("-summary") or "preset" in declared_parameters(self.source)
 
     @property
     def asks(self) -> bool:
@@ -75,10 +75,10 @@ class NotebookPage:
         return self.folder / f"{self.stem}{ending}"
 
     def whole_table(self, ending: str) -> Path | None:
-        """Return the path of a published table; None without one, or where its size has changed since."""
+        """Return the path of a published table; None without one, or where it is not as it was published."""
         path = self.published(ending)
-        size = self.published_facts().get("files", {}).get(path.name)
-        return path if path.exists() and path.stat().st_size == size else None
+        digest = self.published_facts().get("files", {}).get(path.name)
+        return path if path.exists() and digest_of(path) == digest else None
 
     def fingerprint(self) -> str:
         """Digest all that the page shows: notebook, parameters, code of itl, packs, results and origins.
@@ -86,7 +86,7 @@ class NotebookPage:
         A summary reads the answers to every question, a question its own, other notebooks only packs.
         """
         by_question = {name: given for name, given in self.preset.notebooks.items() if name in QUESTIONS}
-        settings = [self.parameters, by_question if self.is_summary else None]
+        settings = [self.parameters, [self.preset.about, by_question] if self.is_summary else None]
         facts = [self.source.read_text("utf-8"), json.dumps(settings, sort_keys=True), code_digest()]
         questions = questions_of(self.preset, None if self.is_summary else self.stem)
         facts += [runs_digest(question, self.machine) for question in questions]
@@ -101,10 +101,14 @@ class NotebookPage:
         if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
             return False
         facts = self.published_facts()
-        if damaged := changed_file(self.folder, facts.get("files", {})):
-            log.info(f"{self.folder / damaged} is damaged; its page is made again")
+        for name, digest in facts.get("files", {}).items():
+            if not (self.folder / name).is_file() or digest_of(self.folder / name) != digest:
+                log.info(f"{self.folder / name} is damaged; its page is made again")
+                return False
+        if facts.get("fingerprint") != self.fingerprint():
             return False
-        return facts.get("fingerprint") == self.fingerprint()
+        trial, store = self.trial(), Store(self.machine.runs)  # whose runs the notebook itself does
+        return trial is None or all(store.is_done(spec) for spec in trial.specs(self.machine))
 
     def tables(self) -> dict[str, str]:
         """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
@@ -161,8 +165,7 @@ class NotebookPage:
         for name in names:
             flush_to_disk(executed.parent / name)
             os.replace(executed.parent / name, self.folder / name)
-        sizes = {name: (self.folder / name).stat().st_size for name in names}
-        text = json.dumps(facts | {"files": sizes})
+        text = json.dumps(facts | {"files": {name: digest_of(self.folder / name) for name in names}})
         write_text(self.published(".json"), text)
 
     @cached_property
@@ -228,6 +231,11 @@ def runs_digest(question: Question, machine: Machine) -> str:
         result = store.result(spec) or store.state(spec)
         states.append((str(spec), result, [made.get(name) for name in SHOWN_OF_PROVENANCE], losses))
     return sha256(repr(states).encode()).hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Digest the content of a file."""
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def code_digest() -> str:

@@ -9,7 +9,17 @@ from itl import ItlError, did_you_mean
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.store import Store
-from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Spec, Transfer, canonical, key, pretraining_of
+from itl.specs import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    NUMERICS,
+    Pretrain,
+    Spec,
+    Transfer,
+    canonical,
+    key,
+    pretraining_of,
+)
 from itl.storage import read_mapping
 
 LEAST_KEY = 4  # letters of a key that may stand for it
@@ -29,8 +39,9 @@ def net_of(run: str | Spec, store: Store) -> Pretrain:
     folder = _folder_of(run, store)
     content = _read(folder)
     spec = _pretrain(content)
-    if spec is None or ("Pretrain" in content and key(spec) != folder.name):
-        here = f"; for this one it would be {key(spec)}" if spec else ""
+    is_net = "Pretrain" in content
+    if spec is None or content.get("numerics") != NUMERICS or (is_net and key(spec) != folder.name):
+        here = f"; for this one it would be {key(spec)}" if spec and is_net else ""
         raise ItlError(f"run {folder.name} is of another version of itl{here}; repeat it with `itl run`")
     return spec
 

@@ -40,6 +40,20 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
     assert {run.seed for run in other.runs(machine)} == set(range(8)), "judged in another way"
 
 
+def test_the_last_look_has_all_seeds_whatever_stopped_an_earlier_one(tmp_path, monkeypatch):
+    study = small_study(seeds=list(range(4)), cap=4, margin={"points": {"knn5": 0.01}})
+    machine, last = here(tmp_path), []
+    table = noisy({0: 30.0, 4: 69.0, 12: 70.0}, seeds=4, size=4.0, task="knn@scenes")
+    results = table.assign(metric="knn5", run="")
+    monkeypatch.setattr(type(study), "results", lambda part, *_: results[results["seed"].isin(part.seeds)])
+    monkeypatch.setattr(
+        added_seeds, "run_all", lambda parts, *_: last.append({run.seed for run in parts[0].runs(machine)})
+    )
+    study.stop_at(3, machine)
+    assert "not decided with 4 seeds" in run_until_decided(study, Store(tmp_path), machine)
+    assert last == [{0, 1, 2}, {0, 1, 2, 3}]
+
+
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
     for settings in ({}, {"cap": 10}):
         questions = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
@@ -111,6 +125,12 @@ def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
     runs = one["seeds"] * (2 + 3)  # two nets are trained, and three are measured
     assert float(one["hours"]) == pytest.approx(1.5 * runs / 60, abs=0.06), "90 seconds a run"
     assert "too few" in designs([data_size], store, machine, within=0.01).iloc[0]["note"]
+    for run in data_size.runs(machine):
+        if run.task == "knn@scenes":
+            (store.folder(run.spec) / "result.json").unlink()
+    (note,) = designs([data_size], store, machine, detect=2.0)["note"]
+    assert note == "no run of knn@scenes is done yet, which would tell its hours; do one of each task"
+    monkeypatch.undo()
     none = designs([data_size], Store(tmp_path / "empty"), machine, detect=1.0).iloc[0]
     assert none["note"] == "run two seeds or more of it first"
     with pytest.raises(ItlError, match="give a change to detect or a margin"):

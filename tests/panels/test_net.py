@@ -11,7 +11,7 @@ from itl import ItlError
 from itl.panels.net import NetPanel
 from itl.runs.nets import net_of, targets_of
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, key
+from itl.specs import NUMERICS, Pretrain, Transfer, key
 from tests.accessible import faults
 from tests.pictures import encoded, smooth
 from tests.worlds import here, pretend, run_here, small_study
@@ -87,6 +87,15 @@ def test_runs_of_another_version_are_in_no_ones_way(done, trained, tmp_path, tex
     assert targets_of(trained, store).keys() == {"scenes"}
     with pytest.raises(ItlError, match="run 000000000000 is of another version of itl; repeat it"):
         net_of("0000", store)
+
+
+def test_a_measurement_by_other_numerics_is_no_way_to_a_net(done, tmp_path):
+    store = Store(shutil.copytree(done[1].runs, tmp_path / "runs"))
+    file = next(store.root.glob("transfer/*/spec.json"))
+    assert net_of(file.parent.name, store)
+    file.write_text(file.read_text().replace(f'"numerics":{NUMERICS}', f'"numerics":{NUMERICS - 1}'))
+    with pytest.raises(ItlError, match=f"run {file.parent.name} is of another version of itl; repeat it"):
+        net_of(file.parent.name, store)
 
 
 def test_a_target_measured_by_a_method_of_another_version_is_left_out(done, trained, tmp_path):

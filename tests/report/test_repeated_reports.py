@@ -67,6 +67,7 @@ def test_an_index_after_failed_runs_links_only_what_is_there(tmp_path, monkeypat
     [
         ({}, False),
         ({"torch": "2.99"}, True),
+        ({"itl": "0.9.0"}, True),
         ({"precision": "fp16"}, True),
         ({"seconds": 1.0}, True),
         ({"command": "itl run test", "finished": "later"}, False),
@@ -159,3 +160,84 @@ def test_a_notebook_that_is_changed_while_its_page_is_made_is_made_again(tmp_pat
     make(tmp_path, wanted)
     assert "How few?" in (tmp_path / "reports/test/01-data-size.html").read_text()
     assert page.is_current()
+
+
+def test_a_notebook_that_reads_the_preset_is_made_last_and_again_with_what_it_reads(tmp_path, monkeypatch):
+    """As a summary: one's own notebook may show any result, and the preset's words."""
+    wanted, made = of_sizes(tmp_path), []
+    declared = tagged_cell("parameters", "preset: str = 'demo'  # whose results are read")
+    write_notebook(tmp_path / "notebooks/00-mine.ipynb", new_markdown_cell("# Mine"), declared)
+    write_notebook(tmp_path / "notebooks/50-packs.ipynb", new_markdown_cell("# Packs"))
+    wanted.notebooks.update({"00-mine": {}, "50-packs": {}})
+    pretend_runs(of_sizes(tmp_path), tmp_path)
+
+    def execute(source, target, *_):
+        made.append(source.stem)
+        copyfile(source, target)
+
+    def made_again(changed: Preset) -> list[str]:
+        made.clear()
+        make(tmp_path, changed)
+        return made
+
+    monkeypatch.setattr("itl.report.execute_notebook.execute_notebook", execute)
+    assert made_again(wanted)[-1] == "00-mine"
+    assert made_again(wanted) == []
+    run = next((tmp_path / "runs/pretrain").glob("*/result.json")).parent
+    (run / "log.jsonl").write_text('{"epoch": 1, "step": 12, "loss": 9.9}\n')
+    assert made_again(wanted) == ["01-data-size", "00-mine"]
+    assert made_again(wanted.model_copy(update={"about": "Other words."})) == ["00-mine"]
+
+
+def test_a_preset_that_is_changed_while_its_report_is_made_makes_no_page_of_both(tmp_path, monkeypatch):
+    declared = tagged_cell("parameters", "preset: str = 'demo'  # whose results are read")
+    write_notebook(tmp_path / "notebooks/a.ipynb", new_markdown_cell("# Mine"), declared)
+    file = written(tmp_path / "mine.yaml", "as it was")
+    wanted = load_preset(file)
+
+    def execute(source, target, *_):
+        copyfile(source, target)
+        written(file, "changed meanwhile")
+
+    monkeypatch.setattr("itl.report.execute_notebook.execute_notebook", execute)
+    with pytest.raises(
+        ItlError, match="^a: preset mine was changed while the report was made; make it again"
+    ):
+        make(tmp_path, wanted)
+    assert not (tmp_path / "reports/test/a.html").exists()
+
+
+def test_a_table_that_was_edited_is_written_again_and_enters_no_other(tmp_path):
+    wanted, folder = of_sizes(tmp_path), tmp_path / "reports/test"
+    pretend_runs(wanted, tmp_path)
+    make(tmp_path, wanted)
+    table = folder / "01-data-size.csv"
+    right = table.read_text()
+    assert "51.25" in right
+    table.write_text(right.replace("51.25", "91.25"))  # as long as before
+    make(tmp_path, wanted)
+    assert table.read_text() == right
+    assert "91.25" not in (folder / "results.csv").read_text()
+
+
+def test_a_report_that_ends_with_a_damaged_run_is_not_under_way(tmp_path, monkeypatch):
+    wanted = of_sizes(tmp_path)
+    pretend_runs(wanted, tmp_path)
+
+    def damaged(*_):
+        raise ItlError("the manifest of a run is damaged")
+
+    monkeypatch.setattr("itl.report.build.publish_runs", damaged)
+    with pytest.raises(ItlError, match="manifest of a run is damaged"):
+        make(tmp_path, wanted)
+    index = (tmp_path / "reports/test/index.html").read_text()
+    assert "under way" not in index
+    assert "refresh" not in index
+
+
+def test_a_report_that_may_only_be_read_says_what_helps(tmp_path, monkeypatch):
+    monkeypatch.setattr("itl.report.build.os.access", lambda path, mode: "reports" not in str(path))
+    with pytest.raises(
+        ItlError, match="it may only be read; where runs may only be read, make a folder with"
+    ):
+        make(tmp_path, of_sizes(tmp_path))
