@@ -166,7 +166,7 @@ class Machine:
         cores = cpu_count()
         rank, ranks = _number("RANK", 0, least=0), _number("WORLD_SIZE", 1)
         with errors_about("--device" if given.get("device") else "ITL_DEVICE"):
-            device = _device(str(given.get("device", "")) or os.environ.get("ITL_DEVICE"))
+            device = _device(str(given.get("device", "")) or os.environ.get("ITL_DEVICE") or None)
         if ranks > 1:
             device = _of_local_rank(device, _number("LOCAL_RANK", rank, least=0))
         workers = given.get("workers") or _number("ITL_WORKERS", cores if device == "cpu" else 1)

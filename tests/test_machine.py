@@ -249,7 +249,7 @@ def test_memory_is_that_of_the_job(host, monkeypatch):
 
 
 def test_a_process_alone_does_every_run_itself(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "ITL_WORKERS", "ITL_COMPILE"):
+    for name in ("RANK", "WORLD_SIZE", "ITL_WORKERS", "ITL_COMPILE", "ITL_DEVICE"):
         monkeypatch.delenv(name, raising=False)
     machine = Machine.from_environment(device="cpu")
     assert (machine.rank, machine.ranks, machine.shard, machine.compile) == (0, 1, (1, 1), False)

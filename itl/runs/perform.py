@@ -62,15 +62,16 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     earlier, seconds = _begun(folder)
     if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
         (folder / LOG_FILE).unlink(missing_ok=True)
-    begun, started = mixed(earlier, provenance(machine)), time.monotonic() - seconds
+    begun = mixed(earlier, provenance(machine) | described(machine, recipe.precision))
+    started = time.monotonic() - seconds
     store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
     with repeatable(machine):
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
         else:
             result = transfer(spec, store, folder, machine)
-    computed = described(machine, recipe.precision) | {"seconds": time.monotonic() - started}
-    store.write(spec, PROVENANCE_FILE, mixed(begun, provenance(machine)) | computed)
+    made = mixed(begun, provenance(machine) | described(machine, recipe.precision))
+    store.write(spec, PROVENANCE_FILE, made | {"seconds": time.monotonic() - started})
     (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)

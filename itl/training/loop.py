@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -68,14 +68,15 @@ def train(
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
+    trained = net.train()
     if machine.compile and step < total and isinstance(batches, Batches):  # a detector's differ in shape
         torch.compiler.reset()  # else the ninth net of a process would not be compiled
-        net.compile(dynamic=False)  # in place: state-dict keys stay
+        trained = cast(nn.Module, torch.compile(net, dynamic=False))  # not in place: it would never be freed
     with _session(machine), checkpoints(folder) as save:
-        wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
+        wrapped = DistributedDataParallel(trained) if machine.ranks > 1 else trained
         recorded = None
         if step < total:
-            recorded = recorded_steps(net.train(), optimizer, batches, recipe, objective)
+            recorded = recorded_steps(trained, optimizer, batches, recipe, objective)
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
             torch.manual_seed(int(step_rng(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
@@ -156,7 +157,7 @@ def predict(
     done, all_outputs, all_targets = 0, torch.empty(0), torch.empty(0)
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
         for images, targets in batches.in_order():
-            outputs = net.forward(images)  # not the compiled forward, whose graphs reuse their outputs
+            outputs = net(images)
             if done == 0:
                 shape = len(batches.rows), *outputs.shape[1:]
                 all_outputs = outputs.new_empty(shape, dtype=torch.float32)

@@ -214,6 +214,8 @@ def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixe
     monkeypatch.setattr("itl.runs.perform.transfer", search)
     for commit, kept in (("old", "choose-0.1/checkpoint.safetensors"), ("new", "choice.json")):
         monkeypatch.setattr("itl.runs.provenance.commit", lambda commit=commit: commit)
+        precision = {"precision": "bf16" if commit == "old" else "fp32"}
+        monkeypatch.setattr("itl.runs.perform.described", lambda *_, made=precision: made)
         with pytest.raises(KeyboardInterrupt):
             perform(spec, store, machine)
         saved = (store.path(spec) / kept).stat().st_mtime
@@ -221,6 +223,7 @@ def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixe
     assert (perform(spec, store, machine)["metrics"], interrupted) == ({"accuracy": 0.1}, [0.1, 0.2])
     provenance = store.read(spec, "provenance.json")
     assert provenance["commit"] == "mixed: old then new"
+    assert provenance["precision"] == "mixed: bf16 then fp32"
     assert 2000 <= provenance["seconds"] < 2100
 
 

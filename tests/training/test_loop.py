@@ -1,9 +1,13 @@
 """Training: it learns, resumes to the same bits, takes the steps of a slow loop, and says what went wrong."""
 
 import copy
+import gc
 import os
 import resource
 import signal
+import weakref
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -352,3 +356,24 @@ def test_kernels_that_repeat_leave_torch_the_threads_that_it_had():
     with repeatable(Machine(threads=1)):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_a_compiled_net_learns_the_same_and_is_freed_with_its_last_use(tmp_path, monkeypatch):
+    """Compiled in place it would hold itself until the garbage collector runs: on a GPU, net after net."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # in a second
+    machine, recipe = MACHINE.replace(compile=True), replace(RECIPE, epochs=1)
+    compiled, plain = build("small", 4, 16, seed=0), build("small", 4, 16, seed=0)
+    rows = [
+        train(net, batches(recipe, where), recipe, tmp_path / where.device / str(where.compile), where)
+        for net, where in ((compiled, machine), (plain, MACHINE))
+    ]
+    assert [row["loss"] for row in rows[0]] == [row["loss"] for row in rows[1]]
+    assert all(torch.equal(*pair) for pair in zip(compiled.parameters(), plain.parameters(), strict=True))
+    torch.compiler.reset()
+    last_use = weakref.ref(compiled)
+    gc.disable()
+    try:
+        del compiled
+        assert last_use() is None
+    finally:
+        gc.enable()
