@@ -248,8 +248,16 @@ def test_memory_is_that_of_the_job(host, monkeypatch):
     assert free_memory() == 10 * 2**20
 
 
+@pytest.mark.parametrize("name", ["ITL_DEVICE", "ITL_WORKERS", "ITL_COMPILE", "ITL_DATA", "ITL_HOME"])
+def test_a_variable_without_a_value_is_none(monkeypatch, name):
+    monkeypatch.delenv(name, raising=False)
+    unset = Machine.from_environment()
+    monkeypatch.setenv(name, "")
+    assert Machine.from_environment() == unset
+
+
 def test_a_process_alone_does_every_run_itself(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "ITL_WORKERS", "ITL_COMPILE", "ITL_DEVICE"):
+    for name in ("RANK", "WORLD_SIZE", "ITL_WORKERS", "ITL_COMPILE"):
         monkeypatch.delenv(name, raising=False)
     machine = Machine.from_environment(device="cpu")
     assert (machine.rank, machine.ranks, machine.shard, machine.compile) == (0, 1, (1, 1), False)
