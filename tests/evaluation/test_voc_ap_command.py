@@ -239,6 +239,13 @@ def test_images_may_be_named_with_their_suffix_or_path(tmp_path, capsys):
             "",
         ),
         (
+            {
+                "comp4-44503_det_test_dog.txt": "a 0.5 1 1 10 10",
+                "comp4-44503_det_test_cat.txt": "000007 .5 1 1 10 10",
+            },
+            "",
+        ),
+        (
             {"comp4_1b2f-9c_det_test_dog.txt": "", "comp4_77aa_det_test_cat.txt": ""},
             "has results of comp4_1b2f-9c_det_test and comp4_77aa_det_test; give a folder",
         ),

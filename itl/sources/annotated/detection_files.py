@@ -16,6 +16,7 @@ from itl import ItlError, counted, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import expand_home
 from itl.sources.annotated.coco import read_tables, refuse_normalised_bboxes
+from itl.sources.annotated.voc_devkit import images_named
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.boxes import (
     SIDES,
@@ -31,11 +32,11 @@ from itl.sources.boxes import (
 from itl.sources.files.archives import read_file
 from itl.sources.findings import Finding, check_options
 from itl.sources.listed.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, int_if_whole, parse_json, stem_of
+from itl.sources.records import examples, int_if_whole, parse_json
 from itl.storage import text_lines
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
-KIT_FILE = re.compile(r"(comp\d+(?:_[A-Za-z0-9-]+)?_det_[A-Za-z0-9]+)_(.+)\.txt")  # Fast R-CNN adds a salt
+KIT_FILE = re.compile(r"(comp\d+(?:[_-][A-Za-z0-9-]+)?_det_[A-Za-z0-9]+)_(.+)\.txt")  # Fast R-CNN adds a salt
 KIT_LINE = "IMAGE SCORE XMIN YMIN XMAX YMAX"
 FEW_WITHOUT = 0.1  # part of the images on which a detector may well find nothing
 COCO_KEYS = ("image_id", "category_id", "bbox", "score")
@@ -89,8 +90,8 @@ def load_detections(
     refuse_normalised(detections[SIDES].to_numpy(), f"{path}, row 1")
     if invalid := first_invalid_box(detections[SIDES].to_numpy()):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
-    names = {name: annotated_name(name, annotations.images) for name in detections["image"].unique()}
-    detections["image"] = detections["image"].map(names)
+    names = images_named(detections["image"], annotations.images)
+    detections["image"] = [names.get(name, name) for name in detections["image"]]
     refuse_other_images(detections, annotations.images, path)
     detections[SIDES], notes = _scored_boxes(detections, annotations, outside)
     return detections, [*([note] if note else []), *notes, *_describe_classes(detections, annotations)]
@@ -410,13 +411,8 @@ def _read_categories(
     tables = read_tables(data, str(file), needed=("categories",))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
     files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
-    return names, {number: annotated_name(name, images) for number, name in files.items()}
-
-
-def annotated_name(name: str, images: Collection[str]) -> str:
-    """Return the one of the annotated *images* that *name*, which may have folders and suffix, means."""
-    short = stem_of(name)
-    return short if name not in images and short in images else name
+    named = images_named(files.values(), images)
+    return names, {number: named.get(name, name) for number, name in files.items()}
 
 
 def _digits(name: str) -> int | None:

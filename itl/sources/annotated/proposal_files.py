@@ -18,6 +18,7 @@ and test.
 
 import os
 import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
@@ -171,7 +172,7 @@ def _read_mat(path: Path, order: str) -> Regions:
         for boxes_name, scores_name in PER_IMAGE_NAMES:
             if boxes_name in arrays and arrays[boxes_name].dtype != object:
                 boxes = _boxes(arrays[boxes_name], arrays.get(scores_name))
-                return {path.stem.removesuffix(PER_IMAGE_SUFFIX): boxes[:, columns].astype(np.float32)}
+                return _by_image([path.stem.removesuffix(PER_IMAGE_SUFFIX)], [boxes[:, columns]])
     if missing := [name for name in ("images", "boxes") if name not in arrays]:
         raise ItlError(
             f"has no {missing[0]}, but {', '.join(arrays) or 'nothing'}; a file of regions has images and "
@@ -259,7 +260,8 @@ def _read_parquet(path: Path, order: str) -> Regions:
     return _by_image([str(image) for image in groups_of], [boxes[rows] for rows in groups_of.values()])
 
 
-def _by_image(images: list[str], boxes: list[np.ndarray]) -> Regions:
+def _by_image(names: list[str], boxes: list[np.ndarray]) -> Regions:
+    images = [unicodedata.normalize("NFC", name) for name in names]  # as those of the images are
     if twice := [image for image, count in Counter(images).items() if count > 1]:
         raise ItlError(f"it has {twice[0]!r} twice; {FORMAT_HINT}")
     return {image: array.astype(np.float32) for image, array in zip(images, boxes, strict=True)}

@@ -13,7 +13,7 @@ from itl.sources.annotated.voc_devkit import (
     ImagesByName,
     images_by_name,
     list_devkit,
-    listed_image,
+    listed_images,
     read_list,
     split_lists,
     splits_of_lists,
@@ -133,8 +133,7 @@ class Voc2007(VocSource):
         images = self.images
         file_of, lists = split_lists(self.listing.files), {}
         for name, file in file_of.items():
-            lines = read_list(self.listing.files[file].read())
-            lists[name] = [listed_image(line, images) for line in lines]
+            lists[name] = listed_images(read_list(self.listing.files[file].read()), images)
         if not lists:
             raise ItlError(
                 f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "

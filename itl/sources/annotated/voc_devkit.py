@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from itl import ItlError, counted
@@ -151,21 +153,55 @@ def read_list(data: bytes) -> list[str]:
     return [line for line in lines if line]
 
 
-def listed_image(line: str, images: Iterable[str]) -> str:
-    """Return the image that a *line* of a list means: its first word, unless names have spaces or suffixes.
+def listed_images(lines: Iterable[str], images: Collection[str]) -> list[str]:
+    """Return the image that each of the *lines* of a list means, as `images_named` does.
 
-    >>> listed_image("000005 -1", ["000005"]), listed_image("my cat.jpg", ["my cat"])
-    ('000005', 'my cat')
-    >>> listed_image("/data/VOC2007/JPEGImages/000005.jpg", ["000005"])
-    '000005'
+    That is the line's first word, unless names have spaces; so it is where the line means none of *images*.
+
+    >>> listed_images(["000005 -1", "my cat.jpg", "000006 1"], ["000005", "my cat"])
+    ['000005', 'my cat', '000006']
     """
-    line = line.replace("\\", "/").rpartition("JPEGImages/")[2]
-    word = (line.split() or [line])[0]
-    without_suffix = [text.rpartition(".")[0] for text in (line, word) if is_image(text)]
-    for name in (line, word, *without_suffix):
-        if name in images:
-            return name
-    return word
+    lines = [_inside_images(line) for line in lines]
+    words = [line.split()[0] if line.strip() else line for line in lines]
+    named = images_named([*lines, *words], images)
+    return [named.get(line) or named.get(word, word) for line, word in zip(lines, words, strict=True)]
+
+
+def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str]:
+    """Return which of *images*, called as their annotations, each of *names* means; some mean none.
+
+    A name may have the suffix of an image file. It may have more or fewer folders before it than the image,
+    if no other image has the same last part and no other name means this image.
+
+    >>> images_named(["/data/JPEGImages/000005.jpg", "a/7.png", "b/7.png", "1"], ["000005", "7", "c/1"])
+    {'/data/JPEGImages/000005.jpg': '000005', '1': 'c/1'}
+    >>> images_named(["a/1.jpg", "c/1.jpg", "1"], ["a/1", "b/1"])
+    {'a/1.jpg': 'a/1'}
+    """
+    by_last_part, claims = defaultdict(list), defaultdict(list)
+    for image in images:
+        by_last_part[image.rpartition("/")[2]].append(image)
+    named: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        path = unicodedata.normalize("NFC", _inside_images(name))  # as the names of files are
+        plain = path.rpartition(".")[0] if is_image(path) else path
+        alike = by_last_part.get(plain.rpartition("/")[2], [])
+        if path in images or plain in images:
+            named[name] = path if path in images else plain
+        elif len(alike) == 1 and (f"/{plain}".endswith(f"/{alike[0]}") or alike[0].endswith(f"/{plain}")):
+            claims[alike[0]].append(name)
+    for image in claims.keys() - set(named.values()):
+        named |= dict.fromkeys(claims[image], image) if len(claims[image]) == 1 else {}
+    return named
+
+
+def _inside_images(name: str) -> str:
+    """Return *name* without the folder JPEGImages and what comes before it.
+
+    >>> _inside_images("C:\\\\VOC2007\\\\JPEGImages\\\\a\\\\1.jpg")
+    'a/1.jpg'
+    """
+    return name.replace("\\", "/").rpartition("JPEGImages/")[2]
 
 
 def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,7 +1,8 @@
 """PASCAL VOC's annotations in XML, whose boxes are 1-based and inclusive, in pixels."""
 
 import math
-from collections.abc import Container, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.sources.annotated.voc_devkit import read_list
+from itl.sources.annotated.voc_devkit import listed_images, read_list
 from itl.sources.boxes import (
     FLAG_OF_TEXT,
     SIDES,
@@ -72,59 +73,57 @@ def parse_annotation(
 
 
 def read_annotations(
-    path: Path, outside: str = "refuse", wanted: Container[str] | None = None
+    path: Path, outside: str = "refuse", image_list: Path | None = None
 ) -> Iterator[tuple[str, Annotation]]:
     """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar.
 
-    *outside* is as in `read_annotation`; XML of images that are not *wanted* is not read. ItlError if no XML
-    is there, one is invalid, or two are of one image.
+    *outside* is as in `read_annotation`; XML of images that are not in *image_list* is not read. ItlError if
+    no XML is there, one is invalid, two are of one image, or the list has no image or one without XML.
     """
     listing = archives.open_listing(path)
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     if not files:
         raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
-    names: dict[str, str] = {}
-    for name, file in (below or files).items():
-        image = name[:-4].rpartition("Annotations/")[2]
-        if wanted is not None and image not in wanted:
-            continue
-        if image in names:
-            raise ItlError(f"{path}: {names[image]} and {name} annotate one image; give one year's folder")
-        names[image] = name
-        yield image, read_annotation(file.read(), name, outside)
+    names: dict[str, list[str]] = defaultdict(list)  # of files, by image
+    for name in below or files:
+        names[name[:-4].rpartition("Annotations/")[2]].append(name)
+    wanted = names.keys() if image_list is None else _images_of_list(image_list, names, path)
+    for image in filter(wanted.__contains__, names):
+        if len(names[image]) > 1:
+            raise ItlError(
+                f"{path}: {' and '.join(names[image][:2])} annotate one image; give one year's folder"
+            )
+        yield image, read_annotation(files[names[image][0]].read(), names[image][0], outside)
 
 
 def read_objects(
     path: Path, image_list: Path | None = None, outside: str = "refuse"
 ) -> tuple[pd.DataFrame, dict[str, Size]]:
-    """Read VOC's annotations at *path*, as `read_annotations` does, of all images or those in *image_list*.
-
-    ItlError if an annotation of these is invalid, or the list has no image or one that is not annotated.
+    """Read VOC's annotations at *path* as `read_annotations` does, which says what is an ItlError.
 
     Returns:
         The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
         of each image by id; None if its annotation does not tell them.
     """
-    listed = None if image_list is None else _read_image_list(image_list)
-    wanted = None if listed is None else {*listed, *map(stem_of, listed)}
     rows, sizes = [], {}
-    for image, annotation in read_annotations(path, outside, wanted):
+    for image, annotation in read_annotations(path, outside, image_list):
         sizes[image] = annotation.width, annotation.height
         rows += [(image, obj.name, *obj.box, obj.difficult) for obj in annotation.objects]
-    if missing := sorted(name for name in listed or () if not {name, stem_of(name)} & sizes.keys()):
+    return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), sizes
+
+
+def _images_of_list(image_list: Path, images: Collection[str], path: Path) -> set[str]:
+    """Return those of *images*, annotated at *path*, that the file *image_list* lists."""
+    listed = set(listed_images(read_list(archives.read_file(image_list)), images))
+    if not listed:
+        raise ItlError(f"{image_list} lists no image; it should hold an image's name on each line")
+    if missing := sorted(listed.difference(images)):
         raise ItlError(
             f"{image_list} lists {counted(len(missing), 'images')} that {path} does not annotate, such as "
             f"{missing[0]!r}; give a list of these annotations"
         )
-    return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), sizes
-
-
-def _read_image_list(path: Path) -> set[str]:
-    names = {line.split()[0] for line in read_list(archives.read_file(path))}
-    if not names:
-        raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
-    return names
+    return listed
 
 
 def parse_xml(data: bytes, name: str) -> ElementTree.Element:
