@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted, no_such
-from itl.sources.boxes import AnnotatedObject, turn_box
+from itl.sources.boxes import AnnotatedObject, Box, turn_box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import read_header
 from itl.sources.records import Record, examples, plain_line
@@ -21,6 +21,7 @@ SKIPPED = "images with problems (bad=skip)"
 MAX_QUOTED_PROBLEMS = 2  # quoted in an error, which is one line
 SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
+Pixels = Literal["", "upright", "stored", "either"]  # that boxes are of, by sizes; "": EXIF turns nothing
 Resized = Literal["refuse", "scale", "keep"]  # boxes of another stated size; keep: they are those of the file
 
 
@@ -104,12 +105,33 @@ class Scan:
             self.add_problem(f"{error} ({count} on {examples(ids)}); {hint}", *ids)
 
     def add_size_doubt(self, ids: Sequence[str], boxes: "BoxCoordinates") -> None:
-        """Keep what is doubtful about the size of an image, that of the records *ids*, for `finish`."""
-        if boxes.doubt:
+        """Keep what is doubtful about the boxes of an image, that of the records *ids*, for `finish`."""
+        if boxes.doubt or boxes.pixels:
             self.size_doubts |= dict.fromkeys(ids, boxes)
 
+    def turn_alike(self) -> None:
+        """Turn boxes of images that EXIF mirrors or turns upside down, where sizes tell it of all others.
+
+        A tool that annotates stored pixels does so on all images, but the sizes that it states tell it only
+        of images whose sides EXIF swaps. Sizes that are a bit off, or swapped, tell nothing.
+        """
+        evidence = {word for boxes in self.size_doubts.values() for word in (boxes.pixels, boxes.doubt)}
+        if "stored" not in evidence or evidence & {"upright", "near"}:
+            return
+        alike = {
+            image: replace(boxes, pixels="stored")
+            for image, boxes in self.size_doubts.items()
+            if boxes.pixels == "either" and boxes.image.size == boxes.image.stored_size
+        }
+        for image, boxes in alike.items():
+            self.objects[image] = [replace(obj, box=boxes.image.turn(obj.box)) for obj in self.objects[image]]
+        for number, record in enumerate(self.records):
+            if record.box and record.id in alike:  # a person
+                self.records[number] = replace(record, box=alike[record.id].image.turn(record.box))
+        self.size_doubts |= alike
+
     def _doubted(self, doubt: str) -> list[str]:
-        return [image for image, boxes in self.size_doubts.items() if boxes.doubt == doubt]
+        return [image for image, boxes in self.size_doubts.items() if doubt in (boxes.doubt, boxes.pixels)]
 
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
         """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `Resized`."""
@@ -121,10 +143,16 @@ class Scan:
                 f"{counted(len(self.other_image), 'annotations have')} another image's name in <filename>, "
                 f"such as {examples(self.other_image)}; each is taken for the image that it is called after"
             )
-        if turned := self._doubted("turned"):
+        if turned := self._doubted("stored"):
             self.notes.append(
                 f"{counted(len(turned), 'images are')} stored turned, as EXIF says, and annotated for the "
                 f"stored pixels, such as {examples(turned)}; boxes are turned with the images"
+            )
+        if unclear := self._doubted("either"):
+            self.notes.append(
+                f"{counted(len(unclear), 'images are')} stored turned or mirrored, as EXIF says, such as "
+                f"{examples(unclear)}, and no stated size tells whether boxes are of the stored pixels; they "
+                f"are taken as of the upright images"
             )
         self.notes = [plain_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
@@ -264,6 +292,10 @@ class ImageHeader:
         """Width and height without the orientation."""
         return self.size if self.orientation < 5 else (self.height, self.width)
 
+    def turn(self, box: Box) -> Box:
+        """Return the upright form of a *box* on the stored pixels."""
+        return turn_box(box, self.orientation, *self.stored_size)
+
 
 @dataclass(frozen=True)
 class BoxCoordinates:
@@ -271,18 +303,24 @@ class BoxCoordinates:
 
     image: ImageHeader
     size: tuple[int, int]  # width and height there
-    doubt: Literal["", "turned", "near", "resized"] = ""  # near: a bit off, or swapped
+    doubt: Literal["", "near", "resized"] = ""  # near: a bit off, or swapped
+    pixels: Pixels = ""
     stated: str = ""  # the size before it was resized, in words
 
+    @property
+    def are_changed(self) -> bool:
+        """Whether boxes are turned or scaled to the upright image."""
+        return self.pixels == "stored" or self.size != self.image.size
+
     def upright(self, obj: AnnotatedObject) -> AnnotatedObject:
-        """Return the object *one*, whose box lies inside, with its box in the upright image."""
-        if self.doubt == "turned":
-            return replace(obj, box=turn_box(obj.box, self.image.orientation, *self.size))
-        across, down = self.image.width / self.size[0], self.image.height / self.size[1]
-        if across == down == 1:
-            return obj
-        xmin, ymin, xmax, ymax = obj.box
-        return replace(obj, box=((xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down))
+        """Return the object *obj*, whose box lies inside, with its box in the upright image."""
+        width, height = self.image.stored_size if self.pixels == "stored" else self.image.size
+        across, down = width / self.size[0], height / self.size[1]
+        if not across == down == 1:
+            xmin, ymin, xmax, ymax = obj.box
+            box = (xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down
+            obj = replace(obj, box=box)
+        return replace(obj, box=self.image.turn(obj.box)) if self.pixels == "stored" else obj
 
 
 def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized: str) -> BoxCoordinates:
@@ -293,20 +331,43 @@ def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized:
     annotation states the size of the stored one and the two differ.
 
     *stated* are width and height by the annotation, 0 or None where it has none. If the file has by far
-    others, *resized* "keep" takes the boxes for those of the file.
+    others, *resized* "keep" takes the boxes for those of the file; else those of the stored image are told
+    by the proportions that are stated.
     """
     size = header.size
     if stated == header.stored_size != size:
-        return BoxCoordinates(header, header.stored_size, "turned")
+        return BoxCoordinates(header, header.stored_size, pixels="stored")
     width, height = map(_whole, stated)
-    if width <= 0 or height <= 0 or (width, height) == size:
-        return BoxCoordinates(header, size)
+    if width <= 0 or height <= 0:
+        return BoxCoordinates(header, size, pixels=_pixels_of(header, (0, 0)))
+    if (width, height) == size:
+        return BoxCoordinates(header, size, pixels=_pixels_of(header, size))
     sides = zip((width, height), size, strict=True)
     is_near = all(abs(side - other) <= max(2, SIZE_TOLERANCE * other) for side, other in sides)
     if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
-        return BoxCoordinates(header, size, "near")
-    size = size if resized == "keep" else (width, height)
-    return BoxCoordinates(header, size, "resized", f"{width} × {height}")
+        return BoxCoordinates(header, size, "near", _pixels_of(header, size))
+    text = f"{width} × {height}"
+    if resized == "keep":
+        return BoxCoordinates(header, size, "resized", _pixels_of(header, (0, 0)), text)
+    pixels = _pixels_of(header, (width, height), SIZE_TOLERANCE)
+    return BoxCoordinates(header, (width, height), "resized", pixels, text)
+
+
+def _pixels_of(header: ImageHeader, stated: tuple[int, int], tolerance: float = 0) -> Pixels:
+    """Return which pixels of an image that EXIF turns have the proportions of the *stated* size.
+
+    >>> _pixels_of(ImageHeader(60, 100, 6), (200, 120)), _pixels_of(ImageHeader(60, 100, 3), (60, 100))
+    ('stored', 'either')
+    """
+    if header.orientation == 1:
+        return ""
+    width, height = header.size
+    is_upright = abs(stated[0] * height - stated[1] * width) <= tolerance * stated[1] * width
+    width, height = header.stored_size
+    is_stored = abs(stated[0] * height - stated[1] * width) <= tolerance * stated[1] * width
+    if is_upright == is_stored:
+        return "either"
+    return "upright" if is_upright else "stored"
 
 
 def image_header(member: Member) -> ImageHeader:

@@ -339,20 +339,31 @@ def test_a_box_turns_as_its_pixels_do(orientation):
     assert turn_box(BOX, orientation, 36, 24) == white_box(boxed(orientation))
 
 
+Boxed = tuple[bytes, tuple[int, ...], tuple[int, int]]  # a file, its box, and the size that is stated
+
+
+def boxed_images(folder: Path, images: dict[str, Boxed]) -> dict[str, Path]:
+    """Write *images*, by name, in each annotated layout; folders by kind."""
+    voc: dict[str, bytes] = {"ImageSets/Main/train.txt": "\n".join(images).encode()}
+    voc["ImageSets/Action/train.txt"] = "\n".join(f"{name} 1" for name in images).encode()
+    tables: dict[str, list] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    for name, (data, box, (width, height)) in images.items():
+        person = thing("person", box, actions="<jumping>1</jumping>")
+        voc |= {f"JPEGImages/{name}.png": data, f"Annotations/{name}.xml": xml(person, size=(width, height))}
+        written(folder / "coco", {f"images/{name}.png": data})
+        image = {"id": name, "file_name": f"{name}.png", "width": width, "height": height}
+        sides = [box[0] - 1, box[1] - 1, box[2] - box[0] + 1, box[3] - box[1] + 1]
+        tables["images"].append(image)
+        tables["annotations"].append({"id": name, "image_id": name, "category_id": 1, "bbox": sides})
+    written(folder / "coco", {"train.json": json.dumps(tables).encode()})
+    written(folder / "voc/VOC2007", voc)
+    written(folder / "action/VOC2012", voc)
+    return {"voc2007": folder / "voc", "coco": folder / "coco", "voc2012-action": folder / "action"}
+
+
 def one_box(folder: Path, data: bytes, box: tuple[int, ...], size: tuple[int, int]) -> dict[str, Path]:
     """Write an image with one *box* in each annotated layout, which states its *size*; folders by kind."""
-    voc = {"JPEGImages/1.png": data, "ImageSets/Main/train.txt": b"1\n"}
-    voc["Annotations/1.xml"] = xml(thing("dog", box), size=size)
-    written(folder / "voc/VOC2007", voc)
-    image = {"id": 1, "file_name": "1.png", "width": size[0], "height": size[1]}
-    sides = [box[0] - 1, box[1] - 1, box[2] - box[0] + 1, box[3] - box[1] + 1]
-    rows = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": sides}]
-    tables = {"images": [image], "annotations": rows, "categories": [{"id": 1, "name": "dog"}]}
-    written(folder / "coco", {"images/1.png": data, "train.json": json.dumps(tables).encode()})
-    action = {"JPEGImages/1.png": data, "ImageSets/Action/train.txt": b"1 1\n"}
-    action["Annotations/1.xml"] = xml(thing("person", box, actions="<jumping>1</jumping>"), size=size)
-    written(folder / "action/VOC2012", action)
-    return {"voc2007": folder / "voc", "coco": folder / "coco", "voc2012-action": folder / "action"}
+    return boxed_images(folder, {"1": (data, box, size)})
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -367,6 +378,66 @@ def test_boxes_are_of_the_image_whose_size_the_annotation_states(tmp_path, store
         notes = [note for note in source.scan.notes if "stored turned" in note]
         assert len(notes) == stored, kind
     assert (source.read(record)[6:-6, 6:-6] == 255).all()  # the crop shows the person's box
+
+
+def boxes_of(source) -> list[tuple[float, ...]]:
+    return [source.annotation(record)[0].box for record in source.records()]
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("size", "other", "turns"),
+    [
+        ((36, 24), "stored", True),  # a tool that annotates stored pixels
+        ((24, 36), "upright", False),
+        ((36, 24), "both", False),
+        ((36, 24), "near", False),  # a tool whose sizes tell nothing
+    ],
+)
+def test_boxes_of_mirrored_images_are_turned_as_all_others_are(tmp_path, orientation, size, other, turns):
+    """An image that EXIF mirrors has one size, so that alone does not tell what its box is of."""
+    lying = (boxed(6), BOX if size == (36, 24) else white_box(boxed(6)), size)
+    images = {"a": lying, "b": (boxed(orientation), BOX, (36, 24))}
+    if other == "both":
+        images["c"] = (boxed(8), white_box(boxed(8)), (24, 36))
+    if other == "near":
+        images["c"] = (boxed(1), BOX, (35, 24))
+    for kind, folder in boxed_images(tmp_path, images).items():
+        source = open_source(kind, folder)
+        boxes = boxes_of(source)
+        assert boxes[:2] == [white_box(boxed(6)), white_box(boxed(orientation)) if turns else BOX], kind
+        assert [note[:10] for note in source.scan.notes if "stored turned, as EXIF" in note] == (
+            ["2 images a"] if turns else [] if other == "upright" else ["1 image is"]
+        )
+        unclear = [note for note in source.scan.notes if "no stated size tells" in note]
+        assert len(unclear) == (not turns), kind
+    crops = [source.read(record) for record in source.records()]
+    assert not turns or (crops[1][2:-2, 2:-2] == 255).all()  # the crop shows the person's box
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_that_no_size_explains_are_of_the_upright_image(tmp_path, orientation):
+    """Without width and height, and where nothing else is there to tell, as before; a note counts them."""
+    for size in ((0, 0), None):
+        data = boxed(orientation)
+        upright = white_box(data)
+        stated = size or ((36, 24) if orientation < 5 else (24, 36))
+        for kind, folder in one_box(tmp_path, data, upright, stated).items():
+            source = open_source(kind, folder)
+            assert boxes_of(source) == [upright], kind
+            unclear = [note for note in source.scan.notes if "no stated size tells" in note]
+            assert len(unclear) == (orientation > 1 and (orientation < 5 or size == (0, 0))), kind
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_boxes_of_a_larger_image_as_stored_are_scaled_and_turned(tmp_path, orientation):
+    twice = tuple(2 * side - (number < 2) for number, side in enumerate(BOX))  # in an image of 72 × 48
+    data = boxed(orientation)
+    for kind, folder in one_box(tmp_path, data, twice, (72, 48)).items():
+        source = open_source(kind, folder, resized="scale")
+        assert boxes_of(source) == [white_box(data)], kind
+        source = open_source(kind, folder, resized="keep", outside="cut")
+        assert boxes_of(source) == [(9, 17, 24, 34)], kind
 
 
 def test_boxes_beside_swapped_sides_may_reach_to_the_edges_of_the_file(tmp_path):

@@ -165,3 +165,8 @@ def test_regions_of_boxes_that_are_turned_or_scaled_are_refused(tmp_path):
     assert [record.id[-1] for record in scan.records] == ["2", "3", "4"]
     (text,) = problems_of(open_source("voc2007", world, **options | {"resized": "keep"}))
     assert text.startswith("boxes of 1 image, such as VOC2007/000001, are")
+    exif[0x0112] = 3  # a box turned as that of the other image
+    mirrored = {"VOCdevkit/VOC2007/JPEGImages/000002.jpg": encoded(smooth(40, 60), "JPEG", exif=exif)}
+    written(tmp_path, mirrored)
+    (text,) = problems_of(open_source("voc2007", world, **options))
+    assert text.startswith("boxes of 3 images, such as VOC2007/000001, VOC2007/000002, VOC2007/000005, are")

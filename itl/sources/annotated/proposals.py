@@ -106,7 +106,7 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
     scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
     _refuse_without_regions(scan, path, matched, from_file)
-    unclear = {image for image, boxes in scan.size_doubts.items() if boxes.size != boxes.image.size}
+    unclear = {image for image, boxes in scan.size_doubts.items() if boxes.are_changed}
     if changed := sorted(unclear & matched.keys()):
         scan.add_problem(
             f"boxes of {counted(len(changed), 'images')}, such as {examples(changed)}, are turned or scaled "
