@@ -237,9 +237,9 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
     (1, 11, 20, 15.5)
     """
     xmin, ymin, xmax, ymax = voc_corners(bbox, where)
-    xmin, ymin = from_first_pixel(xmin), from_first_pixel(ymin)
-    xmax, ymax = to_last_pixel(xmax, size[0]), to_last_pixel(ymax, size[1])
-    return xmin, ymin, max(xmin, xmax), max(ymin, ymax)
+    xmin, xmax = to_last_pixel(from_first_pixel(xmin), size[0]), to_last_pixel(xmax, size[0])
+    ymin, ymax = to_last_pixel(from_first_pixel(ymin), size[1]), to_last_pixel(ymax, size[1])
+    return xmin, ymin, max(xmin, xmax), max(ymin, ymax)  # a pixel at least
 
 
 def voc_corners(bbox: object, where: str) -> Box:

@@ -186,6 +186,9 @@ def test_files_can_be_named(tmp_path):
 def test_boxes_become_vocs():
     assert voc_box([10, 20, 1, 1], (60, 40), "") == (11, 21, 11, 21)  # one pixel
     assert voc_box([10.25, 20, 0.5, 1], (60, 40), "") == (11.25, 21, 11.25, 21)
+    assert voc_box([59.25, 20, 0.75, 1], (60, 40), "") == (60, 21, 60, 21)  # and at the edges
+    assert voc_box([10, 39.5, 1, 1], (60, 40), "") == (11, 40, 11, 40)
+    assert voc_box([60, 0, 0.5, 1], (60, 40), "") == (61, 1, 61, 1)  # behind the image
     assert voc_box([-0.5, 0, 60.75, 40.5], (60, 40), "") == (1, 1, 60, 40)
     assert voc_box([-2, 0, 70, 40], (60, 40), "") == (-1, 1, 68, 40)  # for `within` to refuse or cut
 

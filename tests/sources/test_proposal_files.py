@@ -52,6 +52,13 @@ def test_an_image_may_have_no_region(tmp_path, kind):
     assert same(read_regions(tmp_path / f"regions{kind}"), regions)
 
 
+def test_a_table_of_regions_is_not_written_without_the_images_that_have_none(tmp_path, capsys):
+    write_regions(tmp_path / "a.npz", {"a": np.zeros((0, 4)), "b": np.array([PART])})
+    assert main(["proposals", str(tmp_path / "a.npz"), str(tmp_path / "a.parquet")]) == 1
+    assert "row for each region, and 1 image has none, such as a, whose" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
 SCORED = {"a": [(1, 1, 9, 9), (2, 2, 8, 8)], "b": [(3, 3, 7, 7)]}
 
 
@@ -88,7 +95,8 @@ def test_scores_beside_the_boxes_of_all_images_sort_them(tmp_path, name):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_regions_that_are_parts_of_their_image_are_refused(tmp_path, kind):
-    parts = {"a": np.zeros((0, 4)), "b": np.array([[0.1, 0.1, 0.5, 0.9]]), "c": np.array([[0, 0, 1, 1]])}
+    parts = {"b": np.array([[0.1, 0.1, 0.5, 0.9]]), "c": np.array([[0, 0, 1, 1]])}
+    parts = parts if kind == ".parquet" else {"a": np.zeros((0, 4))} | parts  # which has no row there
     write_regions(tmp_path / f"regions{kind}", parts)
     with pytest.raises(
         ItlError, match=r"'b', region 1: the box \(0.1, .* and all others lie between 0 and 1"

@@ -33,6 +33,7 @@ from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.option_files import folder_of, paths_named
 from itl.sources.files.untrusted_files import explain_damage, npz_arrays, refuse_large
+from itl.sources.records import examples
 from itl.storage import write_atomic
 
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
@@ -286,6 +287,11 @@ def _write_npz(path: Path, regions: Regions) -> None:
 
 
 def _write_parquet(path: Path, regions: Regions) -> None:
+    if bare := [image for image, boxes in regions.items() if not len(boxes)]:
+        raise ItlError(
+            f"a .parquet has a row for each region, and {counted(len(bare), 'images have')} none, such as "
+            f"{examples(bare)}, whose objects would no longer count; write .npz or .mat"
+        )
     arrays = concatenate_regions(regions.values())
     images = np.repeat(np.array(list(regions), object), np.diff(arrays["offsets"]))
     columns = {"image": pa.array(images, pa.string())}
