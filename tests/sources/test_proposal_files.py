@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -400,6 +401,10 @@ def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     (text,) = problems(world, zero, file)
     assert "outside 1 image, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
     assert problems(world, zero, file, outside="cut") == []
+    assert (
+        "note: 1 of 8 regions reach outside their image, such as 1 on VOC2007/000003; pixels count from 1, "
+        "and sides may have another order; only what lies inside counts"
+    ) in check_lines("voc2007", world, proposals=str(file), outside="cut")
     before = REGIONS | {"000004": np.array([[-9, -9, -1, -1]])}  # all of it before the first pixel
     write_regions(file, before)
     scan = open_source("voc2007", world, proposals=str(file), outside="cut").scan
@@ -408,6 +413,12 @@ def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     assert problems(world, over, file) == []
     pack = Pack.build(packing(file), tmp_path / "pack", path=world)
     assert pack.regions(3).tolist() == [[1, 1, 60, 40]]
+
+
+def test_the_check_names_a_file_so_that_a_shell_takes_it(tmp_path):
+    write_regions(tmp_path / "my regions.npz", REGIONS)
+    *_, line = check_lines("proposals", tmp_path / "my regions.npz")
+    assert shlex.split(line)[-4:-2] == ["--option", f"proposals={tmp_path}/my regions.npz"]
 
 
 def test_the_command_converts_and_measures(tmp_path, world, capsys):

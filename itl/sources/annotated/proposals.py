@@ -1,5 +1,6 @@
 """Region proposals of a source: files matched to its images, and recall of its objects."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -114,22 +115,40 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
             f"the annotation states; save these images upright and in the stated size",
             *changed,
         )
-    outside_counts = {}
-    for image, boxes in matched.items():
-        if len(boxes) and image in scan.sizes and image not in unclear:
+    measured = {
+        image: boxes for image, boxes in matched.items() if image in scan.sizes and image not in unclear
+    }
+    for image, boxes in measured.items():
+        if len(boxes):
             scan.regions[image] = np.clip(boxes, 1, np.array(2 * scan.sizes[image], np.float32))
-            reaching = reaching_outside(boxes, scan.sizes[image])
-            if outside != "cut" and reaching.any():
-                outside_counts[image] = f"{reaching.sum():,} of {len(boxes):,}"
-    if outside_counts:
-        first = next(iter(outside_counts))
+    counts = _counts_outside(measured, scan.sizes)
+    if counts and outside == "cut":
+        scan.notes.append(_describe_outside(counts, measured, "cut"))
+    elif counts:
+        first = next(iter(counts))
         width, height = scan.sizes[first]
         scan.add_problem(
-            f"{path} has regions that reach outside {counted(len(outside_counts), 'images')}, such as "
-            f"{outside_counts[first]} on {first}, {width} × {height} pixels; count pixels from 1, or set the "
-            f"option outside=cut",
-            *outside_counts,
+            f"{path} has regions that reach outside {counted(len(counts), 'images')}, such as "
+            f"{counts[first]:,} of {len(measured[first]):,} on {first}, {width} × {height} pixels; count "
+            f"pixels from 1, or set the option outside=cut",
+            *counts,
         )
+
+
+def _counts_outside(regions: Regions, sizes: Mapping[str, Size]) -> dict[str, int]:
+    """Return how many *regions* reach outside their image, of images where any do."""
+    counts = {image: int(reaching_outside(boxes, sizes[image]).sum()) for image, boxes in regions.items()}
+    return {image: count for image, count in counts.items() if count}
+
+
+def _describe_outside(counts: Mapping[str, int], regions: Regions, outside: str) -> str:
+    """Return a note on regions that reach outside: their *counts*, as of `_counts_outside`."""
+    first = next(iter(counts))
+    return (
+        f"{sum(counts.values()):,} of {sum(map(len, regions.values())):,} regions reach outside their image, "
+        f"such as {counts[first]:,} on {first}; pixels count from 1, and sides may have another order"
+        f"{'; only what lies inside counts' if outside == 'cut' else ''}"
+    )
 
 
 def _refuse_without_regions(scan: Scan, path: Path, matched: Regions, from_file: Regions) -> None:
@@ -207,7 +226,7 @@ def check_proposals(
             findings.append(Finding("count", f"recall at IoU 0.5: {text}"))
     except ItlError as error:
         return [Finding("problem", str(error))]
-    command = f"itl pack voc2007 PATH --size 500 --fit pad --option proposals={path}"
+    command = f"itl pack voc2007 PATH --size 500 --fit pad --option {shlex.quote(f'proposals={path}')}"
     command += f" --option outside={outside}" if outside != "refuse" else ""
     return [*findings, Finding("next", f"{command} --out PACK")]
 
@@ -253,16 +272,8 @@ def measure_recall(
     notes = []
     if bare:
         notes.append(f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out")
-    reaching = Counter(
-        {image: int(reaching_outside(boxes, sizes[image]).sum()) for image, boxes in matched.items()}
-    )
-    if reaching.total():
-        first = next(iter(+reaching))
-        notes.append(
-            f"{reaching.total():,} of {sum(map(len, matched.values())):,} regions reach outside their image, "
-            f"such as {reaching[first]:,} on {first}; pixels count from 1, and sides may have another order"
-            f"{'; only what lies inside counts' if outside == 'cut' else ''}"
-        )
+    if reaching := _counts_outside(matched, sizes):
+        notes.append(_describe_outside(reaching, matched, outside))
     if outside == "cut":
         matched = {image: clip_boxes(boxes, sizes[image]) for image, boxes in matched.items()}
     objects = objects[objects["image"].isin(list(matched))]
