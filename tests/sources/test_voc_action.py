@@ -174,6 +174,14 @@ def test_lists_of_each_action_alone_or_of_images(tmp_path):
     assert [record.id for record in VocAction(written(tmp_path / "b", files)).records()] == PEOPLE
 
 
+def test_names_of_images_may_have_the_sign_before_a_person_s_number(tmp_path):
+    files = {name.replace("2011_2", "2010_1#2"): data for name, data in voc2012().items()}
+    files = {name: data.replace(b"2011_2", b"2010_1#2") for name, data in files.items()}
+    source = VocAction(written(tmp_path, files))
+    assert [record.id for record in source.records()] == [*PEOPLE[:1], "VOC2012/2010_1#2#1", *PEOPLE[1:2]]
+    assert source.scan.problems == []
+
+
 def test_lists_that_contradict_the_annotations_are_a_note(tmp_path):
     lists = {"jumping_train.txt": b"2010_1 2 -1\n2010_1 3 0\n", "jumping_val.txt": b"2011_2 1 1\n"}
     source = VocAction(written(tmp_path, changed(voc2012(), **lists)))

@@ -82,7 +82,7 @@ class VocAction(VocSource):
         add_shared_images(scan, split_of)
         people_on = defaultdict(list)
         for person in split_of:
-            people_on[person.partition("#")[0]].append(person)
+            people_on[person.rpartition("#")[0]].append(person)
         scan.left_out["images without a listed person"] += len(self.images.keys() - people_on.keys())
         contradicted: list[str] = []
         for image, people in people_on.items():
@@ -96,7 +96,7 @@ class VocAction(VocSource):
                 scan.add_problem(text, *ids)
             if not problems:
                 numbers = {number for number, actions in enumerate(annotation.actions, 1) if actions}
-                unlisted = numbers - {int(person.partition("#")[2]) for person in people}
+                unlisted = numbers - {int(person.rpartition("#")[2]) for person in people}
                 scan.left_out["people with actions in no list"] += len(unlisted)
             for person in people if not problems else ():
                 record = Record(self.record_id(person), "", split_of[person], self.images[image][1])
@@ -203,7 +203,7 @@ class VocAction(VocSource):
 
     def _add_problem_without_object(self, scan: Scan, person: str) -> bool:
         """Add a problem if image or XML of *person*, or this object in it, is not there; say whether."""
-        image, _, number = person.partition("#")
+        image, _, number = person.rpartition("#")
         try:
             self._refuse_missing(image)
             xml = f"Annotations/{image}.xml"
@@ -263,7 +263,7 @@ class VocAction(VocSource):
         An action that the XML of a person leaves out, while it has others, is one that they do not do.
         ItlError if lists and XML do not fit, or neither says whether they do an action.
         """
-        image, _, number = record.id.removeprefix("VOC2012/").partition("#")
+        image, _, number = record.id.removeprefix("VOC2012/").rpartition("#")
         xml = f"Annotations/{image}.xml"
         person, annotated = _person(annotation, xml, image, int(number))
         labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
@@ -307,7 +307,7 @@ def add_shared_images(scan: Scan, split_of: Mapping[str, str]) -> None:
     """Add a problem to *scan* for images whose people, in *split_of*, are in two splits: crops overlap."""
     splits: dict[str, set[str]] = defaultdict(set)  # by image
     for person, split in split_of.items():
-        splits[person.partition("#")[0]].add(split)
+        splits[person.rpartition("#")[0]].add(split)
     in_two = {
         image: " and ".join(split for split in SPLIT_ORDER if split in several)
         for image, several in splits.items()
