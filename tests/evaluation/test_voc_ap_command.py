@@ -324,6 +324,8 @@ def test_coco_results(rows, categories, words, tmp_path, capsys):
     status, out, err = run_on(tmp_path, answers, capsys, *more)
     assert words.format(categories=tmp_path / "categories.json") in err
     assert (status, out) == ((0, SCORED) if not words or "taken for" in words else (1, ""))
+    names_an_image_by_digits = status == 0 and 7 in [row["image_id"] for row in rows]
+    assert ("image ids are taken for the digits" in err) == names_an_image_by_digits
 
 
 def test_a_number_that_may_be_two_images_is_refused(tmp_path, capsys):
@@ -351,7 +353,8 @@ def test_odd_boxes_are_scored_and_said(more, note, tmp_path, capsys):
     status, out, err = run_on(tmp_path, answers, capsys)
     assert (status, out) == (0, SCORED)
     assert note in err
-    assert err.count("note: ") == 1 + bool(note)  # also of what the ids were taken for
+    assert "note: image ids are taken for the digits of names, such as 7 for 000007; --categories FILE" in err
+    assert err.count("note: ") == 2 + bool(note)  # also of what the category ids were taken for
 
 
 def test_ids_of_own_classes_are_not_guessed(tmp_path, capsys):

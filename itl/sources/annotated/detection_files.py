@@ -68,7 +68,7 @@ def load_detections(
     Returns:
         The columns `DETECTION_COLUMNS`, and notes on what was taken for what, and on odd boxes.
     """
-    note = ""
+    notes: list[str] = []
     annotated = sorted(set(annotations.objects["name"]))
     if KIT_FILE.fullmatch(path.name) and path.is_file():
         raise ItlError(
@@ -82,7 +82,7 @@ def load_detections(
     if path.is_dir():
         detections = read_kit_results(path, annotated)
     elif path.suffix.lower() == ".json":
-        detections, note = read_coco_results(path, annotations.images, annotated, categories)
+        detections, notes = read_coco_results(path, annotations.images, annotated, categories)
     else:
         detections = read_detections(path)
     if not len(detections):
@@ -93,8 +93,8 @@ def load_detections(
     names = images_named(detections["image"], annotations.images)
     detections["image"] = [names.get(name, name) for name in detections["image"]]
     refuse_other_images(detections, annotations.images, path)
-    detections[SIDES], notes = _scored_boxes(detections, annotations, outside)
-    return detections, [*([note] if note else []), *notes, *_describe_classes(detections, annotations)]
+    detections[SIDES], doubts = _scored_boxes(detections, annotations, outside)
+    return detections, [*notes, *doubts, *_describe_classes(detections, annotations)]
 
 
 def images_without_detection(detections: pd.DataFrame, annotations: Annotations) -> set[str]:
@@ -290,7 +290,7 @@ def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
 
 def read_coco_results(
     path: Path, images: Collection[str], classes: Collection[str], categories: Path | None
-) -> tuple[pd.DataFrame, str]:
+) -> tuple[pd.DataFrame, list[str]]:
     """Read COCO results JSON: a list of objects with image_id, category_id, bbox and score.
 
     *images* and *classes* are those annotated; an image_id that is a number is that of their digits.
@@ -299,24 +299,25 @@ def read_coco_results(
     one stands for no class, or a score or box is invalid.
 
     Returns:
-        The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
+        The columns `DETECTION_COLUMNS`, boxes as VOC has them; and notes on what the ids were taken for.
     """
     rows = _result_rows(path)
     used = {str(row["category_id"]) for row in rows} - set(classes)
     image_names: dict[str, str] = {}
     if categories is None:
-        names, note = _pascal_numbers(used, classes)
+        names, notes = _pascal_numbers(used, classes)
     else:
-        (names, image_names), note = _read_categories(categories, images, used), ""
+        (names, image_names), notes = _read_categories(categories, images, used), []
     numbered: dict[int | None, list[str]] = defaultdict(list)
     for name in sorted(images):
         numbered[_digits(name)].append(name)
-    result = []
+    result, by_digits = [], dict[str, str]()
     for number, row in enumerate(rows, 1):
-        where, image = f"{path}, number {number}", str(row["image_id"])
-        if image not in images and image not in image_names:
-            image = _image_of_digits(image, numbered, where)
-        image = image_names.get(image, image)
+        where, image_id = f"{path}, number {number}", str(row["image_id"])
+        image = image_names.get(image_id, image_id)
+        if image_id not in images and image_id not in image_names:
+            image = _image_of_digits(image_id, numbered, where)
+            by_digits |= {image_id: image} if image != image_id else {}
         category = str(row["category_id"])
         if category not in names and category not in classes:
             known = f"ids are {_id_text(names)}" if names else "nothing says which class has which id"
@@ -328,7 +329,13 @@ def read_coco_results(
         if not is_finite_number(score):
             raise ItlError(f"{where}: score is {str(score)[:40]!r}; it should be a finite number")
         result.append((image, names.get(category, category), score, *voc_corners(bbox, where)))
-    return _frame(result), note
+    if by_digits:
+        image_id, image = next(iter(by_digits.items()))
+        notes.append(
+            f"image ids are taken for the digits of names, such as {image_id} for {image}; --categories FILE "
+            f"with the images of the annotations' JSON gives others"
+        )
+    return _frame(result), notes
 
 
 def _image_of_digits(image_id: str, numbered: Mapping[int | None, list[str]], where: str) -> str:
@@ -379,8 +386,8 @@ def _result_rows(path: Path) -> list[dict]:
     return content
 
 
-def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], str]:
-    """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and what to tell about it.
+def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and a note on it.
 
     People number PASCAL's 20 classes from 1, or those that are annotated. An order fits if it has all ids and
     at least one stands for an annotated class. Where none or both fit, nothing is taken.
@@ -391,9 +398,9 @@ def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dic
         if set(ids) <= names.keys() and not set(classes).isdisjoint(names[number] for number in ids):
             fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
     if len(fitting) != 1:
-        return {}, ""
+        return {}, []
     names = next(iter(fitting.values()))
-    return names, f"category ids are taken for {_id_text(names)}; --categories FILE gives others"
+    return names, [f"category ids are taken for {_id_text(names)}; --categories FILE gives others"]
 
 
 def _read_categories(
