@@ -164,7 +164,7 @@ PROPOSALS: Sequence[Argument] = (
     ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
     ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
     ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
-    ("--order", {"choices": ["yxyx", "xyxy"], "help": "of boxes in a .mat; yxyx where not given"}),
+    ("--order", {"choices": ["yxyx", "xyxy", "xywh"], "help": "of boxes in a .mat; yxyx where not given"}),
     ("--count", {"type": int, "nargs": "+", "help": "regions an image; 300 1000 2000 where not given"}),
     *SCORED,
 )

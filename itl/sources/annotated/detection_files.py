@@ -113,10 +113,10 @@ def describe_without_detection(
     objects = annotations.objects[~annotations.objects["difficult"].astype(bool)]
     if len(bare & set(objects["image"])) <= FEW_WITHOUT * total:
         return []
+    cure = "--images a list without them" if listed else "the list of those that were with --images FILE"
     return [
         f"{len(bare):,} of {total:,} {'listed' if listed else 'annotated'} images have no detection, and "
-        f"their objects count as missed; if these were not to be scored, give the list of those that were "
-        f"with --images FILE"
+        f"their objects count as missed; if these were not to be scored, give {cure}"
     ]
 
 

@@ -4,7 +4,7 @@
 `boxes`, a cell with K × 4 numbers for each image, ordered ymin, xmin, ymax, xmax; a fifth number is a score,
 or `scores` is a cell with K numbers for each image.
 Or one image a file, 000005_boxes.mat: `boxes`, K × 4 or K × 5, and perhaps `scores`; MCG calls them `bboxes`
-and `bboxes_scores`. The option *order* says where a .mat has xmin, ymin, xmax, ymax.
+and `bboxes_scores`. The option *order* says what the columns of a .mat are.
 
 .npz (NumPy): `images` (N,) text, `offsets` (N + 1,) whole numbers, and `boxes` (M, 4), ordered xmin, ymin,
 xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1]. It may have `scores` (M,).
@@ -39,7 +39,11 @@ from itl.storage import write_atomic
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
 PER_IMAGE_NAMES = (("boxes", "scores"), ("bboxes", "bboxes_scores"))  # variables of boxes and scores
 PER_IMAGE_SUFFIX = "_boxes"  # of the file's name, after the image's
-ORDERS = {"yxyx": [1, 0, 3, 2], "xyxy": [0, 1, 2, 3]}  # columns of a .mat -> xmin, ymin, xmax, ymax
+ORDERS = {  # columns of a .mat -> xmin, ymin, and xmax, ymax or width, height
+    "yxyx": [1, 0, 3, 2],
+    "xyxy": [0, 1, 2, 3],
+    "xywh": [0, 1, 2, 3],
+}
 PICKLES = (".pkl", ".pickle", ".p")
 FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
@@ -48,8 +52,8 @@ def read_regions(path: str | Path, order: str | None = None) -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
     The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax), also if it is not given,
-    or "xyxy". ItlError for what is missing, damaged or invalid, and for an image with other regions in
-    another file.
+    "xyxy", or "xywh" (xmin, ymin, width, height). ItlError for what is missing, damaged or invalid, and for
+    an image with other regions in another file.
     """
     path = Path(path)
     if order is not None:
@@ -87,7 +91,8 @@ def describe_order(path: str | Path) -> str:
         return ""
     return (
         f"boxes in {path} are taken as ymin, xmin, ymax, xmax, from 1; if xmin is first, convert them with "
-        f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy` and use regions.npz"
+        f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy` (xywh if width and height come "
+        f"last, as of EdgeBoxes) and use regions.npz"
     )
 
 
@@ -162,18 +167,19 @@ def _read(path: Path, order: str) -> Regions:
         raise ItlError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     for image, boxes in regions.items():
         if invalid := first_invalid_box(boxes):
-            raise ItlError(f"{path}, image {image!r}, region {invalid[0] + 1}: {invalid[1]}")
+            takes = f"; --order of `itl proposals` takes other columns than {order}"
+            cure = takes if path.suffix.lower() == ".mat" else ""
+            raise ItlError(f"{path}, image {image!r}, region {invalid[0] + 1}: {invalid[1]}{cure}")
     return regions
 
 
 def _read_mat(path: Path, order: str) -> Regions:
     arrays = {name: array for name, array in load_mat(path.read_bytes(), str(path)).items() if name[0] != "_"}
-    columns = ORDERS[order]
     if "images" not in arrays:
         for boxes_name, scores_name in PER_IMAGE_NAMES:
             if boxes_name in arrays and arrays[boxes_name].dtype != object:
                 boxes = _boxes(arrays[boxes_name], arrays.get(scores_name))
-                return _by_image([path.stem.removesuffix(PER_IMAGE_SUFFIX)], [boxes[:, columns]])
+                return _by_image([path.stem.removesuffix(PER_IMAGE_SUFFIX)], [_corners(boxes, order)])
     if missing := [name for name in ("images", "boxes") if name not in arrays]:
         raise ItlError(
             f"has no {missing[0]}, but {', '.join(arrays) or 'nothing'}; a file of regions has images and "
@@ -186,7 +192,19 @@ def _read_mat(path: Path, order: str) -> Regions:
     for what, values in (("boxes", cells), ("scores", scores)):
         if len(images) != len(values):
             raise ItlError(f"{counted(len(images), 'images')}, but {what} of {len(values):,}; {FORMAT_HINT}")
-    return _by_image(images, [cell[:, columns] for cell in cells])
+    return _by_image(images, [_corners(cell, order) for cell in cells])
+
+
+def _corners(boxes: np.ndarray, order: str) -> np.ndarray:
+    """Return *boxes* (K, 4), with columns in this *order*, as xmin, ymin, xmax, ymax.
+
+    >>> _corners(np.array([[2, 1, 40, 30]], np.uint8), "yxyx"), _corners(np.array([[1, 2, 30, 40]]), "xywh")
+    (array([[ 1.,  2., 30., 40.]]), array([[ 1.,  2., 30., 41.]]))
+    """
+    corners = boxes[:, ORDERS[order]].astype(np.float64)
+    if order == "xywh":
+        corners[:, 2:] += corners[:, :2] - 1
+    return corners
 
 
 def _image_name(cell: object) -> str:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -65,10 +65,23 @@ def npz_arrays(
         for key in (key for key in (*wanted, *optional) if key in infos):
             refuse_large(infos[key].file_size, f"{infos[key].filename} in {name}")
             with archive.open(infos[key]) as member:
-                arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
+                arrays[key] = _plain_array(member, f"{key} in {name}")
                 if member.read(1):  # a damaged shape; only at its end is the checksum compared
                     raise ValueError(f"{key} has more bytes than its shape says")
         return arrays
+
+
+def _plain_array(file: IO[bytes], name: str) -> np.ndarray:
+    """Read an array of an open .npy file; ItlError, which calls it *name*, if it holds Python objects."""
+    try:
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
+        if not str(error).startswith("Object arrays"):
+            raise
+    raise ItlError(
+        f"{name} holds Python objects, which may run anything when they are read; where it was made, save it "
+        f"as text or numbers, such as numpy.array(NAMES, str)"
+    )
 
 
 def files_of_packed_tar(path: Path, name: str, wanted: Sequence[str]) -> dict[str, bytes]:
