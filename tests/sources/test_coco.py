@@ -336,6 +336,10 @@ def test_two_names_are_two_images():
             },
             "train.json: categories 1 and 7 are both 'dog'; rename one, or give its annotations the",
         ),
+        (
+            {"train.json": one(row(3, 7, [0, 0, 9, 9])).replace(b"guinea pig", b" ")},
+            "train.json: category 7 of its annotations has no name; give it one",
+        ),
         ({"train.json": one(row(3, 1, [0, 0.5, 0.5, 1]))}, "0.5, 1] and all others lie between 0 and 1, as"),
         (
             {"train.json": one(row(3, 1, None), row(3, 1, [0, 0.5, 0.5, 1]))},

@@ -396,7 +396,7 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
     for table in ("images", "categories"):
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
-    _refuse_two_of_one_name(tables, name)
+    _refuse_unclear_names(tables, name)
     refuse_normalised_bboxes(tables["annotations"], name)
     return tables
 
@@ -446,11 +446,13 @@ def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
         )
 
 
-def _refuse_two_of_one_name(tables: Mapping[str, list[dict]], name: str) -> None:
-    """Raise ItlError where annotations of the file *name* are of two categories that have one name."""
+def _refuse_unclear_names(tables: Mapping[str, list[dict]], name: str) -> None:
+    """Raise ItlError where annotations of the file *name* are of categories with one name, or without."""
     id_of: dict[str, str | int] = {}
     classes, used = category_names(tables), {row["category_id"] for row in tables["annotations"]}
     for category in (key for key in classes if key in used):  # tools export unused ones, of the group of all
+        if not classes[category]:
+            raise ItlError(f"{name}: category {category!r} of its annotations has no name; give it one")
         if (other := id_of.setdefault(classes[category], category)) != category:
             raise ItlError(
                 f"{name}: categories {other!r} and {category!r} are both {classes[category]!r}; rename one, "

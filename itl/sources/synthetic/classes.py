@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from itl import ItlError
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER
@@ -187,7 +187,11 @@ class DemoKinds(RenderedSource):
         """Raise ItlError for settings that cannot be drawn."""
         super().__post_init__()
         for node in self.under.split(","):
-            synset = Taxonomy.snapshot()[node]
+            try:
+                synset = Taxonomy.snapshot()[node]
+            except ItlError as error:
+                start = str(error).removesuffix(ANOTHER_TREE)
+                raise ItlError(f"{start}source {self.kind} knows no other taxonomy") from None
             if not _families_under(synset.wnid):
                 parent = Taxonomy.snapshot().parent(synset.wnid)
                 raise ItlError(
