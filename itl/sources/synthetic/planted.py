@@ -3,7 +3,8 @@
 Every image has an object with a surface and, in a corner, a disc, both in any of six colours. The target's
 classes are the surfaces, and its discs have any colour. Classes that help differ only in their surface, as
 the target's classes do. Classes that hurt differ only in the colour of the disc, which the target has to
-ignore. All others are grey objects that differ in their shape.
+ignore. All others are objects of a dull grey that differ in their shape, and a little in the tint of the
+grey, as each class has a hue of its own.
 """
 
 from collections import Counter
@@ -79,7 +80,10 @@ class DemoPlanted(DemoClasses):
 
     Under each node of HELPFUL all classes have the node's shape, and the surfaces one after the other. Under
     those of HARMFUL all have the node's shape too, and discs in the colours one after the other. Where
-    nothing is *planted*, all classes are grey and told apart by their shape.
+    nothing is *planted*, all classes are grey and told apart by their shape, and a little by their tint.
+
+    There are six surfaces: from the seventh class of one node on they repeat, and such a class is drawn as an
+    earlier one. That is so with 35 to 38 classes, and from 43 on.
     """
 
     planted: bool = True

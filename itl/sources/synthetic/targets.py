@@ -83,7 +83,7 @@ def positions(arrangement: str, count: int, random: np.random.Generator) -> list
 
 @dataclass(frozen=True)
 class DemoScenes(RenderedSource):
-    """Scenes; they differ in their objects and arrangement."""
+    """Scenes; they differ in their objects, their arrangement, and the hues of wall and floor."""
 
     classes: int = 8
     train: int = 40
