@@ -105,16 +105,8 @@ def judge(
 
 
 def _rank(scores: np.ndarray) -> np.ndarray:
-    """Return ``np.argsort(-scores, kind="stable")`` of scores (n,): the highest first, equal ones in order.
-
-    NumPy's quick sort, with the equal ones sorted after it, takes less than half of that. All of `voc_ap` on
-    100,000 detections takes 27 ms instead of 33.
-    """
-    falling = -np.asarray(scores, np.float64)
-    order = np.argsort(falling)
-    falling = falling[order]
-    run = np.cumsum(np.append(False, falling[1:] != falling[:-1])[: len(order)]) * len(order)
-    return np.sort(run + order) - run
+    """Return the order of scores (n,): the highest first, equal ones as they are."""
+    return np.argsort(-np.asarray(scores, np.float64), kind="stable")
 
 
 def _refuse_invalid(detections: Detections) -> None:
