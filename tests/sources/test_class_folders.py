@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -91,15 +92,18 @@ def test_every_file_in_a_stray_folder_counts(tmp_path):
     assert source.left_out == {"stray files": 4}
 
 
-def test_an_image_that_a_link_makes_one_of_two_splits_or_classes_is_said(tmp_path):
+def test_an_image_that_a_link_makes_one_of_two_splits_or_classes_is_said(tmp_path, monkeypatch):
     tree(tmp_path, "train/cat/1.jpg", "train/cat/2.jpg", "train/dog/1.jpg", "test/cat/3.jpg")
     (tmp_path / "train/cat/same.jpg").symlink_to("1.jpg")
     says = "by a link: "
     assert not [line for line in check_lines("folder", tmp_path) if says in line], "one class, as a copy is"
     (tmp_path / "test/cat/4.jpg").symlink_to("../../train/cat/2.jpg")
     (tmp_path / "train/dog/2.jpg").symlink_to("../cat/2.jpg")
+    (tmp_path.parent / "linked").symlink_to(tmp_path)
     note = "note: 2 images have the file of one in another split or class, by a link: train/cat/2.jpg is test"
-    assert [line[: len(note)] for line in check_lines("folder", tmp_path) if says in line] == [note]
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, Path(), Path("../linked"), tmp_path.parent / "linked"):
+        assert [line[: len(note)] for line in check_lines("folder", path) if says in line] == [note]
 
 
 def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
