@@ -168,8 +168,9 @@ def tree_shrunk(
         scale = np.trace(covariance) / (n - 1)
         if scale < 1e-9 * design.shape[1]:  # such as share 1 where no classes have an inner node in common
             continue
-        values, vectors = np.linalg.eigh(covariance / scale)
-        values, vectors = values[1:], vectors[:, 1:]  # the first is of the mean, which is not random
+        # The mean is not random. Adding 1 lifts its eigenvalue from 0 to n; all others add up to n − 1.
+        values, vectors = np.linalg.eigh(covariance / scale + 1)
+        values, vectors = values[:-1], vectors[:, :-1]
         rotated, reached = vectors.T @ apart, nodes.contrasts @ kernel @ design.T @ vectors / scale
         prior = np.einsum("nc,cd,nd->n", nodes.contrasts, kernel, nodes.contrasts) / scale
         for explained in EXPLAINED:

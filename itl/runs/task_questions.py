@@ -1,5 +1,6 @@
 """Questions about a task of your own: which classes help or hurt it, and which cheap scores to trust."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -142,9 +143,16 @@ class NetGrid(Study):
         return conditions
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
-        """Compare the last condition with no pre-training: what there is to gain by a good choice."""
+        """Compare the most that nets are trained on with no pre-training: what there is to gain.
+
+        That is all classes, if they are among the label sets, with the most images; whatever the order.
+        """
         measured = tuple(task.name for task in self.tasks if task.measures_transfer)
-        return [Comparison(conditions[-1].columns, conditions[0].columns, measured)]
+        none, *trained = conditions
+        most = max(
+            trained, key=lambda one: (one.labels == "original", one.images_per_class or math.inf)
+        )  # the first of several
+        return [Comparison(most.columns, none.columns, measured)]
 
 
 class Scores(NetGrid):

@@ -141,6 +141,11 @@ def test_scores_stand_beside_every_task_and_share_nets_with_the_question_of_infl
     assert len(nets & influence) == 2 * len(SETTINGS["seeds"]), "halves, and all classes, with all images"
     [comparison] = question.comparisons
     assert comparison.tasks == ("knn@scenes",), "scores are not transfer"
+    for label_sets in (["original", "half-balanced"], ["half-balanced", "original"]):
+        for counts in (["all", 4], [4, "all"]):
+            turned = Scores.ask(**SCORES | {"label_sets": label_sets, "images_per_class": counts})
+            (comparison,) = turned.comparisons
+            assert comparison.of == (("label_set", "original"), ("images_per_class", "all"))
 
 
 def test_two_tasks_on_one_target_have_one_run_of_scores():
