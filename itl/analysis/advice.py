@@ -62,7 +62,7 @@ class Advice:
     experiment: Experiment | None  #: the most useful next one; None where every net is measured
     pilot: tuple[int, float]  #: its nets, and its hours
     scored: float  #: images that all nets are scored on; nan where it is not known
-    gain: float  #: of the option of the most images over no pre-training, in points
+    gain: float  #: of the option of the most images over no pre-training; nan before both kinds are measured
     most: str  #: that option
     repeats: int  #: that the noise of training is known by: see `Grid.repeats`
     repeats_here: int  #: of these, on this task
@@ -98,6 +98,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
     gain, _ = belief.difference(grid.everything, grid.untrained)
+    if grid.trained[grid.measured["option"]].all() or not grid.trained[grid.measured["option"]].any():
+        gain = math.nan
     declared = math.nan if grid.points is None else float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
     images = (grid.scored, grid.images_of_error)
@@ -275,7 +277,9 @@ def answer_text(advice: Advice) -> str:
     following = in_markdown(experiment_text(advice))
     text = f"{first}: {score} expected. {following}{_verdict_text(advice)}"
     shares = advice.table[["share", "share_low"]].isna().sum()
-    if advice.gain <= 0:
+    if math.isnan(advice.gain):
+        text += " There are no shares of a gain before a net with and one without pre-training are measured."
+    elif advice.gain <= 0:
         text += (
             f" The option of the most images, {in_markdown(advice.most)}, is expected to be no better than "
             f"no pre-training: there are no shares of a gain."

@@ -374,8 +374,8 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
             continue
         changes = row.evidence.change, own.evidence.change
         squares = np.array([change.standard_error for change in changes]) ** 2
-        dfs = [change.df for change in changes]
-        df = squares.sum() ** 2 / (squares**2 / dfs).sum() if squares.sum() > 0 else math.nan
+        noisy, dfs = squares > 0, np.array([change.df for change in changes])  # own classes may all be right
+        df = squares.sum() ** 2 / (squares**2 / dfs)[noisy].sum() if noisy.any() else math.nan
         mean, n = changes[0].mean - changes[1].mean, min(change.n for change in changes)
         evidence = Evidence(Estimate(mean, math.sqrt(squares.sum()), df, n))
         rows.append(Row(row.compared + LESS_OWN, task, row.metric, evidence, runs=row.runs | own.runs))

@@ -46,6 +46,9 @@ MEDIANS = {
 }
 LENGTH = 0.8  # median of the distance in a feature, in standard deviations, at which options are hardly alike
 SPREAD, LENGTH_SPREAD = 0.5, 0.7  # of the logarithms of these
+LEAST_NOISE = (
+    0.01  # points: no set of images tells scores apart any better, and without noise nothing is solved
+)
 ROUNDING = 1e-12  # share of a difference of matrices that keeps it positive definite where noise is tiny
 NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 NOISE_BOUND = NOISE_SPREAD * ndtri(1 - LEVEL)  # that is exceeded with a probability of LEVEL
@@ -238,8 +241,10 @@ def fit(
         return total.item(), gradient.numpy()
 
     vector = np.concatenate([*vars(start or before).values()])
+    limits: list[tuple[float | None, None]] = [(None, None)] * sum(sizes)
+    limits[list(MEDIANS).index("noise")] = (math.log(LEAST_NOISE), None)
     with threadpool_limits(1):  # on work this small, threads wait for each other
-        best = minimize(loss, vector, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+        best = minimize(loss, vector, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 60}).x
     return Parameters(*np.split(best, np.cumsum(sizes)[:-1]))
 
 

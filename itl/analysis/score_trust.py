@@ -4,7 +4,6 @@ Everything is computed for each task, then averaged over tasks. Intervals and te
 other seeds: see `bootstrap`.
 """
 
-import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy.stats import weightedtau
+from scipy.stats import rankdata
 
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
@@ -39,8 +38,6 @@ RESAMPLES = 300
 FEW_NETS = 12  # resamples of fewer seeds hardly differ: orders beyond chance are tried by random orders too
 ORDERS = 999  # of these
 QUANTITIES = ("tau", "regret", "share")
-# SciPy's function itself: what it is wrapped in, for axes and nan, takes three times as long as it does
-_weighted_tau = inspect.unwrap(weightedtau)
 BEST, WITHIN_NOISE, WORSE = "the best", "within noise of the best", "worse than the best"
 NO_ORDER, BACKWARDS = "no order beyond chance", "orders backwards"
 
@@ -161,10 +158,9 @@ def per_task(nets: Nets) -> pd.DataFrame:
 def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.nan) -> np.ndarray:
     """Compare each of some scores of nets with their transfer.
 
-    The weighted τ is that of Vigna, A weighted correlation index for rankings with ties, 2015, as SciPy has
-    it: hyperbolic weights, so that mistakes among the best nets, by score or by transfer, count most. The
-    regret is how much worse the net with the highest score transfers than the best net; if several have that
-    score, their mean counts. Its share is of the best net's gain over no pre-training.
+    By `weighted_tau`, mistakes among the best nets, by score or by transfer, count most. The regret is how
+    much worse the net with the highest score transfers than the best net; if several have that score, their
+    mean counts. Its share is of the best net's gain over no pre-training.
 
     Args:
         scores: (nets, predictors); a predictor with a nan is not defined.
@@ -177,10 +173,31 @@ def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.
     for column, score in enumerate(scores.T):
         if np.isfinite(score).all():
             if np.ptp(score) > 0 and np.ptp(transfer) > 0:
-                values[0, column] = _weighted_tau(score, transfer).statistic
+                values[0, column] = weighted_tau(score, transfer)
             values[1, column] = best - transfer[score == score.max()].mean()
     values[2] = values[1] / (best - untrained) if best > untrained else math.nan
     return values
+
+
+def weighted_tau(score: np.ndarray, transfer: np.ndarray) -> float:
+    """Return the weighted τ of the *score* (nets,) and the *transfer* (nets,) of nets, from −1 to 1.
+
+    It is that of Vigna, A weighted correlation index for rankings with ties, 2015: the mean of those with
+    hyperbolic weights of the ranks by score and by transfer. But equal values share the mean of their ranks.
+    SciPy's function ranks nets of one score by their transfer, so that the better ones weigh more, and is
+    above 0 where nothing is related: by 0.1 to 0.2 for a score of two to six values.
+
+    >>> weighted_tau(np.array([1.0, 1, 2, 2]), np.array([1.0, 2, 1, 2]))
+    0.0
+    """
+    by_score, by_transfer = (np.sign(values[:, None] - values) for values in (score, transfer))
+    agree = (by_score * by_transfer).sum(1)  # of each net, the others on the same side by both, less the rest
+    apart = np.abs(by_score).sum(1), np.abs(by_transfer).sum(1)  # those with another value
+    taus = []
+    for values in (score, transfer):
+        weights = 1 / rankdata(-values)
+        taus.append(weights @ agree / math.sqrt((weights @ apart[0]) * (weights @ apart[1])))
+    return float(np.mean(taus))
 
 
 def bootstrap(nets: Nets, resamples: int = RESAMPLES) -> np.ndarray:

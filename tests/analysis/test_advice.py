@@ -114,6 +114,32 @@ def test_of_a_loss_no_shares_are_given():
     assert "The option of the most images, option 6, is expected to be no better than no" in answer_text(made)
 
 
+@pytest.mark.parametrize("kind", ["untrained", "trained"])
+def test_of_a_gain_nothing_is_known_before_nets_of_both_kinds_are_measured(kind):
+    """As after the first run of a pilot, which is the baseline."""
+    grid, _ = world(0, effect=8.0)
+    rows = grid.measured[(grid.measured["option"] == 0) == (kind == "untrained")]
+    made = advise(replace(grid, measured=rows), "probe@target0")
+    assert math.isnan(made.gain)
+    assert math.isnan(made.margin)
+    text = answer_text(made)
+    assert "There are no shares of a gain before a net with and one without pre-training are mea" in text
+    assert "no better than" not in text
+    assert set(readable(made)["share of gain"]) == {""}
+
+
+@pytest.mark.parametrize("untrained", [100.0, 90.0])
+def test_scores_without_any_noise_are_advised_on(untrained):
+    """As of nets that are all right on all images."""
+    grid, _ = world(0, effect=8.0)
+    rows = grid.measured
+    made = advise(
+        replace(grid, measured=rows.assign(value=np.where(rows["option"] > 0, 100.0, untrained))),
+        "probe@target0",
+    )
+    assert made.choice["expected"] == pytest.approx(100, abs=0.1)
+
+
 def test_expected_scores_are_percent_and_ranked_as_they_were():
     grid, _ = world(0, effect=8.0, measured=SEEDS)
     usual = advise(grid, "probe@target0").table

@@ -347,6 +347,12 @@ def test_the_change_is_set_beside_that_on_own_classes():
     assert row["standard_error"] == pytest.approx(np.sqrt((errors**2).sum()))
     dfs = table[table["compared"] == "100 instead of all images per class"]["df"]
     assert row["df"] == pytest.approx((errors**2).sum() ** 2 / (errors**4 / dfs).sum()), "Satterthwaite's"
+    right = pd.concat([target, noisy({100: 100, "all": 100}, size=0, task="own")]).assign(classes=4)
+    exact = contrasts(study, right.assign(images=results["images"]))
+    (row,) = exact[exact["compared"].str.endswith(LESS_OWN)].to_dict("records")
+    alone = exact[(exact["compared"] == "100 instead of all images per class") & (exact["task"] == "probe@x")]
+    assert (row["change"], row["df"]) == pytest.approx((alone["change"].item(), alone["df"].item()))
+    assert row["note"] == "", "nets that are all right on their own classes have no noise there"
     fewer = contrasts(study, results[(results["task"] != "own") | (results["seed"] > 0)])
     assert fewer[fewer["compared"].str.endswith(LESS_OWN)]["n"].tolist() == [4]
 

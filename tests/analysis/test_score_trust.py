@@ -1,12 +1,13 @@
 """Which score can be trusted: planted good scores are assessment, and noise claims nothing."""
 
 import math
-from itertools import permutations
+from itertools import combinations, permutations
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import weightedtau
 
 from itl import ItlError
 from itl.analysis import score_trust
@@ -25,6 +26,7 @@ from itl.analysis.score_trust import (
     bootstrap,
     judged,
     per_task,
+    weighted_tau,
 )
 from itl.runs.question import Task
 
@@ -67,6 +69,38 @@ def test_weighted_tau_counts_mistakes_at_the_top_most():
     top[[8, 9]], bottom[[0, 1]] = top[[9, 8]], bottom[[1, 0]]
     tau = agreement(np.column_stack([top, bottom]), transfer)[0]
     assert 0 < tau[0] < tau[1] < 1
+
+
+def test_weighted_tau_is_scipys_where_no_two_are_equal_and_else_has_mean_ranks():
+    random = np.random.default_rng(0)
+    for digits in (0, 1, 9):
+        score, transfer = np.round(random.normal(size=(2, 15)), digits)
+        assert weighted_tau(score, transfer) == pytest.approx(slow_tau(score, transfer), abs=1e-12)
+        if digits == 9:
+            assert weighted_tau(score, transfer) == pytest.approx(weightedtau(score, transfer).statistic)
+
+
+def slow_tau(score: np.ndarray, transfer: np.ndarray) -> float:
+    """By pairs of nets, each with the weight of both."""
+    taus = []
+    for values in (score, transfer):
+        rank = [1 + sum(values > one) + (sum(values == one) - 1) / 2 for one in values]
+        agree = by_score = by_transfer = 0.0
+        for i, j in combinations(range(len(values)), 2):
+            weight = 1 / rank[i] + 1 / rank[j]
+            signs = np.sign(score[i] - score[j]), np.sign(transfer[i] - transfer[j])
+            agree += weight * signs[0] * signs[1]
+            by_score, by_transfer = by_score + weight * abs(signs[0]), by_transfer + weight * abs(signs[1])
+        taus.append(agree / math.sqrt(by_score * by_transfer))
+    return sum(taus) / 2
+
+
+@pytest.mark.parametrize("values", [2, 3, 6])
+def test_a_score_of_few_values_has_no_tau_where_nothing_is_related(values):
+    """As the number of images has; its mean was above 0.1 with ranks of equal scores by their transfer."""
+    random, score = np.random.default_rng(0), np.repeat(np.arange(values), 36 // values).astype(float)
+    taus = [weighted_tau(score, random.normal(size=len(score))) for _ in range(1000)]
+    assert abs(np.mean(taus)) < 4 * np.std(taus) / math.sqrt(1000) < 0.03
 
 
 def test_no_gain_has_no_share():
