@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NUMERICS = 2
 # The same for changes to the numbers of one transfer method alone: of what nets are measured by it; or those
 # of untrained nets, or of those that leave out duplicates, and of what is measured of these.
-NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1, "duplicates": 1}
+NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1, "duplicates": 2}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 

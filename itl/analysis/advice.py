@@ -286,7 +286,7 @@ def answer_text(advice: Advice) -> str:
         )
     elif shares["share_low"] > shares["share"]:
         text += f" {NO_SHARE}"
-    if ceiling := ceiling_text(choice["expected"]):
+    if choice["measured"] and (ceiling := ceiling_text(choice["expected"])):
         text += f" This is {ceiling}."
     if advice.repeats < 1:
         text += (

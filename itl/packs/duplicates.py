@@ -31,7 +31,7 @@ MIN_CONTRAST = 4.0  # grey levels; plainer images are only compared exactly
 # d².
 MIN_PRODUCT = -(MAX_DIFFERENCE**2) / 2 - 1e-5  # and this is -1/2 of it
 BLOCK = 1024  # images in memory at a time
-VERSION = 2  # of the method, in the names of kept tables; it raises NUMERICS_OF of itl.specs too
+VERSION = 3  # of the method, in the names of kept tables; it raises NUMERICS_OF of itl.specs too
 COLUMNS = ["image", "split", "other", "other_split", "kind", "difference"]
 
 
@@ -170,8 +170,8 @@ def _cell_weights(size: int, start: float, stop: float) -> np.ndarray:
 def _pairs(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarray) -> pd.DataFrame:
     """List the duplicates among *rows* of *pack* and *other_rows* of *other*."""
     exact = pd.DataFrame(columns=["row", "other_row"], dtype=np.int64)
-    fits = [one.summary["request"]["fit"] for one in (pack, other)]
-    if (pack.size, fits[0]) == (other.size, fits[1]):
+    fits = {one.summary["request"]["fit"] for one in (pack, other) if not _are_square(one)}
+    if pack.size == other.size and len(fits) < 2:
         hashes, other_hashes = (one.table["checksum"].to_numpy(str) for one in (pack, other))
         left = pd.DataFrame({"row": rows, "checksum": hashes[rows]})
         right = pd.DataFrame({"other_row": other_rows, "checksum": other_hashes[other_rows]})
@@ -183,6 +183,11 @@ def _pairs(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarray) ->
     one, two = pack.table.iloc[pairs["row"]], other.table.iloc[pairs["other_row"]]
     columns = [one["image"], one["split"], two["image"], two["split"], pairs["kind"], pairs["difference"]]
     return pd.DataFrame(dict(zip(COLUMNS, map(np.asarray, columns), strict=True)))
+
+
+def _are_square(pack: Pack) -> bool:
+    """Say whether all images are square: in packs of any fit they are the same, and so are the digests."""
+    return bool((pack.table["width"] == pack.table["height"]).all())
 
 
 def _near(thumbs: np.ndarray, rows: np.ndarray, others: np.ndarray, other_rows: np.ndarray) -> pd.DataFrame:

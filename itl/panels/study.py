@@ -53,7 +53,7 @@ from itl.storage import read_yaml
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
 PRELOAD_SECONDS = 2.0  # after the panel is made; by then the answer of finished runs is shown
-LEAST, MOST = 0.0001, 0.9999  # share of the gain that a margin may be here
+LEAST, MOST = 0.0001, 0.5  # share of the gain that a margin may be here
 OWN_METHODS = ("finetune", "probe", "knn")
 TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
 
@@ -442,7 +442,7 @@ class StudyPanel(Panel):
         super().write(control, text)
         with suppress(ValueError):
             if control == "margin" and float(text) != self.margin:
-                self.message = f"margin is a share of the gain, from 0 to 1: {text} became {self.margin}"
+                self.message = f"margin is a share of the gain, from 0 to 0.5: {text} became {self.margin}"
 
     def beside(self) -> list[ipywidgets.Widget]:
         """List the browser, whose selection a button takes."""

@@ -144,10 +144,10 @@ class Margin:
         metrics = dict.fromkeys(main_metrics())
         for metric, _ in self.points:
             pick(metrics, metric, "main metric of a task")
-        if not 0 < self.share < 1 or not all(0 < points < 100 for _, points in self.points):
+        if not 0 < self.share <= 0.5 or not all(0 < points < 100 for _, points in self.points):
             raise ItlError(
-                f"a margin's share lies between 0 and 1, and its points between 0 and 100; got share "
-                f"{self.share}, points {dict(self.points)}"
+                f"a margin's share lies above 0 and up to 0.5, as the gain has to be twice the margin, and "
+                f"its points between 0 and 100; got share {self.share}, points {dict(self.points)}"
             )
 
 

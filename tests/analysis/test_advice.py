@@ -173,6 +173,9 @@ def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_wit
     assert advice.experiment is not None
     assert advice.experiment.name == "option 0"
     assert math.isnan(advice.experiment.gain)
+    above = replace(grid, measured=grid.measured.assign(value=99.9))
+    assert "ceiling" not in answer_text(advise(above, "probe@target0")), "of other tasks"
+    assert "This is a ceiling" in answer_text(advise(above, "probe@target1"))
 
 
 def test_the_cheaper_of_equals_is_measured_first():

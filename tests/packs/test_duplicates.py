@@ -119,6 +119,22 @@ def test_packs_of_other_size_and_fit_are_compared_in_the_part_that_both_show(lea
     assert names(between(leaky, "train", target, "test")) == {("1", "wide", "near")}
 
 
+def test_of_packs_with_one_digest_whatever_their_fit_there_is_one_answer(tmp_path):
+    """Of square images; the table is kept by digest, and so are the nets that leave duplicates out."""
+    square = {f"{number}": picture(number, 64, 64) for number in range(6)}
+    wide = {name: picture(100 + int(name), 128, 64) for name in square}
+    for name, image in square.items():
+        wide[name].paste(image, (32, 0))  # a crop of the wide one would show it alone
+    write(tmp_path / "target", "test", square)
+    write(tmp_path / "pre", "train", wide)
+    pre = packed(tmp_path / "pre", tmp_path / "packs/pre")
+    tables = []
+    for fit in ("crop", "squash"):
+        target = packed(tmp_path / "target", tmp_path / f"{fit}/target", fit=fit)
+        tables.append((target.digest, between(target, "test", pre, "train").to_dict()))
+    assert tables[0] == tables[1]
+
+
 def test_plain_images_are_compared_exactly_only(tmp_path):
     grey = Image.new("RGB", (64, 64), (100, 100, 100))
     paler = Image.new("RGB", (64, 64), (101, 100, 100))

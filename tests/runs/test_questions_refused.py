@@ -158,7 +158,8 @@ def test_presets_that_ask_wrongly(settings, says):
         ({"points": [2]}, r"^points of margin should be a mapping, \{NAME: VALUE\}, not \[2\]$"),
         ({"points": {"knn5": "two"}}, "^item knn5 of points of margin should be a number, not 'two'$"),
         ({"shares": 0.1}, "no setting of margin called 'shares'; did you mean 'share'"),
-        ({"share": 0}, "a margin's share lies between 0 and 1"),
+        ({"share": 0.6}, "as the gain has to be twice the margin"),
+        ({"share": 0}, "a margin's share lies above 0 and up to 0.5"),
         ({"points": {"accuracy": -1}}, "points between 0 and 100; got share 0.2, points {'accuracy': -1.0}"),
         (
             {"points": {"accuracy": 100}},
