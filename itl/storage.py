@@ -262,7 +262,7 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
                 f"with flock (Lustre: -o flock; NFS: version 4, or with lockd), or choose another with --home"
             ) from error
         raise ItlError(
-            f"cannot write {path}: {error.strerror}; choose another folder, as with --home"
+            f"cannot write {path}: {error.strerror}; choose another folder, as with --home or --out"
         ) from error
     released = threading.Event()
     try:
@@ -283,7 +283,8 @@ def _acquire(lock: FileLock, path: Path, holder: Path, task: str) -> None:
         return
     if not path.exists():  # filelock repeats for ever where a folder such as /proc takes no files
         raise ItlError(
-            f"cannot write {path}: {path.parent} takes no files; choose another folder, as with --home"
+            f"cannot write {path}: {path.parent} takes no files; choose another folder, as with --home or "
+            f"--out"
         )
     log.info(f"{read_holder(holder)} is {task}; waiting for it")
     last_sign, since = _sign_of_life(holder), time.monotonic()

@@ -388,7 +388,7 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
     names = []
     for letter, row in zip(ascii_uppercase, leading.itertuples(), strict=False):
         bold: dict[str, Any] = {"fontweight": "bold", "fontsize": 10, "textcoords": "offset points"}
-        ax.annotate(letter, (row.position, row.expected), (5, 4), **bold)
+        ax.annotate(letter, (row.position, row.high), (0, 3), ha="center", **bold)  # above its own interval
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
     for row in advice.table[free].itertuples():

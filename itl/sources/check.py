@@ -61,7 +61,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         splits[record.split].append(record)
     findings += [Finding("count", line) for line in source.describe(records)]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(source, splits)
-    findings += [*_missing_splits(source, splits), *_compare_with_published(source, splits)]
+    findings += _missing_splits(source, splits)
     if path:
         opened = "no image was opened" if source.listing is None else "of images only headers were read"
         findings.append(Finding("note", f"{opened}; damage further in shows when they are packed"))
@@ -91,8 +91,6 @@ def _class_counts(source: Source, splits: Splits) -> list[Finding]:
     findings = [Finding("count", line) for line in [*lines, _wordnet_line(names)]]
     if len(names) == 1:
         findings.append(Finding("note", f"there is one class alone, {names[0]}; a run needs two or more"))
-    if len(names) < source.published_classes:
-        findings.append(Finding("note", f"{len(names):,} of {source.published_classes:,} classes"))
     for split, records in splits.items():
         findings += _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
     training = splits.get("train", [])
@@ -183,18 +181,6 @@ def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
         text += f"; {cure}" if cure else ""
         findings.append(Finding("note", text))
     return findings
-
-
-def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
-    """Note if this is a part of what was published, or more than that."""
-    counts = {split: len(splits.get(split, ())) for split in source.comparable_images}
-    parts = [
-        f"{counts[split]:,} of {count:,} {split} {source.nouns[0]}"
-        for split, count in source.comparable_images.items()
-        if counts[split] != count and (split in splits or split not in source.missing_splits)
-    ]
-    text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
-    return [Finding("note", text)] if parts else []
 
 
 def _check_headers(source: Source, records: list[Record]) -> list[Finding]:

@@ -106,7 +106,8 @@ class Source(ABC):
             *([f"by {self.labelled_by}"] if self.labelled_by else []),
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
-        notes = [*self.describe_lacking(records), *_describe_alike(names)]
+        notes = [*self.describe_lacking(records), *self._compare_with_published(images, len(names))]
+        notes += _describe_alike(names)
         notes += [*describe_doubtful_names(records), *describe_named_splits(records)]
         notes += [*describe_linked(records), *self.notes]
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
@@ -122,6 +123,17 @@ class Source(ABC):
             for split, names in lacking.items()
             if names
         ]
+
+    def _compare_with_published(self, images: Mapping[str, int], classes: int) -> list[str]:
+        """Return notes if this is a part of what was published, or more, by its *images* of each split."""
+        parts = [
+            f"{images.get(split, 0):,} of {count:,} {split} {self.nouns[0]}"
+            for split, count in self.comparable_images.items()
+            if images.get(split, 0) != count and (split in images or split not in self.missing_splits)
+        ]
+        text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
+        known = self.published_classes
+        return [text] * bool(parts) + [f"{classes:,} of {known:,} classes"] * (classes < known)
 
     def _with_words(self, name: str) -> str:
         """Return the class *name*, with words for it if it is a wnid."""

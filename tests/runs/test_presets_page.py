@@ -34,3 +34,10 @@ def test_the_example_is_a_preset(tmp_path):
     assert [question.name for question in questions] == ["data-size", "budget"]
     assert [len(question.conditions) for question in questions] == [4, 5]
     assert [task.name for task in questions[1].tasks] == ["finetune@leaves"]
+
+
+def test_every_example_is_yaml_as_it_stands():
+    """A comma in a value of {…} would end it."""
+    examples = [read_yaml(text, "an example") for text in re.findall("```yaml\n(.*?)```", PAGE, re.DOTALL)]
+    weights = [example["weights"] for example in examples if "weights" in example]
+    assert max(weights, key=len)[-1].keys() == {"net", "file", "name", "trained_on", "pixels"}

@@ -8,12 +8,14 @@ import pytest
 
 from itl import ItlError
 from itl.__main__ import main
+from itl.packs.pack import Pack
 from itl.sources import check as checking
 from itl.sources.annotated.voc_xml import read_annotation
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.check import check
 from itl.sources.findings import Finding, report
 from itl.sources.registry import open_source
+from itl.specs import Packing
 from tests.annotated import changed, check_lines, jpeg, thing, voc2007, voc2012, written, xml
 from tests.pictures import encoded, smooth
 from tests.sources.containers import parquet, shards
@@ -62,17 +64,24 @@ def test_objects_are_counted_by_split_and_class(tmp_path):
         "read as: VOC2007 by the lists in ImageSets/Main: train 2 images, val 1 image, test 2 images",
         "labels: 2 classes, such as car; by the XML files in Annotations; left out: 1 image in no list",
         "note: test has no object of 1 class to be scored, such as car",
+        "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
+        "cannot be compared with those of papers",
         "val: 1 image, 2 objects",
         "    car 1, dog 1",
         "train: 2 images, 2 objects and 1 difficult",
         "    car 1, dog 1 (+ 1)",
         "test: 2 images, 1 object, 1 with none",
         "    dog 1",
-        "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
-        "cannot be compared with those of papers",
         "note: of images only headers were read; damage further in shows when they are packed",
         f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK",
     ]
+
+
+def test_a_part_of_what_was_published_is_said_wherever_a_reading_is(tmp_path):
+    """So it stands in plans, packs and pages too, whose scores are not those of papers."""
+    packing, root = Packing("voc2007", size=32, fit="pad"), written(tmp_path / "voc", voc2007())
+    pack = Pack.build(packing, tmp_path / "pack", path=root)
+    assert "note: 2 of 2,501 train images, 1 of 2,510 val" in pack.summary["reading"]
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,8 @@ def test_check_counts_what_is_there(tmp_path):
         "read as: SUN397 by the lists of partition 1: train 3 images, test 3 images",
         "labels: 3 classes, such as abbey; by their folders; left out: 1 image in neither list of "
         "partition 1",
+        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared "
+        "with those of papers",
         "train: 3 images in 3 classes, 1 for each class",
         "test: 3 images in 3 classes, 1 for each class",
         "classes: 3 plain names (abbey, church/indoor, church/outdoor)",
@@ -156,8 +158,6 @@ def test_check_counts_what_is_there(tmp_path):
         "  test: abbey 1, church/indoor 1, church/outdoor 1",
         "note: every training image has a class of its own; where these are captions or ids, give its "
         "classes",
-        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared "
-        "with those of papers",
         "note: of images only headers were read; damage further in shows when they are packed",
         "note: 1 of 6 images are only one pixel wide or high, such as c/church/indoor/sun_7.jpg",
         f"next: itl pack sun397 {root} --size 256 --out PACK",
