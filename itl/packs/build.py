@@ -48,7 +48,7 @@ from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read
 log = logging.getLogger(__name__)
 
 AGAIN = "move that folder away and repeat"
-CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
+CONTENTS = ("records", "stamps", "itl")  # of a pack's identity: what its source holds, and what decodes it
 OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
     *("images.npy", "index.parquet", "objects.parquet", FILES, "regions.npz", "thumbnails-*.npy"),
     *(UNREADABLE, "journal", "pack.json", CHECKED, ".DS_Store"),
@@ -185,6 +185,7 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
         "path": request.absolute_path(),
         "records": listing_digest(source, records),
         "stamps": stamps_digest(stamps),
+        "itl": __version__,
     }
     folder.mkdir(exist_ok=True)  # not before: what is refused is not begun
     _check_unfinished(folder, identity)
@@ -228,7 +229,7 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
 
 
 def _check_unfinished(folder: Path, wanted: dict) -> None:
-    """Raise ItlError if *folder* has another pack than *wanted*; empty it if only the source has changed."""
+    """Raise ItlError if *folder* has another pack than *wanted*; empty it if only source or itl changed."""
     present = _read_summary(folder) or Journal(folder / "journal").identity or wanted
     if present is wanted and (others := others_in(folder)):
         raise ItlError(
@@ -239,7 +240,8 @@ def _check_unfinished(folder: Path, wanted: dict) -> None:
     if differing in ([], ["path"]):
         return
     if set(differing) <= set(CONTENTS):
-        log.info(f"{folder} was begun, and its source has changed since; it is begun anew")
+        what = "itl" if differing == ["itl"] else "its source"
+        log.info(f"{folder} was begun, and {what} has changed since; it is begun anew")
         for path in {*folder.iterdir()} - {*others_in(folder)}:
             path.unlink()
         return
@@ -296,7 +298,6 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "unreadable": len(unreadable),
         "left_out": dict(source.count_left_out(records, len(unreadable))),
         "reading": "" if source.rendered else "\n".join(reading),
-        "itl": __version__,
     }
     for name in ("index.parquet", UNREADABLE):
         flush_to_disk(folder / name)

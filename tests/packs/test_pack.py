@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from itl import ItlError, log_lines
+from itl import ItlError, __version__, log_lines
 from itl.packs import source_state, writer
 from itl.packs.fit import decode
 from itl.packs.journal import Journal
@@ -449,6 +449,17 @@ def test_an_unfinished_pack_of_what_has_changed_is_begun_anew(photos, tmp_path, 
     pack = Pack.build(PACKING, tmp_path / "pack", path=moved)
     assert caplog.messages[0].endswith("was begun, and its source has changed since; it is begun anew")
     assert same(pack, Pack.build(PACKING, tmp_path / "whole", path=moved))
+
+
+def test_an_unfinished_pack_of_another_version_is_begun_anew(photos, tmp_path, monkeypatch, caplog):
+    """It may decode images otherwise, and their pixels would be of both."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr("itl.packs.build.__version__", "0.0.1")
+        half_built(tmp_path / "pack", photos, earlier)
+    caplog.clear()
+    pack = Pack.build(PACKING, tmp_path / "pack", path=photos)
+    assert caplog.messages[0].endswith("was begun, and itl has changed since; it is begun anew")
+    assert pack.summary["itl"] == __version__
 
 
 def test_what_is_refused_is_not_begun(tmp_path):
