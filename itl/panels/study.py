@@ -1,7 +1,6 @@
 """StudyPanel: choose a question, see its plan, run it, and read the answer."""
 
 import asyncio
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +8,6 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import ipywidgets
 import traitlets
@@ -37,6 +35,7 @@ from itl.panels.panel import (
 from itl.panels.plan_facts import plan_facts, progress_facts
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess, of_others
+from itl.panels.typed_text import read_conditions, read_options, read_seeds
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE
@@ -48,7 +47,6 @@ from itl.runs.study import Study
 from itl.settings import spec_of
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Packing
-from itl.storage import read_yaml
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
@@ -75,10 +73,11 @@ class StudyPanel(Panel):
     images_folder = traitlets.Unicode("", help="own images to pre-train on, by class; '' the preset's")
     target_folder = traitlets.Unicode("", help="own images to measure on, as target_source says: target own")
     target_source = traitlets.Unicode("folder", help="how own images to measure on are read: see `itl check`")
+    options = traitlets.Unicode("", help="how own folders are read, as YAML: target: {empty: skip}")
     message = traitlets.Unicode("", help="what was done last")
     chosen = (
         *("question", "conditions", "tasks", "seeds", "margin"),
-        *("images_folder", "target_folder", "target_source"),
+        *("images_folder", "target_folder", "target_source", "options"),
     )
     settings = (*chosen, "message")
 
@@ -162,7 +161,7 @@ class StudyPanel(Panel):
         every = [self.preset.notebooks[stem] for stem in (*self.questions, self.question)]  # its own count
         settings = {name: value for name, value in given.items() if name not in self.own_names}
         if self.images_folder:
-            settings["images"] = self._own_images("folder", self.images_folder, settings["images"])
+            settings["images"] = self._own_images("images", "folder", self.images_folder, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
             targets[OWN_TARGET] = self._own_target(settings["images"])
@@ -175,10 +174,10 @@ class StudyPanel(Panel):
             "tasks": list(self.tasks),
             "targets": {name: images for name, images in targets.items() if name in used},
             "tuning": {name: recipe for name, recipe in tuning.items() if name in methods},
-            "seeds": self._read_seeds(),
+            "seeds": read_seeds(self.seeds),
             "margin": {**settings.get("margin", {}), "share": round(self.margin, 4)},
         }
-        conditions = self._read_conditions()
+        conditions = read_conditions(self.conditions)
         if others := sorted(conditions.keys() & chosen.keys()):
             raise ItlError(
                 f"conditions say what is compared, not {' and '.join(others)}: tasks, seeds and margin have "
@@ -186,35 +185,25 @@ class StudyPanel(Panel):
             )
         return on_taxonomy(settings | conditions | chosen, self.taxonomy)
 
-    def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
+    def _own_images(
+        self, which: str, source: str, path: str, usual: Mapping[str, object]
+    ) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
         folder = expand_home(path).absolute()
         if not folder.exists():
             raise ItlError(f"there is no {folder}; give the path of a folder of images by class")
-        return {"source": source, "path": str(folder), "size": usual["size"]}
+        options = read_options(self.options)[which]
+        packing = {"source": source, "path": str(folder), "size": usual["size"]}
+        return packing | ({"options": options} if options else {})
 
     def _own_target(self, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images to measure on are packed; of a folder without splits some are held out."""
-        images = self._own_images(self.target_source, self.target_folder, usual)
+        images = self._own_images("target", self.target_source, self.target_folder, usual)
         if self.target_source == "folder":
             size = size_of(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
             if set(size.splits) == {"train"}:
-                images["options"] = {"val_fraction": VAL_FRACTION}
+                images["options"] = {"val_fraction": VAL_FRACTION} | read_options(self.options)["target"]
         return images
-
-    def _read_conditions(self) -> dict[str, Any]:
-        values = read_yaml(self.conditions, "the text of conditions") or {}
-        if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-            raise ItlError(
-                f"conditions are NAME: VALUES, as in images_per_class: [0, 25, all]; got {values!r}"
-            )
-        return dict(values)
-
-    def _read_seeds(self) -> list[int]:
-        words = re.split(r"[\s,]+", self.seeds.strip())
-        if not all(re.fullmatch(r"\d+", word) for word in words):
-            raise ItlError(f"seeds are whole numbers with commas, such as 0, 1, 2; got {self.seeds!r}")
-        return [int(word) for word in words]
 
     def ask(self) -> Question:
         """Make the question; ItlError where it cannot be asked."""
@@ -233,7 +222,7 @@ class StudyPanel(Panel):
         """
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
-        values, subset, taken = self._read_conditions(), self.browser.subset, self.study.model_fields
+        values, subset, taken = read_conditions(self.conditions), self.browser.subset, self.study.model_fields
         if "subset" in taken:
             values["subset"] = subset_settings(subset)
         elif "label_sets" in taken:
@@ -423,7 +412,7 @@ class StudyPanel(Panel):
         conditions = ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE)
         self.bind(conditions, "conditions")
         controls = [question, conditions]
-        for name in ("seeds", "images_folder", "target_folder"):
+        for name in ("seeds", "images_folder", "target_folder", "options"):
             words = name.replace("_", " ")
             controls.append(ipywidgets.Text(description=words, continuous_update=False, **WIDE))
             self.bind(controls[-1], name)

@@ -161,11 +161,11 @@ def test_a_study_is_chosen_planned_run_stopped_and_saved_with_keys_alone(panel, 
     page.wait_for_selector(".itl-panel :text('12 of 12 runs exist already')")
     page.get_by_label("question", exact=True).focus()
     names = []
-    for _ in range(13):
+    for _ in range(14):
         names.append(page.evaluate(FOCUSED))
         page.keyboard.press("Tab")
-    settings = ["question", "conditions", "seeds", "images folder", "target folder", "target source", "tasks"]
-    settings += ["margin", "preset name"]
+    settings = ["question", "conditions", "seeds", "images folder", "target folder", "options"]
+    settings += ["target source", "tasks", "margin", "preset name"]
     assert names == [*settings, "Run or resume", "Stop", "Measure how long", "Save preset"]
     seeds = page.get_by_label("seeds", exact=True)
     seeds.fill(", ".join(["0", *map(str, range(7, 20))]))  # so many that they are not done before the stop

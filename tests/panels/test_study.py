@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -404,6 +405,31 @@ def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
     unnamed = StudyPanel("rooms", HierarchyBrowser(tree=of_rooms.browser.tree), machine)
     unnamed.take_selection()
     assert unnamed.ask().taxonomy == "rooms.csv", "which tree it shows is not known by name"
+
+
+def test_a_folder_that_needs_an_option_is_read_with_it(project, panel):
+    for name in ("mug", "cup"):
+        (project / "cups" / name).mkdir(parents=True)
+        for number in range(4):
+            (project / "cups" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    (project / "cups/empty").mkdir()
+    panel.target_folder, panel.tasks = "cups", ("knn@own",)
+    with pytest.raises(ItlError, match="the option empty=skip"):
+        panel.ask()
+    panel.options = "target: {empty: skip}"
+    (own,) = [packing for name, packing in panel.ask().targets if name == "own"]
+    assert dict(own.options) == {"empty": "skip", "val_fraction": 0.3}
+    panel.options = "target: {empty: skip, val_fraction: 0.5}"
+    (own,) = [packing for name, packing in panel.ask().targets if name == "own"]
+    assert dict(own.options)["val_fraction"] == 0.5
+    for typed, says in (
+        ("empty: skip", "options are of the folders, as in target: {empty: skip}; got {'empty': 'skip'}"),
+        ("own: {empty: skip}", "options are those of images or target, not of own"),
+        ("target: {emty: skip}", "no option of source folder called 'emty'"),
+    ):
+        panel.options = typed
+        with pytest.raises(ItlError, match=re.escape(says)):
+            panel.ask()
 
 
 def test_every_control_has_a_name_and_sets_what_python_reads(panel):
