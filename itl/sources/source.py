@@ -29,6 +29,7 @@ from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_ORDER
 
 NO_TRAINING = "without it nothing can be trained on this source"
+UNREAD_FORMATS = "images in formats that are not read"
 
 
 class Source(ABC):
@@ -71,6 +72,11 @@ class Source(ABC):
         return self.published_images
 
     @property
+    def comparable_classes(self) -> int:
+        """How many classes there should be, to be compared with papers; 0 where others were chosen."""
+        return self.published_classes
+
+    @property
     def layout(self) -> str:
         """The layout that was recognised, in words; a source that reads several says which."""
         return self.kind
@@ -110,6 +116,9 @@ class Source(ABC):
         notes += _describe_alike(names)
         notes += [*describe_doubtful_names(records), *describe_named_splits(records)]
         notes += [*describe_linked(records), *self.notes]
+        unread = sum(count for reason, count in left_out.items() if reason.startswith(UNREAD_FORMATS))
+        if unread:
+            notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
 
@@ -132,7 +141,7 @@ class Source(ABC):
             if images.get(split, 0) != count and (split in images or split not in self.missing_splits)
         ]
         text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
-        known = self.published_classes
+        known = self.comparable_classes
         return [text] * bool(parts) + [f"{classes:,} of {known:,} classes"] * (classes < known)
 
     def _with_words(self, name: str) -> str:
@@ -148,7 +157,7 @@ class Source(ABC):
             suffixes = Counter(map(suffix_of, self.listing.files))
             unread = {suffix: suffixes[suffix] for suffix in sorted(suffixes.keys() & UNREAD_SUFFIXES)}
             rest = len(self.listing.files) - len(records) - unreadable - listed - sum(unread.values())
-            left_out[f"images in formats that are not read ({', '.join(unread)})"] += sum(unread.values())
+            left_out[f"{UNREAD_FORMATS} ({', '.join(unread)})"] += sum(unread.values())
             left_out["other files"] += max(0, rest)
         left_out["images that cannot be read"] += unreadable
         return +left_out

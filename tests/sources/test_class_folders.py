@@ -363,6 +363,7 @@ def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not
         lines[1].partition("left out: ")[2]
         == "2 images in formats that are not read (.avif, .heic), 1 other file"
     )
+    assert "note: 2 images are left out for their format; convert them to JPEG" in lines
 
 
 def test_what_a_source_takes_is_said_of_paths_alone(tmp_path):

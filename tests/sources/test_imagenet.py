@@ -138,7 +138,11 @@ def test_numbers_of_image_sets_are_those_of_lines(tmp_path):
 
 def test_check_says_how_many_of_the_classes_there_are(ilsvrc):
     assert "note: 2 of 1,000 classes" in check_lines("imagenet", ilsvrc)
-    assert "note: 2 of 200 classes" in check_lines("tiny-imagenet", tarred(ilsvrc / "tiny.tar", TINY))
+    tiny = tarred(ilsvrc / "tiny.tar", TINY)
+    assert "note: 2 of 200 classes" in check_lines("tiny-imagenet", tiny)
+    (ilsvrc / "mine.csv").write_text(f"wnid,label\n{FOX},a\n{CAR},b\n")
+    chosen = check_lines("tiny-imagenet", tiny, classes=str(ilsvrc / "mine.csv"))
+    assert not [line for line in chosen if "of 200 classes" in line], "own classes, as many as were chosen"
 
 
 def test_imagenet_with_an_unpacked_devkit(ilsvrc):

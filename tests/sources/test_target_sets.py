@@ -381,6 +381,13 @@ def test_a_published_list_that_is_not_there_is_said(tmp_path):
     assert any("0 of 1,880 val images" in line and " as published; scores cannot" in line for line in lines)
 
 
+@pytest.mark.parametrize(("background", "classes"), [("keep", 102), ("drop", 101)])
+def test_caltech_has_its_classes_with_the_background_or_without(tmp_path, background, classes):
+    root = written(tmp_path, SETS["caltech101"][0] | images("101_ObjectCategories/BACKGROUND_Google/2.jpg"))
+    lines = check_lines("caltech101", root, background=background, train_images=1)
+    assert f"note: {classes - 99} of {classes} classes" in lines
+
+
 def test_the_same_images_of_caltech_are_drawn_on_every_machine(tmp_path):
     files, options, *_ = SETS["caltech101"]
     one = open_source("caltech101", written(tmp_path / "a", files), **options).records()

@@ -125,6 +125,11 @@ class ImageNet(Source):
         return f"{self.path} has one split alone; give the folder that holds it: {shlex.quote(str(folder))}"
 
     @property
+    def comparable_classes(self) -> int:
+        """How many classes there should be; with own ones this is another data set."""
+        return 0 if self.classes else self.published_classes
+
+    @property
     def layout(self) -> str:
         """Where the class folders lie."""
         flat = f", val flat in {', '.join(self._flat)}" if self._flat else ""

@@ -382,6 +382,11 @@ class Caltech101(TargetSet):
     published_classes = 102
 
     @property
+    def comparable_classes(self) -> int:
+        """How many classes there should be, with the background or without."""
+        return self.published_classes - (self.background == "drop")
+
+    @property
     def layout(self) -> str:
         """The name in papers, with the division."""
         without = "" if self.background == "keep" else " without background"
