@@ -49,11 +49,10 @@ def run_until_decided(question: Question, store: Store, machine: Machine) -> str
         One line: the number of seeds, and the answer.
     """
     _check(question)
-    question.stop_at(
-        question.cap, machine
-    )  # an earlier stop may not hold: of other runs, or another analysis
     for count in range(MIN_SEEDS, question.cap + 1):
         part = replace(question, seeds=question.seeds[:count])
+        if part == question:  # an earlier stop may no longer hold, as by another analysis: this look has all
+            question.stop_at(count, machine)
         run_all([part], store, machine)
         main = contrasts(part, part.results(store, machine)).iloc[0]
         if decided := main["verdict"] in DECIDED:

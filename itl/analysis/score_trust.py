@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy.stats import rankdata
 
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
@@ -194,8 +193,8 @@ def weighted_tau(score: np.ndarray, transfer: np.ndarray) -> float:
     agree = (by_score * by_transfer).sum(1)  # of each net, the others on the same side by both, less the rest
     apart = np.abs(by_score).sum(1), np.abs(by_transfer).sum(1)  # those with another value
     taus = []
-    for values in (score, transfer):
-        weights = 1 / rankdata(-values)
+    for signs in (by_score, by_transfer):
+        weights = 1 / (len(score) + 1 - signs.sum(1))  # of twice the rank
         taus.append(weights @ agree / math.sqrt((weights @ apart[0]) * (weights @ apart[1])))
     return float(np.mean(taus))
 

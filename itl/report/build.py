@@ -202,7 +202,8 @@ class PageMaker:
     def can_make(self, page: NotebookPage) -> bool:
         """Say whether all that *page* shows is there: its question's runs, or what a summary sums up."""
         if page.is_summary:
-            return not self.running and all(other.is_summary for other in self.waiting)
+            others_are_made = not self.running and all(other.is_summary for other in self.waiting)
+            return others_are_made and page.has_results()
         return page.has_results()
 
     def collect(self) -> bool:
@@ -245,7 +246,7 @@ class PageMaker:
             rest = [page for page in published if page.stem not in self.current]
             self.current |= {page.stem for page in rest if page.is_current()}
             made = [page for page in published if page.has_results()]  # what a trial needs is slow to compute
-            questions += [trial for page in made if (trial := page.trial())]
+            questions += [trial for page in made if (trial := page.trial)]
         entries, again = run_index(questions, machine), repeating_command(preset, machine)
         summed_up = [page for page in self.pages if page.stem in self.current]
         if not under_way:
@@ -307,7 +308,8 @@ def make_page(page: NotebookPage) -> str:
 
 def preset_is_another(preset: Preset) -> bool:
     """Say whether the file of *preset*, which notebooks may read themselves, says something else by now."""
-    return preset.path is not None and load_preset(preset.reference) != preset
+    file = preset.path or find_presets().get(preset.name)
+    return file is not None and load_preset(preset.reference) != preset
 
 
 def repeating_command(preset: Preset, machine: Machine) -> str:

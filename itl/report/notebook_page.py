@@ -101,13 +101,13 @@ class NotebookPage:
         if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
             return False
         facts = self.published_facts()
-        for name, digest in facts.get("files", {}).items():
+        if facts.get("fingerprint") != self.fingerprint():
+            return False
+        for name, digest in facts["files"].items():
             if not (self.folder / name).is_file() or digest_of(self.folder / name) != digest:
                 log.info(f"{self.folder / name} is damaged; its page is made again")
                 return False
-        if facts.get("fingerprint") != self.fingerprint():
-            return False
-        trial, store = self.trial(), Store(self.machine.runs)  # whose runs the notebook itself does
+        trial, store = self.trial, Store(self.machine.runs)  # whose runs the notebook itself does
         return trial is None or all(store.is_done(spec) for spec in trial.specs(self.machine))
 
     def tables(self) -> dict[str, str]:
@@ -116,7 +116,7 @@ class NotebookPage:
             return {}
         (question,) = questions_of(self.preset, self.stem)
         store = Store(self.machine.runs)
-        questions = [question, trial] if (trial := self.trial()) else [question]
+        questions = [question, trial] if (trial := self.trial) else [question]
         answers = [answer(one, store, self.machine) for one in questions]
         tables = {
             ".csv": pd.concat([given.results for given in answers]).to_csv(index=False),
@@ -127,8 +127,9 @@ class NotebookPage:
             tables["-effects.csv"] = pd.concat(every).to_csv(index=False)
         return tables
 
+    @cached_property
     def trial(self) -> Question | None:
-        """Return the question that tries an influence's effects on fresh seeds; None of other notebooks."""
+        """The question that tries an influence's effects on fresh seeds; None of other notebooks."""
         if not self.asks or QUESTIONS[self.stem] is not Influence:
             return None
         (question,) = questions_of(self.preset, self.stem)

@@ -241,7 +241,7 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
                 except Exception as error:
                     if isinstance(spec, Pretrain) and not isinstance(error, Diverged):
                         raise  # other ranks may wait for this one in mid-training
-                    failed[spec] = error
+                    failed[spec] = error.with_traceback(None)  # which holds the net, and memory of the GPU
             distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
         else:
             while (work := _next_from_leader()) is not None:

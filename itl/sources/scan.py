@@ -121,7 +121,9 @@ class Scan:
         alike = {
             image: replace(boxes, pixels="stored")
             for image, boxes in self.size_doubts.items()
-            if boxes.pixels == "either" and boxes.image.size == boxes.image.stored_size
+            if boxes.pixels == "either"
+            and boxes.image.size == boxes.image.stored_size
+            and image in self.objects
         }
         for image, boxes in alike.items():
             self.objects[image] = [replace(obj, box=boxes.image.turn(obj.box)) for obj in self.objects[image]]
@@ -346,11 +348,10 @@ def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized:
     is_near = all(abs(side - other) <= max(2, SIZE_TOLERANCE * other) for side, other in sides)
     if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
         return BoxCoordinates(header, size, "near", _pixels_of(header, size))
-    text = f"{width} × {height}"
-    if resized == "keep":
-        return BoxCoordinates(header, size, "resized", _pixels_of(header, (0, 0)), text)
-    pixels = _pixels_of(header, (width, height), SIZE_TOLERANCE)
-    return BoxCoordinates(header, (width, height), "resized", pixels, text)
+    # What is refused for its size, or taken as it is, tells nothing of other images.
+    pixels = _pixels_of(header, (width, height) if resized == "scale" else (0, 0), SIZE_TOLERANCE)
+    size = size if resized == "keep" else (width, height)
+    return BoxCoordinates(header, size, "resized", pixels, f"{width} × {height}")
 
 
 def _pixels_of(header: ImageHeader, stated: tuple[int, int], tolerance: float = 0) -> Pixels:

@@ -54,6 +54,20 @@ def test_the_last_look_has_all_seeds_whatever_stopped_an_earlier_one(tmp_path, m
     assert last == [{0, 1, 2}, {0, 1, 2, 3}]
 
 
+def test_a_repetition_that_is_interrupted_undoes_no_decision(tmp_path, monkeypatch):
+    study = small_study(seeds=list(range(6)), cap=6)
+    machine = here(tmp_path)
+    study.stop_at(3, machine)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(added_seeds, "run_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_until_decided(study, Store(tmp_path), machine)
+    assert {run.seed for run in study.runs(machine)} == {0, 1, 2}
+
+
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
     for settings in ({}, {"cap": 10}):
         questions = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]

@@ -418,8 +418,8 @@ def test_a_report_has_every_effect_and_the_trial_on_fresh_seeds(study, tmp_path)
     page = NotebookPage(preset, find_notebooks()["08-influence"], tmp_path, machine)
     table = influence.effects(question, store, machine)
     trial = influence.counterfactual(question, table, machine, nodes=1, seeds=2)
-    assert page.trial().conditions == trial.conditions
-    assert page.trial().seeds == (20, 21)
+    assert page.trial.conditions == trial.conditions
+    assert page.trial.seeds == (20, 21)
     for spec in with_needs(run.spec for run in trial.runs(machine)):
         if store.state(spec) != "done":
             store.write(spec, "provenance.json", MADE)
@@ -442,7 +442,7 @@ def test_a_report_has_every_effect_and_the_trial_on_fresh_seeds(study, tmp_path)
     assert f"none of {len(table)} nodes and classes can be said to help or to hurt.\n\n" in nothing
     assert "Most" not in nothing
     other = NotebookPage(preset, find_notebooks()["00-hierarchy"], tmp_path, machine)
-    assert other.trial() is None
+    assert other.trial is None
 
 
 def test_too_few_runs_say_so(study, tmp_path):

@@ -189,11 +189,16 @@ def test_a_notebook_that_reads_the_preset_is_made_last_and_again_with_what_it_re
     assert made_again(wanted.model_copy(update={"about": "Other words."})) == ["00-mine"]
 
 
-def test_a_preset_that_is_changed_while_its_report_is_made_makes_no_page_of_both(tmp_path, monkeypatch):
+@pytest.mark.parametrize("by_file", [True, False])
+def test_a_preset_that_is_changed_while_its_report_is_made_makes_no_page_of_both(
+    tmp_path, monkeypatch, by_file
+):
     declared = tagged_cell("parameters", "preset: str = 'demo'  # whose results are read")
     write_notebook(tmp_path / "notebooks/a.ipynb", new_markdown_cell("# Mine"), declared)
-    file = written(tmp_path / "mine.yaml", "as it was")
-    wanted = load_preset(file)
+    (tmp_path / "params").mkdir()
+    file = written(tmp_path / "params/mine.yaml", "as it was")
+    monkeypatch.chdir(tmp_path)
+    wanted = load_preset(file if by_file else "mine")
 
     def execute(source, target, *_):
         copyfile(source, target)

@@ -106,6 +106,16 @@ def test_an_image_that_a_link_makes_one_of_two_splits_or_classes_is_said(tmp_pat
         assert [line[: len(note)] for line in check_lines("folder", path) if says in line] == [note]
 
 
+def test_a_link_among_images_in_the_current_folder_is_one_of_them(tmp_path, monkeypatch):
+    tree(tmp_path, "0.jpg", "1.jpg", "2.jpg")
+    (tmp_path / "3.jpg").symlink_to("0.jpg")
+    (tmp_path / "train.csv").write_text("image,label\n0.jpg,cat\n1.jpg,dog\n")
+    (tmp_path / "test.csv").write_text("image,label\n3.jpg,cat\n2.jpg,dog\n")
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, Path()):
+        assert len(open_source("lists", path).records()) == 4
+
+
 def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
     tree(tmp_path, "far/1.jpg", "here/dog/2.jpg")
     (tmp_path / "here/cat").symlink_to(tmp_path / "far")

@@ -16,7 +16,7 @@ from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, area, iou_of
 from itl.sources.registry import open_source
-from tests.annotated import DOG, changed, problems_of, thing, voc2007, written, xml
+from tests.annotated import DOG, changed, problems_of, thing, voc2007, voc2012, written, xml
 from tests.pictures import REAL, encoded, smooth
 
 VOC500 = REAL / "voc2007-500.tar"
@@ -165,6 +165,9 @@ def test_regions_of_boxes_that_are_turned_or_scaled_are_refused(tmp_path):
     assert [record.id[-1] for record in scan.records] == ["2", "3", "4"]
     (text,) = problems_of(open_source("voc2007", world, **options | {"resized": "keep"}))
     assert text.startswith("boxes of 1 image, such as VOC2007/000001, are")
+    turned, other_size = problems_of(open_source("voc2007", world, proposals=options["proposals"]))
+    assert turned.startswith("boxes of 1 image, such as VOC2007/000001, are turned or scaled")
+    assert "set the option resized=scale" in other_size
     exif[0x0112] = 3  # a box turned as that of the other image
     mirrored = {"VOCdevkit/VOC2007/JPEGImages/000002.jpg": encoded(smooth(40, 60), "JPEG", exif=exif)}
     written(tmp_path, mirrored)
@@ -179,3 +182,27 @@ def test_regions_of_boxes_that_are_turned_or_scaled_are_refused(tmp_path):
         "boxes of 3 images",
         f"{tmp_path}/regions.npz has regions that reach outside 1 image",
     ]
+
+
+def test_of_which_pixels_boxes_are_is_told_by_images_that_are_read_alone(tmp_path):
+    """Not by one that is left out for its size, nor of one whose annotation has a problem."""
+    mirrored, turned = (jpeg_turned(orientation) for orientation in (3, 6))
+    box = (1, 1, 20, 20)
+    files = changed(voc2007(), JPEGImages__000001=turned, JPEGImages__000002=mirrored)
+    folder = "VOCdevkit/VOC2007/Annotations"
+    files[f"{folder}/000001.xml"] = xml(thing("dog", (5, 6, 30, 35)), size=(120, 80))
+    files[f"{folder}/000002.xml"] = xml(thing("car", box))
+    scan = open_source("voc2007", written(tmp_path / "voc", files), bad="skip").scan
+    assert scan.objects["VOC2007/000002"][0].box == box
+    actions = changed(voc2012(), JPEGImages__2010_1=turned, JPEGImages__2011_2=mirrored)
+    wrong = xml(thing("person", (11, 11, 50, 30), actions="<other>1</other>"), thing("dog", (50, 10, 99, 30)))
+    actions["VOCdevkit/VOC2012/Annotations/2011_2.xml"] = wrong
+    source = open_source("voc2012-action", written(tmp_path / "actions", actions))
+    assert any("2011_2" in text for text in problems_of(source))
+
+
+def jpeg_turned(orientation: int) -> bytes:
+    """A picture stored as 60 × 40 pixels with this EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(smooth(40, 60), "JPEG", exif=exif)

@@ -127,7 +127,7 @@ class Coco(AnnotatedSource):
             reason = "images in no JSON file that is read" if unread else "images in no JSON file"
             scan.left_out[reason] += max(0, images - len(json_of))
         scan.turn_alike()
-        add_regions(scan, self.proposals, self.outside)
+        add_regions(scan, self.proposals, self.outside, self.resized)
         return scan.finish(self.bad, self.resized)
 
     @cached_property

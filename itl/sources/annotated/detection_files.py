@@ -90,7 +90,7 @@ def load_detections(
     refuse_normalised(detections[SIDES].to_numpy(), f"{path}, row 1")
     if invalid := first_invalid_box(detections[SIDES].to_numpy()):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
-    names = images_named(detections["image"], annotations.images)
+    names = images_named(detections["image"].unique(), annotations.images)
     detections["image"] = [names.get(name, name) for name in detections["image"]]
     refuse_other_images(detections, annotations.images, path)
     detections[SIDES], doubts = _scored_boxes(detections, annotations, outside)

@@ -89,7 +89,7 @@ def recall_table(
     return pd.DataFrame(rows, columns=["count", "iou", "objects", "recall"])
 
 
-def add_regions(scan: Scan, file: str | None, outside: str) -> None:
+def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> None:
     """Add to *scan* the regions of its images, from the *file*, which may be relative to the images' folder.
 
     Without a *file* there are none. What reaches outside an image by less than a pixel is clipped. Images
@@ -107,8 +107,9 @@ def add_regions(scan: Scan, file: str | None, outside: str) -> None:
     scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
     _refuse_without_regions(scan, path, matched, from_file)
-    unclear = {image for image, boxes in scan.size_doubts.items() if boxes.are_changed}
-    if changed := sorted(unclear & matched.keys()):
+    unclear = {image: boxes.doubt for image, boxes in scan.size_doubts.items() if boxes.are_changed}
+    refused = {image for image, doubt in unclear.items() if (doubt, resized) == ("resized", "refuse")}
+    if changed := sorted(unclear.keys() & matched.keys() - refused):
         scan.add_problem(
             f"boxes of {counted(len(changed), 'images')}, such as {examples(changed)}, are turned or scaled "
             f"to the image's file, and {path} does not tell whether its regions are of the file or of what "

@@ -114,7 +114,7 @@ class Voc2007(VocSource):
         """Records, objects and problems; reads lists, annotations and the images' headers."""
         scan = self.unfinished_scan()
         scan.turn_alike()
-        add_regions(scan, self.proposals, self.outside)
+        add_regions(scan, self.proposals, self.outside, self.resized)
         return scan.finish(self.bad, self.resized)
 
     def unfinished_scan(self) -> Scan:

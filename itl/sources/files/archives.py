@@ -248,7 +248,11 @@ def open_listing(path: Path, prefix: str = "") -> Listing:
     """
     if path.is_dir():
         listing = Listing(prefix=prefix)
-        _add_folder_tree(path, "", listing, frozenset(), path)
+        roots = (
+            os.path.join(path, ""),
+            os.path.join(os.path.realpath(path), ""),
+        )  # as given; real
+        _add_folder_tree(str(path), "", listing, frozenset(), roots)
         return listing
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder, a .tar or a .zip")
@@ -290,8 +294,10 @@ def _read_range(path: str, offset: int, size: int | None) -> bytes:
         return file.read(size)
 
 
-def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: frozenset, root: Path) -> None:
-    """Add everything under *folder* of *root*; links are followed, except to a folder that contains them."""
+def _add_folder_tree(
+    folder: str, prefix: str, listing: Listing, ancestors: frozenset, roots: tuple[str, str]
+) -> None:
+    """Add everything under *folder*; links are followed, except to a folder that contains them."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     status = os.stat(folder)
@@ -301,7 +307,7 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
         name = prefix + entry.name
         if not entry.is_dir():
             if entry.is_file():
-                path = _path_of_link(entry.path, root) if entry.is_symlink() else entry.path
+                path = _path_of_link(entry.path, roots) if entry.is_symlink() else entry.path
                 listing.add(name, Member(path))  # of two links to one file it is the same
             else:
                 listing.left_out["links that lead nowhere" if entry.is_symlink() else "devices"] += 1
@@ -311,14 +317,13 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
             listing.left_out["links to a folder they are in"] += 1
         else:
             listing.add_folder(name)
-            _add_folder_tree(Path(entry.path), name + "/", listing, ancestors, root)
+            _add_folder_tree(entry.path, name + "/", listing, ancestors, roots)
 
 
-def _path_of_link(path: str, root: Path) -> str:
-    """Return the path that the link *path* leads to; in *root*, however that is written, as files there."""
-    target, real_root = os.path.realpath(path), os.path.realpath(root)
-    is_inside = target.startswith(os.path.join(real_root, ""))
-    return str(root / os.path.relpath(target, real_root)) if is_inside else target
+def _path_of_link(path: str, roots: tuple[str, str]) -> str:
+    """Return the path that the link *path* leads to; below the second of *roots* from the first, as files."""
+    target, (root, real_root) = os.path.realpath(path), roots
+    return root + target.removeprefix(real_root) if target.startswith(real_root) else target
 
 
 def _refuse_one_name(paths: list[str]) -> None:
