@@ -26,14 +26,16 @@ from itl.sources.folders.layout_options import (
     recognise,
 )
 from itl.sources.folders.no_class_folders import describe_no_classes
-from itl.sources.listed.image_lists import (
-    LIST_SUFFIXES,
+from itl.sources.listed.dividing_lists import (
+    MAX_OPENED,
     TREE_SUFFIXES,
     divides,
+    read_start_of_list,
     stems_outside,
+    tree_that_divides,
 )
-from itl.sources.listed.listed_source import MAX_OPENED, tree_that_divides
-from itl.sources.listed.lists import Lists, read_start_of_list
+from itl.sources.listed.image_lists import LIST_SUFFIXES
+from itl.sources.listed.lists import Lists
 from itl.sources.listed.numbered_classes import names_of_numbers
 from itl.sources.listed.signs import other_source, surely_other_source
 from itl.sources.packed import describe_packed, describe_tar, is_archive

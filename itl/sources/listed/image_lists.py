@@ -19,29 +19,15 @@ from itl.sources.listed.labels import (
     refuse_several,
 )
 from itl.sources.listed.list_columns import (
-    ID_COLUMNS,
     RARE_IMAGE_COLUMNS,
     choose_column,
     choose_image_column,
     delimiter_of,
     without_repeated,
 )
-from itl.sources.listed.numbered_classes import is_number
-from itl.sources.listed.split_columns import (
-    are_codes_of_splits,
-    has_split_column,
-    split_column,
-    splits_of_labels,
-)
+from itl.sources.listed.split_columns import are_codes_of_splits, split_column, splits_of_labels
 from itl.sources.records import examples, is_image, parse_json, stem_of
-from itl.sources.split_names import (
-    LIST_WORDS,
-    SPLIT_OF_WORD,
-    split_of_cell,
-    split_of_folders,
-    split_of_path,
-    stem_words,
-)
+from itl.sources.split_names import split_of_cell, split_of_path, stem_words
 from itl.storage import text_lines
 
 UNLABELLED_COLUMNS = {  # of metadata beside class folders
@@ -49,20 +35,14 @@ UNLABELLED_COLUMNS = {  # of metadata beside class folders
     *("caption", "text", "description", "id"),
 }
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
-TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
-PEEKED_TREE_BYTES = 1 << 16  # of the latter, to see whether they name images and splits
+PEEKED_TREE_BYTES = 1 << 16  # of JSON or YAML, to see whether they name images and splits
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
 Row = Mapping[str, object]  # of a table or of JSON lines, by column
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
-_OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
-_TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or YAML, or a key
-_KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
 _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
-_CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
-_NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
-_IMAGE_AND_LABEL = re.compile(
+IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
 
@@ -143,7 +123,7 @@ def read_list_file(
     if suffix in ("jsonl", "ndjson"):
         images = _from_objects(_json_lines(text, file), file, image, label)
     elif suffix in ("csv", "tsv"):
-        images = _from_table(text, _delimiter(text, suffix), file, image, label, is_chosen)
+        images = _from_table(text, delimiter_of_table(text, suffix), file, image, label, is_chosen)
     else:
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
@@ -166,18 +146,18 @@ def first_line(text: str) -> str:
 def _has_lines_of_text(text: str) -> bool:
     """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
     first = first_line(text)
-    match = _IMAGE_AND_LABEL.fullmatch(first)
+    match = IMAGE_AND_LABEL.fullmatch(first)
     is_labelled = bool(match and match[2] and " " not in match[2])  # 0.png is blurred: a note
     return is_labelled and not re.search(r"[,;|\t\"]", first)
 
 
-def _delimiter(text: str, suffix: str) -> str:
+def delimiter_of_table(text: str, suffix: str) -> str:
     """Return what separates the values of a table: a tab in a TSV, else what its first line tells."""
     return "\t" if suffix == "tsv" else delimiter_of(first_line(text))
 
 
 def _from_line(line: str, number: int) -> ListedImage:
-    if match := _IMAGE_AND_LABEL.fullmatch(line):
+    if match := IMAGE_AND_LABEL.fullmatch(line):
         return ListedImage(match[1], (match[2] or "").strip(), number)
     words = re.split(r"\s*[\t,]\s*|\s+", line, maxsplit=1)
     return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
@@ -199,40 +179,6 @@ def _with_splits(images: list[ListedImage], file: str, is_chosen: bool) -> list[
     return [entry._replace(label="", split=split_of[entry.label]) for entry in images] if split_of else images
 
 
-def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
-    r"""Say whether a list without labels says of images, whose names without suffix are *stems*, their split.
-
-    Args:
-        data: The start of its content; a last line without its end is not looked at.
-        name: Its name. One named after a split may list images alone.
-        stems: Of the images that another list labels. Numbers, as those of epochs, are images in the first
-            cell, or below a header that names a column of images.
-
-    >>> divides(b"image,split\n0.jpg,val\n1.jp", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
-    (True, True)
-    >>> divides(b"image,camera\n0.jpg,left\n", "cameras.csv", {"0"})
-    False
-    >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
-    False
-    """
-    text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
-    lines = text_lines(text)[:-1] or [""]
-    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
-    cells = [*first, *(cell for cells in rest for cell in cells)]
-    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
-    if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
-        sign = _delimiter(text, suffix)
-        split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
-    elif suffix == "txt" and are_codes_of_splits({"".join(cells[1:]) for cells in (first, *rest)}, name):
-        split = "test"
-    if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
-        return False
-    listed = [cell for cell in cells if stem_of(cell) in stems]
-    if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
-        return False  # prose about an image
-    return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
-
-
 def has_no_labels(data: bytes, name: str) -> bool:
     r"""Say whether a CSV or JSON lines have a column of images, and others of `UNLABELLED_COLUMNS` alone.
 
@@ -244,37 +190,13 @@ def has_no_labels(data: bytes, name: str) -> bool:
     try:
         text = text_of(data, name)
         if name.lower().endswith(".csv"):
-            columns = set(next(csv.reader([first_line(text)], delimiter=_delimiter(text, "csv")), []))
+            columns = set(next(csv.reader([first_line(text)], delimiter=delimiter_of_table(text, "csv")), []))
         else:
             columns = {column for _, row in _json_lines(text, name) for column in row}
     except (ItlError, csv.Error):  # which the source lists says of it
         return False
     others = {column.strip().lower() for column in columns} - {*RARE_IMAGE_COLUMNS}
     return len(others) < len(columns) and others <= UNLABELLED_COLUMNS
-
-
-def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
-    """Say whether a JSON or YAML names several images, of *stems*, and splits, or is called after one.
-
-    Arguments are as in `divides`. What a model said of test images divides nothing, nor does COCO, nor a
-    file that says train of all images, or has the word among others: a train may also be an object.
-
-    >>> tree_divides(b'{"train": [["a/0.jpg", 0]], "test": [["a/1.jpg", 0]]}', "split.json", {"0", "1"})
-    True
-    >>> tree_divides(b'[{"file": "0.jpg", "text": "a train"}, {"file": "1.jpg"}]', "a.json", {"0", "1"})
-    False
-    """
-    text = data.decode("utf-8-sig", "replace").replace("\\/", "/")
-    if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
-        return False
-    values = [quoted or bare.strip(" \t\r'-") for quoted, bare in _TREE_VALUE.findall(text)]
-    splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
-    of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
-    is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
-    if not (_is_split_list(name) or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
-        return False
-    listed = {value for value in values if stem_of(value) in stems}
-    return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
 
 
 def names_images(data: bytes, stems: Collection[str]) -> bool:
@@ -287,32 +209,13 @@ def names_images(data: bytes, stems: Collection[str]) -> bool:
     return "annotations" not in texts and sum(is_image(text) and stem_of(text) in stems for text in texts) > 1
 
 
-def _is_split_list(name: str) -> bool:
-    """Say whether a file is by its *name* a list of val or test, and of nothing else: no test_config.json.
-
-    >>> _is_split_list("meta/test.json"), _is_split_list("val_list.yaml"), _is_split_list("test_config.json")
-    (True, True, False)
-    """
-    words = stem_words(name)
-    return split_of_path(name) in ("val", "test") and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(words)
-
-
-def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
-    """Return the names without suffix of the images *taken* that none of *images* in a folder of *split* has.
-
-    A list of *split* that names one of both, as test_images/0.jpg and train_images/0.jpg, means that there.
-    """
-    inside = {stem_of(image) for image in images if split and split_of_folders(image) == split}
-    return {stem_of(image) for image in taken} - inside
-
-
 def has_label(data: bytes) -> bool:
     """Say whether the first line of a text names an image, and has more after it.
 
     >>> has_label(b"img/0.jpg dog 0.5"), has_label(b"img/0.jpg"), has_label(b"image,label")
     (True, False, False)
     """
-    match = _IMAGE_AND_LABEL.fullmatch(first_line(data.decode("utf-8-sig", "replace")))
+    match = IMAGE_AND_LABEL.fullmatch(first_line(data.decode("utf-8-sig", "replace")))
     return bool(match and match[2])
 
 
@@ -364,7 +267,7 @@ def _from_table(
     if not numbered:
         return []
     header = numbered[0][1]
-    if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
+    if IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
         if more := next((number for number, row in numbered if any(row[2:])), 0):
             raise ItlError(
                 f"{file}, line {more}: more than an image and its label, and no header says which is which; "

@@ -1,7 +1,7 @@
 """Images that lists divide into splits and label: the parts shared by published and other data sets."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import starmap
@@ -11,21 +11,14 @@ from typing import ClassVar, Literal
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
-from itl.sources.listed.image_lists import (
-    PEEKED_TREE_BYTES,
-    TREE_SUFFIXES,
-    ListedImage,
-    text_of,
-    tree_divides,
-)
+from itl.sources.listed.image_lists import ListedImage, text_of
 from itl.sources.packed import describe_holder, describe_packed, describe_unopened
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
-from itl.sources.split_names import SPLIT_OF_WORD, split_of_path
+from itl.sources.split_names import SPLIT_OF_WORD
 from itl.storage import text_lines
 
-MAX_OPENED = 20  # files whose content is looked at to know what they are
 Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps with the line
 
 
@@ -173,24 +166,3 @@ def _label_of_folder(folder: str, labels: Collection[str]) -> str:
     parts = folder.split("/")
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((tail for tail in tails if tail in labels), "")
-
-
-def tree_that_divides(files: Mapping[str, Member], stems: Callable[[str | None], Collection[str]]) -> str:
-    """Return the first JSON or YAML of *files* that says a split of images, by `tree_divides`; '' for none.
-
-    *stems* returns the names of images that a file called after a split may divide.
-    """
-    trees = sorted(name for name in files if name.lower().endswith(TREE_SUFFIXES))
-    for name in sorted(trees, key=lambda name: name.count("/"))[:MAX_OPENED]:
-        if tree_divides(files[name].read_start(PEEKED_TREE_BYTES), name, stems(split_of_path(name))):
-            return name
-    return ""
-
-
-def divided_by(name: str, train: str) -> ItlError:
-    """Return the error that the file *name* divides images whose labels, all *train*, are in another list."""
-    return ItlError(
-        f"{name} divides images, but their labels are in another list, which would all be train; write a "
-        f"column split beside the labels, or a list with labels for each split, or set the option "
-        f"train={train} to take all as train"
-    )

@@ -12,6 +12,13 @@ from itl import ItlError, counted
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import find_file
 from itl.sources.listed.container_files import foreign_images
+from itl.sources.listed.dividing_lists import (
+    divided_by,
+    divides,
+    read_start_of_list,
+    stems_outside,
+    tree_that_divides,
+)
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
     MAX_PEEKED_ROWS,
@@ -20,18 +27,16 @@ from itl.sources.listed.image_lists import (
     ClassColumnsError,
     CodesOfSplitsError,
     ListedImage,
-    divides,
     first_line,
     has_label,
     is_made_up,
     names_images,
     read_list_file,
-    stems_outside,
     text_of,
 )
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
 from itl.sources.listed.list_columns import describe_boxes, refuse_without_header
-from itl.sources.listed.listed_source import Entries, ListedSource, divided_by, tree_that_divides
+from itl.sources.listed.listed_source import Entries, ListedSource
 from itl.sources.listed.numbered_classes import (
     CLASS_NAME_FILES,
     describe_exceptions,
@@ -48,7 +53,6 @@ from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
-    is_of_splits,
     may_have_codes,
     one_for_each_split,
     split_of_folders,
@@ -57,14 +61,6 @@ from itl.sources.split_names import (
 )
 
 WITHOUT_LABEL = ": no label"  # the end of why a file is no list
-
-
-def read_start_of_list(member: Member, name: str) -> bytes:
-    """Return what tells of a list whether it divides images: its start, or all where *name* says splits.
-
-    That of CelebA has the code of train in its first 162,770 lines.
-    """
-    return member.read() if is_of_splits(name) else member.read_start(PEEKED_BYTES)
 
 
 def _write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:

@@ -1,0 +1,135 @@
+"""Files without labels that divide images: lists of splits, and JSON or YAML of them."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from itl import ItlError
+from itl.sources.files.archives import Member
+from itl.sources.listed.image_lists import PEEKED_BYTES, PEEKED_TREE_BYTES, delimiter_of_table, is_made_up
+from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
+from itl.sources.listed.numbered_classes import is_number
+from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column
+from itl.sources.records import is_image, stem_of
+from itl.sources.split_names import (
+    LIST_WORDS,
+    SPLIT_OF_WORD,
+    is_of_splits,
+    split_of_folders,
+    split_of_path,
+    stem_words,
+)
+from itl.storage import text_lines
+
+MAX_OPENED = 20  # files whose content is looked at to know what they are
+TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
+_OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
+_TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or YAML, or a key
+_KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
+_CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
+_NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
+
+
+def read_start_of_list(member: Member, name: str) -> bytes:
+    """Return what tells of a list whether it divides images: its start, or all where *name* says splits.
+
+    That of CelebA has the code of train in its first 162,770 lines.
+    """
+    return member.read() if is_of_splits(name) else member.read_start(PEEKED_BYTES)
+
+
+def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
+    r"""Say whether a list without labels says of images, whose names without suffix are *stems*, their split.
+
+    Args:
+        data: The start of its content; a last line without its end is not looked at.
+        name: Its name. One named after a split may list images alone.
+        stems: Of the images that another list labels. Numbers, as those of epochs, are images in the first
+            cell, or below a header that names a column of images.
+
+    >>> divides(b"image,split\n0.jpg,val\n1.jp", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
+    (True, True)
+    >>> divides(b"image,camera\n0.jpg,left\n", "cameras.csv", {"0"})
+    False
+    >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
+    False
+    """
+    text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
+    lines = text_lines(text)[:-1] or [""]
+    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
+    cells = [*first, *(cell for cells in rest for cell in cells)]
+    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
+    if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
+        sign = delimiter_of_table(text, suffix)
+        split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
+    elif suffix == "txt" and are_codes_of_splits({"".join(cells[1:]) for cells in (first, *rest)}, name):
+        split = "test"
+    if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
+        return False
+    listed = [cell for cell in cells if stem_of(cell) in stems]
+    if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
+        return False  # prose about an image
+    return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
+
+
+def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
+    """Say whether a JSON or YAML names several images, of *stems*, and splits, or is called after one.
+
+    Arguments are as in `divides`. What a model said of test images divides nothing, nor does COCO, nor a
+    file that says train of all images, or has the word among others: a train may also be an object.
+
+    >>> tree_divides(b'{"train": [["a/0.jpg", 0]], "test": [["a/1.jpg", 0]]}', "split.json", {"0", "1"})
+    True
+    >>> tree_divides(b'[{"file": "0.jpg", "text": "a train"}, {"file": "1.jpg"}]', "a.json", {"0", "1"})
+    False
+    """
+    text = data.decode("utf-8-sig", "replace").replace("\\/", "/")
+    if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
+        return False
+    values = [quoted or bare.strip(" \t\r'-") for quoted, bare in _TREE_VALUE.findall(text)]
+    splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
+    of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
+    is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
+    if not (_is_split_list(name) or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
+        return False
+    listed = {value for value in values if stem_of(value) in stems}
+    return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
+
+
+def _is_split_list(name: str) -> bool:
+    """Say whether a file is by its *name* a list of val or test, and of nothing else: no test_config.json.
+
+    >>> _is_split_list("meta/test.json"), _is_split_list("val_list.yaml"), _is_split_list("test_config.json")
+    (True, True, False)
+    """
+    words = stem_words(name)
+    return split_of_path(name) in ("val", "test") and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(words)
+
+
+def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
+    """Return the names without suffix of the images *taken* that none of *images* in a folder of *split* has.
+
+    A list of *split* that names one of both, as test_images/0.jpg and train_images/0.jpg, means that there.
+    """
+    inside = {stem_of(image) for image in images if split and split_of_folders(image) == split}
+    return {stem_of(image) for image in taken} - inside
+
+
+def tree_that_divides(files: Mapping[str, Member], stems: Callable[[str | None], Collection[str]]) -> str:
+    """Return the first JSON or YAML of *files* that says a split of images, by `tree_divides`; '' for none.
+
+    *stems* returns the names of images that a file called after a split may divide.
+    """
+    trees = sorted(name for name in files if name.lower().endswith(TREE_SUFFIXES))
+    for name in sorted(trees, key=lambda name: name.count("/"))[:MAX_OPENED]:
+        if tree_divides(files[name].read_start(PEEKED_TREE_BYTES), name, stems(split_of_path(name))):
+            return name
+    return ""
+
+
+def divided_by(name: str, train: str) -> ItlError:
+    """Return the error that the file *name* divides images whose labels, all *train*, are in another list."""
+    return ItlError(
+        f"{name} divides images, but their labels are in another list, which would all be train; write a "
+        f"column split beside the labels, or a list with labels for each split, or set the option "
+        f"train={train} to take all as train"
+    )
