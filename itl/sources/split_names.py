@@ -157,6 +157,15 @@ def split_of_path(path: str) -> str | None:
     return None
 
 
+def is_split_list(name: str) -> bool:
+    """Say whether a file is by its *name* a list of a split, and of nothing else: no test_config.json.
+
+    >>> is_split_list("meta/test.json"), is_split_list("train_list.txt"), is_split_list("test_config.json")
+    (True, True, False)
+    """
+    return bool(split_of_path(name)) and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(stem_words(name))
+
+
 def split_of_folders(path: str) -> str | None:
     """Return the split that the outermost such folder of *path* is called after, by all of its words.
 

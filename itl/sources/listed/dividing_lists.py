@@ -11,12 +11,11 @@ from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column
 from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import (
-    LIST_WORDS,
     SPLIT_OF_WORD,
     is_of_splits,
+    is_split_list,
     split_of_folders,
     split_of_path,
-    stem_words,
 )
 from itl.storage import text_lines
 
@@ -89,20 +88,11 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
     of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
     is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
-    if not (_is_split_list(name) or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
+    is_of_split = is_split_list(name) and split_of_path(name) != "train"
+    if not (is_of_split or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
         return False
     listed = {value for value in values if stem_of(value) in stems}
     return sum(is_image(value) or "/" in value or not is_number(stem_of(value)) for value in listed) > 1
-
-
-def _is_split_list(name: str) -> bool:
-    """Say whether a file is by its *name* a list of val or test, and of nothing else: no test_config.json.
-
-    >>> _is_split_list("meta/test.json"), _is_split_list("val_list.yaml"), _is_split_list("test_config.json")
-    (True, True, False)
-    """
-    words = stem_words(name)
-    return split_of_path(name) in ("val", "test") and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(words)
 
 
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:

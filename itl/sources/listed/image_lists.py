@@ -20,6 +20,7 @@ from itl.sources.listed.labels import (
 )
 from itl.sources.listed.list_columns import (
     RARE_IMAGE_COLUMNS,
+    MissingColumnError,
     choose_column,
     choose_image_column,
     delimiter_of,
@@ -27,7 +28,7 @@ from itl.sources.listed.list_columns import (
 )
 from itl.sources.listed.split_columns import are_codes_of_splits, split_column, splits_of_labels
 from itl.sources.records import examples, is_image, parse_json, stem_of
-from itl.sources.split_names import split_of_cell, split_of_path, stem_words
+from itl.sources.split_names import is_split_list, split_of_cell, split_of_path, stem_words
 from itl.storage import text_lines
 
 UNLABELLED_COLUMNS = {  # of metadata beside class folders
@@ -209,14 +210,30 @@ def names_images(data: bytes, stems: Collection[str]) -> bool:
     return "annotations" not in texts and sum(is_image(text) and stem_of(text) in stems for text in texts) > 1
 
 
-def has_label(data: bytes) -> bool:
-    """Say whether the first line of a text names an image, and has more after it.
+def is_list_of_labels(data: bytes, name: str, image: str | None = None, label: str | None = None) -> bool:
+    r"""Say whether a file that is not read lists the labels of a split, so that the split would be missing.
 
-    >>> has_label(b"img/0.jpg dog 0.5"), has_label(b"img/0.jpg"), has_label(b"image,label")
-    (True, False, False)
+    That is lines with an image and more, a table or JSON lines with a column of labels, or one that is called
+    almost so, and whatever is called the list of train. Arguments are as in `read_list_file`.
+
+    >>> is_list_of_labels(b"0.jpg dog 0.5", "val.txt"), is_list_of_labels(b"0.jpg", "test.txt")
+    (True, False)
+    >>> is_list_of_labels(b"id,label\n0,\n1,a\n", "a/val.csv"), is_list_of_labels(b"id\n0\n", "test.csv")
+    (True, False)
     """
     match = IMAGE_AND_LABEL.fullmatch(first_line(data.decode("utf-8-sig", "replace")))
-    return bool(match and match[2])
+    last = name.rpartition("/")[2]
+    if (match and match[2]) or (is_split_list(last) and split_of_path(last) == "train"):
+        return True
+    if last.lower().endswith(".txt") or not split_of_path(last):
+        return False
+    try:
+        images = read_list_file(data, name, image, label)
+    except MissingColumnError:  # as of a test whose labels are not public
+        return False
+    except ItlError:
+        return True
+    return any(entry.label for entry in images)
 
 
 def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
@@ -310,6 +327,8 @@ def _from_objects(
 ) -> list[ListedImage]:
     numbered = list(rows)
     names = list(columns or dict.fromkeys(name for _, row in numbered for name in row))
+    if not names:
+        return []
     objects = [row for _, row in numbered]
     image_column = choose_image_column(names, image, objects, file)
     _refuse_class_columns(objects, [name for name in names if name != image_column], label, file)
@@ -331,7 +350,9 @@ def _from_objects(
         values = [row.get(column) for column in (image_column, label_column) if column]
         if not all(isinstance(value, str | int) and not is_missing(value) for value in values):
             shown = [f"{column} is {str(row.get(column))[:40]!r}" for column in (image_column, label_column)]
-            raise ItlError(
+            labels = [str(value or "") for value in values_of(label_column)]
+            is_empty = bool(label_column) and all(map(is_missing, labels))
+            raise (MissingColumnError if is_empty else ItlError)(
                 f"{file}, line {number}: {' and '.join(shown)}; both should be text or a whole number"
             )
         split = split_of_cell(row[of_split]) if of_split else ""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 
 from itl import ItlError, pick
 from itl.sources.listed.labels import LABEL_COLUMNS, ranks_of_class
@@ -22,6 +23,10 @@ BOX_COLUMNS = (
 )
 _NOT_OF_A_SIDE = re.compile(r"^(roi|bb|bbox)[\W_]*(?=[xylrtwh])|[\W_]")
 _PIXEL = re.compile(r"pixel[ _]?\d+|\d+x\d+", re.IGNORECASE)  # the name of a column of one: pixel0, 28x28
+
+
+class MissingColumnError(ItlError):
+    """A table has no column of images or of labels, nor one that is called almost so, or an empty one."""
 
 
 def choose_image_column(
@@ -74,7 +79,8 @@ def choose_column(
 ) -> str:
     """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
 
-    ItlError if the column of the *option* is missing, or none or several have a usual name.
+    ItlError if the column of the *option* is missing, or none (a MissingColumnError, unless the name of one
+    is misspelt) or several have a usual name.
     """
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
@@ -86,7 +92,8 @@ def choose_column(
         return candidates[0]
     present = ", ".join(map(str, columns))[:100] or "none"
     if not candidates:
-        raise ItlError(
+        is_misspelt = any(get_close_matches(str(column).lower(), usual, cutoff=0.8) for column in columns)
+        raise (ItlError if is_misspelt else MissingColumnError)(
             f"{file} has no column of the {what} with a usual name, such as {usual[0]}; it has {present}; "
             f"say which it is with the option {what}=COLUMN"
         )

@@ -28,7 +28,7 @@ from itl.sources.listed.image_lists import (
     CodesOfSplitsError,
     ListedImage,
     first_line,
-    has_label,
+    is_list_of_labels,
     is_made_up,
     names_images,
     read_list_file,
@@ -156,15 +156,17 @@ class Lists(ListedSource):
     def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*.
 
-        ItlError if one has labels, or codes of splits, or divides the images *taken*, all train, as split.csv
-        or test.txt may.
+        ItlError if one is a list of labels in which something is wrong, or has codes of splits, or divides
+        the images *taken*, all train, as split.csv or test.txt may.
         """
         all_train = [entry.image for entry in taken] if read == {"train"} else []
         stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
             start, split = read_start_of_list(self._member(name), name), split_of_path(name)
-            if split not in {None, *read} and has_label(start):
-                raise ItlError(self._unread[name])
+            data = b"" if split in {None, *read} else self._member(name).read()
+            if data and is_list_of_labels(data, name, self.image, self.label):
+                options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
+                raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
             if all_train and divides(start, name, stems(split)):
                 raise divided_by(name, self._list_of_split()["train"])
             if codes := self._why_codes(name):
@@ -447,10 +449,14 @@ class Lists(ListedSource):
             return "" if split_of_path(name) else f"{name} lists nothing"
         is_table = not name.lower().endswith(".txt")
         may_have_ids = is_table or split_of_path(name)  # not classes.txt, with lines `1 cat`
-        if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_stem(rows[0].image)):
+        first = rows[0].image  # which may be missing, but not in classes.csv, with rows `1,cat`, nor in prose
+        may_be_missing = split_of_path(name) or (is_table and not is_number(first))
+        names = [entry.image for entry in (rows if may_be_missing else rows[:1])]
+        if not any(is_image(image) or (may_have_ids and self.finder.has_stem(image)) for image in names):
             suffix = "with its suffix or without" if is_table else "with its suffix"
-            return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
-        return self._why_codes(name) if rows[0].label else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
+            return f"{name}, line {rows[0].line}: {first[:60]!r} is no name of an image, {suffix}"
+        has_labels = any(entry.label for entry in rows)
+        return self._why_codes(name) if has_labels else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
 
     def _why_codes(self, name: str) -> str:
         """Say that the labels of a list are codes of splits, which few lines do not tell; '' if not."""
