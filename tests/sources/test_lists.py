@@ -133,7 +133,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         (
             {"train.csv": b'path,label\n"cat/0\n.jpg",a\ncat/1.jpg,a,x'},
             {},
-            "^train.csv, line 4: 3 values, but the header names 2$",
+            r"\(train.csv, line 4: 3 values, but the header names 2\)",
         ),
         ({"a.csv": b"id,label\n0,a"}, {}, "'0.jpg' could be any of cat/0.jpg, dog/0.jpg"),
         ({"a.csv": b"id,label\ncat/0,a", "cat/0.png": jpeg()}, {}, "could be any of .jpg, .png; add the suf"),
@@ -527,3 +527,20 @@ def test_no_split_is_left_out_for_a_slip_in_the_first_lines_of_its_list(tmp_path
 def test_a_test_without_labels_stops_no_lists(tmp_path, name, lines):
     path = written(tmp_path, IDS | {"train.csv": of_split("a"), "val.csv": of_split("c"), name: text(*lines)})
     assert len(open_source("lists", path).records()) == 8
+
+
+CAPTION = "first\nsecond\nthird\nfourth"
+
+
+@pytest.mark.parametrize("caption", [f'"{CAPTION}"', "w" * 100_000, "w" * 30_000])
+def test_long_rows_and_cells_of_several_lines_hide_no_list(tmp_path, caption):
+    rows = [f"{split}_{number},{caption},{'xy'[number % 2]}" for split in "ab" for number in range(4)]
+    files = IDS | {"train.csv": text("id,caption,label", *rows), "test.csv": of_split("c")}
+    splits = [record.split for record in open_source("lists", written(tmp_path, files)).records()]
+    assert (splits.count("train"), splits.count("test")) == (8, 4)
+
+
+def test_long_json_lines_are_a_list(tmp_path):
+    line = '{{"caption": "{0}", "id": "a_{1}", "label": "{1}"}}'
+    lines = [line.format("w" * 70_000, number) for number in range(4)]
+    assert len(open_source("lists", written(tmp_path, IDS | {"labels.jsonl": text(*lines)})).records()) == 4

@@ -30,7 +30,7 @@ from itl.sources.listed.dividing_lists import (
     MAX_OPENED,
     TREE_SUFFIXES,
     divides,
-    read_start_of_list,
+    read_divider,
     stems_outside,
     tree_that_divides,
 )
@@ -228,7 +228,7 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
         is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test") and not is_of_splits(name)
         if is_of_words or suffix_of(name) in TREE_SUFFIXES:
             continue
-        start = read_start_of_list(member, name)
+        start = read_divider(member, name)
         if divides(start, name, stems(split)) and not (
             name.endswith(".txt") and may_have_codes(name) and _numbers_folders(start, taken)
         ):

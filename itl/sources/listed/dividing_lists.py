@@ -5,7 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from itl import ItlError
 from itl.sources.files.archives import Member
-from itl.sources.listed.image_lists import PEEKED_BYTES, PEEKED_TREE_BYTES, delimiter_of_table, is_made_up
+from itl.sources.listed.image_lists import (
+    PEEKED_TREE_BYTES,
+    delimiter_of_table,
+    is_made_up,
+    read_start_of_list,
+)
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column
@@ -28,24 +33,24 @@ _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
 _NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
 
 
-def read_start_of_list(member: Member, name: str) -> bytes:
+def read_divider(member: Member, name: str) -> bytes:
     """Return what tells of a list whether it divides images: its start, or all where *name* says splits.
 
     That of CelebA has the code of train in its first 162,770 lines.
     """
-    return member.read() if is_of_splits(name) else member.read_start(PEEKED_BYTES)
+    return member.read() if is_of_splits(name) else read_start_of_list(member)
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     r"""Say whether a list without labels says of images, whose names without suffix are *stems*, their split.
 
     Args:
-        data: The start of its content; a last line without its end is not looked at.
+        data: Its content, or the first lines of it.
         name: Its name. One named after a split may list images alone.
         stems: Of the images that another list labels. Numbers, as those of epochs, are images in the first
             cell, or below a header that names a column of images.
 
-    >>> divides(b"image,split\n0.jpg,val\n1.jp", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
+    >>> divides(b"image,split\n0.jpg,val\n", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
     (True, True)
     >>> divides(b"image,camera\n0.jpg,left\n", "cameras.csv", {"0"})
     False
@@ -53,7 +58,7 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     False
     """
     text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
-    lines = text_lines(text)[:-1] or [""]
+    lines = [line for line in text_lines(text) if line.strip()] or [""]
     first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
     cells = [*first, *(cell for cells in rest for cell in cells)]
     has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)

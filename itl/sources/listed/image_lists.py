@@ -6,9 +6,12 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from itl import ItlError, counted
+from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.listed.labels import (
     FLAGS,
@@ -37,8 +40,8 @@ UNLABELLED_COLUMNS = {  # of metadata beside class folders
 }
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 PEEKED_TREE_BYTES = 1 << 16  # of JSON or YAML, to see whether they name images and splits
-PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
-MAX_PEEKED_ROWS = 3  # at most so many lines of a file are looked at to see whether it is a list
+PEEKED_BYTES = 1 << 16  # of a text file, to see whether it lists images
+MAX_PEEKED_ROWS = 3  # at most so many rows of a file are looked at to see whether it is a list
 Row = Mapping[str, object]  # of a table or of JSON lines, by column
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
@@ -133,6 +136,31 @@ def read_list_file(
     for entry in images:
         refuse_several(entry.label, f"{file}, line {entry.line}")
     return images
+
+
+def read_start_of_list(member: Member) -> bytes:
+    """Return the start of a list: whole lines, at least as many as tell whether it is one."""
+    start = member.read_start(PEEKED_BYTES)
+    if len(start) < PEEKED_BYTES:
+        return start
+    whole, _, _ = start.rpartition(b"\n" if b"\n" in start else b"\r")
+    return whole if len(whole.splitlines()) >= MAX_PEEKED_ROWS else member.read()
+
+
+def first_rows(data: bytes, file: str) -> bytes:
+    r"""Return the first `MAX_PEEKED_ROWS` rows of a list, header included; cells may have line ends.
+
+    >>> first_rows(b'image,caption\n0.jpg,"a\nb"\n1.jpg,c\n2.jpg,d\n', "a.csv")
+    b'image,caption\n0.jpg,"a\nb"\n1.jpg,c\n'
+    """
+    suffix, count = file.lower().rpartition(".")[2], MAX_PEEKED_ROWS
+    if suffix in ("csv", "tsv"):
+        text = data.decode("utf-8-sig", "replace")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of_table(text, suffix))
+        with suppress(csv.Error):  # of which reading the list says more
+            list(islice(reader, MAX_PEEKED_ROWS))
+        count = max(count, reader.line_num)
+    return b"".join(data.splitlines(keepends=True)[:count])
 
 
 def first_line(text: str) -> str:

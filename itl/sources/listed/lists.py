@@ -15,23 +15,23 @@ from itl.sources.listed.container_files import foreign_images
 from itl.sources.listed.dividing_lists import (
     divided_by,
     divides,
-    read_start_of_list,
+    read_divider,
     stems_outside,
     tree_that_divides,
 )
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
-    MAX_PEEKED_ROWS,
-    PEEKED_BYTES,
     PEEKED_TREE_BYTES,
     ClassColumnsError,
     CodesOfSplitsError,
     ListedImage,
     first_line,
+    first_rows,
     is_list_of_labels,
     is_made_up,
     names_images,
     read_list_file,
+    read_start_of_list,
     text_of,
 )
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
@@ -162,7 +162,7 @@ class Lists(ListedSource):
         all_train = [entry.image for entry in taken] if read == {"train"} else []
         stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
-            start, split = read_start_of_list(self._member(name), name), split_of_path(name)
+            start, split = read_divider(self._member(name), name), split_of_path(name)
             data = b"" if split in {None, *read} else self._member(name).read()
             if data and is_list_of_labels(data, name, self.image, self.label):
                 options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
@@ -427,10 +427,8 @@ class Lists(ListedSource):
         )
 
     def _why_no_list(self, name: str) -> str:
-        """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
-        start = self.listing.files[name].read_start(PEEKED_BYTES)
-        lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
-        data = b"\n".join(lines[:MAX_PEEKED_ROWS])
+        """Say why the first rows of a file do not name images of this source and labels; '' if they do."""
+        data = first_rows(read_start_of_list(self.listing.files[name]), name)
         try:
             text_of(data, name)
         except ItlError as error:
