@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,42 @@ def test_a_list_of_a_split_that_no_option_names_is_said(tmp_path):
     (path / "test.txt").write_bytes(b"cat/2.jpg -1\ndog/2.jpg -1\n")  # its labels are not public
     lines = check_lines("lists", path, train="train.txt", test="test.txt")
     assert not any("not read" in line for line in lines)
+
+
+WITH_BLANKS = {  # lists of val for {0} and {1}, or of both splits
+    "split.csv": "image,split\n{0},train\n{1},val\n",
+    "split.tsv": "image\tsplit\n{0}\ttrain\n{1}\tval\n",
+    "meta.csv": 'camera,image,set\n"left, high",{0},Training set\n"right",{1},Test set\n',
+    "split.jsonl": '{{"image": "{0}", "split": "train"}}\n{{"image": "{1}", "split": "test"}}\n',
+    "splits.txt": "{0} train\n{1} val\n",
+    "test.txt": "{1}\n",
+    "test_ids.csv": "id\n{1}\n",
+}
+
+
+@pytest.mark.parametrize("name", WITH_BLANKS)
+@pytest.mark.parametrize(
+    "image", ["cat_{}.jpg", "cat ({}).jpg", "cat's {}.jpg", "cat {}, big.jpg", "caf\u00e9 {}.jpg"]
+)
+def test_blanks_in_names_of_images_hide_no_list_that_divides_them(tmp_path, name, image):
+    names = [image.format(number) for number in (1, 2)]
+    listed = [f'"{one}"' if "," in one and name.endswith("csv") else one for one in names]
+    listed = [unicodedata.normalize("NFD", one) for one in listed]  # as on a Mac
+    listed = [one.replace(".jpg", "") for one in listed] if name == "test_ids.csv" else listed
+    divider = {name: WITH_BLANKS[name].format(*listed).encode()}
+    images = {f"{folder}/{one}": jpeg() for folder in CLASSES for one in names}
+    with pytest.raises(
+        ItlError, match=f": {name} divides the images, which by their folders alone would all"
+    ):
+        read("folder", written(tmp_path / "folder", images | divider))
+    images = {f"img/{one}": jpeg() for one in names}
+    labels = "image,label\n" + "".join(f'"{one}",{number}\n' for number, one in enumerate(names))
+    path = written(tmp_path / "lists", images | divider | {"labels.csv": labels.encode()})
+    with pytest.raises(ItlError, match=f"^{name} divides images, but their labels are in another list"):
+        read("lists", path)
+
+
+def test_a_word_in_a_cell_of_text_divides_nothing(tmp_path):
+    files = {"captions.csv": b'image,caption\ncat/1.jpg,"a train, at a test"\ndog/1.jpg,a dog\n'}
+    labels = read("folder", written(tmp_path, IN_CLASSES | files))
+    assert {split for split, _ in labels.values()} == {"train"}

@@ -1,13 +1,19 @@
 """Files without labels that divide images: lists of splits, and JSON or YAML of them."""
 
+import csv
+import io
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
 from itl import ItlError
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_lists import (
+    IMAGE_AND_LABEL,
     PEEKED_TREE_BYTES,
     delimiter_of_table,
+    first_line,
     is_made_up,
     read_start_of_list,
 )
@@ -19,6 +25,7 @@ from itl.sources.split_names import (
     SPLIT_OF_WORD,
     is_of_splits,
     is_split_list,
+    split_of_cell,
     split_of_folders,
     split_of_path,
 )
@@ -57,22 +64,53 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
     False
     """
-    text, split = data.decode("utf-8-sig", "replace"), split_of_path(name)
-    lines = [line for line in text_lines(text) if line.strip()] or [""]
-    first, *rest = (_CELL_ENDS.split(line.strip("{[\"' ")) for line in lines)
-    cells = [*first, *(cell for cells in rest for cell in cells)]
-    has_images = stem_of(first[0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in first)
-    if (suffix := name.lower().rpartition(".")[2]) in ("csv", "tsv"):
-        sign = delimiter_of_table(text, suffix)
-        split = "test" if has_split_column([line.split(sign) for line in lines], name) else split
-    elif suffix == "txt" and are_codes_of_splits({"".join(cells[1:]) for cells in (first, *rest)}, name):
+    split, suffix = split_of_path(name), name.lower().rpartition(".")[2]
+    rows = _cells_of_rows(_text_of(data), suffix, stems) or [[""]]
+    cells = [cell for row in rows for cell in row]
+    has_images = stem_of(rows[0][0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in rows[0])
+    if suffix in ("csv", "tsv"):
+        split = "test" if has_split_column(rows, name) else split
+    elif suffix == "txt" and are_codes_of_splits({"".join(row[1:]) for row in rows}, name):
         split = "test"
-    if split not in ("val", "test") and not any(cell.lower() in SPLIT_OF_WORD for cell in cells):
+    if split not in ("val", "test") and not any(map(split_of_cell, cells)):
         return False
     listed = [cell for cell in cells if stem_of(cell) in stems]
     if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
         return False  # prose about an image
     return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
+
+
+def _text_of(data: bytes) -> str:
+    """Return *data* as text, composed as names of files are, whatever bytes it has."""
+    return unicodedata.normalize("NFC", data.decode("utf-8-sig", "replace"))
+
+
+def _cells_of_rows(text: str, suffix: str, stems: Collection[str]) -> list[list[str]]:
+    r"""Return the cells of each row of a table, of JSON lines, or of lines, where blanks may divide them.
+
+    >>> _cells_of_rows("my 0.jpg train\nmy 1.jpg test\n", "txt", {"my 0", "my 1"})
+    [['my 0.jpg', 'train'], ['my 1.jpg', 'test']]
+    """
+    sign, first = delimiter_of_table(text, suffix), first_line(text)
+    if suffix in ("csv", "tsv") and (sign in first or " " not in first):
+        rows: list[list[str]] = []
+        with suppress(csv.Error):  # a cell without end: the rows above it tell
+            rows += csv.reader(io.StringIO(text, newline=""), delimiter=sign)
+        return [[cell.strip() for cell in row] for row in rows if any(row)]
+    lines, rows = [line.strip() for line in text_lines(text) if line.strip()], []
+    if suffix in ("jsonl", "ndjson"):
+        return [_values_of_tree(line) for line in lines]
+    for line in lines:
+        match = IMAGE_AND_LABEL.fullmatch(line)
+        image, rest = (match[1], match[2] or "") if match else (line, "")
+        is_named = stem_of(image) in stems  # not as in "train 0.jpg"
+        rows.append([image, *_CELL_ENDS.split(rest)] if is_named else _CELL_ENDS.split(line.strip("\"' ")))
+    return rows
+
+
+def _values_of_tree(text: str) -> list[str]:
+    """Return the keys and values of JSON or YAML."""
+    return [quoted or bare.strip(" \t\r'-") for quoted, bare in _TREE_VALUE.findall(text.replace("\\/", "/"))]
 
 
 def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -86,10 +124,10 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     >>> tree_divides(b'[{"file": "0.jpg", "text": "a train"}, {"file": "1.jpg"}]', "a.json", {"0", "1"})
     False
     """
-    text = data.decode("utf-8-sig", "replace").replace("\\/", "/")
+    text = _text_of(data)
     if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
         return False
-    values = [quoted or bare.strip(" \t\r'-") for quoted, bare in _TREE_VALUE.findall(text)]
+    values = _values_of_tree(text)
     splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
     of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
     is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
