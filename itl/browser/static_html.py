@@ -132,7 +132,12 @@ def facts(
         reasons = ", ".join(f"{reason} ({number:,})" for reason, number in kept.left_out.items())
         rows.append(("left out", f"{total:,} of {len(images):,} classes: {reasons}"))
     if outside := sum(wnid not in tree for wnid in images):
-        rows.append(("not in the tree", f"{outside:,} of the pack's classes; only original keeps them"))
+        rows.append(
+            (
+                "not in the tree",
+                f"{outside:,} of the pack's classes; only original and random halves take them",
+            )
+        )
     return rows
 
 

@@ -12,7 +12,8 @@ MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main", "s
 def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[str, object]:
     """Lay out *tree* as columns with one entry a node, sorted by wnid.
 
-    *images* has how many images each labelled class has; *counted* says whether these are known.
+    *images* has how many images each labelled class has; *counted* says whether these are known. Classes
+    outside of the tree are listed beside the columns, with their images.
 
     >>> sum(columns(Taxonomy.snapshot(), {}, False)["leaf"])
     1000
@@ -35,6 +36,7 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
         "images": [images.get(wnid, 0) for wnid in tree],
         "labelled": [int(wnid in images) for wnid in tree],
         "counted": counted,
+        "outside": [[wnid, images[wnid]] for wnid in sorted(images) if wnid not in number],
     }
 
 

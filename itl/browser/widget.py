@@ -1,6 +1,6 @@
 """HierarchyBrowser: the tree of classes to browse, cut and select from, with the images of a pack."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class HierarchyBrowser(AnyWidget):
         self._number = {wnid: index for index, wnid in enumerate(tree)}
         pascal = set(PASCAL.values())
         super().__init__(
-            columns=columns(tree, in_tree, pack is not None),
+            columns=columns(tree, self.images, pack is not None),
             _rounds=rounds(tree, self.wnids),
             _pascal=[self._number[wnid] for wnid in self.wnids if tree.ancestors(wnid) & pascal],
             _choice=Choice().to_dict(),
@@ -249,24 +249,26 @@ class HierarchyBrowser(AnyWidget):
         if self._summarised == (self._revision, self._choice):
             return  # both change with one click
         self._summarised = (self._revision, self._choice)
-        summary = {"revision": self._revision, "facts": [], "dropped": []}
+        summary = {"revision": self._revision, "facts": [], "dropped": [], "outside": []}
         try:
             subset = self.subset
             kept = count_subset(self.tree, self.images, subset)
             summary["facts"] = facts(self.tree, self.images, kept, self.pack is not None)
             summary["yaml"] = as_yaml(subset)
+            class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
+            picked = {wnid for wnid, name in class_of.items() if name in kept.images}
+            summary["outside"] = sorted(picked - self._number.keys())  # which the page has no node of
             if self.choice.half or self.choice.classes is not None:
-                summary["dropped"] = [self._number[wnid] for wnid in self._dropped(subset, kept)]
+                unpicked = class_of.keys() - picked
+                summary["dropped"] = [self._number[wnid] for wnid in self._dropped(subset, unpicked)]
         except ItlError as error:
             summary["problem"] = str(error)
         self.summary = summary
 
-    def _dropped(self, subset: Subset, kept: SubsetCounts) -> list[str]:
-        """List the classes that only the kernel knows to be left out: by a half, or not picked."""
+    def _dropped(self, subset: Subset, unpicked: Collection[str]) -> list[str]:
+        """List the classes that only the kernel knows to be left out: by a half, or *unpicked*."""
         half = next((part for part in subset.labels.split("+") if part.startswith("half")), "original")
-        in_half = label_set(self.tree, half, self.wnids).class_of
-        class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
-        unpicked = {wnid for wnid, name in class_of.items() if name not in kept.images}
+        in_half = label_set(self.tree, half, list(self.images)).class_of  # some may be outside of the tree
         return [wnid for wnid in self.wnids if wnid not in in_half or wnid in unpicked]
 
     def answer(self, message: Mapping[str, Any]) -> None:

@@ -168,10 +168,10 @@ def exported(tree, tmp_path) -> Callable:
     context = quickjs.Context()
     context.eval(script(("tree", "choice", "rows", "standalone")))
 
-    def summary(choice: Choice) -> dict:
+    def summary(choice: Choice, **outside: int) -> dict:
         browser = HierarchyBrowser(tree=tree)
         browser.choice = choice
-        browser.columns = columns(tree, {"husky": 2, "poodle": 5, "trout": 9}, True)
+        browser.columns = columns(tree, {"husky": 2, "poodle": 5, "trout": 9} | outside, True)
         page = browser.to_html(tmp_path / "tree.html").read_text()
         fields = page.split('id="fields">')[1].split("</script>")[0]
         return json.loads(context.eval(f"JSON.stringify(new FileModel({fields}).summary())"))
@@ -185,7 +185,7 @@ def exported(tree, tmp_path) -> Callable:
 )
 def test_without_a_kernel_images_are_counted_as_with_one(exported, settings, images):
     facts = [["classes", "3"], ["images", images]]
-    assert exported(Choice(**settings)) == {"facts": facts, "dropped": []}
+    assert exported(Choice(**settings)) == {"facts": facts, "dropped": [], "outside": []}
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,38 @@ def test_without_a_kernel_images_are_counted_as_with_one(exported, settings, ima
     ],
 )
 def test_without_a_kernel_what_cannot_be_is_a_problem(exported, settings, problem):
-    assert exported(Choice(**settings)) == {"problem": problem, "facts": [], "dropped": []}
+    assert exported(Choice(**settings)) == {"problem": problem, "facts": [], "dropped": [], "outside": []}
+
+
+@pytest.mark.parametrize(("settings", "images"), [({}, "24"), ({"images_per_class": 1}, "5")])
+def test_without_a_kernel_classes_outside_of_the_tree_are_counted_too(exported, settings, images):
+    facts = [["classes", "5"], ["images", images]]
+    expected = {"facts": facts, "dropped": [], "outside": ["kitchen", "zebra"]}
+    assert exported(Choice(**settings), zebra=7, kitchen=1) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"base": "bottom-up@1"},
+            "not in the tree: 2 of the pack's classes, such as kitchen; only original and ra",
+        ),
+        ({"pascal": False}, "not in the tree: 2"),
+        ({"unticked": frozenset(("husky",))}, "not in the tree: 2"),
+        (
+            {"images_per_class": 2},
+            "2 images per class were asked for; class kitchen has 1; ask for at most 1",
+        ),
+    ],
+)
+def test_without_a_kernel_what_classes_outside_of_the_tree_cannot_be_is_a_problem(
+    exported, settings, problem
+):
+    assert exported(Choice(**settings), zebra=7, kitchen=1)["problem"].startswith(problem)
+
+
+def test_classes_outside_of_the_tree_are_in_the_labels(page):
+    kept = "new Map([[tree.number.get('n02084071'), tree.number.get('n02084071')]])"
+    labels = page(f"((names) => new Choice(tree, NOTHING, ROUNDS).labelsCsv({kept}, names))", ["yak", "a,b"])
+    assert labels == 'wnid,label\n"a,b","a,b"\nn02084071,n02084071\nyak,yak\n'

@@ -16,6 +16,7 @@ from itl import ItlError
 from itl.browser.choice import Choice
 from itl.browser.tree_columns import MODULES, columns, script
 from itl.browser.widget import HierarchyBrowser
+from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.packs.pack import Pack
@@ -320,10 +321,30 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     browser = HierarchyBrowser(pack)
     assert browser.subset == Subset(pack.digest)
     text = dict(browser.summary["facts"])["not in the tree"]
-    assert text == "1 of the pack's classes; only original keeps them"
+    assert text == "1 of the pack's classes; only original and random halves take them"
+    assert browser.summary["outside"] == ["kitchen"]
     assert DOG in browser.tree.leaves
     browser.choice = Choice("bottom-up@9")
     assert "'kitchen'; original and random halves take any class" in browser.summary["problem"]
+    assert browser.summary["outside"] == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_half_of_classes_of_which_some_are_outside_of_the_tree_is_that_of_the_pack(tmp_path, seed):
+    from tests.pictures import encoded, smooth
+
+    wnids = ["n01440764", "n01443537", "n01484850", "n01491361", "n01494475"]
+    names = [*wnids, "kitchen", "yak", "zebra"]
+    for name in names:
+        (tmp_path / "rooms" / name).mkdir(parents=True)
+        (tmp_path / "rooms" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
+    pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
+    browser = HierarchyBrowser(pack)
+    browser.subset = subset = Subset(pack.digest, f"half-random-a@{seed}")
+    dropped = {browser.columns["wnid"][at] for at in browser.summary["dropped"]}
+    trained = label_set(browser.tree, subset.labels, names).class_of.keys()
+    assert {*wnids} - dropped == trained & {*wnids}
+    assert {*browser.summary["outside"]} == trained - {*wnids}
 
 
 def test_a_pack_none_of_whose_classes_is_in_the_tree_needs_another_tree(tmp_path):

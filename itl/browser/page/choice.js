@@ -62,10 +62,10 @@ export class Choice {
     return classOf;
   }
 
-  // Write kept classes, as kept maps them, as `itl labels` prints a label set.
-  labelsCsv(kept) {
+  // Write kept classes, as kept maps them and those outside of the tree, as `itl labels` prints a label set.
+  labelsCsv(kept, outside = []) {
     const { wnid } = this.tree;
-    const rows = [...kept].map(([at, node]) => [wnid[at], wnid[node]]);
+    const rows = [...[...kept].map(([at, node]) => [wnid[at], wnid[node]]), ...outside.map((name) => [name, name])];
     rows.sort(([one], [other]) => (one < other ? -1 : 1));
     return `wnid,label\n${rows.map((row) => `${row.map(csvCell).join(",")}\n`).join("")}`;
   }

@@ -155,9 +155,9 @@ export class Browser {
 
   // Hand over the labels; where there is a problem, they may not be those of the choice.
   downloadLabels() {
-    const { problem } = this.model.get("summary");
+    const { problem, outside } = this.model.get("summary");
     this.selection.say(problem ? "Not downloaded: what is said above comes first." : "");
-    if (!problem) download("labels.csv", this.choice.labelsCsv(this.kept));
+    if (!problem) download("labels.csv", this.choice.labelsCsv(this.kept, outside));
   }
 
   // Every node that has, by any path, a class that is kept.

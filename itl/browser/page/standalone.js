@@ -40,27 +40,36 @@ export class FileModel {
   summary() {
     const choice = new Choice(this.tree, this.fields._choice, this.fields._rounds);
     const dropped = new Set(choice.pascal ? [] : this.fields._pascal);
-    const sizes = tally(this.tree, choice.kept(dropped));
+    const { name, outside } = this.tree;
+    const sizes = [
+      ...tally(this.tree, choice.kept(dropped)).map(([node, leaves, images]) => [name[node], leaves, images]),
+      ...outside.map(([wnid, images]) => [wnid, 1, images]),
+    ].sort((a, b) => b[2] - a[2]);
     const problem = this.problem(choice, sizes);
-    if (problem) return { problem, facts: [], dropped: [] };
+    if (problem) return { problem, facts: [], dropped: [], outside: [] };
     const [unit, column] = this.tree.counted ? ["images", 2] : ["leaves", 1];
     const most = column === 2 ? choice.images_per_class ?? Infinity : Infinity;
     const total = sizes.reduce((sum, row) => sum + Math.min(row[column], most), 0);
     const facts = [["classes", number(sizes.length)], [unit, number(total)]];
-    return { facts, dropped: [] };
+    return { facts, dropped: [], outside: outside.map(([wnid]) => wnid) };
   }
 
   // Why no images can be selected so, in short; "" where they can.
   problem(choice, sizes) {
     const { half, classes, seed, images_per_class: wanted } = choice;
     if (half || classes !== null) return ELSEWHERE;
+    const { outside } = this.tree;
+    if (outside.length && (choice.base !== "original" || !choice.pascal || choice.unticked.size)) {
+      return `not in the tree: ${number(outside.length)} of the pack's classes, such as ${outside[0][0]}; only original `
+        + "and random halves take any class";
+    }
     if (!sizes.length) return "no class is left; tick some, or choose another cut";
     if (seed < 0) return `seed should be at least 0, not ${seed}`;
     if (wanted === null) return "";
     if (wanted < 1) return `images_per_class should be at least 1, not ${wanted}`;
-    const [node, , fewest] = sizes[sizes.length - 1];
+    const [name, , fewest] = sizes[sizes.length - 1];
     if (!this.tree.counted || fewest >= wanted) return "";
-    return `${some(wanted, "image")} per class were asked for; class ${this.tree.name[node]} has ${number(fewest)}; `
+    return `${some(wanted, "image")} per class were asked for; class ${name} has ${number(fewest)}; `
       + `ask for at most ${number(fewest)}`;
   }
 }

@@ -1,7 +1,8 @@
 // The tree as the kernel sends it: columns of equal length, in which nodes are numbered by wnid. No DOM here.
 
 export class Tree {
-  // columns: wnid, synset, name, words, gloss, hypernyms (numbers of nodes, the parent first), leaf, images, labelled
+  // columns: wnid, synset, name, words, gloss, hypernyms (numbers of nodes, the parent first), leaf, images, labelled;
+  // outside: the classes that are none of these, with their images
   constructor(columns) {
     Object.assign(this, columns);
     this.size = this.wnid.length;
