@@ -3,7 +3,7 @@
 page/choice.js has the same operations; a test runs both side by side.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -137,8 +137,8 @@ def _refuse_unshown(tree: Taxonomy, subset: Subset) -> None:
 def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
     """Write which leaves are ticked with few wnids: [], or one or both of only@… and without@….
 
-    Label sets cannot express that a class is ticked and one under it is not, as may be in ImageNet-21k.
-    ItlError then, and if no leaf is ticked.
+    Label sets cannot express that a class is left out which lies below one that is ticked and above another,
+    as may be in ImageNet-21k. ItlError then, and if no leaf is ticked.
 
     >>> tree = Taxonomy.snapshot()
     >>> label_expression(tree, tree.leaves_under("n02084071"))
@@ -156,15 +156,28 @@ def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
         exceptions = minimal_cover(tree, leaves, _union(leaves, ticked) - kept)
         if len(ticked) + len(exceptions) < len(without):
             only, without = ticked, exceptions
-    expressed = (_union(leaves, only) if only else every) - _union(leaves, without)
-    if expressed != kept:
-        wnid = min(expressed ^ kept)
-        raise ItlError(
-            f"{wnid} ({tree[wnid].name}) is ticked unlike a class above or below it, which label "
-            f"sets cannot express; tick both or neither"
-        )
+    if (_union(leaves, only) if only else every) - _union(leaves, without) != kept:
+        only, without = _around_inner(tree, leaves, kept)
+        if unlike := kept ^ (_union(leaves, only) - _union(leaves, without)):
+            wnid = min(unlike)
+            raise ItlError(
+                f"{wnid} ({tree[wnid].name}) is ticked unlike a class above or below it, which label "
+                f"sets cannot express; tick both or neither"
+            )
     parts = (("only", only), ("without", without))
     return [f"{name}@{_joined(nodes)}" for name, nodes in parts if nodes]
+
+
+def _around_inner(
+    tree: Taxonomy, leaves: Mapping[str, frozenset[str]], kept: frozenset[str]
+) -> tuple[set[str], set[str]]:
+    """Choose nodes to tick that have no class which is left out though others below it are *kept*.
+
+    Returns these and what is to be left out again under them.
+    """
+    inner = {wnid for wnid in set(tree.leaves) - kept if leaves[wnid] & kept}
+    only = {node for node in minimal_cover(tree, leaves, set(tree.leaves) - inner) if leaves[node] & kept}
+    return only, minimal_cover(tree, leaves, _union(leaves, only) - kept)
 
 
 def _joined(nodes: Iterable[str]) -> str:
@@ -181,7 +194,7 @@ def _union(leaves: Mapping[str, frozenset[str]], nodes: Iterable[str]) -> frozen
     return frozenset().union(*(leaves[node] for node in nodes))
 
 
-def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: frozenset[str]) -> set[str]:
+def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: Set[str]) -> set[str]:
     """Choose few nodes that have all of *wanted* and no other *leaves* below them, the widest first.
 
     Of nodes with the same leaves it takes the deepest, which people would name.

@@ -170,6 +170,40 @@ def test_a_class_above_another_cannot_be_left_out_alone(tree):
         Choice().toggle(nested, "dog").toggle(nested, "husky").labels(nested, nested.leaves)
 
 
+@pytest.mark.parametrize(
+    ("classes", "unticked", "parts"),
+    [
+        (["dog", "animal"], {"animal"}, ["only@car,dog,trout"]),
+        (["dog", "animal"], {"animal", "trout"}, ["only@car,dog"]),
+        (["dog", "animal"], {"animal", "husky"}, ["only@car,dog,trout", "without@husky"]),
+        (["dog", "animal"], {"animal", "dog"}, ["only@car,husky,poodle,trout"]),
+        (["dog"], {"dog"}, ["only@car,husky,poodle,trout"]),
+    ],
+)
+def test_a_class_is_left_out_alone_where_none_above_it_is_ticked(tree, classes, unticked, parts):
+    nested = Taxonomy(map(tree.__getitem__, tree), [*LEAVES, *classes])
+    assert label_expression(nested, unticked) == parts
+    kept = label_set(nested, "+".join(parts), nested.leaves).class_of.keys()
+    assert kept == {*nested.leaves} - unticked
+
+
+def test_whatever_ticks_label_sets_can_express_are_expressed(tree):
+    """All ticks of the tree's classes, of which any of two inner nodes may be one."""
+    for classes in ([], ["dog"], ["animal"], ["dog", "animal"]):
+        nested = Taxonomy(map(tree.__getitem__, tree), [*LEAVES, *classes])
+        below = {wnid: {*nested.leaves_under(wnid)} for wnid in nested}
+        for number in range(1, 2 ** len(nested.leaves)):
+            kept = {wnid for at, wnid in enumerate(nested.leaves) if number >> at & 1}
+            unticked = {*nested.leaves} - kept
+            inner = {wnid for wnid in unticked if below[wnid] & kept}
+            if any(below[wnid] & inner for wnid in kept):
+                with pytest.raises(ItlError, match="is ticked unlike a class above or below it"):
+                    label_expression(nested, unticked)
+            else:
+                labels = "+".join(label_expression(nested, unticked)) or "original"
+                assert label_set(nested, labels, nested.leaves).class_of.keys() == kept
+
+
 def test_random_clicks_on_imagenet_say_exactly_what_is_ticked_and_are_read_back(imagenet):
     random_ = random.Random(0)
     nodes = list(imagenet)
