@@ -62,6 +62,33 @@ def test_all_versions_of_the_one_photo_of_a_class_stay_in_train(tmp_path):
     assert [record.split for record in records].count("val") == 2
 
 
+@pytest.mark.parametrize("around", ["", "set/train/"])
+@pytest.mark.parametrize("slices", [1, 3])
+def test_folders_of_one_case_each_are_held_out_as_a_whole(tmp_path, around, slices):
+    cases = [f"case{number:02}" for number in range(10)]
+    names = [f"{case}/slice_{number}.png" for case in cases for number in range(slices)]
+    photos(tmp_path, (around or ".",), names)
+    of_split = defaultdict(set)
+    records = ClassFolders(tmp_path, class_level=1, val_fraction=0.2).records()
+    for record in records:
+        of_split[record.split].add((record.wnid, record.id.split("/")[-2]))
+    assert [record.split for record in records].count("val") == 2 * 2 * slices
+    assert [len(of_split[split]) for split in ("train", "val")] == [16, 4]
+    assert not of_split["train"] & of_split["val"]
+
+
+def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):
+    photos(tmp_path, (".",), [f"{kind}/{number}.png" for kind in ("color", "grey") for number in range(10)])
+    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)
+    assert all(len(of_photo) == 1 for of_photo in sides(source).values())
+    assert [record.split for record in source.records()].count("val") == 8
+    photos(tmp_path / "one", (".",), ["color/0.png", "grey/0.png"])
+    with pytest.raises(
+        ItlError, match="as every class has versions of one photo alone, by their names; leave"
+    ):
+        ClassFolders(tmp_path / "one", class_level=1, val_fraction=0.2).records()
+
+
 def test_images_of_other_names_are_held_out_one_by_one_as_ever(tmp_path):
     """Of one class in two folders with other names, and of two classes of one name, each by its own hash."""
     names = [f"{number}.png" for number in range(6)]

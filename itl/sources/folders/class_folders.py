@@ -49,6 +49,7 @@ COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml"}
+NO_PHOTOS: Mapping[str, str] = {}
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -159,9 +160,31 @@ class ClassFolders(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        several = self.class_level is not None or self.splits is not None  # folders of one class
-        records = split_off_val(self.folders.records(self.listing.files), self.val_fraction, several)
-        return validate_records(records, self.path)
+        records = self.folders.records(self.listing.files)
+        if self.val_fraction and (self.class_level is not None or self.splits is not None):
+            photos = self._photos_in_any_folder(records)  # of one class
+        else:
+            photos = {}
+        return validate_records(split_off_val(records, self.val_fraction, photos), self.path)
+
+    def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return the photo of each image, by ids: what is called alike in several folders of a class is one.
+
+        Folders in a class that differ in a number alone, as case01 and case02, with images called alike, are
+        of one person or thing each: then it is the folder.
+        """
+        names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        below = {record.id: self.folders.below_class(record.id).rpartition("/") for record in records}
+        for record in records:
+            folder, _, name = below[record.id]
+            names[record.wnid][folder.partition("/")[0]].append(name)
+        of_cases = {wnid for wnid, names_in in names.items() if _are_cases(names_in)}
+        return {
+            record.id: below[record.id][0].partition("/")[0]
+            if record.wnid in of_cases
+            else last_of(record.id)
+            for record in records
+        }
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -349,11 +372,24 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
     return chosen, [tree.with_words(name) for name in listed if name not in chosen]
 
 
-def split_off_val(records: list[Record], fraction: float, in_any_folder: bool = False) -> list[Record]:
+def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
+    """Say whether folders differ in a number alone, and the *names* of images in several are alike.
+
+    >>> _are_cases({"case1": ["0.png"], "case2": ["0.png"]}), _are_cases({"color": ["0"], "grey": ["0"]})
+    (True, False)
+    """
+    without_numbers = {re.sub(r"\d+", "", folder) for folder in names}
+    are_numbered = len(names) > 1 and len(without_numbers) == 1 and "" not in names
+    return are_numbered and max(Counter(name for inside in names.values() for name in {*inside}).values()) > 1
+
+
+def split_off_val(
+    records: list[Record], fraction: float, photos: Mapping[str, str] = NO_PHOTOS
+) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Versions of one photo go together, those *in_any_folder* of their class if that has several. ItlError for
-    a *fraction* above 0 where some *records* are val already, or no class has two.
+    Versions of one photo go together: those that *photos* give one name, by their ids, and Roboflow's.
+    ItlError for a *fraction* above 0 where some *records* are val already, or no class has two.
     """
     if not fraction:
         return records
@@ -364,22 +400,23 @@ def split_off_val(records: list[Record], fraction: float, in_any_folder: bool = 
             f"leave it out"
         )
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
-    photos: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    versions_of: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in ranked:
         if record.split == "train":
-            photo = ROBOFLOW.sub("", last_of(record.id) if in_any_folder else record.id)
-            photos[record.wnid, photo].append(record)
+            photo = ROBOFLOW.sub("", photos.get(record.id, record.id))
+            versions_of[record.wnid, photo].append(record)
     train = Counter(record.wnid for record in records if record.split == "train")
     to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
     held_out: Counter[str] = Counter()
     val: set[str] = set()
-    for (wnid, _), versions in photos.items():
+    for (wnid, _), versions in versions_of.items():
         if held_out[wnid] < to_move[wnid] and held_out[wnid] + len(versions) < train[wnid]:
             held_out[wnid] += len(versions)
             val.update(record.id for record in versions)
     if train and not val:
+        alone = "one alone" if max(train.values()) == 1 else "versions of one photo alone, by their names"
         raise ItlError(
-            f"val_fraction={fraction} holds out no image, as every class has one alone; leave it out"
+            f"val_fraction={fraction} holds out no image, as every class has {alone}; leave it out"
         )
     return [replace(record, split="val") if record.id in val else record for record in ranked]
 
