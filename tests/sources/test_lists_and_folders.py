@@ -96,6 +96,8 @@ def test_a_list_without_labels_needs_folders_of_classes(tmp_path, images, listed
         {"test_list_01.txt": b"cat/0.jpg 1\n"},
         {"labels.csv": ("image,label,split\n" + ROWS.format(*["train", "test"] * 4)).encode()},
         {"division.csv": b"id,part\n0,train\n3,val\n"},
+        {"list.txt": b"cat/0.jpg train\ncat/1.jpg val\ndog/0.jpg test\n"},
+        {"images.txt": b"image label split\ncat/0.jpg cat train\ncat/1.jpg cat train\ndog/0.jpg dog test\n"},
     ],
 )
 def test_class_folders_that_a_list_divides_are_not_all_train(tmp_path, lists):
@@ -114,6 +116,8 @@ def test_class_folders_that_a_list_divides_are_not_all_train(tmp_path, lists):
     "others",
     [
         {"labels.csv": ("image,label,camera\n" + ROWS.format(*["left"] * 8)).encode()},
+        {"list.txt": b"cat/0.jpg bus\ncat/1.jpg train\ndog/0.jpg train\ndog/1.jpg bus\n"},
+        {"notes.txt": b"We train on these:\n\ncat/0.jpg\ndog/1.jpg and test on these:\ndog/0.jpg\n"},
         {"README.txt": b"0 to 3 are photos; train and test are yours to choose\n"},
         {"images/cat/0.csv": b"word,tag\n0,test\n", "images/cat/1.jsonl": b'{"0": "train"}\n'},
         {"test.txt": b"bird/7.jpg\n"},

@@ -248,8 +248,7 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     lists = {name: file for name, file in lists.items() if PurePosixPath(name).stem not in captions}
     for name, member in lists.items():
         split = split_of_path(name)
-        is_of_words = suffix_of(name) == ".txt" and split not in ("val", "test") and not is_of_splits(name)
-        if is_of_words or suffix_of(name) in TREE_SUFFIXES:
+        if suffix_of(name) in TREE_SUFFIXES:
             continue
         start = read_divider(member, name)
         if divides(start, name, stems(split)) and not (

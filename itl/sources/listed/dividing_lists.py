@@ -75,8 +75,11 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     if split not in ("val", "test") and not any(map(split_of_cell, cells)):
         return False
     listed = [cell for cell in cells if stem_of(cell) in stems]
-    if suffix == "txt" and split not in ("val", "test") and len(set(listed)) < 2:
-        return False  # prose about an image
+    if suffix == "txt" and split not in ("val", "test"):
+        with_both = [row for row in rows if {*row} & {*listed} and any(map(split_of_cell, row))]
+        is_list = len(rows) - 1 <= len(with_both) > 1  # perhaps with a header
+        if len({*listed}) < 2 or not (is_list or is_of_splits(name)):
+            return False  # prose about images, or their labels
     return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
 
 
