@@ -263,3 +263,25 @@ def test_a_word_in_a_cell_of_text_divides_nothing(tmp_path):
     files = {"captions.csv": b'image,caption\ncat/1.jpg,"a train, at a test"\ndog/1.jpg,a dog\n'}
     labels = read("folder", written(tmp_path, IN_CLASSES | files))
     assert {split for split, _ in labels.values()} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("column", "train", "test"),
+    [("is_train", 1, 0), ("partition", 0, 2), ("Phase", "train", "test"), ("set", "tr", "te")],
+)
+@pytest.mark.parametrize("others", [0, 5000])
+def test_rows_sorted_by_their_split_hide_none(tmp_path, column, train, test, others):
+    first = [image for image in IN_CLASSES if image[-5] < "2"]
+    more = [f"images/cat/{number}.jpg" for number in range(4, 4 + others)]
+    rows = [f"{image},{train}\n" for image in first + more]
+    rows += [f"{image},{test}\n" for image in IN_CLASSES if image not in first]
+    table = f"image,{column}\n{''.join(rows)}".encode()
+    path = written(tmp_path / "folder", IN_CLASSES | {"meta.csv": table})
+    with pytest.raises(
+        ItlError, match="meta.csv divides the images, which by their folders alone would all be"
+    ):
+        read("folder", path)
+    labels = f"image,label\n{ROWS.replace(',{}', '')}".encode()
+    path = written(tmp_path / "lists", IN_CLASSES | {"meta.csv": table, "labels.csv": labels})
+    with pytest.raises(ItlError, match="meta.csv divides images, but their labels are in another list"):
+        read("lists", path)

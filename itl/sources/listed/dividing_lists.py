@@ -19,7 +19,7 @@ from itl.sources.listed.image_lists import (
 )
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
 from itl.sources.listed.numbered_classes import is_number
-from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column
+from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column, may_be_split_column
 from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import (
     SPLIT_OF_WORD,
@@ -41,11 +41,13 @@ _NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
 
 
 def read_divider(member: Member, name: str) -> bytes:
-    """Return what tells of a list whether it divides images: its start, or all where *name* says splits.
+    """Return what tells of a list whether it divides images: its start, or all if it may be one of splits.
 
-    That of CelebA has the code of train in its first 162,770 lines.
+    By its *name*, or that of a column: CelebA's has the code of train in its first 162,770 lines.
     """
-    return member.read() if is_of_splits(name) else read_start_of_list(member)
+    start = read_start_of_list(member)
+    header = _CELL_ENDS.split(first_line(_text_of(start)))
+    return member.read() if is_of_splits(name) or any(map(may_be_split_column, header)) else start
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:

@@ -65,6 +65,16 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     return ""
 
 
+def may_be_split_column(name: str) -> bool:
+    """Say whether a column called *name* may be one of splits, of codes or of flags.
+
+    >>> may_be_split_column("Split"), may_be_split_column("is_training_image"), may_be_split_column("caption")
+    (True, True, False)
+    """
+    words = {*words_of(name)}
+    return name.lower() in SPLIT_FLAGS or not words.isdisjoint({*SPLIT_COLUMNS, *BARE_SPLIT_FLAGS, "splits"})
+
+
 def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
     """Say whether the *table* in *file*, its header first, has a column of splits, codes or flags.
 
@@ -77,7 +87,8 @@ def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
     columns = {  # of one value divide nothing, and sets may be of cameras
         name: values
         for name, values in columns.items()
-        if len(set(values)) > 1 and (name.strip().lower() != "set" or any(map(split_of_cell, values)))
+        if len(set(values)) > 1
+        and (name.strip().lower() != "set" or any(map(split_of_cell, values)) or _has_letters(values))
     }
     try:
         return bool(split_column(columns, file))
@@ -159,7 +170,12 @@ def _has_codes(name: str, texts: Collection[str]) -> bool:
     words = set(words_of(name))
     has_numbers = 1 < len(texts) <= 3 and all(map(is_number, texts)) and words & CODED_SPLIT_COLUMNS
     of_splits = words & {*SPLIT_COLUMNS} or len(splits_of_words(words)) > 1
-    return bool(has_numbers or (of_splits and len(texts) > 1 and CODES.issuperset(map(str.lower, texts))))
+    return bool(has_numbers or (of_splits and len(texts) > 1 and _has_letters(texts)))
+
+
+def _has_letters(values: Iterable[str]) -> bool:
+    """Say whether all *values* are letters or words for a split, as tr and te."""
+    return CODES.issuperset(map(str.lower, values))
 
 
 def _is_flag(name: str, texts: Collection[str]) -> bool:
