@@ -285,3 +285,31 @@ def test_rows_sorted_by_their_split_hide_none(tmp_path, column, train, test, oth
     path = written(tmp_path / "lists", IN_CLASSES | {"meta.csv": table, "labels.csv": labels})
     with pytest.raises(ItlError, match="meta.csv divides images, but their labels are in another list"):
         read("lists", path)
+
+
+@pytest.mark.parametrize("name", ["test.csv", "split.csv", "split.json", "train_test_split.txt"])
+def test_an_image_that_is_called_like_a_list_does_not_hide_it(tmp_path, name):
+    content = {
+        "csv": "image,split\ncat/0.jpg,train\ncat/2.jpg,test\n",
+        "txt": "cat/0.jpg train\ncat/2.jpg test\n",
+    }
+    content["json"] = '{"train": ["cat/0.jpg"], "test": ["cat/2.jpg"]}'
+    suffix = name.rpartition(".")[2]
+    files = IN_CLASSES | {name: content[suffix].encode(), f"images/dog/{name.replace(suffix, 'jpg')}": jpeg()}
+    with pytest.raises(ItlError, match=f": {name} divides the images"):
+        read("folder", written(tmp_path, files))
+
+
+def test_texts_beside_images_that_are_called_like_a_split_divide_nothing(tmp_path):
+    images = {name.replace("images/cat/", "images/cat/test_"): image for name, image in IN_CLASSES.items()}
+    texts = {name.replace(".jpg", ".txt"): f"{name} of a cat".encode() for name in images}
+    labels = read("folder", written(tmp_path, images | texts))
+    assert {split for split, _ in labels.values()} == {"train"}
+
+
+def test_many_other_files_do_not_hide_the_json_of_splits(tmp_path):
+    others = {f"a/log_{number:02}.json": b'{"epoch": 1}' for number in range(30)} | {"a/z.yaml": b"a: 1"}
+    others |= {f"log_{number:02}.json": b'{"epoch": 1}' for number in range(30)}
+    files = others | {"a/split.json": b'{"train": ["cat/0.jpg"], "test": ["cat/2.jpg", "dog/2.jpg"]}'}
+    with pytest.raises(ItlError, match="a/split.json divides the images"):
+        read("folder", written(tmp_path, IN_CLASSES | files))

@@ -30,6 +30,7 @@ from itl.sources.listed.dividing_lists import (
     MAX_OPENED,
     TREE_SUFFIXES,
     divides,
+    is_caption,
     read_divider,
     stems_outside,
     tree_that_divides,
@@ -244,8 +245,8 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in folders]
     stems = cache(lambda split: stems_outside(split, taken, images))
-    captions = {stem_of(name) for name in images}  # beside each image, as of its boxes
-    lists = {name: file for name, file in lists.items() if PurePosixPath(name).stem not in captions}
+    all_stems = {stem_of(name) for name in images}
+    lists = {name: file for name, file in lists.items() if not is_caption(name, all_stems)}
     for name, member in lists.items():
         split = split_of_path(name)
         if suffix_of(name) in TREE_SUFFIXES:

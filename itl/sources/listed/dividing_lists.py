@@ -4,8 +4,9 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from contextlib import suppress
+from pathlib import PurePosixPath
 
 from itl import ItlError
 from itl.sources.files.archives import Member
@@ -38,6 +39,16 @@ _TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or
 _KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
 _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
 _NAMES_OF_IMAGES = {*RARE_IMAGE_COLUMNS, *ID_COLUMNS}
+
+
+def is_caption(name: str, stems: Container[str]) -> bool:
+    """Say whether a file is called as one of images, whose *stems* these are, and not after splits.
+
+    >>> is_caption("a/0.txt", {"0"}), is_caption("test_1.txt", {"test_1"}), is_caption("test.csv", {"test"})
+    (True, True, False)
+    """
+    stem = PurePosixPath(name).stem
+    return stem in stems and not split_of_cell(stem) and not is_of_splits(name)
 
 
 def read_divider(member: Member, name: str) -> bytes:
@@ -158,7 +169,8 @@ def tree_that_divides(files: Mapping[str, Member], stems: Callable[[str | None],
     *stems* returns the names of images that a file called after a split may divide.
     """
     trees = sorted(name for name in files if name.lower().endswith(TREE_SUFFIXES))
-    for name in sorted(trees, key=lambda name: name.count("/"))[:MAX_OPENED]:
+    named = {name for name in trees if is_split_list(name.rpartition("/")[2]) or is_of_splits(name)}
+    for name in sorted(trees, key=lambda name: (name not in named, name.count("/")))[:MAX_OPENED]:
         if tree_divides(files[name].read_start(PEEKED_TREE_BYTES), name, stems(split_of_path(name))):
             return name
     return ""

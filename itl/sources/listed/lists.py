@@ -15,6 +15,7 @@ from itl.sources.listed.container_files import foreign_images
 from itl.sources.listed.dividing_lists import (
     divided_by,
     divides,
+    is_caption,
     read_divider,
     stems_outside,
     tree_that_divides,
@@ -56,7 +57,6 @@ from itl.sources.split_names import (
     may_have_codes,
     one_for_each_split,
     split_of_folders,
-    split_of_name,
     split_of_path,
 )
 
@@ -393,12 +393,9 @@ class Lists(ListedSource):
         """Files that may be lists, by their suffix, but for names of classes and texts on one image each."""
         names = sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
         other = self.names.name if self.names else ""
-        return [name for name in names if name.rpartition("/")[2] != other and not self._is_caption(name)]
-
-    def _is_caption(self, name: str) -> bool:
-        """Say whether a text is called as an image, and not after a split: 0.txt beside 0.jpg."""
-        stem, _, suffix = name.rpartition("/")[2].rpartition(".")
-        return suffix.lower() == "txt" and self.finder.has_stem(stem) and not split_of_name(stem)
+        stems = {stem_of(name) for name in self.listing.files if is_image(name)}
+        captions = {name for name in names if name.lower().endswith(".txt") and is_caption(name, stems)}
+        return [name for name in names if name.rpartition("/")[2] != other and name not in captions]
 
     @cached_property
     def _unread(self) -> dict[str, str]:
