@@ -23,6 +23,10 @@ SPLIT_OF_WORD = {  # in names of folders and files, in any case
     **dict.fromkeys(("test", "testing"), "test"),
 }
 SPLIT_OF_SHORT_WORD = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}
+LIKE_SPLITS = {  # words of val, or of test?
+    *("eval", "evaluation", "holdout", "heldout", "query", "gallery", "infer", "inference", "scoring"),
+    "unassigned",
+}
 NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
     *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),

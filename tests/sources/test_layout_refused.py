@@ -42,6 +42,12 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         r"\(if eval is a split, name it: --option splits=train=train,val=eval\); choose",
     ),
+    "no train": (
+        "folder",
+        ["dev/cat/1.jpg", "dev/dog/1.jpg", "eval/cat/1.jpg", "eval/dog/1.jpg"],
+        {},
+        r"\(if eval is a split, name it: --option splits=val=dev,test=eval\)",
+    ),
     "a second version of train": (
         "folder",
         ["train/cat/1.jpg", "train/dog/1.jpg", "train_aug/cat/1.jpg", "train_aug/dog/1.jpg"],

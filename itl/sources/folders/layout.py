@@ -29,7 +29,14 @@ from itl.sources.folder_names import (
     wnid_of,
 )
 from itl.sources.records import Record, examples, is_image
-from itl.sources.split_names import SPLIT_ORDER, split_of_last, split_of_name, splits_of_words, words_of
+from itl.sources.split_names import (
+    LIKE_SPLITS,
+    SPLIT_ORDER,
+    split_of_last,
+    split_of_name,
+    splits_of_words,
+    words_of,
+)
 
 OF_MASKS = "images in folders of masks"  # why they are left out
 Parts = tuple[str, ...]  # of the path of a folder
@@ -219,7 +226,10 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
 
 def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
     """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
-    likely = splits_of_words(words_of(last_of(other))) or {*SPLIT_ORDER}
+    words = words_of(last_of(other))
+    likely = splits_of_words(words) or (
+        {"val", "test"} if LIKE_SPLITS.intersection(words) else {*SPLIT_ORDER}
+    )
     free = [split for split in SPLIT_ORDER if split in likely.difference(folders.values())]
     if not free or is_of_masks(last_of(other)):
         return ""

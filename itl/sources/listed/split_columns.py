@@ -8,6 +8,7 @@ from itl.sources.listed.labels import FLAGS
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.records import is_image
 from itl.sources.split_names import (
+    LIKE_SPLITS,
     NEUTRAL,
     SPLIT_OF_WORD,
     may_have_codes,
@@ -19,10 +20,6 @@ from itl.sources.split_names import (
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
 CODED_SPLIT_COLUMNS = {"partition", "partitions", "split", "splits", "set"}  # words; 0, 1, 2 in CelebA
 SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLIT_OF_WORD}  # columns: refused
-LIKE_SPLITS = {  # values beside train: of val, or of test?
-    *("eval", "evaluation", "holdout", "heldout", "query", "gallery", "infer", "inference", "scoring"),
-    "unassigned",
-}
 # Columns with these words are refused too, if they hold FLAGS: train, is_training_image, holdout.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
 CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
