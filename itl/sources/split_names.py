@@ -170,6 +170,16 @@ def is_split_list(name: str) -> bool:
     return bool(split_of_path(name)) and {*SPLIT_OF_WORD, *LIST_WORDS}.issuperset(stem_words(name))
 
 
+def may_be_split_list(name: str) -> bool:
+    """Say whether a file is by its *name* a list of what may be val or test, as eval.txt.
+
+    >>> may_be_split_list("a/eval.txt"), may_be_split_list("eval_scores.txt"), may_be_split_list("list.txt")
+    (True, False, False)
+    """
+    words = {*stem_words(name)}
+    return not words.isdisjoint(LIKE_SPLITS) and words <= {*LIKE_SPLITS, *LIST_WORDS}
+
+
 def split_of_folders(path: str) -> str | None:
     """Return the split that the outermost such folder of *path* is called after, by all of its words.
 

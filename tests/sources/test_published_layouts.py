@@ -245,9 +245,19 @@ def test_other_files_divide_nothing(tmp_path, name, text):
     assert set(read("folder", path).values()) == {("train", "cat"), ("train", "dog")}
 
 
-def test_a_division_that_cannot_be_read_is_a_note(tmp_path):
-    path = written(tmp_path, IN_CLASSES | {"train_test_split.mat": b"x", "features.npy": b"x"})
-    note = "not read: train_test_split.mat, by the name a division of the images, which are all train"
+@pytest.mark.parametrize(
+    "name",
+    ["train_test_split.mat", "test.xlsx", "test.lst", "holdout.csv", "eval.txt", "query_list.txt"],
+)
+def test_a_division_that_is_not_read_is_a_note(tmp_path, name):
+    files = {
+        name: b"cat/cat_0.jpg\n",
+        "features.npy": b"x",
+        "eval_scores.csv": b"epoch,x\n",
+        "list.txt": b"x",
+    }
+    path = written(tmp_path, IN_CLASSES | files)
+    note = f"not read: {name}, by the name a division of the images, which are all train"
     assert f"note: {note}" in check_lines("folder", path)
     apart = {f"{HALVES[name]}/{name}": jpeg() for name in IN_CLASSES}
     assert not any("not read" in line for line in check_lines("folder", written(tmp_path / "b", apart)))

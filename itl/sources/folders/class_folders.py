@@ -43,13 +43,21 @@ from itl.sources.packed import describe_packed, describe_tar, is_archive
 from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
 from itl.sources.source import Source
-from itl.sources.split_names import is_of_splits, may_have_codes, split_of_folders, split_of_path
+from itl.sources.split_names import (
+    is_of_splits,
+    may_be_split_list,
+    may_have_codes,
+    split_of_folders,
+    split_of_path,
+)
 from itl.storage import text_lines
 
 COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
 ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
-UNREAD_TABLES = ARRAYS | {".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml"}
+UNREAD_TABLES = ARRAYS | {
+    *(".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml", ".lst"),
+}
 NO_PHOTOS: Mapping[str, str] = {}
 NOT_CHOSEN = "images of classes that the list does not have"
 
@@ -209,8 +217,13 @@ class ClassFolders(Source):
         """Return a note on files that may divide the images, by their names, if all are train."""
         if {split for split, _ in self.folders.class_of.values()} != {"train"}:
             return []
-        files = [name for name in sorted(self.listing.files) if suffix_of(name) in UNREAD_TABLES]
-        unread = [name for name in files if is_of_splits(name) or split_of_path(name) in ("val", "test")]
+        unread = []
+        for name in sorted(self.listing.files):
+            is_unread_table = suffix_of(name) in UNREAD_TABLES  # others were looked at
+            is_named = is_of_splits(name) or split_of_path(name) in ("val", "test")
+            is_list = is_unread_table or suffix_of(name) in LIST_SUFFIXES
+            if (is_unread_table and is_named) or (is_list and may_be_split_list(name)):
+                unread.append(name)
         if not unread:
             return []
         return [f"not read: {examples(unread)}, by the name a division of the images, which are all train"]
