@@ -18,6 +18,7 @@ from itl.storage import text_lines, unique_keys
 
 LETTER = re.compile(r"[^\W\d_]")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
+RUNNING_NUMBERS = ("id", "index", "number", "")  # before it, the last as pandas writes it
 LABEL_COLUMNS = ("label", "superclass", "wnid")
 COARSE = re.compile("coarse|super|group|parent")  # in the header of what classes count as
 OTHER_COLUMNS = (  # of a header, certainly not what a class counts as
@@ -186,8 +187,10 @@ def _rows(path: Path) -> list[Row]:
         return rows
     lines = [(number, line.strip()) for number, line in enumerate(text_lines(text), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
-        return _csv_rows(lines, path)
+    header = [cell.casefold() for cell in _cells(lines[0][1])] if lines else []
+    start = int(len(header) > 1 and header[0] in RUNNING_NUMBERS)
+    if header and header[start] in KEY_COLUMNS:
+        return _csv_rows(lines, path, start)
     try:
         rows = [row for number, line in lines for row in _line_rows(number, line)]
     except ItlError as error:
@@ -279,10 +282,13 @@ def _label_column(
     return (words or coarse or [0])[0], False
 
 
-def _csv_rows(lines: Sequence[tuple[int, str]], path: Path) -> list[Row]:
-    """Return the rows of numbered *lines* with a header, whose delimiter is that of all if it has one."""
+def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[Row]:
+    """Return the rows of numbered *lines* with a header, whose delimiter is that of all if it has one.
+
+    Cells before that at *start* are of no meaning.
+    """
     delimiter = _delimiter(lines[0][1])
-    header, *rows = [_cells(line, delimiter) for _, line in lines]
+    header, *rows = [_cells(line, delimiter)[start:] for _, line in lines]
     marks = _mark_columns(header, rows, path)
     column, is_label = _label_column(header, rows, marks, path)
     return [

@@ -37,6 +37,9 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f"wnid;label\n{TENCH};{TENCH}\n{GOLDFISH};{GOLDFISH}\n",
         f"{TENCH};0\n{GOLDFISH};1\n",
         f"wnid,name\n{TENCH},fish\n{GOLDFISH},fish\n",  # a header says that these are names
+        f"id,wnid,name\n0,{TENCH},tench\n1,{GOLDFISH},goldfish\n",
+        f"Index;WNID\n0;{TENCH}\n1;{GOLDFISH}\n",
+        ",name\n0,tench\n1,goldfish\n",  # of pandas
         f"wnid,images\n{TENCH},1300\n{GOLDFISH},1300\n",
         f"wnid,class\n{TENCH},tench\n{GOLDFISH},goldfish\n",
         f"wnid,class,pictures\n{TENCH},tench,1300\n{GOLDFISH},goldfish,1300\n",
