@@ -33,6 +33,7 @@ LABEL_SUFFIXES = (  # of files that may label images below them
     *(".zip", ".tar", ".gz", ".tgz"),  # with such files, as SUN397's Partitions.zip
 )
 COMPARED_IMAGES = 64  # of a source that was moved, by their pixels
+MAX_CRC = (1 << 32) - 1  # no file was last changed so soon after 1970
 UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
 
 
@@ -130,9 +131,9 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
     """Return how the source of *request* differs from what the pack in *folder* was made of.
 
     If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
-    and each image compared. Images that lie elsewhere are compared by size, as a copy has other times, and
-    COMPARED_IMAGES of them by their pixels. If none has changed, pack.json, whose content is *summary*, takes
-    the state of now.
+    and each image compared. Images that lie elsewhere are compared by size, as a copy has other times, or by
+    CRC in zips, and COMPARED_IMAGES of them by pixels. If none has changed, pack.json, whose content is
+    *summary*, takes the state of now.
     """
     moved = summary["path"] != request.absolute_path()
     state = request.source_state()
@@ -162,7 +163,10 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
         if record.id not in files:
             continue
         file = files[record.id]
-        if not (file.is_unchanged(stamp) if by_time else stamp[0] == file.stamp[0]):
+        has_crc = (
+            isinstance(record.member, ZipMember) and file.stamp[1] <= MAX_CRC
+        )  # then it was in a zip too
+        if not (file.is_unchanged(stamp) if by_time or has_crc else stamp[0] == file.stamp[0]):
             changed.append(record.id)
         if file.row is not None and before[record.id] != (record.wnid, record.split):
             labelled.append(record.id)
