@@ -7,6 +7,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -23,6 +24,14 @@ from itl.specs import Subset, key
 from tests.pictures import encoded, smooth
 from tests.sources import containers
 from tests.worlds import SETTINGS, run_here, small_study
+
+
+def write_classes(folder: Path, *names: str, images: int) -> None:
+    """Write so many images into a folder of each class."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number in range(images):
+            (folder / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
 
 
 def test_it_begins_with_the_presets_question(panel):
@@ -259,10 +268,7 @@ def test_what_cannot_be_asked_is_a_message_and_nothing_is_saved_or_run(panel, pr
 
 
 def test_own_folders_become_images_and_a_target(panel, project):
-    for name in ("train/mug", "train/plate", "test/mug", "test/plate"):
-        (project / "things" / name).mkdir(parents=True)
-        for number in range(4):
-            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    write_classes(project / "things", "train/mug", "train/plate", "test/mug", "test/plate", images=4)
     panel.target_folder = "things"
     assert {"finetune@own", "probe@own", "knn@own"} < set(panel.offered_tasks())
     assert "The images in things are not used yet" in panel.html()
@@ -277,10 +283,7 @@ def test_own_folders_become_images_and_a_target(panel, project):
 
 
 def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machine, monkeypatch):
-    for name in ("train/mug", "train/plate", "test/mug", "test/plate"):
-        (project / "things" / name).mkdir(parents=True)
-        for number in range(4):
-            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    write_classes(project / "things", "train/mug", "train/plate", "test/mug", "test/plate", images=4)
     panel.target_folder, panel.tasks, panel.seeds = "things", ("knn@own",), "0"
     tasks = panel.controls()[-3]
     assert ("knn@own: your images", "knn@own") in tasks.options
@@ -320,10 +323,7 @@ def test_what_is_measured_says_so(panel, rates):
 
 
 def test_of_an_own_folder_without_splits_some_images_are_held_out(panel, project):
-    for name in ("mug", "plate"):
-        (project / "things" / name).mkdir(parents=True)
-        for number in range(10):
-            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    write_classes(project / "things", "mug", "plate", images=10)
     (project / "things/.unsorted").mkdir()
     shutil.copy(project / "things/mug/0.png", project / "things/.unsorted")
     panel.target_folder, panel.tasks = "things", ("knn@own",)
@@ -408,10 +408,7 @@ def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
 
 
 def test_a_folder_that_needs_an_option_is_read_with_it(project, panel):
-    for name in ("mug", "cup"):
-        (project / "cups" / name).mkdir(parents=True)
-        for number in range(4):
-            (project / "cups" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    write_classes(project / "cups", "mug", "cup", images=4)
     (project / "cups/empty").mkdir()
     panel.target_folder, panel.tasks = "cups", ("knn@own",)
     with pytest.raises(ItlError, match="the option empty=skip"):

@@ -1,0 +1,101 @@
+"""Lists with a slip, a missing image or long rows at their start: no split is passed over."""
+
+import pytest
+
+from itl import ItlError
+from itl.sources.registry import open_source
+from tests.annotated import images, text, written
+
+IDS = images(*(f"images/{split}_{number}.jpg" for split in "abc" for number in range(4)))
+
+
+def of_split(split: str, *lines: str) -> bytes:
+    """Return a table of the images of IDS whose names begin with *split*, or that with *lines* instead."""
+    return text(*(lines or ("id,label", *(f"{split}_{number},{'xy'[number % 2]}" for number in range(4)))))
+
+
+@pytest.mark.parametrize("missing", ["images/a_0.jpg", "images/b_0.jpg", "images/b_1.jpg"])
+def test_no_split_is_left_out_because_its_first_images_are_missing(tmp_path, missing):
+    lists = {"train.csv": of_split("a"), "val.csv": of_split("b")}
+    path = written(tmp_path, IDS | lists)
+    assert len(open_source("lists", path).records()) == 8
+    (path / missing).unlink()
+    stem = missing[7:10]
+    with pytest.raises(ItlError, match=f"line .: lists '{stem}', but there is no such image"):
+        open_source("lists", path).records()
+    assert len(open_source("lists", path, bad="skip").records()) == 7
+    for number in range(4):
+        (path / f"images/b_{number}.jpg").unlink(missing_ok=True)
+    with pytest.raises(
+        ItlError, match=r"^val.csv, line 2: 'b_0' is no name of an image, .* set as options tr"
+    ):
+        open_source("lists", path, bad="skip").records()
+
+
+def test_a_list_without_a_split_in_its_name_is_one_though_its_first_image_is_missing(tmp_path):
+    files = IDS | {"labels.csv": of_split("a"), "test.csv": of_split("b")}
+    del files["images/a_0.jpg"]
+    with pytest.raises(ItlError, match="labels.csv, line 2: lists 'a_0', but there is no such image"):
+        open_source("lists", written(tmp_path / "ids", files)).records()
+    numbers = images("images/1.jpg", "images/2.jpg") | {"train.csv": text("id,label", "1,a", "2,b")}
+    classes = numbers | {"classes.csv": text("id,class", "0,a", "1,b")}
+    assert len(open_source("lists", written(tmp_path / "numbers", classes)).records()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "reason"),
+    [
+        ("val.csv", ("id,lable", "b_0,x", "b_1,y"), "val.csv has no column of the label"),
+        ("val.csv", ("imgae,label", "b_0,x", "b_1,y"), "val.csv has no column of the image"),
+        ("val.csv", ("id,label", "b_0,", "b_1,y"), "val.csv, line 2: id is 'b_0' and label is ''"),
+        ("val.csv", ("id,label", "b_0,x,0.5", "b_1,y"), "val.csv, line 2: 3 values, but the header names 2"),
+        ("val.csv", ("# of 2020", "id,label", "b_0,x"), "val.csv, line 2: 2 values, but the header names 1"),
+        ("val.jsonl", ('{"id": "b_0", "label": "x"', ""), "val.jsonl, line 1: not valid JSON"),
+        ("val.jsonl", ("",), "val.jsonl lists no images: it is empty"),
+        ("train.csv", ("id,breed", "b_0,x", "b_1,y"), "train.csv has no column of the label"),
+        ("train.txt", ("b_0.jpg", "b_1.jpg"), "train.txt, line 1: no label"),
+    ],
+)
+def test_no_split_is_left_out_for_a_slip_in_the_first_lines_of_its_list(tmp_path, name, lines, reason):
+    other = "test.csv" if name.startswith("train") else "train.csv"
+    files = IDS | {name: text(*lines), other: of_split("a")}
+    path = written(tmp_path, files)
+    with pytest.raises(
+        ItlError, match=f"^{reason}.*; (to leave it out, set as options .*={other}|.*leave it out)$"
+    ):
+        open_source("lists", path).records()
+    assert len(open_source("lists", path, **{other[:-4]: other}).records()) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("test.csv", ("id", "b_0", "b_1")),
+        ("test.csv", ("id,width", "b_0,3", "b_1,4")),
+        ("test.csv", ("id,label", "b_0,", "b_1,")),
+        ("test.jsonl", ('{"id": "b_0", "label": null}',)),
+        ("test_scores.csv", ("epoch,accuracy", "0,0.5")),
+        ("test/readme.csv", ("a,b,label", "0,0.5")),
+        ("test.txt", ("b_0.jpg", "b_1.jpg")),
+    ],
+)
+def test_a_test_without_labels_stops_no_lists(tmp_path, name, lines):
+    path = written(tmp_path, IDS | {"train.csv": of_split("a"), "val.csv": of_split("c"), name: text(*lines)})
+    assert len(open_source("lists", path).records()) == 8
+
+
+CAPTION = "first\nsecond\nthird\nfourth"
+
+
+@pytest.mark.parametrize("caption", [f'"{CAPTION}"', "w" * 100_000, "w" * 30_000])
+def test_long_rows_and_cells_of_several_lines_hide_no_list(tmp_path, caption):
+    rows = [f"{split}_{number},{caption},{'xy'[number % 2]}" for split in "ab" for number in range(4)]
+    files = IDS | {"train.csv": text("id,caption,label", *rows), "test.csv": of_split("c")}
+    splits = [record.split for record in open_source("lists", written(tmp_path, files)).records()]
+    assert (splits.count("train"), splits.count("test")) == (8, 4)
+
+
+def test_long_json_lines_are_a_list(tmp_path):
+    line = '{{"caption": "{0}", "id": "a_{1}", "label": "{1}"}}'
+    lines = [line.format("w" * 70_000, number) for number in range(4)]
+    assert len(open_source("lists", written(tmp_path, IDS | {"labels.jsonl": text(*lines)})).records()) == 4
