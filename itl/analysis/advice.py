@@ -98,7 +98,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
     gain, _ = belief.difference(grid.everything, grid.untrained)
-    if grid.trained[grid.measured["option"]].all() or not grid.trained[grid.measured["option"]].any():
+    if len(set(grid.trained[grid.measured["option"]])) < 2:  # it is what was believed before
         gain = math.nan
     declared = math.nan if grid.points is None else float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan

@@ -46,9 +46,7 @@ MEDIANS = {
 }
 LENGTH = 0.8  # median of the distance in a feature, in standard deviations, at which options are hardly alike
 SPREAD, LENGTH_SPREAD = 0.5, 0.7  # of the logarithms of these
-LEAST_NOISE = (
-    0.01  # points: no set of images tells scores apart any better, and without noise nothing is solved
-)
+LEAST_NOISE = 0.01  # points; without noise, as where all nets are always right, nothing can be solved
 ROUNDING = 1e-12  # share of a difference of matrices that keeps it positive definite where noise is tiny
 NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 NOISE_BOUND = NOISE_SPREAD * ndtri(1 - LEVEL)  # that is exceeded with a probability of LEVEL

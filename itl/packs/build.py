@@ -239,8 +239,9 @@ def _check_unfinished(folder: Path, wanted: dict) -> None:
     differing = [name for name in ("request", "path", *CONTENTS) if present.get(name) != wanted[name]]
     if differing in ([], ["path"]):
         return
-    if set(differing) <= set(CONTENTS) or differing == ["path", "itl"]:
-        what = "itl" if differing[:-1] in ([], ["path"]) and differing[-1] == "itl" else "its source"
+    is_moved_too = differing == ["path", "itl"]
+    if is_moved_too or set(differing) <= set(CONTENTS):
+        what = "itl" if is_moved_too or differing == ["itl"] else "its source"
         log.info(f"{folder} was begun, and {what} has changed since; it is begun anew")
         for path in {*folder.iterdir()} - {*others_in(folder)}:
             path.unlink()

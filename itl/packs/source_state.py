@@ -163,9 +163,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
         if record.id not in files:
             continue
         file = files[record.id]
-        has_crc = (
-            isinstance(record.member, ZipMember) and file.stamp[1] <= MAX_CRC
-        )  # then it was in a zip too
+        has_crc = isinstance(record.member, ZipMember) and file.stamp[1] <= MAX_CRC  # as it had in a zip then
         if not (file.is_unchanged(stamp) if by_time or has_crc else stamp[0] == file.stamp[0]):
             changed.append(record.id)
         if file.row is not None and before[record.id] != (record.wnid, record.split):

@@ -161,7 +161,8 @@ class StudyPanel(Panel):
         every = [self.preset.notebooks[stem] for stem in (*self.questions, self.question)]  # its own count
         settings = {name: value for name, value in given.items() if name not in self.own_names}
         if self.images_folder:
-            settings["images"] = self._own_images("images", "folder", self.images_folder, settings["images"])
+            options = read_options(self.options)["images"]
+            settings["images"] = self._own_images("folder", self.images_folder, options, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
             targets[OWN_TARGET] = self._own_target(settings["images"])
@@ -186,23 +187,23 @@ class StudyPanel(Panel):
         return on_taxonomy(settings | conditions | chosen, self.taxonomy)
 
     def _own_images(
-        self, which: str, source: str, path: str, usual: Mapping[str, object]
+        self, source: str, path: str, options: Mapping[str, object], usual: Mapping[str, object]
     ) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
         folder = expand_home(path).absolute()
         if not folder.exists():
             raise ItlError(f"there is no {folder}; give the path of a folder of images by class")
-        options = read_options(self.options)[which]
         packing = {"source": source, "path": str(folder), "size": usual["size"]}
         return packing | ({"options": options} if options else {})
 
     def _own_target(self, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images to measure on are packed; of a folder without splits some are held out."""
-        images = self._own_images("target", self.target_source, self.target_folder, usual)
+        options = read_options(self.options)["target"]
+        images = self._own_images(self.target_source, self.target_folder, options, usual)
         if self.target_source == "folder":
             size = size_of(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
             if set(size.splits) == {"train"}:
-                images["options"] = {"val_fraction": VAL_FRACTION} | read_options(self.options)["target"]
+                images["options"] = {"val_fraction": VAL_FRACTION} | options
         return images
 
     def ask(self) -> Question:

@@ -201,9 +201,8 @@ class PageMaker:
 
     def can_make(self, page: NotebookPage) -> bool:
         """Say whether all that *page* shows is there: its question's runs, or what a summary sums up."""
-        if page.is_summary:
-            others_are_made = not self.running and all(other.is_summary for other in self.waiting)
-            return others_are_made and page.has_results()
+        if page.is_summary and (self.running or not all(other.is_summary for other in self.waiting)):
+            return False
         return page.has_results()
 
     def collect(self) -> bool:

@@ -29,7 +29,6 @@ from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_ORDER
 
 NO_TRAINING = "without it nothing can be trained on this source"
-UNREAD_FORMATS = "images in formats that are not read"
 
 
 class Source(ABC):
@@ -116,8 +115,7 @@ class Source(ABC):
         notes += _describe_alike(names)
         notes += [*describe_doubtful_names(records), *describe_named_splits(records)]
         notes += [*describe_linked(records), *self.notes]
-        unread = sum(count for reason, count in left_out.items() if reason.startswith(UNREAD_FORMATS))
-        if unread:
+        if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
@@ -140,9 +138,12 @@ class Source(ABC):
             for split, count in self.comparable_images.items()
             if images.get(split, 0) != count and (split in images or split not in self.missing_splits)
         ]
-        text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
-        known = self.comparable_classes
-        return [text] * bool(parts) + [f"{classes:,} of {known:,} classes"] * (classes < known)
+        notes = []
+        if parts:
+            notes.append(f"{', '.join(parts)} as published; scores cannot be compared with those of papers")
+        if classes < self.comparable_classes:
+            notes.append(f"{classes:,} of {self.comparable_classes:,} classes")
+        return notes
 
     def _with_words(self, name: str) -> str:
         """Return the class *name*, with words for it if it is a wnid."""
@@ -154,13 +155,20 @@ class Source(ABC):
         left_out = Counter(self.left_out)
         if self.listing is not None and self.scan is None:
             listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
-            suffixes = Counter(map(suffix_of, self.listing.files))
-            unread = {suffix: suffixes[suffix] for suffix in sorted(suffixes.keys() & UNREAD_SUFFIXES)}
-            rest = len(self.listing.files) - len(records) - unreadable - listed - sum(unread.values())
-            left_out[f"{UNREAD_FORMATS} ({', '.join(unread)})"] += sum(unread.values())
+            unread = self._unread_formats
+            rest = len(self.listing.files) - len(records) - unreadable - listed - unread.total()
+            left_out[f"images in formats that are not read ({', '.join(unread)})"] += unread.total()
             left_out["other files"] += max(0, rest)
         left_out["images that cannot be read"] += unreadable
         return +left_out
+
+    @cached_property
+    def _unread_formats(self) -> Counter[str]:
+        """How many images are in formats that are not read, by suffix; a scan says what its lists have."""
+        if self.listing is None or self.scan is not None:
+            return Counter()
+        suffixes = Counter(map(suffix_of, self.listing.files))
+        return Counter({suffix: suffixes[suffix] for suffix in sorted(suffixes.keys() & UNREAD_SUFFIXES)})
 
     @property
     def listing(self) -> Listing | None:

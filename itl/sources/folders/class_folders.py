@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Literal
 
 from itl import ItlError, counted
@@ -58,7 +59,6 @@ ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {
     *(".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml", ".lst"),
 }
-NO_PHOTOS: Mapping[str, str] = {}
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -170,10 +170,8 @@ class ClassFolders(Source):
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         records = self.folders.records(self.listing.files)
-        if self.val_fraction and (self.class_level is not None or self.splits is not None):
-            photos = self._photos_in_any_folder(records)  # of one class
-        else:
-            photos = {}
+        several = self.class_level is not None or self.splits is not None  # folders of one class
+        photos = self._photos_in_any_folder(records) if self.val_fraction and several else {}
         return validate_records(split_off_val(records, self.val_fraction, photos), self.path)
 
     def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
@@ -397,7 +395,7 @@ def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
 
 
 def split_off_val(
-    records: list[Record], fraction: float, photos: Mapping[str, str] = NO_PHOTOS
+    records: list[Record], fraction: float, photos: Mapping[str, str] = MappingProxyType({})
 ) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
