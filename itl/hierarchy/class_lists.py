@@ -332,6 +332,7 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
         return
     if len(wnids) > 1:
         raise ItlError(f"{where}: {line[:50]!r} has several wnids and more; give one class on each line")
+    line = re.sub(rf"^(\d+)([\s,;]+)({WNID.pattern})\b", r"\3\2\1", line)  # an index may stand first
     first, _, rest = re.sub(r"[,;\t]", " ", line, count=1).partition(" ")
     cells = [cell.strip() for cell in line.split(",")]
     if WNID.fullmatch(first):

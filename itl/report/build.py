@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
 from itl.machine import Machine
+from itl.packs.paths import pack_folder
 from itl.presets import Preset, find_presets, load_preset, working_folder
 from itl.report.html import Overview, index_html
 from itl.report.notebook_file import notebooks_of
@@ -26,7 +27,7 @@ from itl.report.run_index import run_index
 from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
 from itl.runs.provenance import commit, describe_devices
-from itl.runs.question import run_all
+from itl.runs.question import Question, run_all
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 from itl.storage import hold_lock, write_text
@@ -44,9 +45,10 @@ def report(
 ) -> Path:
     """Do the runs of *preset* that are missing, and write its pages and their index to *out*.
 
-    A page is made as soon as the runs of its question are done. The index is there from the start: until all
-    is done it says what is to come, and browsers load it again by themselves. Parameters are checked before
-    anything runs. Where runs or notebooks fail, the other pages stay, and half-run notebooks lie in failed/.
+    A page is made as soon as the runs of its question are done. The index is there before the first run:
+    until all is done it says what is to come, and browsers load it again by themselves. Parameters, data and
+    the plan are checked before, and leave an earlier report as it is. Where runs or notebooks fail, the
+    other pages stay, and half-run notebooks lie in failed/.
 
     Args:
         notebooks: folder of the notebooks; by default the project's and those that ship with itl.
@@ -74,12 +76,13 @@ def report(
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):
             log.info(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
-    with report_lock(out), PageMaker(pages, only, machine) as maker:
+    with report_lock(out):
         questions, store = questions_of(preset, only), Store(machine.runs)
         plan(questions, store, machine).refuse()
-        note_preset_file(preset, out)
-        run_all(questions, store, machine, watch=maker.update)
-        maker.finish()
+        with PageMaker(pages, only, machine) as maker:
+            note_preset_file(preset, out)
+            run_all(questions, store, machine, watch=maker.update)
+            maker.finish()
     for path in sorted(out.glob("*.ipynb")):
         if path.stem not in preset.notebooks:
             log.info(f"{path.stem}: preset {preset.name} does not list it any more; {path} stays, unlinked")
@@ -235,12 +238,18 @@ class PageMaker:
         left out of what sums up all of them: their settings, runs or code were others.
         """
         preset, out, machine = self.pages[0].preset, self.pages[0].folder, self.pages[0].machine
-        questions, coming = questions_of(preset), {}
+        by_stem, coming = {page.stem: page.question for page in self.pages if page.question}, {}
+        questions = [question for question in by_stem.values() if has_data(question, machine)]
+        absent = {stem for stem, question in by_stem.items() if question not in questions}
         if under_way:
             coming = {page.stem: "to come" for page in self.waiting}
             coming |= {page.stem: "being written" for page in self.running.values()}
         else:
-            published = [page for page in self.pages if page.published_facts()]
+            published = [
+                page
+                for page in self.pages
+                if page.published_facts() and not (absent if page.is_summary else absent & {page.stem})
+            ]
             # Of an earlier report, where one notebook alone was to be done or some failed.
             rest = [page for page in published if page.stem not in self.current]
             self.current |= {page.stem for page in rest if page.is_current()}
@@ -259,10 +268,11 @@ class PageMaker:
             summaries.append(page.index_summary(trouble, coming.get(page.stem, ""), outdated))
         numbers = sorted({len({run.seed for run in question.runs(machine)}) for question in questions})
         done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
+        without = f"; not counted: {', '.join(sorted(absent))}, whose data are not here" if absent else ""
         facts = {
             "preset": preset.name,
             "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
-            "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
+            "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all{without}",
             "machine": f"{describe_devices(machine)}, {counted(machine.slots, 'runs')} at a time",
             "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
             "itl": f"{__version__}, commit {commit()}",
@@ -275,6 +285,13 @@ class PageMaker:
         self.indexed = time.monotonic()
         if not under_way:  # last: a damaged run leaves an index that says how the report ended
             publish_runs(entries, out, preset.name, machine)
+
+
+def has_data(question: Question, machine: Machine) -> bool:
+    """Say whether the data of *question*, or their packs, are here: one alone may have been asked for."""
+    with suppress(ItlError):
+        return all(pack_folder(packing, name, machine) for name, packing in question.packings().items())
+    return False
 
 
 def make_page(page: NotebookPage) -> str:

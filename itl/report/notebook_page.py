@@ -56,6 +56,11 @@ class NotebookPage:
         return self.stem in QUESTIONS
 
     @cached_property
+    def question(self) -> Question | None:
+        """The question of the study that the notebook asks; None if it asks none."""
+        return questions_of(self.preset, self.stem)[0] if self.asks else None
+
+    @cached_property
     def parameters(self) -> dict[str, object]:
         """What the notebook is executed with.
 
@@ -112,9 +117,8 @@ class NotebookPage:
 
     def tables(self) -> dict[str, str]:
         """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
-        if not self.asks:
+        if (question := self.question) is None:
             return {}
-        (question,) = questions_of(self.preset, self.stem)
         store = Store(self.machine.runs)
         questions = [question, trial] if (trial := self.trial) else [question]
         answers = [answer(one, store, self.machine) for one in questions]
@@ -130,9 +134,8 @@ class NotebookPage:
     @cached_property
     def trial(self) -> Question | None:
         """The question that tries an influence's effects on fresh seeds; None of other notebooks."""
-        if not self.asks or QUESTIONS[self.stem] is not Influence:
+        if (question := self.question) is None or question.name != Influence.name:
             return None
-        (question,) = questions_of(self.preset, self.stem)
         given: dict[str, Any] = Influence.plain_defaults() | self.parameters
         table = effects(question, Store(self.machine.runs), self.machine)
         return counterfactual(question, table, self.machine, given["nodes"], given["fresh_seeds"])
@@ -177,10 +180,7 @@ class NotebookPage:
     @cached_property
     def specs(self) -> list:
         """The runs that the page shows; none where the notebook asks no question. All packs must be built."""
-        if not self.asks:
-            return []
-        (question,) = questions_of(self.preset, self.stem)
-        return question.specs(self.machine)
+        return self.question.specs(self.machine) if self.question else []
 
     def has_results(self) -> bool:
         """Say whether all of `specs` are done."""

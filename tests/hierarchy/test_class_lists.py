@@ -32,6 +32,9 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f"# mine\n{TENCH}\n{GOLDFISH}\n",
         f"{TENCH} 0\n{GOLDFISH} 1\n",
         f"{TENCH} 1 tench\n{GOLDFISH} 2 goldfish\n",
+        f"0 {TENCH}\n1 {GOLDFISH}\n",
+        f"0,{TENCH},tench\n1,{GOLDFISH},goldfish\n",
+        f"1\t{TENCH}\ttench\n2\t{GOLDFISH}\tgoldfish\n",
         f"{TENCH} tench, Tinca tinca\n{GOLDFISH} goldfish, Carassius auratus\n",
         f"wnid,label\n{TENCH},{TENCH}\n{GOLDFISH},{GOLDFISH}\n",
         f"wnid;label\n{TENCH};{TENCH}\n{GOLDFISH};{GOLDFISH}\n",
@@ -214,6 +217,7 @@ def test_names_of_folders(tmp_path):
         ),
         (f'{{"fish": ["{TENCH}"], "fish": ["{GOLDFISH}"]}}', "the key 'fish' is twice in one object"),
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
+        (f"0 {TENCH}\n0 {GOLDFISH}\n1 {CHIHUAHUA}\n", "'0' stands beside several classes, and may be a"),
         *(
             (
                 f"{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c{end}".replace(",", delimiter),
