@@ -36,6 +36,7 @@ from itl.arguments import (
 from itl.machine import Machine, stopping_on_signals
 from itl.specs import Packing, Subset
 from itl.storage import is_disk_full
+from itl.terminal import explain, print_all_characters, print_beside_bar, print_notes
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -47,10 +48,12 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
     args = parse(parser(argv), argv)
+    if args.function not in (labels, subset, duplicates, voc_ap, proposals, results, compare):  # no data
+        print_all_characters()
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with warnings.catch_warnings(), log_lines(print), stopping_on_signals():
-            warnings_as_notes(_print_beside_bar)
+            warnings_as_notes(print_beside_bar)
             args.function(args)
         sys.stdout.flush()
         return 0
@@ -60,50 +63,10 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         if args.debug:
             raise
-        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
+        print(f"itl: {one_line(explain(error, args.command))}", file=sys.stderr)
         if is_disk_full(error):  # what is left in the buffer would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _print_beside_bar(line: str) -> None:
-    """Print *line* on stderr, where it spares the bar of the runs."""
-    from tqdm import tqdm  # here: few commands have anything to warn of
-
-    tqdm.write(f"itl: {line}", file=sys.stderr)
-
-
-def _explain(error: Exception, command: str) -> str:
-    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
-    if isinstance(error, ItlError):
-        return str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        reason = f"{error.strerror.lower()} (while doing {command})"
-        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
-    if isinstance(error, FileNotFoundError) and _is_in_deleted_folder():
-        return "the current folder has been deleted; change to another and repeat"
-    if is_disk_full(error):
-        return (
-            f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
-        )
-    if isinstance(error, UnicodeEncodeError):
-        return (
-            f"the output of {command} has characters that {error.encoding}, the encoding of this terminal or "
-            f"file, lacks; set PYTHONIOENCODING=utf-8, then repeat"
-        )
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # numpy, or torch
-        return (
-            f"{command} needs more memory than there is; give a smaller batch, pixels or size of the images"
-        )
-    return f"{type(error).__name__} while doing {command}: {error}; itl --debug {command} … shows where"
-
-
-def _is_in_deleted_folder() -> bool:
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return True
-    return False
 
 
 def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -213,12 +176,6 @@ def _add_detection(command: Callable[..., None]) -> None:
     command(proposals, *PROPOSALS, description=PROPOSAL_FORMATS, formatter_class=as_written)
 
 
-def _note(*texts: str) -> None:
-    """Print each of *texts* that is not empty beside the output."""
-    for text in filter(None, texts):
-        print(f"note: {text}", file=sys.stderr)
-
-
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.class_lists import read_class_list
@@ -231,11 +188,13 @@ def labels(args: argparse.Namespace) -> None:
         listed = read_class_list(args.leaves, tree)
         wnids = tuple(listed)
         if any(wnid != label for wnid, label in listed.items()):
-            _note(f"--leaves keeps the classes of {args.leaves}; `itl labels file@{args.leaves}` merges them")
+            print_notes(
+                f"--leaves keeps the classes of {args.leaves}; `itl labels file@{args.leaves}` merges them"
+            )
         if others := [wnid for wnid in wnids if wnid not in tree]:
-            _note(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
+            print_notes(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
     text = label_set(tree, args.method, wnids).to_csv()
-    _note(*describe_in_vain(tree, args.method, wnids))
+    print_notes(*describe_in_vain(tree, args.method, wnids))
     sys.stdout.write(text)
 
 
@@ -310,7 +269,7 @@ def voc_ap(args: argparse.Namespace) -> None:
     annotations = Annotations(*read_objects(args.annotations, args.images, args.outside))
     detections, notes = load_detections(args.detections, annotations, args.categories, args.outside)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
-    _note(*notes, *describe_without_detection(detections, annotations, args.images))
+    print_notes(*notes, *describe_without_detection(detections, annotations, args.images))
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 
@@ -331,14 +290,14 @@ def proposals(args: argparse.Namespace) -> None:
         if args.out:
             proposal_files.refuse_target(args.out)
         regions = proposal_files.read_regions(args.regions, args.order)
-        _note("" if args.order else proposal_files.describe_order(args.regions))
+        print_notes("" if args.order else proposal_files.describe_order(args.regions))
     if args.out and regions is not None:
         proposal_files.write_regions(args.out, regions)
     if args.recall:
         counts = args.count or RECALL_COUNTS
         table, notes = measure_recall(regions, args.recall, counts, args.images, args.outside)
         table.to_csv(sys.stdout, index=False)
-        _note(*notes)
+        print_notes(*notes)
     elif regions is not None:
         count = sum(len(boxes) for boxes in regions.values())
         print(f"{args.out or args.regions}: {counted(count, 'regions')} of {len(regions):,} images")
@@ -449,7 +408,7 @@ def compare(args: argparse.Namespace) -> None:
     table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
     if args.format == "csv":
         table.to_csv(sys.stdout, index=False)
-        _note(*table.attrs["notes"])
+        print_notes(*table.attrs["notes"])
     else:
         print(summary(table) if args.format == "text" else page(table, args.first, args.second))
 

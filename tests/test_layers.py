@@ -31,6 +31,7 @@ ROOMS = [
     "panels",
     "bench",
     "arguments",
+    "terminal",
     "commands",
     "__main__",
 ]

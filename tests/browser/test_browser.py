@@ -90,6 +90,16 @@ def test_what_python_sets_the_page_shows(notebook, page):
     assert page.get_by_label("half of the classes").input_value() == "half-minimal-a"
     assert page.get_by_label("number of classes").input_value() == "20"
     assert page.locator(".itl-browser .base-text").inner_text() == "round 1: 20 classes"
+    classes = page.get_by_label("number of classes")
+    classes.select_text()
+    page.keyboard.type("1")
+    cells.execute(f"browser.subset = Subset('', '{labels}', 20, 2, 8)")
+    page.wait_for_function("document.querySelector('[aria-label^=\"seed that picks\"]').value === '8'")
+    page.keyboard.type("2")
+    assert classes.input_value() == "12", "what is being typed stays"
+    page.keyboard.press("Tab")
+    settled(page)
+    assert "classes: 12" in page.locator(".itl-browser .yaml").inner_text()
     page.get_by_label("name of the preset").fill("halved")
     page.get_by_text("Save preset").click()
     page.wait_for_selector(".itl-browser .said:text('Saved: itl plan halved')")

@@ -126,6 +126,10 @@ export class SelectionPanel {
         this.undo, element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
       hasKernel ? this.saving(ask, hasPack) : this.labelsForm(ask),
       this.said);
+    // What is being typed stays until it is sent: the answer to what was done before may come meanwhile.
+    this.typing = null;
+    this.root.addEventListener("input", (event) => (this.typing = event.target), true);
+    for (const end of ["change", "focusout"]) this.root.addEventListener(end, () => (this.typing = null), true);
     for (const input of hasKernel ? [] : [this.half, this.halfSeed, this.inputs.classes]) {
       input.disabled = true;
       input.title = "needs JupyterLab";
@@ -158,8 +162,11 @@ export class SelectionPanel {
     this.pascal.checked = !choice.pascal;
     this.half.value = half;
     this.halfSeed.classList.toggle("hidden", seed === undefined);
-    if (seed !== undefined) this.halfSeed.value = seed;
-    for (const [name, input] of Object.entries(this.inputs)) input.value = choice[name] ?? "";
+    const fill = (input, value) => {
+      if (input !== this.typing) input.value = value;
+    };
+    if (seed !== undefined) fill(this.halfSeed, seed);
+    for (const [name, input] of Object.entries(this.inputs)) fill(input, choice[name] ?? "");
     this.root.setAttribute("aria-busy", String(waiting));
     this.problem.textContent = summary.problem ?? "";
     this.yaml.textContent = summary.yaml ?? "";

@@ -1,0 +1,91 @@
+"""What commands say of full disks, closed streams, other encodings and an early Ctrl-C: one line at most."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from itl import __main__ as command
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_named():
+    words = [sys.executable, "-m", "itl", "labels", "original"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "itl: the output of labels could not be written: no space left; make room, or write it elsewhere\n"
+    )
+
+
+@pytest.mark.parametrize(("words", "status"), [(("init", "é−"), 0), (("labels", "file@list"), 1)])
+def test_lines_for_people_are_printed_in_any_encoding_and_data_as_they_are(tmp_path, words, status):
+    (tmp_path / "list").write_text("wnid,label\nn02085620,é−\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "itl", *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stderr
+
+
+def test_closed_streams_are_no_error(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert command.main(["labels", "original"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            UnicodeEncodeError("ascii", "\u2212", 0, 1, "no"),
+            "has characters that ascii, .* lacks; set PYTHONIOENCODING=utf-8",
+        ),
+        (MemoryError(), "needs more memory than there is; give a smaller batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "needs more memory than there is"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_with_what_helps(capsys, monkeypatch, error, says):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", fail)
+    status = command.main(["labels", "original"])
+    err = capsys.readouterr().err
+    assert (status, err.count("\n")) == (1, 1)
+    assert re.search(says, err)
+
+
+class InterruptedImport:
+    """A finder of modules during whose work Ctrl-C comes."""
+
+    def find_spec(self, name, *_):
+        if name == "itl.commands":
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, import_module("itl.commands").__name__)
+    monkeypatch.delattr("itl.commands")
+    monkeypatch.setattr(sys, "meta_path", [InterruptedImport(), *sys.meta_path])
+    stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"
+    assert command.main(["labels", "original"]) == 130
+    assert capsys.readouterr() == ("", stopped)
+
+
+@pytest.mark.parametrize("words", [["plan", "demo"], ["results", "demo", "--home", "/tmp"]])
+def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path, words):
+    (tmp_path / "gone").mkdir()
+    shell = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", sys.executable, "-P", "-m", "itl", *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(command.__file__).parents[1])}
+    done = subprocess.run(shell, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "itl: the current folder has been deleted; change to another and repeat\n"
