@@ -236,9 +236,9 @@ class Machine:
 
     @property
     def options(self) -> list[str]:
-        """What `itl` takes on its command line to find the same images and runs."""
-        data = [word for entry in self.data for word in ("--data", entry)]
-        return data + ([] if self.home == project_folder() else ["--home", str(self.home)])
+        """What `itl` takes on its command line to find the same images and runs, in any folder."""
+        data = [word for entry in self.data for word in ("--data", _absolute(entry))]
+        return data + ([] if self.home == project_folder() else ["--home", str(self.home.absolute())])
 
     @property
     def slots(self) -> int:

@@ -267,13 +267,21 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
     released = threading.Event()
     try:
         with suppress(OSError):  # a full disk: the holder is not named, but work may still be possible
-            holder.write_text(HOLDER_NAME.format(os.getpid(), socket.gethostname()))
+            holder.write_text(HOLDER_NAME.format(_process_to_end(), socket.gethostname()))
         threading.Thread(target=_keep_alive, args=(holder, released), daemon=True).start()
         yield
     finally:
         released.set()
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _process_to_end() -> int:
+    """Return the id of the process whose end ends this work: of a worker, the one that started it."""
+    from multiprocessing import parent_process  # here: `itl.__main__` has to register its end before
+
+    starter = parent_process()
+    return starter.pid if starter and starter.pid else os.getpid()
 
 
 def _acquire(lock: FileLock, path: Path, holder: Path, task: str) -> None:

@@ -424,6 +424,13 @@ def test_a_pool_computes_ahead_and_in_order(ahead):
     assert pool.begun == [0, 1], "one ahead by default"
 
 
+def test_options_lead_to_the_same_files_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    machine = Machine.from_environment(data=("../photos", "scenes=here"), home="out")
+    data = ["--data", f"{tmp_path}/../photos", "--data", f"scenes={tmp_path}/here"]
+    assert machine.options == [*data, "--home", f"{tmp_path}/out"]
+
+
 def test_data_on_the_command_line_stand_instead_of_those_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("ITL_DATA", f"{tmp_path}:scenes={tmp_path}")
     assert describe_unused_data(Machine.from_environment().data) == ""

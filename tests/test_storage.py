@@ -1,6 +1,7 @@
 """Files that are whole or absent, and a lock that names its holder."""
 
 import math
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -65,6 +66,20 @@ def test_a_killed_holder_leaves_no_lock(tmp_path, caplog):
     with hold_lock(tmp_path / "lock", "testing"):
         assert (tmp_path / "lock.holder").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
     assert caplog.messages == []
+
+
+def hold_and_read(lock: Path, queue: multiprocessing.Queue) -> None:
+    with hold_lock(lock, "testing"):
+        queue.put(lock.with_name(f"{lock.name}.holder").read_text())
+
+
+def test_the_holder_named_is_the_process_to_end_and_not_its_worker(tmp_path):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    worker = context.Process(target=hold_and_read, args=(tmp_path / "lock", queue))
+    worker.start()
+    assert queue.get(timeout=60) == f"process {os.getpid()} on {socket.gethostname()}"
+    worker.join()
 
 
 def test_a_lock_that_cannot_be_written_is_one_line(tmp_path):

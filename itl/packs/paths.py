@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from itl import ItlError, __version__, nearest
+from itl import ItlError, __version__, cannot_read, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
@@ -176,16 +176,18 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
         if not changes:
             reading = str(read_mapping(summary, PACK_AGAIN).get("reading", ""))
             return replace(_size_of_pack(folder, summary.stat().st_mtime_ns), reading=reading)
-    kept, state = read_mapping(_size_file(folder)), _state_of(request)
-    if kept.get("source_state") != state or not _is_size(kept.get("size")):
-        try:
-            size = _size_of_source(packing, request.path)
-        except ItlError as error:
-            raise ItlError(options_as_settings(str(error))) from error
-        if machine.can_keep(folder.parent):
-            _write_size(size, folder, state)
-        return replace(size, changes=changes)
-    return replace(Size(**kept["size"]), changes=changes)
+    kept = read_mapping(_size_file(folder))
+    try:
+        state = _state_of(request)
+        is_kept = kept.get("source_state") == state and _is_size(kept.get("size"))
+        size = Size(**kept["size"]) if is_kept else _size_of_source(packing, request.path)
+    except ItlError as error:
+        raise ItlError(options_as_settings(str(error))) from error
+    except OSError as error:
+        raise cannot_read(error.filename or request.path, error) from error
+    if not is_kept and machine.can_keep(folder.parent):
+        _write_size(size, folder, state)
+    return replace(size, changes=changes)
 
 
 def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:

@@ -207,3 +207,14 @@ def test_in_a_home_that_may_only_be_read_sizes_are_counted_and_not_kept(tmp_path
     monkeypatch.undo()
     assert size_of(packing, "images", machine).splits == counts
     assert [path.name for path in machine.home.iterdir()] == ["packs"]
+
+
+def test_a_folder_in_it_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied", "photos/birds")
+
+    monkeypatch.setattr("itl.packs.paths.open_source", fail)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with pytest.raises(ItlError, match=r"^cannot read photos/birds: Permission denied$"):
+        size_of(Packing("folder", str(photos)), "images", here(tmp_path))

@@ -277,6 +277,12 @@ def test_label_lists_may_have_quotes():
 def test_label_lists_say_which_line_is_wrong():
     with pytest.raises(ItlError, match="line 2, 'b.JPEG 65', has no wnid"):
         read_labels(b"a.JPEG n02119022\nb.JPEG 65\n")
+    with pytest.raises(
+        ItlError, match="line 2 has several wnids, n02119022 and n04285008; leave that of the im"
+    ):
+        read_labels(b"image,predicted,wnid\na.JPEG,n02119022,n04285008\n")
+    boxes = b"a,n02119022 1 2 3 4 n02119022 5 6 7 8\n"  # as ImageNet's own list on Kaggle has them
+    assert read_labels(boxes) == {"a": "n02119022"}
     with pytest.raises(ItlError, match="line 2 gives a the class n04285008, after n02119022"):
         read_labels(b"a.JPEG n02119022\na.JPEG n04285008\n")
     with pytest.raises(ItlError, match="line 1, 'n02119022.*red fox', names no image"):

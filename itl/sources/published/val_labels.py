@@ -167,7 +167,12 @@ def _class_lines(data: bytes, has_order: bool) -> Iterator[tuple[int, str, str]]
         parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
             continue
-        word = next((part for part in parts if WNID.fullmatch(part)), None)
+        wnids = dict.fromkeys(
+            part for part in parts if WNID.fullmatch(part)
+        )  # boxes repeat that of the image
+        if len(wnids) > 1:
+            raise ItlError(f"line {number} has several wnids, {' and '.join(wnids)}; leave that of the image")
+        word = next(iter(wnids), None)
         if word is None and has_order and len(parts) == 2 and parts[1].isdecimal():
             word = parts[1]
         if word is None:
