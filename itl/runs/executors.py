@@ -27,12 +27,12 @@ def execute(
     runs are under way.
     """
     left = [spec for spec in with_needs(specs) if not store.is_done(spec)]
-    if not left:
-        return
-    if machine.ranks > 1:
+    if machine.ranks > 1:  # all of them, or some would wait for one that sees nothing left
         from itl.runs.perform import perform_together
 
         failed = perform_together(left, store, machine)
+    elif not left:
+        return
     else:
         devices = 1 if machine.scheduler else len(machine.devices)  # those here are not those of jobs
         share = -(-len(left) // devices)

@@ -300,6 +300,15 @@ def test_one_run_on_two_ranks_is_the_run_on_one_and_does_not_end_with_one_that_d
     assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(("ranks", "joined"), [(1, []), (2, [[]])])
+def test_a_rank_that_sees_all_done_joins_those_that_do_not(tmp_path, monkeypatch, ranks, joined):
+    calls = []
+    monkeypatch.setattr("itl.runs.perform.perform_together", lambda left, *_: calls.append(left) or {})
+    machine = here(tmp_path).replace(ranks=ranks)
+    execute([], Store(machine.runs), machine)
+    assert calls == joined
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_loses_another_says_that_repeating_resumes(tmp_path, monkeypatch, rank):
     def broken(*_: object, **__: object) -> None:
