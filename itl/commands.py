@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -59,7 +60,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if args.function not in (run, report, advise):
+            return 0
+        print("itl: nothing reads the output, so this ended; repeat the command to go on", file=sys.stderr)
+        return 128 + signal.SIGPIPE
     except Exception as error:
         if args.debug:
             raise

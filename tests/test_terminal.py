@@ -36,6 +36,28 @@ def test_lines_for_people_are_printed_in_any_encoding_and_data_as_they_are(tmp_p
     assert done.returncode == status, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "says"),
+    [
+        ("labels", 0, ""),
+        ("run", 141, "itl: nothing reads the output, so this ended; repeat the command to go on\n"),
+    ],
+)
+def test_work_that_ends_with_its_reader_is_no_success(monkeypatch, capfd, name, status, says):
+    def printing(args):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(f"itl.commands.{name}", printing)
+    printing.__name__, printing.__doc__ = name, "Print."
+    words = {"labels": ["labels", "original"], "run": ["run", "demo"]}[name]
+    out = os.dup(1)
+    try:
+        assert command.main(words) == status
+    finally:
+        os.dup2(out, 1)
+    assert capfd.readouterr().err == says
+
+
 def test_closed_streams_are_no_error(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
