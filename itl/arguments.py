@@ -3,6 +3,7 @@
 import re
 import shlex
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,10 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     """Return what *parser* reads in the command line *argv*; it ends the program where that is no command."""
     if "" in argv:
         parser.error("one of the arguments is empty, as where a variable is not set")
+    times = Counter(word.partition("=")[0] for word in argv if word.startswith("--"))
+    for option, count in times.items():
+        if count > 1 and option not in REPEATABLE:
+            parser.error(f"{option} is given {count} times; leave one of them")
     args, unknown = parser.parse_known_args(split_budget(argv))
     if unknown:
         command: ArgumentParser = args.parser
@@ -97,7 +102,8 @@ def command_line(command: str, args: Namespace) -> str:
     data = [word for entry in args.data or () for word in ("--data", entry)]
     home = [] if args.home is None else ["--home", str(args.home)]
     only = ["--only", args.only] if getattr(args, "only", None) else []
-    return shlex.join(["itl", command, args.preset, *only, *data, *home])
+    preset = [args.target, "--preset", args.preset] if command == "advise" else [args.preset]
+    return shlex.join(["itl", command, *preset, *only, *data, *home])
 
 
 def refuse_unused(args: Namespace, options: Sequence[str], needed: str) -> None:
@@ -107,6 +113,7 @@ def refuse_unused(args: Namespace, options: Sequence[str], needed: str) -> None:
             raise ItlError(f"{option} has no effect without {needed}; add that, or leave {option} out")
 
 
+REPEATABLE = ("--data", "--option")
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
 DATA: Argument = (

@@ -371,7 +371,10 @@ def advise(args: argparse.Namespace) -> None:
     pilot = Pilot(question, task, Store(machine.runs), machine, args.pilot > 0, budget)
     for line in pilot.run(args.pilot):
         print(line, flush=True)
-    print(describe(pilot.grid, pilot.task, budget))
+    try:
+        print(describe(pilot.grid, pilot.task, budget))
+    except ItlError as error:
+        raise ItlError(str(error).replace("`itl advise`", f"`{command_line('advise', args)}`")) from None
 
 
 def init(args: argparse.Namespace) -> None:

@@ -81,7 +81,7 @@ def copy_shipped(folder: Path) -> list[Path]:
     """
     targets = [Path(folder) / kind for kind in ("params", "notebooks")]
     for target in targets:
-        if target.exists():
+        if os.path.lexists(target):  # a link that leads nowhere too
             raise ItlError(f"{target} exists already and is not overwritten; name another folder")
     partial = Path(folder) / ".itl-init"  # so that what is there is whole, or nothing
     try:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -264,6 +265,10 @@ def test_init_copies_presets_and_notebooks(capsys, tmp_path):
     assert (status, out.split(), err) == (0, [f"{tmp_path}/mine/params", f"{tmp_path}/mine/notebooks"], "")
     assert (tmp_path / "mine/params/demo.yaml").exists()
     assert itl(capsys, "init", str(tmp_path / "mine"))[0] == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notebooks").symlink_to("nowhere")
+    assert "other/notebooks exists already" in itl(capsys, "init", str(tmp_path / "other"))[2]
+    assert not (tmp_path / "other/params").exists()
 
 
 def test_pack_and_check(capsys, tmp_path):
@@ -338,6 +343,7 @@ BAD = [
     (("pack", "demo", "--out", "/proc/nope"), 1, "cannot write /proc/nope.lock: /proc takes no files"),
     (("init", "/proc/nope"), 1, "cannot copy to /proc/nope: No such file or directory; free space"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
+    (("run", "mini", "--only", "01-data-size", "--only=a"), 2, "--only is given 2 times; leave one of them"),
     (("frobnicate",), 2, "frobnicate"),
     (("chek", "demo"), 2, "no command called 'chek'; did you mean 'check'?"),
     (
@@ -420,6 +426,22 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
 
     monkeypatch.setattr("itl.hierarchy.label_sets.label_set", warn)
     assert itl(capsys, "labels", "original")[2] == "itl: note: two\\nlines\nitl: the end\n"
+
+
+def test_advise_says_the_whole_command_of_a_pilot(capsys, monkeypatch):
+    def describe(*_):
+        raise ItlError("nothing is known; `itl advise` with --pilot 4 does it")
+
+    monkeypatch.setattr("itl.analysis.advice.describe", describe)
+    monkeypatch.setattr(
+        "itl.analysis.pilot.Pilot", lambda *_: SimpleNamespace(run=lambda _: [], grid=None, task="")
+    )
+    monkeypatch.setattr("itl.analysis.pilot.task_of", lambda *_: "probe@birds")
+    _, _, err = itl(capsys, "advise", "birds", "--home", "out")
+    assert (
+        err
+        == "itl: nothing is known; `itl advise birds --preset my-task --home out` with --pilot 4 does it\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -160,12 +160,17 @@ class StudyPanel(Panel):
         given = self.preset.notebooks[self.question]
         every = [self.preset.notebooks[stem] for stem in (*self.questions, self.question)]  # its own count
         settings = {name: value for name, value in given.items() if name not in self.own_names}
+        options = read_options(self.options)
+        for name, folder in (("images", self.images_folder), ("target", self.target_folder)):
+            if options[name] and not folder:
+                raise ItlError(f"options of {name} are for its folder, which is not given; give it, or none")
         if self.images_folder:
-            options = read_options(self.options)["images"]
-            settings["images"] = self._own_images("folder", self.images_folder, options, settings["images"])
+            settings["images"] = self._own_images(
+                "folder", self.images_folder, options["images"], settings["images"]
+            )
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
-            targets[OWN_TARGET] = self._own_target(settings["images"])
+            targets[OWN_TARGET] = self._own_target(options["target"], settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
         if own := [task.name for task in tasks if task.target == OWN_TARGET and OWN_TARGET not in targets]:
@@ -184,6 +189,10 @@ class StudyPanel(Panel):
                 f"conditions say what is compared, not {' and '.join(others)}: tasks, seeds and margin have "
                 f"controls of their own, and targets and tuning are those of the preset"
             )
+        if self.images_folder and "images" in conditions:
+            raise ItlError("images are said twice, by conditions and by their folder; leave one of them")
+        if self.taxonomy is not None and conditions.get("taxonomy", self.taxonomy) != self.taxonomy:
+            raise ItlError("conditions name another taxonomy than the selection was made on; remove it there")
         return on_taxonomy(settings | conditions | chosen, self.taxonomy)
 
     def _own_images(
@@ -196,14 +205,13 @@ class StudyPanel(Panel):
         packing = {"source": source, "path": str(folder), "size": usual["size"]}
         return packing | ({"options": options} if options else {})
 
-    def _own_target(self, usual: Mapping[str, object]) -> dict[str, object]:
+    def _own_target(self, options: Mapping[str, object], usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images to measure on are packed; of a folder without splits some are held out."""
-        options = read_options(self.options)["target"]
         images = self._own_images(self.target_source, self.target_folder, options, usual)
         if self.target_source == "folder":
             size = size_of(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
             if set(size.splits) == {"train"}:
-                images["options"] = {"val_fraction": VAL_FRACTION} | options
+                images["options"] = {"val_fraction": VAL_FRACTION, **options}
         return images
 
     def ask(self) -> Question:

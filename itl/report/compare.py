@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.analysis.wording import signed, task_name
 from itl.machine import Machine
 from itl.presets import load_preset
-from itl.report.build import pages_of
+from itl.report.build import pages_of, repeating_command
 from itl.report.html import render
 from itl.report.run_page import flatten
 from itl.runs.questions import QUESTIONS
@@ -98,8 +98,8 @@ def _outdated(name: str, folder: Path, home: Path) -> str:
     '' where none is, and where *name* is no preset that can be read.
     """
     try:
-        preset = load_preset(name)
-        pages = pages_of(preset, folder, Machine(home=home))
+        preset, machine = load_preset(name), Machine(home=home)
+        pages = pages_of(preset, folder, machine)
     except ItlError:
         return ""
     if folder != (home / "reports" / preset.name).absolute():
@@ -113,7 +113,7 @@ def _outdated(name: str, folder: Path, home: Path) -> str:
         return ""
     return (
         f"{folder} is of other settings than preset {preset.reference} has now ({', '.join(other)}); "
-        f"`itl report {preset.reference}` makes it again"
+        f"`{repeating_command(preset, machine)}` makes it again"
     )
 
 

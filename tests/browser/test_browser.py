@@ -97,7 +97,7 @@ def test_what_python_sets_the_page_shows(notebook, page):
     page.wait_for_function("document.querySelector('[aria-label^=\"seed that picks\"]').value === '8'")
     page.keyboard.type("2")
     assert classes.input_value() == "12", "what is being typed stays"
-    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
     settled(page)
     assert "classes: 12" in page.locator(".itl-browser .yaml").inner_text()
     page.get_by_label("name of the preset").fill("halved")

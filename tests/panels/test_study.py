@@ -402,9 +402,30 @@ def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
     of_rooms = StudyPanel("smallest", browser, machine)
     of_rooms.take_selection()
     assert of_rooms.ask().taxonomy == "rooms.csv"
+    of_rooms.conditions += "\ntaxonomy: other.csv"
+    with pytest.raises(ItlError, match="conditions name another taxonomy than the selection was made on"):
+        of_rooms.ask()
     unnamed = StudyPanel("rooms", HierarchyBrowser(tree=of_rooms.browser.tree), machine)
     unnamed.take_selection()
     assert unnamed.ask().taxonomy == "rooms.csv", "which tree it shows is not known by name"
+
+
+def test_what_is_typed_twice_or_in_vain_is_refused(project, panel):
+    write_classes(project / "cups", "mug", "cup", images=4)
+    for settings, says in (
+        ({"options": "target: {empty: skip}"}, "options of target are for its folder, which is not given"),
+        ({"options": "images: {empty: skip}"}, "options of images are for its folder, which is not given"),
+        ({"options": "{"}, "the text of options"),
+        (
+            {"images_folder": "cups", "conditions": "images: {source: demo}\nimages_per_class: [4]"},
+            "images are said twice, by conditions and by their folder",
+        ),
+    ):
+        for name, value in settings.items():
+            setattr(panel, name, value)
+        with pytest.raises(ItlError, match=re.escape(says)):
+            panel.ask()
+        panel.options = panel.images_folder = ""
 
 
 def test_a_folder_that_needs_an_option_is_read_with_it(project, panel):

@@ -337,4 +337,7 @@ def test_a_report_of_settings_that_its_preset_has_no_longer_is_said(tmp_path, mo
         f"{mine} is of other settings than preset {preset} has now (01-data-size); `itl report {preset}` "
         f"makes it again"
     ]
+    monkeypatch.chdir("/")
+    (elsewhere,) = compare_reports(str(preset), yours, tmp_path).attrs["notes"]
+    assert elsewhere.endswith(f"; `itl report {preset} --home {tmp_path}` makes it again")
     assert compare_reports(mine, yours, tmp_path).attrs["notes"] == [], "a folder says nothing of a preset"

@@ -126,6 +126,9 @@ export class SelectionPanel {
         this.undo, element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
       hasKernel ? this.saving(ask, hasPack) : this.labelsForm(ask),
       this.said);
+    this.root.addEventListener("keydown", ({ key, target }) => {
+      if (key === "Enter" && target.type === "number") (target.blur(), target.focus());  // a change, as in forms
+    });
     // What is being typed stays until it is sent: the answer to what was done before may come meanwhile.
     this.typing = null;
     this.root.addEventListener("input", (event) => (this.typing = event.target), true);
