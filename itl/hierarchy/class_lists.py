@@ -5,9 +5,9 @@ import csv
 import json
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -41,6 +41,7 @@ class Row:
     value: str = ""  # what stands beside it: a label, a name or an index
     is_label: bool = False  # the value certainly is what the class counts as
     columns: tuple[str, ...] = ()  # the cells beside a wnid in a line without a header
+    wnid: str = ""  # which class the name is, or what it counts as
 
 
 def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -58,13 +59,15 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         ItlError: If the file cannot be read or lists no class, a line is no class or contradicts another,
             or it is unclear which values are superclasses.
     """
-    rows = _rows(path)
+    rows = _rows(path, classes or ())
     if not rows:
         raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
-    names = []
+    names, known = [], classes or {}
+    own = {_plain(name) for name, one in known.items() if not WNID.fullmatch(one)}
     for row in rows:
         with errors_about(f"{path}, {row.where}"):
-            names.append(_class_of(row.key, tree, classes or {}))
+            names.append(_class_of_row(row, tree, known, own))
+    _refuse_repeated_names(rows, names, tree, path)
     _note_synonyms(rows, names, tree, path)
     with_labels = _has_labels(rows, names, tree, path)
     listed: dict[str, str] = {}
@@ -73,6 +76,39 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         if listed.setdefault(name, label) != label:
             raise ItlError(f"{path}, {row.where}: {row.key} counts as {label}, but as {listed[name]} above")
     return listed
+
+
+def _class_of_row(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collection[str]) -> str:
+    """Return the class of *row*: its wnid, where it has one beside its name.
+
+    But *own* names of *classes*, no wnids, come first, and kinds of the wnid, which is what they count as.
+    """
+    key, wnid, word = row.key, row.wnid, _plain(row.key)
+    if not wnid or word in own or WNID.fullmatch(key) or key in tree:
+        return _class_of(key, tree, classes)
+    if wnid in tree and word in _names(tree[wnid]):
+        return wnid
+    same = [synset.wnid for synset in tree.search(word) if word in _names(synset)]
+    is_kind = any(wnid in tree.ancestors(node) for node in (*same, classes.get(key, "")) if node in tree)
+    is_mistyped = not same and nearest(word, own)
+    return _class_of(key, tree, classes) if is_kind or is_mistyped else wnid
+
+
+def _refuse_repeated_names(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:
+    """Raise ItlError if a name that is no word for its wnid has several, or the wnid several names."""
+    pairs = [(row, name) for row, name in zip(rows, names, strict=True) if row.wnid == row.value == name]
+    wnids_of, keys_of = defaultdict(set), defaultdict(set)
+    for row, name in pairs:
+        wnids_of[row.key].add(name)
+        keys_of[name].add(row.key)
+    for row, name in pairs:
+        is_one = len(wnids_of[row.key]) == len(keys_of[name]) == 1
+        if not is_one and not _is_name(row.key, name, tree):
+            raise ItlError(
+                f"{path}, {row.where}: {row.key!r} stands beside {' and '.join(sorted(wnids_of[row.key]))}, "
+                f"and {name} beside {' and '.join(sorted(keys_of[name]))}; name each wnid once, or say what "
+                f"it counts as under the header wnid,label"
+            )
 
 
 def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
@@ -110,7 +146,10 @@ def _note_synonyms(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, pa
     synonyms = {
         row.key: name
         for row, name in zip(rows, names, strict=True)
-        if name in tree and row.key not in (name, tree[name].name) and _is_synonym(row.key, tree[name])
+        if name in tree
+        and row.key not in (name, tree[name].name)
+        and row.wnid != name
+        and _is_synonym(row.key, tree[name])
     }
     if synonyms:
         key, name = next(iter(synonyms.items()))
@@ -170,8 +209,8 @@ def _is_name(value: str, name: str, tree: Taxonomy) -> bool:
     return name in tree and _plain(value) in _names(tree[name])
 
 
-def _rows(path: Path) -> list[Row]:
-    """Return the rows of the list at *path*, whatever its format."""
+def _rows(path: Path, classes: Collection[str]) -> list[Row]:
+    """Return the rows of the list at *path*, whatever its format; *classes* are those of the images."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -190,6 +229,11 @@ def _rows(path: Path) -> list[Row]:
     header = [cell.casefold() for cell in _cells(lines[0][1])] if lines else []
     start = int(len(header) > 1 and header[0] in RUNNING_NUMBERS)
     if header and header[start] in KEY_COLUMNS:
+        if lines[0][1] in classes and lines[0][1] not in dict(lines[1:]).values():
+            raise ItlError(
+                f"{path}, line {lines[0][0]}: {lines[0][1]!r} may be a header or that class; where it is the "
+                f"class, put the line wnid above it, else rename the header to wnid"
+            )
         return _csv_rows(lines, path, start)
     try:
         rows = [row for number, line in lines for row in _line_rows(number, line)]
@@ -291,8 +335,12 @@ def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[
     header, *rows = [_cells(line, delimiter)[start:] for _, line in lines]
     marks = _mark_columns(header, rows, path)
     column, is_label = _label_column(header, rows, marks, path)
+    beside = next((n for n, cell in enumerate(header) if n and cell.casefold() in ("wnid", "synset")), 0)
     return [
-        _csv_row((number, line), cells, column, is_label, len(header), path)
+        replace(
+            _csv_row((number, line), cells, column, is_label, len(header), path),
+            wnid=_cell(cells, beside) if beside and WNID.fullmatch(_cell(cells, beside)) else "",
+        )
         for (number, line), cells in zip(lines[1:], rows, strict=True)
         if all(_cell(cells, mark) in taken for mark, taken in marks.items())
     ]
@@ -339,7 +387,7 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
         key, *columns = _cells(line)
         yield Row(where, first, rest.strip(), columns=tuple(columns) if key == first else ())
     elif len(cells) == 2 and WNID.fullmatch(cells[1]):  # name,wnid: the folder of a class
-        yield Row(where, cells[0], cells[1], is_label=True)
+        yield Row(where, cells[0], cells[1], is_label=True, wnid=cells[1])
     elif len(cells) > 1 and all(cells):
         yield from (Row(where, cell) for cell in cells)
     else:
@@ -364,7 +412,8 @@ def _json_rows(text: str, path: Path) -> Iterator[Row]:
             raise ItlError(f"{path}, {where}: {value!r} is no class; give wnids or names")
         if is_named and (_has_names([key, *values]) or not isinstance(value, list | tuple)):
             of_name = bool(WNID.fullmatch(str(value))) and not WNID.fullmatch(key)  # as name,wnid in CSV
-            yield Row(where, key, str(values[0]) if len(values) == 1 else "", is_label=of_name)
+            wnid = str(value) if of_name else ""
+            yield Row(where, key, str(values[0]) if len(values) == 1 else "", of_name, wnid=wnid)
         elif is_named or (merged and value in groups):  # a superclass and its classes
             yield from (Row(where, str(one), key, is_label=True) for one in values)
         else:
@@ -373,16 +422,26 @@ def _json_rows(text: str, path: Path) -> Iterator[Row]:
 
 def _json_content(text: str, path: Path) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=unique_keys)
-    except json.JSONDecodeError:
         try:
-            return ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError) as error:
-            raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
+            return json.loads(text, object_pairs_hook=unique_keys)
+        except json.JSONDecodeError:
+            return _python_literal(text, path)
     except RecursionError:
         raise ItlError(f"{path} is nested too deeply; give a list or a mapping of classes") from None
     except ValueError as error:
         raise ItlError(f"{path}: {error}; keep one of them") from None
+
+
+def _python_literal(text: str, path: Path) -> Any:
+    """Return the value of a Python literal; ValueError if a key is twice, as in JSON."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        content = ast.literal_eval(tree)
+    except (ValueError, SyntaxError) as error:
+        raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
+    for mapping in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
+        unique_keys([(ast.literal_eval(key), None) for key in mapping.keys if key])
+    return content
 
 
 def _has_names(values: Sequence[object]) -> bool:

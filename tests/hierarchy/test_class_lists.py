@@ -216,6 +216,12 @@ def test_names_of_folders(tmp_path):
             "entry 1: {'label': 'fish'} is no class; give wnids or names",
         ),
         (f'{{"fish": ["{TENCH}"], "fish": ["{GOLDFISH}"]}}', "the key 'fish' is twice in one object"),
+        (
+            f"{{'{TENCH}': 'fish', '{TENCH}': 'dog'}}",
+            f"list: the key '{TENCH}' is twice in one object; keep one",
+        ),
+        (f"{{1: ['{TENCH}'], 1: ['{CHIHUAHUA}']}}", "the key 1 is twice in one object"),
+        ("{'fish': dog()}", "begins like JSON, but is not"),
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
         (f"0 {TENCH}\n0 {GOLDFISH}\n1 {CHIHUAHUA}\n", "'0' stands beside several classes, and may be a"),
         *(
@@ -322,3 +328,76 @@ def test_the_header_tells_what_separates_the_cells_of_all_lines(tmp_path, conten
 def test_a_header_of_one_word_leaves_that_to_the_lines(tmp_path):
     assert read(tmp_path, f"wnid\n{TENCH};tench\n{GOLDFISH}\tgoldfish\n") == CLASSES
     assert read(tmp_path, f"wnid,label\n{TENCH},a;b\n{GOLDFISH},a;b\n") == {TENCH: "a;b", GOLDFISH: "a;b"}
+
+
+BIRD, MACHINE = "n02012849", "n03126707"  # both are called crane
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"name,wnid\ncrane,{MACHINE}\ngoldfish,{GOLDFISH}\n",
+        f"id,class,wnid\n0,crane,{MACHINE}\n1,goldfish,{GOLDFISH}\n",
+        f"name,synset\ncrane,{MACHINE}\ngoldfish,{GOLDFISH}\n",
+        f"crane,{MACHINE}\ngoldfish,{GOLDFISH}\n",
+        f'{{"crane": "{MACHINE}", "goldfish": "{GOLDFISH}"}}',
+        f"name,wnid\nmy own words,{MACHINE}\nshark,{GOLDFISH}\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {BIRD: BIRD, GOLDFISH: GOLDFISH},
+        {BIRD: BIRD, MACHINE: MACHINE, GOLDFISH: GOLDFISH},
+        {BIRD: BIRD, "crane": BIRD, GOLDFISH: GOLDFISH, "my dog": "my dog"},
+    ],
+)
+def test_the_wnid_beside_a_name_says_which_class_it_is(tmp_path, content, classes):
+    assert read(tmp_path, content, classes) == {MACHINE: MACHINE, GOLDFISH: GOLDFISH}
+
+
+def test_a_wnid_beside_a_name_and_its_label(tmp_path):
+    content = f"name,label,wnid\ncrane,thing,{MACHINE}\ncrane,animal,{BIRD}\n"
+    assert read(tmp_path, content, {BIRD: BIRD}) == {MACHINE: "thing", BIRD: "animal"}
+    both = {BIRD: BIRD, MACHINE: MACHINE}
+    assert read(tmp_path, f"name,wnid\ncrane,{BIRD}\ncrane,{MACHINE}\n", both) == both
+
+
+def test_the_wnid_beside_a_name_may_be_a_superclass(tmp_path):
+    fish, bird = "n02512053", "n01503061"
+    content = f"name,wnid\ntench,{fish}\ngoldfish,{fish}\ncrane,{bird}\n"
+    assert read(tmp_path, content, {BIRD: BIRD}) == {TENCH: fish, GOLDFISH: fish, BIRD: bird}
+    assert read(tmp_path, f"name,label\ntench,{BIRD}\ngoldfish,{BIRD}\n") == {TENCH: BIRD, GOLDFISH: BIRD}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            f"class,wnid\ndog,{CHIHUAHUA}\ndog,{SPANIEL}\nfish,{TENCH}\n",
+            f"line 2: 'dog' stands beside {CHIHUAHUA} and {SPANIEL}, and {CHIHUAHUA} beside dog; name each",
+        ),
+        (
+            f"name,wnid\ntench,{TENCH}\ngoldfish,{TENCH}\n",
+            f"line 3: 'goldfish' stands beside {TENCH}, and {TENCH} beside goldfish and tench; name",
+        ),
+        (
+            f"name,wnid\nmy dgo,{CHIHUAHUA}\n",
+            "line 2: the images have no class 'my dgo'; did you mean 'my dog'",
+        ),
+    ],
+)
+def test_a_wnid_beside_a_name_that_is_not_clear(tmp_path, content, message):
+    with pytest.raises(ItlError, match=message):
+        read(tmp_path, content, {"my dog": "my dog", TENCH: TENCH})
+
+
+def test_a_class_that_is_called_like_a_header(tmp_path):
+    classes = {"folder": "folder", "binder": "binder"}
+    with pytest.raises(
+        ItlError, match="line 1: 'folder' may be a header or that class; where it is the class"
+    ):
+        read(tmp_path, "folder\nbinder\n", classes)
+    assert read(tmp_path, "wnid\nfolder\nbinder\n", classes) == classes
+    assert read(tmp_path, "folder\nfolder\nbinder\n", classes) == classes
+    assert read(tmp_path, "folder\nbinder\n", {"binder": "binder"}) == {"binder": "binder"}
