@@ -262,8 +262,9 @@ def class_overlap(tree: Taxonomy, target: Iterable[str], source: Sequence[str]) 
     """Mean over target classes of the highest similarity in the tree to a class that was trained on.
 
     The similarity is 2 depth(lowest common ancestor) / (depth(a) + depth(b)), the root being at depth 1: Wu
-    and Palmer, Verb semantics and lexical selection, 1994. Target classes that are not in the tree count for
-    nothing; nan if none is. Their names are wnids, or a wnid with a number, as demo-kinds has them.
+    and Palmer, Verb semantics and lexical selection, 1994. It is 0 between classes of two roots. Target
+    classes that are not in the tree count for nothing; nan if none is. Their names are wnids, or a wnid with
+    a number, as demo-kinds has them.
     """
     rows = similarities(tree, target, [wnid for wnid in source if wnid in tree])
     return sum(map(max, rows)) / len(rows) if rows and rows[0] else math.nan
@@ -284,6 +285,8 @@ def node_of(name: str, tree: Taxonomy) -> str | None:
 
 
 def _wu_palmer(tree: Taxonomy, a: str, b: str) -> float:
+    if tree.path(a)[-1] != tree.path(b)[-1]:
+        return 0.0
     shared = tree.depth(tree.lowest_common_ancestor(a, b)) + 1
     return 2 * shared / (tree.depth(a) + tree.depth(b) + 2)
 

@@ -85,14 +85,9 @@ def read_table(path: Path) -> Taxonomy:
     as in WordNet. A root has a line with no parent, or none at all. Leaves are those that are no parent.
 
     ItlError if the file cannot be read or has no lines, its header is another, a line has no child or too
-    many values, or a node has two names or is above itself.
+    many values or an open quote, or a node has two names or is above itself.
     """
-    try:
-        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as the names of folders are
-        reader = csv.reader(text_lines(text))
-        lines = [(reader.line_num, line) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ItlError(f"cannot read the taxonomy {path}: {error}; {ADVICE}") from error
+    lines = _csv_lines(path)
     header = [column.strip().lower() for column in lines[0][1]] if lines else []
     if header != list(COLUMNS[: len(header)]) or len(header) < 2:
         raise ItlError(f"{path} begins with {','.join(header) or 'nothing'!r}; {ADVICE}")
@@ -124,6 +119,19 @@ def read_table(path: Path) -> Taxonomy:
         for node, hypernyms in parents.items()
     ]
     return Taxonomy(synsets, parents.keys() - above)
+
+
+def _csv_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the numbered lines of a CSV file, as cells; ItlError if a cell goes on in the next line."""
+    try:
+        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as the names of folders are
+        reader = csv.reader([*text_lines(text), ""])  # into which a quote that nothing closes runs on
+        lines = [(reader.line_num, line) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ItlError(f"cannot read the taxonomy {path}: {error}; {ADVICE}") from error
+    if quoted := next((number for number, (end, _) in enumerate(lines, 1) if end != number), None):
+        raise ItlError(f"line {quoted} of {path} has a quote that does not close in it; remove or close it")
+    return lines
 
 
 def _note_roots(parents: Mapping[str, Collection[str]], path: Path) -> None:

@@ -142,7 +142,12 @@ class Taxonomy:
     def ancestors(self, wnid: str) -> frozenset[str]:
         """Return all wnids that *wnid* is a kind of, by any path, and *wnid* itself."""
         if wnid not in self._ancestors:
-            self._ancestors[wnid] = frozenset([wnid]).union(*map(self.ancestors, self[wnid].hypernyms))
+            todo, above = [self[wnid].wnid], set[str]()
+            while todo:  # by no call of itself: chains may be long
+                node = todo.pop()
+                todo += set(self[node].hypernyms) - above
+                above.add(node)
+            self._ancestors[wnid] = frozenset(above)
         return self._ancestors[wnid]
 
     def leaves_under(self, wnid: str) -> list[str]:
@@ -197,8 +202,10 @@ class Taxonomy:
 
     def _path(self, wnid: str) -> tuple[str, ...]:
         if wnid not in self._paths:
-            parent = self.parent(wnid)
-            self._paths[wnid] = (wnid, *(self._path(parent) if parent is not None else ()))
+            path = [self[wnid].wnid]
+            while (parent := self._parents[path[-1]]) is not None:
+                path.append(parent)
+            self._paths[wnid] = tuple(path)
         return self._paths[wnid]
 
     @cached_property

@@ -280,6 +280,13 @@ def test_class_overlap_by_hand(tree):
     assert scores.class_overlap(tree, ["car"], ["husky", "car"]) == 1
 
 
+def test_classes_under_two_roots_have_nothing_in_common():
+    above = {"animal": (), "vehicle": (), "cat": ("animal",), "dog": ("animal",), "bus": ("vehicle",)}
+    two = Taxonomy([Synset(node, node, (node,), "", parents) for node, parents in above.items()], ["cat"])
+    assert scores.similarities(two, ["cat", "bus"], ["dog", "bus"]) == [[2 * 1 / 4, 0], [0, 1]]
+    assert scores.class_overlap(two, ["cat", "bus"], ["dog"]) == (2 * 1 / 4 + 0) / 2
+
+
 def test_class_overlap_needs_classes_of_the_tree(tree):
     assert math.isnan(scores.class_overlap(tree, ["kitchen"], ["husky"]))
     assert math.isnan(scores.class_overlap(tree, ["husky"], ["kitchen"]))

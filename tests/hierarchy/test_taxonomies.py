@@ -79,6 +79,12 @@ def test_a_name_may_stand_on_any_line_of_a_node(table, lines):
         ("child,parent\nb,a,c\n", "line 2 of .* is 'b,a,c'; it should be child,parent"),
         ("child,parent,name\nb,a,B\nb,c,C\n", "b is called 'B' and 'C' in .*; keep one name"),
         ("child,parent\na,b\nb,c\nc,a\n", "is under .* is under .* in .*; a tree has no circles"),
+        (
+            'child,parent\n"rim,wheel\nwheel,thing\n',
+            "line 2 of .* has a quote that does not close in it; remove",
+        ),
+        ('child,parent\nwheel,thing\n"rim,wheel\n', "line 3 of .* has a quote that does not close in it"),
+        ('child,parent\n"a\nb",c\n', "line 2 of .* has a quote that does not close in it"),
         ("child,parent\na,a\n", "a is under a in .*; a tree has no circles"),
     ],
 )
@@ -87,6 +93,18 @@ def test_tables_that_are_none(table, text, message):
     with pytest.raises(ItlError, match=message) as raised:
         read_table(table)
     assert "\n" not in str(raised.value)
+
+
+def test_quotes_that_close_in_their_line(table):
+    table.write_text('child,parent\n"rim, 12\'",wheel\n\n12" rim,"wheel"\n')
+    assert read_table(table).leaves == ('12" rim', "rim, 12'")
+
+
+def test_a_chain_may_be_deeper_than_python_calls(table):
+    table.write_text("child,parent\n" + "".join(f"{node},{node + 1}\n" for node in range(2000)))
+    tree = read_table(table)
+    assert (tree.depth("0"), len(tree.ancestors("0")), tree.leaves_under("2000")) == (2000, 2001, ["0"])
+    assert label_set(tree, "bottom-up@1999", tree.leaves).class_of == {"0": "1"}
 
 
 def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
@@ -129,7 +147,7 @@ def test_the_order_of_lines_is_no_part_of_a_tree(tmp_path):
 
 
 def test_a_line_is_counted_as_an_editor_does(tmp_path):
-    (path := tmp_path / "tree.csv").write_text('child,parent,name\ncat,pet,"a\ncat"\n,pet,dog\n')
+    (path := tmp_path / "tree.csv").write_text('child,parent,name\r\n\r\ncat,pet,"a, cat"\r\n,pet,dog\r\n')
     with pytest.raises(ItlError, match="line 4 of .* is ',pet,dog'"):
         read_table(path)
 
