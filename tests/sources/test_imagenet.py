@@ -243,6 +243,21 @@ def test_what_lies_beside_the_folders_of_splits_is_counted(tmp_path):
     }
 
 
+def test_images_of_val_beside_its_class_folders_may_be_copies(tmp_path):
+    names = [f"ILSVRC2012_val_0000000{number}.JPEG" for number in range(7)]
+    sorted_ones = {f"val/{wnid}/{name}" for wnid, name in zip((FOX, CAR) * 2, names[:4], strict=True)}
+    tree(tmp_path, f"train/{FOX}/a.JPEG", f"train/{CAR}/a.JPEG", *sorted_ones, f"val/{names[0]}")
+    source = ImageNet(tmp_path)
+    assert {record.id for record in source.records() if record.split == "val"} == sorted_ones
+    tree(tmp_path, f"val/{names[5]}")
+    assert ImageNet(tmp_path).left_out["images beside class folders"] == 2, "one may be a stray"
+    tree(tmp_path, f"val/{names[6]}")
+    with pytest.raises(
+        ItlError, match=f"'val' is half sorted: 2 images lie in it, such as {names[5]}, beside"
+    ):
+        ImageNet(tmp_path).records()
+
+
 def test_files_named_after_another_class_or_split_are_said(tmp_path):
     names = [f"train/{FOX}/{name}_1.JPEG" for name in (FOX, CAR, "ILSVRC2012_val")]
     tree(tmp_path, *names, f"train/{CAR}/{CAR}_1.JPEG")

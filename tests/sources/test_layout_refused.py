@@ -202,7 +202,21 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         "folder",
         ["cat/1.jpg", "dog/1.jpg", "1.jpg", "2.jpg", "3.jpg"],
         {},
-        "3 images lie beside class folders",
+        "3 images lie beside class folders, which hold only 2",
+    ),
+    "more images beside the classes of val than in them": (
+        "folder",
+        [*(f"train/{name}/{n}.jpg" for name in ("cat", "dog") for n in range(9)), "val/cat/1.jpg"]
+        + ["val/2.jpg", "val/3.jpg"],
+        {},
+        "2 images lie beside class folders in 'val', which hold only 1",
+    ),
+    "ImageNet, val half sorted": (
+        "imagenet",
+        [f"train/{A}/1.JPEG", f"train/{B}/1.JPEG", f"val/{A}/{VAL}3.JPEG", f"val/{B}/{VAL}4.JPEG"]
+        + [f"val/{VAL}1.JPEG", f"val/{VAL}2.JPEG"],
+        {},
+        f"'val' is half sorted: 2 images lie in it, such as {VAL}1.JPEG, beside its class folders",
     ),
     "two folders of one wnid": (
         "folder",

@@ -153,7 +153,22 @@ def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
         _refuse_half_sorted(inside)
     left_out = _folders_left_out(merged, choice)
     named = _classes([parts for parts in merged if parts not in left_out], choice, set(folders) != {""})
+    for folder, relative in inside.items():
+        _refuse_unsorted(folder, relative, named, left_out)
     return _assemble(tree, folders, inside, flat, named, left_out, choice)
+
+
+def _refuse_unsorted(
+    folder: str, relative: Mapping[Parts, int], named: Collection[Parts], reasons: Collection[Parts]
+) -> None:
+    """Raise ItlError if more images of a split lie beside class folders than in them: not all are sorted."""
+    images = sum(count for parts, count in relative.items() if parts in named)
+    beside = sum(count for parts, count in relative.items() if parts not in named and parts not in reasons)
+    if 0 < images < beside:
+        where = f" in {folder!r}" if folder else ""
+        raise ItlError(
+            f"{counted(beside, 'images lie')} beside class folders{where}, which hold only {images:,}"
+        )
 
 
 def _assemble(
@@ -187,8 +202,6 @@ def _assemble(
             if (match := WNID_FOLDER.fullmatch(top[-1])) and match[2]:
                 names[name] = match[2].replace("_", " ")
     images = sum(tree.counts[folder] for folder in class_of)
-    if (beside := left_out["images beside class folders"]) > images:
-        raise ItlError(f"{counted(beside, 'images lie')} beside class folders, which hold only {images:,}")
     rest = tree.total[""] - images - left_out.total() - sum(tree.total[folder] for folder in flat)
     for folder, split in flat.items():
         if split != "val":

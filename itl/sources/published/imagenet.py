@@ -42,9 +42,10 @@ from itl.sources.split_names import split_of_any_word, split_of_name
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
 INNER_FOLDERS = ("ILSVRC", "Data", "CLS-LOC")  # of Kaggle's archive, one in the other
+VAL_IMAGE = r"(?i)ILSVRC2012_val_\d{8}\.jpe?g$"
 FILE_NAMES = {  # of images in class folders without splits: what they are, and their split
     r"n\d{8}_\d+\.jpe?g": ("training images", "train"),
-    r"ILSVRC2012_val_\d{8}\.jpe?g": ("validation images", "val"),
+    VAL_IMAGE: ("validation images", "val"),
     r"sketch_\d+\.jpeg": ("ImageNet-Sketch", "test"),
     r"(art|cartoon|deviantart|embroidery|graffiti|graphic|misc|origami|painting|sculpture|sketch|sticker|tattoo|toy"
     r"|videogame)_\d+\.jpg": ("ImageNet-R", "test"),
@@ -106,6 +107,7 @@ class ImageNet(Source):
             layout = layout if layout.has_splits else self._without_splits(layout)
             refuse_empty_classes(self.listing, layout, counts, "copy their images again")
             self._refuse_contradicted(layout)
+            self._refuse_half_sorted(layout)
         except ItlError as error:
             self._refuse_several()
             raise ItlError(self._one_tar or f"{self.path}: {error}") from None
@@ -194,6 +196,21 @@ class ImageNet(Source):
             around = [] if layout.has_splits or not root.is_dir() else [root.absolute().parent]
             texts = {} if root.is_dir() else self.listing.files
             refuse_contradicted_folders(images, [*folders, *around], texts)
+
+    def _refuse_half_sorted(self, layout: Layout) -> None:
+        """Raise ItlError if images of val lie beside its class folders, and are not in one of these too."""
+        if not layout.left_out["images beside class folders"]:
+            return
+        tops = {folder.rpartition("/")[0] for folder, (split, _) in layout.class_of.items() if split == "val"}
+        images = [name.rpartition("/")[::2] for name in self.listing.files if re.search(VAL_IMAGE, name)]
+        in_classes = {name for folder, name in images if folder in layout.class_of}
+        loose = [(folder, name) for folder, name in images if folder in tops and name not in in_classes]
+        if len(loose) > 1:  # one may be a stray copy
+            folder, name = loose[0]
+            raise ItlError(
+                f"{folder!r} is half sorted: {counted(len(loose), 'images lie')} in it, such as {name}, "
+                f"beside its class folders; move them into these, or the images of these beside them"
+            )
 
     @property
     def _flat(self) -> list[str]:
