@@ -84,11 +84,17 @@ def describe_tar(listing: Listing) -> str:
             return ""
         inner = _members(member.path)
         images = sorted(filter(is_image, inner), key=lambda name: "/" not in name)
-        if images and any(name.lower().endswith(LABEL_SUFFIXES) for name in inner):
+        labels = {_key(name) for name in inner if name.lower().endswith(LABEL_SUFFIXES)}
+        if not labels.isdisjoint(map(_key, images)):
             return ""
         if images or any(map(is_archive, inner)):
             return _describe_inner(tar, member.path, images, sorted(filter(is_archive, inner)))
     return ""
+
+
+def _key(name: str) -> str:
+    """Return what files of one sample in a shard share: the path *name* before the first dot of the file."""
+    return join(dirname(name), name.rpartition("/")[2].partition(".")[0])
 
 
 def _describe_inner(tar: str, path: str, images: Sequence[str], packed: Sequence[str]) -> str:

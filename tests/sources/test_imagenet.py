@@ -258,6 +258,33 @@ def test_images_of_val_beside_its_class_folders_may_be_copies(tmp_path):
         ImageNet(tmp_path).records()
 
 
+def test_a_train_tar_that_is_not_all_unpacked_is_said(ilsvrc):
+    folder = ilsvrc / "train"
+    tree(folder, f"{FOX}_fox/1.JPEG")
+    (ilsvrc / TRAIN_TAR).rename(folder / TRAIN_TAR)
+    lacks = (
+        f"'train' lacks 1 class of train/{TRAIN_TAR}, such as {CAR}; unpack the rest, or move the tar out of"
+    )
+    with pytest.raises(ItlError, match=lacks):
+        ImageNet(ilsvrc).records()
+    tarred(folder / f"{CAR}.tar", {f"{CAR}_1.JPEG": b"x"})
+    names = {record.id for record in ImageNet(ilsvrc).records() if record.split == "train"}
+    assert names == {f"train/{FOX}_fox/1.JPEG", f"train/{CAR}/{CAR}_1.JPEG"}, "not those of the tar"
+    (folder / TRAIN_TAR).write_bytes(b"cut short")
+    assert len(ImageNet(ilsvrc).records()) == 4, "nobody reads it"
+
+
+def test_a_tar_beside_an_empty_folder_of_its_split_is_read(ilsvrc):
+    (ilsvrc / "val").mkdir()
+    assert listed(ImageNet(ilsvrc)) == EXPECTED
+
+
+def test_what_macos_puts_into_zips_holds_no_splits(tmp_path):
+    tree(tmp_path, *(f"{top}train/{wnid}/1.JPEG" for top in ("", "__MACOSX/", "old/") for wnid in (FOX, CAR)))
+    (note,) = ImageNet(tmp_path).notes
+    assert note.startswith("old beside train holds splits of its own (train), which are not read; ")
+
+
 def test_files_named_after_another_class_or_split_are_said(tmp_path):
     names = [f"train/{FOX}/{name}_1.JPEG" for name in (FOX, CAR, "ILSVRC2012_val")]
     tree(tmp_path, *names, f"train/{CAR}/{CAR}_1.JPEG")

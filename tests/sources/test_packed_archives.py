@@ -186,6 +186,15 @@ def test_shards_in_an_archive_are_read_where_it_is_unpacked(tmp_path):
     assert len(open_source("webdataset", tmp_path / "outer").records()) == 2
 
 
+def test_a_tar_of_class_folders_with_a_list_is_no_shard(tmp_path):
+    members = {f"{split}/{name}/0.jpg": jpeg() for split in ("train", "val") for name in ("cat", "dog")}
+    tarred(tmp_path / "set.tar", members | {"val.txt": b"0.jpg cat"})
+    message = problem("imagenet", tmp_path)
+    assert "set.tar is a tar inside the folder, with images in folders, such as train/cat/0.jpg" in message
+    follow(message.rpartition(": `")[2].rstrip("`"))
+    assert len(open_source("folder", tmp_path).records()) == 4
+
+
 @pytest.mark.parametrize(
     ("file", "kind"),
     [
@@ -193,6 +202,9 @@ def test_shards_in_an_archive_are_read_where_it_is_unpacked(tmp_path):
         ("cifar-10-batches-bin/test_batch.bin", "cifar10"),
         ("cifar-100-python/test", "cifar100"),
         ("train_data_batch_1", "imagenet-downsampled"),
+        ("ILSVRC2012_img_train.tar", "imagenet"),
+        ("VOCtrainval_06-Nov-2007.tar", "voc2007"),
+        ("VOCtrainval_11-May-2012.tar", "voc2012"),
     ],
 )
 def test_files_of_sources_that_open_no_archive_are_unpacked_first(tmp_path, file, kind):

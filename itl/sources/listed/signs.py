@@ -113,8 +113,10 @@ def _start(member: Member) -> str:
 def _advise_source(name: str, kind: str, path: Path) -> str:
     """Say that the source *kind* reads the file *name* at *path*, or in the folder that this unpacks to."""
     start = f"{name} is a file of the source {kind}"
-    is_zip = path.suffix.lower() == ".zip"
-    if not path.is_file() or kind not in UNPACKED_SOURCES | ({"imagenet21k"} if is_zip else set()):
+    is_packed = kind in UNPACKED_SOURCES or suffix_of(name) == ".tar"
+    if kind == "imagenet21k" and path.suffix.lower() != ".zip":  # whose tars are read in a tar
+        is_packed = False
+    if not (path.is_file() and is_packed):
         return f"{start}: `itl check {kind} {shlex.quote(str(path))}`"
     command = unpack_command(str(path), in_own_folder=True)
     folder = shlex.quote(unpacked_folder(str(path)))

@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +25,7 @@ from itl.sources.folders.class_folders import (
 from itl.sources.folders.layout import Choice, Layout
 from itl.sources.folders.layout_options import image_counts, recognise, way_to
 from itl.sources.packed import describe_packed, unpack_command
+from itl.sources.published.inner_tars import innermost_wnid, open_class_tars, open_split_tar
 from itl.sources.published.val_labels import (
     DEVKIT,
     LABELS_CURE,
@@ -88,7 +89,7 @@ class ImageNet(Source):
             return archives.open_listing(root)
         joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
         for prefix, path in parts:
-            listing = _open_class_tars(_open_split_tar(archives.open_listing(path, f"{prefix}/"), prefix))
+            listing = open_class_tars(open_split_tar(archives.open_listing(path, f"{prefix}/"), prefix))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
             joined.left_out += listing.left_out + Counter({"files whose name comes again": again})
             joined.files = listing.files | joined.files
@@ -158,7 +159,7 @@ class ImageNet(Source):
             f"{folder.name} beside {read[0][0]} holds splits of its own ({names}), which are not read; move "
             f"what is to be read beside {read[0][0]}, or give {folder} as the path"
             for folder in inner
-            if not split_of_name(folder.name)
+            if not (split_of_name(folder.name) or archives.is_stray([folder.name]))
             and (names := ", ".join(name for name, _ in _split_paths(folder)))
         ]
 
@@ -347,7 +348,7 @@ class ImageNet21k(Source):
             raise ItlError(
                 f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid"
             )
-        return _open_class_tars(outer)
+        return open_class_tars(outer)
 
     @property
     def left_out(self) -> Counter:
@@ -385,16 +386,6 @@ class ImageNet21k(Source):
         return validate_records(split_off_val(records, self.val_fraction), self.path)
 
 
-@cache
-def innermost_wnid(folder: str) -> str:
-    """Return the wnid of the innermost folder of a wnid in the path *folder*; '' without one.
-
-    >>> innermost_wnid("train/n01440764_tench/images"), innermost_wnid("train")
-    ('n01440764', '')
-    """
-    return next(filter(None, map(wnid_of, reversed(folder.split("/")))), None) or ""
-
-
 def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
     """Raise ItlError for folders of one wnid side by side, such as n01440764 and n01440764_tench."""
     folder_of: dict[tuple[str, str], str] = {}
@@ -428,16 +419,16 @@ def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:
 
 
 def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield what holds a split in *root*: folders, and tars where there is no folder of the split.
+    """Yield what holds a split in *root*: folders, and tars where no folder of the split holds anything.
 
     The name of a tar is that of its split, so that images have the same ids wherever it was unpacked.
     """
     folders = [entry for entry in sorted(root.iterdir()) if split_of_name(entry.name) and entry.is_dir()]
     yield from ((folder.name, folder) for folder in folders)
-    unpacked = {split_of_name(folder.name) for folder in folders}
     for tar in sorted(root.glob("*.tar")):
         split = split_of_name(tar.stem)
-        if split and split not in unpacked:
+        beside = (folder for folder in folders if split_of_name(folder.name) == split)
+        if split and not any(any(folder.iterdir()) for folder in beside):
             yield split, tar
 
 
@@ -456,29 +447,3 @@ def _wnid_of_v2(name: str) -> str:
     if name.isdecimal() and int(name) < len(leaves):
         return leaves[int(name)]
     raise ItlError(f"class folders of ImageNet-V2 are numbers from 0 to {len(leaves) - 1}, not {name!r}")
-
-
-def _open_split_tar(listing: Listing, folder: str) -> Listing:
-    """Replace the tar of a split by its files if it lies alone in the *folder* of that split."""
-    tars = [name for name in listing.files if name.endswith(".tar")]
-    split = split_of_name(folder)
-    if len(tars) != 1 or split_of_name(last_of(tars[0])[:-4]) != split or any(map(is_image, listing.files)):
-        return listing
-    inner = archives.list_inner_tar(listing.files[tars[0]], tars[0], f"{folder}/")
-    files = {name: member for name, member in listing.files.items() if name != tars[0]}
-    return Listing(files | inner.files, listing.folders | inner.folders, listing.left_out + inner.left_out)
-
-
-def _open_class_tars(listing: Listing) -> Listing:
-    """Replace each wnid.tar, or n01440764_tench.tar, in *listing* by its files."""
-    opened = Listing(folders=listing.folders, left_out=listing.left_out)
-    for name, member in listing.files.items():
-        folder = name.removesuffix(".tar")
-        if folder != name and wnid_of(last_of(folder)):
-            inner = archives.list_inner_tar(member, name, f"{folder}/")
-            opened.files |= inner.files
-            opened.folders |= inner.folders | {folder}
-            opened.left_out += inner.left_out
-        else:
-            opened.files[name] = member
-    return opened
