@@ -100,7 +100,7 @@ def copy_shipped(folder: Path) -> list[Path]:
 
 
 def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
-    """Read preset *name*, or the preset in a file whose path ends in .yaml.
+    """Read preset *name*, or the preset in a file whose path ends in .yaml or .yml.
 
     Presets are those in *folder*; by default those in the project's ``params``, and those that come with itl.
 
@@ -110,7 +110,7 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
     if not isinstance(name, str | Path):
         raise ItlError(f"a preset is called by its name, such as demo, or the path of its file; got {name!r}")
     name = str(name)
-    by_path = name.endswith(".yaml")
+    by_path = name.endswith((".yaml", ".yml"))
     presets = {} if by_path else find_presets(folder)
     try:
         path = Path(name).absolute() if by_path else pick(presets, name, "preset")

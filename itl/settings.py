@@ -41,6 +41,10 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
         raise ItlError(f"{what} should be a mapping of settings, not {settings!r}")
     for name in settings:
         if not isinstance(name, str):  # YAML reads {lr: 0,05} as two settings
+            if isinstance(name, bool):
+                raise ItlError(
+                    f"{what} has {name!r} for a setting, as YAML reads on, off, yes and no; quote it"
+                )
             raise ItlError(
                 f"{what} has the number {name!r} for a setting; write decimals with a dot, as 0.05"
             )

@@ -58,7 +58,7 @@ def _check_types(spec: "DataclassInstance", what: str = "") -> None:
     """Raise ItlError for a field of *spec*, which is *what*, that holds nothing of its type.
 
     That is none of the values that its Literal lists, no text, no list, not true or false, or another spec;
-    numbers are those of `_check_limits`. Lists become tuples.
+    numbers are those of `_check_limits`. Lists become tuples, 0 and 1 false and true.
     """
     for name, kinds, choices in _types_of(type(spec)):
         value = getattr(spec, name)
@@ -66,8 +66,8 @@ def _check_types(spec: "DataclassInstance", what: str = "") -> None:
             one_of(choices, value, name)
         elif isinstance(value, kinds):
             continue
-        elif tuple in kinds and _is_of(tuple, value):
-            object.__setattr__(spec, name, tuple(value))
+        elif kinds[0] in (tuple, bool) and _is_of(kinds[0], value):
+            object.__setattr__(spec, name, kinds[0](value))
         elif not any(_is_of(kind, value) for kind in kinds):
             words = TYPE_WORDS.get(kinds[0].__name__, f"a {kinds[0].__name__}")
             raise ItlError(f"{name}{what} should be {words}, not {value!r}")
@@ -105,10 +105,15 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
                 continue
             if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
-            finite = math.isfinite(amount := float(number))
+            try:
+                amount = float(number)
+            except OverflowError:  # of a whole number of more than 308 digits
+                amount = math.inf
+            finite = math.isfinite(amount)
             if not (finite and holds(amount)):
                 raise ItlError(
-                    f"{name} should be {'' if finite else 'a finite number '}{words}, not {number}"
+                    f"{name} should be {'' if finite else 'a finite number '}{words}, not "
+                    f"{number if finite else amount}"
                 )
 
 
@@ -161,7 +166,6 @@ class Subset:
         _check_limits(self, limits | {"seed": AT_LEAST_0})
         _check_limits(self, {"seed": OF_32_BITS})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
-        object.__setattr__(self, "at_most", bool(self.at_most))
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ class Recipe:
     def _settled(self) -> dict[str, Any]:
         """Return the fields that have several spellings, each with the one that is hashed."""
         lrs = tuple(sorted({float(lr) for lr in self.lrs}))
-        settled: dict[str, Any] = {"flip": bool(self.flip), "lrs": lrs}
+        settled: dict[str, Any] = {"lrs": lrs}
         if len(lrs) == 1:  # nothing to choose
             settled |= {"lr": lrs[0], "lrs": ()}
         elif self.lr is None and not self.lrs:

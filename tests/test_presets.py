@@ -129,6 +129,8 @@ def test_a_copy_that_is_killed_is_no_copy(elsewhere, monkeypatch, copied):
 def test_a_preset_may_be_a_path_and_nothing_that_is_no_name(tmp_path):
     (tmp_path / "mine.yaml").write_text(GOOD)
     assert load_preset(tmp_path / "mine.yaml").name == "mine"
+    (tmp_path / "mine.yaml").rename(tmp_path / "mine.yml")
+    assert load_preset(tmp_path / "mine.yml").name == "mine"
     for name in (3, None, ["demo"]):
         with pytest.raises(
             ItlError, match="a preset is called by its name, such as demo, or the path of its"

@@ -51,6 +51,8 @@ def test_any_field_that_differs_changes_the_key():
         (Recipe(), Recipe(epochs=10, lr=0.1)),
         (Recipe(steps=0), Recipe(epochs=0)),
         (Recipe(flip=1), Recipe(flip=True)),
+        (DetectionRecipe(freeze_first=1), DetectionRecipe(freeze_first=True)),
+        (Weights("resnet18", in_order=1), Weights("resnet18", in_order=True)),
         (Recipe(clip=5), Recipe(clip=5.0)),
         (Recipe(lrs=(0.3, 0.1, 0.3)), Recipe(lrs=[0.1, 0.3])),
         (Recipe(lrs=(0.3,)), Recipe(lr=0.3)),
@@ -236,6 +238,8 @@ def test_length_in_epochs_or_steps():
     [
         ({"leraning_rate": 1}, "no setting of recipe called 'leraning_rate'"),
         ({"lr": 0, 5: None}, "recipe has the number 5 for a setting; write decimals with a dot, as 0.05"),
+        ({True: 3}, "recipe has True for a setting, as YAML reads on, off, yes and no; quote it"),
+        ({"steps": 10**400}, "recipe: steps should be a finite number at least 0, not inf$"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"precision": "fp8"}, "no precision of recipe called 'fp8'; there are bf16, fp32"),
         ({"batch": 0}, "recipe: batch should be from 1 to 65,536, not 0"),

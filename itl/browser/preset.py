@@ -78,11 +78,13 @@ def save(
     question = dict(base.notebooks[DATA_SIZE])
     images = _images_of(pack, question["images"])
     limit = min(kept.images.values(), default=0)
-    sizes = [count for count in question["images_per_class"] if count != "all" and count < limit]
-    question |= {"images": images, "images_per_class": [*sizes, subset.images_per_class or "all"]}
-    question["subset"] = settings(subset)
-    if subset.seed not in question["seeds"]:  # the first is what the browser shows
-        question["seeds"] = [subset.seed + number for number in range(len(question["seeds"]))]
+    question |= {"images": images, "subset": settings(subset)}
+    if counts := question.get("images_per_class"):  # else that of subset
+        sizes = [count for count in counts if count != "all" and count < limit]
+        question["images_per_class"] = [*sizes, subset.images_per_class or "all"]
+    seeds = question.get("seeds", [subset.seed])
+    if subset.seed not in seeds:  # the first is what the browser shows
+        question["seeds"] = [subset.seed + number for number in range(len(seeds))]
     notebooks = {"00-hierarchy": {"images": images}, DATA_SIZE: question, "99-summary": {}}
     about = f"{counted(len(kept.images), 'classes')} chosen in the browser, with the recipe of {base.name}."
     questions_of(Preset(name=name, about=about, notebooks=notebooks))  # refuses what cannot be asked

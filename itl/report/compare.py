@@ -77,7 +77,7 @@ def find_report(name: str, home: Path) -> Path:
 
     ItlError if there is no finished one, or one in either place.
     """
-    preset = Path(name).stem if name.endswith(".yaml") else name
+    preset = Path(name).stem if name.endswith((".yaml", ".yml")) else name
     folders = dict.fromkeys(folder.absolute() for folder in (Path(name), home / "reports" / preset))
     reports = [folder for folder in folders if (folder / VERDICTS).exists()]
     if len(reports) == 1:

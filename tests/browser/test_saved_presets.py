@@ -46,6 +46,20 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert preset.notebooks["99-summary"] == {}
 
 
+def test_the_preset_that_a_saved_one_follows_may_leave_its_seeds_to_the_subset(demo, project):
+    path = project / "params/demo.yaml"
+    settings = yaml.safe_load(path.read_text())
+    question = settings["notebooks"]["01-data-size"]
+    question["subset"] = {"labels": "bottom-up@9", "seed": 3}
+    del question["seeds"]
+    path.write_text(yaml.safe_dump(settings))
+    browser = HierarchyBrowser(demo)
+    browser.subset = Subset(demo.digest, "original", images_per_class=4, seed=5)
+    browser.save("short")
+    (question,) = questions.questions_of(load_preset("short", project / "params"))
+    assert question.seeds == (5,)
+
+
 def test_a_saved_preset_names_the_images_that_were_ticked(project):
     for folder in ("plants", "backup/plants", "other"):
         for wnid in ("n02119789", "n02100735"):
