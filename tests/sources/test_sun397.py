@@ -63,6 +63,13 @@ def layouts(root):
     yield root / "tars/SUN397.tar"
 
 
+def test_of_images_that_are_not_all_unpacked_those_of_one_letter_are_no_wrapper(tmp_path):
+    some = {name: content for name, content in IMAGES.items() if name.startswith("SUN397/a/")}
+    path = written(tmp_path, some | below("Partitions", LISTS)) / "SUN397"
+    problems = "\n".join(problems_of(open_source("sun397", path)))
+    assert "4 of 6 images of partition 1 do not exist, such as c/church/" in problems
+
+
 def test_a_pack_is_made_anew_where_lists_beside_the_images_have_changed(tmp_path):
     swapped = LISTS | {"Training_01.txt": LISTS["Testing_01.txt"], "Testing_01.txt": LISTS["Training_01.txt"]}
     zipped = tmp_path / "tars/Partitions.zip"

@@ -217,6 +217,24 @@ def test_of_two_copies_of_a_data_set_one_is_to_be_the_path(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("words", ["", " red fox"])
+def test_two_orders_of_classes_beside_numbers_say_the_same(tmp_path, words):
+    tree(tmp_path, *TRAIN, *(f"val/{name}" for name in VAL))
+    (tmp_path / "val.txt").write_text(f"{VAL[0]} 0\n{VAL[1]} 1\n")
+    (tmp_path / "synsets.txt").write_text(f"{FOX}\n{CAR}\n")
+    for wnids in ((FOX, CAR), ("red", "car")):  # the last names no classes
+        (tmp_path / "synset_words.txt").write_text("".join(f"{wnid}{words}\n" for wnid in wnids))
+        assert [record[1:] for record in listed(ImageNet(tmp_path))][2:] == [(FOX, "val"), (CAR, "val")]
+    (tmp_path / "synset_words.txt").write_text(f"{CAR}{words}\n{FOX}{words}\n")
+    says = (
+        "val.txt: its numbers are of classes in the order of synsets.txt or of synset_words.txt, which differ"
+    )
+    with pytest.raises(ItlError, match=says):
+        ImageNet(tmp_path).records()
+    (tmp_path / "val_map.txt").write_text(f"{VAL[0]} {FOX}\n{VAL[1]} {CAR}\n")
+    assert len(ImageNet(tmp_path).records()) == 4, "a list of wnids needs no order"
+
+
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("folder", ["", "val", "meta", "ILSVRC2012_devkit"])
 def test_the_devkit_may_lie_in_a_folder_of_its_own(tmp_path, folder, packed):

@@ -110,7 +110,8 @@ class Sun397(ScannedSource):
     def _without_wrapper(self) -> Listing:
         """Step into the one folder around all class folders, as archives have it."""
         tops = self.listing.top_folders()
-        wrapped = len(tops) == 1 and all(name.count("/") > 1 for name in self.listing.files if is_image(name))
+        wrapped = len(tops) == 1 < len(tops[0])  # a letter is above classes
+        wrapped = wrapped and all(name.count("/") > 1 for name in self.listing.files if is_image(name))
         return self.listing.inside(tops[0]) if wrapped else self.listing
 
     def _lists(self, images: int) -> dict[str, bytes]:

@@ -259,17 +259,31 @@ def _is_list(name: str, names: Collection[str]) -> bool:
 
 
 def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
-    order_file = next((name for name in CLASS_ORDERS if name in files), None)
-    lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
-    order = [line.split()[0] for line in text_lines(lines) if line.strip()]
+    orders = {name: _first_words(files[name]) for name in CLASS_ORDERS if name in files}
+    order_file, order = next(iter(orders.items()), ("", []))
     wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
+    others = [name for name in orders if orders[name] != order and all(map(WNID.fullmatch, orders[name]))]
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
         if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
             continue
         numbered = order and not re.search(rb"n\d{8}", data[:4096])
         words = f"{name} and {order_file}" if numbered else name
+        if numbered and wnids and others:
+            yield Candidate(name, partial(_refuse_two_orders, order_file, others[0]))
+            continue
         yield Candidate(words, partial(read_labels, data, wnids))
+
+
+def _first_words(file: Member) -> list[str]:
+    lines = text_lines(file.read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace"))
+    return [line.split()[0] for line in lines if line.strip()]
+
+
+def _refuse_two_orders(first: str, second: str) -> dict[str, str]:
+    raise ItlError(
+        f"its numbers are of classes in the order of {first} or of {second}, which differ; keep one"
+    )
 
 
 def _devkits(folder: Path) -> Iterator[Candidate]:

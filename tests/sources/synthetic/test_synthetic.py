@@ -154,6 +154,8 @@ def test_any_number_of_classes(world, count):
         (DemoClasses, {"classes": 1001}, "from 2 to 1000 classes, not 1001"),
         (DemoClasses, {"train": 0}, "train of at least 1, not 0"),
         (DemoScenes, {"classes": 99}, f"from 2 to {len(SCENES)} classes, not 99"),
+        (DemoClasses, {"train": 10**10}, "train of at most 100,000, not 10,000,000,000"),
+        (DemoScenes, {"size": 8193}, "size of at most 8,192, not 8,193"),
         (DemoScenes, {"size": -4}, "size of at least 1, not -4"),
         (DemoDetection, {"test": 0}, "test of at least 1, not 0"),
         (DemoActions, {"train": 0}, "train of at least 1, not 0"),
