@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 # under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
 # The same for changes to the numbers of one transfer method alone: of what nets are measured by it; or those
-# of untrained nets, or of those that leave out duplicates, and of what is measured of these.
+# of untrained nets, of those without duplicates or with labels of a file, and of what is measured of these.
 NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1, "duplicates": 2}
+NUMERICS_OF |= {"file": 1}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
@@ -459,6 +460,8 @@ def canonical(spec: object) -> str:
             tree["numerics of untrained"] = NUMERICS_OF["untrained"]
         if net.subset.without:
             tree["numerics of duplicates"] = NUMERICS_OF["duplicates"]
+        if FILE_NAME.search(net.subset.labels):
+            tree["numerics of file"] = NUMERICS_OF["file"]
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)

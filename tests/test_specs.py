@@ -111,6 +111,15 @@ def test_how_duplicates_are_found_enters_the_keys_of_nets_that_leave_them_out(mo
     ]
 
 
+def test_how_lists_of_classes_are_read_enters_the_keys_of_nets_with_labels_from_a_file(monkeypatch):
+    labels = ("file@some.csv#01234567", "half-random-a@0+file@some.csv#01234567", "bottom-up@9")
+    specs = [replace(SPEC.pretrain, subset=replace(SPEC.pretrain.subset, labels=one)) for one in labels]
+    before = [canonical(spec) for spec in specs]
+    monkeypatch.setitem(NUMERICS_OF, "file", 1000)
+    after = [canonical(spec) for spec in specs]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
+
+
 def test_keys_are_what_they_were():
     """Keys name folders that users keep: a change of spec must not rename them."""
     assert canonical(Subset("p", classes=5)) == (
