@@ -426,6 +426,8 @@ def _json_content(text: str, path: Path) -> Any:
             return json.loads(text, object_pairs_hook=unique_keys)
         except json.JSONDecodeError:
             return _python_literal(text, path)
+    except ItlError:
+        raise
     except RecursionError:
         raise ItlError(f"{path} is nested too deeply; give a list or a mapping of classes") from None
     except ValueError as error:
