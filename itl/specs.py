@@ -460,7 +460,7 @@ def canonical(spec: object) -> str:
             tree["numerics of untrained"] = NUMERICS_OF["untrained"]
         if net.subset.without:
             tree["numerics of duplicates"] = NUMERICS_OF["duplicates"]
-        if FILE_NAME.search(net.subset.labels):
+        if FILE_NAME.search(f"{net.subset.labels}+{getattr(spec, 'labels', '')}"):
             tree["numerics of file"] = NUMERICS_OF["file"]
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
