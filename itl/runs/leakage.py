@@ -31,7 +31,7 @@ class Leakage:
     target: str
     split: str
     images: int
-    own: pd.DataFrame  # in its other splits
+    own: pd.DataFrame  # in its other splits; for val, in its training images
     pretraining: pd.DataFrame  # in the pre-training images; empty for their own validation
     left_out: bool = False  # of pre-training, those that are in its images
 
@@ -65,26 +65,28 @@ class Leakage:
         return (
             f"of {counted(self.images, f'{self.split} images')} of {self.target}, "
             f"{count_text(self.pretraining)} are in the pre-training images"
-            f"{' and left out there' * self.left_out}, {count_text(self.own)} in its other splits"
+            f"{' and left out there' * self.left_out}, {count_text(self.own)} in its "
+            f"{'training images' if self.split == 'val' else 'other splits'}"
         )
 
 
 def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leakage]:
     """Compare the images that each target is scored on with those that nets learn from, called images.
 
+    Of images itself, both are compared: val, which own classes are scored on, and what a target is scored on.
     With *left_out* pre-training leaves the duplicates of targets out.
     """
     pretraining, leaks = packs["images"], []
     for name, pack in packs.items():
-        split = scored_split(pack.summary["splits"])
-        if split not in pack.summary["splits"]:
-            continue
-        if not table_path(pretraining, "train", pack.digest, split).exists():
-            log.info(f"looking for the {split} images of {name} among the training images, once")
-        own = across_splits(pack)
-        own = own[own["other_split"] == split]
-        seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
-        leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen, left_out))
+        counts, scored = pack.summary["splits"], scored_split(pack.summary["splits"])
+        splits = [split for split in ("val", "test") if split == scored or pack is pretraining]
+        for split in (split for split in splits if split in counts):
+            if not table_path(pretraining, "train", pack.digest, split).exists():
+                log.info(f"looking for the {split} images of {name} among the training images, once")
+            own = across_splits(pack)
+            own = own[own["other_split"] == split]
+            seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
+            leaks.append(Leakage(name, split, counts[split], own, seen, left_out and split == scored))
     return leaks
 
 
@@ -109,7 +111,8 @@ class RunLeakage:
     def of(self, run: Run) -> Leakage | None:
         """Return that of *run*; None where a pack is not built."""
         spec, target = run.spec, "images" if run.task == "own" else run.target
-        leak = next((leak for leak in self.leaks if leak.target == target), None)
+        leaks = {leak.split: leak for leak in self.leaks if leak.target == target}
+        leak = leaks.get("val" if run.task == "own" else scored_split(leaks))
         if not leak:  # none, or nothing is seen
             return leak
         if isinstance(spec, Transfer):
@@ -118,10 +121,10 @@ class RunLeakage:
         else:
             of_classes = replace(spec.subset, images_per_class=None, at_most=False)
             learned = ()
-        known = target, of_classes, learned
+        known = target, leak.split, of_classes, learned
         if known not in self._known:
             leak = self._of_classes(leak, of_classes)
-            if isinstance(spec, Pretrain) and spec.subset.pack in spec.subset.without:
+            if isinstance(spec, Pretrain) and leak.left_out and spec.subset.pack in spec.subset.without:
                 leak = replace(leak, own=leak.own[:0])  # left out of its training images
             if learned and len(leak.own):
                 leak = self._of_few(leak, spec)

@@ -366,7 +366,7 @@ def _duplicates(
 ) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
     weights: dict[str, None] = {}  # each once
-    lines: dict[tuple[str, str], list[str]] = defaultdict(list)  # the questions of a target and its text
+    lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)  # the questions of a split and its text
     for question in questions:
         folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
         if all(sizes[folder].packed for folder in folders.values()):
@@ -376,11 +376,11 @@ def _duplicates(
             for leak in find_leakage(packs, question.leave_out_duplicates):
                 words = ["itl", "duplicates", folders[leak.target], "--pretraining", folders["images"]]
                 command = f"; listed by\n  {shlex.join(map(str, words))}"  # its own line, to be copied
-                lines[leak.target, f"{leak}{command if leak else ''}"].append(question.name)
-    texts = Counter(target for target, _ in lines)  # two where only some questions leave duplicates out
+                lines[leak.target, leak.split, f"{leak}{command if leak else ''}"].append(question.name)
+    texts = Counter(line[:2] for line in lines)  # two where only some questions leave duplicates out
     return *weights, *(
-        f"duplicates{' in ' + ', '.join(names) if texts[target] > 1 else ''}: {text}"
-        for (target, text), names in lines.items()
+        f"duplicates{' in ' + ', '.join(names) if texts[line[:2]] > 1 else ''}: {line[2]}"
+        for line, names in lines.items()
     )
 
 

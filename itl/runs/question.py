@@ -414,7 +414,9 @@ class Question:
                 if reading := pack.summary.get("reading"):
                     facts[f"source {name}"] = "; ".join(reading.splitlines())
         if len(packs) == len(self.packings()):
-            facts |= {f"duplicates {leak.target}": str(leak) for leak in self.run_leakage(machine).leaks}
+            for leak in self.run_leakage(machine).leaks:
+                name = f"duplicates {leak.target}"  # of images twice, where val and test are both scored
+                facts[name] = f"{facts[name]}; {leak}" if name in facts else str(leak)
             facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
             for own in self.own_weights():
                 facts[f"weights {own.name}"] = known_of_leakage(own.name, own.trained_on, packs)

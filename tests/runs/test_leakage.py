@@ -42,7 +42,7 @@ def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, rated, capsy
     assert plan.plan([study], store, machine).duplicates == ()  # the packs are not built yet
     study.prepare(machine)
     none, one, two = "0 (0 exact, 0 near)", "1 (1 exact, 0 near)", "2 (1 exact, 1 near)"
-    clean = f"of 4 val images of images, {none} are in the pre-training images, {none} in its other splits"
+    clean = f"of 4 val images of images, {none} are in the pre-training images, {none} in its training images"
     seen = f"of 8 test images of scenes, {two} are in the pre-training images, {one} in its other splits"
     folders = {name: pack_folder(packing, name, machine) for name, packing in study.packings().items()}
     command = f"itl duplicates '{folders['scenes']}' --pretraining '{folders['images']}'"
@@ -211,3 +211,35 @@ def test_validation_images_that_training_leaves_out_are_not_seen(
     study.prepare(machine)
     assert picked(study, machine, "own") == {0: [own]}
     assert picked(study, machine, "knn@images") == ({0: [knn]} if knn is not None else {})
+
+
+@pytest.mark.parametrize("left_out", [False, True])  # leaves out what targets score: the copies in test
+def test_own_classes_are_scored_on_val_where_there_is_a_test_split_too(leaky, tmp_path, rated, left_out):
+    write(tmp_path / "images", "val", {"copy": picture(2), "of_test": picture(70)})
+    write(tmp_path / "images", "test", {f"{seed}": picture(seed) for seed in (3, 4, 70, 71)})
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    study = data_size(
+        **leaky | {"images_per_class": [], "subset": {"seed": 0}, "tasks": ["knn@images"], "seeds": [0]},
+        leave_out_duplicates=left_out,
+    )
+    study.prepare(machine)
+    assert picked(study, machine, "own") == {0: [1]}
+    assert picked(study, machine, "knn@images") == {0: [3]}
+    assert [(leak.target, leak.split) for leak in study.run_leakage(machine).leaks] == [
+        ("images", "val"),
+        ("images", "test"),
+        ("scenes", "test"),
+    ]
+    val = "of 6 val images of images, 0 (0 exact, 0 near) are in the pre-training images"
+    test = "of 4 test images of images, 0 (0 exact, 0 near) are in the pre-training images"
+    left = " and left out there" * left_out
+    texts = [
+        f"{val}, 1 (1 exact, 0 near) in its training images",
+        f"{test}{left}, 3 (3 exact, 0 near) in its other splits",
+    ]
+    items = study.provenance(store, machine).set_index("item")["value"]
+    assert items["duplicates images"] == "; ".join(texts)
+    lines = plan.plan([study], store, machine).duplicates
+    assert [line.splitlines()[0] for line in lines[:2]] == [
+        f"duplicates: {text}; listed by" for text in texts
+    ]
