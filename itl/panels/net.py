@@ -70,16 +70,20 @@ class NetPanel(Panel):
                 f"packed here as they were then; put these packs back, or repeat the run with `itl run`"
             )
         if not self.offered:
+            why = "its head is new" if self.spec.weights else "its own are for training alone"
             raise ItlError(
-                f"run {key(self.spec)} has no images to look at: its own are for training alone, and it is "
-                f"measured on no target of one class an image; add a task, such as knn, and `itl run` it"
+                f"run {key(self.spec)} has no images to look at: {why}, and it is measured on no target of "
+                f"one class an image; add a task, such as knn, and `itl run` it"
             )
         super().__init__()
 
     @cached_property
     def offered(self) -> list[str]:
-        """What can be shown: the net's own classes and its targets, if their packs are here and scored."""
-        pack = find_pack(self.spec.subset.pack, self.machine)
+        """What can be shown: the net's own classes and its targets, if their packs are here and scored.
+
+        A net with weights has no own classes: its head is new, and knows nothing.
+        """
+        pack = None if self.spec.weights else find_pack(self.spec.subset.pack, self.machine)
         here = [name for name, spec in self.targets.items() if find_pack(spec.pack, self.machine)]
         return [*([OWN] if pack and own_split(pack) else []), *here]
 
@@ -207,7 +211,9 @@ class NetPanel(Panel):
         )
 
     def _learned_from(self, result: Mapping[str, int]) -> str:
-        if self.spec.trained or self.spec.weights:
+        if self.spec.weights:
+            return "own weights, not trained here"
+        if self.spec.trained:
             return f"{counted(result['classes'], 'classes')}, {counted(result['images'], 'images')}"
         return f"as initialised, without pre-training; a head for {counted(result['classes'], 'classes')}"
 

@@ -107,7 +107,9 @@ def export_net(run: str, path: str | Path, machine: Machine) -> str:
         )
     model = export_weights(load_net(spec, store), spec.net, spec.recipe.pixels, path)
     mean, std = (spec.weights.mean, spec.weights.std) if spec.weights else (IMAGENET_MEAN, IMAGENET_STD)
-    untrained = "" if spec.trained or spec.weights else " (as initialised: it is trained on nothing)"
+    untrained = "" if spec.trained else " (as initialised: it is trained on nothing)"
+    if spec.weights:
+        untrained = " (its head is new: it is trained on nothing)"
     return (
         f"{path}: {spec.net} of run {key(spec)}{untrained}, for images of {spec.recipe.pixels} "
         f"pixels less mean {list(mean)}, divided by std {list(std)} (RGB from 0 to 1); {model} loads it"

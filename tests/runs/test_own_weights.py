@@ -1,6 +1,7 @@
 """Nets that exist already, as conditions of a question: hubs', files', and what is refused."""
 
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,6 +152,7 @@ def test_the_net_of_a_run_has_the_files_tensors_and_no_others(study, resnet, tmp
     assert all(torch.equal(tensor, state[name]) for name, tensor in body.items())  # statistics too
     said = export_net(key(spec), tmp_path / "again.pth", study.machine)
     assert "torchvision.models.get_model('resnet18', num_classes=4) loads it" in said
+    assert f"resnet18 of run {key(spec)} (its head is new: it is trained on nothing), for images" in said
     again = torch.load(tmp_path / "again.pth", weights_only=True)
     assert all(torch.equal(tensor, again[name]) for name, tensor in state.items() if "fc" not in name)
 
@@ -179,6 +181,14 @@ def test_a_net_is_exported_on_the_command_line(study, tmp_path, capsys):
     assert "0 of the" in capsys.readouterr().err
 
 
+def test_own_weights_that_no_target_has_measured_have_nothing_to_look_at(study, tmp_path):
+    spec = own_nets(study.question, study.machine)[1]
+    folder = study.store.path(spec)
+    shutil.copytree(folder, tmp_path / "runs" / folder.relative_to(study.store.root))
+    with pytest.raises(ItlError, match="no images to look at: its head is new, and it is measured on no"):
+        NetPanel(spec, study.machine.replace(home=tmp_path))
+
+
 def test_pictures_and_pages_show_own_weights(study):
     """Levels in the figure, a column in the table, words in the list of runs, and the panel of a net."""
     axes = figures.curve(study.results, x="images_per_class", task="knn@scenes")
@@ -190,8 +200,8 @@ def test_pictures_and_pages_show_own_weights(study):
     assert sum(entry.task == "own weights" for entry in entries) == 3
     assert "and 3 with own weights" in runs_html(entries, "demo")
     panel = NetPanel(own_nets(study.question, study.machine)[1], study.machine)
-    panel.over = "scenes"
-    assert "resnet18" in panel.html()
+    assert panel.offered == ["scenes"]  # its new head knows nothing of own classes
+    assert "resnet18, own weights, not trained here" in panel.html()
 
 
 @pytest.mark.parametrize("stem", QUESTIONS)
