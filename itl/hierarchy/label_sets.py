@@ -278,6 +278,11 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     """
     wnids = list(wnids)
     path, _, digest = argument.partition("#")
+    if not path:
+        raise ItlError(
+            f"the file of file@{argument} is known by its digest alone, as its run did not record its path; "
+            f"give the run as a spec of its question, as in question.runs(machine)[0].spec"
+        )
     if digest and digest != file_digest(path):
         raise ItlError(
             f"{path} is not as it was when its label set was chosen; give the file back, or choose again"
@@ -430,7 +435,7 @@ def _split_control(text: str) -> tuple[int, list[str]]:
     return int(seed), wnids
 
 
-FILE = r"[^#]+(#[0-9a-f]{8})?"  # a spec adds the digest of its content
+FILE = r"[^#]+(#[0-9a-f]{8})?|#[0-9a-f]{8}"  # a spec adds the digest of its content; a key has this alone
 LIST = Argument("a file without # in its path", "superclasses.csv", FILE)
 WHOLE, WNIDS = r"(0|-?[1-9][0-9]{0,17})", r"[^,]+(,[^,]+)*"
 SEED = Argument("a seed", "0", WHOLE, int)

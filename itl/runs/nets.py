@@ -3,13 +3,15 @@
 import json
 import shlex
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from itl import ItlError, did_you_mean
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
-from itl.runs.store import Store
+from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import (
+    FILE_NAME,
     IMAGENET_MEAN,
     IMAGENET_STD,
     NUMERICS,
@@ -43,7 +45,16 @@ def net_of(run: str | Spec, store: Store) -> Pretrain:
     if spec is None or content.get("numerics") != NUMERICS or (is_net and key(spec) != folder.name):
         here = f"; for this one it would be {key(spec)}" if spec and is_net else ""
         raise ItlError(f"run {folder.name} is of another version of itl{here}; repeat it with `itl run`")
-    return spec
+    labels = _with_paths(spec.subset.labels, store.path(spec))
+    return replace(spec, subset=replace(spec.subset, labels=labels))
+
+
+def _with_paths(labels: str, folder: Path) -> str:
+    """Return *labels*, of a spec.json, with the paths of files that the run in *folder* read them from."""
+    if "file@#" not in labels:
+        return labels
+    recorded = str(read_mapping(folder / PROVENANCE_FILE).get("labels"))
+    return recorded if FILE_NAME.sub("file@", recorded) == labels else labels
 
 
 def _folder_of(run: str, store: Store) -> Path:
@@ -77,7 +88,7 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
         labels, count = content.get("labels", "original"), content["images_per_class"]
         target, tree = content["target"], content.get("tree", "")
         name = target + (f"/{labels}" if labels != "original" else "") + (f":{count}" if count else "")
-        pack = content["pack"]
+        pack, labels = content["pack"], _with_paths(labels, folder)
         targets[name][pack] = Transfer(
             net, "knn", target, pack, images_per_class=count, seed=net.seed, labels=labels, tree=tree
         )

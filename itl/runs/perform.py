@@ -71,7 +71,11 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         else:
             result = transfer(spec, store, folder, machine)
     made = mixed(begun, provenance(machine) | described(machine, recipe.precision))
-    store.write(spec, PROVENANCE_FILE, made | {"seconds": time.monotonic() - started})
+    labels = (
+        spec.labels if isinstance(spec, Transfer) else spec.subset.labels
+    )  # its key has no paths of files
+    seconds = time.monotonic() - started
+    store.write(spec, PROVENANCE_FILE, made | {"labels": labels, "seconds": seconds})
     (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)

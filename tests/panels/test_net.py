@@ -166,6 +166,31 @@ def test_a_net_without_images_to_look_at_is_one_line(tmp_path):
         NetPanel(question.runs(machine)[0].spec, machine)
 
 
+def test_labels_from_a_file_are_those_of_the_file_that_the_run_read(tmp_path, monkeypatch):
+    """A key, and so spec.json, has the digest of the file and not its path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "listed").write_text("cup\nplate\n")
+    labels = "file@listed"
+    question, machine = folder_study(tmp_path, train=5, val=2), here(tmp_path)
+    settings = {"subset": {"labels": labels}, "tasks": [f"knn@images/{labels}"], "images": question.images}
+    question = small_study(**QUESTION | settings)
+    store = run_here(question, machine)
+    run = next(run for run in question.runs(machine) if run.task == "own")
+    assert net_of(key(run.spec), store) == run.spec
+    panel = NetPanel(key(run.spec), machine)
+    assert panel.offered[0] == "own classes"
+    for over in panel.offered:
+        panel.over = over
+        assert panel.inspection.images.classes == ("cup", "plate")
+    (tmp_path / "listed").write_text("cup\n")
+    with pytest.raises(ItlError, match="listed is not as it was when its label set was chosen"):
+        _ = NetPanel(key(run.spec), machine).inspection
+    provenance = store.path(run.spec) / "provenance.json"
+    provenance.write_text(provenance.read_text().replace('"labels"', '"unread"'))
+    with pytest.raises(ItlError, match="is known by its digest alone, as its run did not record its path; "):
+        _ = NetPanel(key(run.spec), machine).inspection
+
+
 @pytest.mark.parametrize("limit", [0, -5, "a", 1.5])
 def test_a_limit_is_a_number_of_images(done, trained, limit):
     with pytest.raises(
