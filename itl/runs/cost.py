@@ -7,11 +7,16 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.evaluation.methods import KNN_NEIGHBOURS, METHODS
-from itl.evaluation.target import HELD_OUT_FRACTION, nothing_to_choose_by, refuse_unscored
+from itl.evaluation.target import (
+    HELD_OUT_FRACTION,
+    multilabel_target,
+    nothing_to_choose_by,
+    refuse_unscored,
+)
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.pack import scored_split
-from itl.packs.paths import Size
+from itl.packs.paths import Size, find_pack
 from itl.packs.subset import check_enough, class_contents, count_subset, refuse_emptied
 from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
@@ -114,6 +119,15 @@ def check_images(spec: Spec, size: Size, machine: Machine) -> None:
         all_images = replace(_plain(spec.subset), images_per_class=None)
         refuse_emptied(_kept(tuple(size.train.items()), all_images, machine.taxonomies))
     images_of(spec, size, machine)
+    if not (isinstance(spec, Transfer) and METHODS[spec.method].annotated and chooses_lr(spec)):
+        return
+    if pack := find_pack(spec.pack, machine):  # before it is packed, what an image shows is not known
+        multilabel_target(spec, pack).validation_target(spec.seed)
+
+
+def chooses_lr(spec: Spec) -> bool:
+    """Say whether a learning rate is chosen, maybe on images that the seed of *spec* draws."""
+    return bool(spec.recipe and spec.recipe.lrs)
 
 
 def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
@@ -162,7 +176,7 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
             f"{spec.method} asks {max(KNN_NEIGHBOURS)} neighbours, and there are "
             f"{counted(n_train, 'training images')} of {name} in all; give it more"
         )
-    chooses = "fit" in method.cost or bool(method.looks_at) or bool(spec.recipe and spec.recipe.lrs)
+    chooses = "fit" in method.cost or bool(method.looks_at) or chooses_lr(spec)
     if chooses and not chosen_on_val and max(kept.values()) < 2:
         raise ItlError(
             f"{spec.method} holds a part of the training images out, and there is one of each class of "
@@ -194,7 +208,7 @@ def _refuse_unscored(spec: Transfer, size: Size, n_val: int) -> None:
         return
     scored = {split for shown in size.objects.values() for split, count in shown.items() if count}
     refuse_unscored(spec.target, scored_split(size.splits) in scored)
-    if n_val and spec.recipe and spec.recipe.lrs and "val" not in scored:
+    if n_val and chooses_lr(spec) and "val" not in scored:
         raise nothing_to_choose_by(n_val, "val")
 
 

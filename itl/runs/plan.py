@@ -16,7 +16,7 @@ from itl.machine import Machine, about, cpu_count, device_memory, free_disk, fre
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, check_images, contents_of, cost, cost_settings, work_of
+from itl.runs.cost import Cost, check_images, chooses_lr, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import Design, PlannedRun, compare_budgets, describe_doubts, refuse_impossible_nets
@@ -285,11 +285,12 @@ def _refuse_unknown_nets(questions: Sequence[QuestionLike], machine: Machine) ->
 def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
     """Raise ItlError, with its question, where one of *runs* cannot have its images, or learn from so few.
 
-    Runs that differ in their seed alone are looked at once.
+    Runs that differ in their seed alone are looked at once, unless it draws what an lr is chosen on.
     """
     seen = set()
     for run in runs:
-        if (alike := (id(run.size), cost_settings(run.spec))) in seen:
+        seed = run.spec.seed if chooses_lr(run.spec) else None
+        if (alike := (id(run.size), cost_settings(run.spec), seed)) in seen:
             continue
         seen.add(alike)
         task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"

@@ -129,6 +129,45 @@ def test_a_target_without_an_object_to_score_or_to_choose_by_is_refused(
         assert re.search(f"data-size, {task}: {says}", refusal) if says else not refusal
 
 
+@pytest.mark.parametrize(
+    ("train", "task", "lrs", "says"),
+    [
+        (
+            ["dog", "dog", "pig", "pig"],
+            "detection@pets:1",
+            [0.1, 0.2],
+            "each of its 2 is the only one of its",
+        ),
+        (["dog", "dog", "pig", "pig"], "detection@pets:1", None, ""),
+        (["dog", "dog", "pig", "pig"], "detection@pets:2", [0.1, 0.2], ""),
+        (
+            ["dog", "pig"],
+            "detection@pets",
+            [0.1, 0.2],
+            "each of its 2 is the only one of its class; give two",
+        ),
+        (["dog pig", "", ""], "detection@pets", [0.1, 0.2], "1 held-out training images? ha. no object"),
+        (
+            ["dog pig", "dog pig"],
+            "detection@pets:1",
+            [0.1, 0.2],
+            "each of its 1 is the only one of its class",
+        ),
+    ],
+)
+def test_a_part_of_few_annotated_images_to_choose_an_lr_by_is_held_out_before_anything_is_trained(
+    tmp_path, rated, train, task, lrs, says
+):
+    """By the pack: a listing of the source does not tell which classes an image shows."""
+    root = written(tmp_path / "pets", coco_files(train=train, test=["dog pig"]))
+    changes = {"source": "coco", "path": str(root), "size": 32, "fit": "pad"}
+    steps = {"steps": 2, "batch": 2, "pixels": 32, "longest": 32} | ({"lrs": lrs} if lrs else {})
+    question = small_study(**FOUR, targets={"pets": changes}, tasks=[task], tuning={"detection": steps})
+    (listed, _), (packed, _) = planned_twice(question, tmp_path)
+    assert listed == ""
+    assert re.search(f"data-size, {task}: .*{says}", packed) if says else not packed
+
+
 def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
     tasks = ["knn@scenes:2", "probe@scenes:2", "finetune@few", "scores@scenes"]
     planned = plan.plan(
