@@ -98,8 +98,9 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
     """Select the images of *pack* that *spec* asks for.
 
     Test images are those of the test split, or of val where there is no test split. With a test split the
-    training images are train and val together, unless spec.images_per_class is given. Labels are made from
-    *tree*, by default the snapshot. ItlError if the images have annotated objects but no class of their own.
+    training images are train and val together, unless spec.images_per_class is given or the labels keep no
+    image of val. Labels are made from *tree*, by default the snapshot. ItlError if the images have annotated
+    objects but no class of their own.
     """
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed, spec.tree)
     train = select(pack, subset, "train", tree)
@@ -109,8 +110,10 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
             f"the images of {spec.target} are of no one class, but have annotated objects; take "
             f"detection@{spec.target} or actions@{spec.target}, not {spec.method}"
         )
-    per_class = is_per_class(pack)
-    if spec.images_per_class or not has_val_beside_test(pack):
+    per_class, table = is_per_class(pack), pack.table
+    of_val = table.loc[table["split"] == "val", "wnid"]
+    val_is_kept = of_val.isin(table["wnid"].iloc[train.rows]).any()
+    if spec.images_per_class or not (has_val_beside_test(pack) and val_is_kept):
         return Target(pack, train, test, per_class=per_class)
     both = merge(train, select(pack, subset, "val", tree))
     return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)), per_class)

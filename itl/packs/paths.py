@@ -155,6 +155,7 @@ class Size:
     # Of annotated images: class -> split -> how many show an object of it that is scored.
     objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     scored: Sequence[str] = ()  #: classes of the images that targets are scored on: test, or val without test
+    val: Mapping[str, int] = field(default_factory=dict)  #: images of val of each class
 
     @property
     def images(self) -> int:
@@ -263,9 +264,12 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
     splits: Counter[str] = Counter()
     for (split, _), count in counts.items():
         splits[split] += count
-    train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}
+    train, val = (
+        {wnid: count for (split, wnid), count in sorted(counts.items()) if split == part}
+        for part in ("train", "val")
+    )
     scored = sorted(wnid for split, wnid in counts if split == scored_split(splits))
-    return Size(dict(splits), train, packed, seconds, scored=scored)
+    return Size(dict(splits), train, packed, seconds, scored=scored, val=val)
 
 
 def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:

@@ -133,8 +133,9 @@ def chooses_lr(spec: Spec) -> bool:
 def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
     """Count the images that *spec* works through.
 
-    Those of a target are as in `itl.evaluation.target`: where there is a test split, val is trained on too,
-    unless only some images of each class are wanted. ItlError where its subset cannot be had.
+    Those of a target are as in `itl.evaluation.target`: where there is a test split, what its labels keep of
+    val is trained on too, unless only some images of each class are wanted. ItlError where its subset cannot
+    be had.
     """
     splits, train = {"train": 0, "val": 0, "test": 0} | dict(size.splits), tuple(size.train.items())
     if isinstance(spec, Pretrain):
@@ -156,8 +157,10 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
         subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
         kept = _kept(train, subset, machine.taxonomies)
         n_train, classes = sum(kept.values()), len(kept)
-        contents = _contents(train, subset, machine.taxonomies)
-        if size.scored and not any(wnids & set(size.scored) for wnids, _ in contents):
+        wnids = frozenset().union(*(wnids for wnids, _ in _contents(train, subset, machine.taxonomies)))
+        if n_val and size.val:  # else what is in val is not known by class
+            n_val = sum(count for wnid, count in size.val.items() if wnid in wnids)
+        if size.scored and wnids.isdisjoint(size.scored):
             raise ItlError(
                 f"{spec.labels} keeps none of the {n_test:,} images that {spec.target} is scored on, of "
                 f"{examples(size.scored)}; choose other labels"

@@ -61,6 +61,18 @@ def test_the_final_fit_takes_val_too_where_there_is_a_test_split():
     assert splits(pack, part.test) == {"val": 6}
 
 
+def test_where_labels_keep_no_image_of_val_a_part_is_held_out(tree):
+    pack = classes_pack(train=10, val=3, test=4)
+    pack.table["wnid"] = pack.table["wnid"].map({"ash": "husky", "oak": "trout"})
+    pack.table.loc[(pack.table["split"] == "val"), "wnid"] = "trout"
+    husky, trout = (replace(spec(), labels=f"only@{name}", tree=tree.digest) for name in ("husky", "trout"))
+    target = target_of(husky, pack, tree)
+    assert splits(pack, target.train) == {"train": 10}
+    part = target.validation_target(seed=0)
+    assert (splits(pack, part.train), splits(pack, part.test)) == ({"train": 8}, {"train": 2})
+    assert splits(pack, target_of(trout, pack, tree).train) == {"train": 10, "val": 6}
+
+
 def test_the_source_says_by_what_papers_compare():
     pack = classes_pack(train=6, test=4)
     assert not target_of(spec(), pack).per_class

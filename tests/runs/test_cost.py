@@ -47,6 +47,29 @@ def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
         cost.images_of(Pretrain(Subset("p", images_per_class=11)), SIZE, Machine())
 
 
+@pytest.mark.parametrize(
+    ("labels", "n_train", "n_val"),
+    [
+        ("original", 40 + 8, 8),
+        (f"only@{','.join(TOOLS)}", 20 + 2, 2),
+        (f"only@{BIRDS[0]},{TOOLS[0]}", 20 + 8, 8),
+        (f"only@{BIRDS[1]},{TOOLS[1]}", 20, 4),  # none of val: a fifth is held out
+    ],
+)
+def test_images_of_val_are_counted_by_the_classes_that_labels_keep(labels, n_train, n_val):
+    size = replace(SIZE, val={BIRDS[0]: 6, TOOLS[0]: 2})
+    images = cost.images_of(Transfer(NET, "probe", "t", "q", labels=labels), size, Machine())
+    assert (images.n_train, images.n_val) == (n_train, n_val)
+
+
+def test_classes_of_one_image_that_val_has_none_of_are_nothing_to_choose_by():
+    size = replace(SIZE, train=dict.fromkeys((*BIRDS, *TOOLS), 1), val={BIRDS[0]: 6, TOOLS[0]: 2})
+    spec = Transfer(NET, "probe", "t", "q", labels=f"only@{BIRDS[0]},{TOOLS[1]}")
+    assert cost.images_of(spec, size, Machine()).n_val == 6
+    with pytest.raises(ItlError, match="probe holds a part of the training images out, and there is one of"):
+        cost.images_of(replace(spec, labels=f"only@{BIRDS[1]},{TOOLS[1]}"), size, Machine())
+
+
 def test_the_images_of_some_leaves_are_those_of_the_seed_that_draws_them():
     size = replace(SIZE, train=SIZE.train | {BIRDS[0]: 4})
     subsets = [Subset("p", "bottom-up@4", images_per_class=5, leaves=1, seed=seed) for seed in range(9)]
