@@ -318,6 +318,7 @@ class Weights:
     in_order: bool = False  #: the file's tensors are the net's in the same order, by other names
     mean: tuple[float, ...] = IMAGENET_MEAN  #: that the net expects to be subtracted, RGB from 0 to 1
     std: tuple[float, ...] = IMAGENET_STD  #: by which it expects to be divided
+    bgr: bool = field(default=False, metadata={"added": True})  #: trained on blue, green and red, as by Caffe
 
     def __post_init__(self) -> None:
         """Refuse means and standard deviations of pixels from 0 to 255."""

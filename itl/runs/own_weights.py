@@ -36,6 +36,7 @@ class Entry:
     std: tuple[float, float, float] | None = None
     entry: str = ""  #: of the file, where it holds several nets
     in_order: bool = False  #: the file's tensors are the net's in the same order, by other names
+    bgr: bool = False  #: the net was trained on images of blue, green and red, as by Caffe and OpenCV
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class OwnWeights:
         mean, std = (hub.mean, hub.std) if hub else (IMAGENET_MEAN, IMAGENET_STD)
         net = hub.net if hub else entry.net
         digest = file_digest(file) if file else ""
-        weights = Weights(net, digest, entry.entry, entry.in_order, entry.mean or mean, entry.std or std)
+        colours = entry.mean or mean, entry.std or std
+        weights = Weights(net, digest, entry.entry, entry.in_order, *colours, entry.bgr)
         if entry.pixels is not None and entry.pixels < 1:
             raise ItlError(
                 f"pixels of weights should be above 0, not {entry.pixels}; left out, the recipe's are taken"

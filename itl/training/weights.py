@@ -109,9 +109,10 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     """Select those of *tensors* that are the body of *net*, by the names of its library.
 
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
-    *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
-    the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
-    several, or have values that are no real numbers, quantised or not finite, or variances below 0.
+    *weights* says which entry of the file to take, whether tensors are taken by their order, and whether the
+    net takes BGR: the result takes RGB. Errors name the *path* of the file. ItlError if there is no such
+    entry, or the tensors are those of another net, or of several, or have values that are no real numbers,
+    quantised or not finite, or variances below 0, or if a net of BGR has no convolution of three channels.
     """
     own = _without_values(net, pixels)
     if weights.entry:
@@ -142,7 +143,17 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
         )
     if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
         raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
-    return taken
+    return _for_rgb(net, taken) if weights.bgr else taken
+
+
+def _for_rgb(net: str, tensors: Tensors) -> Tensors:
+    """Turn the input channels of the first convolution of *net*, which was trained on images in BGR."""
+    first = next((name for name, one in tensors.items() if one.ndim == 4 and one.shape[1] == 3), None)
+    if first is None:
+        raise ItlError(
+            f"bgr turns the channels of a first convolution of three; {net} has none; leave it out"
+        )
+    return tensors | {first: tensors[first].flip(1)}
 
 
 def _without_values(net: str, pixels: int) -> Classifier:
@@ -299,7 +310,10 @@ def _misfit(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefix: str
         channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"
         advice = f"its images have {channels}: take other weights"
     elif _same_order(wanted, tensors):
-        advice = "its tensors are the net's in the same order, by other names: in_order: true takes them so"
+        advice = (
+            "its tensors are the net's in the same order, by other names: in_order: true takes them so, with "
+            "bgr: true if they were trained by Caffe or on other images of blue, green and red"
+        )
     elif other := _fitting_net(net, tensors):
         advice = f"it fits net: {other}"
     elif beside := _modules_beside(net, wanted, tensors_below(tensors, prefix)):

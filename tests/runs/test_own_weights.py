@@ -234,6 +234,7 @@ def test_the_key_follows_the_content_and_not_the_place(resnet, tmp_path):
     copy.write_bytes(resnet.read_bytes())
     assert made(copy) == made(resnet) == made(copy, name="other", trained_on="elsewhere")
     assert made(copy, in_order=True) != made(copy)
+    assert made(copy, bgr=True) != made(copy) == made(copy, bgr=False)
     assert made(copy, **HALF_GREY) != made(copy)
     torch.save(models.resnet18().state_dict(), copy)
     assert made(copy) != made(resnet)

@@ -218,7 +218,8 @@ def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path)
     state, path = resnet18_state(), tmp_path / "renamed.pth"
     torch.save({f"t{number}": value for number, value in enumerate(state.values())}, path)
     with pytest.raises(
-        ItlError, match=r"conv1.weight \(64, 3, 7, 7\) is missing.*in_order: true takes them so"
+        ItlError,
+        match=r"conv1.weight \(64, 3, 7, 7\) is missing.*in_order: true takes them so, with bgr: true if",
     ):
         filled("resnet18", read_tensors(path), path)
     net = filled("resnet18", read_tensors(path), path, in_order=True)
@@ -230,6 +231,22 @@ def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path)
         filled(
             "resnet18", read_tensors(tmp_path / "a.safetensors"), tmp_path / "a.safetensors", in_order=True
         )
+
+
+@pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
+def test_a_net_of_blue_green_and_red_is_turned_to_red_green_and_blue(name, tmp_path):
+    """By names, and by order, as Caffe's own weights have other names."""
+    net, path = trained(name), tmp_path / "caffe.pth"
+    export_weights(net, name, SIDES[name], path)
+    with torch.no_grad():
+        of_bgr = net.body(images(name).flip(1))
+        assert not torch.equal(of_bgr, net.body(images(name)))
+        tensors = read_tensors(path)
+        renamed = {f"t{number}": tensor for number, tensor in enumerate(tensors.values())}
+        for given, how in ((tensors, {}), (renamed, {"in_order": True})):
+            turned = filled(name, given, path, bgr=True, **how)
+            assert torch.allclose(turned.body(images(name)), of_bgr, rtol=1e-4)
+            assert torch.equal(filled(name, given, path, **how).body(images(name)), net.body(images(name)))
 
 
 def test_of_moco_the_encoder_of_queries_is_the_net(tmp_path):

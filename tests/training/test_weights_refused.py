@@ -10,7 +10,10 @@ import torch
 from torchvision import models
 
 from itl import ItlError
+from itl.specs import Weights
+from itl.training.nets import build
 from itl.training.weights import (
+    body_tensors,
     export_weights,
     library_tensors,
     read_tensors,
@@ -129,6 +132,17 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
         torch.save(content, tmp_path / f"{number}.pth")
         with pytest.raises(ItlError, match=rf"{number}.pth holds no tensors by name"):
             read_tensors(tmp_path / f"{number}.pth")
+
+
+def test_a_net_without_three_channels_to_turn_is_refused(tmp_path):
+    """TResNet moves blocks of 4 x 4 pixels into channels first."""
+    name = "timm:tresnet_m"
+    state = build(name, 1, 64, seed=0).body.state_dict()
+    assert body_tensors(name, state, Weights(name), 64, tmp_path).keys() == state.keys()
+    with pytest.raises(
+        ItlError, match="bgr turns the channels of a first convolution of three; timm:tresnet"
+    ):
+        body_tensors(name, state, Weights(name, bgr=True), 64, tmp_path)
 
 
 def test_a_variance_below_0_is_refused(tmp_path):
