@@ -43,6 +43,7 @@ class Inspection:
     predicted: np.ndarray  # int64 (N,), a label in images.classes
     confidence: np.ndarray  # float64 (N,), 0 to 1: the probability, or the share of neighbours
     available: int  # images that could have been looked at
+    train_available: int  # training images that could have been searched
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -216,7 +217,8 @@ def inspect_own(
     """
     split = own_split(pack) or "val"  # which `select` refuses where there is none
     images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))
-    available, images, train = len(images.rows), spread(images, limit), spread(train, limit)
+    available, train_available = len(images.rows), len(train.rows)
+    images, train = spread(images, limit), spread(train, limit)
     features, train_features = (
         extract_selection(net, spec, pack, part, machine).features for part in (images, train)
     )
@@ -233,6 +235,7 @@ def inspect_own(
         predicted=predicted.cpu().numpy(),
         confidence=confidence.double().cpu().numpy(),
         available=available,
+        train_available=train_available,
     )
 
 
@@ -265,6 +268,7 @@ def inspect_target(
         predicted=predicted.numpy(),
         confidence=share.numpy(),
         available=len(target.test.rows),
+        train_available=len(target.train.rows),
     )
 
 

@@ -228,12 +228,14 @@ class NetPanel(Panel):
             pictures.append((url, words, f"{label} → {taken_for} {sure}"))
         looked_at, available, own = len(inspection.table), inspection.available, self.over == OWN
         part = f"{looked_at:,} of {available:,} images, evenly spread." if looked_at < available else ""
+        searched, train = len(inspection.train.rows), inspection.train_available
+        among = f", among {searched:,} of {train:,}, evenly spread" if searched < train else ""
         return {
             "title": f"{SPLITS[own_split(inspection.pack)]} images of its {OWN}."
             if own
             else f"Target {target_words(self.over)}.",
             "looked_at": part,
-            "how": "Judged by its head." if own else "Judged by the 5 nearest training images.",
+            "how": "Judged by its head." if own else f"Judged by the 5 nearest training images{among}.",
             "node": name(self.node) if self.node else "all",
             "wrong": len(self.wrong()),
             "images": len(inspection.under(self.node)),

@@ -45,6 +45,7 @@ def inspection(tree) -> Inspection:
         predicted=np.array(TAKEN),
         confidence=np.array(CONFIDENCE),
         available=6,
+        train_available=2,
     )
 
 

@@ -92,6 +92,7 @@ def inspection(folder: Path) -> Inspection:
         predicted,
         random.random(IMAGES),
         IMAGES,
+        IMAGES,
     )
 
 

@@ -191,6 +191,23 @@ def test_labels_from_a_file_are_those_of_the_file_that_the_run_read(tmp_path, mo
         _ = NetPanel(key(run.spec), machine).inspection
 
 
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        (
+            10,
+            "10 of 12 images, evenly spread. Judged by the 5 nearest training images, among 10 of 18, ev",
+        ),
+        (15, "</b>  Judged by the 5 nearest training images, among 15 of 18, evenly spread."),
+        (18, "</b>  Judged by the 5 nearest training images."),
+    ],
+)
+def test_a_limit_of_the_training_images_is_said_too(done, trained, limit, says):
+    panel = NetPanel(trained, done[1], limit)
+    panel.over = "scenes"
+    assert says in panel.html()
+
+
 @pytest.mark.parametrize("limit", [0, -5, "a", 1.5])
 def test_a_limit_is_a_number_of_images(done, trained, limit):
     with pytest.raises(
