@@ -32,6 +32,7 @@ KEPT = "rates.json"  # beside the runs
 DETECTOR_PIXELS = 227  # that a net is built for at most where a detector is measured, which may see more
 CLASSES = 100  # of the nets that are measured
 REPEAT_S = 2.0  # in which work is done again by default; the fastest time counts
+LEAST_REPEATS = 3  # however long they take: one alone may have met with others that compute
 QUEUED = 20  # steps that a GPU is given before they are waited for
 FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}  # rows, features and classes of a probe
 SMALL = (200, 64, 8)  # of one that costs little but its start
@@ -309,9 +310,11 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
 def _seconds(
     work: Callable[[], object], device: "torch.device", repeat_s: float, queued: int = QUEUED
 ) -> float:
-    """Seconds that *work* takes within *repeat_s*, after once to warm up: the least, with least disturbance.
+    """Seconds that *work* takes, after once to warm up: the least in *repeat_s*, with least disturbance.
 
     On a CPU those of this thread, which takes part in everything: what other processes take is not counted.
+    But this thread computes while it waits for the others of its process, and other processes make that
+    longer. So it is done a few times, however long it takes.
     """
     import torch
 
@@ -320,7 +323,7 @@ def _seconds(
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
     began, seconds = time.perf_counter(), list[float]()
-    while not seconds or time.perf_counter() - began < repeat_s:
+    while len(seconds) < LEAST_REPEATS or time.perf_counter() - began < repeat_s:
         wait()
         started = clock()
         for _ in range(queued):
