@@ -26,7 +26,8 @@ def execute(
     failures are raised together at the end, as one ItlError. *watch* is called about twice a second while
     runs are under way.
     """
-    left = [spec for spec in with_needs(specs) if not store.is_done(spec)]
+    # One that is done may have a checkpoint, where its process was killed just then: it is removed.
+    left = [spec for spec in with_needs(specs) if not store.is_done(spec) or store.has_checkpoint(spec)]
     if machine.ranks > 1:  # all of them, or some would wait for one that sees nothing left
         from itl.runs.perform import perform_together
 

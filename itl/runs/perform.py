@@ -48,7 +48,11 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
     """
     try:
         with store.claim(spec) as folder:
-            return store.result(spec) or _perform(spec, store, folder, machine)
+            result = store.result(spec) or _perform(spec, store, folder, machine)
+            (folder / CHECKPOINT_FILE).unlink(
+                missing_ok=True
+            )  # also that of a process killed just before this
+            return result
     except OSError as error:
         raise ItlError(
             f"run {key(spec)} stopped: {error}; fix the cause and repeat the command, it resumes there"
@@ -78,7 +82,6 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     store.write(spec, PROVENANCE_FILE, made | {"labels": labels, "seconds": seconds})
     (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return result
 
 

@@ -114,7 +114,11 @@ class Store:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.is_done(spec):
             return "done"
-        return "partial" if os.path.exists(f"{self.path(spec)}/{CHECKPOINT_FILE}") else "to do"
+        return "partial" if self.has_checkpoint(spec) else "to do"
+
+    def has_checkpoint(self, spec: object) -> bool:
+        """Say whether a run has one: it is under way, or was killed before, or just after it was done."""
+        return os.path.exists(f"{self.path(spec)}/{CHECKPOINT_FILE}")
 
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""

@@ -159,6 +159,26 @@ def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
     assert store.result(trained) == Store(here(undisturbed).runs).result(trained)
 
 
+def stop_after_the_result(spec: Pretrain, store: Store, machine: Machine) -> None:
+    finish = Store.finish
+    Store.finish = lambda *run: (finish(*run), os._exit(9))
+    perform(spec, store, machine)
+
+
+def test_killed_just_after_the_result_its_checkpoint_goes_and_nothing_is_done_again(undisturbed, tmp_path):
+    """Its checkpoint has twice the bytes of the net."""
+    trained, store, machine = a_training(undisturbed, tmp_path)
+    checkpoint, result = (store.path(trained) / name for name in ("checkpoint.safetensors", "result.json"))
+    child = start_child(stop_after_the_result, trained, store, machine)
+    child.join()
+    assert (child.exitcode, store.state(trained), checkpoint.exists()) == (9, "done", True)
+    written = result.stat().st_mtime_ns
+    child = start_child(execute, [trained], store, machine)
+    child.join()
+    assert (child.exitcode, store.state(trained), checkpoint.exists()) == (0, "done", False)
+    assert result.stat().st_mtime_ns == written
+
+
 def stop_before_the_provenance(spec: Pretrain, store: Store, machine: Machine) -> None:
     write = Store.write
     Store.write = lambda self, spec, name, content: (
