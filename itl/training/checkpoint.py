@@ -57,9 +57,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     except FileNotFoundError as error:
         raise ItlError(f"no weights at {path}; train the net first, or name another file") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ItlError(
-            f"{path} is damaged ({error}); remove it and result.json beside it, then repeat"
-        ) from error
+        of_run = " and result.json beside it" * path.with_name("result.json").exists()  # so that it is redone
+        raise ItlError(f"{path} is damaged ({error}); remove it{of_run}, then repeat") from error
 
 
 @contextmanager

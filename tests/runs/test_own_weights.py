@@ -35,7 +35,7 @@ from itl.training.batches import Batches
 from itl.training.detection_nets import detection_backbone
 from itl.training.hubs import fetch, published
 from itl.training.nets import Renormalised, build, build_for
-from itl.training.weights import fill_body, load_kept
+from itl.training.weights import fill_body, kept_file, load_kept
 from tests.worlds import here, run_here, small_study, start_child
 
 HALF_GREY = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -382,6 +382,11 @@ def test_a_run_whose_weights_are_not_kept_says_how_they_come_there(study, tmp_pa
     machine = study.machine.replace(home=tmp_path)
     (tmp_path / "packs").symlink_to(study.machine.packs)
     with pytest.raises(ItlError, match=r"the weights of resnet18 are not in .*; `itl run PRESET` puts them"):
+        perform(spec, Store(tmp_path / "runs"), machine)
+    kept = kept_file(spec.weights, machine.weights)
+    kept.parent.mkdir()
+    kept.write_bytes(kept_file(spec.weights, study.machine.weights).read_bytes()[:1000])
+    with pytest.raises(ItlError, match=rf"{kept.name} is damaged \(.*\); remove it, then repeat$"):
         perform(spec, Store(tmp_path / "runs"), machine)
 
 

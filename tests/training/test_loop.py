@@ -250,6 +250,12 @@ def test_weights_come_back_bit_for_bit(tmp_path):
         load_weights(plain(), tmp_path / "net.safetensors")
     with pytest.raises(ItlError, match="no weights at"):
         load_weights(plain(), tmp_path / "none")
+    for name in ("net.safetensors", "result.json"):
+        (tmp_path / name).write_text("damaged")
+    with pytest.raises(
+        ItlError, match=r"is damaged \(.*\); remove it and result.json beside it, then repeat$"
+    ):
+        load_weights(other, tmp_path / "net.safetensors")
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
