@@ -97,7 +97,10 @@ def _types_of(kind: Any) -> tuple[tuple[str, tuple[type, ...], tuple[str, ...]],
 
 
 def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
-    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
+    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*.
+
+    Whole numbers become Python's: seeds enter sums that NumPy's cannot hold.
+    """
     types = {name: kinds for name, kinds, _ in _types_of(type(spec))}
     for name, (words, holds) in limits.items():
         value, whole = getattr(spec, name), int in types[name]
@@ -116,6 +119,8 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
                     f"{name} should be {'' if finite else 'a finite number '}{words}, not "
                     f"{number if finite else amount}"
                 )
+        if isinstance(value, Integral) and type(value) is not int:
+            object.__setattr__(spec, name, int(value))
 
 
 @dataclass(frozen=True)

@@ -504,6 +504,10 @@ def test_arrays_and_single_numbers_of_numpy_are_taken():
     assert key(Weights("small", mean=np.array(IMAGENET_MEAN))) == key(Weights("small"))
     assert Packing("folder", Path("x")) == Packing("folder", "x")
     assert Recipe(batch=np.int64(32), flip=np.True_) == Recipe(batch=32)
+    net = Pretrain(Subset("p", seed=np.uint8(3)), seed=np.int64(3), recipe=Recipe(steps=np.int32(2)))
+    measured = Transfer(net, "knn", "t", "q", seed=np.int64(3))
+    numbers = [net.seed, net.subset.seed, net.recipe.steps, measured.fit_seed]
+    assert [(number, type(number)) for number in numbers] == [(3, int), (3, int), (2, int), (3, int)]
 
 
 @pytest.mark.parametrize("value", ["no", None, 2])
