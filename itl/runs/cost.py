@@ -119,9 +119,17 @@ def check_images(spec: Spec, size: Size, machine: Machine) -> None:
         all_images = replace(_plain(spec.subset), images_per_class=None)
         refuse_emptied(_kept(tuple(size.train.items()), all_images, machine.taxonomies))
     images_of(spec, size, machine)
-    if not (isinstance(spec, Transfer) and METHODS[spec.method].annotated and chooses_lr(spec)):
-        return
-    if pack := find_pack(spec.pack, machine):  # before it is packed, what an image shows is not known
+    if isinstance(spec, Transfer) and METHODS[spec.method].annotated and chooses_lr(spec):
+        _check_choice(spec, machine)
+
+
+@cache
+def _check_choice(spec: Transfer, machine: Machine) -> None:
+    """Raise ItlError where the annotated images of *spec* leave none to choose an lr by; COCO takes 2 s.
+
+    Before they are packed, it is not known which classes an image shows.
+    """
+    if pack := find_pack(spec.pack, machine):
         multilabel_target(spec, pack).validation_target(spec.seed)
 
 
