@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
@@ -97,10 +98,7 @@ def _types_of(kind: Any) -> tuple[tuple[str, tuple[type, ...], tuple[str, ...]],
 
 
 def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
-    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*.
-
-    Whole numbers become Python's: seeds enter sums that NumPy's cannot hold.
-    """
+    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
     types = {name: kinds for name, kinds, _ in _types_of(type(spec))}
     for name, (words, holds) in limits.items():
         value, whole = getattr(spec, name), int in types[name]
@@ -109,17 +107,11 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
                 continue
             if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
-            try:
-                amount = float(number)
-            except OverflowError:  # of a whole number of more than 308 digits
-                amount = math.inf
-            finite = math.isfinite(amount)
-            if not (finite and holds(amount)):
-                raise ItlError(
-                    f"{name} should be {'' if finite else 'a finite number '}{words}, not "
-                    f"{number if finite else amount}"
-                )
-        if isinstance(value, Integral) and type(value) is not int:
+            finite = abs(number) <= sys.float_info.max
+            if not (finite and holds(number)):
+                kind = "" if finite else "a finite number "
+                raise ItlError(f"{name} should be {kind}{words}, not {str(number)[:40]}")
+        if isinstance(value, Integral):  # NumPy's cannot hold the sums that seeds enter
             object.__setattr__(spec, name, int(value))
 
 

@@ -49,9 +49,8 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
     try:
         with store.claim(spec) as folder:
             result = store.result(spec) or _perform(spec, store, folder, machine)
-            (folder / CHECKPOINT_FILE).unlink(
-                missing_ok=True
-            )  # also that of a process killed just before this
+            # Also that of a process that was killed just before this.
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
             return result
     except OSError as error:
         raise ItlError(
@@ -75,9 +74,8 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         else:
             result = transfer(spec, store, folder, machine)
     made = mixed(begun, provenance(machine) | described(machine, recipe.precision))
-    labels = (
-        spec.labels if isinstance(spec, Transfer) else spec.subset.labels
-    )  # its key has no paths of files
+    # With the paths of files, which keys leave out.
+    labels = spec.labels if isinstance(spec, Transfer) else spec.subset.labels
     seconds = time.monotonic() - started
     store.write(spec, PROVENANCE_FILE, made | {"labels": labels, "seconds": seconds})
     (folder / BEGUN).unlink(missing_ok=True)
