@@ -105,7 +105,8 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
         for number in value if tuple in types[name] and value is not None else [value]:
             if number is None:
                 continue
-            if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
+            is_number = isinstance(number, Integral if whole else Real) and not isinstance(number, bool)
+            if not is_number:
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
             finite = abs(number) <= sys.float_info.max
             if not (finite and holds(number)):
