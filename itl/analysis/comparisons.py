@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition, tasks_in_order
+from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition, rows_of, tasks_in_order
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
@@ -210,7 +210,7 @@ def contrasts(
             f"results: a CSV file does not tell numbers from words"
         )
     tasks = tasks_in_order(question, results)
-    data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}
+    data = {task: task_values(question, results, task) for task in tasks}
     declared = [Pair(comparison) for comparison in question.comparisons]
     rows = []
     for pair in dict.fromkeys([*declared, *paper_pairs(question, results)]):
@@ -268,7 +268,7 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     for task in tasks_in_order(question, results, own=False):
         if not Task.read(task).measures_transfer:
             continue
-        data = task_values(results, question.conditions, task, main_metric(task))
+        data = task_values(question, results, task)
         row = compare(question, data, of, against)
         if row and (fault := row.evidence.control_fault):
             seeds = counted(row.evidence.change.n, "seeds")
@@ -281,9 +281,9 @@ def _trained(conditions: Sequence[Condition]) -> list[Columns]:
     return [condition.columns for condition in conditions if condition.trained]
 
 
-def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: str, metric: str) -> TaskValues:
-    """Arrange the values of *task* by *metric* as (seeds, conditions); fits of one net are averaged."""
-    rows = results[(results["task"] == task) & (results["metric"] == metric)]
+def task_values(question: Question, results: pd.DataFrame, task: str, metric: str = "") -> TaskValues:
+    """Arrange values of *task*, by default of its main *metric*, as (seeds, conditions); of fits the mean."""
+    rows, conditions = rows_of(results, task, metric), question.conditions
     seeds = sorted(rows["seed"].unique())
     values, sizes = np.full((len(seeds), len(conditions)), math.nan), np.full((len(conditions), 2), math.nan)
     runs = [frozenset[str]()] * len(conditions)
@@ -298,7 +298,8 @@ def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: st
         if {"classes", "images"} <= {*rows.columns}:
             classes, images = group["classes"].mean(), group["images"].mean()
             sizes[column] = classes, images / classes if classes else math.nan
-    return TaskValues(task, metric, tuple(conditions), values, sizes, tuple(runs), tuple(map(int, seeds)))
+    metric = metric or main_metric(task)
+    return TaskValues(task, metric, conditions, values, sizes, tuple(runs), tuple(map(int, seeds)))
 
 
 def compare(question: Question, data: TaskValues, of: Columns, against: Columns) -> Row | None:
@@ -460,7 +461,7 @@ def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for task in tasks_in_order(question, results, own=False):
-        data = task_values(results, question.conditions, task, main_metric(task))
+        data = task_values(question, results, task)
         classes, images = (data.side((("design", which),)) for which in DOUBLINGS)
         model = data.fit(classes, images)
         if model is not None:
@@ -477,8 +478,8 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
     """
     rows = []
     for metric in ("accuracy", "knn5"):
-        data = task_values(results, question.conditions, task, metric)
-        chance = task_values(results, question.conditions, task, "chance")
+        data = task_values(question, results, task, metric)
+        chance = task_values(question, results, task, "chance")
         for condition, level in zip(question.conditions, chance.values.T, strict=True):
             rows += _above(question, data, condition, level)
     return tabulate(question, rows)

@@ -9,11 +9,11 @@ import pandas as pd
 
 from itl import counted
 from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
-from itl.analysis.findings import Columns, rows_by_condition
+from itl.analysis.findings import Columns, rows_by_condition, rows_of
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import GAIN, LOSS, columns_text, in_markdown, leak_text, p_text, signed
-from itl.evaluation.methods import METHODS, is_share
+from itl.evaluation.methods import METHODS, is_share, main_metric
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
@@ -61,7 +61,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         main["control"] and f"On this task nothing can be called the same: {main['control']}.",
         leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
-        no_better_than_one_class(main["task"], main["metric"], answer, machine),
+        no_better_than_one_class(main["task"], answer, machine),
         without_pascal(main["task"], answer, machine),
         unlike_budgets(answer),
         alike_by_other_halves(answer),
@@ -83,20 +83,19 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
     return leak_text(leak, "tested") if leak and leak.matters else ""
 
 
-def no_better_than_one_class(task: str, metric: str, answer: Answer, machine: Machine) -> str:
+def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str:
     """Say what always naming the largest class would score, if a compared pre-training scores no better.
 
     '' otherwise, and if the metric weighs classes equally: then this score is the accuracy of guessing.
     """
-    counts, pack = _scored_by_class(answer, task, metric, machine)
+    counts, pack = _scored_by_class(answer, task, machine)
     if pack is None or is_per_class(pack) or len(counts) < 2:
         return ""
-    results = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
     main, conditions = answer.question.comparisons[0], answer.question.conditions
     untrained = [condition.columns for condition in conditions if condition.untrained]
     means = {
         columns: rows["value"].mean()
-        for columns, rows in rows_by_condition(results, conditions).items()
+        for columns, rows in rows_by_condition(rows_of(answer.results, task), conditions).items()
         if columns not in untrained and (columns in (main.of, main.against) or main.of[0][1] in DOUBLINGS)
     }
     largest, worst = max(counts, key=counts.__getitem__), min(means, key=means.__getitem__, default=None)
@@ -133,7 +132,7 @@ def unlike_budgets(answer: Answer) -> str:
     main, question = answer.main, answer.question
     if question.comparisons[0].of[0][1] not in DOUBLINGS:
         return ""
-    data = task_values(answer.results, question.conditions, main["task"], main["metric"])
+    data = task_values(question, answer.results, main["task"])
     trades = data.trades()
     if len(trades) < 2 or (model := data.fit(*trades.values())) is None:
         return ""
@@ -159,7 +158,7 @@ def alike_by_other_halves(answer: Answer) -> str:
     same = [pair for pair in others if (pair.of[1:], pair.against[1:]) == (first.of[1:], first.against[1:])]
     if first.of[0][0] != "halves" or not same or main["verdict"] not in (GAIN, LOSS):
         return ""
-    data = task_values(answer.results, question.conditions, main["task"], main["metric"])
+    data = task_values(question, answer.results, main["task"])
     change, beside = (data.side(pair.of) - data.side(pair.against) for pair in (first, same[0]))
     model = data.fit(change, beside)
     if model is None or not (difference := model.estimate(change - beside)).p >= LEVEL:
@@ -267,7 +266,7 @@ def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
 
 def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     """Say if the test images alone leave a score as uncertain as the margin; '' if they do not."""
-    error, images = sampling_error(answer, main["task"], main["metric"], machine)
+    error, images = sampling_error(answer, main["task"], machine)
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
     pack = _pack_of(main["task"], answer, machine)
@@ -297,26 +296,23 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     return f"The {split} split of {target}, on which it is scored, has {words}." if parts else ""
 
 
-def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:
+def sampling_error(answer: Answer, task: str, machine: Machine) -> tuple[float, int]:
     """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
 
     It is that of a binomial share of `effective_images` at the mean score, also for a mean of classes'
     accuracies; nan if the metric is not an accuracy, no test image is scored, or the pack is not here.
     """
-    counts, pack = _scored_by_class(answer, task, metric, machine)
+    counts, pack = _scored_by_class(answer, task, machine)
     if pack is None:
         return math.nan, 0
-    rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
-    share = rows["value"].mean() / 100
+    share = rows_of(answer.results, task)["value"].mean() / 100
     return 100 * math.sqrt(share * (1 - share) / effective_images(counts, pack)), sum(counts.values())
 
 
-def _scored_by_class(
-    answer: Answer, task: str, metric: str, machine: Machine
-) -> tuple[dict[str, int], Pack | None]:
-    """Count the images that *task* is scored on by class; none, and no pack, if *metric* is no accuracy."""
+def _scored_by_class(answer: Answer, task: str, machine: Machine) -> tuple[dict[str, int], Pack | None]:
+    """Count the images that *task* is scored on by class; none, and no pack, if it has no accuracy."""
     pack = _pack_of(task, answer, machine)
-    if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(metric):
+    if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(main_metric(task)):
         return {}, None
     return scored_images(answer.question, Task.read(task), pack, machine), pack
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, condition_text
+from itl.evaluation.methods import main_metric
 from itl.runs.question import Comparison, Condition, Question, Task
 
 Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
@@ -123,6 +124,11 @@ def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) ->
     names = [name for name, _ in conditions[0].columns]
     groups = results.groupby(names, sort=False, dropna=False)
     return {tuple(zip(names, key, strict=True)): rows for key, rows in groups}
+
+
+def rows_of(results: pd.DataFrame, task: str, metric: str = "") -> pd.DataFrame:
+    """Return the *results* on *task* by a *metric*, by default its main one."""
+    return results[(results["task"] == task) & (results["metric"] == (metric or main_metric(task)))]
 
 
 def tasks_in_order(question: Question, results: pd.DataFrame, own: bool = True) -> list[str]:

@@ -16,11 +16,11 @@ from scipy.special import stdtr, stdtrit
 from itl import ItlError, one_of, pick
 from itl.analysis import wording
 from itl.analysis.comparisons import Answer, task_values
+from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
 from itl.analysis.statistics import LEVEL, permutation_p
 from itl.analysis.tables import both_ends
 from itl.analysis.wording import interval, p_text, percent, signed, signed_interval, task_name
-from itl.evaluation.methods import main_metric
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
@@ -262,8 +262,8 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
     task = task or question.tasks[0].name
     one_of((known.name for known in question.tasks), task, f"task of {question.name}")
     results, tree = question.results(store, machine), question.tree(machine)
-    rows = results[(results["task"] == task) & (results["metric"] == main_metric(task))]
-    rows = rows.groupby(["pretrained_on", "seed"], as_index=False)["value"].mean()
+    fits = rows_of(results, task).groupby(["pretrained_on", "seed"], as_index=False)
+    rows = fits["value"].mean()
     halves = rows[rows["pretrained_on"] == HALF]
     if len(halves) < 4:
         raise ItlError(
@@ -292,7 +292,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
 
 def gain_of_all(question: Question, results: pd.DataFrame, task: str) -> float:
     """Return what all classes gain over no pre-training, in points; nan if its interval holds 0."""
-    data = task_values(results, question.conditions, task, main_metric(task))
+    data = task_values(question, results, task)
     everything, none = (data.side((("pretrained_on", name),)) for name in (EVERYTHING, "none"))
     model = data.fit(everything, none)
     if model is None:

@@ -8,9 +8,10 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.doubts import sampling_error
+from itl.analysis.findings import rows_of
 from itl.analysis.model import residual_variance
 from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
-from itl.evaluation.methods import METHODS, main_metric
+from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import PROVENANCE_FILE, Store
@@ -26,13 +27,14 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
 
     If each net was fitted once, the variance between fits is part of that between nets.
     """
-    data = task_values(results, question.conditions, task, main_metric(task))
+    data = task_values(question, results, task)
     values = data.values[:, data.trained & data.distinct]
     values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
     per_seed = residual_variance(values[~pd.isna(values).any(axis=1)])
     if math.isnan(per_seed):
         return None
-    rows = results[(results["task"] == task) & (results["metric"] == data.metric) & (results["classes"] > 0)]
+    rows = rows_of(results, task)
+    rows = rows[rows["classes"] > 0]
     names = [name for name, _ in question.conditions[0].columns]
     fits = rows.groupby([*names, "seed"])["value"].agg(["var", "count"])
     repeated = fits[fits["count"] > 1]
@@ -57,7 +59,7 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
             spread = variances(answer.question, answer.results, task)
             if spread is None:
                 continue
-            error, _ = sampling_error(answer, task, main_metric(task), machine)
+            error, _ = sampling_error(answer, task, machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
             judged, squares = _main_contrast(answer.question, answer.results, task)
             fits = answer.question.repeats if METHODS[task.partition("@")[0]].recipe else 1
@@ -128,7 +130,7 @@ def _main_contrast(question: Question, results: pd.DataFrame, task: str) -> tupl
     Raises:
         ItlError: If the designs are too few for that.
     """
-    data = task_values(results, question.conditions, task, main_metric(task))
+    data = task_values(question, results, task)
     judged = int((data.trained & data.distinct).sum())
     if not question.comparisons:
         return judged, 2.0

@@ -240,7 +240,7 @@ def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame
     for number, task in enumerate(question.tasks):
         if results.empty or task.name not in set(results["task"]):
             continue
-        data = task_values(results, question.conditions, task.name, main_metric(task.name))
+        data = task_values(question, results, task.name)
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             rows.append((number, option, data.seeds[row], float(data.values[row, option])))
     values = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])

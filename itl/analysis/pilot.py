@@ -10,8 +10,8 @@ import numpy as np
 from itl import ItlError, no_such
 from itl.analysis.budget import NO_LIMIT, Budget, hours_text
 from itl.analysis.expected_scores import Parameters, Posterior, expected_gains
+from itl.analysis.findings import rows_of
 from itl.analysis.option_grid import Grid, grid_of
-from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.runs.plan import plan
 from itl.runs.question import Question, run_all
@@ -167,6 +167,4 @@ class Pilot:
             tasks = question.tasks
         single = replace(question, tasks=tasks, conditions=(condition,), comparisons=())
         run_all([single], self._store, self._machine)
-        rows = single.results(self._store, self._machine)
-        values = rows.loc[(rows["task"] == task) & (rows["metric"] == main_metric(task)), "value"]
-        return float(values.mean())
+        return float(rows_of(single.results(self._store, self._machine), task)["value"].mean())

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
+from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
 from itl.analysis.statistics import LEVEL, critical, holm, p_above
 from itl.analysis.wording import p_text, percent, percent_interval
-from itl.evaluation.methods import METHODS, main_metric
+from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES
 from itl.evaluation.transferability import EXTRACTION, SECONDS
 from itl.machine import Machine
@@ -129,8 +130,7 @@ def ties(scores: np.ndarray) -> np.ndarray:
 
 def _values(results: pd.DataFrame, task: str, columns: list[str]) -> pd.Series:
     """Return the values of *task*, by its main metric, by net; fits are averaged."""
-    rows = results[(results["task"] == task) & (results["metric"] == main_metric(task))]
-    return rows.groupby(columns, sort=False)["value"].mean()
+    return rows_of(results, task).groupby(columns, sort=False)["value"].mean()
 
 
 def median_seconds(question: Question, store: Store, machine: Machine) -> dict[str, float]:

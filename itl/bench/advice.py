@@ -263,7 +263,7 @@ def validated(
     quick = {}
     for number, task in enumerate(question.tasks):
         name = score_task(task).name
-        data = task_values(results, question.conditions, name, "knn5")
+        data = task_values(question, results, name, "knn5")
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             quick[number, option, data.seeds[row]] = float(data.values[row, option])
     return validate(grid, splits, near, quick, seen)

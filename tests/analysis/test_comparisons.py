@@ -444,7 +444,7 @@ def test_doublings_find_the_plane_that_made_the_grid():
 
 def test_doublings_are_least_squares_over_all_designs():
     study, results = grid(2.0, 3.5)
-    data = task_values(results, study.conditions, "probe@x", "accuracy")
+    data = task_values(study, results, "probe@x")
     predictors = np.column_stack([np.ones(5), np.log2(data.sizes)])
     oracle = np.linalg.lstsq(predictors, data.values.mean(axis=0), rcond=None)[0]
     row = exchange(study, results).iloc[0]

@@ -227,7 +227,7 @@ def test_a_test_set_is_the_images_of_the_tasks_own_classes(monkeypatch, labels, 
     task = f"probe@images{labels}"
     made = answer_on(pack, {0: 50, "all": 50}, monkeypatch, task=task)
     error = pytest.approx(100 * math.sqrt(0.25 / images))
-    assert sampling_error(made, task, "accuracy", None) == (error, images)
+    assert sampling_error(made, task, None) == (error, images)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1])
@@ -239,10 +239,10 @@ def test_a_mean_of_classes_accuracies_is_as_uncertain_as_simulated(monkeypatch, 
     sets = random.binomial(list(counts.values()), accuracies, (20_000, 8)) / list(counts.values())
     pack = pack_of([*"".join(name * count for name, count in counts.items())])
     made = answer_on(pack, {0: 60, "all": 60}, monkeypatch, task="probe@x")
-    all_images = sampling_error(made, "probe@x", "accuracy", None)
+    all_images = sampling_error(made, "probe@x", None)
     assert all_images == (pytest.approx(100 * math.sqrt(0.24 / 385)), 385)
     pack.summary["metric"] = "per_class"
-    error, images = sampling_error(made, "probe@x", "accuracy", None)
+    error, images = sampling_error(made, "probe@x", None)
     assert (error, images) == (pytest.approx(100 * sets.mean(1).std(), rel=0.05), 385)
     assert error > 3 * all_images[0]
 
@@ -360,7 +360,7 @@ def test_nets_that_are_no_better_than_the_largest_class_are_named(monkeypatch, l
     says = (
         "With images per class 25 it scores 60.0 percent, and always naming the largest class, b, would score"
     )
-    text = no_better_than_one_class("probe@x", "accuracy", made, None)
+    text = no_better_than_one_class("probe@x", made, None)
     assert text == (f"{says} {largest}.0." if is_said and not per_class else "")
 
 

@@ -88,8 +88,8 @@ def test_scores_of_training_images_have_no_test_set(monkeypatch):
     monkeypatch.setattr("itl.analysis.doubts.scored_images", lambda *_: {"a": 4})
     results = pd.DataFrame({"task": ["knn@x", "scores@x"], "metric": "knn5", "value": 50.0})
     given = SimpleNamespace(question=SimpleNamespace(packings=lambda: {"x": None}), results=results)
-    assert doubts.sampling_error(given, "knn@x", "knn5", None) == (25.0, 4)
-    error, images = doubts.sampling_error(given, "scores@x", "knn5", None)
+    assert doubts.sampling_error(given, "knn@x", None) == (25.0, 4)
+    error, images = doubts.sampling_error(given, "scores@x", None)
     assert math.isnan(error)
     assert images == 0
 
