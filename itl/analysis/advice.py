@@ -100,10 +100,9 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     gain, _ = belief.difference(grid.everything, grid.untrained)
     if len(set(grid.trained[grid.measured["option"]])) < 2:  # it is what was believed before
         gain = math.nan
-    declared = math.nan if grid.points is None else float(grid.points[number])
+    declared = float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
-    images = (grid.scored, grid.images_of_error)
-    scored, effective = (math.nan if of_task is None else float(of_task[number]) for of_task in images)
+    scored, effective = float(grid.scored[number]), float(grid.effective[number])
     reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
     judged, repeats_here = belief, grid.repeats_on(number)
     if not repeats_here:  # the noise on this task is known from others alone

@@ -53,12 +53,12 @@ class Grid:
     features: np.ndarray  #: (tasks, options, F), standardised
     measured: pd.DataFrame  #: columns task, option (numbers), seed and value (percent)
     task_hours: np.ndarray  #: (tasks,), of measuring one net
+    points: np.ndarray  #: (tasks,), margins that the question declares, else nan
+    scored: np.ndarray  #: (tasks,), the images that are scored; nan where not known
+    effective: np.ndarray  #: (tasks,), `effective_images` of these
     seeds: tuple[int, ...]  #: of the question
     nets: frozenset[tuple[int, int]] = frozenset()  #: the option and seed of every net that is trained
-    points: np.ndarray | None = None  #: (tasks,), margins that the question declares, else nan
     share: float = 0.2  #: the margin as a share of the gain
-    scored: np.ndarray | None = None  #: (tasks,), the images that are scored; nan where not known
-    effective: np.ndarray | None = None  #: (tasks,), `effective_images` of these; None: all of them
     leaks: Mapping[str, Leakage] = field(default_factory=dict)  #: by task: scored images that nets have seen
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
@@ -120,8 +120,7 @@ class Grid:
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""
         points, values = self.data
-        images = self.images_of_error
-        noise = None if images is None else noise_before(points.task, values, images)
+        noise = noise_before(points.task, values, self.effective)
         return fit(points, values, len(self.tasks), start, noise)
 
     def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":
@@ -130,11 +129,6 @@ class Grid:
         known = pd.concat([self.measured, row], ignore_index=True) if len(self.measured) else row
         nets = self.nets | {(option, seed)} if self.trained[option] else self.nets
         return replace(self, measured=known, nets=nets)
-
-    @property
-    def images_of_error(self) -> np.ndarray | None:
-        """(tasks,), images of a share with the sampling error of a score; None where they are not known."""
-        return self.scored if self.effective is None else self.effective
 
     @cached_property
     def untrained(self) -> int:
@@ -189,12 +183,12 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         features=_features(question, counts, machine),
         measured=results,
         task_hours=np.array([measuring[task] for task in tasks]),
-        seeds=question.seeds,
-        nets=frozenset((number[run.columns], run.seed) for run in nets),
         points=np.array([margins.get(main_metric(task), math.nan) for task in tasks]),
-        share=question.margin.share,
         scored=scored,
         effective=effective,
+        seeds=question.seeds,
+        nets=frozenset((number[run.columns], run.seed) for run in nets),
+        share=question.margin.share,
         leaks=question.run_leakage(machine).by_task(runs),
     )
 

@@ -71,7 +71,8 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
     features = np.broadcast_to(((sizes - sizes.mean()) / sizes.std())[None, :, None], (TASKS, OPTIONS, 1))
     table = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
     tasks = tuple(f"probe@target{number}" for number in range(TASKS))
-    return Grid(tasks, options, features, table, np.full(TASKS, 0.1), tuple(range(SEEDS))), means[0]
+    unknown = np.full((3, TASKS), math.nan)  # margins and images
+    return Grid(tasks, options, features, table, np.full(TASKS, 0.1), *unknown, tuple(range(SEEDS))), means[0]
 
 
 def test_the_planted_option_is_advised_and_intervals_cover():
@@ -97,7 +98,8 @@ def test_a_lead_that_few_images_may_have_by_chance_is_not_the_best():
     grid, _ = world(0, effect=8.0, measured=SEEDS)
     lines = {}
     for scored in (25, 10_000):
-        made = advise(replace(grid, scored=np.full(TASKS, float(scored))), "probe@target0")
+        images = np.full(TASKS, float(scored))
+        made = advise(replace(grid, scored=images, effective=images), "probe@target0")
         lines[scored] = made.verdict
         assert f"All nets are scored on the same {scored:,} images." in answer_text(made)
     assert lines == {25: CANNOT_TELL, 10_000: CALLED_BEST}

@@ -34,8 +34,10 @@ def grid_of_values(values: np.ndarray, images: int = MANY) -> Grid:
         features=grid.features[:count],
         measured=pd.DataFrame(rows, columns=["task", "option", "seed", "value"]),
         task_hours=grid.task_hours[:count],
-        seeds=tuple(range(seeds)),
+        points=grid.points[:count],
         scored=np.full(count, float(images)),
+        effective=np.full(count, float(images)),
+        seeds=tuple(range(seeds)),
     )
 
 
@@ -187,7 +189,8 @@ def test_verdicts_are_by_the_effective_images_and_the_answer_names_all():
     for grid, _ in worlds(tasks=3, seeds=3, noise=2.0, spread=5.0):
         uneven = replace(grid, effective=np.full(3, 10.0))
         few, many = (
-            advise(replace(grid, scored=np.full(3, images)), grid.tasks[0]) for images in (10.0, float(MANY))
+            advise(replace(grid, scored=images, effective=images), grid.tasks[0])
+            for images in (np.full(3, 10.0), np.full(3, float(MANY)))
         )
         advice = advise(uneven, grid.tasks[0])
         assert advice.table["verdict"].tolist() == few.table["verdict"].tolist()
@@ -199,6 +202,6 @@ def test_verdicts_are_by_the_effective_images_and_the_answer_names_all():
 
 def test_with_many_images_noise_is_as_if_their_number_were_not_known():
     grid, _ = next(worlds(tasks=3, seeds=2, noise=2.0, spread=3.0))
-    known, unknown = grid.fit(), replace(grid, scored=None).fit()
+    known, unknown = grid.fit(), replace(grid, effective=np.full(3, math.nan)).fit()
     for name, value in vars(known).items():
         np.testing.assert_array_equal(value, getattr(unknown, name))

@@ -47,7 +47,9 @@ def grid() -> Grid:
     )
     features = np.broadcast_to(np.array([-1.5, -0.5, 0.0, 0.5, 1.0])[None, :, None], (TASKS, OPTIONS, 1))
     table = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
-    return Grid(("a", "b", "c"), options, features, table, np.full(TASKS, 0.1), tuple(range(SEEDS)))
+    unknown = np.full((3, TASKS), math.nan)  # margins and images
+    seeds = tuple(range(SEEDS))
+    return Grid(("a", "b", "c"), options, features, table, np.full(TASKS, 0.1), *unknown, seeds)
 
 
 def test_losses_by_hand():
