@@ -3,11 +3,11 @@
 import logging
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, chooses_lr, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
-from itl.runs.planned_run import Design, PlannedRun, compare_budgets, describe_doubts, refuse_impossible_nets
+from itl.runs.planned_run import PlannedRun, compare_budgets, describe_doubts, refuse_impossible_nets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
@@ -41,48 +41,7 @@ WAITING = (
 )
 ROW_BYTES = 200  # of an image in a pack's table
 
-
-class QuestionLike(Protocol):
-    """What a plan needs of a question."""
-
-    @property
-    def name(self) -> str:
-        """Name of the question."""
-
-    @property
-    def net(self) -> str:
-        """The net that is trained, as `itl.training.nets.build` takes it."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """How it is trained."""
-
-    @property
-    def leave_out_duplicates(self) -> bool:
-        """Whether pre-training leaves out images that a target is scored on."""
-
-    @property
-    def budgets(self) -> tuple[tuple[Design, ...], ...]:
-        """Designs that are to have the same number of images, by budget; see `Question.budgets`."""
-
-    @property
-    def afterwards(self) -> str:
-        """What runs after the plan, in words; '' for nothing."""
-
-    def packings(self) -> dict[str, Packing]:
-        """Return every pack that the question needs, by name."""
-
-    def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> Sequence:
-        """List its runs, each a spec with columns, seed, task, target and method; see `Question.runs`."""
-
-    def own_weights(self) -> Sequence:
-        """List the weights that nets have instead of training; see `Question.own_weights`."""
-
-    def check_weights(self, machine: Machine) -> None:
-        """Raise ItlError for weights that its runs would refuse."""
-
-    def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
-        """Raise ItlError for classes of packs, by name, that its page could not be made of."""
+Questions = Iterable[Any]  # each an `itl.runs.question.Question`, whose module imports this one
 
 
 @dataclass(frozen=True)
@@ -221,7 +180,7 @@ class Plan:
 
 
 def plan(
-    questions: Iterable[QuestionLike],
+    questions: Questions,
     store: Store,
     machine: Machine,
     measure: bool = True,
@@ -271,7 +230,7 @@ def is_packed(spec: Spec) -> bool:
     return not any(digest.startswith(UNPACKED) for digest in packs)
 
 
-def _refuse_unknown_nets(questions: Sequence[QuestionLike], machine: Machine) -> None:
+def _refuse_unknown_nets(questions: Questions, machine: Machine) -> None:
     """Raise ItlError for a net that there is not, before data are listed; one that was measured is there."""
     for question in questions:
         work = question.net, question.recipe
@@ -332,7 +291,7 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
             )
 
 
-def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
+def _packs(questions: Questions, machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated."""
     packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
     sizes, rows, missing = {}, [], {}
@@ -362,9 +321,7 @@ def describe_changes(name: str, changes: str) -> str:
     return f"the source of {name} has changed since it was packed: {changes}"
 
 
-def _duplicates(
-    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
-) -> tuple[str, ...]:
+def _duplicates(questions: Questions, sizes: dict[Path, Size], machine: Machine) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
     weights: dict[str, None] = {}  # each once
     lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)  # the questions of a split and its text
@@ -391,9 +348,7 @@ def _written(folder: Path) -> int:
     return file.stat().st_blocks * 512 if file.exists() else 0
 
 
-def _planned_runs(
-    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
-) -> dict[Spec, PlannedRun]:
+def _planned_runs(questions: Questions, sizes: dict[Path, Size], machine: Machine) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}
     reduced: dict[tuple[str, ...], Size] = {}  # sizes without duplicates, by the packs that have these
