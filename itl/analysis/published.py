@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from itl import counted
@@ -19,7 +20,7 @@ from itl.analysis.findings import (
     judge_finding,
     pair_of,
 )
-from itl.analysis.statistics import LEVEL, holm, p_above
+from itl.analysis.statistics import LEVEL, holm_of_known, p_above
 from itl.analysis.verdicts import DECIDED, NO_GAIN, count_text
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
 
@@ -37,24 +38,18 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         All texts: whose (the paper, or ours), finding, compared, task, metric, change, verdict, source.
     """
     blocks = [(finding, _our_rows(answer, finding)) for finding in findings(answer.question.name)]
-    sized = {
-        (number, row.Index): _p_size(row, finding.size)
-        for number, (finding, ours) in enumerate(blocks)
-        for row in ours.itertuples()
-        if finding.is_measured_so(row.task, row.metric, answer.results)
-        and not math.isnan(_p_size(row, finding.size))
-    }
-    p_sizes = dict(zip(sized, holm(list(sized.values())), strict=True)) if sized else {}
+    pairs = [(finding, row) for finding, ours in blocks for row in ours.itertuples()]
+    p_values = np.array([_p_size(row, finding, answer.results) for finding, row in pairs])
+    p_sizes = iter(holm_of_known(p_values))
     rows: list[tuple[str, ...]] = []
-    for number, (finding, ours) in enumerate(blocks):
+    for finding, ours in blocks:
         change = signed(finding.size) if finding.value else ""
         names = (finding.conditions, finding.task, finding.metric)
         rows.append(("the paper", finding.finding, *names, change, "", finding.source))
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
-        for index, row in ours.iterrows():
-            p_size = p_sizes.get((number, index), math.nan)
-            word = judge_finding(finding.sign, _ours(row, finding.size), p_size)
+        for _, row in ours.iterrows():
+            word = judge_finding(finding.sign, _ours(row, finding.size), next(p_sizes))
             change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))
@@ -84,16 +79,16 @@ def _ours(row: pd.Series, size: float) -> Ours:
     return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"], holds_size)
 
 
-def _p_size(row: Any, size: float) -> float:
-    """Return the p value of the change of a row of contrasts being *size*.
+def _p_size(row: Any, finding: Finding, results: pd.DataFrame) -> float:
+    """Return the p value of the change of a row of contrasts being that of *finding*.
 
-    It is nan where one of them is not known, and where scores could not show it: at a floor or ceiling, or
-    without a gain from pre-training.
+    It is nan where one of them is not known or measured in another way, and where scores could not show it:
+    at a floor or ceiling, or without a gain from pre-training.
     """
     shows_none = bool(row.control) and not math.isnan(row.gain)
-    if not row.standard_error > 0 or math.isnan(size) or shows_none:
+    if not finding.is_measured_so(row.task, row.metric, results) or shows_none or not row.standard_error > 0:
         return math.nan
-    return 2 * p_above(abs(row.change - size) / row.standard_error, row.df)
+    return 2 * p_above(abs(row.change - finding.size) / row.standard_error, row.df)
 
 
 def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
 from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
-from itl.analysis.statistics import LEVEL, critical, holm, p_above
+from itl.analysis.statistics import LEVEL, critical, holm_of_known, p_above
 from itl.analysis.wording import p_text, percent, percent_interval
 from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES
@@ -262,7 +262,7 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
     p_values = _p_of_order(nets, means[0], _p_values(means[0], draws[:, 0], df), df)
-    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df, _adjusted(p_values))
+    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df, holm_of_known(p_values))
     table = table.assign(**tests)
     table["verdict"] = _verdicts(table)
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
@@ -339,7 +339,7 @@ def _tests(
     beyond_size = _p_values(tau - tau[size], draws - draws[:, [size]], df)
     behind = _p_values(tau[best] - tau, draws[:, [best]] - draws, np.minimum(df, df[best]), sides=1)
     p_best = np.minimum(behind * np.isfinite(behind).sum(), 1.0)
-    return {"p_order": order, "p_size": _adjusted(beyond_size), "p_best": p_best}
+    return {"p_order": order, "p_size": holm_of_known(beyond_size), "p_best": p_best}
 
 
 def _p_values(difference: np.ndarray, draws: np.ndarray, df: np.ndarray, sides: int = 2) -> np.ndarray:
@@ -352,13 +352,6 @@ def _p_values(difference: np.ndarray, draws: np.ndarray, df: np.ndarray, sides: 
         t = difference[number] / errors[number]
         p[number] = min(1.0, sides * p_above(abs(t) if sides == 2 else t, df[number]))
     return p
-
-
-def _adjusted(p_values: np.ndarray) -> np.ndarray:
-    adjusted, known = np.full(len(p_values), math.nan), np.isfinite(p_values)
-    if known.any():
-        adjusted[known] = holm(p_values[known])
-    return adjusted
 
 
 def _verdicts(table: pd.DataFrame) -> list[str]:

@@ -58,6 +58,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def holm_of_known(p_values: np.ndarray) -> np.ndarray:
+    """Adjust by `holm` those of *p_values* that are known; nan stays."""
+    adjusted, known = p_values.copy(), np.isfinite(p_values)
+    if known.any():
+        adjusted[known] = holm(p_values[known])
+    return adjusted
+
+
 def main_first(p_values: Sequence[float]) -> list[float]:
     """Adjust *p_values* of one question together, the main comparison's first.
 
