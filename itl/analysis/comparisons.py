@@ -22,8 +22,8 @@ from itl.runs.leakage import Leakage
 from itl.runs.question import Comparison, Condition, Question, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
-from itl.runs.study import MIN_SEEDS
-from itl.runs.task_questions import Advice, Influence, Scores
+from itl.runs.study import MIN_SEEDS, by_training
+from itl.runs.task_questions import RANKED
 
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 LESS_OWN = ", less the change on own classes"
@@ -110,13 +110,9 @@ class TaskValues:
 
     def untrained(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
-        alike = np.full(len(self.conditions), -1)
-        for index, condition in enumerate(self.conditions):
-            if condition.untrained and not _is_chance(condition.columns):
-                alike[index] = len({*condition.columns} & {*columns})
-        if alike.max() < 0:
-            return np.zeros(len(alike))
-        return np.eye(len(alike))[self.first_alike[int(np.argmax(alike))]]
+        untrained = [one.columns for one in self.conditions if one.untrained and not _is_chance(one.columns)]
+        nearest = max(untrained, key=lambda other: len({*other} & {*columns}), default=None)
+        return np.zeros(len(self.conditions)) if nearest is None else self.side(nearest)
 
     def fit(self, *sides: np.ndarray) -> TaskModel | None:
         """Fit the model to the seeds that have all *sides*; None where no seed has."""
@@ -261,9 +257,9 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """
     if not question.comparisons:
         return []
-    main, lines, trained = question.comparisons[0], [], _trained(question.conditions)
+    main, lines = question.comparisons[0], []
+    untrained, trained = ([one.columns for one in part] for part in by_training(question.conditions))
     of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
-    untrained = [condition.columns for condition in question.conditions if condition.untrained]
     against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
     for task in tasks_in_order(question, results, own=False):
         if not Task.read(task).measures_transfer:
@@ -274,11 +270,6 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
             seeds = counted(row.evidence.change.n, "seeds")
             lines.append(f"{task}: {fault}; by {seeds} so far, nothing on it can be called the same")
     return lines
-
-
-def _trained(conditions: Sequence[Condition]) -> list[Columns]:
-    """Return the columns of the pre-trained among *conditions*."""
-    return [condition.columns for condition in conditions if condition.trained]
 
 
 def task_values(question: Question, results: pd.DataFrame, task: str, metric: str = "") -> TaskValues:
@@ -320,12 +311,13 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     reference = data.trained / data.trained.sum() if fitted else second
     if not against_trained:
         main = next((comparison.against for comparison in question.comparisons), None)
-        reference = data.side(main) if main in _trained(data.conditions) else first
+        trained = [condition.columns for condition in data.conditions if condition.trained]
+        reference = data.side(main) if main in trained else first
     change = model.estimate(first - second)
     added = reference - untrained  # by pre-training
     is_known = untrained.any() and np.isfinite(model.means[np.flatnonzero(added)]).all()
     gain = model.estimate(added) if is_known else None
-    share = (math.nan, math.nan, math.nan)
+    share = (math.nan,) * 3
     if gain is not None and gain.mean > 0 and against_trained and not fitted:
         share = model.ratio(first - untrained, second - untrained)
     margin, p = _margin(question, data.metric, model, first - second, added, gain)
@@ -448,8 +440,7 @@ def main_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
 
     Influence, scores and advice are answered by a ranking; influence also has the comparison of its trial.
     """
-    ranked = [kind.name for kind in (Influence, Scores, Advice)]
-    return contrasts[~contrasts["question"].isin(ranked)].groupby("question", sort=False).head(1)
+    return contrasts[~contrasts["question"].isin(RANKED)].groupby("question", sort=False).head(1)
 
 
 def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:

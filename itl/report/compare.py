@@ -18,7 +18,7 @@ from itl.report.build import pages_of, repeating_command
 from itl.report.html import render
 from itl.report.run_page import flatten
 from itl.runs.questions import QUESTIONS
-from itl.runs.task_questions import Advice, Influence, Scores
+from itl.runs.task_questions import RANKED
 from itl.storage import read_mapping
 
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
@@ -26,7 +26,6 @@ COMPARED = [*COMPARISON, "verdict", "change"]  # columns of it that are read
 JUDGED_BY = ["margin", "gain", "cap"]  # those that are read where it has them
 VERDICTS = "contrasts.csv"  # of a finished report
 NOTES = "notes"  # name of an attribute of a frame
-RANKED = tuple(kind.name for kind in (Influence, Scores, Advice))  # of all contrasts, none is their answer
 NETS = ("Pretrain.", "Transfer.pretrain.")  # what the names of settings of a net begin with
 DIGEST = re.compile(r"\b[0-9a-f]{12}\b")
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings

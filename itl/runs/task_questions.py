@@ -210,6 +210,9 @@ class Advice(NetGrid):
         return super().question()
 
 
+RANKED = tuple(kind.name for kind in (Influence, Scores, Advice))  # answered by rankings, not comparisons
+
+
 def score_task(task: Task) -> Task:
     """Return the task that computes the cheap scores for *task*: on the same target, labels and images.
 
