@@ -10,7 +10,7 @@ from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.doubts import sampling_error
 from itl.analysis.findings import rows_of
 from itl.analysis.model import residual_variance
-from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
+from itl.analysis.seeds import Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.question import Question
@@ -111,8 +111,7 @@ def designs(
         try:
             judged, squares = _main_contrast(question, results, task)
             minutes = _minutes(question, store, machine)
-            costs = Costs(*(value / judged for value in minutes))
-            design = cheapest(spread, costs, judged, **aim, cap=question.cap, squares=squares)
+            design = cheapest(spread, minutes, judged, **aim, cap=question.cap, squares=squares)
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 from itl import ItlError
@@ -14,6 +15,7 @@ from itl.runs.study import MIN_SEEDS
 
 POWER = 0.8  # with which a change counts as detectable, and no change as shown to be the same
 MAX_SEEDS, MAX_REPEATS = 100, 10
+MOST_ERRORS = 1e4  # standard errors: a change of as many is detected by three seeds at any look
 STUDIES = 200_000  # simulated, that the levels of the looks are taken from
 VARIANCES = 5_000  # simulated, that power is averaged over
 
@@ -31,18 +33,6 @@ class Variances:
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What one run takes, in minutes."""
-
-    net: float  #: a pre-training
-    fit: float  #: a fit of a net to the target
-
-    def total(self, conditions: int, seeds: int, repeats: int) -> float:
-        """Minutes of all runs of a question with so many conditions."""
-        return conditions * seeds * (self.net + repeats * self.fit)
-
-
-@dataclass(frozen=True)
 class Design:
     """So many seeds, with so many fits of each net."""
 
@@ -53,7 +43,7 @@ class Design:
 
 def cheapest(
     variances: Variances,
-    costs: Costs,
+    minutes: tuple[float, float],
     conditions: int,
     *,
     detect: float = 0.0,
@@ -66,7 +56,8 @@ def cheapest(
     Either a true change of *detect* points comes out as a gain or a loss, or conditions without one as the
     same *within* so many points, of so many *conditions* that are pre-trained and judged together. Where
     seeds are added up to a *cap*, that is the power of the look at so many: earlier looks only add to it.
-    The squared weights of conditions in the main comparison add up to *squares*: 2 for a pair.
+    The squared weights of conditions in the main comparison add up to *squares*: 2 for a pair. All runs of a
+    seed take so many *minutes*: what is done once, and each repeat of the fits.
 
     Raises:
         ItlError: not one of the two is given, or no number of seeds up to *cap*, or MAX_SEEDS, is enough.
@@ -79,7 +70,7 @@ def cheapest(
         variance = variances.of_seed(repeats) * squares / 2
         for seeds in range(MIN_SEEDS, most + 1):
             if chance(points, variance, seeds, conditions, cap) >= POWER:
-                designs.append(Design(seeds, repeats, costs.total(conditions, seeds, repeats)))
+                designs.append(Design(seeds, repeats, seeds * (minutes[0] + repeats * minutes[1])))
                 break
     if not designs:
         spread = math.sqrt(variances.of_seed(1))
@@ -116,13 +107,8 @@ def power_same(margin: float, variance: float, seeds: int, conditions: int, cap:
 
 def smallest_detectable(variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
     """Return the true change in points that `power_different` finds with POWER; 0 where nothing varies."""
-    low, high = 0.0, 1.0
-    while _detected(high, seeds, conditions, cap) < POWER:
-        high *= 2
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if _detected(middle, seeds, conditions, cap) >= POWER else (middle, high)
-    return math.sqrt(2 * variance / seeds) * high
+    of_error = brentq(lambda change: _detected(change, seeds, conditions, cap) - POWER, 0.0, MOST_ERRORS)
+    return math.sqrt(2 * variance / seeds) * of_error
 
 
 def _detected(change: float, seeds: int, conditions: int, cap: int) -> float:

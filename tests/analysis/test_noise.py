@@ -10,7 +10,7 @@ import pytest
 from itl import ItlError
 from itl.analysis import doubts, noise
 from itl.analysis.noise import designs, variance_table, variances
-from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
+from itl.analysis.seeds import Variances, cheapest, smallest_detectable
 from itl.runs.question import Task
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.analysis.test_comparisons import frame, grid, question
@@ -177,7 +177,7 @@ def study_of_runs() -> tuple[SimpleNamespace, Finished]:
 def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     data_size, store = study_of_runs()
     # Of one seed: two nets of 180 minutes and three runs of 10; and in each repeat three fits of 60.
-    expected = cheapest(Variances(5.25, 2.0), Costs((360 + 30) / 2, 180 / 2), 2, detect=4.0)
+    expected = cheapest(Variances(5.25, 2.0), (390.0, 180.0), 2, detect=4.0)
     assert expected.minutes == expected.seeds * (390 + 180 * expected.repeats)
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row == {
@@ -207,7 +207,7 @@ def test_a_design_for_doublings_counts_in_that_they_vary_less():
     given = results.assign(task="finetune@x")
     budget.results_so_far = lambda store, machine: given
     spread = variances(budget, given, "finetune@x")
-    expected = cheapest(spread, Costs(390 / 4, 180 / 4), 4, detect=2 * 0.5)  # weights of 1/2 and −1/2
+    expected = cheapest(spread, (390.0, 180.0), 4, detect=2 * 0.5)  # weights of 1/2 and −1/2
     (row,) = designs([budget], store, None, detect=0.5).to_dict("records")
     assert (row["seeds"], row["hours"]) == (expected.seeds, f"{expected.minutes / 60:.1f}")
 

@@ -8,7 +8,6 @@ from itl import ItlError
 from itl.analysis.model import fit
 from itl.analysis.seeds import (
     POWER,
-    Costs,
     Variances,
     cheapest,
     look_level,
@@ -76,35 +75,36 @@ def test_power_of_a_look_is_how_often_simulated_studies_show_it_at_its_level(see
 
 
 def test_a_design_of_a_capped_study_has_at_most_so_many_seeds():
-    costs = Costs(10.0, 1.0)
-    fixed, capped = (cheapest(Variances(1.0), costs, 3, detect=2.0, cap=cap).seeds for cap in (0, 12))
+    minutes = 30.0, 3.0
+    fixed, capped = (cheapest(Variances(1.0), minutes, 3, detect=2.0, cap=cap).seeds for cap in (0, 12))
     assert (fixed, capped) == (7, 10)
     with pytest.raises(ItlError, match="2 points are too few for 8 seeds, the cap: .* or raise the cap"):
-        cheapest(Variances(1.0), costs, 3, detect=2.0, cap=8)
+        cheapest(Variances(1.0), minutes, 3, detect=2.0, cap=8)
 
 
 def test_the_cheapest_design_is_the_cheapest_of_all():
-    variances, costs = Variances(net=1.0, fit=4.0), Costs(net=10.0, fit=0.5)
-    design = cheapest(variances, costs, 4, detect=2.0)
+    variances, minutes = Variances(net=1.0, fit=4.0), (40.0, 2.0)
+    design = cheapest(variances, minutes, 4, detect=2.0)
     possible = {
-        costs.total(4, seeds, repeats)
+        seeds * (40.0 + repeats * 2.0)
         for repeats in range(1, 11)
         for seeds in range(3, 40)
         if power_different(2.0, variances.of_seed(repeats), seeds, 4) >= POWER
     }
     assert design.minutes == min(possible)
     assert design.repeats > 1, "fits are cheap here, and noisy"
-    assert cheapest(Variances(1.0), costs, 4, within=3.0).repeats == 1, "what fits add is not known apart"
+    assert cheapest(Variances(1.0), minutes, 4, within=3.0).repeats == 1, "what fits add is not known apart"
 
 
 def test_minutes_are_those_of_nets_and_all_their_fits():
-    assert Costs(net=3.0, fit=0.5).total(conditions=4, seeds=5, repeats=2) == 20 * 3 + 40 * 0.5
+    design = cheapest(Variances(1.0), (12.0, 2.0), 4, detect=50.0)
+    assert (design.seeds, design.repeats, design.minutes) == (3, 1, 3 * 12.0 + 3 * 2.0)
     assert Variances(net=3.0, fit=0.5).of_seed(repeats=2) == 3.25
 
 
 def test_seeds_are_at_least_three_and_repeats_at_most_ten():
-    assert cheapest(Variances(1.0, 1.0), Costs(1.0, 1.0), 4, detect=50.0).seeds == 3
-    free_fits = cheapest(Variances(net=0.2, fit=8.0), Costs(net=1.0, fit=0.0), 4, detect=1.0)
+    assert cheapest(Variances(1.0, 1.0), (4.0, 4.0), 4, detect=50.0).seeds == 3
+    free_fits = cheapest(Variances(net=0.2, fit=8.0), (4.0, 0.0), 4, detect=1.0)
     assert (free_fits.seeds, free_fits.repeats) == (19, 10), "eleven would do with 17 seeds"
 
 
@@ -155,7 +155,7 @@ def test_without_noise_everything_is_shown():
 )
 def test_what_no_design_can_show_is_refused(wanted, words):
     with pytest.raises(ItlError, match=words):
-        cheapest(Variances(1.0, 3.0), Costs(1.0, 1.0), 4, **wanted)
+        cheapest(Variances(1.0, 3.0), (4.0, 4.0), 4, **wanted)
 
 
 def test_the_smallest_detectable_change_is_found_four_times_in_five():
