@@ -66,17 +66,15 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
     if metric not in nodes:
         metrics = ", ".join(nodes.filter(like="knn").columns)
         raise ItlError(f"nodes have no metric {metric!r}; they have {metrics}")
-    minuend, subtrahend = _by_node(nodes, metric, of), _by_node(nodes, metric, against)
-    seeds = minuend.columns.intersection(subtrahend.columns)
-    if not len(seeds):
+    pairs = pd.concat(
+        {"of": _by_node(nodes, metric, of), "against": _by_node(nodes, metric, against)}, axis=1, join="inner"
+    )
+    if pairs.empty:
         raise ItlError(f"no seed has nodes for both {dict(of)} and {dict(against)}; run both first")
-    rows = []
-    for node in minuend.index.intersection(subtrahend.index):
-        values, others = minuend.loc[node, seeds], subtrahend.loc[node, seeds]
-        both = values.notna() & others.notna()
-        values, others = values[both], others[both]
-        if both.any():
-            rows.append((node, values.mean(), others.mean(), *mean_interval(values - others), both.sum()))
+    rows = [
+        (node, *pair.mean(), *mean_interval(pair["of"] - pair["against"]), len(pair))
+        for node, pair in pairs.groupby("node")
+    ]
     names = (", ".join(map(str, condition.values())) for condition in (of, against))
     table = pd.DataFrame(rows, columns=["node", *names, "change", "low", "high", "n"])
     kind = metric.partition("_")[0]
@@ -109,8 +107,8 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
     return pd.concat(kept).reset_index()
 
 
-def _by_node(nodes: pd.DataFrame, metric: str, condition: Mapping) -> pd.DataFrame:
-    """Return *metric* under *condition*: one row a node, one column a seed."""
+def _by_node(nodes: pd.DataFrame, metric: str, condition: Mapping) -> pd.Series:
+    """Return *metric* under *condition*, by node and seed."""
     for column, value in condition.items():
         nodes = nodes[nodes[column] == value]
-    return nodes.pivot(index="node", columns="seed", values=metric)
+    return nodes.set_index(["node", "seed"])[metric].dropna()
