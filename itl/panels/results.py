@@ -239,12 +239,13 @@ class ResultsPanel(Panel):
     @cached_property
     def _values_of(self) -> dict[str, dict[str, dict[str, float]]]:
         """The values of each finished run of each question: by question, key and metric."""
-        values: dict[str, dict[str, dict[str, float]]] = {}
-        for name, given in self.answers.items():
-            of_runs = values[name] = {}
-            for run, metric, value in given.results[["run", "metric", "value"]].itertuples(index=False):
-                of_runs.setdefault(run, {})[metric] = value
-        return values
+        return {
+            name: {
+                run: dict(zip(rows["metric"], rows["value"], strict=True))
+                for run, rows in given.results.groupby("run")
+            }
+            for name, given in self.answers.items()
+        }
 
     def runs(self) -> pd.DataFrame:
         """List the finished runs of the chosen contrast: side, condition, seed, run, net, value, manifest."""
