@@ -86,10 +86,12 @@ def power_different(change: float, variance: float, seeds: int, conditions: int,
     """Chance that a true *change* of the main comparison comes out as a gain or a loss of the right sign.
 
     The *variance* is half of what the comparison varies by within a seed: where it is of two conditions, that
-    of one score. *conditions* are judged together, at `level_of`.
+    of one score. *conditions* are judged together, at `level_of`. Means are independent of estimated
+    variances: it is the average of normal probabilities over these.
     """
     error = math.sqrt(2 * variance / seeds)
-    return _detected(abs(change) / error, seeds, conditions, cap) if error else 1.0
+    two_sided, _ = _thresholds(seeds, conditions, level_of(seeds, cap))
+    return float(np.mean(ndtr(abs(change) / error - two_sided))) if error else 1.0
 
 
 def power_same(margin: float, variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
@@ -107,17 +109,12 @@ def power_same(margin: float, variance: float, seeds: int, conditions: int, cap:
 
 def smallest_detectable(variance: float, seeds: int, conditions: int, cap: int = 0) -> float:
     """Return the true change in points that `power_different` finds with POWER; 0 where nothing varies."""
-    of_error = brentq(lambda change: _detected(change, seeds, conditions, cap) - POWER, 0.0, MOST_ERRORS)
-    return math.sqrt(2 * variance / seeds) * of_error
 
+    def surplus(change: float) -> float:
+        return power_different(change, variance, seeds, conditions, cap) - POWER
 
-def _detected(change: float, seeds: int, conditions: int, cap: int) -> float:
-    """Return the chance that a true *change*, in standard errors, passes the test with its sign.
-
-    Means are independent of estimated variances: it is the average of normal probabilities over these.
-    """
-    two_sided, _ = _thresholds(seeds, conditions, level_of(seeds, cap))
-    return float(np.mean(ndtr(change - two_sided)))
+    most = MOST_ERRORS * math.sqrt(2 * variance / seeds)
+    return brentq(surplus, 0.0, most) if most else 0.0
 
 
 @lru_cache(maxsize=1024)
