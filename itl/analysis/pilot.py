@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -96,31 +96,22 @@ def task_of(question: Question, name: str, preset: str) -> str:
     return known[name]
 
 
+@dataclass
 class Pilot:
     """Choose nets to be measured on a task one by one, each the most useful after those before it."""
 
-    def __init__(
-        self,
-        question: Question,
-        task: str,
-        store: Store,
-        machine: Machine,
-        measure: bool = True,
-        budget: Budget = NO_LIMIT,
-    ) -> None:
-        """Choose among the options of *question* for one *task* of it; hours are for *machine*.
-
-        Nets over the *budget* of one are not trained. Without *measure* no hours are measured before a result
-        is there: see `grid_of`.
-        """
-        self.task, self.budget = task, budget
-        self._question, self._store, self._machine, self._measure = question, store, machine, measure
-        self._parameters: Parameters | None = None
+    question: Question  #: whose options are chosen among
+    task: str
+    store: Store
+    machine: Machine  #: that hours are for
+    measure: bool = True  #: False: no hours are measured before a result is there, see `grid_of`
+    budget: Budget = NO_LIMIT  #: of one net: those over it are not trained
+    _parameters: Parameters | None = field(default=None, init=False)
 
     @cached_property
     def grid(self) -> Grid:
         """The options and all that is measured, read once; what `add` is told is added."""
-        return grid_of(self._question, self._store, self._machine, self._measure)
+        return grid_of(self.question, self.store, self.machine, self.measure)
 
     def next(self) -> Experiment | None:
         """Return the net to be measured next; None where all are. ItlError if none fits the budget."""
@@ -138,13 +129,13 @@ class Pilot:
         Yields a line on each net before it is measured. ItlError if *count* is negative, no option fits the
         budget, or the runs cannot be done here.
         """
-        question = self._question
+        question = self.question
         if count < 0:
             raise ItlError(f"--pilot takes a number of nets, such as 8; got {count}")
         if count:
             rounds = math.ceil(count / len(question.conditions))  # of which each has a net of every option
-            plan([replace(question, seeds=question.seeds[:rounds])], self._store, self._machine).refuse()
-            question.prepare(self._machine)  # how alike options are depends on the classes in the packs
+            plan([replace(question, seeds=question.seeds[:rounds])], self.store, self.machine).refuse()
+            question.prepare(self.machine)  # how alike options are depends on the classes in the packs
         for _ in range(count):
             experiment = self.next()
             if experiment is None:
@@ -160,11 +151,11 @@ class Pilot:
 
     def _measured(self, experiment: Experiment) -> float:
         """Do the runs that *experiment* takes, and return the main metric of its net, in percent."""
-        question, task = self._question, self.task
+        question, task = self.question, self.task
         condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
         tasks = tuple(known for known in question.tasks if known.name == task)
         if question.leave_out_duplicates:  # what is left out, and so the net, depends on all tasks
             tasks = question.tasks
         single = replace(question, tasks=tasks, conditions=(condition,), comparisons=())
-        run_all([single], self._store, self._machine)
-        return float(rows_of(single.results(self._store, self._machine), task)["value"].mean())
+        run_all([single], self.store, self.machine)
+        return float(rows_of(single.results(self.store, self.machine), task)["value"].mean())
