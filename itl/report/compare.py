@@ -50,9 +50,9 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     every = [_read_verdicts(folder) for folder in folders]
     tables = [table[~table["question"].isin(RANKED)] for table in every]
     joined = tables[0].merge(tables[1], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True)
-    alike = joined["verdict_1"] == joined["verdict_2"]
-    only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
-    joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
+    only_one, alike = joined["_merge"] != "both", joined["verdict_1"] == joined["verdict_2"]
+    sides = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2"})
+    joined["answer"] = np.select([only_one, alike], [sides, "alike"], "changed")
     runs = [_read_runs(folder) for folder in folders]
     settings, names = [_settings(table) for table in runs], _pack_names(folders, runs)
     has_caps = all(table["cap"].notna().all() for table in tables)
