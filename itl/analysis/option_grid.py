@@ -27,13 +27,13 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
-from itl.runs.cost import Images, images_of, images_trained_on
+from itl.runs.cost import images_of, images_trained_on
 from itl.runs.leakage import Leakage
 from itl.runs.plan import Plan, plan
-from itl.runs.question import Condition, Question, Run, with_seed
+from itl.runs.question import Condition, Question, with_seed
 from itl.runs.results import changed_sources
 from itl.runs.store import PROVENANCE_FILE, Store
-from itl.specs import Pretrain, Spec
+from itl.specs import Pretrain
 
 OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
 
@@ -155,41 +155,34 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
             f"{'; '.join(changed)}; to be advised on what is there now, measure it: `itl run` with the "
             f"preset, or `itl advise` with --pilot"
         )
-    runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
-    tree, sizes = question.tree(machine), _sizes(question, runs, machine)
-    counts = np.array([_counts(runs, condition, sizes) for condition in conditions])
-    results = measured(question, store, machine)
-    planned = plan([question], store, machine, measure or len(results) > 0)
-    training, measuring = _hours(question, runs, sizes, store, planned)
+    tree, results = question.tree(machine), measured(question, store, machine)
+    runs = _runs(question, store, machine, plan([question], store, machine, measure or len(results) > 0))
+    nets, fits = runs[runs["task"] == "own"], runs[runs["task"] != "own"]
     options = pd.DataFrame(
         {
             "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
             "drawn": ["{seed}" in condition.labels for condition in conditions],
             "one_net": [condition.weights is not None for condition in conditions],
-            "images": counts[:, 0],
-            "classes": counts[:, 1],
-            "hours": training,
         }
-    )
-    number = {condition.columns: row for row, condition in enumerate(conditions)}
-    nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.is_done(run.spec)]
+    ).join(_most_of_nets(nets, len(conditions)))
+    seconds = fits.groupby(["task", "done"])["seconds"].median().groupby("task").last()  # of done, if any
     margins = dict(question.margin.points)
     scored, effective = _scored(question, machine)
     return Grid(
         tasks=tasks,
         options=options,
-        features=_features(question, counts, machine),
+        features=_features(question, options[["images", "classes"]].to_numpy(), machine),
         measured=results,
-        task_hours=np.array([measuring[task] for task in tasks]),
+        task_hours=seconds[list(tasks)].to_numpy() / 3600,
         points=np.array([margins.get(main_metric(task), math.nan) for task in tasks]),
         scored=scored,
         effective=effective,
         seeds=question.seeds,
-        nets=frozenset((number[run.columns], run.seed) for run in nets),
+        nets=frozenset(nets.loc[nets["done"], ["option", "seed"]].itertuples(index=False, name=None)),
         share=question.margin.share,
-        leaks=question.run_leakage(machine).by_task(runs),
+        leaks=question.run_leakage(machine).by_task(question.runs(machine)),
     )
 
 
@@ -243,48 +236,38 @@ def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame
     return values.groupby(["task", "option", "seed"], sort=False, as_index=False)["value"].mean()
 
 
-def _hours(
-    question: Question, runs: Sequence[Run], sizes: Mapping[Spec, Images], store: Store, planned: Plan
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Return the hours (options,) of one training, and of one measurement by task.
+def _runs(question: Question, store: Store, machine: Machine, planned: Plan) -> pd.DataFrame:
+    """Tabulate the runs: option (number), seed, task, done, and seconds, as they took or are *planned*.
 
-    A training takes the median time of an image in all trainings that are done, times the images of all its
-    steps: how busy the machine was while an option was trained says nothing about the option.
+    Nets also have the images and classes that they are trained on, and seen, the images of all their steps.
     """
     minutes = planned.runs["minutes"] if planned.is_measured else planned.runs["minutes"] * math.nan
     estimates = dict(zip(planned.specs, minutes * 60, strict=True))
     number = {condition.columns: row for row, condition in enumerate(question.conditions)}
-    training, steps_images, of_an_image = np.zeros(len(number)), np.zeros(len(number)), []
-    seconds: dict[str, list[float]] = {}
-    estimated: dict[str, list[float]] = {}
-    for run in runs:
+    size, rows = size_of(question.images, "images", machine), []
+    for run in question.runs(machine):
         done = store.is_done(run.spec)
-        taken = store.read(run.spec, PROVENANCE_FILE)["seconds"] if done else estimates.get(run.spec, 0.0)
+        seconds = store.read(run.spec, PROVENANCE_FILE)["seconds"] if done else estimates.get(run.spec, 0.0)
+        row = {"option": number[run.columns], "seed": run.seed, "task": run.task, "done": done}
         if isinstance(run.spec, Pretrain):
-            option, images = number[run.columns], images_trained_on(run.spec.recipe, sizes[run.spec].n_train)
-            steps_images[option] = max(steps_images[option], images)
-            training[option] = max(training[option], taken)
-            of_an_image += [taken / images] if done and images else []
-        else:
-            (seconds if done else estimated).setdefault(run.task, []).append(taken)
-    if of_an_image:
-        training = float(np.median(of_an_image)) * steps_images
-    measuring = {task: float(np.median(values)) / 3600 for task, values in (estimated | seconds).items()}
-    return training / 3600, measuring
+            net = images_of(run.spec, size, machine)
+            seen = images_trained_on(run.spec.recipe, net.n_train)
+            row |= {"images": net.n_train, "classes": net.classes, "seen": seen}
+        rows.append(row | {"seconds": seconds})
+    return pd.DataFrame(rows)
 
 
-def _sizes(question: Question, runs: Sequence[Run], machine: Machine) -> dict[Spec, Images]:
-    """Return the images of every pre-training among *runs*."""
-    size = size_of(question.images, "images", machine)
-    return {run.spec: images_of(run.spec, size, machine) for run in runs if isinstance(run.spec, Pretrain)}
+def _most_of_nets(nets: pd.DataFrame, options: int) -> pd.DataFrame:
+    """Return the most images, classes and hours that a net of each option takes; 0 where none is trained.
 
-
-def _counts(runs: Sequence[Run], condition: Condition, sizes: Mapping[Spec, Images]) -> tuple[int, int]:
-    """Return the most images and classes that a net of *condition* is trained on, of all its seeds."""
-    if not condition.trained:
-        return 0, 0
-    nets = [sizes[run.spec] for run in runs if run.columns == condition.columns and run.spec in sizes]
-    return max(images.n_train for images in nets), max(images.classes for images in nets)
+    A training takes the median time of an image in all trainings that are done, times the images of all its
+    steps: how busy the machine was while an option was trained says nothing about the option.
+    """
+    most = nets.groupby("option")[["images", "classes", "seen", "seconds"]].max()
+    most = most.reindex(range(options)).fillna(0).astype({"images": int, "classes": int})
+    of_an_image = (nets["seconds"] / nets["seen"])[nets["done"] & (nets["seen"] > 0)]
+    seconds = of_an_image.median() * most["seen"] if len(of_an_image) else most["seconds"]
+    return most[["images", "classes"]].assign(hours=seconds / 3600)
 
 
 def _features(question: Question, counts: np.ndarray, machine: Machine) -> np.ndarray:
