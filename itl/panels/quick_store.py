@@ -1,19 +1,12 @@
 """A store for panels, which make a new plan at every change of a control."""
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from itl.runs.store import RESULT, Store
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What was read of a finished run."""
-
-    written: int  # when its result was, in nanoseconds
-    result: dict
-    files: dict[str, dict] = field(default_factory=dict)  # what lies beside the result, by name
 
 
 class QuickStore(Store):
@@ -25,7 +18,8 @@ class QuickStore(Store):
     def __init__(self, root: Path):
         super().__init__(root)
         self._paths: dict[object, Path] = {}
-        self._finished: dict[str, FinishedRun] = {}  # by the path of the result
+        # By the path of a result and a file beside it: when the result was written, and what the file has.
+        self._known: dict[tuple[str, str], tuple[int, Any]] = {}
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies; the key is made once."""
@@ -36,34 +30,27 @@ class QuickStore(Store):
 
     def result(self, spec: object) -> dict | None:
         """Return the numbers of a finished run; None if it is not done."""
-        run = self._run(spec)
-        return run.result if run else None
+        return self._once(spec, RESULT, partial(super().result, spec))
 
     def read(self, spec: object, name: str) -> dict:
         """Return what `write` kept as *name* beside the run's result; raises as `Store.read`."""
-        run = self._run(spec)
-        if run is None:
-            return super().read(spec, name)
-        if name not in run.files:
-            run.files[name] = super().read(spec, name)
-        return run.files[name]
+        return self._once(spec, name, partial(super().read, spec, name))
 
-    def _run(self, spec: object) -> FinishedRun | None:
+    def _once(self, spec: object, name: str, read: Callable[[], Any]) -> Any:
+        """Return what *read* gives of the file *name*; read once as long as the run's result is the same."""
         file = f"{self.path(spec)}/{RESULT}"
         try:
             written = os.stat(file).st_mtime_ns
         except FileNotFoundError:
-            return None
-        known = self._finished.get(file)
-        if known is not None and known.written == written:
-            return known
-        result = super().result(spec)
-        if result is None:
-            return None
-        self._finished[file] = FinishedRun(written, result)
-        return self._finished[file]
+            return None if name == RESULT else read()
+        if self._known.get((file, name), (None,))[0] != written:
+            content = read()
+            if content is None:  # damaged
+                return content
+            self._known[file, name] = written, content
+        return self._known[file, name][1]
 
     @property
     def is_current(self) -> bool:
         """Whether every result that was read is still there."""
-        return all(map(os.path.exists, self._finished))
+        return all(os.path.exists(file) for file, _ in self._known)
