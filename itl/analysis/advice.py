@@ -35,7 +35,6 @@ from itl.analysis.wording import (
     task_name,
     without_markup,
 )
-from itl.runs.leakage import Leakage
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
@@ -50,10 +49,12 @@ class Advice:
     """What `advise` returns.
 
     The columns of its table are option (words), expected, low, high (90 % interval; percent), share,
-    share_low and share_high (of the gain of `most` over no pre-training), hours, images, labels, measured
-    (nets of it on this task; 0: predicted), affordable and verdict; the highest expected score comes first.
+    share_low and share_high (of the gain of the option of the most images over no pre-training), hours,
+    images, labels, measured (nets of it on this task; 0: predicted), affordable and verdict; the highest
+    expected score comes first.
     """
 
+    grid: Grid  #: whose options these are
     task: str
     budget: Budget  #: of one net
     table: pd.DataFrame
@@ -61,12 +62,7 @@ class Advice:
     verdict: str  #: BEST, NO_OTHER or CANNOT_TELL
     experiment: Experiment | None  #: the most useful next one; None where every net is measured
     pilot: tuple[int, float]  #: its nets, and its hours
-    scored: float  #: images that all nets are scored on; nan where it is not known
     gain: float  #: of the option of the most images over no pre-training; nan before both kinds are measured
-    most: str  #: that option
-    repeats: int  #: that the noise of training is known by: see `Grid.repeats`
-    repeats_here: int  #: of these, on this task
-    leak: Leakage | None = None  #: scored images that nets have seen
 
     @property
     def choice(self) -> pd.Series:
@@ -102,10 +98,10 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         gain = math.nan
     declared = float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
-    scored, effective = float(grid.scored[number]), float(grid.effective[number])
+    effective = float(grid.effective[number])
     reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
-    judged, repeats_here = belief, grid.repeats_on(number)
-    if not repeats_here:  # the noise on this task is known from others alone
+    judged = belief
+    if not grid.repeats_on(number):  # the noise on this task is known from others alone
         careful = grid.with_noise_at_bound(number).at(grid.choices(number))
         judged = replace(belief, covariance=careful.covariance)
     verdict, verdicts = _verdicts(judged, affordable, margin, effective, reach)
@@ -118,6 +114,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
     return Advice(
+        grid=grid,
         task=task,
         budget=budget,
         table=table,
@@ -125,12 +122,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         verdict=verdict,
         experiment=experiment,
         pilot=pilot,
-        scored=scored,
         gain=gain,
-        most=str(grid.options["option"][grid.everything]),
-        repeats=grid.repeats,
-        repeats_here=repeats_here,
-        leak=grid.leaks.get(task),
     )
 
 
@@ -237,7 +229,7 @@ def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     made = advise(grid, task, budget)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(without_markup(answer_text(made)))
-    if made.experiment and (made.experiment.worthwhile or made.repeats < 1):
+    if made.experiment and (made.experiment.worthwhile or made.grid.repeats < 1):
         count, hours = made.pilot
         nets = counted(count, "more nets")
         lines.append(f"A pilot of {nets} takes about {hours_text(hours)}: --pilot {count}")
@@ -263,7 +255,8 @@ def readable(advice: Advice) -> pd.DataFrame:
 
 def answer_text(advice: Advice) -> str:
     """Answer in Markdown: what to take, how sure that is, and what to measure next."""
-    choice, within = advice.choice, advice.budget.within
+    choice, within, grid = advice.choice, advice.budget.within, advice.grid
+    number = grid.tasks.index(advice.task)
     name, option = in_markdown(task_name(advice.task)), in_markdown(choice["option"])
     score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
     unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
@@ -279,28 +272,29 @@ def answer_text(advice: Advice) -> str:
     if math.isnan(advice.gain):
         text += " There are no shares of a gain before a net with and one without pre-training are measured."
     elif advice.gain <= 0:
+        most = str(grid.options["option"][grid.everything])
         text += (
-            f" The option of the most images, {in_markdown(advice.most)}, is expected to be no better than "
+            f" The option of the most images, {in_markdown(most)}, is expected to be no better than "
             f"no pre-training: there are no shares of a gain."
         )
     elif shares["share_low"] > shares["share"]:
         text += f" {NO_SHARE}"
     if choice["measured"] and (ceiling := ceiling_text(choice["expected"])):
         text += f" This is {ceiling}."
-    if advice.repeats < 1:
+    if grid.repeats < 1:
         text += (
             " No option has two nets on a task yet: differences may be noise of training, and there is no "
             "verdict before a second seed."
         )
-    elif advice.repeats_here < 1 and (advice.table["verdict"] != CANNOT_TELL).any():
+    elif grid.repeats_on(number) < 1 and (advice.table["verdict"] != CANNOT_TELL).any():
         text += (
             f" No option has a second net on this task yet, so verdicts take the noise of training here to "
             f"be at most about {math.exp(NOISE_BOUND / 2):.1f} times that on the other tasks."
         )
-    if advice.scored > 0:
-        text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
-    if advice.leak:
-        text += f" {leak_text(advice.leak, 'scored')}"
+    if grid.scored[number] > 0:
+        text += f" All nets are scored on the same {counted(int(grid.scored[number]), 'images')}."
+    if leak := grid.leaks.get(advice.task):
+        text += f" {leak_text(leak, 'scored')}"
     return text
 
 
@@ -311,7 +305,7 @@ def _verdict_text(advice: Advice) -> str:
             f' The verdict "{NO_OTHER}" means that each other option{advice.budget.within}, looked at alone, '
             f"is better by more than {advice.margin:.1f} points with a probability of at most 5 %."
         )
-    if advice.verdict == CANNOT_TELL and advice.experiment is None and advice.repeats >= 1:
+    if advice.verdict == CANNOT_TELL and advice.experiment is None and advice.grid.repeats >= 1:
         return (
             " What may still tell: more seeds in the preset, whose nets `itl advise` can then measure, and "
             "more images to score them on."
@@ -327,7 +321,7 @@ def experiment_text(advice: Advice) -> str:
     what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
     if math.isnan(experiment.gain):
         return f"Next: {what}, the baseline of every gain."
-    if advice.repeats < 1:  # the model knows no noise, and so no gain
+    if advice.grid.repeats < 1:  # the model knows no noise, and so no gain
         return f"Next: {what}."
     if not experiment.worthwhile:
         gain = max(0.0, round(experiment.gain, 3))  # but not 8e-16
