@@ -150,18 +150,14 @@ class Progress:
             passed = (self.clock() - self.started) / 60
             row = {"process": os.getpid(), "start": self.started, "minutes": passed}
             row |= {"left": self.minutes_left, "done": self.done}
-            self._keep(row)
-
-    def _keep(self, row: Mapping[str, float]) -> None:
-        """Append *row* to the log; runs go on without it where it cannot be written."""
-        path = self.store.root / LOG
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            self.logged = math.inf
-            warn(f"cannot write {path}: {error.strerror}; `itl.runs.progress.estimates` will lack these runs")
+            path = self.store.root / LOG
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+            except OSError as error:  # runs go on without it
+                self.logged, why = math.inf, f"cannot write {path}: {error.strerror}"
+                warn(f"{why}; `itl.runs.progress.estimates` will lack these runs")
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
