@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.analysis.influence import HalvesScored, halves_scored, on_half
+from itl.analysis.influence import HalvesScored, halves_scored, runs_on_halves
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
 from itl.runs.question import Question, Task
 from itl.runs.store import Store
-from itl.specs import Transfer
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
     ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
     """
     scored = halves_scored(question, store, machine, task)
-    of_task = (run for run in question.runs(machine) if on_half(run, scored.task))
-    runs = {run.seed: run.spec for run in of_task if isinstance(run.spec, Transfer)}
+    runs = runs_on_halves(question, machine, scored.task)
     kept = {seed: store.file(spec, CORRECT_FILE) for seed, spec in runs.items()}
     lacking = [path for path in kept.values() if not path.exists()]
     if lacking:

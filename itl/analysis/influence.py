@@ -25,9 +25,10 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
-from itl.runs.question import Question, Run, with_seed
+from itl.runs.question import Question, with_seed
 from itl.runs.store import Store
 from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
+from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
 LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
@@ -407,9 +408,10 @@ def tried_text(table: pd.DataFrame, tree: Taxonomy, nodes: int) -> str:
     return " ".join(f"{what}: {', '.join(names[chosen])}." for what, chosen in tried.items() if chosen)
 
 
-def on_half(run: Run, task: str) -> bool:
-    """Whether *run* scores a net on half of the classes on *task*."""
-    return run.task == task and ("pretrained_on", HALF) in run.columns
+def runs_on_halves(question: Question, machine: Machine, task: str) -> dict[int, Transfer]:
+    """Return the runs of *question* that score nets on halves of the classes on *task*, by seed."""
+    runs = [run for run in question.runs(machine) if ("pretrained_on", HALF) in run.columns]
+    return {run.seed: run.spec for run in runs if run.task == task and isinstance(run.spec, Transfer)}
 
 
 def counterfactual(

@@ -35,7 +35,7 @@ from itl.analysis.influence import (
     Nodes,
     halves_scored,
     nodes_above,
-    on_half,
+    runs_on_halves,
 )
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import CANNOT_TELL
@@ -53,7 +53,7 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.sources.synthetic.classes import spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL
-from itl.specs import Packing, Transfer
+from itl.specs import Packing
 
 CLASSES = 40
 NETS = (40, 60, 80, 120, 160, 200)
@@ -171,8 +171,7 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
     if task.method != "knn":
         raise ItlError(f"labels are drawn at random for k-NN; {question.name} has {task.name} first, not knn")
     pack, tree = pack_for(question.packings()[task.target], task.target, machine), question.tree(machine)
-    of_task = (run for run in question.runs(machine) if on_half(run, task.name))
-    specs = {run.seed: run.spec for run in of_task if isinstance(run.spec, Transfer)}
+    specs = runs_on_halves(question, machine, task.name)
     scores = np.empty((worlds, len(specs)))
     for net, (_, spec) in enumerate(sorted(specs.items())):
         target = target_of(spec, pack, tree)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.analysis.influence import HalvesScored, nodes_above, on_half
+from itl.analysis.influence import HalvesScored, nodes_above, runs_on_halves
 from itl.bench import influence
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.presets import load_preset, write_preset
@@ -60,7 +60,7 @@ def test_labels_at_random_are_known_by_chance_alone(tmp_path):
     question, machine = Influence.ask(**settings, halves=4), here(tmp_path, workers=1)
     store = Store(machine.runs)
     question.prepare(machine)
-    for spec in with_needs(run.spec for run in question.runs(machine) if on_half(run, "knn@scenes")):
+    for spec in with_needs(runs_on_halves(question, machine, "knn@scenes").values()):
         perform(spec, store, machine)
     scores = influence.random_labels(question, store, machine, 60)
     assert scores.shape == (60, 4)
