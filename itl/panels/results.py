@@ -25,7 +25,7 @@ from itl.runs.question import Condition, Run
 from itl.runs.questions import questions_of
 from itl.runs.results import changed_sources
 from itl.runs.store import MANIFEST_FILE, Store
-from itl.specs import Pretrain, Transfer, key
+from itl.specs import Transfer, key, pretraining_of
 
 if TYPE_CHECKING:
     from itl.panels.net import NetPanel
@@ -199,21 +199,19 @@ class ResultsPanel(Panel):
 
     def _pair(self, name: str, compared: str) -> tuple[Condition, Condition] | None:
         """Return the conditions that a contrast compares; None where it is of all (a fit)."""
-        return self._pairs[name].get(compared.removesuffix(LESS_OWN))
+        return self._pairs.get((name, compared.removesuffix(LESS_OWN)))
 
     @cached_property
     def _question_runs(self) -> dict[str, list[Run]]:
         return {name: given.question.runs(self.machine) for name, given in self.answers.items()}
 
     @cached_property
-    def _pairs(self) -> dict[str, dict[str, tuple[Condition, Condition]]]:
-        """The pairs of conditions of each question, by how a contrast names them."""
+    def _pairs(self) -> dict[tuple[str, str], tuple[Condition, Condition]]:
+        """The pairs of conditions, by their question and how a contrast names them."""
         return {
-            name: {
-                condition_text(dict(of.columns), dict(against.columns)): (of, against)
-                for of, against in permutations(given.question.conditions, 2)
-            }
+            (name, condition_text(dict(of.columns), dict(against.columns))): (of, against)
             for name, given in self.answers.items()
+            for of, against in permutations(given.question.conditions, 2)
         }
 
     def _axes(self, name: str, compared: str) -> tuple[str, ...]:
@@ -231,20 +229,19 @@ class ResultsPanel(Panel):
         chosen = self.every_contrast.loc[self.row]
         pair = self._pair(chosen["question"], chosen["compared"])
         sides = {pair[0].columns: "this", pair[1].columns: "instead of"} if pair else {}
-        finished = self._values_of[chosen["question"]]
-        runs = [run for run in self._question_runs[chosen["question"]] if run.task == chosen["task"]]
-        done = [run for run in runs if (not sides or run.columns in sides) and key(run.spec) in finished]
+        name = chosen["question"]
+        runs = [run for run in self._question_runs[name] if run.task == chosen["task"]]
+        compared = [run for run in runs if not sides or run.columns in sides]
+        done = [run for run in compared if (name, key(run.spec)) in self._values_of]
         return [(sides.get(run.columns, "fitted"), run) for run in done]
 
     @cached_property
-    def _values_of(self) -> dict[str, dict[str, dict[str, float]]]:
-        """The values of each finished run of each question: by question, key and metric."""
+    def _values_of(self) -> dict[tuple[str, str], dict[str, float]]:
+        """The values of each finished run by metric, by its question and key."""
         return {
-            name: {
-                run: dict(zip(rows["metric"], rows["value"], strict=True))
-                for run, rows in given.results.groupby("run")
-            }
+            (name, run): dict(zip(rows["metric"], rows["value"], strict=True))
             for name, given in self.answers.items()
+            for run, rows in given.results.groupby("run")
         }
 
     def runs(self) -> pd.DataFrame:
@@ -252,8 +249,8 @@ class ResultsPanel(Panel):
         rows = []
         for side, run in self._runs():
             chosen, name = self.every_contrast.loc[self.row], key(run.spec)
-            net = run.spec if isinstance(run.spec, Pretrain) else run.spec.pretrain
-            value = self._values_of[chosen["question"]][name].get(self.metric or chosen["metric"])
+            net = pretraining_of(run.spec)
+            value = self._values_of[chosen["question"], name].get(self.metric or chosen["metric"])
             manifest = self.store.path(net) / MANIFEST_FILE
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
             rows.append((side, columns_text(run.columns), run.seed, name, key(net), value, path))
