@@ -84,12 +84,11 @@ class Parameters:
     noise_of_task: np.ndarray  #: (tasks,), factors of the variance of noise
 
     @classmethod
-    def before(cls, tasks: int, features: int, noise: np.ndarray | None = None) -> "Parameters":
-        """Return the parameters before any measurement on so many *tasks*, with so many *features*.
+    def before(cls, features: int, noise: np.ndarray) -> "Parameters":
+        """Return the parameters before any measurement, with so many *features*.
 
-        *noise* (tasks,), by default of 0, has the medians of `noise_of_task`: see `noise_before`.
+        *noise* (tasks,) has the medians of `noise_of_task`: see `noise_before`.
         """
-        noise = np.zeros(tasks) if noise is None else noise
         return cls(np.log(list(MEDIANS.values())), np.full(features, math.log(LENGTH)), noise)
 
     def variance(self, part: str) -> float:
@@ -211,23 +210,17 @@ def noise_before(task: np.ndarray, values: np.ndarray, scored: np.ndarray) -> np
     return factors
 
 
-def fit(
-    points: Points,
-    values: np.ndarray,
-    tasks: int,
-    start: Parameters | None = None,
-    noise: np.ndarray | None = None,
-) -> Parameters:
-    """Estimate the parameters from *values* (N,), in percent, measured at *points* of so many *tasks*.
+def fit(points: Points, values: np.ndarray, noise: np.ndarray, start: Parameters | None = None) -> Parameters:
+    """Estimate the parameters from *values* (N,), in percent, measured at *points*.
 
     They are the most likely ones. The marginal likelihood is that of Rasmussen and Williams (equation 5.8),
     times log-normal priors around MEDIANS, LENGTH and the *noise* of `Parameters.before`, so that few
     measurements do not make parts vanish. The search begins at *start*, by default at the medians.
     """
     features = points.features.shape[1]
-    before = Parameters.before(tasks, features, noise)
+    before = Parameters.before(features, noise)
     medians = torch.from_numpy(np.concatenate([*vars(before).values()]))
-    sizes = [len(MEDIANS), features, tasks]
+    sizes = [len(MEDIANS), features, len(noise)]
     spreads = torch.from_numpy(np.repeat([SPREAD, LENGTH_SPREAD, NOISE_SPREAD], sizes))
     likelihood = Likelihood.of(points, values - values.mean())
 

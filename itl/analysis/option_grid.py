@@ -121,7 +121,7 @@ class Grid:
         """Estimate the parameters; the search begins at *start*."""
         points, values = self.data
         noise = noise_before(points.task, values, self.effective)
-        return fit(points, values, len(self.tasks), start, noise)
+        return fit(points, values, noise, start)
 
     def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":
         """Return the grid with one more net measured: its *value* on *task*, in percent."""

@@ -119,7 +119,7 @@ class Pilot:
         task = grid.tasks.index(self.task)
         affordable = self.budget.affordable(grid, task)
         tasks, _, features = grid.features.shape
-        before = Parameters.before(tasks, features)
+        before = Parameters.before(features, np.zeros(tasks))
         self._parameters = grid.fit(self._parameters) if len(grid.measured) else before
         return next_experiment(grid, task, Posterior(self._parameters, *grid.data), affordable)
 

@@ -60,6 +60,6 @@ def test_its_gradient_is_that_of_finite_differences():
         theta, value = log(vector)
         return torch.autograd.grad(value, theta)[0].numpy()
 
-    vector = np.concatenate([*vars(Parameters.before(TASKS, 1)).values()])
+    vector = np.concatenate([*vars(Parameters.before(1, np.zeros(TASKS))).values()])
     error = check_grad(lambda vector: log(vector)[1].item(), gradient, vector, epsilon=1e-6)
     assert error < 1e-4 * np.linalg.norm(gradient(vector))
