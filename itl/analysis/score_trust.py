@@ -261,19 +261,17 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     table["tau_low"], table["tau_high"] = table["tau_low"].clip(lower=-1), table["tau_high"].clip(upper=1)
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
-    p_values = _p_of_order(nets, means[0], _p_values(means[0], draws[:, 0], df), df)
-    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df, holm_of_known(p_values))
-    table = table.assign(**tests)
+    table = table.assign(**_tests(nets, means[0], draws[:, 0], df))
     table["verdict"] = _verdicts(table)
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
 
 
-def _p_of_order(nets: Nets, tau: np.ndarray, p_values: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """Return the p values (predictors,) of no order: *p_values* of resamples, or those of nets by chance.
+def _p_of_order(nets: Nets, tau: np.ndarray, draws: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Return the p values (predictors,) of no order: those of the resamples *draws*, or of nets by chance.
 
     The latter are those of perfect orders, and the least of few nets.
     """
-    p_values = p_values.copy()
+    p_values = _p_values(tau, draws, df)
     for number in np.flatnonzero(np.isfinite(tau + df)):
         tasks = np.isfinite(nets.scores[:, :, number]).all(axis=1)
         scores, transfer = nets.scores[tasks, :, number], nets.transfer[tasks]
@@ -326,16 +324,12 @@ def _spread(draws: np.ndarray) -> np.ndarray:
     return pd.DataFrame(draws).std().to_numpy()
 
 
-def _tests(
-    tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: np.ndarray, order: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test.
-
-    *order* has those of the first.
-    """
+def _tests(nets: Nets, tau: np.ndarray, draws: np.ndarray, df: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
+    order = holm_of_known(_p_of_order(nets, tau, draws, df))
     orders = (order < LEVEL) & (tau > 0)
     best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
-    size = predictors.index(SIZE)
+    size = nets.predictors.index(SIZE)
     beyond_size = _p_values(tau - tau[size], draws - draws[:, [size]], df)
     behind = _p_values(tau[best] - tau, draws[:, [best]] - draws, np.minimum(df, df[best]), sides=1)
     p_best = np.minimum(behind * np.isfinite(behind).sum(), 1.0)
