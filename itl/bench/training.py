@@ -1,6 +1,5 @@
 """Rows on training from stored images with the whole loop, beside the same net on a ready batch."""
 
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,10 +81,20 @@ def beside_alone(
     ready = next(batches.epoch(0))
     with FlopCounterMode(display=False) as counted, autocast(batches.device, recipe.precision):
         objective(net, *ready, recipe).backward()
+
+    def step() -> None:
+        take_step(net, optimizer, batches, recipe, objective, *ready)
+
     with repeatable(batches.machine):
         recorded = recorded_steps(net, optimizer, batches, recipe, objective)
-        steps = alone(net, optimizer, batches, recipe, objective, ready, recorded is not None)
+        graph = None if recorded is None else record(step, training_state(net, optimizer))
     starts = count(step=len(batches))
+
+    def alone() -> None:
+        take = graph.replay if graph else step  # *step* keeps the batch, which the graph reads by its address
+        with repeatable(batches.machine):
+            for _ in range(len(batches)):
+                take()
 
     def epoch() -> torch.Tensor:
         with repeatable(batches.machine):
@@ -96,35 +105,10 @@ def beside_alone(
         "images",
         len(batches) * batches.batch,
         epoch,
-        {ALONE: steps},
+        {ALONE: alone},
         operations=len(batches) * counted.get_total_flops(),
         rate="bf16" if computes_bf16(batches.device, recipe.precision) else "fp32",
     )
-
-
-def alone(
-    net: nn.Module,
-    optimizer: torch.optim.SGD,
-    batches: Batches | DetectionBatches,
-    recipe: Recipe,
-    objective: Objective,
-    ready: tuple,
-    replay: bool,
-) -> Callable[[], None]:
-    """Return the steps of an epoch on *ready*, the images and targets of one batch."""
-
-    def step() -> None:
-        take_step(net, optimizer, batches, recipe, objective, *ready)
-
-    graph = record(step, training_state(net, optimizer)) if replay else None
-
-    def steps() -> None:
-        take = graph.replay if graph else step  # *step* keeps the batch, which the graph reads by its address
-        with repeatable(batches.machine):
-            for _ in range(len(batches)):
-                take()
-
-    return steps
 
 
 def machine(device: str) -> Machine:

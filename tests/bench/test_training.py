@@ -30,17 +30,16 @@ def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
 
 def test_the_batch_that_a_recorded_step_reads_lives_as_long_as_the_row(tmp_path, monkeypatch):
     """A CUDA graph knows addresses, and keeps no tensor alive."""
-    held, alone = [], training.alone
+    held = []
 
-    def watched(*parts):
-        *_, ready, replay = parts
-        held.extend(map(weakref.ref, ready))
-        return alone(*parts)
+    def recorded(step, state):
+        step()
+        return SimpleNamespace(replay=lambda: None)
 
     monkeypatch.setattr(training, "BATCHES", {"cpu": (1, 8)})
-    monkeypatch.setattr(training, "record", lambda step, state: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(training, "take_step", lambda *parts: held.extend(map(weakref.ref, parts[-2:])))
+    monkeypatch.setattr(training, "record", recorded)
     monkeypatch.setattr(training, "recorded_steps", lambda *training: SimpleNamespace())
-    monkeypatch.setattr(training, "alone", watched)
     work = training.step(tmp_path, "cpu", net="small", size=20, pixels=16)
     assert len(held) == 2
     assert all(part() is not None for part in held), work.what
