@@ -1,7 +1,6 @@
 """The benchmark table: in each row itl and its peers do the same work in turn, beside the machine's limit."""
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from itl import ItlError, pick
@@ -147,10 +147,9 @@ def measured(work: Work, device: str, limits: Limits) -> dict:
     longest = SLOW_S[torch.device(device).type]
     slow = {name: seconds for name, seconds in first.items() if seconds > longest}
     everyone = {"itl": work.ours} | {name: work.peers[name] for name in first if name not in slow}
-    turns = [{name: turn(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
-    medians = {name: statistics.median(taken[name] for taken in turns) for name in everyone} | slow
-    ratios = {name: statistics.median(taken[name] / taken["itl"] for taken in turns) for name in everyone}
-    del ratios["itl"]
+    turns = pd.DataFrame([{name: turn(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)])
+    medians = turns.median().to_dict() | slow
+    ratios = turns.div(turns["itl"], axis=0).median().drop("itl").to_dict()
     ratios |= {name: slow[name] / medians["itl"] for name in slow}
     rates = {name: work.count / duration for name, duration in medians.items()}
     limit = limits.rate(work)
