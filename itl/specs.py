@@ -4,21 +4,16 @@ import hashlib
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import PurePath
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from itl import ItlError, cannot_read, one_of
 from itl.machine import in_project
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 
 # Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
 # the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
@@ -26,8 +21,8 @@ if TYPE_CHECKING:
 NUMERICS = 2
 # The same for changes to the numbers of one transfer method alone: of what nets are measured by it; or those
 # of untrained nets, of those without duplicates or with labels of a file, and of what is measured of these.
-NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1, "untrained": 1, "duplicates": 2}
-NUMERICS_OF |= {"file": 1}
+NUMERICS_OF = {"scores": 2, "duplicates": 2}
+NUMERICS_OF |= dict.fromkeys(("induction", "detection", "actions", "untrained", "file"), 1)
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
@@ -56,13 +51,13 @@ TYPE_WORDS = {
 }
 
 
-def _check_types(spec: "DataclassInstance", what: str = "") -> None:
+def _check_types(spec: Any, what: str = "") -> None:
     """Raise ItlError for a field of *spec*, which is *what*, that holds nothing of its type.
 
     That is none of the values that its Literal lists, no text, no list, not true or false, or another spec;
     numbers are those of `_check_limits`. Lists become tuples, 0 and 1 false and true.
     """
-    for name, kinds, choices in _types_of(type(spec)):
+    for name, kinds, choices in _types_of(spec.__class__):
         value = getattr(spec, name)
         if choices:
             one_of(choices, value, name)
@@ -97,9 +92,9 @@ def _types_of(kind: Any) -> tuple[tuple[str, tuple[type, ...], tuple[str, ...]],
     return tuple(listed)
 
 
-def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
+def _check_limits(spec: Any, limits: Mapping[str, Limit]) -> None:
     """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
-    types = {name: kinds for name, kinds, _ in _types_of(type(spec))}
+    types = {name: kinds for name, kinds, _ in _types_of(spec.__class__)}
     for name, (words, holds) in limits.items():
         value, whole = getattr(spec, name), int in types[name]
         for number in value if tuple in types[name] and value is not None else [value]:
@@ -108,7 +103,10 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
             is_number = isinstance(number, Integral if whole else Real) and not isinstance(number, bool)
             if not is_number:
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
-            finite = abs(number) <= sys.float_info.max
+            try:
+                finite = math.isfinite(number)
+            except OverflowError:  # of a whole number of more than 308 digits
+                finite = False
             if not (finite and holds(number)):
                 kind = "" if finite else "a finite number "
                 raise ItlError(f"{name} should be {kind}{words}, not {str(number)[:40]}")
@@ -428,19 +426,22 @@ def _hashed_part(part: str) -> str:
     method, _, argument = part.partition("@")
     if method == "cut":
         return f"cut@{','.join(sorted(set(argument.split(','))))}"
-    return f"{part}#{file_digest(argument)}" if method == "file" and "#" not in argument else part
+    return f"{part}#{file_digest(argument, True)}" if method == "file" and "#" not in argument else part
 
 
-def file_digest(path: str) -> str:
+def file_digest(path: str, is_list: bool = False) -> str:
     """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read.
 
-    A relative path is one in the project's folder.
+    A relative path is one in the project's folder. Lines of a list of classes count in any order.
     """
     file = in_project(path)
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        content = file.read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from error
+    if is_list and not content.lstrip().startswith((b"[", b"{")):  # JSON, where order counts
+        content = b"\n".join(sorted(filter(None, map(bytes.strip, content.splitlines()))))
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def canonical(spec: object) -> str:

@@ -187,6 +187,17 @@ def test_labels_of_a_file_hold_its_digest(tmp_path):
     assert file_digest(str(path)) == "e3b0c442", "8 digits of SHA-256 of nothing"
     assert hashed_labels(f"file@{path}+without@dog") == f"file@{path}#e3b0c442+without@dog"
     assert hashed_labels(f"file@{path}#01234567") == f"file@{path}#01234567"
+    alike, others = {file_digest(str(path), is_list=True)}, set()
+    for content in (b"wnid,label\na,1\nb,2\n", b"wnid,label\r\nb,2\r\n\r\na,1", b"wnid,label\rb,2\ra,1\r"):
+        path.write_bytes(content)
+        alike.add(file_digest(str(path), is_list=True))
+        others.add(file_digest(str(path)))
+    assert len(alike) == 2, "of nothing, and of this list"
+    assert len(others) == 3
+    for content in (b'{"x": [\n"a"\n],\n"y": [\n"b"\n]}', b'{"x": [\n"b"\n],\n"y": [\n"a"\n]}'):
+        path.write_bytes(content)
+        alike.add(file_digest(str(path), is_list=True))
+    assert len(alike) == 4, "in JSON lines have an order"
     with pytest.raises(ItlError, match=f"cannot read {re.escape(os.getcwd())}/nothing.csv: No such file"):
         hashed_labels("file@nothing.csv")
 
@@ -266,6 +277,7 @@ def test_length_in_epochs_or_steps():
         ({"lr": -0.05}, "recipe: lr should be at least 0, not -0.05$"),
         ({"lr": float("nan")}, "recipe: lr should be a finite number at least 0, not nan$"),
         ({"lrs": [0.1, float("inf")]}, "recipe: lrs should be a finite number at least 0, not inf$"),
+        ({"lr": np.float32("inf")}, "recipe: lr should be a finite number at least 0, not inf$"),
         ({"lrs": [0.1, "fast", 0.2]}, "^item 2 of lrs of recipe should be a number, not 'fast'$"),
         ({"lr": "5%"}, "^lr of recipe should be a number, not '5%'$"),
         ({"flip": "perhaps"}, "^flip of recipe should be true or false, not 'perhaps'$"),

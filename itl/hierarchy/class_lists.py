@@ -42,6 +42,7 @@ class Row:
     is_label: bool = False  # the value certainly is what the class counts as
     columns: tuple[str, ...] = ()  # the cells beside a wnid in a line without a header
     wnid: str = ""  # which class the name is, or what it counts as
+    index: str = ""  # before a wnid
 
 
 def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -253,7 +254,8 @@ def _refuse_repeated_numbers(rows: Sequence[Row], path: Path) -> None:
     """Raise ItlError if a number or mark stands beside several classes, and no header says what it is."""
     values = [row.value for row in rows if row.value and not row.is_label]
     unclear = [value for value in values if _is_number(value) or value.casefold() in YES | NO]
-    if repeated := [value for value, count in Counter(unclear).items() if count > 1]:
+    counts = [*Counter(unclear).items(), *Counter(row.index for row in rows if row.index).items()]
+    if repeated := [value for value, count in counts if count > 1]:
         raise ItlError(
             f"{path}: {repeated[0]!r} stands beside several classes, and may be a count, a mark or what they "
             f"count as; give a CSV with the header wnid,count or wnid,keep or wnid,label, or the wnids alone"
@@ -380,12 +382,16 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
         return
     if len(wnids) > 1:
         raise ItlError(f"{where}: {line[:50]!r} has several wnids and more; give one class on each line")
-    line = re.sub(rf"^(\d+)([\s,;]+)({WNID.pattern})\b", r"\3\2\1", line)  # an index may stand first
+    if numbered := re.match(rf"(\d+)[\s,;]+(?={WNID.pattern}\b)", line):
+        line = line[numbered.end() :]
+    index = numbered[1] if numbered else ""
     first, _, rest = re.sub(r"[,;\t]", " ", line, count=1).partition(" ")
     cells = [cell.strip() for cell in line.split(",")]
     if WNID.fullmatch(first):
         key, *columns = _cells(line)
-        yield Row(where, first, rest.strip(), columns=tuple(columns) if key == first else ())
+        yield Row(
+            where, first, rest.strip() or index, columns=tuple(columns) if key == first else (), index=index
+        )
     elif len(cells) == 2 and WNID.fullmatch(cells[1]):  # name,wnid: the folder of a class
         yield Row(where, cells[0], cells[1], is_label=True, wnid=cells[1])
     elif len(cells) > 1 and all(cells):

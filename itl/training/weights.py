@@ -304,16 +304,16 @@ def _misfit(net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefix: str
     first = next(name for name, shape in wanted.items() if len(shape) == 4)
     given = tensors.get(prefix + first)
     advice = "give the net that was trained, as net"
-    if given is not None and tuple(given.shape) == tuple(wanted[first][axis] for axis in (2, 3, 1, 0)):
-        advice = "its kernels are (height, width, in, out), as those of TensorFlow: permute(3, 2, 0, 1) each"
-    elif given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
-        channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"
-        advice = f"its images have {channels}: take other weights"
-    elif _same_order(wanted, tensors):
+    if _same_order(wanted, tensors):  # also where a block has a layer of the name of the first
         advice = (
             "its tensors are the net's in the same order, by other names: in_order: true takes them so, with "
             "bgr: true if they were trained by Caffe or on other images of blue, green and red"
         )
+    elif given is not None and tuple(given.shape) == tuple(wanted[first][axis] for axis in (2, 3, 1, 0)):
+        advice = "its kernels are (height, width, in, out), as those of TensorFlow: permute(3, 2, 0, 1) each"
+    elif given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
+        channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"
+        advice = f"its images have {channels}: take other weights"
     elif other := _fitting_net(net, tensors):
         advice = f"it fits net: {other}"
     elif beside := _modules_beside(net, wanted, tensors_below(tensors, prefix)):

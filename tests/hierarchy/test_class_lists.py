@@ -76,6 +76,8 @@ def test_a_list_of_classes(tmp_path, content):
         f"wnid\tclass\n{TENCH}\tfish\n{GOLDFISH}\tfish\n{CHIHUAHUA}\tdog\n{SPANIEL}\tdog\n",
         f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n{SPANIEL} dog\n",
         f"{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
+        f"0 {TENCH} fish\n1 {GOLDFISH} fish\n2 {CHIHUAHUA} dog\n3 {SPANIEL} dog\n",
+        f"0,{TENCH},fish\n1,{GOLDFISH},fish\n2,{CHIHUAHUA},dog\n3,{SPANIEL},dog\n",
         f'{{"fish": ["{TENCH}", "{GOLDFISH}"], "dog": ["{CHIHUAHUA}", "{SPANIEL}"]}}',
         f'{{"{TENCH}": "fish", "{GOLDFISH}": "fish", "{CHIHUAHUA}": "dog", "{SPANIEL}": "dog"}}',
         f'[["{TENCH}", "fish"], ["{GOLDFISH}", "fish"], ["{CHIHUAHUA}", "dog"], ["{SPANIEL}", "dog"]]',
@@ -224,7 +226,13 @@ def test_names_of_folders(tmp_path):
         ("{'fish': dog()}", "^[^:]*list begins like JSON, but is not: malformed node"),
         ("{'fish': 1}\n{'dog': 2}", "but is not: invalid syntax [^;]*$"),
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
-        (f"0 {TENCH}\n0 {GOLDFISH}\n1 {CHIHUAHUA}\n", "'0' stands beside several classes, and may be a"),
+        *(
+            (
+                f"0 {TENCH}{words[0]}\n0 {GOLDFISH}{words[1]}\n1 {CHIHUAHUA}{words[2]}\n",
+                "'0' stands beside several classes, and may be a",
+            )
+            for words in (("", "", ""), (" tench", " goldfish", " dog"))
+        ),
         *(
             (
                 f"{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c{end}".replace(",", delimiter),

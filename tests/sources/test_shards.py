@@ -1,6 +1,8 @@
 """Shards of WebDataset: what labels their samples, and what is refused."""
 
+import io
 import pickle
+import tarfile
 import zipfile
 
 import pytest
@@ -337,3 +339,42 @@ def test_a_split_that_only_json_tells_is_not_taken_as_train(tmp_path):
         open_source("webdataset", tmp_path / "plain").records()
     tarred(tmp_path / "named/train-0.tar", {**train, **held_out})
     assert {row[2] for row in read("webdataset", tmp_path / "named")} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("end", "label", "says"),
+    [
+        (
+            "png",
+            "cls",
+            "in train-0.tar 2 files have a name that came before, so several samples have",
+        ),
+        ("jpg", "cls", "in train-0.tar 1 file has a name that came before"),
+        ("jpg", "txt", "in train-0.tar an image and a label of a come again"),
+    ],
+)
+def test_samples_that_share_a_key_in_a_stream_are_refused(tmp_path, end, label, says):
+    """The library webdataset takes them apart, as others lie between; by names both would be one."""
+    parts = [
+        sample("a.png", DATA, cls=0),
+        sample("b.png", DATA, cls=0),
+        sample(f"a.{end}", DATA, **{label: 1}),
+    ]
+    with tarfile.open(tmp_path / "train-0.tar", "w") as tar:
+        for name, data in (item for part in parts for item in part.items()):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    for options in ({}, {"image": "jpg"}):
+        with pytest.raises(ItlError, match=says):
+            open_source("webdataset", tmp_path, **options).records()
+
+
+def test_files_of_a_sample_need_not_be_neighbours(tmp_path):
+    files = {"a.png": DATA, "b.png": DATA, "a.cls": b"0", "b.cls": b"1"}
+    tarred(tmp_path / "train-0.tar", files)
+    records = open_source("webdataset", tmp_path).records()
+    assert [(record.id, record.wnid) for record in records] == [
+        ("train/0/a.png", "0"),
+        ("train/1/b.png", "1"),
+    ]

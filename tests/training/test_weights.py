@@ -224,6 +224,10 @@ def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path)
         filled("resnet18", read_tensors(path), path)
     net = filled("resnet18", read_tensors(path), path, in_order=True)
     assert all(torch.equal(value, state[name]) for name, value in library_tensors("resnet18", net).items())
+    backbone = nn.Sequential(*list(models.resnet18().children())[:-1])  # its names begin with numbers
+    torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
+    with pytest.raises(ItlError, match=r"conv1.weight is \(64, 64, 3, 3\), .* in_order: true takes them so"):
+        filled("resnet18", read_tensors(tmp_path / "backbone.pth"), tmp_path / "backbone.pth")
     with pytest.raises(ItlError, match=r"in_order takes as many tensors as timm:resnet10t has"):
         filled("timm:resnet10t", read_tensors(path), path, in_order=True)
     save_file(state, tmp_path / "a.safetensors")

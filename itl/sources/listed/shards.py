@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -207,6 +208,11 @@ class WebDataset(ContainerSource):
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
+            if why := _why_keys_repeat(listing):
+                raise ItlError(
+                    f"{self.path}: in {name} {why}, so several samples have one key; write the shard again, "
+                    f"each under a key of its own, such as CLASS_NUMBER"
+                )
         return shards
 
     @property
@@ -244,9 +250,8 @@ class WebDataset(ContainerSource):
         """
         groups: dict[str, dict[str, str]] = {}
         for name in listing.files:
-            folder, slash, last = name.rpartition("/")
-            key, _, suffix = last.partition(".")
-            first = groups.setdefault(folder + slash + key, {}).setdefault(suffix.lower(), name)
+            key = _key_of(name)
+            first = groups.setdefault(key, {}).setdefault(name[len(key) + 1 :].lower(), name)
             if first != name:
                 raise ItlError(
                     f"{self.path}: {first} and {name} of {shard} differ in case alone; write the shard again "
@@ -406,6 +411,29 @@ class WebDataset(ContainerSource):
                         f"all shards, or, if the numbers are right, say what they stand for with the option "
                         f"names=FILE"
                     )
+
+
+def _key_of(name: str) -> str:
+    """Return the key of the sample that the file *name* of a shard is of: up to the first dot."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def _why_keys_repeat(listing: Listing) -> str:
+    """Say how samples of a shard share a key, which a reader of streams takes apart; '' if they do not.
+
+    A file has a name that came before, of which *listing* has the last alone, or an image and a label of one
+    key come again after those of others.
+    """
+    whole = set()
+    for key, names in groupby(listing.files, _key_of):
+        files = list(names)
+        if any(map(is_image, files)) and any(suffix_of(file)[1:] in LABEL_FILES for file in files):
+            if key in whole:
+                return f"an image and a label of {key} come again"
+            whole.add(key)
+    again = listing.left_out["files whose name comes again"]
+    return f"{counted(again, 'files have')} a name that came before" if again else ""
 
 
 def _may_be_one(name: str, other: str) -> bool:
