@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -135,3 +136,15 @@ def end_with_parent() -> None:
     if parent := parent_process():
         parent.join()
         os._exit(1)
+
+
+def free_frames(error: BaseException) -> None:
+    """Free what the frames that *error* ended hold, such as a net on a GPU; its traceback keeps their lines.
+
+    The errors that led to it have frames of their own.
+    """
+    errors = [error]
+    for link in errors:
+        traceback.clear_frames(link.__traceback__)
+        earlier = link.__cause__, link.__context__
+        errors += [one for one in earlier if one is not None and one not in errors]

@@ -25,6 +25,7 @@ from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
+from itl.processes import free_frames
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FILE, Store
@@ -246,7 +247,8 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
                 except Exception as error:
                     if isinstance(spec, Pretrain) and not isinstance(error, Diverged):
                         raise  # other ranks may wait for this one in mid-training
-                    failed[spec] = error.with_traceback(None)  # which holds the net, and memory of the GPU
+                    free_frames(error)  # they hold the net, and memory of the GPU
+                    failed[spec] = error
             distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
         else:
             while (work := _next_from_leader()) is not None:

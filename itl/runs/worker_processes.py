@@ -22,7 +22,7 @@ from subprocess import PIPE
 
 from itl import ItlError, LineHandler, log_lines, warnings_as_notes
 from itl.machine import OPENMP_THREADS, Machine
-from itl.processes import process_pool
+from itl.processes import free_frames, process_pool
 from itl.runs.store import AGAIN, Store
 from itl.specs import Spec, Transfer
 
@@ -187,7 +187,10 @@ def print_line(line: str) -> None:
 
 
 def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
-    """Do one run in this process. Imported here: who only plans or reads needs no torch."""
+    """Do one run in this process. Imported here: who only plans or reads needs no torch.
+
+    A pool keeps the error of a run that failed until another fails: it must hold no memory of the GPU.
+    """
     import torch
 
     from itl.runs.perform import perform
@@ -195,7 +198,11 @@ def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
 
     torch.set_num_threads(machine.threads)
     use_device(machine)
-    return perform(spec, store, machine)
+    try:
+        return perform(spec, store, machine)
+    except BaseException as error:
+        free_frames(error)
+        raise
 
 
 def start_worker(lifeline: Connection) -> None:

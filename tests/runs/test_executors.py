@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+import weakref
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import psutil
 import pytest
+import torch
 
 from itl import ItlError
 from itl.evaluation.finetune import select_lr
@@ -21,6 +25,7 @@ from itl.machine import Machine
 from itl.runs.executors import execute, with_needs
 from itl.runs.perform import perform, perform_together
 from itl.runs.store import Store
+from itl.runs.worker_processes import perform_here
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.worlds import (
     FOUR,
@@ -344,3 +349,40 @@ def test_a_rank_that_loses_another_says_that_repeating_resumes(tmp_path, monkeyp
     reason = "of this rank itself"
     with pytest.raises(RuntimeError, match=reason):
         perform_together([Pretrain(Subset("a pack"))], Store(machine.runs), machine)
+
+
+@pytest.mark.parametrize("chain", ["alone", "caused", "replaced"])
+@pytest.mark.parametrize("together", [False, True])
+def test_the_error_of_a_run_holds_neither_its_net_nor_that_of_what_led_to_it(
+    tmp_path, monkeypatch, together, chain
+):
+    """A worker's pool keeps it until another run fails, a torchrun to its end: a GPU would fill up."""
+    nets: list[weakref.ref] = []
+
+    def failing(*_: object) -> None:
+        def train(error: type[Exception]) -> None:
+            net = torch.nn.Linear(1, 1)
+            nets.append(weakref.ref(net))
+            raise error("the disk is full")
+
+        if chain == "alone":
+            train(ItlError)
+        try:
+            train(OSError)
+        except OSError as error:
+            raise ItlError("the disk is full") from (error if chain == "caused" else None)
+
+    for name in ("perform", "join_ranks", "distributed.broadcast_object_list"):
+        monkeypatch.setattr(f"itl.runs.perform.{name}", failing if name == "perform" else Mock())
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(f"itl.runs.perform.distributed.{name}", Mock())
+    machine = here(tmp_path).replace(ranks=2 if together else 1)
+    spec = Transfer(Pretrain(Subset("a pack")), "knn", "a target", "a pack")
+    if together:
+        error = perform_together([spec], Store(machine.runs), machine)[spec]
+    else:
+        with pytest.raises(ItlError) as caught:
+            perform_here(spec, Store(machine.runs), machine)
+        error = caught.value
+    assert [net() for net in nets] == [None]
+    assert "raise error" in "".join(traceback.format_exception(error.__context__ or error))
