@@ -158,8 +158,8 @@ def finetune_and_predict(
     """
     copied = with_new_head(net, len(target.train.classes), seed)
     train_batches = Batches(target.pack, target.train, recipe, seed, machine)
-    test_batches = Batches(target.pack, target.test, recipe, seed, machine)
     train(copied, train_batches, recipe, folder, machine, seed=seed, objective=objective)
+    test_batches = Batches(target.pack, target.test, recipe, seed, machine)  # its images come after the net's
     outputs, labels = predict(copied, test_batches, machine, recipe.precision)
     if broken := int((~outputs.isfinite().all(1)).sum()):
         raise Diverged(

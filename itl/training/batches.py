@@ -15,7 +15,7 @@ from itl import ItlError
 from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
-from itl.training.device_images import ImageStream, resident
+from itl.training.device_images import ImageStream, resident, resident_packs
 from itl.training.numerics import computes_bf16, triton_kernel
 
 if TYPE_CHECKING:
@@ -207,6 +207,15 @@ class Batches:
         )
         self.plans = {epoch: plan, epoch + 1: following}
         return plan.result()
+
+    def stream_from_now_on(self) -> bool:
+        """Free the images that this process keeps on the GPU; False where it keeps none."""
+        if self.on_device is None and not resident_packs:
+            return False
+        self.on_device = None
+        resident_packs.clear()
+        torch.cuda.empty_cache()  # other processes may need it
+        return True
 
     def streamed(self, plan: EpochPlan, count: int) -> Iterator[torch.Tensor]:
         """Yield the stored images of *plan*, *count* at a time, on the GPU: uint8 (B, S, S, 3)."""

@@ -229,7 +229,7 @@ def recorded_steps(
     """Record the steps of this training as a CUDA graph, for `fit_epoch`.
 
     None on a CPU, with several ranks, for a detector, whose images differ in shape, and, with a warning, for
-    a net that waits for the device and where memory is short.
+    a net that waits for the device and where memory is short though no pack is kept on the device any more.
     """
     if not isinstance(batches, Batches) or batches.device.type != "cuda" or batches.machine.ranks > 1:
         return None
@@ -239,16 +239,17 @@ def recorded_steps(
 
     try:
         return RecordedSteps(net, optimizer, batches, recipe, step)
-    except torch.OutOfMemoryError:  # a graph keeps its activations in memory of its own
-        warn(
-            "too little GPU memory is free to record training as a CUDA graph; it trains slower; "
-            "fewer --workers leave more"
-        )
-        return None
+    except torch.OutOfMemoryError:
+        pass  # go on without the error, which holds what the steps took of the memory
     except RuntimeError as error:  # for example the net reads its values on the host
         reason = str(error).splitlines()[0]
         warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower")
         return None
+    if batches.stream_from_now_on():
+        return recorded_steps(net, optimizer, batches, recipe, objective)
+    advice = "; fewer --workers leave more" if batches.machine.workers > 1 else ""
+    warn(f"too little GPU memory is free to record training as a CUDA graph; it trains slower{advice}")
+    return None
 
 
 def _resume(

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training import cuda_graph, loop
 from itl.training.batches import Batches
 from itl.training.crop_cpu import batch_crop
 from itl.training.cuda_graph import RecordedSteps
+from itl.training.device_images import ResidentImages
 from itl.training.loop import classify, fit_epoch, recorded_steps, sgd, take_step
 from tests.training.test_loop import batches, plain
 
@@ -151,26 +154,52 @@ def test_a_step_that_waits_is_measured_unrecorded(monkeypatch):
         cuda_graph.replay_or_work(list, [])
 
 
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (
-            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee documentation"),
-            "^too little GPU memory is free to record training as a CUDA graph; it trains slower; "
-            "fewer --workers leave more$",
-        ),
-        (
-            RuntimeError("cannot wait\nand more"),
-            r"^this net's steps cannot be a CUDA graph \(cannot wait\); it trains slower$",
-        ),
-    ],
-)
-def test_where_steps_cannot_be_recorded_the_reason_is_said(error, says, monkeypatch):
+def refused_steps(error: Exception, machine: Machine, monkeypatch) -> None:
+    """Ask for the recorded steps of a training on a GPU whose recording ends with *error*."""
+
     def fail(*how):
         raise error
 
     loader, net = batches(RECIPE), plain()
-    loader.device = torch.device("cuda")
+    loader.device, loader.machine = torch.device("cuda"), machine
     monkeypatch.setattr(loop, "RecordedSteps", fail)
+    assert recorded_steps(net, sgd(net, RECIPE), loader, RECIPE, classify) is None
+
+
+@pytest.mark.parametrize(("workers", "advice"), [(1, ""), (2, "; fewer --workers leave more")])
+def test_too_little_memory_for_a_graph_is_said_with_what_leaves_more(workers, advice, monkeypatch):
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee documentation")
+    says = "^too little GPU memory is free to record training as a CUDA graph; it trains slower"
+    with pytest.warns(UserWarning, match=f"{says}{advice}$"):
+        refused_steps(error, Machine(workers=workers), monkeypatch)
+
+
+def test_where_steps_cannot_be_recorded_the_reason_is_said(monkeypatch):
+    says = r"^this net's steps cannot be a CUDA graph \(cannot wait\); it trains slower$"
     with pytest.warns(UserWarning, match=says):
-        assert recorded_steps(net, sgd(net, RECIPE), loader, RECIPE, classify) is None
+        refused_steps(RuntimeError("cannot wait\nand more"), Machine(), monkeypatch)
+
+
+def test_steps_that_lack_memory_beside_a_pack_are_recorded_without_it(monkeypatch):
+    """The pack's images, and what the first attempt took, are freed before the second."""
+    loader, net, taken = resident(), plain(), []
+    loader.device = torch.device("cuda")
+    kept = {("a pack", loader.device): ResidentImages(loader.on_device, np.ones(len(loader.images), bool))}
+    monkeypatch.setattr("itl.training.batches.resident_packs", kept)
+
+    class Steps(torch.nn.Module):
+        def __init__(self, net, optimizer, batches, *how):
+            super().__init__()
+            assert [reference() for reference in taken] == [None] * len(taken)
+            taken.extend(weakref.ref(part) for part in (self, batches.on_device) if part is not None)
+            if batches.on_device is not None:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "RecordedSteps", Steps)
+    gc.disable()
+    try:
+        steps = recorded_steps(net, sgd(net, RECIPE), loader, RECIPE, classify)
+    finally:
+        gc.enable()
+    assert isinstance(steps, Steps)
+    assert (loader.on_device, kept, len(taken)) == (None, {}, 3)
