@@ -39,7 +39,8 @@ def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CU
             with waits_refused():
                 work()
         current.wait_stream(warmup)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the device
+        # Its default stream is of the GPU of the process's first capture. Other threads may use the device
+        with torch.cuda.graph(graph, stream=warmup, capture_error_mode="thread_local"):
             work()
     finally:
         torch.cuda.set_stream(current)  # a capture that fails leaves its own

@@ -100,8 +100,8 @@ class PretendedCuda:
         self.current = "own"
 
     @contextmanager
-    def graph(self, graph: object, capture_error_mode: str) -> Iterator[None]:
-        self.current = "capture"
+    def graph(self, graph: object, stream: SimpleNamespace, capture_error_mode: str) -> Iterator[None]:
+        self.current = f"capture on {stream.name}"
         yield  # and without finally
         self.current = "own"
 
@@ -131,7 +131,7 @@ def test_a_step_that_waits_is_found_before_it_is_captured(fails_in, monkeypatch)
 
     if fails_in is None:
         cuda_graph.record(work, [number])
-        assert runs == [("side", 0), ("side", 0), ("side", "error"), ("capture", 0)]
+        assert runs == [("side", 0), ("side", 0), ("side", "error"), ("capture on side", 0)]
     else:
         with pytest.raises(RuntimeError, match="it waits"):
             cuda_graph.record(work, [number])
