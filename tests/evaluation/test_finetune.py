@@ -18,6 +18,7 @@ from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.training.batches import Batches
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.loop import Diverged
 from itl.training.nets import build
@@ -79,11 +80,17 @@ def test_the_test_split_is_looked_at_once_and_after_training(tmp_path, monkeypat
 
         return call
 
+    def load(pack, selection, *rest):
+        looks.append(("load", selection.rows.tolist()))
+        return Batches(pack, selection, *rest)
+
+    monkeypatch.setattr(module, "Batches", load)
     for kind in ("train", "predict"):
         monkeypatch.setattr(module, kind, watched(kind))
     target = world()
     finetune(spec(), net(), target, tmp_path, MACHINE)
-    assert looks == [("train", target.train.rows.tolist()), ("predict", target.test.rows.tolist())]
+    train, test = target.train.rows.tolist(), target.test.rows.tolist()
+    assert looks == [("load", train), ("train", train), ("load", test), ("predict", test)]
 
 
 def test_a_new_head_is_the_seeds_alone():
