@@ -48,7 +48,10 @@ def device(machine: Machine) -> torch.device:
 
 
 def use_device(machine: Machine) -> torch.device:
-    """Make the device of this process the current one, before anything is put on another; return it."""
+    """Make the device of this process the current one, before anything is put on another; return it.
+
+    That is for one thread: others begin with the first GPU, which would give this process memory there too.
+    """
     own = device(machine)
     if own.index is not None:
         torch.cuda.set_device(own)
@@ -144,7 +147,8 @@ class Batches:
                 f"{machine.ranks} ranks cannot share a batch of {self.batch}; use fewer ranks, "
                 "a larger batch or more images"
             )
-        self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
+        # Starts none before the first batch
+        self.threads = ThreadPoolExecutor(machine.threads, "crop", use_device, (machine,))
         self.next = ThreadPoolExecutor(1, "batch")  # distributes a batch over those threads
         self.free_buffers: deque[np.ndarray] = deque(maxlen=3)  # memory of batches that are no longer used
         self.plans: dict[int, Future] = {}  # of this epoch and the next, by number

@@ -93,6 +93,7 @@ def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, 
 
 
 def _write_copies(path: Path, copies: dict[str, Tensor], copied: torch.Event, history: list[dict]) -> None:
+    torch.cuda.set_device(copied.device)  # a new thread's is the first, which this process may not use
     copied.synchronize()
     _write(path, copies, history)
 

@@ -15,7 +15,7 @@ from itl.machine import Machine, map_in_order
 from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, padded_size
 from itl.specs import DetectionRecipe
-from itl.training.batches import device, step_rng
+from itl.training.batches import device, step_rng, use_device
 from itl.training.crop_cpu import normalised
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class DetectionBatches:
         sides = np.maximum(1, np.rint(self.shapes * self.scales[:, None])).astype(int)
         self.sizes = [(height, width) for width, height in sides.tolist()]  # of the scaled images
         self.objects = self._scaled_objects(selection.classes)
-        self.threads = ThreadPoolExecutor(1, "detection-batch")  # starts none before the first batch
+        # Starts none before the first batch
+        self.threads = ThreadPoolExecutor(1, "detection-batch", use_device, (machine,))
 
     def __len__(self) -> int:
         """Return the steps of an epoch: whole batches."""

@@ -1,5 +1,6 @@
 """Stored images on a GPU: kept in its memory between runs if they fit, else streamed batch by batch."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 NET_BYTES = 12 * 2**30  # left free on the GPU for a net; or half of the free memory, if that is less
 UPLOAD_IMAGES = 1024  # read and sent at once
 BATCHES_AHEAD = 3  # read and sent while one is used
+STEPS_QUEUED = 8  # that the GPU has not done: their images take its memory
 
 resident_packs: dict[tuple, "ResidentImages"] = {}  # that this process has on a GPU, by digest and device
 
@@ -53,7 +55,9 @@ class ImageStream:
     def send(self, source: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
         """Yield the images of each of *parts*, row numbers (B,) of *source*: uint8 (B, S, S, 3) on the GPU.
 
-        torch caches freed pinned memory and reuses it once the copy from it is done.
+        torch caches freed pinned memory and reuses it once the copy from it is done. The memory of images on
+        the GPU is free once the work that used them is done there. What is asked for next waits for the work
+        of STEPS_QUEUED parts ago: a replayed graph takes the host no time, and all parts would be sent.
         """
 
         def read(rows: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event]:
@@ -62,11 +66,15 @@ class ImageStream:
             with torch.cuda.stream(self.copying):
                 return pinned.to(self.device, non_blocking=True), self.copying.record_event()
 
+        queued: deque[torch.cuda.Event] = deque()
         for images, sent in map_in_order(self.threads, read, parts, BATCHES_AHEAD):
             using = torch.cuda.current_stream(self.device)
             using.wait_event(sent)
             images.record_stream(using)
             yield images
+            queued.append(using.record_event(torch.cuda.Event(blocking=True)))
+            if len(queued) > STEPS_QUEUED:
+                queued.popleft().synchronize()
 
 
 def resident(

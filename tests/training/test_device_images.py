@@ -1,15 +1,28 @@
 """What stays on a GPU and what is sent to it; the device is the CPU here, `tests/gpu` has the real one."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
+from itl.evaluation.target import multilabel_target
+from itl.machine import Machine
+from itl.packs.subset import Selection
+from itl.specs import DetectionRecipe, Recipe
 from itl.training import device_images
-from itl.training.device_images import fits, resident
+from itl.training.batches import Batches
+from itl.training.checkpoint import CHECKPOINT_FILE, checkpoints, load_tensors
+from itl.training.detection_batches import DetectionBatches
+from itl.training.device_images import STEPS_QUEUED, ImageStream, fits, resident
+from tests.evaluation.test_detection import spec
+from tests.worlds import boxes_pack
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -110,3 +123,71 @@ def test_a_pack_leaves_room_for_the_net(monkeypatch, free, kept, wanted, workers
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
     assert fits(wanted * GIB, CPU, workers) == answer
+
+
+def test_images_are_sent_only_some_steps_ahead_of_a_gpu_that_is_slow(pack, monkeypatch):
+    """This GPU does nothing until it is waited for: then all that was queued before that event."""
+    queued, done, ahead, empty = [], [0], [], torch.empty
+
+    class Event:
+        def __init__(self, blocking: bool = False) -> None:
+            self.after = len(queued)
+
+        def synchronize(self) -> None:
+            done[0] = self.after
+
+    stream = SimpleNamespace(wait_event=Mock(), record_event=lambda event=None: event or Event())
+    replaced = {"Event": Event, "Stream": lambda device: stream, "stream": nullcontext}
+    for name, value in (replaced | {"current_stream": lambda device: stream}).items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.Tensor, "record_stream", Mock())
+    monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: empty(shape, dtype=dtype))
+    parts = [np.array([step % 10, 3]) for step in range(40)]
+    with ThreadPoolExecutor(2) as threads:
+        for rows, images in zip(parts, ImageStream(CPU, threads).send(pack.images, parts), strict=True):
+            assert torch.equal(images, torch.from_numpy(pack.images[rows]))
+            queued.append("a step")
+            ahead.append(len(queued) - done[0])
+    assert ahead == [*range(1, STEPS_QUEUED + 1)] + [STEPS_QUEUED + 1] * (40 - STEPS_QUEUED)
+
+
+@pytest.fixture
+def devices(monkeypatch) -> dict[str, str]:
+    """The GPU that each thread has chosen; a new one begins with the first."""
+    chosen: dict[str, str] = {}
+
+    def choose(device: torch.device) -> None:
+        chosen[threading.current_thread().name] = str(device)
+
+    monkeypatch.setattr(torch.cuda, "set_device", choose)
+    return chosen
+
+
+def test_threads_that_read_for_a_gpu_begin_with_it(pack, devices, monkeypatch):
+    for name in ("ImageStream", "resident"):
+        monkeypatch.setattr(f"itl.training.batches.{name}", lambda *given: None)
+    machine, everything = (
+        Machine(device="cuda:1", threads=1),
+        Selection(np.arange(10), np.arange(10) % 2, ("a", "b")),
+    )
+    loader = Batches(pack, everything, Recipe(batch=5, pixels=4), 0, machine)
+    boxes = boxes_pack({"train": 4, "test": 2})
+    pictures = DetectionBatches(boxes, multilabel_target(spec(), boxes).train, DetectionRecipe(), 0, machine)
+    for threads in (loader.threads, pictures.threads):
+        threads.submit(int).result()
+    assert devices == {"crop_0": "cuda:1", "detection-batch_0": "cuda:1"}
+
+
+def test_the_thread_that_writes_a_checkpoint_waits_on_the_gpu_of_its_tensors(tmp_path, devices, monkeypatch):
+    event = Mock(device=torch.device("cuda", 1))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Mock(record_event=lambda: event))
+    pinned = {"copy_": lambda tensor, non_blocking: torch.ones(tensor.shape)}
+    monkeypatch.setattr(torch, "empty_like", lambda tensor, device, pin_memory: SimpleNamespace(**pinned))
+    net = torch.nn.Linear(2, 1, device="meta")  # as one that is not on the CPU
+    with checkpoints(tmp_path) as save:
+        save(net, torch.optim.SGD(net.parameters(), 0.1), [{"step": 1}])
+    tensors, history = load_tensors(tmp_path / CHECKPOINT_FILE)
+    assert history == [{"step": 1}]
+    assert tensors["net.weight"].tolist() == [[1, 1]]
+    assert devices == {"checkpoint_0": "cuda:1"}
+    event.synchronize.assert_called_once_with()
