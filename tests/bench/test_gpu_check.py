@@ -252,17 +252,44 @@ def test_the_demo_is_raced_on_two_cores_against_the_gpu(world, monkeypatch, capf
     assert line.split("|")[5].strip() == ("met" if cuda_s < cpu_s else "not met")
 
 
+def keeps_running(pid: int) -> bool:
+    """Whether the process goes on for five seconds; an orphan is gone once init has collected it."""
+    for _ in range(50):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def test_a_part_out_of_time_is_killed_with_its_children(world, tmp_path):
     child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     assert check.run(["-c", parent], 2).startswith("OUT OF TIME after 2 s")
-    pid = int((tmp_path / "pid").read_text())
-    for _ in range(50):  # an orphan is gone once init has collected it
-        state = Path(f"/proc/{pid}/stat")
-        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        time.sleep(0.1)
-    pytest.fail("the child outlived its parent")
+    assert not keeps_running(int((tmp_path / "pid").read_text())), "the child outlived its parent"
+
+
+def test_a_part_out_of_time_takes_its_daemon_along(tmp_path, monkeypatch):
+    """A stand-in for NVIDIA's control of MPS, whose daemon begins a session of its own."""
+    pid, started, folder = (tmp_path / name for name in ("pid", "started", "folder"))
+    folder.mkdir()
+    control = tmp_path / "nvidia-cuda-mps-control"
+    control.write_text(
+        f'#!/bin/sh\nif [ "$1" = -d ]; then setsid sleep 60 > /dev/null 2>&1 & echo $! > {pid}\n'
+        f"else read word; [ $word = quit ] && kill $(cat {pid}); fi\n"
+    )
+    control.chmod(0o755)
+    script = tmp_path / "part.py"
+    script.write_text(
+        "import pathlib, time\nfrom tests.gpu.several_nets import mps\n"
+        f"with mps():\n    pathlib.Path({str(started)!r}).touch()\n    time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    assert check.run([str(script)], 3).startswith("OUT OF TIME after 3 s")
+    assert started.exists()
+    assert not keeps_running(int(pid.read_text())), "the daemon outlived the part"
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 10
+GRACE_S = 3  # for a part that is ended
 MARGIN_S = 10  # for what comes last: the table is printed, whatever happened
 KERNELS = [
     "torch",
@@ -132,7 +133,10 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def started(command: list[str], hidden: bool = False, **options: object) -> Iterator[subprocess.Popen]:
-    """Start python with *command* in a process group of its own; at the end nothing of the group is left."""
+    """Start python with *command* in a process group of its own; at the end nothing of the group is left.
+
+    Each process has a moment to end what is not of the group, such as a daemon.
+    """
     print(f"$ python {' '.join(command)}", flush=True)
     variables = environment() | ({"CUDA_VISIBLE_DEVICES": ""} if hidden else {})
     process = subprocess.Popen(
@@ -141,9 +145,11 @@ def started(command: list[str], hidden: bool = False, **options: object) -> Iter
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        for end, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, end)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(patience_s)
 
 
 def run(command: list[str], seconds: float, hidden: bool = False) -> str:

@@ -6,6 +6,7 @@ FILE as JSON: {"four-small-56": how many times as fast four are as one}. `itl ru
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,11 @@ def train_for_a_while(batch: int) -> float:
 
 @contextmanager
 def mps():
-    """NVIDIA's Multi-Process Service, as this user's, while the context lasts."""
+    """NVIDIA's Multi-Process Service, as this user's, while the context lasts, or until a SIGTERM.
+
+    Its daemon leaves the process group of whoever starts it, and would outlive a kill of the group.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
         subprocess.run(["nvidia-cuda-mps-control", "-d"], env=environment, check=True)
