@@ -100,8 +100,9 @@ def _number(variable: str, default: int, least: int = 1) -> int:
 class Machine:
     """Where and how runs execute; nothing here enters a key.
 
-    Device and threads change the order of float sums, so numbers repeat bit for bit if both are the same.
-    ItlError for impossible numbers and devices, and for data given as one text.
+    Device and threads change the order of float sums, so numbers repeat bit for bit if both are the same, but
+    for those of transformers trained on a GPU. ItlError for impossible numbers and devices, and for data
+    given as one text.
     """
 
     home: Path = Path()  #: holds runs/, packs/ and reports/

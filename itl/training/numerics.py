@@ -48,7 +48,9 @@ def triton_kernel(make: Callable[[], Kernel], device: torch.device, instead: str
 def repeatable(machine: Machine) -> Iterator[None]:
     """Compute with the machine's threads, and with kernels that give the same bits each time.
 
-    cuDNN takes deterministic algorithms without benchmarking, and TF32, of 10 bits, is off.
+    cuDNN takes deterministic algorithms without benchmarking, and TF32, of 10 bits, is off. The exception is
+    PyTorch's fused attention on a GPU, whose backward pass adds up in any order: its plain attention repeats,
+    but keeps a matrix of all pairs of tokens for each head.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(machine.threads)
