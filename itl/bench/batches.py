@@ -21,6 +21,7 @@ from itl.sources.synthetic.classes import DemoClasses
 from itl.specs import Packing, Recipe
 from itl.training.batches import RATIO, SCALE, Batches, crop_on, draw_boxes, step_rng
 from itl.training.crop_cpu import MEAN, STD, batch_crop, gather_crop, normalised
+from itl.training.cuda_graph import record
 
 BATCH = 256
 STORED_MIB = 96  # of pixels: more than caches hold
@@ -208,11 +209,6 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112, batch: i
         for choice in batches:
             fused(images, *choice, pixels, torch.bfloat16)
 
-    ours()  # compiles, which a graph cannot capture
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        ours()
-
     def plain() -> None:
         for rows, cuts, flips in batches:
             batch_crop(images[rows], cuts, flips, pixels).to(torch.bfloat16)
@@ -229,7 +225,7 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112, batch: i
         f"{size} → {pixels} random-resized crops of images that the GPU holds, to bfloat16, by {batch}",
         "images",
         count,
-        graph.replay,
+        record(ours, []).replay,
         peers,
         moved=3 * float((boxes[:, 2] * boxes[:, 3]).sum()) + count * 3 * pixels**2 * 2,
         agree=agree,

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from itl import counted
 from itl.bench.work import Work
 from itl.evaluation.fast_rcnn import Detector, detection_loss
 from itl.machine import Machine
@@ -29,7 +30,7 @@ CLASSES = 100
 NOISE_BYTES = 100 << 20  # of stored images
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}  # number and size
 PICTURES = {"cpu": 4, "cuda": 100}  # steps of a detector
-STORED, SHAPE = 500, (500, 375)  # the side of a pack of VOC; an image's width and height
+STORED, SHAPES = 500, 200  # the side of a pack of VOC; different widths and heights of its images
 OBJECTS = tuple(f"object {number:02}" for number in range(20))
 EPOCHS = 1000  # more than there are turns: a turn is one epoch
 ALONE = "the net alone on a ready batch"
@@ -58,7 +59,10 @@ def step(
 
 
 def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
-    """Train Fast R-CNN on *net* as published, two images of 600 pixels a step, beside one ready batch."""
+    """Train Fast R-CNN on *net* as published, two images of 600 pixels a step, beside one ready batch.
+
+    Images differ in shape, as those of VOC do: for each shape its windows are made. Scaled, they are alike.
+    """
     recipe, where = DetectionRecipe(), torch.device(device)
     pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
     rows = np.arange(len(pack.images))
@@ -67,6 +71,7 @@ def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
     model = Detector(detection_backbone(net, build(net, CLASSES, 227, 0)), len(OBJECTS), recipe, 0)
     model.to(where, memory_format=torch.channels_last)
     what = f"training Fast R-CNN on {net}, {recipe.pixels} pixels, {recipe.batch} × {recipe.rois} regions"
+    what += f", images of {counted(len(pack.table.drop_duplicates()), 'shapes')}"
     return beside_alone(what, model, pictures, recipe, detection_loss)
 
 
@@ -79,7 +84,7 @@ def beside_alone(
     """
     optimizer = sgd(net.train(), recipe)
     ready = next(batches.epoch(0))
-    with FlopCounterMode(display=False) as counted, autocast(batches.device, recipe.precision):
+    with FlopCounterMode(display=False) as flops, autocast(batches.device, recipe.precision):
         objective(net, *ready, recipe).backward()
 
     def step() -> None:
@@ -106,7 +111,7 @@ def beside_alone(
         len(batches) * batches.batch,
         epoch,
         {ALONE: alone},
-        operations=len(batches) * counted.get_total_flops(),
+        operations=len(batches) * flops.get_total_flops(),
         rate="bf16" if computes_bf16(batches.device, recipe.precision) else "fp32",
     )
 
@@ -125,9 +130,11 @@ def noise(folder: Path, size: int, number: int | None = None) -> np.ndarray:
 
 
 def noisy_voc(folder: Path, number: int) -> Any:
-    """Make what a detector's batches take of a pack: images of noise with two objects each."""
+    """Make what a detector's batches take of a pack: images of noise, 4 to 3, with two objects each."""
     random, rows = np.random.default_rng(0), np.repeat(np.arange(number), 2)
-    corners = np.sort(random.uniform(1, SHAPE, (2 * number, 2, 2)), axis=1)
+    widths = STORED - np.arange(number) % SHAPES
+    table = pd.DataFrame({"width": widths, "height": np.rint(widths * 3 / 4).astype(int)})
+    corners = np.sort(random.uniform(1, table.to_numpy()[rows, None], (2 * number, 2, 2)), axis=1)
     objects = pd.DataFrame(corners.reshape(-1, 4).round(), columns=SIDES)
     objects["row"], objects["difficult"] = rows, False
     objects["name"] = random.choice(OBJECTS, len(rows))
@@ -137,6 +144,6 @@ def noisy_voc(folder: Path, number: int) -> Any:
         size=STORED,
         folder=folder,
         objects=objects,
-        table=pd.DataFrame({"width": SHAPE[0], "height": SHAPE[1]}, index=range(number)),
+        table=table,
         summary={"request": {"fit": "pad"}},
     )

@@ -3,11 +3,15 @@
 import weakref
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from itl.bench import training
+from itl.machine import Machine
+from itl.packs.subset import Selection
 from itl.specs import DetectionRecipe
+from itl.training.detection_batches import DetectionBatches
 
 
 def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
@@ -52,7 +56,19 @@ def test_a_detector_is_timed_on_images_as_large_as_voc_has_them(tmp_path, monkey
     torch.set_num_threads(1)
     work = training.detection_step(tmp_path, "cpu", net="small")
     assert (work.count, work.unit) == (4, "images")
+    assert work.what.endswith(", images of 4 shapes")
     assert work.ours().shape == (2,)
     assert work.ours().isfinite().all()
     assert [alone() for alone in work.peers.values()] == [None]
     assert work.operations > 0
+
+
+def test_images_of_a_detector_differ_in_shape_but_not_in_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SHAPES", 3)
+    pack, recipe = training.noisy_voc(tmp_path, 4), DetectionRecipe()
+    assert pack.table.to_numpy().tolist() == [[500, 375], [499, 374], [498, 374], [500, 375]]
+    everything = Selection(np.arange(4), np.zeros(4, int), training.OBJECTS)
+    pictures = DetectionBatches(pack, everything, recipe, 0, Machine(threads=1))
+    assert pictures.sizes == [(600, 800), (600, 801), (600, 799), (600, 800)]
+    ends = pack.objects[["xmax", "ymax"]].to_numpy()
+    assert (ends <= pack.table.to_numpy()[pack.objects["row"]]).all()
