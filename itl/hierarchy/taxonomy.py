@@ -16,7 +16,6 @@ ANOTHER_TREE = (
     "lines child,parent any classes"
 )
 SNAPSHOT_DIGEST = "364251832f3b"  # of the tree in it, which runs need not name
-SNAPSHOT_COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
 
 
 class Synset(NamedTuple):
@@ -61,20 +60,12 @@ class Taxonomy:
     @cache
     def snapshot(cls) -> "Taxonomy":
         """Return the 1000 classes of ILSVRC-2012 and all their ancestors, from the file shipped with itl."""
-        return read_snapshot(SNAPSHOT)
-
-    @classmethod
-    def nltk(cls, leaves: Iterable[str] | None = None) -> "Taxonomy":
-        """Build the tree of any *leaves*, by default the snapshot's, from NLTK's WordNet, in seconds."""
-        leaves = list(cls.snapshot().leaves if leaves is None else leaves)
-        reader = _nltk_reader()
-        nouns = reader.raw("data.noun")
-        synsets, todo = {}, set(leaves)
-        while todo:
-            synset = _synset_from_nltk(reader, nouns, todo.pop())
-            synsets[synset.wnid] = synset
-            todo.update(set(synset.hypernyms) - synsets.keys())
-        return cls(synsets.values(), leaves)
+        synsets, leaves = [], []
+        for line in SNAPSHOT.read_text(encoding="utf-8").splitlines()[1:]:
+            wnid, leaf, name, lemmas, hypernyms, gloss = line.split("\t")
+            synsets.append(Synset(wnid, name, tuple(lemmas.split("|")), gloss, tuple(hypernyms.split())))
+            leaves += [wnid] if leaf == "1" else []
+        return cls(synsets, leaves)
 
     @classmethod
     def nltk_nouns(cls, folder: Path | None = None) -> "Taxonomy":
@@ -243,27 +234,6 @@ class Taxonomy:
         return f"no {wnid!r} among the {len(self)} synsets of this taxonomy; {hint}{ANOTHER_TREE}"
 
 
-def read_snapshot(path: Path) -> Taxonomy:
-    """Read a tree from a file that `write_snapshot` wrote."""
-    synsets, leaves = [], []
-    for line in Path(path).read_text(encoding="utf-8").splitlines()[1:]:
-        wnid, leaf, name, lemmas, hypernyms, gloss = line.split("\t")
-        synsets.append(Synset(wnid, name, tuple(lemmas.split("|")), gloss, tuple(hypernyms.split())))
-        if leaf == "1":
-            leaves.append(wnid)
-    return Taxonomy(synsets, leaves)
-
-
-def write_snapshot(tree: Taxonomy, path: Path) -> None:
-    """Write *tree* as tab-separated text, sorted by wnid: the same bytes for the same tree."""
-    leaves = set(tree.leaves)
-    rows = [SNAPSHOT_COLUMNS]
-    for wnid, name, lemmas, gloss, hypernyms in map(tree.__getitem__, tree):
-        rows.append((wnid, str(int(wnid in leaves)), name, "|".join(lemmas), " ".join(hypernyms), gloss))
-    text = "".join("\t".join(row) + "\n" for row in rows)
-    Path(path).write_text(text, encoding="utf-8", newline="\n")
-
-
 def _plain(text: str) -> str:
     return " ".join(text.replace("_", " ").lower().split())
 
@@ -316,8 +286,6 @@ def _synset_from_nltk(reader, nouns: str, wnid: str) -> Synset:
     NLTK keeps hypernyms as a set, so their order differs between processes, and it takes the text around an
     example for part of the definition.
     """
-    if not WNID.fullmatch(str(wnid)):
-        raise ItlError(f"{wnid!r} is not a wnid, which must be like n02084071")
     offset = int(wnid[1:])
     line = nouns[offset : nouns.find("\n", offset)]
     if not line.startswith(wnid[1:] + " "):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itl import ItlError
-from itl.hierarchy.taxonomy import SNAPSHOT, Synset, Taxonomy, read_snapshot, write_snapshot
+from itl.hierarchy.taxonomy import SNAPSHOT, Synset, Taxonomy
 
 DOG, CANINE, DOMESTIC_ANIMAL, ENTITY = "n02084071", "n02083346", "n01317541", "n00001740"
 
@@ -208,16 +208,9 @@ def test_loading_needs_the_standard_library_only(record_property):
     assert imported == ""
 
 
-def test_snapshot_is_written_as_it_was_read(snapshot, tmp_path):
-    write_snapshot(snapshot, tmp_path / "again.tsv")
-    assert (tmp_path / "again.tsv").read_bytes() == SNAPSHOT.read_bytes()
-
-
-def test_inner_nodes_may_be_leaves(tree, tmp_path):
+def test_inner_nodes_may_be_leaves(tree):
     inner = Taxonomy(map(tree.__getitem__, tree), ["dog", "husky"])
     assert inner.leaves_under("dog") == ["dog", "husky"]
-    write_snapshot(inner, tmp_path / "inner.tsv")
-    assert read_snapshot(tmp_path / "inner.tsv").leaves == ("dog", "husky")
 
 
 def test_the_licence_is_shipped():
@@ -267,9 +260,7 @@ def test_a_random_tree_is_what_the_words_say(tree):
 
 @given(taxonomies())
 @settings(max_examples=20, deadline=None)
-def test_random_trees_survive_pickle_and_file(tmp_path_factory, tree):
-    path = tmp_path_factory.mktemp("trees") / "tree.tsv"
-    write_snapshot(tree, path)
-    for again in (read_snapshot(path), pickle.loads(pickle.dumps(tree))):
-        assert [again[wnid] for wnid in again] == [tree[wnid] for wnid in tree]
-        assert again.leaves == tree.leaves
+def test_random_trees_survive_pickle(tree):
+    again = pickle.loads(pickle.dumps(tree))
+    assert [again[wnid] for wnid in again] == [tree[wnid] for wnid in tree]
+    assert again.leaves == tree.leaves
