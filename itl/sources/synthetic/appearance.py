@@ -1,5 +1,6 @@
 """The appearance of a WordNet node in the demo world: that of its parent with small changes."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -88,12 +89,21 @@ class Appearances:
 
     def new_leaf(self, wnid: str, name: str) -> np.ndarray:
         """Return the appearance of a new leaf called *name* under the node *wnid*."""
-        return self.genes(wnid) + self._change(f"{wnid}/{name}", LEAF_STEP)
+        path = f"{wnid}/{name}"
+        if path not in self._known:
+            self._known[path] = self.genes(wnid) + self._change(path, LEAF_STEP)
+        return self._known[path]
 
     def _change(self, name: str, size: np.ndarray) -> np.ndarray:
         """Draw a change, about normal (three uniform numbers summed) with *size* as standard deviation."""
         uniform = random_stream("demo", self.seed, name).random((3, len(GENES)))
         return size * (2 * (uniform[0] + uniform[1] + uniform[2]) - 3)
+
+
+@cache
+def appearances_of(seed: int) -> Appearances:
+    """Return the appearances of the snapshot's nodes, drawn from *seed*, once in a process."""
+    return Appearances(Taxonomy.snapshot(), seed)
 
 
 def looks_of(genes: np.ndarray) -> dict[str, float]:

@@ -11,7 +11,7 @@ from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER
-from itl.sources.synthetic.appearance import GENES, Appearances, draw, looks_of
+from itl.sources.synthetic.appearance import GENES, appearances_of, draw, looks_of
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image, unit, wave
 
 INDIVIDUAL_STEP = 0.13  # how far an image's object differs from its class, for each gene
@@ -161,15 +161,10 @@ class DemoClasses(RenderedSource):
         """The classes, sorted."""
         return spread_leaves(Taxonomy.snapshot(), self.classes)
 
-    @cached_property
-    def _genes(self) -> dict[str, np.ndarray]:
-        appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {wnid: appearances.genes(wnid) for wnid in self.names}
-
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo image", self.seed, record.id)
-        return class_image(self._genes[record.wnid], self.size, random)
+        return class_image(appearances_of(self.seed).genes(record.wnid), self.size, random)
 
 
 @dataclass(frozen=True)
@@ -220,11 +215,6 @@ class DemoKinds(RenderedSource):
         tree = Taxonomy.snapshot()
         return {name: f"new {tree.class_name(family)}" for name, family in self.families.items()}
 
-    @cached_property
-    def _genes(self) -> dict[str, np.ndarray]:
-        appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {name: appearances.new_leaf(family, name) for name, family in self.families.items()}
-
     @property
     def names(self) -> list[str]:
         """The classes, sorted."""
@@ -233,7 +223,8 @@ class DemoKinds(RenderedSource):
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo kind", self.seed, record.id)
-        return class_image(self._genes[record.wnid], self.size, random)
+        genes = appearances_of(self.seed).new_leaf(self.families[record.wnid], record.wnid)
+        return class_image(genes, self.size, random)
 
 
 def _families_under(node: str) -> set[str]:

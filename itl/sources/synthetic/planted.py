@@ -15,7 +15,7 @@ import numpy as np
 
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
-from itl.sources.synthetic.appearance import GENES, Appearances
+from itl.sources.synthetic.appearance import GENES, appearances_of
 from itl.sources.synthetic.classes import (
     DemoClasses,
     RenderedSource,
@@ -110,13 +110,8 @@ class DemoPlanted(DemoClasses):
             disc = name
         else:
             surface = ""
-        genes = with_surface(self._genes[node or record.wnid], surface)
+        genes = with_surface(appearances_of(self.seed).genes(node or record.wnid), surface)
         return image_with_disc(genes, disc, self.size, random)
-
-    @cached_property
-    def _genes(self) -> dict[str, np.ndarray]:
-        appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {wnid: appearances.genes(wnid) for wnid in (*self.names, *HELPFUL, *HARMFUL)}
 
 
 @dataclass(frozen=True)

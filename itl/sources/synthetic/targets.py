@@ -1,15 +1,14 @@
 """Targets of the demo world: scenes, boxes and actions, rendered on new WordNet nodes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
-from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.records import Record
-from itl.sources.synthetic.appearance import Appearances, draw, looks_of
+from itl.sources.synthetic.appearance import appearances_of, draw, looks_of
 from itl.sources.synthetic.classes import (
     RenderedSource,
     any_pose,
@@ -21,7 +20,7 @@ from itl.sources.synthetic.classes import (
 )
 from itl.sources.synthetic.shapes import Window, limb, random_stream, rgb, slab, tight_box, to_image, unit
 
-CATTLE = "n02402425"  # cattle, instead of PASCAL's cow, which the snapshot lacks
+NODES = PASCAL | {"cow": "n02402425"}  # cattle: the snapshot lacks PASCAL's cow
 SCENES = {  # nodes, of which new leaves are drawn, and their arrangement
     "concert hall": (("n03800933", "n03001627", "n00007846"), "row"),
     "farm": (("n02402425", "n02411705", "n02913152"), "scatter"),
@@ -97,21 +96,15 @@ class DemoScenes(RenderedSource):
         """Plain names of scenes, sorted."""
         return sorted(SCENES)[: self.classes]
 
-    @cached_property
-    def _genes(self) -> dict[str, list[np.ndarray]]:
-        appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {
-            name: [appearances.new_leaf(wnid, name) for wnid in wnids] for name, (wnids, _) in SCENES.items()
-        }
-
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo scene", self.seed, record.id)
         palette = float(random_stream("demo room", self.seed, record.wnid).random())
         canvas = backdrop(random, self.size, palette)
         clutter(canvas, random, 5, (0.03, 0.1))
-        for x, y in positions(SCENES[record.wnid][1], 4 + int(3 * random.random()), random):
-            genes = self._genes[record.wnid][int(3 * random.random())]
+        wnids, arrangement = SCENES[record.wnid]
+        for x, y in positions(arrangement, 4 + int(3 * random.random()), random):
+            genes = appearances_of(self.seed).new_leaf(wnids[int(3 * random.random())], record.wnid)
             pose = any_pose(random, self.size, (0.36, 0.52))
             portrait(canvas, genes, random, pose.at(x * self.size, y * self.size))
         return to_image(tint(canvas, random), 10, random)
@@ -127,16 +120,6 @@ class DemoDetection(RenderedSource):
     kind = "demo-detection"
     annotates = True
     names = sorted(PASCAL)
-
-    @cached_property
-    def _genes(self) -> dict[str, list[np.ndarray]]:
-        tree = Taxonomy.snapshot()
-        appearances = Appearances(tree, self.seed)
-        nodes = {name: wnid if wnid in tree else CATTLE for name, wnid in PASCAL.items()}
-        return {
-            name: [appearances.new_leaf(wnid, f"{name}{number}") for number in range(3)]
-            for name, wnid in nodes.items()
-        }
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
@@ -158,7 +141,7 @@ class DemoDetection(RenderedSource):
         ]
         drawn = []
         for name in reversed(names):  # the record's own object last, in front of the others
-            genes = self._genes[name][int(3 * random.random())]
+            genes = appearances_of(self.seed).new_leaf(NODES[name], f"{name}{int(3 * random.random())}")
             pose = any_pose(random, self.size, (0.18, 0.7))
             spread = 0.25 if crowd else 0.5
             x, y = draw_uniform(random, (0.5 - spread, 0.5 + spread), (0.5 - spread, 0.5 + spread))
@@ -209,11 +192,6 @@ class DemoActions(RenderedSource):
         super().__post_init__()
         check_context(self.context)
 
-    @cached_property
-    def _genes(self) -> dict[str, np.ndarray]:
-        appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {name: appearances.new_leaf(wnid, name) for name, wnid in (HELD | RIDDEN).items()}
-
     def read(self, record: Record) -> np.ndarray:
         """Render the figure of *record* with its context: uint8 (H, W, 3), a pure function of seed and id."""
         image, person = self._render(record)
@@ -233,7 +211,7 @@ class DemoActions(RenderedSource):
         limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in joints]
         if record.wnid in RIDDEN:
             below = pose.at(pose.x, pose.y + 0.55 * pose.scale)
-            draw(canvas, unused_mask, below, looks_of(self._genes[record.wnid]))
+            draw(canvas, unused_mask, below, self._looks(RIDDEN, record))
         window = Window.on(canvas, mask, pose, reach=1.5)
         _figure(window, limbs, random)
         if record.wnid in CARDS:
@@ -243,10 +221,14 @@ class DemoActions(RenderedSource):
             right = -limbs[2] if pose.flip else limbs[2]
             hand = pose.at(pose.x + right * pose.scale, pose.y - limbs[3] * pose.scale)
             hand = replace(hand, scale=0.45 * hand.scale)
-            draw(canvas, unused_mask, hand, looks_of(self._genes[record.wnid]))
+            draw(canvas, unused_mask, hand, self._looks(HELD, record))
         box = tight_box(mask > 0.5)
         assert box, "a figure is never outside its image"
         return to_image(tint(canvas, random), 8, random), AnnotatedObject(record.wnid, box)
+
+    def _looks(self, nodes: Mapping[str, str], record: Record) -> dict[str, float]:
+        """Return the looks of the thing that the figure of *record* has, a new leaf of one of *nodes*."""
+        return looks_of(appearances_of(self.seed).new_leaf(nodes[record.wnid], record.wnid))
 
 
 def _figure(window: Window, limbs: list[float], random: np.random.Generator) -> None:
