@@ -27,35 +27,14 @@ from itl.sources.synthetic.classes import DemoClasses, DemoKinds
 from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 
-SOURCES: dict[str, type[Source]] = {
-    source.kind: source
-    for source in (
-        ImageNet,
-        TinyImageNet,
-        ClassFolders,
-        ImageNet21k,
-        DownsampledImageNet,
-        WebDataset,
-        ParquetImages,
-        Lists,
-        Cifar10,
-        Cifar100,
-        Voc2007,
-        Voc2012,
-        Voc0712,
-        VocAction,
-        Sun397,
-        Coco,
-        DemoClasses,
-        DemoScenes,
-        DemoDetection,
-        DemoActions,
-        DemoKinds,
-        DemoPlanted,
-        DemoSurfaces,
-    )
-}
-SOURCES |= {target.kind: target for target in TARGET_SETS}
+_ALL: tuple[type[Source], ...] = (
+    *(ImageNet, TinyImageNet, ClassFolders, ImageNet21k, DownsampledImageNet),
+    *(WebDataset, ParquetImages, Lists, Cifar10, Cifar100),
+    *(Voc2007, Voc2012, Voc0712, VocAction, Sun397, Coco),
+    *(DemoClasses, DemoScenes, DemoDetection, DemoActions, DemoKinds, DemoPlanted, DemoSurfaces),
+    *TARGET_SETS,
+)
+SOURCES = {source.kind: source for source in _ALL}
 
 OPTION_TYPES = {  # in words
     bool: "true or false",

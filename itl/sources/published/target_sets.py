@@ -406,19 +406,8 @@ class Caltech101(TargetSet):
 
 
 TARGET_SETS: tuple[type[Source], ...] = (
-    Aircraft,
-    Caltech101,
-    Cub200,
-    Dtd,
-    Flowers102,
-    Food101,
-    ImageNetLT,
-    MiniImageNet,
-    Mit67,
-    Pets,
-    Places365,
-    StanfordCars,
-    StanfordDogs,
+    *(Aircraft, Caltech101, Cub200, Dtd, Flowers102, Food101, ImageNetLT),
+    *(MiniImageNet, Mit67, Pets, Places365, StanfordCars, StanfordDogs),
 )
 
 
