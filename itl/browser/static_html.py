@@ -19,8 +19,7 @@ def tree_html(
     opened: Sequence[str],
     shown: str,
     unticked: frozenset[str],
-    images: Mapping[str, int] | None,
-    classes: Mapping[str, int],
+    counts: Mapping[str, Mapping[str, int]],
     summary: Mapping[str, Any],
 ) -> str:
     """Write the open part of the tree, the selection and the counts as HTML without script or style sheet.
@@ -29,17 +28,17 @@ def tree_html(
         opened: nodes whose children are shown.
         shown: the node whose images are shown, in bold.
         unticked: leaves that are left out.
-        images: images under every node; None without a pack. Nodes without images are left out.
-        classes: classes under every node, as they are before any cut: the pack's, or without one the leaves.
+        counts: classes and images of the pack under every node, before any cut, or without one leaves; by
+            these words. Nodes without images are left out.
         summary: the browser's summary: facts, perhaps problem, classes (leaves of each) and colours.
     """
-    headings = ["synset", "", *(["leaves"] if images is None else ["classes", "images"])]
+    headings = ["synset", "", *counts]
     if colours := summary.get("colours"):
         headings.append(f"{colours['label']} ({colours['unit']})")
-    among = tree if images is None else {wnid for wnid in images if images[wnid]}
+    among = {wnid for wnid, count in counts["images"].items() if count} if "images" in counts else tree
     nodes = visible_nodes(tree, set(opened), among)
     first = islice(nodes, MAX_ROWS)
-    rows = [_row(tree, wnid, unticked, images, classes, summary) | {"shown": wnid == shown} for wnid in first]
+    rows = [_row(tree, wnid, unticked, counts, summary) | {"shown": wnid == shown} for wnid in first]
     return render(
         "tree.html.j2",
         facts=summary.get("facts", ()),
@@ -72,8 +71,7 @@ def _row(
     tree: Taxonomy,
     wnid: str,
     unticked: frozenset[str],
-    images: Mapping[str, int] | None,
-    classes: Mapping[str, int],
+    counts: Mapping[str, Mapping[str, int]],
     summary: Mapping[str, Any],
 ) -> dict[str, object]:
     """Return what one row of the table shows."""
@@ -81,9 +79,7 @@ def _row(
     n_unticked = sum(leaf in unticked for leaf in leaves)
     box, state = STATES[2 if not n_unticked else int(n_unticked < len(leaves))]
     size = summary.get("classes", {}).get(wnid)
-    cells = [f"◆ {size}" if size else "", f"{classes.get(wnid, 0):,}"]
-    if images is not None:
-        cells.append(f"{images.get(wnid, 0):,}")
+    cells = [f"◆ {size}" if size else "", *(f"{column[wnid]:,}" for column in counts.values())]
     if colours := summary.get("colours"):
         value, sign = colours["values"].get(wnid), "+" if colours["change"] else ""
         text = "" if value is None else f"{value:{sign}.1f}"
@@ -132,12 +128,8 @@ def facts(
         reasons = ", ".join(f"{reason} ({number:,})" for reason, number in kept.left_out.items())
         rows.append(("left out", f"{total:,} of {len(images):,} classes: {reasons}"))
     if outside := sum(wnid not in tree for wnid in images):
-        rows.append(
-            (
-                "not in the tree",
-                f"{outside:,} of the pack's classes; only original and random halves take them",
-            )
-        )
+        text = f"{outside:,} of the pack's classes; only original and random halves take them"
+        rows.append(("not in the tree", text))
     return rows
 
 

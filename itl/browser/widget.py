@@ -325,8 +325,8 @@ class HierarchyBrowser(AnyWidget):
             for ancestor in self.tree.ancestors(wnid):
                 images[ancestor] += self.images[wnid]
                 classes[ancestor] += 1
-        counted = images if self.pack is not None else None
-        html = tree_html(self.tree, self.opened, self._shown, self.choice.unticked, counted, classes, summary)
+        counts = {"leaves": classes} if self.pack is None else {"classes": classes, "images": images}
+        html = tree_html(self.tree, self.opened, self._shown, self.choice.unticked, counts, summary)
         return {"text/plain": summary_text(summary), "text/html": html}
 
 
