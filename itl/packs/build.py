@@ -255,10 +255,11 @@ def _check_unfinished(folder: Path, wanted: dict) -> None:
 
 def _write_files(writer: ImageWriter, stamps: list[Stamp], folder: Path) -> None:
     """Write the table of the files that the images were made of."""
-    files, packed = {}, 0
+    files, packed = [], 0
     for record, row, stamp in zip(writer.records, writer.journal.rows, stamps, strict=True):
         is_packed = row.error is None
-        files[record.id] = PackedFile(stamp, packed if is_packed else None, row.kinds)
+        number = packed if is_packed else None
+        files.append(PackedFile(record.id, *stamp, number, ",".join(row.kinds)))
         packed += is_packed
     write_files(folder, files)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -155,18 +156,19 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
 
 def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
     """Compare each of *records* with the row of the pack in *folder* that has its id."""
-    labels = _read_table(folder / "index.parquet", "image", "wnid", "split").to_pylist()
-    before = {row["image"]: (row["wnid"], row["split"]) for row in labels}
+    before = {
+        image: label for image, *label in _read_rows(folder / "index.parquet", "image", "wnid", "split")
+    }
     files = read_files(folder)
     changed, labelled = [], []
     for record, stamp in zip(records, stamps_of(records), strict=True):
         if record.id not in files:
             continue
         file = files[record.id]
-        has_crc = isinstance(record.member, ZipMember) and file.stamp[1] <= MAX_CRC  # as it had in a zip then
-        if not (file.is_unchanged(stamp) if by_time or has_crc else stamp[0] == file.stamp[0]):
+        has_crc = isinstance(record.member, ZipMember) and file.time_ns <= MAX_CRC  # as it had in a zip then
+        if not (file.is_unchanged(stamp) if by_time or has_crc else stamp[0] == file.bytes):
             changed.append(record.id)
-        if file.row is not None and before[record.id] != (record.wnid, record.split):
+        if file.row is not None and before[record.id] != [record.wnid, record.split]:
             labelled.append(record.id)
     ids = {record.id for record in records}
     added, gone = sorted(ids - files.keys()), sorted(files.keys() - ids)
@@ -175,8 +177,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
 
 def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
     """Return which of some *records*, evenly spread, have other pixels than those of the pack in *folder*."""
-    table = _read_table(folder / "index.parquet", "image", "checksum")
-    stored = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    stored = dict(_read_rows(folder / "index.parquet", "image", "checksum"))
     others = []
     for record in records[:: -(-len(records) // COMPARED_IMAGES)]:
         if record.id in stored:
@@ -186,47 +187,39 @@ def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packi
     return others
 
 
-@dataclass(frozen=True, slots=True)
-class PackedFile:
-    """The file of one image as it was packed."""
+class PackedFile(NamedTuple):
+    """The file of one image as it was packed, a row of files.parquet."""
 
-    stamp: Stamp
+    image: str
+    bytes: int
+    time_ns: int  # when it was last changed
     row: int | None  # of the pack; None where the image could not be read
-    kinds: tuple[str, ...] = ()  # as `itl.packs.fit.decode` names them
+    kinds: str  # as `itl.packs.fit.decode` names them, joined with commas
 
     def is_unchanged(self, stamp: Stamp) -> bool:
         """Say whether the file is as it was, by its *stamp* of now."""
-        return stamp == self.stamp != UNKNOWN
+        return stamp == (self.bytes, self.time_ns) != UNKNOWN
 
 
-def write_files(folder: Path, files: Mapping[str, PackedFile]) -> None:
-    """Write files.parquet of the pack in *folder*: the file of each image, by the image's id."""
-    rows = files.values()
-    columns = {
-        "image": pa.array(list(files)),
-        "bytes": pa.array([file.stamp[0] for file in rows], pa.int64()),
-        "time_ns": pa.array([file.stamp[1] for file in rows], pa.int64()),
-        "row": pa.array([file.row for file in rows], pa.int32()),
-        "kinds": pa.array([",".join(file.kinds) for file in rows]),
-    }
-    pq.write_table(pa.table(columns), folder / FILES)
+def write_files(folder: Path, files: Iterable[PackedFile]) -> None:
+    """Write files.parquet of the pack in *folder*."""
+    types = (pa.string(), pa.int64(), pa.int64(), pa.int32(), pa.string())
+    columns = map(pa.array, zip(*files, strict=True), types)
+    pq.write_table(pa.table(dict(zip(PackedFile._fields, columns, strict=True))), folder / FILES)
     flush_to_disk(folder / FILES)
 
 
 def read_files(folder: Path) -> dict[str, PackedFile]:
     """Return the file of each image of the pack in *folder*, by the image's id."""
-    table = _read_table(folder / FILES, "image", "bytes", "time_ns", "row", "kinds")
-    columns = [column.to_pylist() for column in table.columns]
-    return {
-        image: PackedFile((size, time_ns), row, tuple(kinds.split(",")) if kinds else ())
-        for image, size, time_ns, row, kinds in zip(*columns, strict=True)
-    }
+    files = map(PackedFile._make, _read_rows(folder / FILES, *PackedFile._fields))
+    return {file.image: file for file in files}
 
 
-def _read_table(path: Path, *columns: str) -> pa.Table:
-    """Return *columns* of a pack's table, in this order; ItlError if the file is missing or damaged."""
+def _read_rows(path: Path, *columns: str) -> Iterator[tuple]:
+    """Return the rows of *columns* of a pack's table; ItlError if the file is missing or damaged."""
     try:
-        return pq.read_table(path, columns=list(columns)).select(columns)
+        table = pq.read_table(path, columns=list(columns)).select(columns)
+        return zip(*(column.to_pylist() for column in table.columns), strict=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())  # Arrow's errors have several lines
         raise ItlError(
@@ -239,7 +232,7 @@ class EarlierPack:
     """The images of a pack that need not be decoded again."""
 
     images: np.ndarray  # uint8 (N, size, size, 3)
-    columns: Mapping[str, np.ndarray]  # (N,): width, height and checksum of the images
+    rows: Sequence[tuple[int, int, str]]  # width, height and checksum of the images
     files: Mapping[str, PackedFile]  # unchanged, by the image's id
 
     @classmethod
@@ -249,8 +242,7 @@ class EarlierPack:
         What another version of itl decoded is decoded again. So is a part of an image: its box may differ.
         """
         images = np.load(folder / "images.npy", mmap_mode="r")
-        table = _read_table(folder / "index.parquet", "width", "height", "checksum")
-        columns = {name: table[name].to_numpy() for name in table.column_names}
+        rows = list(_read_rows(folder / "index.parquet", "width", "height", "checksum"))
         version = read_mapping(folder / "pack.json", "its images are decoded again").get("itl")
         same_code = version == __version__ and (folder / FILES).exists()
         files, unchanged = read_files(folder) if same_code else {}, {}
@@ -258,18 +250,16 @@ class EarlierPack:
             file = files.get(record.id)
             if file and file.row is not None and file.is_unchanged(stamp) and record.box is None:
                 unchanged[record.id] = file
-        return cls(images, columns, unchanged)
+        return cls(images, rows, unchanged)
 
     def copy(self, record: Record) -> tuple[JournalRow, np.ndarray] | None:
         """Return the journal row of *record* and its pixels (size, size, 3); None if it must be decoded."""
         file = self.files.get(record.id)
-        if file is None:
+        if file is None or file.row is None:
             return None
-        pixels, stored = self.images[file.row], str(self.columns["checksum"][file.row])
-        if checksum(pixels) != stored:  # damaged on the disk
-            return None
-        width, height = (int(self.columns[name][file.row]) for name in ("width", "height"))
-        return JournalRow(width, height, stored, file.kinds), pixels
+        kinds = tuple(filter(None, file.kinds.split(",")))
+        pixels, row = self.images[file.row], JournalRow(*self.rows[file.row], kinds)
+        return (row, pixels) if checksum(pixels) == row.checksum else None  # else damaged on the disk
 
 
 def stamps_of(records: Iterable[Record]) -> Iterator[Stamp]:
@@ -297,10 +287,7 @@ def stamps_of(records: Iterable[Record]) -> Iterator[Stamp]:
 
 def stamps_digest(stamps: Iterable[Stamp]) -> str:
     """Return 12 hex digits that identify sizes and times of all images' files."""
-    digest = hashlib.sha256()
-    for stamp in stamps:
-        digest.update(text_line(stamp))
-    return digest.hexdigest()[:12]
+    return hashlib.sha256(b"".join(map(text_line, stamps))).hexdigest()[:12]
 
 
 def listing_digest(source: Source, records: list[Record]) -> str:
