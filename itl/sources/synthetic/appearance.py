@@ -1,70 +1,37 @@
 """The appearance of a WordNet node in the demo world: that of its parent with small changes."""
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, unit, wave
 
-
-class Gene(NamedTuple):
-    """One number of an appearance."""
-
-    name: str
-    low: float
-    high: float
-    surface: bool = False  # of the surface, which differs mostly low in the tree; shapes differ high
-
-
-GENES = (
-    Gene("length", 0.34, 0.72),
-    Gene("height", 0.16, 0.60),
-    Gene("roundness", 0.0, 1.0),
-    Gene("taper", -0.7, 0.7),
-    Gene("bend", -0.5, 0.5),
-    Gene("crest", -0.25, 0.25),
-    Gene("crest_count", 1.5, 6.0),
-    Gene("head", 0.02, 0.38),
-    Gene("head_at", -0.2, 1.0),
-    Gene("head_roundness", -0.2, 1.2),
-    Gene("neck", -0.10, 0.40),
-    Gene("snout", -0.20, 0.50),
-    Gene("ears", -0.15, 0.45),
-    Gene("ears_apart", 0.0, 1.0),
-    Gene("legs", -1.0, 5.5),
-    Gene("leg_length", 0.10, 0.50),
-    Gene("leg_width", 0.03, 0.11),
-    Gene("foot", -0.20, 0.25),
-    Gene("tail", -0.20, 0.75),
-    Gene("tail_at", -0.4, 0.9),
-    Gene("tail_width", 0.02, 0.12),
-    Gene("hue", 0.0, 1.0, True),
-    Gene("saturation", 0.15, 0.95, True),
-    Gene("value", 0.40, 1.0, True),
-    Gene("part_hue", -0.35, 0.35, True),
-    Gene("part_value", 0.3, 1.0, True),
-    Gene("belly", -1.2, 0.6, True),
-    Gene("belly_value", 0.2, 1.0, True),
-    Gene("pattern", 0.0, 1.0, True),
-    Gene("pattern_angle", -1.0, 1.0, True),
-    Gene("pattern_count", 2.0, 5.5, True),
-    Gene("pattern_width", 0.15, 0.6, True),
-    Gene("pattern_hue", 0.2, 0.8, True),
-    Gene("pattern_value", 0.05, 1.0, True),
-    Gene("eye", -0.3, 0.6, True),
-    Gene("window", -0.20, 0.26, True),
-    Gene("window_count", 1.0, 4.5, True),
-)
-SURFACE = np.array([gene.surface for gene in GENES])
-LEAF_STEP = np.where(SURFACE, 0.20, 0.11)  # siblings must differ, mostly by their surface
+Range = tuple[float, float]
+SHAPE: dict[str, Range] = {  # genes, each with its lowest and highest number
+    **{"length": (0.34, 0.72), "height": (0.16, 0.60), "roundness": (0.0, 1.0)},
+    **{"taper": (-0.7, 0.7), "bend": (-0.5, 0.5), "crest": (-0.25, 0.25), "crest_count": (1.5, 6.0)},
+    **{"head": (0.02, 0.38), "head_at": (-0.2, 1.0), "head_roundness": (-0.2, 1.2), "neck": (-0.10, 0.40)},
+    **{"snout": (-0.20, 0.50), "ears": (-0.15, 0.45), "ears_apart": (0.0, 1.0)},
+    **{"legs": (-1.0, 5.5), "leg_length": (0.10, 0.50), "leg_width": (0.03, 0.11), "foot": (-0.20, 0.25)},
+    **{"tail": (-0.20, 0.75), "tail_at": (-0.4, 0.9), "tail_width": (0.02, 0.12)},
+}
+SURFACE: dict[str, Range] = {  # these differ mostly low in the tree; shapes differ high
+    **{"hue": (0.0, 1.0), "saturation": (0.15, 0.95), "value": (0.40, 1.0)},
+    **{"part_hue": (-0.35, 0.35), "part_value": (0.3, 1.0), "belly": (-1.2, 0.6), "belly_value": (0.2, 1.0)},
+    **{"pattern": (0.0, 1.0), "pattern_angle": (-1.0, 1.0), "pattern_count": (2.0, 5.5)},
+    **{"pattern_width": (0.15, 0.6), "pattern_hue": (0.2, 0.8), "pattern_value": (0.05, 1.0)},
+    **{"eye": (-0.3, 0.6), "window": (-0.20, 0.26), "window_count": (1.0, 4.5)},
+}
+GENES = SHAPE | SURFACE  # an appearance has a number for each, in this order
+IS_OF_SURFACE = np.array([gene in SURFACE for gene in GENES])
+LEAF_STEP = np.where(IS_OF_SURFACE, 0.20, 0.11)  # siblings must differ, mostly by their surface
 SHRINKAGE = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
 
 
 def inner_step(depth: int) -> np.ndarray:
     """Return how far an inner node at *depth* differs from its parent in each gene: less with every level."""
-    return np.where(SURFACE, 0.30, 0.42) * SHRINKAGE[min(max(0, depth - 4), len(SHRINKAGE) - 1)]
+    return np.where(IS_OF_SURFACE, 0.30, 0.42) * SHRINKAGE[min(max(0, depth - 4), len(SHRINKAGE) - 1)]
 
 
 class Appearances:
@@ -109,10 +76,8 @@ def appearances_of(seed: int) -> Appearances:
 def looks_of(genes: np.ndarray) -> dict[str, float]:
     """Return the genes by name, folded into their ranges."""
     folded = wave(genes / 2).tolist()
-    return {
-        gene.name: gene.low + (gene.high - gene.low) * value
-        for gene, value in zip(GENES, folded, strict=True)
-    }
+    ranges = zip(GENES.items(), folded, strict=True)
+    return {gene: low + (high - low) * value for (gene, (low, high)), value in ranges}
 
 
 def reach(looks: dict[str, float]) -> float:

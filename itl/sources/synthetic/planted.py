@@ -53,7 +53,7 @@ SURFACE_NAMES = tuple(SURFACES)
 def with_surface(genes: np.ndarray, name: str) -> np.ndarray:
     """Return *genes* with the surface called *name*; '' is grey."""
     surface = SURFACES.get(name, GREY)
-    return np.array([surface.get(gene.name, value) for gene, value in zip(GENES, genes, strict=True)])
+    return np.array([surface.get(gene, value) for gene, value in zip(GENES, genes, strict=True)])
 
 
 def image_with_disc(genes: np.ndarray, disc: str, size: int, random: np.random.Generator) -> np.ndarray:
