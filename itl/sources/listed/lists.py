@@ -434,7 +434,7 @@ class Lists(ListedSource):
             refuse_without_header(first_line(text_of(data, name)), name, self.finder.has_stem)
             rows = read_list_file(data, name, self.image, self.label)
         except ClassColumnsError:  # of which the first lines may be unlike the others
-            return self._why_class_columns(name)
+            return str(self._fault_of(name) or "")
         except CodesOfSplitsError:  # of which the first lines may not tell all
             return self._why_codes(name)
         except ItlError as error:
@@ -455,22 +455,16 @@ class Lists(ListedSource):
 
     def _why_codes(self, name: str) -> str:
         """Say that the labels of a list are codes of splits, which few lines do not tell; '' if not."""
-        try:
-            if may_have_codes(name):
-                read_list_file(self.listing.files[name].read(), name, self.image, self.label)
-        except CodesOfSplitsError as error:
-            return str(error)
-        except ItlError:  # which is raised where the list is read
-            pass
-        return ""
+        fault = self._fault_of(name) if may_have_codes(name) else None
+        return str(fault) if isinstance(fault, CodesOfSplitsError) else ""
 
-    def _why_class_columns(self, name: str) -> str:
-        """Say why the whole of a table with a column for each class is no list; '' if it is one."""
+    def _fault_of(self, name: str) -> ItlError | None:
+        """Return what is wrong with the whole of a list; None if it can be read."""
         try:
             read_list_file(self.listing.files[name].read(), name, self.image, self.label)
         except ItlError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
     def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
         """Return what turns the labels of *images* into names of classes; notes say what was taken."""
