@@ -16,7 +16,7 @@ from itl.sources.records import examples, is_image
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_OF_WORD, split_of_folders, split_of_path
 
-COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
+COMPARED_BYTES = 4 << 10  # of files, before those of one size are compared whole
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)
@@ -101,24 +101,19 @@ def foreign_images(names: Collection[str]) -> str:
 
 def describe_copies(files: Mapping[str, Path]) -> list[str]:
     """Return a note if some of *files* have the same bytes, as each of their images is there twice."""
-    by_size: dict[int, list[str]] = defaultdict(list)
+    alike: dict[tuple[int, bytes], list[str]] = defaultdict(list)  # by size and start: few are read whole
     for name, file in files.items():
-        by_size[file.stat().st_size].append(name)
+        with file.open("rb") as opened:
+            alike[file.stat().st_size, opened.read(COMPARED_BYTES)].append(name)
     copies = []
-    for names in by_size.values():
-        by_start: dict[bytes, list[str]] = defaultdict(list)  # so that each is compared with one other
-        if len(names) > 1:
-            for name in names:
-                with files[name].open("rb") as opened:
-                    by_start[opened.read(COMPARED_BYTES)].append(name)
-        for alike in by_start.values():
-            different: list[str] = []
-            for name in alike:
-                same = (other for other in different if filecmp.cmp(files[other], files[name], shallow=False))
-                if first := next(same, ""):
-                    copies.append(f"{name} as {first}")
-                else:
-                    different.append(name)
+    for names in alike.values():
+        different: list[str] = []
+        for name in names:
+            same = (other for other in different if filecmp.cmp(files[other], files[name], shallow=False))
+            if first := next(same, ""):
+                copies.append(f"{name} as {first}")
+            else:
+                different.append(name)
     text = f"{counted(len(copies), 'files are')} there twice, byte by byte, such as {examples(copies)}"
     return [f"{text}: each of their images counts twice"] if copies else []
 
