@@ -167,9 +167,7 @@ def _class_lines(data: bytes, has_order: bool) -> Iterator[tuple[int, str, str]]
         parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
             continue
-        wnids = dict.fromkeys(
-            part for part in parts if WNID.fullmatch(part)
-        )  # boxes repeat that of the image
+        wnids = dict.fromkeys(filter(WNID.fullmatch, parts))  # boxes repeat that of the image
         if len(wnids) > 1:
             raise ItlError(f"line {number} has several wnids, {' and '.join(wnids)}; leave that of the image")
         word = next(iter(wnids), None)
@@ -270,7 +268,8 @@ def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
         numbered = order and not re.search(rb"n\d{8}", data[:4096])
         words = f"{name} and {order_file}" if numbered else name
         if numbered and wnids and others:
-            yield Candidate(name, partial(_refuse_two_orders, order_file, others[0]))
+            text = f"its numbers are of classes in the order of {order_file} or of {others[0]}, which differ"
+            yield Candidate(name, partial(_refuse, f"{text}; keep one"))
             continue
         yield Candidate(words, partial(read_labels, data, wnids))
 
@@ -280,10 +279,8 @@ def _first_words(file: Member) -> list[str]:
     return [line.split()[0] for line in lines if line.strip()]
 
 
-def _refuse_two_orders(first: str, second: str) -> dict[str, str]:
-    raise ItlError(
-        f"its numbers are of classes in the order of {first} or of {second}, which differ; keep one"
-    )
+def _refuse(text: str) -> dict[str, str]:
+    raise ItlError(text)
 
 
 def _devkits(folder: Path) -> Iterator[Candidate]:
@@ -298,12 +295,9 @@ def _devkits(folder: Path) -> Iterator[Candidate]:
         for data in (parent / DEVKIT / "data", parent / "data", parent):
             if (data / TRUTH).is_file():
                 yield Candidate(f"the devkit's {TRUTH}", partial(_labels_of_devkit, data))
+    text = f"it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the classes of val"
     for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
-        yield Candidate(other.name, _refuse_other_devkit)
-
-
-def _refuse_other_devkit() -> dict[str, str]:
-    raise ItlError(f"it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the classes of val")
+        yield Candidate(other.name, partial(_refuse, text))
 
 
 def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:
