@@ -283,7 +283,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     unreadable = writer.unreadable()
     _write_unreadable(folder / UNREADABLE, unreadable)
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
-    oddities = _describe_kinds(kinds, len(packed))
+    oddities = list(_describe_kinds(kinds, len(packed)))
     for text in oddities:
         log.info(text)
     reading = [*source.describe(records, len(unreadable)), *(f"note: {text}" for text in oddities)]
@@ -308,17 +308,15 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     write_text(folder / "pack.json", text)
 
 
-def _describe_kinds(kinds: Counter[str], images: int) -> list[str]:
+def _describe_kinds(kinds: Counter[str], images: int) -> Iterator[str]:
     """Say which of so many packed *images* are not what a user may think, if any are."""
-    texts = []
     if count := kinds[CORRUPT]:
-        texts.append(f"{count:,} of {counted(images, 'images')} are corrupt, packed as far as they decode")
+        yield f"{count:,} of {counted(images, 'images')} are corrupt, packed as far as they decode"
     if count := kinds[LOW_CONTRAST]:
         text = f"{count:,} of {counted(images, 'images')} have almost no contrast"
         if kinds["16-bit"]:
             text += "; where 16-bit files hold values of 10 to 14 bits, scale these to 16 bits and pack again"
-        texts.append(text)
-    return texts
+        yield text
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:

@@ -178,13 +178,11 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
 def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
     """Return which of some *records*, evenly spread, have other pixels than those of the pack in *folder*."""
     stored = dict(_read_rows(folder / "index.parquet", "image", "checksum"))
-    others = []
-    for record in records[:: -(-len(records) // COMPARED_IMAGES)]:
-        if record.id in stored:
-            row, _ = decode_record(source, packing, record)
-            if row.checksum != stored[record.id]:  # or it cannot be read any more
-                others.append(record.id)
-    return others
+    spread = records[:: -(-len(records) // COMPARED_IMAGES)]
+    checksums = {
+        one.id: decode_record(source, packing, one)[0].checksum for one in spread if one.id in stored
+    }
+    return [image for image, now in checksums.items() if now != stored[image]]  # or it is unreadable now
 
 
 class PackedFile(NamedTuple):

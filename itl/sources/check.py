@@ -4,7 +4,7 @@ import json
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     for record in records:
         splits[record.split].append(record)
     findings += [Finding("count", line) for line in source.describe(records)]
-    findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(source, splits)
+    findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
     findings += _missing_splits(source, splits)
     if path:
         opened = "no image was opened" if source.listing is None else "of images only headers were read"
@@ -83,28 +83,26 @@ def _expected(kind: str) -> list[Finding]:
     return [Finding("count", f"{kind} takes {expected}")] if expected else []
 
 
-def _class_counts(source: Source, splits: Splits) -> list[Finding]:
+def _class_counts(splits: Splits) -> Iterator[Finding]:
     """Count images of one class each."""
-    lines = [_split_line(split, records) for split, records in splits.items()]
+    for split, records in splits.items():
+        yield Finding("count", _split_line(split, records))
     classes = classes_by_split(record for records in splits.values() for record in records)
     names = sorted(set().union(*classes.values()))
-    findings = [Finding("count", line) for line in [*lines, _wordnet_line(names)]]
+    yield Finding("count", _wordnet_line(names))
     if len(names) == 1:
-        findings.append(Finding("note", f"there is one class alone, {names[0]}; a run needs two or more"))
+        yield Finding("note", f"there is one class alone, {names[0]}; a run needs two or more")
     for split, records in splits.items():
-        findings += _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
-    training = splits.get("train", [])
-    if len(training) == len(classes.get("train", ())) > 2:
+        yield from _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
+    if len(splits.get("train", ())) == len(classes.get("train", ())) > 2:
         text = (
             "every training image has a class of its own; where these are captions or ids, give its classes"
         )
-        findings.append(Finding("note", text))
-    return findings
+        yield Finding("note", text)
 
 
-def _object_counts(source: Source, splits: Splits) -> list[Finding]:
+def _object_counts(source: Source, splits: Splits) -> Iterator[Finding]:
     """Count objects: those that are scored, and in brackets the difficult ones."""
-    findings = []
     images_noun, objects_noun = source.nouns
     for split, records in splits.items():
         annotations = [source.annotation(record) for record in records]
@@ -117,8 +115,8 @@ def _object_counts(source: Source, splits: Splits) -> list[Finding]:
         line = f"{split}: {images}, {counted(scored.total(), objects_noun)}"
         line += f" and {difficult.total():,} difficult" if difficult else ""
         line += f", {bare:,} with none" if bare else ""
-        findings += [Finding("count", line), *_list_counts("    ", scored, difficult)]
-    return findings
+        yield Finding("count", line)
+        yield from _list_counts("    ", scored, difficult)
 
 
 def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) -> list[Finding]:
@@ -168,25 +166,23 @@ def _wordnet_line(names: list[str]) -> str:
     return "classes: " + ", ".join(parts)
 
 
-def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
+def _missing_splits(source: Source, splits: Splits) -> Iterator[Finding]:
     """Say where people get splits that are not there, and what works without them."""
     refused = source.scan.refused_splits if source.scan else set()  # a problem says what is wrong there
-    missing = [split for split in source.missing_splits if split not in {*splits, *refused}]
-    findings = [Finding("missing", f"{split}: {source.missing_splits[split]}") for split in missing]
+    for split, cure in source.missing_splits.items():
+        if split not in {*splits, *refused}:
+            yield Finding("missing", f"{split}: {cure}")
     if {*splits, *refused} == {"train"}:
+        of_option = "the option val_fraction=0.1 makes a tenth of each class val"
+        cure = of_option if hasattr(source, "val_fraction") else source.dividing
         text = "no val or test images; nothing can be measured on this source alone"
-        cure = source.dividing
-        if hasattr(source, "val_fraction"):
-            cure = "the option val_fraction=0.1 makes a tenth of each class val"
-        text += f"; {cure}" if cure else ""
-        findings.append(Finding("note", text))
-    return findings
+        yield Finding("note", f"{text}; {cure}" if cure else text)
 
 
-def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
+def _check_headers(source: Source, records: list[Record]) -> Iterator[Finding]:
     """Report images that cannot be read, or are too narrow to show anything, by their headers."""
     if source.listing is None or source.annotates:  # no files, or the scan has read the headers
-        return []
+        return
     step = -(-len(records) // MAX_HEADERS)
     sample, unreadable, narrow = records[::step], [], []
     for record in sample:
@@ -197,10 +193,9 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
     of = f"of {counted(len(sample), 'images')}" + (f" (one in {step} was checked)" if step > 1 else "")
-    findings = []
     if narrow:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"
-        findings.append(Finding("note", text))
+        yield Finding("note", text)
     if unreadable:
         too_many = len(unreadable) > Packing.unreadable * len(sample)
         text = (
@@ -208,5 +203,4 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
             f"out, but refuses more than {100 * Packing.unreadable:g} % of them unless `itl pack` has the "
             f"option --allow-unreadable, or a preset unreadable: 0.05 beside source:"
         )
-        findings.append(Finding("problem" if too_many else "note", text))
-    return findings
+        yield Finding("problem" if too_many else "note", text)

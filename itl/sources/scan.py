@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -165,7 +165,7 @@ class Scan:
             self.notes += [f"skipped: {problem.text}" for problem in _merge_alike(of_images)]
             self.records = [record for record in self.records if record.id not in skipped]
             self.problems = [problem for problem in self.problems if not problem.images]
-        self.problems = _merge_alike(self.problems)
+        self.problems = list(_merge_alike(self.problems))
         return self
 
     def _check_training(self) -> None:
@@ -251,21 +251,19 @@ def _whole(side: object) -> int:
     return int(side) if is_whole else 0  # type: ignore[call-overload]
 
 
-def _merge_alike(problems: list[Problem]) -> list[Problem]:
-    """Return *problems* with one line, its count and examples, for more than a few of one kind."""
+def _merge_alike(problems: list[Problem]) -> Iterator[Problem]:
+    """Yield *problems* with one line, its count and examples, for more than a few of one kind."""
     kinds = defaultdict(list)
     for problem in problems:
         kinds[_kind_of(problem)].append(problem)
-    merged = []
     for alike in kinds.values():
         if len(alike) <= MAX_SINGLE_PROBLEMS:
-            merged += alike
+            yield from alike
             continue
         images = dict.fromkeys(image for problem in alike for image in problem.images)
         on = f", on {examples(images)}" if images else ""  # of some no image is left out
         text = f"{alike[0].text} ({counted(len(alike), 'problems')} of this kind{on})"
-        merged.append(Problem(text, tuple(images)))
-    return merged
+        yield Problem(text, tuple(images))
 
 
 def _kind_of(problem: Problem) -> str:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -131,19 +131,17 @@ class Source(ABC):
             if names
         ]
 
-    def _compare_with_published(self, images: Mapping[str, int], classes: int) -> list[str]:
-        """Return notes if this is a part of what was published, or more, by its *images* of each split."""
+    def _compare_with_published(self, images: Mapping[str, int], classes: int) -> Iterator[str]:
+        """Yield notes if this is a part of what was published, or more, by its *images* of each split."""
         parts = [
             f"{images.get(split, 0):,} of {count:,} {split} {self.nouns[0]}"
             for split, count in self.comparable_images.items()
             if images.get(split, 0) != count and (split in images or split not in self.missing_splits)
         ]
-        notes = []
         if parts:
-            notes.append(f"{', '.join(parts)} as published; scores cannot be compared with those of papers")
+            yield f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
         if classes < self.comparable_classes:
-            notes.append(f"{classes:,} of {self.comparable_classes:,} classes")
-        return notes
+            yield f"{classes:,} of {self.comparable_classes:,} classes"
 
     def _with_words(self, name: str) -> str:
         """Return the class *name*, with words for it if it is a wnid."""

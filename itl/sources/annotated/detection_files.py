@@ -5,7 +5,7 @@ import io
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,16 +142,14 @@ def _scored_boxes(
     return inside, notes
 
 
-def _describe_classes(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
-    """Return notes on classes without detections or objects."""
-    notes = []
+def _describe_classes(detections: pd.DataFrame, annotations: Annotations) -> Iterator[str]:
+    """Yield notes on classes without detections or objects."""
     objects = annotations.objects
     detected, scored = set(detections["class"]), set(objects.loc[~objects["difficult"].astype(bool), "name"])
     if others := sorted(detected - scored):
-        notes.append(f"no object of {examples(others)} is scored: detections of it are in no mean")
+        yield f"no object of {examples(others)} is scored: detections of it are in no mean"
     if missed := sorted(scored - detected):
-        notes.append(f"nothing is detected as {examples(missed)}, which then has an AP of 0")
-    return notes
+        yield f"nothing is detected as {examples(missed)}, which then has an AP of 0"
 
 
 def read_detections(path: Path) -> pd.DataFrame:

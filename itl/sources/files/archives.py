@@ -248,10 +248,7 @@ def open_listing(path: Path, prefix: str = "") -> Listing:
     """
     if path.is_dir():
         listing = Listing(prefix=prefix)
-        roots = (
-            os.path.join(path, ""),
-            os.path.join(os.path.realpath(path), ""),
-        )  # as given; real
+        roots = (os.path.join(path, ""), os.path.join(os.path.realpath(path), ""))  # as given; real
         _add_folder_tree(str(path), "", listing, frozenset(), roots)
         return listing
     if not path.exists():
@@ -279,13 +276,12 @@ def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
     """List the tar called *name*, stored uncompressed as *member* of a folder or a tar; else ItlError."""
     if isinstance(member, ZipMember):
         raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack the zip")
-    size = os.stat(member.path).st_size if member.size is None else member.size
     with open(member.path, "rb") as file:
         file.seek(member.offset)
         _refuse_compressed(Path(member.path) / name, file.read(8))
         file.seek(member.offset)
         inner_name = "" if member.size is None else name  # else a file of its own
-        return _list_tar(member.path, file, member.offset + size, inner_name, prefix)
+        return _list_tar(member.path, file, member.offset + member.file_size(), inner_name, prefix)
 
 
 def _read_range(path: str, offset: int, size: int | None) -> bytes:
