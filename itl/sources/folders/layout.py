@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -128,10 +128,11 @@ class Tree:
         inside = {name: n for name, n in self.counts.items() if name.startswith(start) or name == folder}
         return {tuple(filter(None, name[len(start) :].split("/"))): n for name, n in inside.items()}
 
-    def only_child(self, folder: str) -> str | None:
-        """Return the one folder inside *folder* that holds images, None if there are none or several."""
-        children = self.children.get(folder, set())
-        return next(iter(children)) if len(children) == 1 else None
+    def descend(self, folder: str, is_step: Callable[[str, str], object]) -> str:
+        """Step from *folder* into the only folder inside that holds images, while *is_step* of both."""
+        while len(inside := self.children.get(folder, set())) == 1 and is_step(folder, *inside):
+            (folder,) = inside
+        return folder
 
 
 def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
@@ -219,9 +220,7 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     """Return the split of each folder that holds one; the outermost folder is train if there are none."""
     if choice.splits is not None:
         return _chosen_splits(tree, choice.splits)
-    top = ""
-    while (child := tree.only_child(top)) and not split_of_last(child) and tree.children.get(child):
-        top = child
+    top = tree.descend("", lambda _, child: not split_of_last(child) and child in tree.children)
     folders = {child: split for child in sorted(tree.children[top]) if (split := split_of_last(child))}
     if not folders:
         return {"": "train"}
@@ -234,7 +233,10 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
         raise ItlError(f"{beside}{_split_hint(tree, folders, others[0])}")
     refuse_two_of_one_split(tree, folders)
-    return {_step_into_itself(tree, folder): split for folder, split in folders.items()}
+    return {  # train/train is train
+        tree.descend(folder, lambda outer, inner: split_of_last(outer) == split_of_last(inner)): split
+        for folder, split in folders.items()
+    }
 
 
 def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
@@ -254,13 +256,6 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
     is_read = any(f"{folder}/".startswith(f"{other}/") for folder in layout.class_of)
     is_read = is_read and not layout.unknown_classes
     return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})" if is_read else ""
-
-
-def _step_into_itself(tree: Tree, folder: str) -> str:
-    """Step from train into train/train."""
-    while (child := tree.only_child(folder)) and split_of_last(child) == split_of_last(folder):
-        folder = child
-    return folder
 
 
 def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
@@ -306,9 +301,7 @@ def _chosen_splits(tree: Tree, text: str) -> dict[str, str]:
 
 def _splits_in_classes(tree: Tree) -> Layout:
     """Read class folders that hold the splits, as cat/train/1.jpg; ItlError if there is anything else."""
-    top = ""
-    while (child := tree.only_child(top)) and child in tree.children:
-        top = child
+    top = tree.descend("", lambda _, child: child in tree.children)
     class_of = {}
     for parts in tree.below(top):
         split = split_of_name(parts[1]) if len(parts) == 2 else None

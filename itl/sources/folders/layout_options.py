@@ -86,7 +86,7 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     """Return in words the readings of a tree that options choose; empty if there are none."""
     tree = Tree(counts)
     depth = min(MAX_LEVEL, max((folder.count("/") + 1 for folder in tree.counts), default=0))
-    levels = [] if flat_val else [Choice(class_level=level) for level in range(1, depth + 1)]
+    levels = [Choice(class_level=level) for level in range(1, depth + 1)]
     shapes = [] if flat_val else [*levels, Choice(nested=True)]
     offered = [Choice(splits) for splits in dict.fromkeys(_splits_offered(tree))]
     divided = {split_of_last(folder) for folder in tree.total} - {None}
@@ -184,7 +184,12 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     for option in options:
         labelled = [folder for folder in option if tree.children.get(folder)]  # not a test of images alone
         splits = [split_by[folder] for folder in labelled]
-        folders = [_innermost(tree, folder) for folder in labelled]
+        folders = [  # rps/rps instead of rps, as where an archive was unpacked into a folder of its name
+            tree.descend(
+                folder, lambda outer, inner: last_of(outer) == last_of(inner) and inner in tree.children
+            )
+            for folder in labelled
+        ]
         classes = [{last_of(child) for child in tree.children.get(folder, ())} for folder in folders]
         least = 2 - (is_alone and labelled == option)
         if len(set(splits)) == len(splits) >= least and set.intersection(*classes):
@@ -192,12 +197,3 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
                 folder if split_of_last(folder) == split else f"{split}={folder}"
                 for folder, split in zip(folders, splits, strict=True)
             )
-
-
-def _innermost(tree: Tree, folder: str) -> str:
-    """Step from rps into rps/rps, as where an archive was unpacked into a folder of its name."""
-    while (
-        (child := tree.only_child(folder)) and last_of(child) == last_of(folder) and tree.children.get(child)
-    ):
-        folder = child
-    return folder
