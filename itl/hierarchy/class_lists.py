@@ -147,10 +147,10 @@ def _note_synonyms(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, pa
     synonyms = {
         row.key: name
         for row, name in zip(rows, names, strict=True)
-        if name in tree
-        and row.key not in (name, tree[name].name)
-        and row.wnid != name
-        and _is_synonym(row.key, tree[name])
+        if _is_name(row.key, name, tree)
+        and name not in (row.key, row.wnid)
+        and row.key != tree[name].name
+        and _plain(row.key) != _plain(tree[name].lemmas[0])  # the usual word
     }
     if synonyms:
         key, name = next(iter(synonyms.items()))
@@ -158,11 +158,6 @@ def _note_synonyms(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, pa
             f"{path} calls {counted(len(synonyms), 'classes')} by a synonym, such as {tree.with_words(name)} "
             f"{key!r}; where another noun is meant, give its wnid"
         )
-
-
-def _is_synonym(key: str, synset: Synset) -> bool:
-    """Say whether *key* is a word for *synset*, but not the usual one."""
-    return _plain(key) in _names(synset) and _plain(key) != _plain(synset.lemmas[0])
 
 
 def _names(synset: Synset) -> set[str]:
@@ -253,18 +248,14 @@ def _rows(path: Path, classes: Collection[str]) -> list[Row]:
 def _refuse_repeated_numbers(rows: Sequence[Row], path: Path) -> None:
     """Raise ItlError if a number or mark stands beside several classes, and no header says what it is."""
     values = [row.value for row in rows if row.value and not row.is_label]
-    unclear = [value for value in values if _is_number(value) or value.casefold() in YES | NO]
+    first_words = {value: re.split(r"[\s,;]", value)[0] for value in values}  # a number has no letter there
+    unclear = [one for one in values if not LETTER.search(first_words[one]) or one.casefold() in YES | NO]
     counts = [*Counter(unclear).items(), *Counter(row.index for row in rows if row.index).items()]
     if repeated := [value for value, count in counts if count > 1]:
         raise ItlError(
             f"{path}: {repeated[0]!r} stands beside several classes, and may be a count, a mark or what they "
             f"count as; give a CSV with the header wnid,count or wnid,keep or wnid,label, or the wnids alone"
         )
-
-
-def _is_number(value: str) -> bool:
-    """Say whether *value*, or its first word, has no letter."""
-    return not re.search(LETTER, re.split(r"[\s,;]", value)[0])
 
 
 def _mark_columns(header: list[str], rows: Sequence[list[str]], path: Path) -> dict[int, set[str]]:
