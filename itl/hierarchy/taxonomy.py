@@ -55,6 +55,9 @@ class Taxonomy:
             wnid: min(synset.hypernyms, key=lambda hypernym: self[hypernym].name, default=None)
             for wnid, synset in self._synsets.items()
         }
+        self._children: dict[str | None, list[str]] = {wnid: [] for wnid in (None, *self._synsets)}
+        for wnid, parent in self._parents.items():
+            self._children[parent].append(wnid)
 
     @classmethod
     @cache
@@ -120,7 +123,7 @@ class Taxonomy:
 
     def children(self, wnid: str) -> list[str]:
         """Return the wnids whose parent is *wnid*, sorted."""
-        return list(self._children.get(self[wnid].wnid, ()))
+        return list(self._children[self[wnid].wnid])
 
     def path(self, wnid: str) -> list[str]:
         """Return the path from *wnid* (first) to the root (last), parent by parent."""
@@ -198,14 +201,6 @@ class Taxonomy:
                 path.append(parent)
             self._paths[wnid] = tuple(path)
         return self._paths[wnid]
-
-    @cached_property
-    def _children(self) -> dict[str, list[str]]:
-        children: dict[str, list[str]] = {}
-        for wnid, parent in self._parents.items():
-            if parent is not None:
-                children.setdefault(parent, []).append(wnid)
-        return children
 
     @cached_property
     def _leaves_under(self) -> dict[str, list[str]]:
