@@ -19,23 +19,10 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
 from itl.machine import free_disk
+from itl.packs import source_state
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal
-from itl.packs.source_state import (
-    CHECKED,
-    FILES,
-    Changes,
-    EarlierPack,
-    PackedFile,
-    PackRequest,
-    Stamp,
-    changes_since,
-    listing_digest,
-    pack_digest,
-    stamps_digest,
-    stamps_of,
-    write_files,
-)
+from itl.packs.source_state import CHECKED, FILES, PackedFile, PackRequest, Stamp
 from itl.packs.writer import UNREADABLE, ImageWriter
 from itl.sources.annotated.proposal_files import concatenate_regions
 from itl.sources.boxes import object_columns
@@ -152,13 +139,13 @@ def _replaced_by(out: Path) -> Path:
     return out.with_name(out.name + ".replaced")
 
 
-def _changes(request: PackRequest, out: Path) -> Changes:
-    """Return how the source has changed since *out* was packed; ItlError if *out* is another pack."""
+def _changes(request: PackRequest, out: Path) -> str:
+    """Say how the source has changed since *out* was packed; ItlError if *out* is another pack."""
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
     summary = _read_summary(out)
     same = summary["request"] == request.pixel_settings()
-    changes = changes_since(out, summary, request) if same else Changes()
+    changes = source_state.changes_since(out, summary, request) if same else ""
     if not same or (changes and summary["path"] != request.absolute_path()):
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
@@ -179,12 +166,12 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
     """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
     state = request.source_state()  # before anything is read: a later change shows the next time
     source, records = request.open_source()
-    stamps = list(stamps_of(records))
+    stamps = list(source_state.stamps_of(records))
     identity = {
         "request": request.pixel_settings(),
         "path": request.absolute_path(),
-        "records": listing_digest(source, records),
-        "stamps": stamps_digest(stamps),
+        "records": source_state.listing_digest(source, records),
+        "stamps": source_state.stamps_digest(stamps),
         "itl": __version__,
     }
     folder.mkdir(exist_ok=True)  # not before: what is refused is not begun
@@ -192,7 +179,7 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
     if (folder / "pack.json").exists():  # killed just before the rename
         return
     journal = Journal(folder / "journal")
-    earlier = EarlierPack.open(replaced, records, stamps) if replaced else None
+    earlier = source_state.EarlierPack.open(replaced, records, stamps) if replaced else None
     writer = ImageWriter(source, records, request.packing, folder / "images.npy", journal, workers, earlier)
     for line in source.describe(records):
         log.info(line)
@@ -261,7 +248,7 @@ def _write_files(writer: ImageWriter, stamps: list[Stamp], folder: Path) -> None
         number = packed if is_packed else None
         files.append(PackedFile(record.id, *stamp, number, ",".join(row.kinds)))
         packed += is_packed
-    write_files(folder, files)
+    source_state.write_files(folder, files)
 
 
 def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
@@ -288,7 +275,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         log.info(text)
     reading = [*source.describe(records, len(unreadable)), *(f"note: {text}" for text in oddities)]
     summary = identity | {
-        "digest": pack_digest(writer.packing.size, columns, objects, regions, source.metric),
+        "digest": source_state.pack_digest(writer.packing.size, columns, objects, regions, source.metric),
         "images": len(packed),
         "splits": dict(sorted(Counter(record.split for record in records).items())),
         "classes": len({record.wnid for record in records}),

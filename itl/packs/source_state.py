@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +85,8 @@ class PackRequest:
                     path for path in folder.iterdir() if path.suffix in LABEL_SUFFIXES and path.is_file()
                 }
                 folders = [path for name in source.label_folders for path in folder.glob(name)]
-                others += sorted(lists.union(filter(_is_listed, folders)) - {own, *own.parents})
+                readable = {path for path in folders if path.is_dir() and os.access(path, os.R_OK | os.X_OK)}
+                others += sorted((lists | readable) - {own, *own.parents})
         digest, files, size = hashlib.sha256(), 0, 0
         for path in [self.path, *others]:
             for name, (file_bytes, time_ns) in _files(path):
@@ -108,28 +109,8 @@ class PackRequest:
         return region_files(path) if path and os.access(path, os.R_OK) else []
 
 
-@dataclass(frozen=True)
-class Changes:
-    """How the images of a source differ from those in a pack, each by its id."""
-
-    images: Mapping[str, list[str]] = field(default_factory=dict)  # what, in words -> images
-    other: str = ""  # anything else that differs
-
-    def __bool__(self) -> bool:
-        """Whether anything differs."""
-        return bool(str(self))
-
-    def __str__(self) -> str:
-        """Return the changes in words."""
-        changed = [(what, images) for what, images in self.images.items() if images]
-        parts = [
-            f"{counted(len(images), 'images')} {what} ({examples(images, 1)})" for what, images in changed
-        ]
-        return ", ".join([*parts, self.other] if self.other else parts)
-
-
-def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Changes:
-    """Return how the source of *request* differs from what the pack in *folder* was made of.
+def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
+    """Say how the source of *request* differs from what the pack in *folder* was made of; '' if it does not.
 
     If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
     and each image compared. Images that lie elsewhere are compared by size, as a copy has other times, or by
@@ -139,22 +120,29 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
     moved = summary["path"] != request.absolute_path()
     state = request.source_state()
     if not moved and state == summary.get("source_state", "unknown"):
-        return Changes()
+        return ""
     if "source_state" not in summary:
-        return Changes(other="the pack does not say which files it was made of")
+        return "the pack does not say which files it was made of"
     source, records = request.open_source()
     changes = _compare(folder, records, by_time=not moved)
     if moved and not changes:
-        changes = Changes({"changed": _other_pixels(folder, source, records, request.packing)})
+        changes = _in_words({"changed": _other_pixels(folder, source, records, request.packing)})
     if not changes and summary["records"] != listing_digest(source, records):
-        changes = Changes(other=f"other annotations{' or region proposals' * source.has_regions}")
+        changes = f"other annotations{' or region proposals' * source.has_regions}"
     if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
         text = json.dumps({**summary, "source_state": state}, indent=1)
         write_text(folder / "pack.json", text)
     return changes
 
 
-def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
+def _in_words(images: Mapping[str, Sequence[str]]) -> str:
+    """Say how many *images*, by their ids, differ in what way, and give an example of each."""
+    return ", ".join(
+        f"{counted(len(ids), 'images')} {what} ({examples(ids, 1)})" for what, ids in images.items() if ids
+    )
+
+
+def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> str:
     """Compare each of *records* with the row of the pack in *folder* that has its id."""
     before = {
         image: label for image, *label in _read_rows(folder / "index.parquet", "image", "wnid", "split")
@@ -172,7 +160,9 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
             labelled.append(record.id)
     ids = {record.id for record in records}
     added, gone = sorted(ids - files.keys()), sorted(files.keys() - ids)
-    return Changes({"added": added, "gone": gone, "changed": changed, "of another class or split": labelled})
+    return _in_words(
+        {"added": added, "gone": gone, "changed": changed, "of another class or split": labelled}
+    )
 
 
 def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
@@ -329,11 +319,6 @@ def pack_digest(
     for array in regions.values() if regions else ():
         digest.update(array.tobytes())
     return digest.hexdigest()[:12]
-
-
-def _is_listed(folder: Path) -> bool:
-    """Say whether *folder* is one whose files can be listed."""
-    return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
 
 
 def text_line(values: tuple) -> bytes:
