@@ -112,7 +112,9 @@ def test_more_windows_cover_more():
 def test_recall_by_count_and_overlap():
     world = objects((0, 1, 1, 10, 10, False), (1, 1, 1, 10, 10, False), (1, 1, 1, 2, 2, True))
     offer = {0: np.array([[1, 1, 10, 6], [1, 1, 10, 10]]), 1: np.array([[1, 1, 10, 7]])}
-    table = recall_table(world, lambda row, count: offer[row][:count], [1, 2], image="row")
+    table = recall_table(
+        world.rename(columns={"row": "image"}), lambda row, count: offer[row][:count], [1, 2]
+    )
     assert list(table.columns) == ["count", "iou", "objects", "recall"]
     assert table["objects"].unique().tolist() == [2]
     result = table.pivot(index="count", columns="iou", values="recall")
@@ -123,7 +125,7 @@ def test_recall_by_count_and_overlap():
 @pytest.mark.parametrize("counts", [[], [0], [5, 0], [-1]])
 def test_recall_needs_a_number_of_regions(counts):
     with pytest.raises(ItlError, match=re.escape(f"from 1, of the regions of an image; got {counts}")):
-        recall_table(objects((0, 1, 1, 10, 10, False)), lambda row, count: np.zeros((0, 4)), counts, "row")
+        recall_table(objects((0, 1, 1, 10, 10, False)), lambda row, count: np.zeros((0, 4)), counts)
 
 
 @pytest.mark.skipif(not VOC500.is_file(), reason="no voc2007-500.tar in ../shared/data")

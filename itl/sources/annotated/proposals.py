@@ -65,14 +65,11 @@ def recall(
 
 
 def recall_table(
-    objects: pd.DataFrame,
-    regions: Callable[[Any, int], np.ndarray],
-    counts: Iterable[int],
-    image: str = "image",
+    objects: pd.DataFrame, regions: Callable[[Any, int], np.ndarray], counts: Iterable[int]
 ) -> pd.DataFrame:
     """Return recall by the number of regions of an image, in *counts*, and by IoU.
 
-    Arguments are as in `best_ious`; the second one of *regions* is the most boxes there may be.
+    *objects* are as in `best_ious`, with the column image; *regions* takes that, and the most boxes.
 
     Returns:
         Columns count, iou, objects (those that are not difficult) and recall.
@@ -84,7 +81,7 @@ def recall_table(
     if min(counts, default=0) < 1:
         raise ItlError(f"recall takes counts, from 1, of the regions of an image; got {counts}")
     for count in counts:
-        best = best_ious(objects, lambda key, count=count: regions(key, count), image)  # type: ignore[misc]
+        best = best_ious(objects, lambda key, count=count: regions(key, count), "image")  # type: ignore[misc]
         rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in RECALL_IOUS]
     return pd.DataFrame(rows, columns=["count", "iou", "objects", "recall"])
 
