@@ -10,6 +10,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.subset import SubsetCounts
 from itl.report.html import render
 
+Counts = Mapping[str, Mapping[str, int]]  # what is counted -> node -> how many are under it
 MAX_ROWS = 300
 STATES = (("☐", "unticked"), ("◪", "some below unticked"), ("☑", "ticked"))
 
@@ -19,7 +20,7 @@ def tree_html(
     opened: Sequence[str],
     shown: str,
     unticked: frozenset[str],
-    counts: Mapping[str, Mapping[str, int]],
+    counts: Counts,
     summary: Mapping[str, Any],
 ) -> str:
     """Write the open part of the tree, the selection and the counts as HTML without script or style sheet.
@@ -68,11 +69,7 @@ def visible_nodes(tree: Taxonomy, opened: set[str], shown: Container[str]) -> It
 
 
 def _row(
-    tree: Taxonomy,
-    wnid: str,
-    unticked: frozenset[str],
-    counts: Mapping[str, Mapping[str, int]],
-    summary: Mapping[str, Any],
+    tree: Taxonomy, wnid: str, unticked: frozenset[str], counts: Counts, summary: Mapping[str, Any]
 ) -> dict[str, object]:
     """Return what one row of the table shows."""
     leaves = tree.leaves_under(wnid)
@@ -107,30 +104,31 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 def facts(
     tree: Taxonomy, images: Mapping[str, int], kept: SubsetCounts, counted: bool
-) -> list[tuple[str, str]]:
-    """List names and values: classes, images or leaves, smallest and largest class, and what is left out.
+) -> Iterator[tuple[str, str]]:
+    """Yield names and values: classes, images or leaves, smallest and largest class, and what is left out.
 
     *images* are those of each class of the pack, *kept* what the choice keeps of them; not *counted* without
     a pack, and then leaves are.
     """
     sizes, unit = (kept.images, "images") if counted else (kept.leaves, "leaves")
     count = f"{len(sizes):,}"
-    rows = [("classes", count if len(sizes) == kept.offered else f"{count} of {kept.offered:,}")]
-    rows.append((unit, f"{sum(sizes.values()):,}"))
+    yield "classes", count if len(sizes) == kept.offered else f"{count} of {kept.offered:,}"
+    yield unit, f"{sum(sizes.values()):,}"
     smallest, largest = min(sizes.values()), max(sizes.values())
     if smallest < largest:
-        rows.append(("smallest", _classes_with(tree, sizes, smallest)))
-        rows.append(("largest", _classes_with(tree, sizes, largest)))
+        yield "smallest", _classes_with(tree, sizes, smallest)
+        yield "largest", _classes_with(tree, sizes, largest)
     elif counted:
-        rows.append(("of each class", f"{largest:,}"))
+        yield "of each class", f"{largest:,}"
     if kept.left_out:
         total = sum(kept.left_out.values())
         reasons = ", ".join(f"{reason} ({number:,})" for reason, number in kept.left_out.items())
-        rows.append(("left out", f"{total:,} of {len(images):,} classes: {reasons}"))
+        yield "left out", f"{total:,} of {len(images):,} classes: {reasons}"
     if outside := sum(wnid not in tree for wnid in images):
-        text = f"{outside:,} of the pack's classes; only original and random halves take them"
-        rows.append(("not in the tree", text))
-    return rows
+        yield (
+            "not in the tree",
+            f"{outside:,} of the pack's classes; only original and random halves take them",
+        )
 
 
 def _classes_with(tree: Taxonomy, sizes: Mapping[str, int], size: int) -> str:

@@ -253,7 +253,7 @@ class HierarchyBrowser(AnyWidget):
         try:
             subset = self.subset
             kept = count_subset(self.tree, self.images, subset)
-            summary["facts"] = facts(self.tree, self.images, kept, self.pack is not None)
+            summary["facts"] = list(facts(self.tree, self.images, kept, self.pack is not None))
             summary["yaml"] = as_yaml(subset)
             class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
             picked = {wnid for wnid, name in class_of.items() if name in kept.images}

@@ -4,7 +4,7 @@ import json
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from itl.specs import Packing
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed
 MAX_HEADERS = 50_000  # image headers that are read, of sources without a scan
-OTHER_KINDS: dict[str, Callable[..., list[Finding]]] = {  # checked, but not sources of images
+OTHER_KINDS: dict[str, Callable[..., Iterable[Finding]]] = {  # checked, but not sources of images
     "detections": detection_files.check_detections,
     "proposals": proposals.check_proposals,
 }
@@ -36,7 +36,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     'problem: there is nothing at nowhere; give a folder, a .tar or a .zip'
     """
     if kind in OTHER_KINDS:
-        return OTHER_KINDS[kind](None if path is None else Path(path), **options)
+        return list(OTHER_KINDS[kind](None if path is None else Path(path), **options))
     try:
         source = open_source(kind, path, **options)
     except ItlError as error:  # of the kind, an option, or a path that is not given

@@ -171,7 +171,7 @@ def check_detections(
     categories: str | None = None,
     outside: str = "refuse",
     **others: object,
-) -> list[Finding]:
+) -> Iterator[Finding]:
     """Check the detections at *path* against the VOC *annotations*, for `itl check`.
 
     ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a finding.
@@ -187,24 +187,23 @@ def check_detections(
         ground_truth = Annotations(*read_objects(xml_files, outside=outside))
         detections, notes = load_detections(path, ground_truth, names, outside)
     except ItlError as error:
-        return [Finding("problem", str(error))]
+        yield Finding("problem", str(error))
+        return
     classes, images = ground_truth.classes, ground_truth.images
-    findings = [Finding("note", note) for note in notes]
+    yield from (Finding("note", note) for note in notes)
     for name in sorted(set(detections["class"]) - set(classes)):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
-        text = f"{path}, row {row}: {no_such(classes, name, 'annotated class')}"
-        findings.append(Finding("problem", text))
+        yield Finding("problem", f"{path}, row {row}: {no_such(classes, name, 'annotated class')}")
     seen = counted(detections["image"].nunique(), "images")
     text = f"{len(detections):,} of {detections['class'].nunique()} classes on {seen}"
-    findings.append(Finding("count", f"detections: {text}"))
+    yield Finding("count", f"detections: {text}")
     bare = len(images_without_detection(detections, ground_truth))
     text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
-    text += f"; {bare:,} of these images have no detection"
-    findings.append(Finding("count", f"annotations: {text}"))
+    yield Finding("count", f"annotations: {text}; {bare:,} of these images have no detection")
     words = ["itl", "voc-ap", "--annotations", str(xml_files), "--detections", str(path)]
     words += ["--categories", str(names)] if names else []
     words += ["--outside", outside] if outside != "refuse" else []
-    return [*findings, Finding("next", shlex.join(words))]
+    yield Finding("next", shlex.join(words))
 
 
 def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:
