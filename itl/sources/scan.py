@@ -339,9 +339,9 @@ def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized:
         return BoxCoordinates(header, header.stored_size, pixels="stored")
     width, height = map(_whole, stated)
     if width <= 0 or height <= 0:
-        return BoxCoordinates(header, size, pixels=_pixels_of(header, (0, 0)))
-    if (width, height) == size:
-        return BoxCoordinates(header, size, pixels=_pixels_of(header, size))
+        width = height = 0  # not stated
+    if (width, height) in (size, (0, 0)):
+        return BoxCoordinates(header, size, pixels=_pixels_of(header, (width, height)))
     sides = zip((width, height), size, strict=True)
     is_near = all(abs(side - other) <= max(2, SIZE_TOLERANCE * other) for side, other in sides)
     if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
@@ -360,10 +360,10 @@ def _pixels_of(header: ImageHeader, stated: tuple[int, int], tolerance: float = 
     """
     if header.orientation == 1:
         return ""
-    width, height = header.size
-    is_upright = abs(stated[0] * height - stated[1] * width) <= tolerance * stated[1] * width
-    width, height = header.stored_size
-    is_stored = abs(stated[0] * height - stated[1] * width) <= tolerance * stated[1] * width
+    is_upright, is_stored = (
+        abs(stated[0] * height - stated[1] * width) <= tolerance * stated[1] * width
+        for width, height in (header.size, header.stored_size)
+    )
     if is_upright == is_stored:
         return "either"
     return "upright" if is_upright else "stored"

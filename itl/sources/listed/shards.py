@@ -177,15 +177,14 @@ class WebDataset(ContainerSource):
     @cached_property
     def notes(self) -> Sequence[str]:
         """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
+        copies = describe_copies(self._files) or self._describe_copies()
         if not self.names:
-            return self._describe_copies()
+            return copies
         numbers = {sample.number for sample in self._labelled}
-        doubts = describe_zero(self.names.read_bytes(), str(self.names), numbers)
-        return [*doubts, *self._describe_copies()]
+        return [*describe_zero(self.names.read_bytes(), str(self.names), numbers), *copies]
 
     def _describe_copies(self) -> list[str]:
-        if copies := describe_copies(self._files):
-            return copies
+        """Return a note on samples that are there twice, byte by byte."""
         keys = Counter(sample.key for sample in self._samples)
         if len(keys) == len(self._samples):
             return []
