@@ -8,16 +8,8 @@ from typing import ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
+from itl.sources.annotated import voc_devkit
 from itl.sources.annotated.proposals import add_regions
-from itl.sources.annotated.voc_devkit import (
-    ImagesByName,
-    images_by_name,
-    list_devkit,
-    listed_images,
-    read_list,
-    split_lists,
-    splits_of_lists,
-)
 from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml, stated_size
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing
@@ -36,12 +28,12 @@ class VocSource(AnnotatedSource):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return list_devkit(self.path, self.year)
+        return voc_devkit.list_devkit(self.path, self.year)
 
     @cached_property
-    def images(self) -> ImagesByName:
+    def images(self) -> voc_devkit.ImagesByName:
         """The images, by the names that lists have."""
-        return images_by_name(self.listing)
+        return voc_devkit.images_by_name(self.listing)
 
     def record_id(self, name: str) -> str:
         """Return the id of what lists call *name*."""
@@ -132,15 +124,17 @@ class Voc2007(VocSource):
     def _splits(self, scan: Scan) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
         images = self.images
-        file_of, lists = split_lists(self.listing.files), {}
+        file_of, lists = voc_devkit.split_lists(self.listing.files), {}
         for name, file in file_of.items():
-            lists[name] = listed_images(read_list(self.listing.files[file].read()), images)
+            lists[name] = voc_devkit.listed_images(
+                voc_devkit.read_list(self.listing.files[file].read()), images
+            )
         if not lists:
             raise ItlError(
                 f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "
                 f"test.txt there, with the name of an image without its suffix on each line"
             )
-        split_of = splits_of_lists(scan, lists, "images")
+        split_of = voc_devkit.splits_of_lists(scan, lists, "images")
         for name, listed in lists.items():
             start, texts = f"{file_of[name]} lists", {}
             for image in sorted(split_of.keys() & set(listed) - images.keys()):

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -18,7 +18,7 @@ from itl.sources.files import archives
 from itl.sources.files.archives import Listing, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.folder_names import are_of_labels, is_unlabelled, last_of
-from itl.sources.folders.layout import Choice, Layout
+from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
     image_counts,
@@ -27,15 +27,7 @@ from itl.sources.folders.layout_options import (
     recognise,
 )
 from itl.sources.folders.no_class_folders import describe_no_classes
-from itl.sources.listed.dividing_lists import (
-    MAX_OPENED,
-    TREE_SUFFIXES,
-    divides,
-    is_caption,
-    read_divider,
-    stems_outside,
-    tree_that_divides,
-)
+from itl.sources.listed import dividing_lists
 from itl.sources.listed.image_lists import LIST_SUFFIXES
 from itl.sources.listed.lists import Lists
 from itl.sources.listed.numbered_classes import names_of_numbers
@@ -251,23 +243,23 @@ class ClassFolders(Source):
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     """Return the first list that says a split of images which lie directly in *folders*; '' without one."""
-    suffixes = (*LIST_SUFFIXES, *TREE_SUFFIXES)
+    suffixes = (*LIST_SUFFIXES, *dividing_lists.TREE_SUFFIXES)
     lists = {name: file for name, file in sorted(listing.files.items()) if suffix_of(name) in suffixes}
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in folders]
-    stems = cache(lambda split: stems_outside(split, taken, images))
+    stems = cache(lambda split: dividing_lists.stems_outside(split, taken, images))
     all_stems = {stem_of(name) for name in images}
-    lists = {name: file for name, file in lists.items() if not is_caption(name, all_stems)}
+    lists = {name: file for name, file in lists.items() if not dividing_lists.is_caption(name, all_stems)}
     for name, member in lists.items():
         split = split_of_path(name)
-        if suffix_of(name) in TREE_SUFFIXES:
+        if suffix_of(name) in dividing_lists.TREE_SUFFIXES:
             continue
-        start = read_divider(member, name)
-        if divides(start, name, stems(split)) and not (
+        start = dividing_lists.read_divider(member, name)
+        if dividing_lists.divides(start, name, stems(split)) and not (
             name.endswith(".txt") and may_have_codes(name) and _numbers_folders(start, taken)
         ):
             return name
-    return tree_that_divides(lists, stems)
+    return dividing_lists.tree_that_divides(lists, stems)
 
 
 def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:
@@ -335,7 +327,7 @@ def no_images(listing: Listing, path: Path) -> str:
 
 def _describe_nameless(listing: Listing) -> str:
     """Say that the first files of *listing* without the suffix of an image are images; empty if none is."""
-    for name in sorted(listing.files)[:MAX_OPENED]:
+    for name in sorted(listing.files)[: dividing_lists.MAX_OPENED]:
         try:
             image_header(listing.files[name])
         except (ItlError, OSError):
@@ -435,8 +427,7 @@ def split_off_val(
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
     """Raise ItlError, with the *cure*, if folders beside class folders hold no images."""
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
-    filled = {str(path) for name in counts for path in (PurePosixPath(name), *PurePosixPath(name).parents)}
-    if empty := sorted(beside - layout.class_of.keys() - filled):
+    if empty := sorted(beside - layout.class_of.keys() - Tree(counts).total.keys()):
         raise ItlError(
             f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
         )

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from itl import ItlError, counted
+from itl import ItlError, counted, errors_about
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing
@@ -241,10 +241,8 @@ class ImageNet(Source):
                 raise ItlError(f"{self.val_labels} lacks {count}, such as {examples(missing)}")
             return ValLabels(wnids, str(self.val_labels))
         texts = {} if self._root.is_dir() else self.listing.files
-        try:
+        with errors_about(str(self.path)):
             return find_labels(self._flat_names, self._list_folders(self._flat), texts, self.val_cure)
-        except ItlError as error:
-            raise ItlError(f"{self.path}: {error}") from None
 
     @cached_property
     def _labels_of_option(self) -> Mapping[str, str]:
