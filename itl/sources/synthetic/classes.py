@@ -40,8 +40,13 @@ def draw_uniform(random: np.random.Generator, *ranges: tuple[float, float]) -> l
     return [low + (high - low) * part for (low, high), part in zip(ranges, fractions, strict=True)]
 
 
-def backdrop(random: np.random.Generator, size: int, hue: float | None = None) -> np.ndarray:
-    """Return a wall above a floor, with tints and a pattern, as a canvas: float32 (3, size, size)."""
+def backdrop(
+    random: np.random.Generator, size: int, things: int, reach: tuple[float, float], hue: float | None = None
+) -> np.ndarray:
+    """Return a wall above a floor, with tints, a pattern and *things*, as a canvas: float32 (3, size, size).
+
+    The *reach* of the things is as in `clutter`.
+    """
     hues = random.random(2).tolist()
     if hue is not None:
         hues = [hue + 0.2 * (shift - 0.5) for shift in hues]
@@ -56,7 +61,9 @@ def backdrop(random: np.random.Generator, size: int, hue: float | None = None) -
         for hue, saturation, value in zip(hues, saturations, values, strict=True)
     )
     below = np.clip((y - horizon) * size * 0.5 + 0.5, 0, 1)
-    return wall + below * (floor - wall) + pattern * (1 - 0.6 * below) + 25 * (0.5 - y)
+    canvas = wall + below * (floor - wall) + pattern * (1 - 0.6 * below) + 25 * (0.5 - y)
+    clutter(canvas, random, things, reach)
+    return canvas
 
 
 def clutter(canvas: np.ndarray, random: np.random.Generator, count: int, reach: tuple[float, float]) -> None:
@@ -235,10 +242,15 @@ def _families_under(node: str) -> set[str]:
     return by_path or {path[1] for path in paths if node in tree.ancestors(path[0]) - {path[0]}}
 
 
+def any_portrait(genes: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """Return a canvas with one individual of the class with *genes*."""
+    canvas = backdrop(random, size, 5, (0.04, 0.16))
+    portrait(canvas, genes, random, any_pose(random, size, (0.65, 1.1)))
+    return canvas
+
+
 def class_image(genes: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
     """Render one image of the class with *genes*: uint8 (size, size, 3)."""
-    canvas = backdrop(random, size)
-    clutter(canvas, random, 5, (0.04, 0.16))
-    portrait(canvas, genes, random, any_pose(random, size, (0.65, 1.1)))
+    canvas = any_portrait(genes, size, random)
     clutter(canvas, random, 2, (0.04, 0.12))
     return to_image(tint(canvas, random), 12, random)

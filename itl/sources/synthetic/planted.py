@@ -16,16 +16,7 @@ import numpy as np
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
 from itl.sources.synthetic.appearance import GENES, appearances_of
-from itl.sources.synthetic.classes import (
-    DemoClasses,
-    RenderedSource,
-    any_pose,
-    backdrop,
-    clutter,
-    draw_uniform,
-    portrait,
-    tint,
-)
+from itl.sources.synthetic.classes import DemoClasses, RenderedSource, any_portrait, draw_uniform, tint
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image
 
 HELPFUL = ("n02075296", "n02778669")  # carnivore, ball: nodes of which every class helps
@@ -58,9 +49,7 @@ def with_surface(genes: np.ndarray, name: str) -> np.ndarray:
 
 def image_with_disc(genes: np.ndarray, disc: str, size: int, random: np.random.Generator) -> np.ndarray:
     """Render an object with *genes* and a disc in the colour of surface *disc*: uint8 (size, size, 3)."""
-    canvas = backdrop(random, size)
-    clutter(canvas, random, 5, (0.04, 0.16))
-    portrait(canvas, genes, random, any_pose(random, size, (0.65, 1.1)))
+    canvas = any_portrait(genes, size, random)
     x, y = draw_uniform(random, (0.14, 0.24), (0.14, 0.24))
     right, below = draw_uniform(random, (0, 1), (0, 1))
     pose = Pose(size * (1 - x if right < 0.5 else x), size * (1 - y if below < 0.5 else y), 0.17 * size)

@@ -9,15 +9,7 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.records import Record
 from itl.sources.synthetic.appearance import appearances_of, draw, looks_of
-from itl.sources.synthetic.classes import (
-    RenderedSource,
-    any_pose,
-    backdrop,
-    clutter,
-    draw_uniform,
-    portrait,
-    tint,
-)
+from itl.sources.synthetic.classes import RenderedSource, any_pose, backdrop, draw_uniform, portrait, tint
 from itl.sources.synthetic.shapes import Window, limb, random_stream, rgb, slab, tight_box, to_image, unit
 
 NODES = PASCAL | {"cow": "n02402425"}  # cattle: the snapshot lacks PASCAL's cow
@@ -100,8 +92,7 @@ class DemoScenes(RenderedSource):
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo scene", self.seed, record.id)
         palette = float(random_stream("demo room", self.seed, record.wnid).random())
-        canvas = backdrop(random, self.size, palette)
-        clutter(canvas, random, 5, (0.03, 0.1))
+        canvas = backdrop(random, self.size, 5, (0.03, 0.1), palette)
         wnids, arrangement = SCENES[record.wnid]
         for x, y in positions(arrangement, 4 + int(3 * random.random()), random):
             genes = appearances_of(self.seed).new_leaf(wnids[int(3 * random.random())], record.wnid)
@@ -133,8 +124,7 @@ class DemoDetection(RenderedSource):
         random = random_stream("demo detection", self.seed, record.id)
         margin = int(MARGIN * self.size)
         side = self.size + 2 * margin
-        canvas = backdrop(random, side)
-        clutter(canvas, random, 6, (0.02, 0.08))
+        canvas = backdrop(random, side, 6, (0.02, 0.08))
         count, crowd = 1 + int(4 * random.random()), random.random() < 0.25
         names = [record.wnid] + [
             record.wnid if crowd else sorted(PASCAL)[int(20 * random.random())] for _ in range(count - 1)
@@ -203,8 +193,7 @@ class DemoActions(RenderedSource):
 
     def _render(self, record: Record) -> tuple[np.ndarray, AnnotatedObject]:
         random = random_stream("demo action", self.seed, record.id)
-        canvas = backdrop(random, self.size)
-        clutter(canvas, random, 5, (0.03, 0.12))
+        canvas = backdrop(random, self.size, 5, (0.03, 0.12))
         mask, unused_mask = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
         pose = any_pose(random, self.size, (0.6, 0.85))
         joints = ACTION_POSES[record.wnid]
