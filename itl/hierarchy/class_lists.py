@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -329,27 +329,20 @@ def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[
     marks = _mark_columns(header, rows, path)
     column, is_label = _label_column(header, rows, marks, path)
     beside = next((n for n, cell in enumerate(header) if n and cell.casefold() in ("wnid", "synset")), 0)
-    return [
-        replace(
-            _csv_row((number, line), cells, column, is_label, len(header), path),
-            wnid=_cell(cells, beside) if beside and WNID.fullmatch(_cell(cells, beside)) else "",
-        )
-        for (number, line), cells in zip(lines[1:], rows, strict=True)
-        if all(_cell(cells, mark) in taken for mark, taken in marks.items())
-    ]
-
-
-def _csv_row(
-    numbered: tuple[int, str], cells: list[str], column: int, is_label: bool, width: int, path: Path
-) -> Row:
-    number, line = numbered
-    where = f"{path}, line {number}: {line[:50]!r}"
-    if any(map(WNID.fullmatch, cells[width:])):
-        raise ItlError(f"{where} has several wnids; give one class on each line")
-    value = cells[column] if column and column < len(cells) else ""
-    if not cells[0] or (is_label and not value):
-        raise ItlError(f"{where} lacks a class or its label")
-    return Row(f"line {number}", cells[0], value, is_label)
+    classes = []
+    for (number, line), cells in zip(lines[1:], rows, strict=True):
+        if not all(_cell(cells, mark) in taken for mark, taken in marks.items()):
+            continue
+        where = f"{path}, line {number}: {line[:50]!r}"
+        if any(map(WNID.fullmatch, cells[len(header) :])):
+            raise ItlError(f"{where} has several wnids; give one class on each line")
+        value = cells[column] if column and column < len(cells) else ""
+        if not cells[0] or (is_label and not value):
+            raise ItlError(f"{where} lacks a class or its label")
+        wnid = _cell(cells, beside) if beside else ""
+        wnid = wnid if WNID.fullmatch(wnid) else ""
+        classes.append(Row(f"line {number}", cells[0], value, is_label, wnid=wnid))
+    return classes
 
 
 def _delimiter(line: str) -> str:
