@@ -66,12 +66,13 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_NUMPY_NAMES = {
-    ("multiarray", "_reconstruct"): lambda *_: _Array(),
-    ("multiarray", "scalar"): _scalar,
-    ("numeric", "_frombuffer"): _from_buffer,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Dtype,
+_NAMES = {  # the outermost and the innermost part of a module, and a name in it
+    ("numpy", "multiarray", "_reconstruct"): lambda *_: _Array(),
+    ("numpy", "multiarray", "scalar"): _scalar,
+    ("numpy", "numeric", "_frombuffer"): _from_buffer,
+    ("numpy", "numpy", "ndarray"): _Array,
+    ("numpy", "numpy", "dtype"): _Dtype,
+    ("_codecs", "_codecs", "encode"): _encode,
 }
 
 
@@ -80,12 +81,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for *module*.*name*; ItlError for all that arrays do not need."""
-        if (module, name) == ("_codecs", "encode"):
-            return _encode
-        root, last = module.split(".")[0], module.rpartition(".")[2]
-        if root == "numpy" and (last, name) in _NUMPY_NAMES:
-            return _NUMPY_NAMES[last, name]
-        raise ItlError(f"it names {module}.{name}, which would be run")
+        parts = module.split(".")
+        if (parts[0], parts[-1], name) not in _NAMES:
+            raise ItlError(f"it names {module}.{name}, which would be run")
+        return _NAMES[parts[0], parts[-1], name]
 
 
 def load_plain(data: bytes, name: str) -> Any:
