@@ -53,8 +53,8 @@ def tree_html(
 def standalone_html(fields: Mapping[str, object], picture: str, title: str) -> str:
     """Write the browser, with the widget's traits, as a page; the *picture* is for where no script runs."""
     data = json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c")  # no name may end the script
-    values = {"title": title, "fields": data, "picture": picture}
-    return render("browser.html.j2", style=style(), script=script(), **values)
+    parts = {"title": title, "fields": data, "picture": picture, "style": style(), "script": script()}
+    return render("browser.html.j2", **parts)
 
 
 def visible_nodes(tree: Taxonomy, opened: set[str], shown: Container[str]) -> Iterator[str]:

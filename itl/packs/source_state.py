@@ -28,6 +28,7 @@ from itl.storage import flush_to_disk, read_mapping, write_text
 
 FILES = "files.parquet"  # of a pack
 CHECKED = ".checked.json"  # in its folder: its files when all of it was last found right
+Table = Mapping[str, Sequence]  # columns
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
 LABEL_SUFFIXES = (  # of files that may label images below them
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),
@@ -292,11 +293,7 @@ def listing_digest(source: Source, records: list[Record]) -> str:
 
 
 def pack_digest(
-    size: int,
-    table: Mapping[str, Sequence],
-    objects: Mapping[str, Sequence] | None,
-    regions: Mapping[str, np.ndarray] | None,
-    metric: str,
+    size: int, table: Table, objects: Table | None, regions: Mapping[str, np.ndarray] | None, metric: str
 ) -> str:
     """Return 12 hex digits that identify pixels and tables, wherever and whenever they were made.
 
