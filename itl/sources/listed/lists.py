@@ -11,15 +11,8 @@ from pathlib import Path
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import find_file
+from itl.sources.listed import dividing_lists
 from itl.sources.listed.container_files import foreign_images
-from itl.sources.listed.dividing_lists import (
-    divided_by,
-    divides,
-    is_caption,
-    read_divider,
-    stems_outside,
-    tree_that_divides,
-)
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
     PEEKED_TREE_BYTES,
@@ -160,19 +153,19 @@ class Lists(ListedSource):
         the images *taken*, all train, as split.csv or test.txt may.
         """
         all_train = [entry.image for entry in taken] if read == {"train"} else []
-        stems = cache(lambda split: stems_outside(split, all_train, self.listing.files))
+        stems = cache(lambda split: dividing_lists.stems_outside(split, all_train, self.listing.files))
         for name in [name for name in self._unread if name not in self._made_up]:
-            start, split = read_divider(self._member(name), name), split_of_path(name)
+            start, split = dividing_lists.read_divider(self._member(name), name), split_of_path(name)
             data = b"" if split in {None, *read} else self._member(name).read()
             if data and is_list_of_labels(data, name, self.image, self.label):
                 options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
                 raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
-            if all_train and divides(start, name, stems(split)):
-                raise divided_by(name, self._list_of_split()["train"])
+            if all_train and dividing_lists.divides(start, name, stems(split)):
+                raise dividing_lists.divided_by(name, self._list_of_split()["train"])
             if codes := self._why_codes(name):
                 raise ItlError(codes)
-        if all_train and (name := tree_that_divides(self.listing.files, stems)):
-            raise divided_by(name, self._list_of_split()["train"])
+        if all_train and (name := dividing_lists.tree_that_divides(self.listing.files, stems)):
+            raise dividing_lists.divided_by(name, self._list_of_split()["train"])
         unread = [name for name in self._unread if split_of_path(name) not in {None, *read}]
         reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
         return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
@@ -394,7 +387,9 @@ class Lists(ListedSource):
         names = sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
         other = self.names.name if self.names else ""
         stems = {stem_of(name) for name in self.listing.files if is_image(name)}
-        captions = {name for name in names if name.lower().endswith(".txt") and is_caption(name, stems)}
+        captions = {
+            name for name in names if name.lower().endswith(".txt") and dividing_lists.is_caption(name, stems)
+        }
         return [name for name in names if name.rpartition("/")[2] != other and name not in captions]
 
     @cached_property

@@ -14,14 +14,7 @@ from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing
 from itl.sources.folder_names import last_of, wnid_of
-from itl.sources.folders.class_folders import (
-    NOT_CHOSEN,
-    choose_classes,
-    class_map,
-    no_images,
-    refuse_empty_classes,
-    split_off_val,
-)
+from itl.sources.folders import class_folders
 from itl.sources.folders.layout import Choice, Layout
 from itl.sources.folders.layout_options import image_counts, recognise, way_to
 from itl.sources.packed import describe_packed, unpack_command
@@ -102,11 +95,11 @@ class ImageNet(Source):
         counts = image_counts(self.listing)
         if not counts:
             self._refuse_several()
-            raise ItlError(self._one_tar or no_images(self.listing, self.path))
+            raise ItlError(self._one_tar or class_folders.no_images(self.listing, self.path))
         try:
             layout = recognise(counts, Choice(self.splits), flat_val=True, path=self._root)
             layout = layout if layout.has_splits else self._without_splits(layout)
-            refuse_empty_classes(self.listing, layout, counts, "copy their images again")
+            class_folders.refuse_empty_classes(self.listing, layout, counts, "copy their images again")
             self._refuse_contradicted(layout)
             self._refuse_half_sorted(layout)
         except ItlError as error:
@@ -117,7 +110,7 @@ class ImageNet(Source):
                 f"{self.path}: classes of {self.kind} are wnids, not {examples(plain)}; the source folder "
                 f"reads others"
             )
-        return choose_classes(layout, self.classes, counts)
+        return class_folders.choose_classes(layout, self.classes, counts)
 
     @property
     def _one_tar(self) -> str:
@@ -166,7 +159,7 @@ class ImageNet(Source):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        not_chosen = Counter({NOT_CHOSEN: len(self._flat_names) - len(self._flat_images)})
+        not_chosen = Counter({class_folders.NOT_CHOSEN: len(self._flat_names) - len(self._flat_images)})
         return self.listing.left_out + self.folders.left_out + not_chosen
 
     def records(self) -> list[Record]:
@@ -223,7 +216,7 @@ class ImageNet(Source):
         wnids = {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
         if not self.classes or not wnids:
             return wnids
-        chosen, _ = class_map(self.classes, sorted(set(wnids.values())), {})
+        chosen, _ = class_folders.class_map(self.classes, sorted(set(wnids.values())), {})
         return {name: chosen[wnid] for name, wnid in wnids.items() if wnid in chosen}
 
     @cached_property
@@ -381,7 +374,7 @@ class ImageNet21k(Source):
                 f"{packed or f'{self.kind} takes {self.expected}'}"
             )
         _refuse_two_of_one_wnid(self.listing.files, self.path)
-        return validate_records(split_off_val(records, self.val_fraction), self.path)
+        return validate_records(class_folders.split_off_val(records, self.val_fraction), self.path)
 
 
 def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
