@@ -5,7 +5,7 @@ Boxes are 1-based and inclusive, in pixels: xmin, ymin, xmax, ymax.
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,6 +142,16 @@ def refuse_normalised(boxes: np.ndarray, where: str) -> None:
         raise ItlError(
             f"{where}: the box {box_text(boxes[0])} and all others lie between 0 and 1, as parts of the "
             f"image; give pixels: multiply by width and height, and add 1 to xmin and ymin"
+        )
+
+
+def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
+    boxes = [box for row in rows if isinstance(box := row.get("bbox"), list) and box]
+    if are_normalised(np.array([side for box in boxes for side in box if is_finite_number(side)], float)):
+        raise ItlError(
+            f"{name}: the box {str(boxes[0])[:60]} and all others lie between 0 and 1, as parts of "
+            f"the image; COCO has pixels: multiply by width and height"
         )
 
 

@@ -96,6 +96,11 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
             )
 
 
+def describe_doubts(records: Collection[Record]) -> list[str]:
+    """Return notes on *records* that may be of another class or split by their names or files."""
+    return [*describe_doubtful_names(records), *describe_named_splits(records), *describe_linked(records)]
+
+
 def describe_linked(records: Iterable[Record]) -> list[str]:
     """Return a note if links make one file images of two splits, or of two classes.
 

@@ -4,10 +4,11 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -16,16 +17,8 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
-from itl.sources.records import (
-    Record,
-    classes_by_split,
-    describe_doubtful_names,
-    describe_linked,
-    describe_named_splits,
-    examples,
-    suffix_of,
-)
-from itl.sources.scan import Scan
+from itl.sources.records import Record, classes_by_split, describe_doubts, examples, suffix_of
+from itl.sources.scan import Resized, Scan
 from itl.sources.split_names import SPLIT_ORDER
 
 NO_TRAINING = "without it nothing can be trained on this source"
@@ -112,15 +105,13 @@ class Source(ABC):
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
         notes = [*self.describe_lacking(records), *self._compare_with_published(images, len(names))]
-        notes += _describe_alike(names)
-        notes += [*describe_doubtful_names(records), *describe_named_splits(records)]
-        notes += [*describe_linked(records), *self.notes]
+        notes += [*_describe_alike(names), *describe_doubts(records), *self.notes]
         if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
 
-    def describe_lacking(self, records: Sequence[Record]) -> list[str]:
+    def describe_lacking(self, records: Sequence[Record]) -> Iterable[str]:
         """Return a line for each split that lacks classes of train."""
         classes = classes_by_split(records)
         learned = classes.get("train", set())
@@ -213,10 +204,12 @@ def _describe_alike(names: Sequence[str]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
 class ScannedSource(Source):
     """A source that is scanned before anything is decoded; it overrides `scan`, and `listing` if it must."""
 
-    path: Path  # a field of each
+    path: Path
+    bad: Literal["refuse", "skip"] = "refuse"  # images, or people on them, with problems
 
     @property
     @abstractmethod
@@ -238,31 +231,32 @@ class ScannedSource(Source):
         return self.scan.valid_records()
 
 
+@dataclass(frozen=True)
 class AnnotatedSource(ScannedSource):
     """A scanned source with objects on its images; it may have the option ``proposals``."""
 
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     annotates = True
-    proposals: str | None = None
 
     @property
     def has_regions(self) -> bool:
         """Whether images have region proposals."""
-        return bool(self.proposals)
+        return bool(getattr(self, "proposals", None))
 
-    def describe_lacking(self, records: Sequence[Record]) -> list[str]:
-        """Return lines on classes that train or what is scored has no objects of, but difficult ones."""
+    def describe_lacking(self, records: Sequence[Record]) -> Iterable[str]:
+        """Yield lines on classes that train or what is scored has no objects of, but difficult ones."""
         shown: dict[str, set[str]] = {}
         for record in records:
             names = {obj.name for obj in self.annotation(record) if not obj.difficult}
             shown.setdefault(record.split, set()).update(names)
-        learned, lines = shown.pop("train", set()), []
+        learned = shown.pop("train", set())
         for split, scored in sorted(shown.items()) if learned else ():
             if unknown := sorted(scored - learned):
-                lines.append(f"{split} has objects of classes that train does not have: {examples(unknown)}")
+                yield f"{split} has objects of classes that train does not have: {examples(unknown)}"
             if unscored := sorted(learned - scored):
                 count = counted(len(unscored), "classes")
-                lines.append(f"{split} has no object of {count} to be scored, such as {examples(unscored)}")
-        return lines
+                yield f"{split} has no object of {count} to be scored, such as {examples(unscored)}"
 
     def annotation(self, record: Record) -> list[AnnotatedObject]:
         """Return the objects on the image of *record*, in the order of their file."""

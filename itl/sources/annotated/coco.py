@@ -3,29 +3,18 @@
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from itl import ItlError, counted
 from itl.sources.annotated.proposals import add_regions
-from itl.sources.boxes import (
-    FLAG_OF_TEXT,
-    AnnotatedObject,
-    are_normalised,
-    clip_box,
-    is_finite_number,
-    voc_box,
-)
+from itl.sources.boxes import FLAG_OF_TEXT, AnnotatedObject, clip_box, refuse_normalised_bboxes, voc_box
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.packed import describe_packed, describe_unopened
 from itl.sources.records import Record, examples, int_if_whole, parse_json
-from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
+from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
     EXPORTED,
@@ -58,11 +47,7 @@ class Coco(AnnotatedSource):
     test/_annotations.coco.json and the like. A record's class is empty; `annotation` has its objects.
     """
 
-    path: Path
     annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
-    bad: Literal["refuse", "skip"] = "refuse"  # images with problems
-    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
-    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "coco"
     expected = (
@@ -122,7 +107,7 @@ class Coco(AnnotatedSource):
                 )
         images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
-        scan.notes += (unread := self._describe_unread())
+        scan.notes += (unread := list(self._describe_unread()))
         if not refused:  # else they may be in that file
             reason = "images in no JSON file that is read" if unread else "images in no JSON file"
             scan.left_out[reason] += max(0, images - len(json_of))
@@ -170,40 +155,39 @@ class Coco(AnnotatedSource):
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
-    def _describe_unread(self) -> list[str]:
-        """Return notes on other files whose names tell a split, where no option chose."""
+    def _describe_unread(self) -> Iterator[str]:
+        """Yield notes on other files whose names tell a split, where no option chose."""
         if self.annotations is not None:
-            return []
+            return
         unread: dict[str, list[str]] = defaultdict(list)
         others: list[str] = []  # of no split
-        notes, read = [], self._json_files
+        read = self._json_files
         for name in sorted(self.listing.files.keys() - set(read.values())):
             last = name.rpartition("/")[2]
             if last.lower().endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
                 split = split_of_path(last) or split_of_folders(name)
                 if split in read:
-                    notes.append(f"not read: {name}, as {split} is in {read[split]}")
+                    yield f"not read: {name}, as {split} is in {read[split]}"
                 elif split:
                     unread[split].append(name)
                 elif _has_objects(self.listing.files[name]):
                     others.append(name)
         if others:
-            notes.append(
+            yield (
                 f"not read: {examples(others)}, without a split in the name; the option annotations names "
                 f"the files that are read, as {_option_text(read)}"
             )
         if not unread:
-            return notes
+            return
         files = [name for names in unread.values() for name in names]
         first = max(unread, key=lambda split: len(unread[split]))  # with others like the one that is chosen
         chosen = read | one_for_each_split(unread, first)
         what = "it" if len(files) == 1 else "them"
-        notes.append(
+        yield (
             f"not read: {examples(files, len(files))}, of another name than those with objects have; the "
             f"option {_option_text(chosen)} would read "
             f"{what if len(files) + len(read) == len(chosen) else 'one for each split'}"
         )
-        return notes
 
     def _named_file(self, name: str, files: list[str]) -> str:
         if name in files:
@@ -434,16 +418,6 @@ def refuse_whole_images(rows: Sequence[Mapping], name: str) -> None:
         f"file_name, label and split, a line for each image with the name of its category, and read it with "
         f"the source lists"
     )
-
-
-def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
-    """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
-    boxes = [box for row in rows if isinstance(box := row.get("bbox"), list) and box]
-    if are_normalised(np.array([side for box in boxes for side in box if is_finite_number(side)], float)):
-        raise ItlError(
-            f"{name}: the box {str(boxes[0])[:60]} and all others lie between 0 and 1, as parts of "
-            f"the image; COCO has pixels: multiply by width and height"
-        )
 
 
 def _refuse_unclear_names(tables: Mapping[str, list[dict]], name: str) -> None:

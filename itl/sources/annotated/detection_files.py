@@ -15,7 +15,7 @@ import pandas as pd
 from itl import ItlError, counted, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import expand_home
-from itl.sources.annotated.coco import read_tables, refuse_normalised_bboxes
+from itl.sources.annotated.coco import read_tables
 from itl.sources.annotated.voc_devkit import images_named
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.boxes import (
@@ -27,6 +27,7 @@ from itl.sources.boxes import (
     is_finite_number,
     reaching_outside,
     refuse_normalised,
+    refuse_normalised_bboxes,
     voc_corners,
 )
 from itl.sources.files.archives import read_file

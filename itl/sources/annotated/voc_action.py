@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xm
 from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.files.image_files import pixels_of
 from itl.sources.records import Record, examples
-from itl.sources.scan import Resized, Scan
+from itl.sources.scan import Scan
 from itl.sources.source import NO_TRAINING
 from itl.sources.split_names import SPLIT_ORDER
 
@@ -27,6 +25,7 @@ ACTIONS = (
 OTHER = "other"  # the annotations' word for none of these
 LIST_FOLDER = "ImageSets/Action"
 
+People = Mapping[str, list[str]]  # of each list
 Flags = dict[str, dict[str, int]]  # person -> action -> 1 doing it, -1 not, 0 ignored
 
 
@@ -38,11 +37,7 @@ class VocAction(VocSource):
     are the person's box enlarged *context* times; its class is empty, as people do several things at once.
     """
 
-    path: Path
     context: float = 1.25
-    bad: Literal["refuse", "skip"] = "refuse"  # people on images with problems
-    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
-    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     kind = "voc2012-action"
     year = "VOC2012"
     nouns = ("people", "actions")
@@ -150,7 +145,8 @@ class VocAction(VocSource):
                 f"{self.path}: VOC2012/{LIST_FOLDER} has no list of people; the published "
                 f"VOCtrainval_11-May-2012.tar has them, lines `IMAGE OBJECT` in train.txt"
             )
-        self._compare_lists(scan, lists, people_with_flags, flags)
+        self._note_extra(scan, lists, people_with_flags)
+        _note_lacking_flags(scan, lists, flags)
         return {split: lists[split] for split in LISTS if split in lists}, flags
 
     def _list_files(self) -> list[tuple[str, str, str]]:
@@ -168,37 +164,18 @@ class VocAction(VocSource):
                 raise ItlError(f"{other}, {name} are lists of one split; leave one of them")
         return [(action, split, name) for (action, split), name in files.items()]
 
-    def _compare_lists(
-        self,
-        scan: Scan,
-        lists: Mapping[str, list[str]],
-        people_with_flags: Mapping[str, Mapping[str, None]],
-        flags: Flags,
-    ) -> None:
-        """Note where lists of actions name others than the list of their split, or not all of these.
+    def _note_extra(self, scan: Scan, lists: People, with_flags: Mapping[str, Mapping[str, None]]) -> None:
+        """Note where lists of actions, with the people *with_flags*, name others than the *lists* of splits.
 
-        *lists* has the people of each split, *people_with_flags* those of its lists of actions. People that
-        the XML lacks are a problem.
+        People that the XML lacks are a problem.
         """
         extra: dict[str, None] = {}  # each once
-        for split, people in people_with_flags.items():
+        for split, people in with_flags.items():
             extra |= dict.fromkeys(sorted(people.keys() - set(lists[split])))
         if others := [person for person in extra if not self._add_problem_without_object(scan, person)]:
             scan.notes.append(
                 f"lists of actions have {counted(len(others), 'people')} that the list of their split lacks, "
                 f"such as {examples(others)}; that list decides"
-            )
-        listed_actions = [action for action in ACTIONS if any(action in given for given in flags.values())]
-        lacking = {
-            person: [action for action in listed_actions if action not in flags.get(person, {})]
-            for split, people in lists.items()
-            for person in people
-            if split != "test"  # which may be unlabelled
-        }
-        if without := [f"{person} of {examples(actions)}" for person, actions in lacking.items() if actions]:
-            scan.notes.append(
-                f"{counted(len(without), 'people have')} no line in lists of actions, such as {without[0]}; "
-                f"what their XML says is taken"
             )
 
     def _add_problem_without_object(self, scan: Scan, person: str) -> bool:
@@ -301,6 +278,22 @@ class VocAction(VocSource):
                 f"{unlabelled:,} of {len(test):,} people in test are not labelled, such as "
                 f"{examples(test)}; test is left out, scores are measured on val"
             )
+
+
+def _note_lacking_flags(scan: Scan, lists: People, flags: Flags) -> None:
+    """Note where lists of actions have not all people of the *lists* of splits."""
+    listed_actions = [action for action in ACTIONS if any(action in given for given in flags.values())]
+    lacking = {
+        person: [action for action in listed_actions if action not in flags.get(person, {})]
+        for split, people in lists.items()
+        for person in people
+        if split != "test"  # which may be unlabelled
+    }
+    if without := [f"{person} of {examples(actions)}" for person, actions in lacking.items() if actions]:
+        scan.notes.append(
+            f"{counted(len(without), 'people have')} no line in lists of actions, such as {without[0]}; what "
+            f"their XML says is taken"
+        )
 
 
 def add_shared_images(scan: Scan, split_of: Mapping[str, str]) -> None:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
@@ -14,7 +13,7 @@ from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xm
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing
 from itl.sources.records import Record
-from itl.sources.scan import Resized, Scan, box_coordinates, checked_header
+from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 
 
@@ -22,8 +21,6 @@ class VocSource(AnnotatedSource):
     """A source in VOC's format."""
 
     year: ClassVar[str]  # its folder
-    outside: str  # fields of each
-    resized: str
 
     @cached_property
     def listing(self) -> Listing:
@@ -63,11 +60,7 @@ class Voc2007(VocSource):
     An image has objects of several classes, so the class of a record is empty; `annotation` has the objects.
     """
 
-    path: Path
     classes: str | None = None  # a,b,c: class names, instead of PASCAL's 20
-    bad: Literal["refuse", "skip"] = "refuse"  # images with problems
-    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
-    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"

@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import starmap
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
@@ -26,8 +25,6 @@ Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps wi
 class ListedSource(ScannedSource):
     """A source whose lists say which images it has; a data set derives from it and overrides `entries`."""
 
-    path: Path
-    bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     unlisted: ClassVar[str] = "images in no list"
     labels_are_folders: ClassVar[bool] = True  # a label that is the folder of other images is a mistake
 

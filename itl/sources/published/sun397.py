@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
 
 from itl import ItlError, did_you_mean
 from itl.sources.annotated.voc_devkit import assign_splits, read_list
@@ -27,9 +25,7 @@ class Sun397(ScannedSource):
     A class is its folder without the letter at the start: ``abbey``, ``church/outdoor``.
     """
 
-    path: Path
     partition: int = 1  # 1 to 10
-    bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     kind = "sun397"
     label_folders = (PARTITIONS,)
     expected = (
