@@ -141,6 +141,16 @@ def split_of_any_word(name: str, short: bool = False) -> str | None:
     return _only(splits_of_words(words) | {short_words[word] for word in words if word in short_words})
 
 
+def beside_split(name: str, short: bool = False) -> list[str]:
+    """Return words and numbers of *name* beside the words of its split, those that `split_of_any_word` knows.
+
+    >>> beside_split("cats_train_2"), beside_split("te_1", short=True)
+    (['cats', '2'], ['1'])
+    """
+    of_splits = SPLIT_OF_WORD | (SPLIT_OF_SHORT_WORD if short else {})
+    return [*(word for word in words_of(name) if word not in of_splits), *re.findall(r"\d+", name)]
+
+
 def split_of_path(path: str) -> str | None:
     """Return the split that any word of the file's name tells, or else one of its folders, the inner first.
 
@@ -288,14 +298,9 @@ def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[s
     >>> one_for_each_split({"test": ["a_test.txt", "c.txt"], "train": ["b_train.txt", "a_train.txt"]}, "test")
     {'train': 'a_train.txt', 'test': 'a_test.txt'}
     """
-
-    def others(file: str) -> list[str]:
-        """Return words and numbers of the name beside that of its split."""
-        return [*(word for word in words_of(file) if word not in SPLIT_OF_WORD), *re.findall(r"\d+", file)]
-
     first = min(files[split], key=lambda file: (not split_of_path(file), len(file), file))
     return {
-        part: min(files[part], key=lambda file: (others(file) != others(first), len(file), file))
+        part: min(files[part], key=lambda file: (beside_split(file) != beside_split(first), len(file), file))
         for part in SPLIT_ORDER
         if part in files
     }

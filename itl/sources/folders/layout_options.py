@@ -1,6 +1,5 @@
 """Which reading of a tree of folders is meant: the one that options choose, or else the clear one."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -12,14 +11,7 @@ from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, la
 from itl.sources.folders.layout import OF_MASKS, Choice, Layout, Tree, read_tree, refuse_two_of_one_split
 from itl.sources.packed import unpack_command
 from itl.sources.records import examples, is_image
-from itl.sources.split_names import (
-    SPLIT_OF_SHORT_WORD,
-    SPLIT_OF_WORD,
-    split_of_any_word,
-    split_of_last,
-    split_of_name,
-    words_of,
-)
+from itl.sources.split_names import beside_split, split_of_any_word, split_of_last, split_of_name, words_of
 
 FOLDERS_CURE = (
     "put the images of each class into a folder of its own, or list each image with its class: source lists"
@@ -165,11 +157,9 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     split_by = {
         folder: split for folder in siblings if (split := split_of_any_word(last_of(folder), short=True))
     }
-    split_words = SPLIT_OF_WORD | SPLIT_OF_SHORT_WORD
     together: dict[str, list[str]] = defaultdict(list)  # by the rest of their names
     for folder in split_by:
-        words = [word for word in words_of(last_of(folder)) if word not in split_words]
-        together[" ".join([*words, *re.findall(r"\d+", last_of(folder))])].append(folder)
+        together[" ".join(beside_split(last_of(folder), short=True))].append(folder)
     options = []
     for folders in together.values():
         whole = [folder for folder in folders if "trainval" in words_of(last_of(folder))]
