@@ -5,12 +5,14 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources.files import archives
+from itl.sources.listed.numbered_classes import describe_zero
 from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import examples, is_image
 from itl.sources.source import Source
@@ -28,11 +30,12 @@ DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a dat
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
+@dataclass(frozen=True)
 class ContainerSource(Source):
     """A source whose images are in files of one suffix, in a folder or one alone, such as shards."""
 
-    path: Path  # fields of each
-    names: Path | None
+    path: Path
+    names: Path | None = None  # file with the names of numbered classes
     suffix: ClassVar[str]  # of the files that are read, in any case
 
     @cached_property
@@ -69,6 +72,28 @@ class ContainerSource(Source):
     def _split_of(self) -> dict[str, str]:
         """The split of each file that is read."""
         return splits_by_name(self._files, self.path)
+
+    def _describe_zero(self, numbers: Collection[str]) -> list[str]:
+        """Return a note if the option names lists names alone, and none of *numbers* is 0."""
+        return describe_zero(self.names.read_bytes(), str(self.names), numbers) if self.names else []
+
+    @property
+    def _missing_parts(self) -> str:
+        """What is lacking of numbered files, in words."""
+        return describe_missing_parts(self._files)
+
+    def _refuse_folders_of_splits(self, images: Iterable[str]) -> None:
+        """Raise ItlError if *images* of files whose names tell no split lie in folders of several splits."""
+        in_folder = {image.rpartition("/")[0]: image for image in images if "/" in image}
+        of_split = {split_of_folders(image): image for image in in_folder.values()}
+        of_split.pop(None, None)
+        if len(of_split) > 1:
+            (split, image), (other, another), *_ = of_split.items()
+            raise ItlError(
+                f"{self.path}: the names of its files tell no split, so all images would be train, but "
+                f"{image} lies in a folder of {split} and {another} in one of {other}; write files for each "
+                f"split, named so"
+            )
 
     def _count_others(self) -> Counter:
         """Count the files that are not read, documents and the file of the option names aside.
@@ -176,19 +201,6 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     for split in {*split_of.values()} - {None}:
         _refuse_two_of_one_split([name for name, other in split_of.items() if other == split], path)
     return {name: split or "train" for name, split in split_of.items()}
-
-
-def refuse_folders_of_splits(images: Iterable[str], path: Path) -> None:
-    """Raise ItlError if *images* of files whose names tell no split lie in folders of several splits."""
-    in_folder = {image.rpartition("/")[0]: image for image in images if "/" in image}
-    of_split = {split_of_folders(image): image for image in in_folder.values()}
-    of_split.pop(None, None)
-    if len(of_split) > 1:
-        (split, image), (other, another), *_ = of_split.items()
-        raise ItlError(
-            f"{path}: the names of its files tell no split, so all images would be train, but {image} lies "
-            f"in a folder of {split} and {another} in one of {other}; write files for each split, named so"
-        )
 
 
 def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:

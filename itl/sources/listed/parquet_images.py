@@ -18,16 +18,10 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
-from itl.sources.listed.container_files import (
-    ContainerSource,
-    describe_copies,
-    describe_missing_parts,
-    refuse_folders_of_splits,
-    sample_id,
-)
+from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
 from itl.sources.listed.list_columns import choose_column
-from itl.sources.listed.numbered_classes import describe_zero, read_names, refuse_repeated
+from itl.sources.listed.numbered_classes import read_names, refuse_repeated
 from itl.sources.listed.split_columns import SPLIT_COLUMNS, split_column
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
@@ -70,10 +64,8 @@ class ParquetImages(ContainerSource):
     and the table is too large for memory, images are called by the number of their row.
     """
 
-    path: Path
     image: str | None = None  # column; None finds it by its name
     label: str | None = None  # column; None finds it by its name
-    names: Path | None = None  # file with the names of numbered classes
     kind = "parquet"
     suffix = ".parquet"
     expected = (
@@ -90,7 +82,7 @@ class ParquetImages(ContainerSource):
         """How many files there are."""
         by_column = f", split by the column {self._split_column}" if self._split_column else ""
         files = counted(len(self._files), "files")
-        return f"Parquet in {files}{describe_missing_parts(self._files)}{by_column}"
+        return f"Parquet in {files}{self._missing_parts}{by_column}"
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -100,7 +92,7 @@ class ParquetImages(ContainerSource):
         if not self.names:
             return notes
         numbers = set(map(str, self._column(self._all_groups, self._columns[1]))) - {NO_LABEL}
-        return [*describe_zero(self.names.read_bytes(), str(self.names), numbers), *notes]
+        return [*self._describe_zero(numbers), *notes]
 
     @property
     def labelled_by(self) -> str:
@@ -308,7 +300,7 @@ class ParquetImages(ContainerSource):
         if not all(paths):
             return []
         if not self._split_column and not any(map(split_of_path, self._files)):
-            refuse_folders_of_splits(paths, self.path)
+            self._refuse_folders_of_splits(paths)
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for group in self._all_groups)

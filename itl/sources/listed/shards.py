@@ -14,21 +14,9 @@ from itl import ItlError, counted, no_such, pick
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
-from itl.sources.listed.container_files import (
-    ContainerSource,
-    describe_copies,
-    describe_missing_parts,
-    refuse_folders_of_splits,
-    sample_id,
-)
+from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
 from itl.sources.listed.labels import NO_LABEL, ranks_of_class
-from itl.sources.listed.numbered_classes import (
-    describe_zero,
-    is_number,
-    name_of,
-    names_of_numbers,
-    read_names,
-)
+from itl.sources.listed.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
     Record,
     examples,
@@ -72,8 +60,6 @@ class Sample:
 class WebDataset(ContainerSource):
     """Shards in a folder, or one shard; the names of shards, or of their folders, tell the splits."""
 
-    path: Path
-    names: Path | None = None  # file with the names of numbered classes
     image: str | None = None  # suffix of the image, such as jpg, where samples have several
     label: str | None = None  # cls, txt or json; None takes all that samples have, which must agree
     kind = "webdataset"
@@ -106,7 +92,7 @@ class WebDataset(ContainerSource):
     @property
     def layout(self) -> str:
         """How many shards there are."""
-        return f"WebDataset in {counted(len(self._shards), 'shards')}{describe_missing_parts(self._shards)}"
+        return f"WebDataset in {counted(len(self._shards), 'shards')}{self._missing_parts}"
 
     @property
     def labelled_by(self) -> str:
@@ -119,7 +105,7 @@ class WebDataset(ContainerSource):
         self._refuse_unlabelled()
         labelled, (names, _) = self._labelled, self._classes
         if not has_splits:
-            refuse_folders_of_splits((sample.image for sample in labelled), self.path)
+            self._refuse_folders_of_splits(sample.image for sample in labelled)
             if other := next((sample for sample in labelled if sample.split not in ("", "train")), None):
                 raise ItlError(
                     f"{self.path}: the names of its shards tell no split, so all images would be train, but "
@@ -178,10 +164,7 @@ class WebDataset(ContainerSource):
     def notes(self) -> Sequence[str]:
         """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
         copies = describe_copies(self._files) or self._describe_copies()
-        if not self.names:
-            return copies
-        numbers = {sample.number for sample in self._labelled}
-        return [*describe_zero(self.names.read_bytes(), str(self.names), numbers), *copies]
+        return [*self._describe_zero({sample.number for sample in self._labelled}), *copies]
 
     def _describe_copies(self) -> list[str]:
         """Return a note on samples that are there twice, byte by byte."""
