@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 
 GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper: they keep groups there whole
@@ -73,6 +73,29 @@ def most_even_split(sizes: Mapping[str, int]) -> set[str]:
         chosen.add(name)
         remaining -= sizes[name]
     return chosen
+
+
+def minimal_halves(tree: Taxonomy, wnids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Divide the classes, the larger part first, without a common ancestor at depth 4 or deeper.
+
+    ItlError if all classes are in one group, or none lies as deep.
+    """
+    groups = groups_at(tree, wnids, GROUP_DEPTH)
+    if (deepest := max(map(tree.depth, groups), default=0)) < GROUP_DEPTH:
+        raise ItlError(
+            f"minimal halves keep classes together that share a node at depth {GROUP_DEPTH}, and the deepest "
+            f"of these {counted(len(groups), 'classes')} lies at depth {deepest}; take random halves"
+        )
+    if len(groups) < 2:
+        raise ItlError(
+            f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
+            f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind"
+        )
+    larger = most_even_split({node: len(group) for node, group in groups.items()})
+    sides: tuple[list[str], list[str]] = [], []
+    for node, group in groups.items():
+        sides[node not in larger].extend(group)
+    return sides
 
 
 def half_along_tree(tree: Taxonomy, wnids: Iterable[str], number: int) -> list[str]:

@@ -9,14 +9,7 @@ from dataclasses import dataclass, replace
 
 from itl import ItlError, counted, did_you_mean, pick
 from itl.hierarchy.class_lists import read_class_list
-from itl.hierarchy.halves import (
-    GROUP_DEPTH,
-    groups_at,
-    half_along_tree,
-    matched_control,
-    most_even_split,
-    shuffle,
-)
+from itl.hierarchy.halves import half_along_tree, matched_control, minimal_halves, shuffle
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import in_project
@@ -325,26 +318,8 @@ def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
 
 
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
-    """Divide the classes, the larger part first, without a common ancestor at depth 4 or deeper.
-
-    ItlError if all classes are in one group, or none lies as deep.
-    """
-    groups = groups_at(tree, wnids, GROUP_DEPTH)
-    if (deepest := max(map(tree.depth, groups), default=0)) < GROUP_DEPTH:
-        raise ItlError(
-            f"minimal halves keep classes together that share a node at depth {GROUP_DEPTH}, and the deepest "
-            f"of these {counted(len(groups), 'classes')} lies at depth {deepest}; take random halves"
-        )
-    if len(groups) < 2:
-        raise ItlError(
-            f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
-            f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind"
-        )
-    larger = most_even_split({node: len(group) for node, group in groups.items()})
-    sides: tuple[list[str], list[str]] = [], []
-    for node, group in groups.items():
-        sides[node not in larger].extend(group)
-    return _halves(*sides, "half-minimal", "")
+    """Divide the classes as `minimal_halves` does, the larger part first."""
+    return _halves(*minimal_halves(tree, wnids), "half-minimal", "")
 
 
 def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
@@ -377,8 +352,7 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
             f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
             f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's"
         )
-    kept = set(wnids) - set(shuffle(others, seed)[:count])
-    return LabelSet.of_itself(name, sorted(kept))
+    return LabelSet.of_itself(name, sorted(set(wnids) - set(shuffle(others, seed)[:count])))
 
 
 def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, list[str]]) -> LabelSet:
