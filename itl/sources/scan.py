@@ -4,6 +4,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -72,6 +73,14 @@ class Scan:
     def add_problem(self, text: str, *images: str) -> None:
         """Add a problem of *images*, or of the whole source."""
         self.problems.append(Problem(plain_line(text), images))
+
+    @contextmanager
+    def problems_of(self, *images: str) -> Iterator[None]:
+        """Add what is refused inside as a problem of *images*, or of the whole source."""
+        try:
+            yield
+        except ItlError as error:
+            self.add_problem(str(error), *images)
 
     def add_problems(self, texts: dict[str, str], summary: str, with_first: bool = False) -> None:
         """Add a problem for each image of *texts*, or for very many images one *summary* with examples.

@@ -139,8 +139,7 @@ class Coco(AnnotatedSource):
             return {split_of_json(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
-                one_each = one_for_each_split(by_split, split)
-                option = _option_text(one_each)
+                option = _option_text(one_for_each_split(by_split, split))
                 raise ItlError(
                     f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
                     f"with --option {shlex.quote(option)}"
@@ -265,22 +264,17 @@ class Coco(AnnotatedSource):
                 continue
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
-            try:
+            with scan.problems_of(image):
                 header = checked_header(member, image)
-            except ItlError as error:
-                scan.add_problem(str(error), image)
-                continue
-            scan.sizes[image] = header.size
-            boxes = box_coordinates(header, (row.get("width"), row.get("height")), self.resized)
-            scan.add_size_doubt([image], boxes)
-            for number, annotation in annotations:
-                where = f"{name}, annotation {number} ({image})"
-                try:
-                    obj = parse_object(annotation, classes, boxes.size, where)
-                    obj = clip_box(obj, *boxes.size, where, self.outside)
-                    scan.objects[image].append(boxes.upright(obj))
-                except ItlError as error:
-                    scan.add_problem(str(error), image)
+                scan.sizes[image] = header.size
+                boxes = box_coordinates(header, (row.get("width"), row.get("height")), self.resized)
+                scan.add_size_doubt([image], boxes)
+                for number, annotation in annotations:
+                    where = f"{name}, annotation {number} ({image})"
+                    with scan.problems_of(image):
+                        obj = parse_object(annotation, classes, boxes.size, where)
+                        obj = clip_box(obj, *boxes.size, where, self.outside)
+                        scan.objects[image].append(boxes.upright(obj))
         scan.notes += self._names.describe_other_split(
             [record.id for record in scan.records if record.split == split], split, name
         )

@@ -95,10 +95,8 @@ class VocAction(VocSource):
                 scan.left_out["people with actions in no list"] += len(unlisted)
             for person in people if not problems else ():
                 record = Record(self.record_id(person), "", split_of[person], self.images[image][1])
-                try:
+                with scan.problems_of(record.id):
                     contradicted += self._scan_person(scan, record, annotation, flags.get(person, {}))
-                except ItlError as error:
-                    scan.add_problem(str(error), record.id)
         if contradicted:
             scan.notes.append(
                 f"{counted(len(contradicted), 'labels of lists contradict')} the XML, such as "
@@ -112,8 +110,7 @@ class VocAction(VocSource):
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
         pixels, _ = pixels_of(record.member.read(), record.id)
         height, width = pixels.shape[:2]
-        box = record.box or (1, 1, width, height)
-        rows, columns = crop_with_context(box, self.context, width, height)
+        rows, columns = crop_with_context(record.box or (1, 1, width, height), self.context, width, height)
         return np.ascontiguousarray(pixels[rows, columns])
 
     def _lists(self, scan: Scan) -> tuple[dict[str, list[str]], Flags]:

@@ -156,15 +156,13 @@ class Voc2007(VocSource):
         """Add one image with its objects or problems."""
         record = Record(self.record_id(image), "", split, self.images[image][1])
         objects: list[AnnotatedObject] = []
-        try:
+        with scan.problems_of(record.id):
             if (xml := f"Annotations/{image}.xml") not in self.listing.files:
                 raise ItlError(f"{xml} is missing, though {image} is in {split}; copy it again")
             annotation, problems = self.read_listed(scan, [record.id], image)
             for text in problems:
                 scan.add_problem(text, record.id)
             objects = list(annotation.objects)
-        except ItlError as error:
-            scan.add_problem(str(error), record.id)
         scan.add(record, objects)
 
 
