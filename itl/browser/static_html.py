@@ -40,14 +40,8 @@ def tree_html(
     nodes = visible_nodes(tree, set(opened), among)
     first = islice(nodes, MAX_ROWS)
     rows = [_row(tree, wnid, unticked, counts, summary) | {"shown": wnid == shown} for wnid in first]
-    return render(
-        "tree.html.j2",
-        facts=summary.get("facts", ()),
-        problem=summary.get("problem"),
-        headings=headings,
-        rows=rows,
-        hidden=sum(1 for _ in nodes),
-    )
+    table = {"headings": headings, "rows": rows, "hidden": sum(1 for _ in nodes)}
+    return render("tree.html.j2", facts=summary.get("facts", ()), problem=summary.get("problem"), **table)
 
 
 def standalone_html(fields: Mapping[str, object], picture: str, title: str) -> str:

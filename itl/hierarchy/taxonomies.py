@@ -49,8 +49,7 @@ def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:
     path = folder / f"{tree.digest}.json"
     if tree.digest and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"leaves": tree.leaves, "synsets": [tree[wnid] for wnid in tree]})
-        write_text(path, text)
+        write_text(path, json.dumps({"leaves": tree.leaves, "synsets": [tree[wnid] for wnid in tree]}))
 
 
 def tree_of_digest(digest: str, folder: Path) -> Taxonomy:

@@ -100,10 +100,9 @@ class Taxonomy:
 
     def __getitem__(self, wnid: str) -> Synset:
         """Return the synset of *wnid*; ItlError, with the nearest wnid or word, if there is none."""
-        synset = self._synsets.get(wnid)
-        if synset is None:
+        if wnid not in self._synsets:
             raise ItlError(self._unknown(str(wnid)))
-        return synset
+        return self._synsets[wnid]
 
     def __contains__(self, wnid: object) -> bool:
         """Say whether *wnid* is a leaf or an ancestor of one."""

@@ -291,8 +291,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     for name in ("index.parquet", UNREADABLE):
         flush_to_disk(folder / name)
     sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
-    text = json.dumps(summary | {"files": sizes}, indent=1)
-    write_text(folder / "pack.json", text)
+    write_text(folder / "pack.json", json.dumps(summary | {"files": sizes}, indent=1))
 
 
 def _describe_kinds(kinds: Counter[str], images: int) -> Iterator[str]:

@@ -57,8 +57,7 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
 
 def table_path(pack: Pack, split: str, other: str, other_split: str) -> Path:
     """Return the file beside *pack* in which `between` keeps its table, by the digest of the *other* pack."""
-    name = f"duplicates-{pack.digest}-{split}-{other}-{other_split}-v{VERSION}.parquet"
-    return pack.folder.parent / name
+    return pack.folder.parent / f"duplicates-{pack.digest}-{split}-{other}-{other_split}-v{VERSION}.parquet"
 
 
 def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
@@ -246,8 +245,7 @@ def _coarse(thumbs: np.ndarray) -> np.ndarray:
 
 def _contrast(thumbs: np.ndarray) -> np.ndarray:
     """Return the standard deviation of each of *thumbs* within its channels, in grey levels."""
-    variances = thumbs.reshape(len(thumbs), -1, 3).var(axis=1, dtype=np.float32)
-    return np.sqrt(variances.mean(axis=1))
+    return np.sqrt(thumbs.reshape(len(thumbs), -1, 3).var(axis=1, dtype=np.float32).mean(axis=1))
 
 
 def _difference(one: np.ndarray, two: np.ndarray) -> np.ndarray:

@@ -166,8 +166,7 @@ class Pack:
         _refuse_lost_summary(out)
         if (out / "pack.json").is_file():
             cls.open(out)  # says what is damaged
-        request = PackRequest(packing, expand_home(path) if path else None)
-        build_pack(request, out, workers or cpu_count())
+        build_pack(PackRequest(packing, expand_home(path) if path else None), out, workers or cpu_count())
         return cls.open(out)
 
     def damaged(self) -> list[str]:

@@ -131,8 +131,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
     if not changes and summary["records"] != listing_digest(source, records):
         changes = f"other annotations{' or region proposals' * source.has_regions}"
     if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
-        text = json.dumps({**summary, "source_state": state}, indent=1)
-        write_text(folder / "pack.json", text)
+        write_text(folder / "pack.json", json.dumps({**summary, "source_state": state}, indent=1))
     return changes
 
 

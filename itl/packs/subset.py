@@ -160,8 +160,7 @@ def _limit_images(
     limit = subset.images_per_class or 0
     if not subset.at_most:
         check_enough(np.bincount(labels[rows], minlength=len(classes)).tolist(), classes, limit)
-    images = pack.table["image"].to_numpy(object)
-    row_of = {images[row]: row for row in rows}
+    row_of = dict(zip(pack.table["image"].iloc[rows], rows, strict=True))
     ordered = pd.Series([row_of[image] for image in ranked(row_of, subset.seed)], dtype=np.int64)
     return np.sort(ordered.groupby(labels[ordered]).head(limit).to_numpy())
 

@@ -40,8 +40,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     try:
         source = open_source(kind, path, **options)
     except ItlError as error:  # of the kind, an option, or a path that is not given
-        expected = _expected(kind) if path is None else []
-        return [Finding("problem", str(error)), *expected]
+        return [Finding("problem", str(error)), *(_expected(kind) if path is None else [])]
     try:
         scan = source.scan
         records = scan.records if scan else source.records()
@@ -50,8 +49,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         of_an_option = any(file in str(error) for file in files)  # not of the layout of the path
         return [Finding("problem", str(error)), *([] if of_an_option else _expected(kind))]
     except OSError as error:
-        text = f"{path} cannot be read ({error.strerror or error})"
-        return [Finding("problem", text), *_expected(kind)]
+        return [Finding("problem", f"{path} cannot be read ({error.strerror or error})"), *_expected(kind)]
     findings = [Finding("problem", problem.text) for problem in scan.problems] if scan else []
     if not records:
         findings = findings or [Finding("problem", f"{path} holds no images for {kind}")]

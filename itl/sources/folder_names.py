@@ -30,8 +30,7 @@ def wnid_of(folder: str) -> str | None:
     >>> wnid_of("n02085620-Chihuahua"), wnid_of("n02085620"), wnid_of("dog")
     ('n02085620', 'n02085620', None)
     """
-    match = WNID_FOLDER.fullmatch(folder)
-    return match[1] if match else None
+    return match[1] if (match := WNID_FOLDER.fullmatch(folder)) else None
 
 
 def is_container(name: str) -> bool:

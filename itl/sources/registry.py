@@ -37,10 +37,7 @@ _ALL: tuple[type[Source], ...] = (
 SOURCES = {source.kind: source for source in _ALL}
 
 OPTION_TYPES = {  # in words
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
+    **{bool: "true or false", int: "a whole number", float: "a number", str: "a text"},
     Path: "the name of a file",
 }
 

@@ -212,8 +212,7 @@ def class_folder(image: str) -> str:
 
 def split_at_start(name: str) -> str | None:
     """Return the split with which *name*, in lower case, begins before a number: test_1.jpg, coco_val2014."""
-    match = SPLIT_AND_NUMBER.match(name)
-    return SPLIT_OF_WORD[match[1]] if match else None
+    return SPLIT_OF_WORD[match[1]] if (match := SPLIT_AND_NUMBER.match(name)) else None
 
 
 def split_of_usual_json(path: str) -> str | None:

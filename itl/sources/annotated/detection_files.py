@@ -358,8 +358,7 @@ def _kit_row(line: str, label: str, where: str) -> tuple:
 
 
 def _frame(rows: list[tuple]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=DETECTION_COLUMNS)
-    return frame.astype(dict.fromkeys(("score", *SIDES), float))
+    return pd.DataFrame(rows, columns=DETECTION_COLUMNS).astype(dict.fromkeys(("score", *SIDES), float))
 
 
 def _result_rows(path: Path) -> list[dict]:

@@ -134,8 +134,7 @@ def concatenate_regions(boxes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
 
 def find_regions(file: str, source: Path) -> Path | None:
     """Return the path of *file*, from the current folder or from that of *source*; None if neither has it."""
-    paths = paths_named(file, Path(), folder_of(source))
-    return next((path for path in paths if os.path.exists(path)), None)
+    return next(filter(os.path.exists, paths_named(file, Path(), folder_of(source))), None)
 
 
 def region_files(path: Path) -> list[Path]:

@@ -53,8 +53,7 @@ def _unpack(data: bytes, name: str) -> bytes:
             if not decompressor.eof:
                 raise ValueError("a compressed part is cut short")
         total += len(part)
-        reader = _Elements(part, order)
-        reader.check_matrix(0, len(part), 0)
+        _Elements(part, order).check_matrix(0, len(part), 0)
         parts.append(part)
         position = end
     return b"".join(parts)

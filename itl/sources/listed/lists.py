@@ -369,17 +369,16 @@ class Lists(ListedSource):
             if name.lower().endswith(".json") and names_images(member.read_start(PEEKED_TREE_BYTES), stems)
         ]
 
-    def _options_of(self, file_of: Mapping[str, str]) -> list[str]:
-        """Return options that name lists, without those that have images of another, as PACS' test has."""
-        options, images = [], set[str]()
+    def _options_of(self, file_of: Mapping[str, str]) -> Iterator[str]:
+        """Yield options that name lists, without those that have images of another, as PACS' test has."""
+        images = set[str]()
         for split, file in file_of.items():
             with suppress(ItlError):  # which says itself what is wrong with the list
                 listed = {entry.image for entry in self._read(file, Scan(self.kind, self.path))}
                 if images & listed:
                     continue
                 images |= listed
-            options.append(f"{split}={file}")
-        return options
+            yield f"{split}={file}"
 
     @cached_property
     def _candidates(self) -> list[str]:

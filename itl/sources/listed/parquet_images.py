@@ -81,8 +81,7 @@ class ParquetImages(ContainerSource):
     def layout(self) -> str:
         """How many files there are."""
         by_column = f", split by the column {self._split_column}" if self._split_column else ""
-        files = counted(len(self._files), "files")
-        return f"Parquet in {files}{self._missing_parts}{by_column}"
+        return f"Parquet in {counted(len(self._files), 'files')}{self._missing_parts}{by_column}"
 
     @cached_property
     def notes(self) -> Sequence[str]:

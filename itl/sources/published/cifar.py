@@ -90,8 +90,7 @@ class Cifar100(Source):
             for number, label in enumerate(batch.labels):
                 name = batch.names[label]
                 if self.plain == "keep" or name in self.wnids:
-                    wnid = self.wnids.get(name, name)
-                    records.append(Record(f"{split}/{name}/{number:05d}", wnid, split))
+                    records.append(Record(f"{split}/{name}/{number:05d}", self.wnids.get(name, name), split))
         if not records:
             raise ItlError(
                 f"{self.kind} has no class with a wnid, so plain=drop leaves no image; leave it out"
@@ -256,12 +255,9 @@ def image_array(data: object, side: int, what: str) -> np.ndarray:
 
 def label_list(labels: object, count: int, what: str) -> list[int]:
     """Return *labels* as a list of *count* numbers; ItlError, about *what*, otherwise."""
-    values = labels.tolist() if isinstance(labels, np.ndarray) else labels
-    if (
-        not isinstance(values, list)
-        or len(values) != count
-        or not all(type(value) is int for value in values)
-    ):
+    values: Any = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    are_numbers = isinstance(values, list) and all(type(value) is int for value in values)
+    if not are_numbers or len(values) != count:
         raise ItlError(f"{what} has no label for each of its {counted(count, 'images')}; download it again")
     return values
 

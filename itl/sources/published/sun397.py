@@ -158,8 +158,7 @@ class Sun397(ScannedSource):
         for name in sorted(images):
             if names and name not in names:
                 text = f"{CLASS_NAMES} has no class {name!r}; {did_you_mean(name, names)}"
-                hint = f"take lists and {CLASS_NAMES} from one release"
-                scan.add_problem(text + hint, *images[name])
+                scan.add_problem(f"{text}take lists and {CLASS_NAMES} from one release", *images[name])
             elif len(splits[name]) == 1:
                 text = f"class {name!r} has images for {splits[name].pop()} only; both splits need some"
                 scan.add_problem(text, *images[name])

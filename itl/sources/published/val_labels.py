@@ -224,8 +224,7 @@ def _text_lists(
     """Yield what may be a list of labels, one of *names* if given."""
     for folder in folders:
         lists = sorted(file for file in folder.glob("*.*") if _is_list(file.name, names))
-        files = {file.name: Member(str(file)) for file in lists}
-        yield from _lists(files)
+        yield from _lists({file.name: Member(str(file)) for file in lists})
     by_name: dict[str, Member] = {}
     for name in sorted((name for name in listed if _is_list(name, names)), key=lambda name: -name.count("/")):
         if "ImageSets" not in name.split("/"):  # whose lines are images and their own numbers

@@ -49,8 +49,7 @@ class Appearances:
             if parent is None:
                 self._known[wnid] = random_stream("demo", self.seed, wnid).random(len(GENES))
             else:
-                leaf = not self.tree.children(wnid)
-                size = LEAF_STEP if leaf else inner_step(self.tree.depth(wnid))
+                size = inner_step(self.tree.depth(wnid)) if self.tree.children(wnid) else LEAF_STEP
                 self._known[wnid] = self.genes(parent) + self._change(wnid, size)
         return self._known[wnid]
 

@@ -196,13 +196,11 @@ class DemoActions(RenderedSource):
         canvas = backdrop(random, self.size, 5, (0.03, 0.12))
         mask, unused_mask = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
         pose = any_pose(random, self.size, (0.6, 0.85))
-        joints = ACTION_POSES[record.wnid]
-        limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in joints]
+        limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in ACTION_POSES[record.wnid]]
         if record.wnid in RIDDEN:
             below = pose.at(pose.x, pose.y + 0.55 * pose.scale)
             draw(canvas, unused_mask, below, self._looks(RIDDEN, record))
-        window = Window.on(canvas, mask, pose, reach=1.5)
-        _figure(window, limbs, random)
+        _figure(Window.on(canvas, mask, pose, reach=1.5), limbs, random)
         if record.wnid in CARDS:
             card = Window.on(canvas, unused_mask, pose, reach=1.5)
             card.paint(slab(card.u - limbs[2], card.v - limbs[3], (0.08, 0.11), 0.02), rgb(0, 0, 0.9))
