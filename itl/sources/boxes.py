@@ -127,7 +127,8 @@ def reaching_outside(boxes: np.ndarray, size: Sequence[int | None] | Sequence[Si
     >>> reaching_outside(np.array([[1, 1, 9.5, 9], [0, 1, 9, 9], [1, 1, 9, 10]]), (9, 9))
     array([False,  True,  True])
     """
-    return (boxes[:, :2] <= 0).any(1) | (boxes[:, 2:] >= np.asarray(size, float) + 1).any(1)
+    last = np.asarray(size, float)
+    return np.logical_or((boxes[:, :2] <= 0).any(1), (boxes[:, 2:] >= last + 1).any(1))
 
 
 def are_normalised(sides: np.ndarray) -> bool:

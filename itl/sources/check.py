@@ -109,8 +109,7 @@ def _object_counts(source: Source, splits: Splits) -> Iterator[Finding]:
         for obj in chain.from_iterable(annotations):
             (difficult if obj.difficult else scored)[obj.name] += 1
         bare = sum(not objects for objects in annotations)
-        images = counted(len(records), images_noun)
-        line = f"{split}: {images}, {counted(scored.total(), objects_noun)}"
+        line = f"{split}: {counted(len(records), images_noun)}, {counted(scored.total(), objects_noun)}"
         line += f" and {difficult.total():,} difficult" if difficult else ""
         line += f", {bare:,} with none" if bare else ""
         yield Finding("count", line)

@@ -28,7 +28,7 @@ class Source(ABC):
     """What every source offers; a source derives from it and overrides what it has.
 
     A source is a frozen dataclass whose fields are its options; a source of files has the field ``path``.
-    To add one, write `records` and `read` and name the class in `itl.sources.registry.SOURCES`.
+    To add one, write `records` and `read` and name the class in the table of `itl.sources.registry`.
     """
 
     kind: ClassVar[str]  # its name in the registry

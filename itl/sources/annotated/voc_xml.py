@@ -68,8 +68,7 @@ def parse_annotation(
             actions.append(_actions(element, where))
         except ItlError as error:
             problems.append(str(error))
-    image = stem_of(_text(root, "filename"))
-    return Annotation(*size, tuple(objects), tuple(actions), image), problems
+    return Annotation(*size, tuple(objects), tuple(actions), stem_of(_text(root, "filename"))), problems
 
 
 def read_annotations(

@@ -251,8 +251,7 @@ def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[Candi
 
 
 def _is_list(name: str, names: Collection[str]) -> bool:
-    is_text = name.lower().endswith((".txt", ".csv"))
-    return is_text and (not names or name.rpartition("/")[2] in names)
+    return name.lower().endswith((".txt", ".csv")) and (not names or name.rpartition("/")[2] in names)
 
 
 def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
