@@ -103,7 +103,8 @@ def command_line(command: str, args: Namespace) -> str:
     home = [] if args.home is None else ["--home", str(args.home)]
     only = ["--only", args.only] if getattr(args, "only", None) else []
     preset = [args.target, "--preset", args.preset] if command == "advise" else [args.preset]
-    return shlex.join(["itl", command, *preset, *only, *data, *home])
+    budget = ["--budget", *args.budget] if getattr(args, "budget", None) else []
+    return shlex.join(["itl", command, *preset, *budget, *only, *data, *home])
 
 
 def refuse_unused(args: Namespace, options: Sequence[str], needed: str) -> None:

@@ -89,7 +89,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         for argument, settings in arguments:
             command_parser.add_argument(argument, **settings)
 
-    preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
+    preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a YAML file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
 
     from itl.hierarchy.label_sets import describe_methods  # a light import, which help needs

@@ -437,11 +437,9 @@ def test_advise_says_the_whole_command_of_a_pilot(capsys, monkeypatch):
         "itl.analysis.pilot.Pilot", lambda *_: SimpleNamespace(run=lambda _: [], grid=None, task="")
     )
     monkeypatch.setattr("itl.analysis.pilot.task_of", lambda *_: "probe@birds")
-    _, _, err = itl(capsys, "advise", "birds", "--home", "out")
-    assert (
-        err
-        == "itl: nothing is known; `itl advise birds --preset my-task --home out` with --pilot 4 does it\n"
-    )
+    _, _, err = itl(capsys, "advise", "birds", "--home", "out", "--budget", "2 hours")
+    command = "itl advise birds --preset my-task --budget 2 hours --home out"
+    assert err == f"itl: nothing is known; `{command}` with --pilot 4 does it\n"
 
 
 @pytest.mark.parametrize(

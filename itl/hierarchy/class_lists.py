@@ -65,9 +65,16 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
     names, known = [], classes or {}
     own = {_plain(name) for name, one in known.items() if not WNID.fullmatch(one)}
-    for row in rows:
+    relations = [_relation(row, tree, known, own) for row in rows]
+    for row, relation in zip(rows, relations, strict=True):
         with errors_about(f"{path}, {row.where}"):
-            names.append(_class_of_row(row, tree, known, own))
+            if relation == "other" and not {"same", "kind", "unknown"} & {*relations}:
+                raise ItlError(
+                    f"{row.key!r} stands beside {row.wnid}, which has another name; under the header "
+                    f"wnid,label give its own wnid, and what it counts as"
+                )
+            is_wnid = relation in ("same", "unknown") or (relation == "other" and "kind" not in relations)
+            names.append(row.wnid if is_wnid else _class_of(row.key, tree, known))
     _refuse_repeated_names(rows, names, tree, path)
     _note_synonyms(rows, names, tree, path)
     with_labels = _has_labels(rows, names, tree, path)
@@ -79,20 +86,25 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     return listed
 
 
-def _class_of_row(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collection[str]) -> str:
-    """Return the class of *row*: its wnid, where it has one beside its name.
+def _relation(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collection[str]) -> str:
+    """Say what the name of *row* is to the wnid beside it: its name, a kind of it, unknown, or another noun.
 
-    But *own* names of *classes*, no wnids, come first, and kinds of the wnid, which is what they count as.
+    A broader name of the wnid is its name too. '' where it has no wnid, or the name is that of a class for
+    certain: among the *own* names of *classes*, which are no wnids, or nearly one of them.
     """
     key, wnid, word = row.key, row.wnid, _plain(row.key)
     if not wnid or word in own or WNID.fullmatch(key) or key in tree:
-        return _class_of(key, tree, classes)
-    if wnid in tree and word in _names(tree[wnid]):
-        return wnid
-    same = [synset.wnid for synset in tree.search(word) if word in _names(synset)]
-    is_kind = any(wnid in tree.ancestors(node) for node in (*same, classes.get(key, "")) if node in tree)
-    is_mistyped = not same and nearest(word, own)
-    return _class_of(key, tree, classes) if is_kind or is_mistyped else wnid
+        return ""
+    nouns = [synset.wnid for synset in tree.search(word) if word in _names(synset)]
+    if not nouns and nearest(word, own):
+        return ""
+    nouns += [one for name, one in classes.items() if name == key and one in tree]
+    above = tree.ancestors(wnid) if wnid in tree else ()
+    if any(noun in above for noun in nouns):
+        return "same"
+    if any(wnid in tree.ancestors(noun) for noun in nouns):
+        return "kind"
+    return "other" if nouns else "unknown"
 
 
 def _refuse_repeated_names(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 
 from itl import ItlError
 from itl.machine import Machine
@@ -13,6 +14,7 @@ from itl.runs.cluster import DaskWorkers, cluster
 from itl.runs.store import Store
 from itl.runs.worker_processes import LocalWorkers, failure_text, local_workers, needs
 from itl.specs import Spec, key, pretraining_of
+from itl.storage import CHECKPOINT_FILE
 
 WATCH_S = 0.5  # between two looks at what has finished
 
@@ -26,8 +28,12 @@ def execute(
     failures are raised together at the end, as one ItlError. *watch* is called about twice a second while
     runs are under way.
     """
-    # One that is done may have a checkpoint, where its process was killed just then: it is removed.
-    left = [spec for spec in with_needs(specs) if not store.is_done(spec) or store.has_checkpoint(spec)]
+    ordered = with_needs(specs)
+    left = [spec for spec in ordered if not store.is_done(spec)]
+    for spec in ordered:
+        if store.has_checkpoint(spec) and store.is_done(spec):  # its process was killed just then
+            with suppress(OSError):  # of a store that may only be read
+                (store.path(spec) / CHECKPOINT_FILE).unlink()
     if machine.ranks > 1:  # all of them, or some would wait for one that sees nothing left
         from itl.runs.perform import perform_together
 

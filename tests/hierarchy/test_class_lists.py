@@ -379,6 +379,16 @@ def test_the_wnid_beside_a_name_may_be_a_superclass(tmp_path):
     assert read(tmp_path, f"name,label\ntench,{BIRD}\ngoldfish,{BIRD}\n") == {TENCH: BIRD, GOLDFISH: BIRD}
 
 
+@pytest.mark.parametrize("header", ["", "name,wnid\n"])
+def test_where_some_names_are_kinds_of_the_wnid_beside_them_all_count_as_theirs(tmp_path, header):
+    """WordNet has no wolf under dog; whoever writes that list has."""
+    dog, wolf = "n02084071", "n02114367"
+    content = f"{header}spaniel,{dog}\nChihuahua,{dog}\ntimber wolf,{dog}\ntench,{GOLDFISH}\n"
+    listed = read(tmp_path, content, {wolf: wolf, CHIHUAHUA: CHIHUAHUA, TENCH: TENCH})
+    assert listed[wolf] == listed[CHIHUAHUA] == dog
+    assert listed[TENCH] == GOLDFISH
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -389,6 +399,10 @@ def test_the_wnid_beside_a_name_may_be_a_superclass(tmp_path):
         (
             f"name,wnid\ntench,{TENCH}\ngoldfish,{TENCH}\n",
             f"line 3: 'goldfish' stands beside {TENCH}, and {TENCH} beside goldfish and tench; name",
+        ),
+        (
+            f"name,wnid\ntimber wolf,{TENCH}\nshark,{GOLDFISH}\n",
+            f"line 2: 'timber wolf' stands beside {TENCH}, which has another name; under the header",
         ),
         (
             f"name,wnid\nmy dgo,{CHIHUAHUA}\n",

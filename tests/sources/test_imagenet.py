@@ -276,6 +276,7 @@ def test_a_train_tar_that_is_not_all_unpacked_is_said(ilsvrc):
 
 def test_a_tar_beside_an_empty_folder_of_its_split_is_read(ilsvrc):
     (ilsvrc / "val").mkdir()
+    (ilsvrc / "val/.DS_Store").touch()
     assert listed(ImageNet(ilsvrc)) == EXPECTED
 
 

@@ -222,7 +222,7 @@ def test_two_orders_of_classes_beside_numbers_say_the_same(tmp_path, words):
     tree(tmp_path, *TRAIN, *(f"val/{name}" for name in VAL))
     (tmp_path / "val.txt").write_text(f"{VAL[0]} 0\n{VAL[1]} 1\n")
     (tmp_path / "synsets.txt").write_text(f"{FOX}\n{CAR}\n")
-    for wnids in ((FOX, CAR), ("red", "car")):  # the last names no classes
+    for wnids in ((FOX, CAR), (FOX, CAR, SNAKE), (FOX,), ("red", "car")):  # the last names no classes
         (tmp_path / "synset_words.txt").write_text("".join(f"{wnid}{words}\n" for wnid in wnids))
         assert [record[1:] for record in listed(ImageNet(tmp_path))][2:] == [(FOX, "val"), (CAR, "val")]
     (tmp_path / "synset_words.txt").write_text(f"{CAR}{words}\n{FOX}{words}\n")

@@ -418,8 +418,9 @@ def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
     yield from ((folder.name, folder) for folder in folders)
     for tar in sorted(root.glob("*.tar")):
         split = split_of_name(tar.stem)
-        beside = (folder for folder in folders if split_of_name(folder.name) == split)
-        if split and not any(any(folder.iterdir()) for folder in beside):
+        beside = [folder for folder in folders if split_of_name(folder.name) == split]
+        inside = (entry.name for folder in beside for entry in folder.iterdir())
+        if split and all(archives.is_stray([name]) for name in inside):
             yield split, tar
 
 

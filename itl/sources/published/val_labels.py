@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from operator import ne
 from pathlib import Path
 from typing import NamedTuple
 
@@ -258,7 +259,11 @@ def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
     orders = {name: _first_words(files[name]) for name in CLASS_ORDERS if name in files}
     order_file, order = next(iter(orders.items()), ("", []))
     wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
-    others = [name for name in orders if orders[name] != order and all(map(WNID.fullmatch, orders[name]))]
+    others = [
+        name
+        for name, other in orders.items()
+        if all(map(WNID.fullmatch, other)) and any(map(ne, order, other))  # as far as both go
+    ]
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
         if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
