@@ -171,9 +171,9 @@ def _missing_splits(source: Source, splits: Splits) -> Iterator[Finding]:
             yield Finding("missing", f"{split}: {cure}")
     if {*splits, *refused} == {"train"}:
         of_option = "the option val_fraction=0.1 makes a tenth of each class val"
-        cure = of_option if hasattr(source, "val_fraction") else source.dividing
+        cures = [source.dividing, of_option if hasattr(source, "val_fraction") else ""]
         text = "no val or test images; nothing can be measured on this source alone"
-        yield Finding("note", f"{text}; {cure}" if cure else text)
+        yield Finding("note", "; ".join(filter(None, [text, ", or ".join(filter(None, cures))])))
 
 
 def _check_headers(source: Source, records: list[Record]) -> Iterator[Finding]:

@@ -1,12 +1,14 @@
-"""Records, the images of a source: listed, checked and described."""
+"""Records, the images of a source: listed, checked, described and held out."""
 
+import hashlib
 import json
 import os
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from itl import ItlError, counted, one_line
@@ -21,6 +23,7 @@ from itl.storage import unique_keys
 MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
+ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
@@ -235,3 +238,46 @@ def describe_named_splits(records: Iterable[Record]) -> list[str]:
         f"of {split}, {counted(len(images), 'images are')} named as of another split: {examples(images)}"
         for split, images in elsewhere.items()
     ]
+
+
+def split_off_val(
+    records: list[Record], fraction: float, photos: Mapping[str, str] = MappingProxyType({})
+) -> list[Record]:
+    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
+
+    Versions of one photo go together: those that *photos* give one name, by their ids, and Roboflow's.
+    ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or no class has
+    two.
+    """
+    if not 0 <= fraction < 1:
+        raise ItlError(
+            f"val_fraction is a part of the training images, 0 or more and less than 1, not {fraction}"
+        )
+    if not fraction:
+        return records
+    counts = Counter(record.split for record in records)
+    if counts["val"]:
+        raise ItlError(
+            f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
+            f"leave it out"
+        )
+    ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
+    versions_of: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in ranked:
+        if record.split == "train":
+            photo = ROBOFLOW.sub("", photos.get(record.id, record.id))
+            versions_of[record.wnid, photo].append(record)
+    train = Counter(record.wnid for record in records if record.split == "train")
+    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+    held_out: Counter[str] = Counter()
+    val: set[str] = set()
+    for (wnid, _), versions in versions_of.items():
+        if held_out[wnid] < to_move[wnid] and held_out[wnid] + len(versions) < train[wnid]:
+            held_out[wnid] += len(versions)
+            val.update(record.id for record in versions)
+    if train and not val:
+        alone = "one alone" if max(train.values()) == 1 else "versions of one photo alone, by their names"
+        raise ItlError(
+            f"val_fraction={fraction} holds out no image, as every class has {alone}; leave it out"
+        )
+    return [replace(record, split="val") if record.id in val else record for record in records]

@@ -276,7 +276,8 @@ ONE_SPLIT = {  # of each source: images of train alone, and files that give it a
     "lists": (
         {"1.jpg": jpeg(), "2.jpg": jpeg(), "all.csv": b"file,label\n1.jpg,a\n2.jpg,b\n"},
         {"all.csv": b"file,label,split\n1.jpg,a,train\n2.jpg,a,test\n"},
-        "a column split of train, val or test in the list divides it, or a second list, such as test.csv",
+        "a column split of train, val or test in the list divides it, or a second list, such as test.csv, or "
+        "the option val_fraction=0.1 makes a tenth of each class val",
     ),
     "coco": (
         {"1.jpg": jpeg(), "2.jpg": jpeg(), "annotations.json": coco_json({3: "1.jpg", 4: "2.jpg"}, DOG)},

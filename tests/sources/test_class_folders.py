@@ -151,7 +151,7 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
     few = Counter(record.split for record in ClassFolders(tmp_path, val_fraction=0.01).records())
     assert few == {"train": 19, "val": 2}, "one of each class that has two"
     with pytest.raises(ItlError, match="0 or more and less than 1, not 20"):
-        ClassFolders(tmp_path, val_fraction=20)
+        ClassFolders(tmp_path, val_fraction=20).records()
 
 
 @pytest.mark.parametrize(

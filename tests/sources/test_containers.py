@@ -36,6 +36,28 @@ from tests.sources.containers import (
 
 AS_FOLDERS = sorted((name, name.split("/")[1], name.split("/")[0]) for name in IMAGES)
 
+
+@pytest.mark.parametrize(
+    ("kind", "make"), [("webdataset", shards), ("parquet", containers.parquet), ("lists", containers.lists)]
+)
+def test_a_part_of_train_is_held_out_where_val_is_not_read(tmp_path, kind, make):
+    make(tmp_path)
+    for path in tmp_path.rglob("*val*.*"):
+        path.unlink()
+    whole = {record.id: record for record in open_source(kind, tmp_path).records()}
+    assert {record.split for record in whole.values()} == {"train", "test"}
+    source = open_source(kind, tmp_path, val_fraction=0.3)  # one of three
+    held_out = {record.id: record for record in source.records()}
+    assert held_out.keys() == whole.keys()
+    of_val = [record for record in held_out.values() if record.split == "val"]
+    assert len(of_val) == len({record.wnid for record in of_val}) == 2
+    for record in held_out.values():
+        assert np.array_equal(source.read(record), source.read(whole[record.id]))
+        assert record.split == whole[record.id].split or record in of_val
+    with pytest.raises(ItlError, match="val_fraction is a part of the training images, .* not 1"):
+        open_source(kind, tmp_path, val_fraction=1).records()
+
+
 DOWNSAMPLED = [
     ("train/01/000000", FOX, "train"),
     ("train/01/000001", CAR, "train"),

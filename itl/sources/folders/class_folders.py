@@ -1,6 +1,5 @@
 """Any folder, tar or zip with a folder for each class; its classes chosen, or merged, by a list in a file."""
 
-import hashlib
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -8,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from itl import ItlError, counted
@@ -33,7 +31,15 @@ from itl.sources.listed.lists import Lists
 from itl.sources.listed.numbered_classes import names_of_numbers
 from itl.sources.listed.signs import other_source, surely_other_source
 from itl.sources.packed import describe_packed, describe_tar, is_archive
-from itl.sources.records import Record, examples, is_image, stem_of, suffix_of, validate_records
+from itl.sources.records import (
+    Record,
+    examples,
+    is_image,
+    split_off_val,
+    stem_of,
+    suffix_of,
+    validate_records,
+)
 from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.sources.split_names import (
@@ -46,7 +52,6 @@ from itl.sources.split_names import (
 from itl.storage import text_lines
 
 COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
-ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {
     *(".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml", ".lst"),
@@ -67,14 +72,6 @@ class ClassFolders(Source):
     splits: str | None = None  # none, or the folder of each split: train=a,train=b,val=c
     kind = "folder"
     expected = "a folder, .tar or .zip with train/<class>/, val/<class>/ and test/<class>/, or <class>/ alone"
-
-    def __post_init__(self) -> None:
-        """Raise ItlError for a fraction that is none."""
-        if not 0 <= self.val_fraction < 1:
-            raise ItlError(
-                f"val_fraction is a part of the training images, 0 or more and less than 1, "
-                f"not {self.val_fraction}"
-            )
 
     @cached_property
     def listing(self) -> Listing:
@@ -384,44 +381,6 @@ def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
     without_numbers = {re.sub(r"\d+", "", folder) for folder in names}
     are_numbered = len(names) > 1 and len(without_numbers) == 1 and "" not in names
     return are_numbered and max(Counter(name for inside in names.values() for name in {*inside}).values()) > 1
-
-
-def split_off_val(
-    records: list[Record], fraction: float, photos: Mapping[str, str] = MappingProxyType({})
-) -> list[Record]:
-    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
-
-    Versions of one photo go together: those that *photos* give one name, by their ids, and Roboflow's.
-    ItlError for a *fraction* above 0 where some *records* are val already, or no class has two.
-    """
-    if not fraction:
-        return records
-    counts = Counter(record.split for record in records)
-    if counts["val"]:
-        raise ItlError(
-            f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
-            f"leave it out"
-        )
-    ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
-    versions_of: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in ranked:
-        if record.split == "train":
-            photo = ROBOFLOW.sub("", photos.get(record.id, record.id))
-            versions_of[record.wnid, photo].append(record)
-    train = Counter(record.wnid for record in records if record.split == "train")
-    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
-    held_out: Counter[str] = Counter()
-    val: set[str] = set()
-    for (wnid, _), versions in versions_of.items():
-        if held_out[wnid] < to_move[wnid] and held_out[wnid] + len(versions) < train[wnid]:
-            held_out[wnid] += len(versions)
-            val.update(record.id for record in versions)
-    if train and not val:
-        alone = "one alone" if max(train.values()) == 1 else "versions of one photo alone, by their names"
-        raise ItlError(
-            f"val_fraction={fraction} holds out no image, as every class has {alone}; leave it out"
-        )
-    return [replace(record, split="val") if record.id in val else record for record in ranked]
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:

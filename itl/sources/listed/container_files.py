@@ -36,6 +36,7 @@ class ContainerSource(Source):
 
     path: Path
     names: Path | None = None  # file with the names of numbered classes
+    val_fraction: float = 0.0  # of the training images of each class, used as val
     suffix: ClassVar[str]  # of the files that are read, in any case
 
     @cached_property

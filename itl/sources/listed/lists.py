@@ -42,7 +42,7 @@ from itl.sources.listed.numbered_classes import (
     whole_numbers,
 )
 from itl.sources.listed.signs import surely_other_source
-from itl.sources.records import examples, is_image, stem_of
+from itl.sources.records import examples, is_image, split_off_val, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,
@@ -73,6 +73,7 @@ class Lists(ListedSource):
     image: str | None = None  # column of the image
     label: str | None = None  # column of the label
     names: Path | None = None  # file with the names of numbered classes
+    val_fraction: float = 0.0  # of the training images of each class, used as val
     kind = "lists"
     expected = (
         "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
@@ -93,11 +94,13 @@ class Lists(ListedSource):
     def scan(self) -> Scan:
         """Records and problems; ItlError names the source of the data set, where that is known."""
         try:
-            return super().scan
+            scan = super().scan
         except ItlError as error:
             if other := surely_other_source(self.listing.files, self.path):
                 raise ItlError(f"{error}; {other}") from error
             raise
+        scan.records = split_off_val(scan.records, self.val_fraction)
+        return scan
 
     def reads(self, name: str) -> bool:
         """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""

@@ -23,7 +23,7 @@ from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, 
 from itl.sources.listed.list_columns import choose_column
 from itl.sources.listed.numbered_classes import read_names, refuse_repeated
 from itl.sources.listed.split_columns import SPLIT_COLUMNS, split_column
-from itl.sources.records import Record, plain_line, validate_records
+from itl.sources.records import Record, plain_line, split_off_val, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
@@ -244,8 +244,8 @@ class ParquetImages(ContainerSource):
                 if label:
                     name = ids[number] if ids else f"{splits[number]}/{number:08d}"
                     rows[name] = Record(name, label, splits[number], files[group.file]), group, row
-        records = validate_records((record for record, _, _ in rows.values()), self.path)
-        return {record.id: rows[record.id] for record in records}
+        taken = split_off_val([record for record, _, _ in rows.values()], self.val_fraction)
+        return {record.id: (record, *rows[record.id][1:]) for record in validate_records(taken, self.path)}
 
     def _refuse_without_bytes(self) -> None:
         """Raise ItlError where a file has paths of images alone."""

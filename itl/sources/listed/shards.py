@@ -24,6 +24,7 @@ from itl.sources.records import (
     is_image,
     parse_json,
     plain_line,
+    split_off_val,
     suffix_of,
     validate_records,
 )
@@ -127,7 +128,7 @@ class WebDataset(ContainerSource):
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
-        return validate_records(records, self.path)
+        return validate_records(split_off_val(records, self.val_fraction), self.path)
 
     def _refuse_unlabelled(self) -> None:
         """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""

@@ -29,7 +29,7 @@ from itl.sources.published.val_labels import (
     refuse_contradicted_folders,
     refuse_other_class,
 )
-from itl.sources.records import Record, examples, is_image, stem_of, validate_records
+from itl.sources.records import Record, examples, is_image, split_off_val, stem_of, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import split_of_any_word, split_of_name
 
@@ -374,7 +374,7 @@ class ImageNet21k(Source):
                 f"{packed or f'{self.kind} takes {self.expected}'}"
             )
         _refuse_two_of_one_wnid(self.listing.files, self.path)
-        return validate_records(class_folders.split_off_val(records, self.val_fraction), self.path)
+        return validate_records(split_off_val(records, self.val_fraction), self.path)
 
 
 def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
