@@ -432,15 +432,15 @@ def _hashed_part(part: str) -> str:
 def file_digest(path: str, is_list: bool = False) -> str:
     """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read.
 
-    A relative path is one in the project's folder. Lines of a list of classes count in any order.
+    A relative path is one in the project's folder. Lines of a list count in any order, but JSON's.
     """
     file = in_project(path)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from error
-    if is_list and not content.lstrip().startswith((b"[", b"{")):  # JSON, where order counts
-        content = b"\n".join(sorted(filter(None, map(bytes.strip, content.splitlines()))))
+    if is_list and not (text := content.removeprefix(b"\xef\xbb\xbf")).lstrip().startswith((b"[", b"{")):
+        content = b"\n".join(sorted(filter(None, map(bytes.strip, text.splitlines()))))
     return hashlib.sha256(content).hexdigest()[:8]
 
 

@@ -198,6 +198,14 @@ def test_labels_of_a_file_hold_its_digest(tmp_path):
         path.write_bytes(content)
         alike.add(file_digest(str(path), is_list=True))
     assert len(alike) == 4, "in JSON lines have an order"
+    for content in (b'\xef\xbb\xbf{"x": [\n"a"\n]}', b'\xef\xbb\xbf]}\n"a"\n{"x": ['):
+        path.write_bytes(content)
+        alike.add(file_digest(str(path), is_list=True))
+    assert len(alike) == 6, "also behind a byte order mark"
+    for content in (b"a\nb\n", b"\xef\xbb\xbfb\r\na"):
+        path.write_bytes(content)
+        alike.add(file_digest(str(path), is_list=True))
+    assert len(alike) == 7, "which is no part of a line"
     with pytest.raises(ItlError, match=f"cannot read {re.escape(os.getcwd())}/nothing.csv: No such file"):
         hashed_labels("file@nothing.csv")
 

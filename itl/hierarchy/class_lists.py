@@ -95,12 +95,15 @@ def _relation(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collect
     key, wnid, word = row.key, row.wnid, _plain(row.key)
     if not wnid or word in own or WNID.fullmatch(key) or key in tree:
         return ""
+    if wnid in tree and word in _names(tree[wnid]):
+        return "same"
     nouns = [synset.wnid for synset in tree.search(word) if word in _names(synset)]
     if not nouns and nearest(word, own):
         return ""
-    nouns += [one for name, one in classes.items() if name == key and one in tree]
-    above = tree.ancestors(wnid) if wnid in tree else ()
-    if any(noun in above for noun in nouns):
+    if wnid not in tree:
+        return "unknown"
+    nouns += [one for one in [classes.get(key, "")] if one in tree]
+    if any(noun in tree.ancestors(wnid) for noun in nouns):
         return "same"
     if any(wnid in tree.ancestors(noun) for noun in nouns):
         return "kind"

@@ -105,7 +105,9 @@ class Source(ABC):
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
         notes = [*self.describe_lacking(records), *self._compare_with_published(images, len(names))]
-        notes += [*_describe_alike(names), *describe_doubts(records), *self.notes]
+        # What an option has made val may be named as of train.
+        own = [one for one in records if one.split != "val"] if getattr(self, "val_fraction", 0) else records
+        notes += [*_describe_alike(names), *describe_doubts(own), *self.notes]
         if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"

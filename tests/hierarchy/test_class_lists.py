@@ -379,6 +379,14 @@ def test_the_wnid_beside_a_name_may_be_a_superclass(tmp_path):
     assert read(tmp_path, f"name,label\ntench,{BIRD}\ngoldfish,{BIRD}\n") == {TENCH: BIRD, GOLDFISH: BIRD}
 
 
+def test_a_wnid_that_the_tree_lacks_says_which_class_a_name_is(tmp_path):
+    """The snapshot knows a mouse, of computers."""
+    mouse, dog = "n02330245", "n02084071"
+    for first, classes in (("", {}), (f"Chihuahua,{dog}\n", {CHIHUAHUA: dog})):
+        content = f"name,wnid\n{first}mouse,{mouse}\n"
+        assert read(tmp_path, content, {mouse: mouse, CHIHUAHUA: CHIHUAHUA}) == classes | {mouse: mouse}
+
+
 @pytest.mark.parametrize("header", ["", "name,wnid\n"])
 def test_where_some_names_are_kinds_of_the_wnid_beside_them_all_count_as_theirs(tmp_path, header):
     """WordNet has no wolf under dog; whoever writes that list has."""

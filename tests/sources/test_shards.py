@@ -370,6 +370,15 @@ def test_samples_that_share_a_key_in_a_stream_are_refused(tmp_path, end, label, 
             open_source("webdataset", tmp_path, **options).records()
 
 
+def test_a_document_may_be_in_a_shard_twice(tmp_path):
+    with tarfile.open(tmp_path / "train-0.tar", "w") as tar:
+        for name, data in [*TWO.items(), ("README.md", b"1"), ("README.md", b"2")]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert len(open_source("webdataset", tmp_path).records()) == 2
+
+
 def test_files_of_a_sample_need_not_be_neighbours(tmp_path):
     files = {"a.png": DATA, "b.png": DATA, "a.cls": b"0", "b.cls": b"1"}
     tarred(tmp_path / "train-0.tar", files)

@@ -225,6 +225,10 @@ def test_two_orders_of_classes_beside_numbers_say_the_same(tmp_path, words):
     for wnids in ((FOX, CAR), (FOX, CAR, SNAKE), (FOX,), ("red", "car")):  # the last names no classes
         (tmp_path / "synset_words.txt").write_text("".join(f"{wnid}{words}\n" for wnid in wnids))
         assert [record[1:] for record in listed(ImageNet(tmp_path))][2:] == [(FOX, "val"), (CAR, "val")]
+    (tmp_path / "synsets.txt").write_text(f"{FOX}\n")
+    (tmp_path / "synset_words.txt").write_text(f"{FOX}{words}\n{CAR}{words}\n")
+    assert [record[1:] for record in listed(ImageNet(tmp_path))][2:] == [(FOX, "val"), (CAR, "val")]
+    (tmp_path / "synsets.txt").write_text(f"{FOX}\n{CAR}\n")
     (tmp_path / "synset_words.txt").write_text(f"{CAR}{words}\n{FOX}{words}\n")
     says = (
         "val.txt: its numbers are of classes in the order of synsets.txt or of synset_words.txt, which differ"

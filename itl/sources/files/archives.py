@@ -129,6 +129,7 @@ class Listing:
     folders: set[str] = field(default_factory=set)  # every folder, empty ones too
     left_out: Counter = field(default_factory=Counter)  # reason -> how many members
     prefix: str = ""  # of all names that are added
+    again: list[str] = field(default_factory=list)  # names that came before: of a tar the last one counts
 
     def add(self, name: str, member: Member) -> None:
         """Add the file *name*, unless it is a stray file of an operating system."""
@@ -139,7 +140,8 @@ class Listing:
             self.left_out["stray files"] += 1
         else:
             name = self.prefix + "/".join(parts)
-            if name in self.files:  # of a tar the last one counts
+            if name in self.files:
+                self.again.append(name)
                 self.left_out["files whose name comes again"] += 1
             self.files[name] = member
             self._add_folders(name.rpartition("/")[0])

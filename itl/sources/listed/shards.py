@@ -415,8 +415,9 @@ def _why_keys_repeat(listing: Listing) -> str:
             if key in whole:
                 return f"an image and a label of {key} come again"
             whole.add(key)
-    again = listing.left_out["files whose name comes again"]
-    return f"{counted(again, 'files have')} a name that came before" if again else ""
+    of_images = {_key_of(name) for name in listing.files if is_image(name)}
+    again = [name for name in listing.again if _key_of(name) in of_images]
+    return f"{counted(len(again), 'files have')} a name that came before" if again else ""
 
 
 def _may_be_one(name: str, other: str) -> bool:

@@ -257,13 +257,10 @@ def _is_list(name: str, names: Collection[str]) -> bool:
 
 def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
     orders = {name: _first_words(files[name]) for name in CLASS_ORDERS if name in files}
-    order_file, order = next(iter(orders.items()), ("", []))
-    wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
-    others = [
-        name
-        for name, other in orders.items()
-        if all(map(WNID.fullmatch, other)) and any(map(ne, order, other))  # as far as both go
-    ]
+    of_wnids = {name: words for name, words in orders.items() if all(map(WNID.fullmatch, words))}
+    order_file, order = max((of_wnids or orders).items(), key=lambda item: len(item[1]), default=("", []))
+    wnids = order if of_wnids else []  # what else is there names no classes
+    others = [name for name, other in of_wnids.items() if any(map(ne, order, other))]  # as far as both go
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
         if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
