@@ -35,8 +35,8 @@ LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
-    "itl/specs.py": "tests/test_specs.py tests/test_keys.py",
-    "itl/settings.py": "tests/test_specs.py",
+    "itl/specs.py": "tests/test_specs.py tests/test_specs_refused.py tests/test_keys.py",
+    "itl/settings.py": "tests/test_specs.py tests/test_specs_refused.py",
     "itl/hierarchy/label_sets.py": f"{LABELS} tests/hierarchy/test_label_sets_properties.py",
     "itl/hierarchy/halves.py": f"{LABELS} tests/hierarchy/test_halves_along_tree.py",
     "itl/hierarchy/taxonomy.py": "tests/hierarchy/test_taxonomy.py tests/hierarchy/test_taxonomy_nltk.py",
@@ -66,7 +66,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/analysis/statistics.py": "tests/analysis/test_statistics.py",
     "itl/analysis/model.py": "tests/analysis/test_model.py",
     "itl/analysis/verdicts.py": "tests/analysis/test_verdicts.py tests/analysis/test_comparisons.py",
-    "itl/analysis/comparisons.py": "tests/analysis/test_comparisons.py",
+    "itl/analysis/comparisons.py": "tests/analysis/test_comparisons.py tests/analysis/test_doublings.py",
     "itl/analysis/findings.py": "tests/analysis/test_published.py",
     "itl/analysis/published.py": "tests/analysis/test_published.py",
 }

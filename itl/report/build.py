@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -289,9 +289,12 @@ class PageMaker:
 
 def has_data(question: Question, machine: Machine) -> bool:
     """Say whether the data of *question*, or their packs, are here: one alone may have been asked for."""
-    with suppress(ItlError):
-        return all(pack_folder(packing, name, machine) for name, packing in question.packings().items())
-    return False
+    try:
+        for name, packing in question.packings().items():
+            pack_folder(packing, name, machine)
+    except ItlError:
+        return False
+    return True
 
 
 def make_page(page: NotebookPage) -> str:

@@ -5,7 +5,6 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -335,10 +334,11 @@ def _duplicates(questions: Questions, sizes: dict[Path, Size], machine: Machine)
                 words = ["itl", "duplicates", folders[leak.target], "--pretraining", folders["images"]]
                 command = f"; listed by\n  {shlex.join(map(str, words))}"  # its own line, to be copied
                 lines[leak.target, leak.split, f"{leak}{command if leak else ''}"].append(question.name)
-    texts = Counter(line[:2] for line in lines)  # two where only some questions leave duplicates out
+    # Of a split there are two texts where only some questions leave duplicates out.
+    texts = Counter((target, split) for target, split, _ in lines)
     return *weights, *(
-        f"duplicates{' in ' + ', '.join(names) if texts[line[:2]] > 1 else ''}: {line[2]}"
-        for line, names in lines.items()
+        f"duplicates{' in ' + ', '.join(names) if texts[target, split] > 1 else ''}: {text}"
+        for (target, split, text), names in lines.items()
     )
 
 
@@ -398,7 +398,7 @@ def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
     """Return the error for a target that has training images alone."""
     source, cure = SOURCES[packing.source], "give it a split val or test"
     cure += f": {source.dividing}" if source.dividing else ""
-    if "val_fraction" in signature(source).parameters:
+    if source.takes("val_fraction"):
         cure += (
             f", or the option val_fraction: {VAL_FRACTION} in the preset (`itl init FOLDER` copies it out), "
             f"which holds some of its images out"

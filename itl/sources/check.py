@@ -171,7 +171,7 @@ def _missing_splits(source: Source, splits: Splits) -> Iterator[Finding]:
             yield Finding("missing", f"{split}: {cure}")
     if {*splits, *refused} == {"train"}:
         of_option = "the option val_fraction=0.1 makes a tenth of each class val"
-        cures = [source.dividing, of_option if hasattr(source, "val_fraction") else ""]
+        cures = [source.dividing, of_option if source.takes("val_fraction") else ""]
         text = "no val or test images; nothing can be measured on this source alone"
         yield Finding("note", "; ".join(filter(None, [text, ", or ".join(filter(None, cures))])))
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -44,6 +45,13 @@ class Source(ABC):
     label_folders: ClassVar[Sequence[str]] = ()  # patterns of folders of lists, beside the path or above it
     lists_above: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
+
+    val_fraction = 0.0  # of the training images of each class, used as val; a field where it is an option
+
+    @classmethod
+    def takes(cls, option: str) -> bool:
+        """Say whether the source has an *option*."""
+        return option in signature(cls).parameters
 
     @abstractmethod
     def records(self) -> list[Record]:
@@ -105,9 +113,9 @@ class Source(ABC):
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
         notes = [*self.describe_lacking(records), *self._compare_with_published(images, len(names))]
-        # What an option has made val may be named as of train.
-        own = [one for one in records if one.split != "val"] if getattr(self, "val_fraction", 0) else records
-        notes += [*_describe_alike(names), *describe_doubts(own), *self.notes]
+        # What the option has made val may be named as of train.
+        divided = [one for one in records if one.split != "val"] if self.val_fraction else records
+        notes += [*_describe_alike(names), *describe_doubts(divided), *self.notes]
         if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"

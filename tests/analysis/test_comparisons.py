@@ -1,6 +1,5 @@
 """Contrasts on invented numbers: every verdict, shares by hand, and silent about what is not there."""
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +12,8 @@ from itl.analysis.comparisons import (
     COLUMNS,
     LESS_OWN,
     contrasts,
-    exchange,
     failed_controls,
     readable,
-    task_values,
 )
 from itl.analysis.model import Estimate
 from itl.analysis.seeds import look_level
@@ -24,7 +21,6 @@ from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault, p_same
 from itl.runs.question import Comparison, Condition, Margin, Task
-from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 from itl.runs.study import MIN_SEEDS, first_against_last
 
 NOISE = np.random.default_rng(0).normal(scale=0.4, size=(8, 5))  # of eight conditions with five seeds
@@ -399,28 +395,6 @@ def test_a_gain_from_pretraining_is_beyond_noise_below_the_level():
     assert control_fault(gain, margin=2.0, score=50.0, untrained=40.0) == "", "in a pilot the size decides"
 
 
-GRID = ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))  # classes, and images of each
-
-
-def grid(
-    classes_give: float, images_give: float, noise: float = 0.3, designs: Sequence[tuple[int, int]] = GRID
-) -> tuple[SimpleNamespace, pd.DataFrame]:
-    """A budget question and results of a grid that lies on a plane: points for a doubling of each."""
-    random, rows = np.random.default_rng(0), []
-    for classes, images in designs:
-        level = 30 + classes_give * np.log2(classes) + images_give * np.log2(images)
-        for seed in range(5):
-            value = level + noise * random.normal()
-            rows.append(
-                (f"{classes} × {images}", seed, "probe@x", "accuracy", classes, classes * images, value)
-            )
-    columns = ["design", "seed", "task", "metric", "classes", "images", "value"]
-    conditions = tuple(Condition((("design", f"{classes} × {images}"),)) for classes, images in designs)
-    doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
-    study = SimpleNamespace(name="budget", conditions=conditions, comparisons=(doubled,), **PLAIN)
-    return study, pd.DataFrame(rows, columns=columns)
-
-
 def test_conditions_of_the_very_same_runs_count_once_in_the_model():
     levels = {1: 40.0, 2: 42.0, 3: 44.0}
     results = noisy(levels)
@@ -434,57 +408,6 @@ def test_conditions_of_the_very_same_runs_count_once_in_the_model():
     numbers = ["change", "low", "high", "p", "standard_error", "df"]
     assert same.loc[0, numbers].tolist() == once.loc[0, numbers].tolist()
     assert contrasts(study, twice.drop(columns="run")).loc[0, "df"] != once.loc[0, "df"], "of unknown runs"
-
-
-def test_doublings_find_the_plane_that_made_the_grid():
-    study, results = grid(2.0, 3.5, noise=0.0)
-    row = exchange(study, results).iloc[0]
-    assert (row[CLASSES_DOUBLED], row[IMAGES_DOUBLED], row["ratio"]) == pytest.approx((2, 3.5, 2 / 3.5))
-
-
-def test_doublings_are_least_squares_over_all_designs():
-    study, results = grid(2.0, 3.5)
-    data = task_values(study, results, "probe@x")
-    predictors = np.column_stack([np.ones(5), np.log2(data.sizes)])
-    oracle = np.linalg.lstsq(predictors, data.values.mean(axis=0), rcond=None)[0]
-    row = exchange(study, results).iloc[0]
-    assert [row[CLASSES_DOUBLED], row[IMAGES_DOUBLED]] == pytest.approx(oracle[1:].tolist())
-    assert row["low"] < 2 / 3.5 < row["high"]
-
-
-def test_a_budget_is_answered_by_its_fit():
-    study, results = grid(2.0, 3.5)
-    table = contrasts(study, pd.concat([results, results.assign(task="own")]))
-    assert table["task"].tolist() == ["probe@x"]
-    assert table["compared"].tolist() == ["twice the images of each class instead of twice the classes"]
-    assert table["change"].iloc[0] == pytest.approx(1.5, abs=0.3)
-    assert table["verdict"].tolist() == [GAIN]
-
-
-def test_a_budget_that_knows_the_untrained_net_can_say_the_same():
-    study, results = grid(2.0, 2.0)
-    none = Condition((("design", "none"),), trained=False)
-    ends = Comparison((("design", "10 × 200"),), (("design", "40 × 50"),))
-    study.conditions, study.comparisons = (none, *study.conditions), (*study.comparisons, ends)
-    assert contrasts(study, results)["verdict"].tolist() == [CANNOT_TELL, CANNOT_TELL]
-    untrained = pd.DataFrame({"seed": range(5), "value": 10.0 + NOISE[0]})
-    untrained = untrained.assign(design="none", task="probe@x", metric="accuracy", classes=0, images=0)
-    table = contrasts(study, pd.concat([results, untrained]))
-    assert table["verdict"].tolist() == [SAME, SAME]
-    assert failed_controls(study, pd.concat([results, untrained])) == []
-    (line,) = failed_controls(study, pd.concat([results, untrained.assign(value=100.0)]))
-    assert line.startswith("probe@x: a ceiling")
-    first = results[results["design"] == "40 × 50"]
-    (line,) = failed_controls(study, pd.concat([first, untrained.assign(value=first["value"].max())]))
-    assert line.startswith("probe@x: the control fails"), "of one design, before the grid is whole"
-    assert np.isnan(table["share"].iloc[0])
-    assert table["share"].iloc[1] == pytest.approx(1, abs=0.03)
-
-
-def test_one_number_of_images_is_no_grid():
-    study, results = grid(1.0, 1.0)
-    with pytest.raises(ItlError, match="no results of designs with two numbers of images"):
-        exchange(study, results[results["images"] == 2000])
 
 
 def test_a_pilot_says_where_nothing_could_be_called_the_same():

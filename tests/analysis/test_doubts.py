@@ -37,7 +37,8 @@ from itl.runs.questions import BOTH, overlap, split
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain, Recipe
-from tests.analysis.test_comparisons import grid, noisy, question
+from tests.analysis.test_comparisons import noisy, question
+from tests.analysis.test_doublings import grid
 from tests.worlds import MADE, SETTINGS, SHARED, here, pretend, small_study
 
 

@@ -13,7 +13,8 @@ from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.seeds import Variances, cheapest, smallest_detectable
 from itl.runs.question import Task
 from itl.specs import Pretrain, Recipe, Subset, Transfer
-from tests.analysis.test_comparisons import frame, grid, question
+from tests.analysis.test_comparisons import frame, question
+from tests.analysis.test_doublings import grid
 from tests.analysis.test_doubts import answer_on, pack_of
 
 FITS = {25: [[1, 3], [4, 6]], 50: [[10, 12], [8, 10]]}  # of each net, by condition and seed

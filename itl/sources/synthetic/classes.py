@@ -15,7 +15,7 @@ from itl.sources.synthetic.appearance import GENES, appearances_of, draw, looks_
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image, unit, wave
 
 INDIVIDUAL_STEP = 0.13  # how far an image's object differs from its class, for each gene
-MAX_IMAGES_PER_CLASS, MAX_SIZE = 100_000, 8192  # the size of a pack ends there too
+LARGEST = dict.fromkeys(SPLIT_ORDER, 100_000) | {"size": 8192}  # images of a class, and the size of a pack
 CLASSES_PER_FAMILY = 2  # siblings that are chosen together
 
 
@@ -123,12 +123,10 @@ class RenderedSource(Source):
             number = getattr(self, field.name)
             if field.name == "classes" and not 2 <= number <= self.most_classes:
                 raise ItlError(f"source {self.kind} has from 2 to {self.most_classes} classes, not {number}")
-            if field.name not in (*SPLIT_ORDER, "size"):
-                continue
-            most = MAX_SIZE if field.name == "size" else MAX_IMAGES_PER_CLASS
-            if not 1 <= number <= most:
-                limit = f"at least 1, not {number}" if number < 1 else f"at most {most:,}, not {number:,}"
-                raise ItlError(f"source {self.kind} takes {field.name} of {limit}")
+            largest = LARGEST.get(field.name)
+            if largest and not 1 <= number <= largest:
+                limit = "at least 1" if number < 1 else f"at most {largest:,}"
+                raise ItlError(f"source {self.kind} takes {field.name} of {limit}, not {number:,}")
 
     @property
     @abstractmethod
