@@ -66,14 +66,15 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     names, known = [], classes or {}
     own = {_plain(name) for name, one in known.items() if not WNID.fullmatch(one)}
     relations = [_relation(row, tree, known, own) for row in rows]
+    all_relations = set(relations)  # a list has one reading
     for row, relation in zip(rows, relations, strict=True):
         with errors_about(f"{path}, {row.where}"):
-            if relation == "other" and not {"same", "kind", "unknown"} & {*relations}:
+            if relation == "other" and not {"same", "kind", "unknown"} & all_relations:
                 raise ItlError(
                     f"{row.key!r} stands beside {row.wnid}, which has another name; under the header "
                     f"wnid,label give its own wnid, and what it counts as"
                 )
-            is_wnid = relation in ("same", "unknown") or (relation == "other" and "kind" not in relations)
+            is_wnid = relation in ("same", "unknown") or (relation == "other" and "kind" not in all_relations)
             names.append(row.wnid if is_wnid else _class_of(row.key, tree, known))
     _refuse_repeated_names(rows, names, tree, path)
     _note_synonyms(rows, names, tree, path)
