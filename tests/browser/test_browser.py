@@ -46,6 +46,7 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     assert chosen.locator(".name").inner_text() == "Siberian husky"
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")  # to its parent, and close that
+    row(page, "Siberian husky").wait_for(state="detached")
     page.keyboard.press("ArrowRight")
     row(page, "Siberian husky").wait_for()  # visible again
     page.get_by_label("bottom-up").check()
