@@ -180,9 +180,10 @@ def contrasts(
 ) -> pd.DataFrame:
     """Tabulate the comparisons of *question* on every task that has results for them, the main one first.
 
-    Each task is judged by its main metric, and by one model of all its runs (`itl.analysis.model`).
-    Comparisons that the paper has a finding on belong to the same family. Accuracies on nets' own classes are
-    compared only where both conditions have the same classes.
+    Each task is judged by its main metric, and by one model of all its runs (`itl.analysis.model`). The
+    main comparison has a row, with its part of the error rate, even where others alone have results yet.
+    Comparisons that the paper has a finding on belong to the same family. Accuracies on nets' own classes
+    are compared only where both conditions have the same classes.
 
     Returns:
         One row a comparison and task. Columns: question, compared, task, metric; share of the gain from
@@ -208,14 +209,18 @@ def contrasts(
     tasks = tasks_in_order(question, results)
     data = {task: task_values(question, results, task) for task in tasks}
     declared = [Pair(comparison) for comparison in question.comparisons]
-    rows = []
+    rows: list[Row] = []
     for pair in dict.fromkeys([*declared, *paper_pairs(question, results)]):
         of, against = pair.comparison.of, pair.comparison.against
         wanted = [task for task in pair.comparison.tasks or tasks if task in data]
         if not _same_classes(question, of, against):
             wanted = [task for task in wanted if task != "own"]
         by_task = {task: compare(question, data[task], of, against) for task in wanted}
+        if not rows and wanted:
+            by_task[wanted[0]] = by_task[wanted[0]] or _not_measured(data[wanted[0]], of, against)
         rows += _less_own(by_task) if pair.beside_own else [row for row in by_task.values() if row]
+    if all(row.evidence.change.n == 0 for row in rows):
+        rows = []
     table = tabulate(question, rows, made)
     for index, task in table["task"].items():
         if (leak := leaks.get(task)) and leak.matters:
@@ -327,6 +332,11 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
     compared = condition_text(dict(of), dict(against))
     return Row(compared, data.task, data.metric, evidence, share, gain, unequal, runs)
+
+
+def _not_measured(data: TaskValues, of: Columns, against: Columns) -> Row:
+    change = Estimate(math.nan, math.nan, math.nan, 0)
+    return Row(condition_text(dict(of), dict(against)), data.task, data.metric, Evidence(change))
 
 
 def _is_chance(columns: Columns) -> bool:

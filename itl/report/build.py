@@ -192,7 +192,9 @@ class PageMaker:
 
     def update(self, progress: object) -> None:
         """Start the pages that can be made, show those that are made; cheap enough for twice a second."""
-        for page in [page for page in self.waiting if self.can_make(page)]:
+        for page in self.waiting.copy():
+            if not self.can_make(page):
+                continue
             self.waiting.remove(page)
             if page.is_current():
                 self.current.add(page.stem)
@@ -203,8 +205,9 @@ class PageMaker:
             self.write_index(str(progress))
 
     def can_make(self, page: NotebookPage) -> bool:
-        """Say whether all that *page* shows is there: its question's runs, or what a summary sums up."""
-        if page.is_summary and (self.running or not all(other.is_summary for other in self.waiting)):
+        """Say whether all that *page* shows is there; summaries come one by one, after all other pages."""
+        others_first = self.running or not all(other.is_summary for other in self.waiting)
+        if page.is_summary and (others_first or page is not self.waiting[0]):
             return False
         return page.has_results()
 

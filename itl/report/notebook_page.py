@@ -28,6 +28,7 @@ from itl.storage import flush_to_disk, read_mapping, write_text
 log = logging.getLogger(__name__)
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
+HIERARCHY = "00-hierarchy"  # the one notebook that ships with itl and shows packs, but no results
 SHOWN_OF_PROVENANCE = (*ORIGINS, "seconds")  # of a run: where origins are mixed, and the time spent
 
 
@@ -45,10 +46,10 @@ class NotebookPage:
         """The notebook's name without its ending."""
         return self.source.stem
 
-    @cached_property
+    @property
     def is_summary(self) -> bool:
-        """Whether it reads what other notebooks have made: by its name, or as it is given the preset."""
-        return self.stem.endswith("-summary") or "preset" in declared_parameters(self.source)
+        """Whether it may read the results of every question: also a user's own notebook, whatever it does."""
+        return not self.asks and self.stem != HIERARCHY
 
     @property
     def asks(self) -> bool:
@@ -58,7 +59,12 @@ class NotebookPage:
     @cached_property
     def question(self) -> Question | None:
         """The question of the study that the notebook asks; None if it asks none."""
-        return questions_of(self.preset, self.stem)[0] if self.asks else None
+        return self.questions[0] if self.asks else None
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """The questions whose results the page may show."""
+        return questions_of(self.preset, None if self.is_summary else self.stem)
 
     @cached_property
     def parameters(self) -> dict[str, object]:
@@ -88,14 +94,13 @@ class NotebookPage:
     def fingerprint(self) -> str:
         """Digest all that the page shows: notebook, parameters, code of itl, packs, results and origins.
 
-        A summary reads the answers to every question, a question its own, other notebooks only packs.
+        A summary reads the answers to every question, a question its own, and the hierarchy packs.
         """
         by_question = {name: given for name, given in self.preset.notebooks.items() if name in QUESTIONS}
         settings = [self.parameters, [self.preset.about, by_question] if self.is_summary else None]
         facts = [self.source.read_text("utf-8"), json.dumps(settings, sort_keys=True), code_digest()]
-        questions = questions_of(self.preset, None if self.is_summary else self.stem)
-        facts += [runs_digest(question, self.machine) for question in questions]
-        facts += [question.tree(self.machine).digest for question in questions]  # labels may need none of it
+        facts += [runs_digest(question, self.machine) for question in self.questions]
+        facts += [one.tree(self.machine).digest for one in self.questions]  # labels may need none of it
         if not self.asks:
             packs = sorted(self.machine.packs.glob("*/pack.json"))
             facts += [f"{path.parent.name} {read_mapping(path).get('digest')}" for path in packs]
@@ -179,8 +184,8 @@ class NotebookPage:
 
     @cached_property
     def specs(self) -> list:
-        """The runs that the page shows; none where the notebook asks no question. All packs must be built."""
-        return self.question.specs(self.machine) if self.question else []
+        """The runs that the page shows; of a summary, those of every question. All packs must be built."""
+        return [spec for question in self.questions for spec in question.specs(self.machine)]
 
     def has_results(self) -> bool:
         """Say whether all of `specs` are done."""

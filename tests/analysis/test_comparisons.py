@@ -1,5 +1,6 @@
 """Contrasts on invented numbers: every verdict, shares by hand, and silent about what is not there."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,11 +14,12 @@ from itl.analysis.comparisons import (
     LESS_OWN,
     contrasts,
     failed_controls,
+    main_contrasts,
     readable,
 )
 from itl.analysis.model import Estimate
 from itl.analysis.seeds import look_level
-from itl.analysis.statistics import LEVEL
+from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault, p_same
 from itl.runs.question import Comparison, Condition, Margin, Task
@@ -197,9 +199,22 @@ def test_conditions_that_are_not_compared_flag_nothing():
     assert (row["unequal"], row["mixed"]) == (True, "2 commits")
 
 
+def test_the_main_comparison_stays_the_main_one_where_only_others_have_results():
+    study, results = question(25, 50, 100), frame({25: [20, 21, 23], 50: [30, 32, 33], 100: [40, 41, 44]})
+    few, more, _ = (condition.columns for condition in study.conditions)
+    study.comparisons = (*study.comparisons, Comparison(few, more))
+    whole, partial = contrasts(study, results), contrasts(study, results[results["images_per_class"] < 100])
+    assert main_contrasts(whole)["compared"].item() == "25 instead of 100 images per class"
+    assert main_contrasts(partial)["compared"].item() == "25 instead of 100 images per class"
+    assert partial["verdict"].tolist() == [TOO_FEW, LOSS]
+    assert (partial["n"][0], math.isnan(partial["change"][0])) == (0, True)
+    p = partial["p"][1]
+    assert partial["p_adjusted"][1] == pytest.approx(p / (1 - MAIN_SHARE)), "the main one keeps its part"
+
+
 def test_a_condition_that_the_question_does_not_have_is_compared_with_nothing():
     study, unknown = question(25, 50), (("images_per_class", 75),)
-    study.comparisons = (Comparison(study.conditions[0].columns, unknown), *study.comparisons)
+    study.comparisons = (*study.comparisons, Comparison(study.conditions[0].columns, unknown))
     table = contrasts(study, frame({25: [20, 21, 23], 50: [30, 32, 33]}))
     assert table["compared"].tolist() == ["25 instead of 50 images per class"]
 

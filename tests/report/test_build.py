@@ -114,7 +114,7 @@ def test_a_copied_preset_is_summarised_under_its_own_name(home, caplog):
     assert lines[0] == "b-summary: this report is of preset test, so `preset: the-original` is not used"
     assert "b-summary: unchanged" in lines, "it is executed with the report's own preset all the same"
     by_path = copy.model_copy(update={"path": home / "params/test.yaml"})
-    (page,) = [page for page in pages_of(by_path, home, Machine(), home / "notebooks") if page.is_summary]
+    *_, page = pages_of(by_path, home, Machine(), home / "notebooks")
     assert page.parameters == {"preset": str(home / "params/test.yaml")}
 
 
@@ -454,7 +454,7 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, f
     (question,) = questions_of(preset(**{"01_data_size": settings}))
     question.prepare(here(tmp_path))
     declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in settings.items())
-    write_notebook(tmp_path / "notebooks/00-start.ipynb", new_markdown_cell("# Start"), new_code_cell("1"))
+    write_notebook(tmp_path / "notebooks/00-hierarchy.ipynb", new_markdown_cell("# Tree"), new_code_cell("1"))
     cells = new_markdown_cell("# How many?"), tagged_cell("parameters", declared), new_code_cell("1")
     write_notebook(tmp_path / "notebooks/01-data-size.ipynb", *cells)
 
@@ -465,9 +465,9 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, f
 
     monkeypatch.setattr("itl.runs.question.execute", execute)
     with pytest.raises(ItlError, match=says):
-        make(tmp_path, preset(**{"00_start": {}, "01_data_size": settings}))
+        make(tmp_path, preset(**{"00_hierarchy": {}, "01_data_size": settings}))
     index = (tmp_path / "reports/test/index.html").read_text()
-    assert 'href="00-start.html"' in index
+    assert 'href="00-hierarchy.html"' in index
     assert says in index
     assert "under way" not in index
 

@@ -1,7 +1,7 @@
 """A report is made again: what failed, other origins of the same numbers, another preset of the same name."""
 
 from pathlib import Path
-from shutil import copyfile, copytree
+from shutil import copyfile, copytree, rmtree
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -162,13 +162,13 @@ def test_a_notebook_that_is_changed_while_its_page_is_made_is_made_again(tmp_pat
     assert page.is_current()
 
 
-def test_a_notebook_that_reads_the_preset_is_made_last_and_again_with_what_it_reads(tmp_path, monkeypatch):
-    """As a summary: one's own notebook may show any result, and the preset's words."""
+def test_ones_own_notebooks_are_made_last_and_again_with_what_they_may_read(tmp_path, monkeypatch):
+    """As summaries: they may show any result, and the preset's words, whether they declare it or not."""
     wanted, made = of_sizes(tmp_path), []
     declared = tagged_cell("parameters", "preset: str = 'demo'  # whose results are read")
     write_notebook(tmp_path / "notebooks/00-mine.ipynb", new_markdown_cell("# Mine"), declared)
-    write_notebook(tmp_path / "notebooks/50-packs.ipynb", new_markdown_cell("# Packs"))
-    wanted.notebooks.update({"00-mine": {}, "50-packs": {}})
+    write_notebook(tmp_path / "notebooks/50-any.ipynb", new_markdown_cell("# Any"))
+    wanted.notebooks.update({"00-mine": {}, "50-any": {}})
     pretend_runs(of_sizes(tmp_path), tmp_path)
 
     def execute(source, target, *_):
@@ -181,12 +181,18 @@ def test_a_notebook_that_reads_the_preset_is_made_last_and_again_with_what_it_re
         return made
 
     monkeypatch.setattr("itl.report.execute_notebook.execute_notebook", execute)
-    assert made_again(wanted)[-1] == "00-mine"
+    own = ["00-mine", "50-any"]
+    assert made_again(wanted)[-2:] == own
     assert made_again(wanted) == []
     run = next((tmp_path / "runs/pretrain").glob("*/result.json")).parent
     (run / "log.jsonl").write_text('{"epoch": 1, "step": 12, "loss": 9.9}\n')
-    assert made_again(wanted) == ["01-data-size", "00-mine"]
-    assert made_again(wanted.model_copy(update={"about": "Other words."})) == ["00-mine"]
+    assert made_again(wanted) == ["01-data-size", *own]
+    assert made_again(wanted.model_copy(update={"about": "Other words."})) == own
+    rmtree(run)
+    with pytest.raises(
+        ItlError, match="50-any: its runs are not all done, so there is no page; `itl run` does"
+    ):
+        make(tmp_path, wanted, only="50-any")
 
 
 @pytest.mark.parametrize("by_file", [True, False])
