@@ -309,7 +309,7 @@ def proposals(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
-    from itl.analysis.comparisons import few_seeds_lines, pilot_lines
+    from itl.analysis.interim import few_seeds_lines, pilot_lines
     from itl.runs.plan_text import describe, describe_designs
 
     if args.detect and args.within:
@@ -330,7 +330,7 @@ def plan(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.analysis.added_seeds import run_each_until_decided
-    from itl.analysis.comparisons import pilot_lines
+    from itl.analysis.interim import pilot_lines
     from itl.runs.question import describe_done, run_all
 
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured

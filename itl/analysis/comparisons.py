@@ -1,7 +1,7 @@
 """The comparisons that answer a question, computed from its results and judged together."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted
+from itl import ItlError
 from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition, rows_of, tasks_in_order
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
@@ -19,10 +19,9 @@ from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.runs.leakage import Leakage
-from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.question import Comparison, Condition, Question
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
-from itl.runs.study import MIN_SEEDS, by_training
 from itl.runs.task_questions import RANKED
 
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
@@ -116,10 +115,14 @@ class TaskValues:
 
     def fit(self, *sides: np.ndarray) -> TaskModel | None:
         """Fit the model to the seeds that have all *sides*; None where no seed has."""
-        needed = np.flatnonzero(np.any(sides, axis=0))
-        if not np.isfinite(self.values[:, needed]).all(axis=1).any() or not all(side.any() for side in sides):
+        compared = np.any(sides, axis=0)
+        is_measured = np.isfinite(self.values[:, compared]).all(axis=1).any()
+        if not is_measured or not all(side.any() for side in sides):
             return None
-        return fit(np.where(self.distinct, self.values, math.nan), self.trained, needed)
+        # Nets on halves, which have seeds of their own, also vary by their classes: they are not pooled.
+        shared = np.array([not condition.seeds for condition in self.conditions])
+        used = self.distinct & (shared | compared)
+        return fit(np.where(used, self.values, math.nan), self.trained, compared)
 
     def _doubling(self, which: int) -> np.ndarray:
         """Weights that give what doubling the classes (0), or the images of each (1), adds to the value.
@@ -228,53 +231,6 @@ def contrasts(
             text = f"{those} {leak.scored:,} of the {leak.images:,} {leak.split} images"
             table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
     return table
-
-
-def pilot_lines(
-    unfinished: Collection[str], questions: Sequence[Question], store: Store, machine: Machine
-) -> list[str]:
-    """Say what finished runs show of the *unfinished* among *questions*, by name: see `failed_controls`."""
-    lines = []
-    for question in questions:
-        if question.name not in unfinished:
-            continue
-        results = question.results_so_far(store, machine)
-        if not results.empty:  # an untrained net that is done has no scores yet
-            lines += [f"pilot: {question.name}, {line}" for line in failed_controls(question, results)]
-    return lines
-
-
-def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
-    """Name the *questions* whose seeds are too few to decide any comparison."""
-    return [
-        f"note: {question.name} has {counted(len(question.seeds), 'seeds')}; a comparison is decided by "
-        f"{MIN_SEEDS} or more"
-        for question in questions
-        if question.comparisons and len(question.seeds) < MIN_SEEDS
-    ]
-
-
-def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
-    """Say on which tasks nothing could be called the same, and why: what a pilot shows before a long run.
-
-    It looks at the untrained net and the condition that the main comparison is against (for doublings the
-    first). If nothing is compared, it says nothing.
-    """
-    if not question.comparisons:
-        return []
-    main, lines = question.comparisons[0], []
-    untrained, trained = ([one.columns for one in part] for part in by_training(question.conditions))
-    of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
-    against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
-    for task in tasks_in_order(question, results, own=False):
-        if not Task.read(task).measures_transfer:
-            continue
-        data = task_values(question, results, task)
-        row = compare(question, data, of, against)
-        if row and (fault := row.evidence.control_fault):
-            seeds = counted(row.evidence.change.n, "seeds")
-            lines.append(f"{task}: {fault}; by {seeds} so far, nothing on it can be called the same")
-    return lines
 
 
 def task_values(question: Question, results: pd.DataFrame, task: str, metric: str = "") -> TaskValues:
@@ -475,13 +431,15 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
     """Contrast each condition of *question* with no pre-training and with chance on *task*, an induction.
 
     By linear probe and 5 neighbours, with the columns of `contrasts`. *results* hold chance for every run.
-    Gain, margin and control are those of pre-training in every row, also in those against chance.
+    The main comparison is that of the first pre-trained condition, which has the coarsest labels. Gain,
+    margin and control are those of pre-training in every row, also in those against chance.
     """
     rows = []
     for metric in ("accuracy", "knn5"):
         data = task_values(question, results, task, metric)
         chance = task_values(question, results, task, "chance")
-        for condition, level in zip(question.conditions, chance.values.T, strict=True):
+        pairs = zip(question.conditions, chance.values.T, strict=True)
+        for condition, level in sorted(pairs, key=lambda pair: pair[0].untrained):
             rows += _above(question, data, condition, level)
     return tabulate(question, rows)
 

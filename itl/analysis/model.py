@@ -147,7 +147,7 @@ class TaskModel:
 
 
 def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskModel:
-    """Fit the model to the seeds that have every condition that is *needed*, by index.
+    """Fit the model to the seeds that have every condition that is *needed*: by index, or as bools.
 
     Conditions that lack one of these seeds are left out. Two conditions alone have the paired t test.
 

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from itl import ItlError
 from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.doubts import sampling_error
 from itl.analysis.findings import rows_of
-from itl.analysis.model import residual_variance
+from itl.analysis.model import ROUNDING, residual_variance
 from itl.analysis.seeds import Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
@@ -20,6 +22,9 @@ from itl.specs import Spec, Transfer
 SEEDS_SHOWN = (3, 5, 10)
 NEEDS_TWO = "noise is known from two pre-trained conditions or more; add one"
 RUN_FIRST = "run two seeds or more of it first"
+NO_NOISE_SEEN = (
+    "no noise is seen in so few runs: scores are at a ceiling or in steps of few test images; run more seeds"
+)
 
 
 def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
@@ -61,16 +66,24 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
                 continue
             error, _ = sampling_error(answer, task, machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
-            judged, squares = _main_contrast(answer.question, answer.results, task)
-            fits = answer.question.repeats if METHODS[task.partition("@")[0]].recipe else 1
-            noise, cap = spread.of_seed(fits) * squares / 2, answer.question.cap
-            shown += [
-                smallest_detectable(noise, seeds, judged, cap) if seeds <= (cap or seeds) else math.nan
-                for seeds in SEEDS_SHOWN
-            ]
+            shown += _detectable(answer.question, answer.results, task, spread)
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     columns = ["question", "task", "between nets", "between fits", "test set"]
     return pd.DataFrame(rows, columns=[*columns, *(f"{seeds} seeds detect" for seeds in SEEDS_SHOWN)])
+
+
+def _detectable(question: Question, results: pd.DataFrame, task: str, spread: Variances) -> list[float]:
+    """Return the smallest detectable change with each of SEEDS_SHOWN; nan where that is not known."""
+    try:
+        noise, judged, squares = _main_contrast(question, results, task, spread)
+    except ItlError:  # what is missing, the main comparison says itself
+        return [math.nan] * len(SEEDS_SHOWN)
+    fits = question.repeats if METHODS[task.partition("@")[0]].recipe else 1
+    variance, cap = noise.of_seed(fits) * squares / 2, question.cap
+    return [
+        smallest_detectable(variance, seeds, judged, cap) if seeds <= (cap or seeds) else math.nan
+        for seeds in SEEDS_SHOWN
+    ]
 
 
 def _points(value: float) -> str:
@@ -109,9 +122,9 @@ def designs(
         row["between fits"] = _points(math.sqrt(spread.fit) or math.nan)
         aim = {"detect": detect, "within": within}
         try:
-            judged, squares = _main_contrast(question, results, task)
+            noise, judged, squares = _main_contrast(question, results, task, spread)
             minutes = _minutes(question, store, machine)
-            design = cheapest(spread, minutes, judged, **aim, cap=question.cap, squares=squares)
+            design = cheapest(noise, minutes, judged, **aim, cap=question.cap, squares=squares)
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)
@@ -119,22 +132,44 @@ def designs(
     return pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
 
 
-def _main_contrast(question: Question, results: pd.DataFrame, task: str) -> tuple[int, float]:
+def _main_contrast(
+    question: Question, results: pd.DataFrame, task: str, spread: Variances
+) -> tuple[Variances, int, float]:
     """Return what the error of the main comparison on *task* follows from.
 
+    Conditions that are not pre-trained are not pooled: of a comparison with one, what its differences vary by
+    between seeds counts, as in a paired t test of two conditions.
+
+    Args:
+        spread: of pre-trained conditions; see `variances`.
+
     Returns:
-        How many pre-trained conditions the model pools, those of the very same runs once; and the sum of the
-        squared weights of the comparison: 2 for two conditions, less for a doubling over many designs.
+        The variances of one condition; how many pre-trained conditions the model pools, those of the very
+        same runs once; and the sum of the squared weights of the comparison: 2 for two conditions, less for a
+        doubling over many designs.
 
     Raises:
-        ItlError: If the designs are too few for that.
+        ItlError: If the designs or seeds are too few for that, or no noise was seen.
     """
     data = task_values(question, results, task)
-    judged = int((data.trained & data.distinct).sum())
-    if not question.comparisons:
-        return judged, 2.0
-    weights = data.side(question.comparisons[0].of) - data.side(question.comparisons[0].against)
-    return judged, float(weights @ weights)
+    judged, squares = int((data.trained & data.distinct).sum()), 2.0
+    if question.comparisons:
+        of, against = (
+            data.side(side) for side in (question.comparisons[0].of, question.comparisons[0].against)
+        )
+        weights = of - against
+        if np.any(weights[~data.trained]):
+            model = data.fit(of, against)
+            if model is None or model.n < 2:
+                raise ItlError(RUN_FIRST)
+            per_seed = model.n * model.estimate(weights).standard_error ** 2 / 2
+            spread = replace(spread, net=max(0.0, per_seed - spread.fit / question.repeats))
+            judged = 2
+        else:
+            squares = float(weights @ weights)
+    if math.sqrt(spread.of_seed(1)) <= ROUNDING:
+        raise ItlError(NO_NOISE_SEEN)
+    return spread, judged, squares
 
 
 def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 from itl import ItlError
 from itl.analysis import added_seeds
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
-from itl.analysis.comparisons import few_seeds_lines, pilot_lines
+from itl.analysis.interim import few_seeds_lines, pilot_lines
 from itl.analysis.noise import designs
 from itl.analysis.option_grid import measured
 from itl.runs.question import Margin

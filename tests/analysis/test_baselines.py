@@ -6,24 +6,30 @@ import pandas as pd
 import pytest
 
 from itl.analysis.comparisons import baselines
+from itl.analysis.statistics import MAIN_SHARE
 from itl.analysis.verdicts import GAIN, SAME
 from tests.analysis.test_comparisons import frame, noisy, question
 
 
 def test_baselines_hold_every_net_against_none_and_chance():
-    values = {"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]}
+    values = {"none": [10, 10.1, 9.9], "bottom-up@5": [20.9, 21.1, 21], "original": [31.2, 31.3, 31.5]}
     study = question(*values, column="label_set")
     results = frame(values, column="label_set", task="induction@images")
     results = pd.concat([results, results.assign(metric="knn5"), results.assign(metric="chance", value=10.0)])
     table = baselines(study, results, "induction@images").query("metric == 'accuracy'")
     assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
-        "no pre-training instead of chance": 0.0,
         "labels cut at depth 5 instead of no pre-training": 11.0,
         "labels cut at depth 5 instead of chance": 11.0,
         "original labels instead of no pre-training": 21.33,
         "original labels instead of chance": 21.33,
+        "no pre-training instead of chance": 0.0,
     }
-    assert table["verdict"].iloc[0] == SAME, "within a fifth of what original labels give"
+    assert table["verdict"].iloc[-1] == SAME, "within a fifth of what original labels give"
+    main = table.iloc[0]
+    assert main["compared"] == "labels cut at depth 5 instead of no pre-training"
+    assert main["p_adjusted"] == pytest.approx(main["p"] / MAIN_SHARE), (
+        "an untrained net at chance costs nothing"
+    )
 
 
 def test_rows_against_chance_have_the_gain_of_pretraining():

@@ -1,6 +1,7 @@
 """Contrasts on invented numbers: every verdict, shares by hand, and silent about what is not there."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +14,10 @@ from itl.analysis.comparisons import (
     COLUMNS,
     LESS_OWN,
     contrasts,
-    failed_controls,
     main_contrasts,
     readable,
 )
+from itl.analysis.interim import failed_controls
 from itl.analysis.model import Estimate
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
@@ -210,6 +211,19 @@ def test_the_main_comparison_stays_the_main_one_where_only_others_have_results()
     assert (partial["n"][0], math.isnan(partial["change"][0])) == (0, True)
     p = partial["p"][1]
     assert partial["p_adjusted"][1] == pytest.approx(p / (1 - MAIN_SHARE)), "the main one keeps its part"
+
+
+def test_nets_on_halves_which_vary_by_their_classes_add_nothing_to_the_noise_of_others():
+    """As in influence: nets on halves have seeds of their own, and other conditions the first of these."""
+    study = question("none", "half", "all", column="pretrained_on")
+    none, half, everything = study.conditions
+    study.conditions = (none, replace(half, seeds=tuple(range(5))), everything)
+    study.comparisons = (Comparison(everything.columns, none.columns),)
+    values = {"none": [10.0, 11.0, 9.0], "half": [40.0, 12.0, 30.0, 5.0, 21.0], "all": [20.0, 21.5, 20.5]}
+    (row,) = contrasts(study, frame(values, column="pretrained_on")).to_dict("records")
+    paired = stats.ttest_rel(values["all"], values["none"])
+    assert row["p"] == pytest.approx(paired.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(paired.confidence_interval())
 
 
 def test_a_condition_that_the_question_does_not_have_is_compared_with_nothing():

@@ -11,7 +11,7 @@ from itl import ItlError
 from itl.analysis import doubts, noise
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.seeds import Variances, cheapest, smallest_detectable
-from itl.runs.question import Task
+from itl.runs.question import Comparison, Task
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.analysis.test_comparisons import frame, question
 from tests.analysis.test_doublings import grid
@@ -81,6 +81,33 @@ def test_one_pretrained_condition_shows_no_noise_and_says_so():
     ]
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row["note"] == "noise is known from two pre-trained conditions or more; add one"
+
+
+def test_against_no_pretraining_noise_is_that_of_the_differences(monkeypatch):
+    """An untrained net may vary by more or less than others, and what moves all others does not cancel."""
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    data_size, results = study({25: [[1], [4]], 50: [[10], [8]], 0: [[1], [9]]})
+    _, most, untrained = (condition.columns for condition in data_size.conditions)
+    data_size.comparisons, data_size.repeats = (Comparison(most, untrained),), 1
+    (row,) = variance_table([SimpleNamespace(question=data_size, results=results)], None).to_dict("records")
+    # The means of both, 5.5 and 6, lie 4.5 and −3 above the untrained: variance 28.125. Of 50 beside that
+    # mean, (1 − 1/2) of the variance 6.25 of a condition. Each side has half of the sum.
+    assert row["3 seeds detect"] == f"{smallest_detectable((28.125 + 3.125) / 2, 3, 2):.1f}"
+    one_seed = results[(results["images_per_class"] != 0) | (results["seed"] == 0)]
+    (row,) = variance_table([SimpleNamespace(question=data_size, results=one_seed)], None).to_dict("records")
+    assert (row["between nets"], row["3 seeds detect"]) == ("2.5", "")
+
+
+def test_where_no_noise_is_seen_no_number_of_seeds_is_promised(monkeypatch):
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (0.0, 100))
+    data_size, results = study({25: [[100], [100]], 50: [[100], [100]]})
+    (row,) = variance_table([SimpleNamespace(question=data_size, results=results)], None).to_dict("records")
+    assert (row["between nets"], row["3 seeds detect"]) == ("0.0", "")
+    data_size, store = study_of_runs()
+    alike = results.assign(task="finetune@x")
+    data_size.results_so_far = lambda store, machine: alike
+    (row,) = designs([data_size], store, None, detect=5.0).to_dict("records")
+    assert (row["seeds"], row["note"]) == ("", noise.NO_NOISE_SEEN)
 
 
 def test_scores_of_training_images_have_no_test_set(monkeypatch):

@@ -1,0 +1,60 @@
+"""What can be said of questions before all of their runs are done: too few seeds, and controls that fail."""
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from itl import counted
+from itl.analysis.comparisons import compare, task_values
+from itl.analysis.findings import tasks_in_order
+from itl.machine import Machine
+from itl.runs.question import Question, Task
+from itl.runs.store import Store
+from itl.runs.study import MIN_SEEDS, by_training
+
+
+def pilot_lines(
+    unfinished: Collection[str], questions: Sequence[Question], store: Store, machine: Machine
+) -> list[str]:
+    """Say what finished runs show of the *unfinished* among *questions*, by name: see `failed_controls`."""
+    lines = []
+    for question in questions:
+        if question.name not in unfinished:
+            continue
+        results = question.results_so_far(store, machine)
+        if not results.empty:  # an untrained net that is done has no scores yet
+            lines += [f"pilot: {question.name}, {line}" for line in failed_controls(question, results)]
+    return lines
+
+
+def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
+    """Name the *questions* whose seeds are too few to decide any comparison."""
+    return [
+        f"note: {question.name} has {counted(len(question.seeds), 'seeds')}; a comparison is decided by "
+        f"{MIN_SEEDS} or more"
+        for question in questions
+        if question.comparisons and len(question.seeds) < MIN_SEEDS
+    ]
+
+
+def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
+    """Say on which tasks nothing could be called the same, and why: what a pilot shows before a long run.
+
+    It looks at the untrained net and the condition that the main comparison is against (for doublings the
+    first). If nothing is compared, it says nothing.
+    """
+    if not question.comparisons:
+        return []
+    main, lines = question.comparisons[0], []
+    untrained, trained = ([one.columns for one in part] for part in by_training(question.conditions))
+    of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
+    against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
+    for task in tasks_in_order(question, results, own=False):
+        if not Task.read(task).measures_transfer:
+            continue
+        data = task_values(question, results, task)
+        row = compare(question, data, of, against)
+        if row and (fault := row.evidence.control_fault):
+            seeds = counted(row.evidence.change.n, "seeds")
+            lines.append(f"{task}: {fault}; by {seeds} so far, nothing on it can be called the same")
+    return lines
