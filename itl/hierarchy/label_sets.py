@@ -22,13 +22,12 @@ CONTROL_TOLERANCE = 0.1  # by how much of what is removed a control may leave ou
 class LabelSet:
     """A way to label images; wnids that it does not have are left out of training."""
 
-    name: str  #: the method that makes this label set
     class_of: Mapping[str, str]  #: fine wnid -> wnid of its class
 
     @classmethod
-    def of_itself(cls, name: str, wnids: Iterable[str]) -> "LabelSet":
+    def of_itself(cls, wnids: Iterable[str]) -> "LabelSet":
         """Label each of *wnids* by itself."""
-        return cls(name, {wnid: wnid for wnid in wnids})
+        return cls({wnid: wnid for wnid in wnids})
 
     @property
     def classes(self) -> list[str]:
@@ -86,7 +85,7 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
         kept = {wnid: label for wnid, label in kept.items() if wnid in part.class_of}
     if not kept:
         raise ItlError(f"{method} keeps none of the {len(set(wnids))} classes; leave a part of it out")
-    return LabelSet("+".join(part.name for part in (first, *filters)), kept)
+    return LabelSet(kept)
 
 
 def split_method(method: str) -> list[str]:
@@ -180,8 +179,7 @@ def bottom_up(tree: Taxonomy, wnids: Iterable[str], level: int) -> LabelSet:
     deepest = max(map(len, paths.values())) - 1
     if not 0 <= level <= deepest:
         raise ItlError(f"bottom-up takes a level from 0 to {deepest} on these classes, not {level}")
-    class_of = {wnid: path[max(0, len(path) - 1 - level)] for wnid, path in paths.items()}
-    return LabelSet(f"bottom-up@{level}", class_of)
+    return LabelSet({wnid: path[max(0, len(path) - 1 - level)] for wnid, path in paths.items()})
 
 
 def top_down(tree: Taxonomy, wnids: Iterable[str], rounds: int) -> LabelSet:
@@ -195,7 +193,7 @@ def top_down(tree: Taxonomy, wnids: Iterable[str], rounds: int) -> LabelSet:
     sets = top_down_rounds(tree, wnids)
     if not 1 <= rounds < len(sets):
         raise ItlError(f"top-down takes from 1 to {len(sets) - 1} rounds on these classes, not {rounds}")
-    return LabelSet(f"top-down@{rounds}", sets[rounds])
+    return LabelSet(sets[rounds])
 
 
 def top_down_rounds(tree: Taxonomy, wnids: Iterable[str]) -> list[dict[str, str]]:
@@ -219,7 +217,7 @@ def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: st
     kept = [wnid for wnid in wnids if nodes.isdisjoint(tree.ancestors(wnid))]
     if not kept:
         raise ItlError(f"{name} leaves none of the {len(wnids)} classes; give some of another kind too")
-    return LabelSet.of_itself(name, kept)
+    return LabelSet.of_itself(kept)
 
 
 def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
@@ -234,7 +232,7 @@ def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet
     kept = [wnid for wnid in wnids if not tree.ancestors(wnid).isdisjoint(nodes)]
     if not kept:
         raise ItlError(f"{name} keeps none of the {len(wnids)} classes; name a node above some of them")
-    return LabelSet.of_itself(name, kept)
+    return LabelSet.of_itself(kept)
 
 
 def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
@@ -245,20 +243,18 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
     >>> cut(tree, ["husky", "poodle", "trout", "car"], ["animal", "dog"]).class_of
     {'husky': 'dog', 'poodle': 'dog', 'trout': 'animal'}
     """
-    wnids, nodes = list(wnids), sorted({tree[node].wnid for node in nodes})
-    paths = {wnid: tree.path(wnid) for wnid in wnids}
+    paths, chosen = {wnid: tree.path(wnid) for wnid in wnids}, {tree[node].wnid for node in nodes}
     on_a_path = set().union(*paths.values())
-    for node in nodes:
+    for node in sorted(chosen):
         if node not in on_a_path:
-            below = sum(node in tree.ancestors(wnid) for wnid in wnids)
+            below = sum(node in tree.ancestors(wnid) for wnid in paths)
             reason = f"{below} are below it, but not by their parents" if below else "none is below it"
             raise ItlError(
-                f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
+                f"cut at {node} ({tree[node].name}) labels none of the {len(paths)} classes: "
                 f"{reason}; give a wnid on their parent paths"
             )
-    chosen = set(nodes)
     nearest = {wnid: next((node for node in path if node in chosen), "") for wnid, path in paths.items()}
-    return LabelSet(f"cut@{','.join(nodes)}", {wnid: node for wnid, node in nearest.items() if node})
+    return LabelSet({wnid: node for wnid, node in nearest.items() if node})
 
 
 def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
@@ -284,7 +280,7 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     class_of = {wnid: listed[wnid] for wnid in wnids if wnid in listed}
     if not class_of:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
-    return LabelSet(f"file@{argument}", class_of)
+    return LabelSet(class_of)
 
 
 def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str]:
@@ -313,20 +309,16 @@ def describe_in_vain(tree: Taxonomy, method: str, wnids: Sequence[str]) -> list[
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
     """Divide the classes into two random halves; the first has one more if their number is odd."""
     shuffled = shuffle(set(wnids), seed)
+    if len(shuffled) < 2:
+        raise ItlError(f"two halves need at least two classes, not {len(shuffled)}")
     half = (len(shuffled) + 1) // 2
-    return _halves(shuffled[:half], shuffled[half:], "half-random", f"@{seed}")
+    return LabelSet.of_itself(sorted(shuffled[:half])), LabelSet.of_itself(sorted(shuffled[half:]))
 
 
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
     """Divide the classes as `minimal_halves` does, the larger part first."""
-    return _halves(*minimal_halves(tree, wnids), "half-minimal", "")
-
-
-def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
-    if not a or not b:
-        raise ItlError(f"two halves need at least two classes, not {len(a) + len(b)}")
-    first = LabelSet.of_itself(f"{name}-a{argument}", sorted(a))
-    return first, LabelSet.of_itself(f"{name}-b{argument}", sorted(b))
+    larger, smaller = minimal_halves(tree, wnids)
+    return LabelSet.of_itself(sorted(larger)), LabelSet.of_itself(sorted(smaller))
 
 
 def _one_round(tree: Taxonomy, class_of: Mapping[str, str]) -> dict[str, str]:
@@ -346,13 +338,13 @@ def _without_pascal(tree: Taxonomy, wnids: Sequence[str]) -> LabelSet:
 def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet:
     """Leave out as many random classes, none of them PASCAL's, as without-pascal does: its control."""
     others = _without_pascal(tree, wnids).classes
-    count, name = len(wnids) - len(others), f"without-random@{seed}"
+    count = len(wnids) - len(others)
     if count >= len(wnids) - count:
         raise ItlError(
-            f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
+            f"without-random@{seed} leaves out {count} other classes, as many as are PASCAL's, but of the "
             f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's"
         )
-    return LabelSet.of_itself(name, sorted(set(wnids) - set(shuffle(others, seed)[:count])))
+    return LabelSet.of_itself(sorted(set(wnids) - set(shuffle(others, seed)[:count])))
 
 
 def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, list[str]]) -> LabelSet:
@@ -378,17 +370,17 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
             f"{name} should leave out about {count} other classes, as many as are {whose}, but the "
             f"subtrees of the {len(others)} others allow {len(left_out)}; {advice}"
         )
-    return LabelSet.of_itself(name, [wnid for wnid in wnids if wnid not in left_out])
+    return LabelSet.of_itself([wnid for wnid in wnids if wnid not in left_out])
 
 
 def _half_balanced(_: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
     from itl.hierarchy.balanced_halves import balanced_half  # here: the command line starts without numpy
 
-    return LabelSet.of_itself(f"half-balanced@{number}", balanced_half(list(wnids), number))
+    return LabelSet.of_itself(balanced_half(list(wnids), number))
 
 
 def _half_along_tree(tree: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
-    return LabelSet.of_itself(f"half-along-tree@{number}", half_along_tree(tree, wnids, number))
+    return LabelSet.of_itself(half_along_tree(tree, wnids, number))
 
 
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
@@ -417,7 +409,7 @@ NUMBER = Argument("a number from 0 to 9,999", "0", r"0|[1-9][0-9]{0,3}", int)  #
 NODES = Argument("wnids", "n00015388,n00021939", WNIDS, lambda text: text.split(","))
 CONTROL = Argument("a seed, or a seed and wnids", "0", f"{WHOLE}(,{WNIDS})?", _split_control)
 LABEL_METHODS = {  # by the name before the @
-    "original": Method(lambda tree, wnids: LabelSet.of_itself("original", wnids), tree=False),
+    "original": Method(lambda tree, wnids: LabelSet.of_itself(wnids), tree=False),
     "bottom-up": Method(bottom_up, Argument("a level", "9", WHOLE, int)),
     "top-down": Method(top_down, Argument("a number of rounds", "1", WHOLE, int)),
     "cut": Method(cut, NODES),
