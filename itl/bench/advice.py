@@ -48,37 +48,25 @@ def values_of(grid: Grid, task: str) -> pd.DataFrame:
     return table.set_axis(grid.options.loc[grid.trained, "option"], axis=1)
 
 
-@dataclass(frozen=True)
-class Judge:
-    """What choices on a task are judged by: *values*, a row for each seed, a column for each option."""
+def losses(values: pd.DataFrame, choice: str, random: np.random.Generator) -> dict[str, float]:
+    """Judge *choice* by *values*, with a row for each seed and a column for each option; in points.
 
-    values: pd.DataFrame
-
-    def regret(self, choice: str) -> float:
-        """Return by how much *choice* is behind the option of the highest mean, in points.
-
-        The highest of noisy means is too high, so this is too large: the best option would show some too.
-        """
-        means = self.values.mean()
-        return float(means.max() - means[choice])
-
-    def fair_regret(self, choice: str, random: np.random.Generator) -> float:
-        """Return by how much *choice* is behind the option that half of the seeds put first, on the others.
-
-        Below 0 where half of the seeds choose less well. The mean of both ways round.
-        """
-        order = random.permutation(len(self.values))
-        halves = self.values.iloc[order[::2]].mean(), self.values.iloc[order[1::2]].mean()
-        losses = [judge[chooser.idxmax()] - judge[choice] for chooser, judge in (halves, halves[::-1])]
-        return float(np.mean(losses))
-
-    @property
-    def error(self) -> float:
-        """Standard error of the difference between the means of two options, in points; seeds are pairs."""
-        seeds, options = self.values.shape
-        apart = self.values.sub(self.values.mean(axis=1), axis=0)
-        variance = apart.var().mean() * options / (options - 1)
-        return math.sqrt(2 * variance / seeds)
+    Returns:
+        regret: by how much the choice is behind the option of the highest mean. The highest of noisy means is
+        too high, so this is too large: the best option would show some too. fair_regret: by how much it is
+        behind the option that half of the seeds put first, on the others; the mean of both ways round. Below
+        0 where half of the seeds choose less well. error: the standard error of the difference between the
+        means of two options; seeds are pairs.
+    """
+    means, order, (seeds, options) = values.mean(), random.permutation(len(values)), values.shape
+    halves = values.iloc[order[::2]].mean(), values.iloc[order[1::2]].mean()
+    fair = [judge[chooser.idxmax()] - judge[choice] for chooser, judge in (halves, halves[::-1])]
+    variance = values.sub(values.mean(axis=1), axis=0).var().mean() * options / (options - 1)
+    return {
+        "regret": float(means.max() - means[choice]),
+        "fair_regret": float(np.mean(fair)),
+        "error": math.sqrt(2 * variance / seeds),
+    }
 
 
 @dataclass(frozen=True)
@@ -88,7 +76,7 @@ class LeftOut:
     grid: Grid
     task: int
     seen: list[int]
-    judge: Judge
+    judging: pd.DataFrame  # the values of the other seeds, as `values_of` has them
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -129,7 +117,7 @@ def validate(
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
-        (points), error (see `Judge`), nets and cost (share of a grid's hours) of the pilot. And intervals, a
+        (points), error (see `losses`), nets and cost (share of a grid's hours) of the pilot. And intervals, a
         row for each task, split and option: task, split, option, mean, and the 90 % interval low to high of
         this mean.
     """
@@ -139,8 +127,8 @@ def validate(
         random = np.random.default_rng(split)
         for task, values in tables.items():
             known = sorted(random.permutation(values.index)[:seen].tolist())
-            judge = Judge(values[~values.index.isin(known)])
-            choices, rows = _judged(LeftOut(grid, grid.tasks.index(task), known, judge), near, quick, split)
+            left = LeftOut(grid, grid.tasks.index(task), known, values[~values.index.isin(known)])
+            choices, rows = _judged(left, near, quick, split)
             names = {"task": task, "split": split}
             chosen += [names | choice for choice in choices]
             intervals += [names | row for row in rows]
@@ -166,25 +154,21 @@ def _judged(
     known, parameters, cost = left.pilot()
     points = known.choices(left.task)
     belief = Posterior(parameters, *known.data).at(points)
-    judge, trained = left.judge, np.flatnonzero(known.trained)
+    judging, trained = left.judging, np.flatnonzero(known.trained)
     pilot = known.measured[known.measured["task"] == left.task]
     choices = {ADVICE: int(trained[belief.mean[trained].argmax()])}
     choices |= _rivals(left, len(pilot), near, quick, split)
     rows, chosen = [], []
     names = known.options["option"]
     for method, option in choices.items():
-        losses = {
-            "regret": judge.regret(names[option]),
-            "fair_regret": judge.fair_regret(names[option], np.random.default_rng(split)),
-            "error": judge.error,
-        }
         words = {"method": method, "option": names[option]}
-        chosen.append(words | losses | {"nets": len(pilot), "cost": cost})
-    variances = belief.spread**2 + parameters.of_one_net(points) / len(judge.values)
+        points_lost = losses(judging, names[option], np.random.default_rng(split))
+        chosen.append(words | points_lost | {"nets": len(pilot), "cost": cost})
+    variances = belief.spread**2 + parameters.of_one_net(points) / len(judging)
     for option in trained.tolist():
         reach = quantile(len(known.tasks)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}
-        rows.append({"option": names[option], "mean": float(judge.values[names[option]].mean()), **ends})
+        rows.append({"option": names[option], "mean": float(judging[names[option]].mean()), **ends})
     return chosen, rows
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,21 +38,16 @@ def probe(folder: Path, device: str) -> Work:
     minute.
     """
     train, test = (Features(part.features.to(device), part.labels.to(device)) for part in made_up_features())
-    fits: dict[str, Callable[[], Any]] = {
-        "itl": lambda: fit_linear(train, CLASSES, STRENGTHS, tolerance=GRADIENT_TOLERANCE)
-    }
-    fitted: dict[str, Sequence] = {}
-    cores = torch.get_num_threads()
-    processes = {"scikit-learn, lbfgs in float32": 1, "scikit-learn, a process a core": cores}
-    if device.startswith("cuda"):
-        del processes["scikit-learn, lbfgs in float32"]
-    makers = {peer: partial(scikit_learn, train, count) for peer, count in processes.items()}
+    makers = {"scikit-learn, a process a core": partial(scikit_learn, train, torch.get_num_threads())}
+    if not device.startswith("cuda"):
+        makers = {"scikit-learn, lbfgs in float32": partial(scikit_learn, train, 1)} | makers
     theirs, absent = installed(makers)
-    fits |= theirs
+    ours = partial(fit_linear, train, CLASSES, STRENGTHS, tolerance=GRADIENT_TOLERANCE)
+    fitted: dict[str, Sequence] = {}
 
-    def fit(name: str) -> None:
+    def fit(name: str, work: Callable[[], Sequence]) -> None:
         """Keep the classifiers too: `agree` scores them."""
-        fitted[name] = fits[name]()
+        fitted[name] = work()
 
     def agree() -> str:
         texts = []
@@ -66,8 +60,8 @@ def probe(folder: Path, device: str) -> Work:
         f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH} to slope {GRADIENT_TOLERANCE:.0e}",
         "probes",
         len(STRENGTHS),
-        partial(fit, "itl"),
-        {name: partial(fit, name) for name in theirs},
+        partial(fit, "itl", ours),
+        {name: partial(fit, name, work) for name, work in theirs.items()},
         absent,
         operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
         rate="bf16" if has_bf16(torch.device(device)) else "fp32",

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -53,12 +52,11 @@ def packing(folder: Path, device: str) -> Work:
 
         return lambda: list(threads.map(stack, parts))
 
-    def in_processes(square: Square) -> list[np.ndarray]:
-        return list(processes.map(square, files, chunksize=CHUNK))
-
     makers: dict[str, Callable[[], Any]] = {
         "torchvision, a thread a core": lambda: in_threads(torchvision_square),
-        "Pillow, a process a core": lambda: partial(in_processes, pillow_square),
+        "Pillow, a process a core": lambda: (
+            lambda: list(processes.map(pillow_square, files, chunksize=CHUNK))
+        ),
         "simplejpeg + torchvision, threads": lambda: in_threads(simplejpeg_square()),
         "DALI on the CPU": lambda: dali(files, cores),
     }
