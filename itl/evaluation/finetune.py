@@ -120,10 +120,9 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
     """
     if not recipe.lrs:
         return recipe
-    lrs = sorted(set(recipe.lrs))
     path = folder / LR_SCORES_FILE
     lr_scores = read_mapping(path)
-    for lr in lrs:
+    for lr in recipe.lrs:
         lr_folder = folder / f"choose-{lr!r}"
         if repr(lr) not in lr_scores:
             try:
@@ -132,10 +131,10 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 lr_scores[repr(lr)] = None
             write_text(path, json.dumps(lr_scores, indent=1))
         shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
-    scored = ((lr, lr_scores[repr(lr)]) for lr in lrs)
+    scored = ((lr, lr_scores[repr(lr)]) for lr in recipe.lrs)  # the lowest first
     converged = {lr: value for lr, value in scored if value is not None and not math.isnan(value)}
     if not converged:
-        raise ItlError(f"training diverges at each of lrs {', '.join(map(str, lrs))}; give lower ones")
+        raise ItlError(f"training diverges at each of lrs {', '.join(map(str, recipe.lrs))}; give lower ones")
     return replace(recipe, lr=max(converged, key=converged.__getitem__), lrs=())
 
 

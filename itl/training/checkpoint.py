@@ -128,17 +128,13 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     path = Path(folder) / CHECKPOINT_FILE
     if not path.exists():
         return []
-    damage = ""
     try:
         tensors, history = load_tensors(path)
-    except ItlError as error:
-        damage = str(error.__cause__)
-    else:
         checksum = tensors.pop(CHECKSUM, None)  # of an older itl there is none
         if checksum is not None and checksum != _checksum(tensors):
-            damage = "its tensors are not those that were written"
-    if damage:
-        warn(f"{path} is damaged ({damage}); training starts again")
+            raise ItlError("its tensors are not those that were written")
+    except ItlError as error:
+        warn(f"{path} is damaged ({error.__cause__ or error}); training starts again")
         return []
     fill(net, tensors_below(tensors, "net."), path)
     momentum = tensors_below(tensors, "momentum.")

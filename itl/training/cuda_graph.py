@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import repeat
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor, nn
@@ -133,10 +133,10 @@ class RecordedSteps:
         for recorded, part in zip(self.plan, plan, strict=True):
             recorded.copy_(part, non_blocking=True)
         self.number.zero_()
-        images: Iterable[Tensor | None] = repeat(None, count)
+        images: Iterable[Tensor | None] = repeat(None)
         if self.sent is not None:
             images = self.batches.streamed(plan, self.batches.step_images)
-        for _, stored in zip(range(count), images, strict=False):
+        for stored in islice(images, count):
             if self.sent is not None and stored is not None:
                 self.sent.copy_(stored, non_blocking=True)
             self.graph.replay()

@@ -54,8 +54,8 @@ def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
         torch.manual_seed(seed)
         name = net_name(name)
         library, _, rest = name.rpartition(":")
-        make = {"timm": _timm, "torchvision": _torchvision_net}.get(library, _own)
-        body, features = make(rest if make is not _own else name, pixels)
+        makers = {"timm": _timm, "torchvision": _torchvision_net}
+        body, features = makers[library](rest, pixels) if library in makers else _own(name, pixels)
         head = nn.Linear(features, classes)
         if name == "caffenet":
             _gaussian(head, std=0.01, bias=0)

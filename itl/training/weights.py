@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -80,14 +79,12 @@ def _read_pickle(path: Path) -> object:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # plain data; many checkpoints hold it
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # damaged files make torch raise all kinds of errors
         if code := re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error)):
             raise ItlError(
                 f"{path} names {code[1]}, code that would be run; none was; where you trust it, load it and "
                 f"write torch.save(net.state_dict(), FILE)"
             ) from None
-        raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from None
-    except Exception as error:  # damaged files make torch raise all kinds of errors
         raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from error
 
 
