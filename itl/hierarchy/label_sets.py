@@ -379,10 +379,6 @@ def _half_balanced(_: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
     return LabelSet.of_itself(balanced_half(list(wnids), number))
 
 
-def _half_along_tree(tree: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
-    return LabelSet.of_itself(half_along_tree(tree, wnids, number))
-
-
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
     return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
 
@@ -420,7 +416,7 @@ LABEL_METHODS = {  # by the name before the @
     "half-random-a": Method(lambda _, wnids, seed: halves_random(wnids, seed)[0], SEED, 2, tree=False),
     "half-random-b": Method(lambda _, wnids, seed: halves_random(wnids, seed)[1], SEED, 2, tree=False),
     "half-balanced": Method(_half_balanced, NUMBER, 2, tree=False),
-    "half-along-tree": Method(_half_along_tree, NUMBER, 2),
+    "half-along-tree": Method(lambda *given: LabelSet.of_itself(half_along_tree(*given)), NUMBER, 2),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
     "only": Method(only, NODES, 3),

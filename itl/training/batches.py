@@ -102,6 +102,9 @@ def center_crop_side(size: int, pixels: int) -> int:
 def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
     """Return `fused_crop`, or the same in plain torch where Triton does not work."""
 
+    def plain(images, rows, boxes, flips, pixels, dtype):
+        return batch_crop(images[rows], boxes, flips, pixels).to(dtype)
+
     def tried() -> Callable[..., torch.Tensor]:
         from itl.training.crop_triton import fused_crop
 
@@ -109,18 +112,7 @@ def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
         fused_crop(torch.zeros(1, 2, 2, 3, dtype=torch.uint8, device=device), rows, boxes, rows > 0, 1)
         return fused_crop
 
-    return triton_kernel(tried, device, "plain torch crops the batches") or _plain_crop
-
-
-def _plain_crop(
-    images: torch.Tensor,
-    rows: torch.Tensor,
-    boxes: torch.Tensor,
-    flips: torch.Tensor,
-    pixels: int,
-    dtype: torch.dtype,
-) -> torch.Tensor:
-    return batch_crop(images[rows], boxes, flips, pixels).to(dtype)
+    return triton_kernel(tried, device, "plain torch crops the batches") or plain
 
 
 class Batches:

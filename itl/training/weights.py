@@ -228,18 +228,13 @@ def library_tensors(net: str, own: Classifier) -> Tensors:
     if net in OWN_NETS:
         return {f"body.{name}": tensor for name, tensor in tensors.items()}
     if net_name(net) == "alexnet":
-        return {_alexnet_name(name): tensor for name, tensor in tensors.items()}
+        return {ALEXNET[name[:2]] + name[2:]: tensor for name, tensor in tensors.items()}
     return dict(tensors)
 
 
 def inner_body(net: Classifier) -> nn.Module:
     """Return the body of *net* as `itl.training.nets.build` made it, with no normalisation before it."""
     return net.body.body if isinstance(net.body, Renormalised) else net.body
-
-
-def _alexnet_name(name: str) -> str:
-    start = next(start for start in ALEXNET if name.startswith(start))
-    return ALEXNET[start] + name.removeprefix(start)
 
 
 def head_names(net: str) -> tuple[str, ...]:
