@@ -19,9 +19,7 @@ GROUP_ROWS = 32  # rows of which the quick pass looks at the highest first
 GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024  # see _group_limit
 
 
-def nearest(
-    base: Tensor, queries: Tensor, k: int, block: tuple[int, int] | None = None
-) -> tuple[Tensor, Tensor]:
+def nearest(base: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Find the *k* rows of *base* (N, D) most cosine-similar to each of *queries* (M, D).
 
     The device of *base* searches. Exact for float32 and float64: what float64 finds from the vectors as they
@@ -33,8 +31,8 @@ def nearest(
     (`CandidateFilter`). Queries with too many candidates (their features differ by less than the bits show)
     go through the same in float32, and what that cannot separate is ranked whole.
 
-    *block* is how many queries and rows the pass in blocks takes at once. Memory beyond arguments and results
-    is that of one block and some 30 candidates a query; of the kernel, half of *base*, and 1 GiB.
+    Memory beyond arguments and results is that of one block and some 30 candidates a query; of the kernel,
+    half of *base*, and 1 GiB.
 
     Returns:
         Row numbers (M, k), int64, and similarities (M, k), float64, nearest first and the lower row first of
@@ -56,25 +54,21 @@ def nearest(
         similarities = torch.empty(len(queries), k, dtype=torch.float64, device=base.device)
         remaining = torch.arange(len(queries), device=base.device)
     if len(remaining):
-        _search_in_blocks(base, queries, remaining, rows, similarities, block or BLOCKS[base.device.type])
+        _search_in_blocks(base, queries, remaining, rows, similarities)
     return rows, similarities
 
 
 def _search_in_blocks(
-    base: Tensor,
-    queries: Tensor,
-    remaining: Tensor,
-    rows: Tensor,
-    similarities: Tensor,
-    block: tuple[int, int],
+    base: Tensor, queries: Tensor, remaining: Tensor, rows: Tensor, similarities: Tensor
 ) -> None:
     """Fill *rows* and *similarities* (M, k) of the queries that are *remaining*, by plain torch."""
     query_norms, base_norms, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
+    queries_at_once, rows_at_once = BLOCKS[base.device.type]
     for dtype in precisions_of_passes(base, k):
         if not len(remaining):
             return
-        parts = remaining.split(block[0])
-        filters = _filter(base, [queries[part] for part in parts], k, dtype, block[1])
+        parts = remaining.split(queries_at_once)
+        filters = _filter(base, [queries[part] for part in parts], k, dtype, rows_at_once)
         for candidates, part in zip(filters, parts, strict=True):
             query, row = candidates.pairs()
             ranked = part[candidates.listed]

@@ -100,10 +100,9 @@ class RecordedSteps:
         plan = self.plan = batches.plan(0).map(lambda part: part.to(device))  # any epoch's, for its shapes
         learning_rates, losses = self.learning_rates, self.losses = torch.zeros(2, steps, device=device)
         number = self.number = torch.zeros(1, dtype=torch.int64, device=device)
-        sent: Tensor | None = None  # images of the current step of a streamed pack
-        if batches.on_device is None:
-            sent = torch.zeros((count, *batches.images.shape[1:]), dtype=torch.uint8, device=device)
-        self.sent = sent
+        shape = count, *batches.images.shape[1:]  # of the images of a step, which a streamed pack sends
+        streams = batches.on_device is None
+        sent = self.sent = torch.zeros(shape, dtype=torch.uint8, device=device) if streams else None
         crop, within = crop_on(device), torch.arange(count, device=device)
         rate = torch.zeros((), device=device)
         for group in optimizer.param_groups:

@@ -34,9 +34,10 @@ PASSES = {"both": [torch.bfloat16, torch.float32], "float32": [torch.float32], "
 def test_fast_is_slow(monkeypatch, kind, passes):
     """Exactly, similarities bit for bit, whatever passes go before, in blocks of uneven sizes."""
     monkeypatch.setattr(knn, "precisions_of_passes", lambda base, k: PASSES[passes])
+    monkeypatch.setitem(knn.BLOCKS, "cpu", (16, 300))
     base, queries = world(kind, 1001, 24, seed=1), world(kind, 37, 24, seed=2)
     queries[3] = base[500]
-    rows, similarities = nearest(base, queries, 5, block=(16, 300))
+    rows, similarities = nearest(base, queries, 5)
     exact, values = slowly(base, queries, 5)
     assert torch.equal(rows, exact)
     assert torch.equal(similarities, values)
@@ -94,10 +95,11 @@ def test_vectors_that_are_not_numbers_are_refused():
 
 
 @pytest.mark.parametrize("block", [(1, 1), (7, 3), (64, 40), (2048, 4096)])
-def test_nearest_is_scikit_learns_brute_force_in_any_blocks(block):
+def test_nearest_is_scikit_learns_brute_force_in_any_blocks(block, monkeypatch):
+    monkeypatch.setitem(knn.BLOCKS, "cpu", block)
     random = torch.Generator().manual_seed(0)
     base, queries = torch.randn(150, 12, generator=random), torch.randn(70, 12, generator=random)
-    rows, similarities = nearest(base, queries, 5, block=block)
+    rows, similarities = nearest(base, queries, 5)
     oracle = NearestNeighbors(metric="cosine", algorithm="brute").fit(base.numpy())
     distances, expected = oracle.kneighbors(queries.numpy(), 5)
     assert rows.tolist() == expected.tolist()
@@ -105,11 +107,12 @@ def test_nearest_is_scikit_learns_brute_force_in_any_blocks(block):
 
 
 @pytest.mark.parametrize("block", [(1, 1), (2, 3), (5, 4), (8, 100)])
-def test_of_equal_neighbours_the_lower_row_is_nearer(block):
+def test_of_equal_neighbours_the_lower_row_is_nearer(block, monkeypatch):
+    monkeypatch.setitem(knn.BLOCKS, "cpu", block)
     random = torch.Generator().manual_seed(0)
     base = torch.eye(4)[torch.randint(0, 4, (40,), generator=random)]
     base *= torch.tensor([1.0, 2, 4, 8]).repeat(10)[:, None]
-    rows, similarities = nearest(base, torch.eye(4), 12, block=block)
+    rows, similarities = nearest(base, torch.eye(4), 12)
     exact = (base / base.norm(dim=1, keepdim=True)).T
     assert torch.equal(rows, exact.sort(dim=1, descending=True, stable=True).indices[:, :12])
     assert set(similarities.unique().tolist()) == {0.0, 1.0}

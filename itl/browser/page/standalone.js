@@ -26,10 +26,6 @@ export class FileModel {
     this.handlers.set(event, handler);
   }
 
-  off(event) {
-    this.handlers.delete(event);
-  }
-
   // As the kernel does: count what the choice keeps.
   save_changes() {
     if ((this.fields.summary.revision ?? 0) === this.fields._revision) return;
