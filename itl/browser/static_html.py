@@ -1,7 +1,7 @@
 """The browser's last state where no kernel runs, in pages and in mail; a choice described in words."""
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -37,7 +37,7 @@ def tree_html(
     if colours := summary.get("colours"):
         headings.append(f"{colours['label']} ({colours['unit']})")
     among = {wnid for wnid, count in counts["images"].items() if count} if "images" in counts else tree
-    nodes = visible_nodes(tree, set(opened), among)
+    nodes = tree.in_order(set(opened), among)
     first = islice(nodes, MAX_ROWS)
     rows = [_row(tree, wnid, unticked, counts, summary) | {"shown": wnid == shown} for wnid in first]
     table = {"headings": headings, "rows": rows, "hidden": sum(1 for _ in nodes)}
@@ -49,17 +49,6 @@ def standalone_html(fields: Mapping[str, object], picture: str, title: str) -> s
     data = json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c")  # no name may end the script
     parts = {"title": title, "fields": data, "picture": picture, "style": style(), "script": script()}
     return render("browser.html.j2", **parts)
-
-
-def visible_nodes(tree: Taxonomy, opened: set[str], shown: Container[str]) -> Iterator[str]:
-    """List the roots and the children of every open node that are among *shown*, siblings by name."""
-    waiting = [wnid for wnid in tree if tree.parent(wnid) is None and wnid in shown][::-1]
-    while waiting:
-        wnid = waiting.pop()
-        yield wnid
-        if wnid in opened:
-            children = sorted(tree.children(wnid), key=lambda child: (tree.class_name(child), child))
-            waiting += [child for child in children[::-1] if child in shown]
 
 
 def _row(

@@ -1,6 +1,6 @@
 """A close look at one net: its predictions, errors by node, and the neighbours of an image."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,31 +88,19 @@ class Inspection:
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
-        """One row a node above the images, in the order of the tree.
+        """One row a node above the images, in the order of the tree, then the classes outside of it.
 
         Columns: node, name, depth, images, wrong (how many of them), accuracy (in percent).
         """
         by_class = self.table.groupby("wnid")["correct"]
         sizes, sums = by_class.size().to_dict(), by_class.sum().to_dict()
         rows = []
-        for node, depth in self._in_order():
-            wnids = self._wnids_under[node]
+        outside = [node for node in sorted(self._wnids_under) if node not in self.tree]
+        for node in [*self.tree.in_order(self.tree, self._wnids_under), *outside]:
+            wnids, depth = self._wnids_under[node], self.tree.depth(node) if node in self.tree else 0
             images, right = sum(sizes[wnid] for wnid in wnids), sum(sums[wnid] for wnid in wnids)
             rows.append((node, self.name(node), depth, images, images - right, 100.0 * right / images))
         return pd.DataFrame(rows, columns=["node", "name", "depth", "images", "wrong", "accuracy"])
-
-    def _in_order(self) -> Iterator[tuple[str, int]]:
-        """Yield nodes and depths: each before those below it, siblings by name; then the classes outside."""
-        roots = [node for node in self._wnids_under if node in self.tree and not self.tree.parent(node)]
-        waiting = sorted(roots, reverse=True)
-        while waiting:
-            node = waiting.pop()
-            yield node, self.tree.depth(node)
-            children = [child for child in self.tree.children(node) if child in self._wnids_under]
-            waiting += sorted(children, key=lambda child: (self.name(child), child), reverse=True)
-        for node in sorted(self._wnids_under):
-            if node not in self.tree:
-                yield node, 0
 
     def wrong(self, node: str = "") -> pd.DataFrame:
         """Return the rows of `table` that the net gets wrong under *node*, the most confident first."""

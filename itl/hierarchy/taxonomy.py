@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -146,6 +146,16 @@ class Taxonomy:
     def leaves_under(self, wnid: str) -> list[str]:
         """Return the leaves that are a kind of *wnid*, by any path, sorted; a leaf is under itself."""
         return list(self._leaves_under.get(self[wnid].wnid, ()))
+
+    def in_order(self, opened: Container[str], among: Container[str]) -> Iterator[str]:
+        """Yield the roots and the children of *opened* nodes that are *among* these, siblings by name."""
+        waiting = [root for root in self._children[None][::-1] if root in among]
+        while waiting:
+            wnid = waiting.pop()
+            yield wnid
+            if wnid in opened:
+                children = sorted(self._children[wnid], key=lambda child: (self.class_name(child), child))
+                waiting += [child for child in children[::-1] if child in among]
 
     def lowest_common_ancestor(self, a: str, b: str) -> str:
         """Return the deepest wnid on the parent paths of both *a* and *b*; in WordNet there is one.

@@ -56,6 +56,22 @@ def test_two_roots_have_no_common_ancestor():
         two.lowest_common_ancestor("a", "b")
 
 
+def test_nodes_come_in_the_order_of_the_tree(tree):
+    below_animal = ["dog", "husky", "poodle", "fish", "trout", "pet"]
+    assert list(tree.in_order(tree, tree)) == ["entity", "animal", *below_animal, "vehicle", "car"]
+    opened, among = {"entity", "animal"}, {"entity", "animal", "dog", "husky", "vehicle"}
+    assert list(tree.in_order(opened, among)) == ["entity", "animal", "dog", "vehicle"]
+    assert list(tree.in_order(tree, {"animal", "dog"})) == [], "its root is not among them"
+
+
+def test_siblings_are_in_the_order_of_their_names_and_roots_of_their_wnids():
+    words = {"a": "last", "b": "middle", "c": "first", "d": "first"}
+    below = [Synset(wnid, f"{word}.n.01", (word,), "", ("top",)) for wnid, word in words.items()]
+    roots = [Synset(name, f"{name}.n.01", (name,), "", ()) for name in ("alone", "top")]
+    two = Taxonomy([*below, *roots], words)
+    assert list(two.in_order(two, two)) == ["alone", "top", "c", "d", "a", "b"]
+
+
 def test_it_is_a_collection(tree):
     assert len(tree) == len(list(tree)) == 10
     assert "pet" in tree
