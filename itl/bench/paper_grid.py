@@ -6,7 +6,6 @@ that `paper-128` takes one night.
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -109,8 +108,8 @@ def describe(made: Plan, works: list[tuple]) -> list[str]:
     return [*lines, f"    {parts}: {hours:,.1f} hours in all; {goal}"]
 
 
-def main() -> int:
-    """Print the hours of each preset and write them by name, one by one; returns the exit status."""
+def main() -> None:
+    """Print the hours of each preset and write them by name, one by one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the hours there too")
@@ -129,8 +128,7 @@ def main() -> int:
             hours[preset.name] = made.minutes / 60
             if args.json:
                 args.json.write_text(json.dumps(hours))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

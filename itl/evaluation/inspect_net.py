@@ -60,9 +60,7 @@ class Inspection:
 
     def prepare(self) -> None:
         """Make now what is made once, such as neighbours, so that later calls answer at once."""
-        for name in ("nodes", "positions", "_nearest"):
-            getattr(self, name)
-        self.groups()
+        self.nodes, self.positions, self._nearest, self.groups()  # noqa: B018
 
     def name(self, wnid: str) -> str:
         """Name a node or a class for people."""

@@ -66,7 +66,11 @@ class ResultsPanel(Panel):
         self.pending: dict[str, str] = {}  # questions without results: why
         self.answers: dict[str, Answer] = {}
         with announced(f"Reading and judging the runs of preset {self.preset.name} …"):
-            self._answer()
+            for question in questions_of(self.preset):
+                try:
+                    self.answers[question.name] = answer(question, self.store, self.machine)
+                except ItlError as error:
+                    self.pending[question.name] = str(error)
             questions = [given.question for given in self.answers.values()]
             self.changed = changed_sources(questions, self.machine)  # since their images were packed
         if not self.answers:
@@ -74,14 +78,6 @@ class ResultsPanel(Panel):
         self._packs: dict[str, Pack | None] = {}
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
-
-    def _answer(self) -> None:
-        """Answer the questions of the preset; why one cannot be is pending."""
-        for question in questions_of(self.preset):
-            try:
-                self.answers[question.name] = answer(question, self.store, self.machine)
-            except ItlError as error:
-                self.pending[question.name] = str(error)
 
     @traitlets.validate("question", "task", "metric", "axis")
     def _known(self, proposal: dict) -> str:
