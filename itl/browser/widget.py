@@ -320,11 +320,9 @@ class HierarchyBrowser(AnyWidget):
         """Return the state as text and as HTML, by their MIME types."""
         classes_kept = {} if self.summary.get("problem") else self.kept.leaves
         summary = self.summary | {"colours": self.colours, "classes": classes_kept}
-        images, classes = dict.fromkeys(self.tree, 0), dict.fromkeys(self.tree, 0)
-        for wnid in self.wnids:
-            for ancestor in self.tree.ancestors(wnid):
-                images[ancestor] += self.images[wnid]
-                classes[ancestor] += 1
+        below = dict.fromkeys(self.tree, list[str]()) | self.tree.group_by_ancestor(self.wnids)
+        images = {node: sum(self.images[wnid] for wnid in wnids) for node, wnids in below.items()}
+        classes = {node: len(wnids) for node, wnids in below.items()}
         counts = {"leaves": classes} if self.pack is None else {"classes": classes, "images": images}
         html = tree_html(self.tree, self.opened, self._shown, self.choice.unticked, counts, summary)
         return {"text/plain": summary_text(summary), "text/html": html}

@@ -67,13 +67,11 @@ class Inspection:
         return self.tree.class_name(wnid) if wnid in self.tree else wnid
 
     @cached_property
-    def _wnids_under(self) -> dict[str, set[str]]:
+    def _wnids_under(self) -> dict[str, list[str]]:
         """The wnids of images that lie under each node; see `_nodes_of`."""
-        under: dict[str, set[str]] = {}
-        for wnid in self.table["wnid"].unique():
-            for node in self._nodes_of(wnid):
-                under.setdefault(node, set()).add(wnid)
-        return under
+        wnids = self.table["wnid"].unique()
+        outside = {wnid: [wnid] for wnid in wnids if wnid not in self.tree}
+        return self.tree.group_by_ancestor(wnid for wnid in wnids if wnid in self.tree) | outside
 
     def _nodes_of(self, wnid: str) -> Collection[str]:
         """Return the nodes that *wnid* is under, by any path; a class outside the tree is under itself."""
@@ -93,7 +91,7 @@ class Inspection:
         by_class = self.table.groupby("wnid")["correct"]
         sizes, sums = by_class.size().to_dict(), by_class.sum().to_dict()
         rows = []
-        outside = [node for node in sorted(self._wnids_under) if node not in self.tree]
+        outside = sorted(node for node in self._wnids_under if node not in self.tree)
         for node in [*self.tree.in_order(self.tree, self._wnids_under), *outside]:
             wnids, depth = self._wnids_under[node], self.tree.depth(node) if node in self.tree else 0
             images, right = sum(sizes[wnid] for wnid in wnids), sum(sums[wnid] for wnid in wnids)

@@ -111,12 +111,8 @@ def half_along_tree(tree: Taxonomy, wnids: Iterable[str], number: int) -> list[s
     wnids = sorted(set(wnids))
     if len(wnids) < 2:
         raise ItlError(f"two halves need at least two classes, not {len(wnids)}")
-    under: dict[str, list[str]] = {}
-    for wnid in wnids:
-        for node in tree.ancestors(wnid):
-            under.setdefault(node, []).append(wnid)
     sums = dict.fromkeys(wnids, 0)
-    for classes in set(map(tuple, under.values())):
+    for classes in set(map(tuple, tree.group_by_ancestor(wnids).values())):
         digest = hashlib.sha256(f"{number // 2} {' '.join(classes)}".encode()).digest()
         drawn = int.from_bytes(digest[:4]) - 2**31  # whole numbers: the same on every machine
         for wnid in classes:

@@ -147,6 +147,14 @@ class Taxonomy:
         """Return the leaves that are a kind of *wnid*, by any path, sorted; a leaf is under itself."""
         return list(self._leaves_under.get(self[wnid].wnid, ()))
 
+    def group_by_ancestor(self, wnids: Iterable[str]) -> dict[str, list[str]]:
+        """Map each node that some of *wnids* are a kind of, by any path, to these in their order."""
+        groups: dict[str, list[str]] = {}
+        for wnid in wnids:
+            for node in self.ancestors(wnid):
+                groups.setdefault(node, []).append(wnid)
+        return groups
+
     def in_order(self, opened: Container[str], among: Container[str]) -> Iterator[str]:
         """Yield the roots and the children of *opened* nodes that are *among* these, siblings by name."""
         waiting = [root for root in self._children[None][::-1] if root in among]
@@ -213,11 +221,7 @@ class Taxonomy:
 
     @cached_property
     def _leaves_under(self) -> dict[str, list[str]]:
-        leaves: dict[str, list[str]] = {}
-        for leaf in self.leaves:
-            for wnid in self.ancestors(leaf):
-                leaves.setdefault(wnid, []).append(leaf)
-        return leaves
+        return self.group_by_ancestor(self.leaves)
 
     @cached_property
     def _texts(self) -> list[tuple[Synset, tuple[str, ...], str]]:

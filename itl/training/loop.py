@@ -74,9 +74,7 @@ def train(
         trained = cast(nn.Module, torch.compile(net, dynamic=False))  # not in place: it would never be freed
     with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(trained) if machine.ranks > 1 else trained
-        recorded = None
-        if step < total:
-            recorded = recorded_steps(trained, optimizer, batches, recipe, objective)
+        recorded = recorded_steps(trained, optimizer, batches, recipe, objective) if step < total else None
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
             torch.manual_seed(int(step_rng(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))

@@ -56,6 +56,13 @@ def test_two_roots_have_no_common_ancestor():
         two.lowest_common_ancestor("a", "b")
 
 
+def test_classes_are_grouped_by_all_they_are_a_kind_of(tree):
+    groups = tree.group_by_ancestor(["trout", "poodle"])
+    assert groups.keys() == tree.ancestors("trout") | tree.ancestors("poodle")
+    assert groups["animal"] == groups["entity"] == ["trout", "poodle"]
+    assert groups["pet"] == groups["dog"] == ["poodle"]
+
+
 def test_nodes_come_in_the_order_of_the_tree(tree):
     below_animal = ["dog", "husky", "poodle", "fish", "trout", "pet"]
     assert list(tree.in_order(tree, tree)) == ["entity", "animal", *below_animal, "vehicle", "car"]
