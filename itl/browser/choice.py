@@ -225,18 +225,15 @@ def fewest_ticks(tree: Taxonomy, kept: frozenset[str]) -> set[str]:
     Leaves that lie under a ticked node by other paths are left out again by `label_expression`.
     """
     leaves = set(tree.leaves)
+    with_leaves, with_kept = (set[str]().union(*map(tree.path, wnids)) for wnids in (leaves, kept))
     removals: dict[str, float] = {}
     ticks: dict[str, float] = {}
     ticked_below: dict[str, set[str]] = {}
-    kept_below: dict[str, bool] = {}
-    leaves_below: dict[str, bool] = {}
     for wnid in sorted(tree, key=tree.depth, reverse=True):
-        children = tree.children(wnid)
-        kept_below[wnid] = wnid in kept or any(kept_below[child] for child in children)
-        leaves_below[wnid] = wnid in leaves or any(leaves_below[child] for child in children)
-        if not kept_below[wnid]:
-            removals[wnid], ticks[wnid], ticked_below[wnid] = int(leaves_below[wnid]), 0, set()
+        if wnid not in with_kept:
+            removals[wnid], ticks[wnid], ticked_below[wnid] = int(wnid in with_leaves), 0, set()
             continue
+        children = tree.children(wnid)
         removals[wnid] = sum(removals[child] for child in children)
         ticks[wnid] = sum(ticks[child] for child in children)
         if wnid in kept:

@@ -5,7 +5,7 @@ This module imports no evaluator, so code that needs only words and names does n
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 
 from itl.specs import DetectionRecipe, Recipe
 
@@ -34,8 +34,7 @@ class Method:
 
     def load(self) -> Callable[..., Metrics]:
         """Import and return the evaluator."""
-        module, _, name = self.evaluator.partition(":")
-        return getattr(import_module(module), name)
+        return resolve_name(self.evaluator)
 
 
 # Induction compares all images, then those under each node again where their neighbours lie elsewhere: with
