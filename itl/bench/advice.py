@@ -12,7 +12,6 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +74,8 @@ class LeftOut:
 
     grid: Grid
     task: int
-    seen: list[int]
-    judging: pd.DataFrame  # the values of the other seeds, as `values_of` has them
-
-    @cached_property
-    def values(self) -> np.ndarray:
-        """The values (seeds, options with pre-training) of the seen seeds."""
-        return values_of(self.grid, self.grid.tasks[self.task]).loc[self.seen].to_numpy(float)
+    seen: pd.DataFrame  # the values of these seeds, as `values_of` has them
+    judging: pd.DataFrame  # those of the other seeds
 
     def pilot(self) -> tuple[Grid, Parameters, float]:
         """Choose and measure nets one by one, to a share of the grid's hours.
@@ -90,8 +84,8 @@ class LeftOut:
         """
         rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
         whole = float(hours[self.grid.trained].sum()) * len(self.seen)
-        elsewhere = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
-        known = replace(self.grid, measured=elsewhere, seeds=tuple(self.seen), nets=frozenset())
+        elsewhere = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen.index)]
+        known = replace(self.grid, measured=elsewhere, seeds=tuple(self.seen.index), nets=frozenset())
         parameters, any_option, taken = known.fit(), np.ones(len(hours), bool), 0.0
         while experiment := next_experiment(known, self.task, Posterior(parameters, *known.data), any_option):
             if taken + experiment.hours > whole / PILOT_SHARE:
@@ -127,7 +121,7 @@ def validate(
         random = np.random.default_rng(split)
         for task, values in tables.items():
             known = sorted(random.permutation(values.index)[:seen].tolist())
-            left = LeftOut(grid, grid.tasks.index(task), known, values[~values.index.isin(known)])
+            left = LeftOut(grid, grid.tasks.index(task), values.loc[known], values.drop(known))
             choices, rows = _judged(left, near, quick, split)
             names = {"task": task, "split": split}
             chosen += [names | choice for choice in choices]
@@ -186,9 +180,10 @@ def _rivals(
     if quick and scored:
         seed = scored[split % len(scored)]
         choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, seed]))
-    choices[CEILING] = int(trained[left.values.mean(0).argmax()])
-    order = np.arange(left.values.size).reshape(left.values.shape)  # one net of each option, then a second, …
-    even = pd.DataFrame(left.values).where(order < nets).mean()
+    values = left.seen.to_numpy(float)
+    choices[CEILING] = int(trained[values.mean(0).argmax()])
+    order = np.arange(values.size).reshape(values.shape)  # one net of each option, then a second, …
+    even = pd.DataFrame(values).where(order < nets).mean()
     choices[PILOT_MEAN] = int(trained[even.idxmax()])
     return choices
 
