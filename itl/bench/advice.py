@@ -231,9 +231,7 @@ def main(home: str, presets: Sequence[str], splits: int = SPLITS, seen: int = GR
     return written(*map(pd.concat, zip(*tables, strict=True)))
 
 
-def validated(
-    preset: str, machine: Machine, splits: int = SPLITS, seen: int = GRID_SEEDS
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def validated(preset: str, machine: Machine, splits: int, seen: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what `validate` does for the question of advice of *preset*."""
     loaded, store = load_preset(preset), Store(machine.runs)
     question, *_ = questions_of(loaded, "10-advice")

@@ -336,9 +336,7 @@ class BlockConv2d(nn.Conv2d):
         return convolve_blocks(images, self.weight, self.bias, self.stride[0], padding)
 
 
-def convolve_blocks(
-    images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int = 0
-) -> Tensor:
+def convolve_blocks(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Return ``conv2d(images, weight, bias, stride, padding)``, computed at stride 1 over blocks.
 
     The pixels of a block, stride x stride, become channels (space to depth), which makes enough channels for
