@@ -254,8 +254,10 @@ class Batches:
 
         The system clears each page of new memory first: for large crops that was a fifth of the work.
         """
-        shape = self.batch, self.recipe.pixels, self.recipe.pixels, 3
-        whole = self.free_buffers.pop() if self.free_buffers else np.empty(shape, np.float32)
+        try:
+            whole = self.free_buffers.pop()
+        except IndexError:
+            whole = np.empty((self.batch, self.recipe.pixels, self.recipe.pixels, 3), np.float32)
         part = whole[:count]
         weakref.finalize(part, self.free_buffers.append, whole)  # when its last tensor is freed
         return part
