@@ -28,13 +28,20 @@ def pilot_lines(
 
 
 def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
-    """Name the *questions* whose seeds are too few to decide any comparison."""
-    return [
-        f"note: {question.name} has {counted(len(question.seeds), 'seeds')}; a comparison is decided by "
-        f"{MIN_SEEDS} or more"
-        for question in questions
-        if question.comparisons and len(question.seeds) < MIN_SEEDS
-    ]
+    """Name the *questions* whose seeds are too few to decide any comparison, or fewer than their cap."""
+    lines = []
+    for question in questions:
+        if not question.comparisons:
+            continue
+        has = f"note: {question.name} has {counted(len(question.seeds), 'seeds')}"
+        if len(question.seeds) < MIN_SEEDS:
+            lines.append(f"{has}; a comparison is decided by {MIN_SEEDS} or more")
+        if len(question.seeds) < question.cap:
+            lines.append(
+                f"{has} and cap {question.cap}; `itl run --until-decided` takes as many seeds as the cap, "
+                f"given before any result"
+            )
+    return lines
 
 
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:

@@ -51,11 +51,16 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     from *tree*, by default the snapshot.
 
     Raises:
-        ItlError: For more classes or images than there are, an unknown split, an empty result, or a class
-            whose training images are all left out as duplicates.
+        ItlError: For a subset of another pack or taxonomy, more classes or images than there are, an unknown
+            split, an empty result, or a class whose training images are all left out as duplicates.
     """
     if not isinstance(subset, Subset):
         raise ItlError(f"subset is a Subset, such as Subset(pack.digest, {subset!r}); got {subset!r}")
+    if subset.pack not in ("", pack.digest):
+        raise ItlError(
+            f"the subset is of pack {subset.pack}, and {pack.folder} is {pack.digest}; for the same choice "
+            f"there, give dataclasses.replace(subset, pack={pack.digest!r})"
+        )
     splits = pack.table["split"].to_numpy(str)
     one_of(pack.summary["splits"], split, f"split of the pack {pack.folder}")
     tree = tree or Taxonomy.snapshot()

@@ -235,8 +235,8 @@ class Study(BaseModel):
         own = [weights.name for weights in {condition.weights for condition in conditions} if weights]
         if twice := [name for name in own if own.count(name) > 1]:
             raise ItlError(
-                f"{self.name} has two weights called {twice[0]}; give each its own name, as in "
-                f"{{file: a/{twice[0]}, name: a}}"
+                f"{self.name} has two weights called {twice[0]}; give one of them another "
+                f"name, as in {{…, name: {twice[0].partition('.')[0]}-2}}"
             )
         given: dict[str, list] = {"seed": list(self.seeds), "task": tasks, "value": values_of}
         for what, values in given.items():

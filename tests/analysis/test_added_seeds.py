@@ -99,6 +99,11 @@ def test_seeds_that_are_too_few_for_any_verdict_are_said():
         for seeds in ("2 seeds", "1 seed")
     ]
     assert few_seeds_lines([compared, *fewer]) == said
+    capped = replace(compared, cap=10)
+    assert few_seeds_lines([capped, replace(capped, seeds=tuple(range(10)))]) == [
+        "note: class-count has 3 seeds and cap 10; `itl run --until-decided` takes as many seeds as the cap, "
+        "given before any result"
+    ]
 
 
 def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):

@@ -173,6 +173,15 @@ def test_a_name_of_labels_is_no_subset():
         select(PACK, "original")
 
 
+def test_a_subset_of_another_pack_is_refused():
+    assert len(select(PACK, Subset("", images_per_class=1)).rows) == 4, "of no pack yet"
+    says = (
+        rf"^the subset is of pack other, and .* is {PACK.digest}; .*replace\(subset, pack='{PACK.digest}'\)$"
+    )
+    with pytest.raises(ItlError, match=says):
+        select(PACK, Subset("other", images_per_class=1))
+
+
 def test_labels_of_another_tree_are_refused(tree):
     says = (
         f"^bottom-up@5 is of taxonomy of WordNet, as it comes with itl; got {tree.digest}; give the taxonomy"

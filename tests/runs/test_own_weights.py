@@ -336,9 +336,7 @@ def test_two_weights_of_one_name_are_refused_with_what_tells_them_apart(resnet, 
     state = models.resnet18().state_dict()
     torch.save(state, tmp_path / "mine.pth")
     other = entry(tmp_path / "mine.pth")
-    says = (
-        "data-size has two weights called mine.pth; give each its own name, as in {file: a/mine.pth, name: a}"
-    )
+    says = "data-size has two weights called mine.pth; give one of them another name, as in {…, name: mine-2}"
     with pytest.raises(ItlError, match=re.escape(says)):
         small_study(weights=[entry(resnet), other])
     assert len(small_study(weights=[entry(resnet), other | {"name": "a"}]).own_weights()) == 2
