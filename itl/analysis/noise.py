@@ -15,7 +15,7 @@ from itl.analysis.model import ROUNDING, residual_variance
 from itl.analysis.seeds import Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
-from itl.runs.question import Question
+from itl.runs.question import Question, Task
 from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Spec, Transfer
 
@@ -62,7 +62,7 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
     for answer in answers:
         for task in dict.fromkeys(answer.results.loc[answer.results["task"] != "own", "task"]):
             spread = variances(answer.question, answer.results, task)
-            if spread is None:
+            if spread is None or not Task.read(task).measures_transfer:
                 continue
             error, _ = sampling_error(answer, task, machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]

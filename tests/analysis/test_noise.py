@@ -128,7 +128,8 @@ def test_the_table_is_in_points(cap, monkeypatch):
     data_size, results = study(FITS, 0)
     one_seed = results[results["seed"] == 0].assign(task="knn@x", metric="knn5")
     once = results.groupby(["images_per_class", "seed"], as_index=False).first().assign(task="probe@y")
-    given = pd.concat([results, results.assign(task="own"), one_seed, once])
+    scores = results.assign(task="scores@x", metric="knn5")  # they only predict transfer
+    given = pd.concat([results, results.assign(task="own"), one_seed, once, scores])
     data_size.cap = cap
     table = variance_table([SimpleNamespace(question=data_size, results=given)], None)
     assert table["task"].tolist() == ["probe@x", "probe@y"]
