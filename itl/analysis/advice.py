@@ -99,7 +99,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     declared = float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
     effective = float(grid.effective[number])
-    reach = verdict_quantile(len(grid.tasks), grid.repeats, int(affordable.sum()))
+    reach = verdict_quantile(grid.informative_tasks(number), grid.repeats, int(affordable.sum()))
     judged = belief
     if not grid.repeats_on(number):  # the noise on this task is known from others alone
         careful = grid.with_noise_at_bound(number).at(grid.choices(number))
@@ -141,7 +141,7 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
 
 def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
     """Return the table of `Advice` in the order of the options, without verdicts."""
-    mean, reach = belief.mean, quantile(len(grid.tasks)) * belief.spread
+    mean, reach = belief.mean, quantile(grid.informative_tasks(task)) * belief.spread
     counts = grid.measured.loc[grid.measured["task"] == task, "option"].value_counts()
     shares = np.array([_share(belief, row, grid) for row in range(len(grid.options))])
     table = grid.options[["option"]].assign(expected=mean, low=mean - reach, high=mean + reach)
@@ -157,8 +157,11 @@ def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.
     )
 
 
-def quantile(tasks: int) -> float:
-    """Return how many standard deviations an interval reaches by Student's t, with *tasks* − 1 as df."""
+def quantile(tasks: float) -> float:
+    """Return how many standard deviations an interval reaches by Student's t, with *tasks* − 1 as df.
+
+    These are the `itl.analysis.option_grid.Grid.informative_tasks`.
+    """
     return critical(max(tasks - 1, 1), 1 - COVERAGE)
 
 

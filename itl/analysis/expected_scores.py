@@ -294,14 +294,15 @@ def _covariance(parts: Tensor, lengths: Tensor, first: Points, second: Points) -
     return squares["level"] * task + trained + seeds * of_seed
 
 
-def verdict_quantile(tasks: int, repeats: int, options: int) -> float:
+def verdict_quantile(tasks: float, repeats: int, options: int) -> float:
     """Return how many standard deviations the difference of two options has to lie from 0 for a verdict.
 
     What the model says is a normal distribution, with parameters estimated as if they were known. Either of
     two quantiles of Student's t (one-sided, at LEVEL) makes up for that, and the smaller one is enough:
 
     - With *tasks* − 1 degrees of freedom, as in the intervals: many tasks show how much options differ at
-      all, and the model draws differences that are noise towards 0.
+      all, and the model draws differences that are noise towards 0. Only those with results count: see
+      `itl.analysis.option_grid.Grid.informative_tasks`.
     - With a few tasks it does not, and the highest of equal options is the one with the luckiest nets. So the
       level is divided by the number of *options* that the choice is made from (Bonferroni), and what noise is
       has as many degrees of freedom as there are *repeats*: see `itl.analysis.option_grid.Grid.repeats`.

@@ -101,6 +101,16 @@ class Grid:
         trained = options[self.trained[options]]
         return len(trained) - len(np.unique(trained))
 
+    def informative_tasks(self, task: int) -> float:
+        """Return how many tasks show how much pre-trained options differ: *task*, and others by results.
+
+        One with results of every pre-trained option counts fully, and one with those of a single option, or
+        that is only declared, not at all.
+        """
+        rows = self.measured[self.trained[self.measured["option"].to_numpy(int)]]
+        options = rows[rows["task"] != task].groupby("task")["option"].nunique()
+        return 1 + float((options - 1).sum() / max(self.trained.sum() - 1, 1))
+
     @cached_property
     def parameters(self) -> Parameters:
         """The model's parameters, estimated from all that is measured."""

@@ -160,7 +160,7 @@ def _judged(
         chosen.append(words | points_lost | {"nets": len(pilot), "cost": cost})
     variances = belief.spread**2 + parameters.of_one_net(points) / len(judging)
     for option in trained.tolist():
-        reach = quantile(len(known.tasks)) * math.sqrt(variances[option])
+        reach = quantile(known.informative_tasks(left.task)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}
         rows.append({"option": names[option], "mean": float(judging[names[option]].mean()), **ends})
     return chosen, rows

@@ -55,6 +55,21 @@ def worlds(
         )
 
 
+def declared(grid: Grid, count: int) -> Grid:
+    """Return the same measurements in a grid of *count* tasks, as of a preset of more tasks."""
+    wide, _ = world(0, effect=0.0)
+    images = np.full(count, grid.scored[0])
+    return replace(
+        grid,
+        tasks=wide.tasks[:count],
+        features=wide.features[:count],
+        task_hours=wide.task_hours[:count],
+        points=wide.points[:count],
+        scored=images,
+        effective=images,
+    )
+
+
 def few_images(tasks: int, images: int) -> Iterator[tuple[Grid, np.ndarray]]:
     """Yield grids of one seed and the true means of task 0; some images are harder (Rasch 1960)."""
     random = np.random.default_rng(0)
@@ -82,6 +97,33 @@ def test_of_equal_options_few_are_called_worse_and_none_the_best(tasks, seeds, n
     called = np.array([worse for _, worse, _ in judged])
     assert called.sum() / (WORLDS * (OPTIONS - 2)) <= LEVEL  # one of the pre-trained is the choice
     assert BEST not in {advice.verdict for advice, _, _ in judged}
+
+
+def test_tasks_that_are_only_declared_are_no_evidence():
+    judged = []
+    for grid, truth in worlds(tasks=1, seeds=2, noise=5.0):
+        advice, called, _ = claims(declared(grid, 8), truth)
+        alone, wide = advise(grid, grid.tasks[0]).table, advice.table
+        for column in ("expected", "low", "high"):
+            assert wide[column].to_numpy() == pytest.approx(alone[column].to_numpy(), abs=0.01)
+        assert wide["verdict"].tolist() == alone["verdict"].tolist()
+        judged.append(called)
+        assert advice.verdict != BEST
+    assert np.mean(judged) <= LEVEL
+
+
+def test_a_task_shows_how_options_differ_by_the_share_of_them_that_is_measured():
+    """Of those that are pre-trained, and not by second nets; the task itself always counts."""
+    grid = declared(grid_of_values(np.full((3, OPTIONS, 2), 50.0)), 5)
+
+    def count(rows: str, task: int) -> float:
+        return replace(grid, measured=grid.measured.query(rows)).informative_tasks(task)
+
+    assert [grid.informative_tasks(task) for task in (0, 2, 3, 4)] == [3, 3, 4, 4]
+    assert [count("task == 0", task) for task in (0, 4)] == [1, 2]
+    assert count("task != 1 or option < 2", 0) == 2  # no pre-training and one option
+    assert count("task != 1 or option < 3", 0) == pytest.approx(2.2)  # one difference of five
+    assert count("option == 1", 0) == count("option == 0", 0) == 1
 
 
 @pytest.mark.parametrize(("tasks", "least"), [(1, 0.4), (3, 0.4)])
