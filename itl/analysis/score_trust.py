@@ -92,7 +92,7 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     values = {task.name: _values(results, task.name, columns) for task in tasks}
     transfer = pd.concat(values, axis=1, sort=False)
     of_task = [results[results["task"] == score_task(task).name] for task in tasks]
-    frames = [rows.pivot(index=columns, columns="metric", values="value") for rows in of_task]
+    frames = [rows.groupby([*columns, "metric"], sort=False)["value"].mean().unstack() for rows in of_task]
     index = known.index.intersection(transfer.dropna().index, sort=False)
     for frame in frames:
         index = index.intersection(frame.index, sort=False)

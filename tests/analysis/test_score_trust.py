@@ -352,6 +352,15 @@ def test_nets_without_every_run_are_left_out():
     assert score_trust.nets_of(QUESTION, results[~missing]).transfer.tolist() == [[50, 60, 51, 61, 52]]
 
 
+def test_results_that_two_homes_have_count_once():
+    once, both = (
+        score_trust.nets_of(QUESTION, pd.concat([results_of([0, 1])] * copies)) for copies in (1, 2)
+    )
+    assert both.transfer.tolist() == once.transfer.tolist()
+    assert both.untrained.tolist() == once.untrained.tolist()
+    assert np.array_equal(both.scores, once.scores, equal_nan=True)
+
+
 def test_one_seed_is_refused():
     with pytest.raises(ItlError, match="2 nets of 1 seeds have; run more of the question first"):
         score_trust.nets_of(QUESTION, results_of([0]))
