@@ -18,8 +18,8 @@ from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
 from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
-from itl.analysis.statistics import LEVEL, critical, holm_of_known, p_above
-from itl.analysis.wording import p_text, percent, percent_interval
+from itl.analysis.statistics import LEVEL, critical, fieller, holm_of_known, p_above
+from itl.analysis.wording import p_text, percent_interval
 from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES
 from itl.evaluation.transferability import EXTRACTION, SECONDS
@@ -37,7 +37,7 @@ WORDS = {name: score.words for name, score in SCORES.items()} | {
 RESAMPLES = 300
 FEW_NETS = 12  # resamples of fewer seeds hardly differ: orders beyond chance are tried by random orders too
 ORDERS = 999  # of these
-QUANTITIES = ("tau", "regret", "share")
+QUANTITIES = ("tau", "regret", "gain")
 BEST, WITHIN_NOISE, WORSE = "the best", "within noise of the best", "worse than the best"
 NO_ORDER, BACKWARDS = "no order beyond chance", "orders backwards"
 
@@ -51,7 +51,7 @@ class Nets:
 
     scores: np.ndarray  #: (tasks, nets, predictors); higher promises more, nan where it is not defined
     transfer: np.ndarray  #: (tasks, nets), in percent
-    untrained: np.ndarray  #: (tasks,), the mean without pre-training; nan where it is not known
+    untrained: np.ndarray  #: (tasks,), the mean without pre-training; all nan if it is not known
     seeds: np.ndarray  #: (nets,)
     tasks: tuple[str, ...]
     targets: tuple[str, ...]  #: of the tasks; several may be on one
@@ -105,7 +105,7 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     predictors = (*SCORES, *known.columns)
     tables = [frame.join(known).reindex(index=index, columns=predictors).to_numpy(float) for frame in frames]
     plain = results[(results["images"] == 0) & (results["weights"] == "")].set_index(columns).index
-    untrained = transfer[transfer.index.isin(plain)].mean()
+    untrained = transfer[transfer.index.isin(plain)].dropna().mean()  # of the same nets on all tasks
     names, targets = tuple(task.name for task in tasks), tuple(task.target for task in tasks)
     measured = transfer.loc[index].to_numpy(float).T
     scores = np.apply_along_axis(ties, 1, np.array(tables))
@@ -146,7 +146,7 @@ def median_seconds(question: Question, store: Store, machine: Machine) -> dict[s
 
 
 def per_task(nets: Nets) -> pd.DataFrame:
-    """Tabulate each predictor's `agreement` on each task: columns task, predictor, tau, regret, share."""
+    """Tabulate each predictor's `agreement` on each task: columns task, predictor, tau, regret, gain."""
     rows = []
     for number, task in enumerate(nets.tasks):
         values = agreement(nets.scores[number], nets.transfer[number], nets.untrained[number])
@@ -159,22 +159,22 @@ def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.
 
     By `weighted_tau`, mistakes among the best nets, by score or by transfer, count most. The regret is how
     much worse the net with the highest score transfers than the best net; if several have that score, their
-    mean counts. Its share is of the best net's gain over no pre-training.
+    mean counts. The gain is that of the best net over no pre-training.
 
     Args:
         scores: (nets, predictors); a predictor with a nan is not defined.
         transfer: (nets,), in percent, as is that of nets *untrained*.
 
     Returns:
-        (3, predictors): tau, nan for a predictor that is the same for all nets; regret in points; its share.
+        (3, predictors): tau, nan where the predictor or the transfer is the same for all nets; regret and
+        gain in points.
     """
     best, values = transfer.max(), np.full((3, scores.shape[1]), math.nan)
     for column, score in enumerate(scores.T):
         if np.isfinite(score).all():
             if np.ptp(score) > 0 and np.ptp(transfer) > 0:
                 values[0, column] = weighted_tau(score, transfer)
-            values[1, column] = best - transfer[score == score.max()].mean()
-    values[2] = values[1] / (best - untrained) if best > untrained else math.nan
+            values[1:, column] = best - transfer[score == score.max()].mean(), best - untrained
     return values
 
 
@@ -206,7 +206,7 @@ def bootstrap(nets: Nets, resamples: int = RESAMPLES) -> np.ndarray:
     whose spread is never too small on average if both matter).
 
     Returns:
-        (resamples, 3, predictors): the means of `agreement` over the tasks that have the predictor.
+        (resamples, 3, predictors): the means of `agreement` over the tasks that have a value.
     """
     random = np.random.default_rng(0)
     seeds, targets = np.unique(nets.seeds), np.array(nets.targets)
@@ -234,8 +234,9 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Judge every predictor, the highest mean τ first.
 
     A standard error is the spread of `bootstrap`; intervals (95 %) and tests are Student's, with as many
-    degrees of freedom as there are targets or seeds, whichever are fewer, less 1. There are three families of
-    tests, each at 5 %: every predictor against no order (Holm, two-sided), every predictor against the number
+    degrees of freedom as there are targets or seeds, whichever are fewer, less 1. For τ these are the targets
+    that have one: where all nets transfer alike, nothing is ordered. There are three families of tests, each
+    at 5 %: every predictor against no order (Holm, two-sided), every predictor against the number
     of images alone (Holm, two-sided), and every predictor against the best one (Bonferroni, one-sided: Hsu,
     Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984). The best one
     has the highest τ of those that order the nets beyond chance. Resamples of few nets may hardly differ: p
@@ -243,37 +244,51 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     chance of `perfect_order_p`.
 
     Returns:
-        Columns predictor; tau, regret (points) and share (of the gain of the best net), each with _low and
-        _high; tasks that have the predictor; p_order, p_size and p_best, adjusted; verdict. The choice at
+        Columns predictor; tau, regret (points) and share (see `share_lost`), each with _low and _high; tasks
+        that have a τ of the predictor; p_order, p_size and p_best, adjusted; verdict. The choice at
         random, which has no τ, comes last.
     """
     by_task = zip(nets.scores, nets.transfer, nets.untrained, strict=True)
     values = np.array([agreement(*task) for task in by_task])
     means = _weighted_mean(values, np.ones(len(values)))
     draws = bootstrap(nets, resamples)
-    df = _degrees_of_freedom(nets, values[:, 1])
-    factor = np.array([critical(value) for value in df])
-    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 1]).sum(0)})
-    for row, name in enumerate(QUANTITIES):
+    df = [_degrees_of_freedom(nets, quantity) for quantity in values.swapaxes(0, 1)]
+    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 0]).sum(0)})
+    for row, name in enumerate(QUANTITIES[:2]):
+        reach = np.array([critical(value) for value in df[row]]) * _spread(draws[:, row])
         table[name] = means[row]
-        reach = factor * _spread(draws[:, row])
         table[f"{name}_low"], table[f"{name}_high"] = means[row] - reach, means[row] + reach
+    columns = zip(means[1:].T, np.moveaxis(draws[:, 1:], 2, 0), df[2], strict=True)
+    table[["share", "share_low", "share_high"]] = [share_lost(*column) for column in columns]
     table["tau_low"], table["tau_high"] = table["tau_low"].clip(lower=-1), table["tau_high"].clip(upper=1)
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
-    table = table.assign(**_tests(nets, means[0], draws[:, 0], df))
+    table = table.assign(**_tests(nets, values[:, 0], draws[:, 0], df[0]))
     table["verdict"] = _verdicts(table)
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
 
 
-def _p_of_order(nets: Nets, tau: np.ndarray, draws: np.ndarray, df: np.ndarray) -> np.ndarray:
+def share_lost(means: np.ndarray, draws: np.ndarray, df: float) -> tuple[float, float, float]:
+    """Return the share of the gain that is lost, with its interval by Fieller's theorem; nan of no gain.
+
+    *means* (2,) are those of regret and gain over tasks, with *draws* (resamples, 2). A mean of the shares of
+    tasks would be that of the task where pre-training gains least.
+    """
+    regret, gain = means
+    (variance, covariance), (_, of_gain) = pd.DataFrame(draws).cov().to_numpy()
+    share = fieller((regret, gain), (variance, of_gain), covariance, df)
+    return share if gain > 0 and math.isfinite(share[1]) else (math.nan, math.nan, math.nan)
+
+
+def _p_of_order(nets: Nets, taus: np.ndarray, draws: np.ndarray, df: np.ndarray) -> np.ndarray:
     """Return the p values (predictors,) of no order: those of the resamples *draws*, or of nets by chance.
 
-    The latter are those of perfect orders, and the least of few nets.
+    The latter are those of perfect orders, and the least of few nets. The *taus* are (tasks, predictors).
     """
+    tau = _weighted_mean(taus, np.ones(len(taus)))
     p_values = _p_values(tau, draws, df)
     for number in np.flatnonzero(np.isfinite(tau + df)):
-        tasks = np.isfinite(nets.scores[:, :, number]).all(axis=1)
+        tasks = np.isfinite(taus[:, number])
         scores, transfer = nets.scores[tasks, :, number], nets.transfer[tasks]
         if abs(tau[number]) > 1 - ROUNDING:
             p_values[number] = perfect_order_p(transfer)
@@ -307,14 +322,17 @@ def _random_order_p(scores: np.ndarray, transfer: np.ndarray, tau: float) -> flo
         order = random.permutation(scores.shape[1])
         by_task = zip(scores, transfer, strict=True)
         values = [agreement(score[order, None], measured)[0, 0] for score, measured in by_task]
-        reached += abs(np.nanmean(values)) >= abs(tau) - ROUNDING
+        reached += abs(np.mean(values)) >= abs(tau) - ROUNDING
     return (1 + reached) / (1 + ORDERS)
 
 
-def _degrees_of_freedom(nets: Nets, regret: np.ndarray) -> np.ndarray:
-    """Return for each predictor the lesser of the targets that have it and the seeds, less 1; nan below 1."""
+def _degrees_of_freedom(nets: Nets, values: np.ndarray) -> np.ndarray:
+    """Return for each predictor the lesser of the targets and the seeds, less 1; nan below 1.
+
+    Targets count where a quantity has *values* (tasks, predictors).
+    """
     targets, seeds = np.array(nets.targets), len(np.unique(nets.seeds))
-    counts = [len(set(targets[np.isfinite(column)])) for column in regret.T]
+    counts = [len(set(targets[np.isfinite(column)])) for column in values.T]
     df = np.minimum(counts, seeds) - 1.0
     return np.where(df > 0, df, math.nan)
 
@@ -324,9 +342,10 @@ def _spread(draws: np.ndarray) -> np.ndarray:
     return pd.DataFrame(draws).std().to_numpy()
 
 
-def _tests(nets: Nets, tau: np.ndarray, draws: np.ndarray, df: np.ndarray) -> dict[str, np.ndarray]:
+def _tests(nets: Nets, taus: np.ndarray, draws: np.ndarray, df: np.ndarray) -> dict[str, np.ndarray]:
     """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
-    order = holm_of_known(_p_of_order(nets, tau, draws, df))
+    tau = _weighted_mean(taus, np.ones(len(taus)))
+    order = holm_of_known(_p_of_order(nets, taus, draws, df))
     orders = (order < LEVEL) & (tau > 0)
     best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
     size = nets.predictors.index(SIZE)
@@ -373,11 +392,11 @@ def readable(assessment: Assessment) -> pd.DataFrame:
         "weighted τ": [_with_interval(row, "tau", 2) for row in rows],
         "verdict": table["verdict"],
         "regret (points)": [_with_interval(row, "regret", 1) for row in rows],
-        "share of the gain lost": [_share_lost(row) for row in rows],
+        "share of the gain lost": [_share_text(row) for row in rows],
         "p of no order": table["p_order"].map(p_text),
         "p beside size": table["p_size"].map(p_text),
         "p beside the best": table["p_best"].map(p_text),
-        "targets": table["tasks"],
+        "targets": table["tasks"].astype(str).where(table["tasks"] > 0, ""),
         "seconds": table["seconds"].map("{:.3f}".format),
     }
     return pd.DataFrame(columns)
@@ -397,41 +416,44 @@ def _with_interval(row: Mapping, quantity: str, digits: int) -> str:
     return f"{value:.{digits}f}{ends}".replace("-", "−")
 
 
-def _share_lost(row: Mapping) -> str:
-    return percent_interval(row["share"], row["share_low"], row["share_high"]) or percent(row["share"])
+def _share_text(row: Mapping) -> str:
+    return percent_interval(row["share"], row["share_low"], row["share_high"])
 
 
 def answer_text(assessment: Assessment) -> str:
     """Answer in Markdown: the best score, those within noise of it, and the number of images alone."""
     rows, nets = assessment.table.to_dict("records"), f"these {assessment.nets} nets"
+    at_random = assessment.per_task.loc[assessment.per_task["predictor"] == RANDOM, "regret"]
+    tasks, alike = len(at_random), int((at_random < ROUNDING).sum())  # where a net at random loses nothing
+    if alike == tasks:
+        return f"**Cannot tell**: {nets} transfer alike on every task, so no score can order them."
     size = next(row for row in rows if row["predictor"] == SIZE)
-    tasks = size["tasks"]  # all: every net has a number of images
     alone = f"the number of images alone reaches {_with_interval(size, 'tau', 2)}"
     if not math.isfinite(size["tau"]):
         alone = "all nets have as many images, so that their number orders nothing"
+    flat = f" On {alike} of {tasks} tasks all nets transfer alike, and no score is judged." if alike else ""
     several = [row for row in rows if row["verdict"] == BEST]
     if not several:
-        return (
-            f"**Cannot tell**: no score orders {nets} beyond chance (the highest weighted τ is that of "
-            f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}{_on_fewer(rows[0], tasks)})"
-            f"; {alone}."
-        )
+        top = WORDS[rows[0]["predictor"]], _tau_text(rows[0], tasks)
+        highest = f" (the highest weighted τ is that of {', '.join(top)})" if rows[0]["tasks"] else ""
+        return f"**Cannot tell**: no score orders {nets} beyond chance{highest}; {alone}.{flat}"
     best, names = several[0], [WORDS[row["predictor"]] for row in several]
     near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
     order = f"{' and '.join(f'**{name}**' for name in names)} order{'s' if len(names) == 1 else ''}"
-    share = f", {_share_lost(best)} of the gain from pre-training" if _share_lost(best) else ""
+    share = f", {_share_text(best)} of the gain from pre-training" if _share_text(best) else ""
     beyond = "beyond noise" if best["p_size"] < LEVEL else "not beyond noise"
     beside = "" if size in several else f"; {alone}, and the difference is {beyond}"
     return (
-        f"{order} {nets} best: weighted τ {_with_interval(best, 'tau', 2)}{_on_fewer(best, tasks)}. "
+        f"{order} {nets} best: weighted τ {_tau_text(best, tasks)}. "
         f"Picking by {'it' if len(names) == 1 else names[0]} loses {_with_interval(best, 'regret', 1)} points"
-        f"{share}. Within noise of it: {near or 'no other score'}{beside}."
+        f"{share}. Within noise of it: {near or 'no other score'}{beside}.{flat}"
     )
 
 
-def _on_fewer(row: Mapping, tasks: int) -> str:
-    """Say on how many of all *tasks* a score is defined for every net; '' if on all."""
-    return f", on {row['tasks']} of {tasks} tasks" if row["tasks"] < tasks else ""
+def _tau_text(row: Mapping, tasks: int) -> str:
+    """Write the τ of a row of `judged`, and on how many of all *tasks* it is, if not on all."""
+    fewer = f", on {row['tasks']} of {tasks} tasks" if row["tasks"] < tasks else ""
+    return f"{_with_interval(row, 'tau', 2)}{fewer}"
 
 
 def index_entry(assessment: Assessment) -> dict[str, object]:
@@ -452,7 +474,7 @@ def cost_text(assessment: Assessment) -> str:
 
 
 def figure(assessment: Assessment) -> Figure:
-    """Draw each predictor's weighted τ and the share of the gain lost by its pick, best first.
+    """Draw each predictor's weighted τ and the points lost by its pick, best first.
 
     A small dot is a task, a large one the mean, the bar its 95 % interval.
     """
@@ -461,14 +483,13 @@ def figure(assessment: Assessment) -> Figure:
         size = (7.6, 1.2 + 0.3 * len(table))
         drawn, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(1.3, 1))
     names = table["predictor"].map(WORDS)
-    shown = (("tau", 1, "weighted τ with transfer"), ("share", 100, "% of the gain lost by the pick"))
-    for ax, (column, factor, label) in zip(axes, shown, strict=True):
-        dots = assessment.per_task.assign(value=factor * assessment.per_task[column])
-        dots["name"] = pd.Categorical(dots["predictor"].map(WORDS), names)
-        sns.stripplot(dots, x="value", y="name", ax=ax, color=COLOURS[4], size=3.5, alpha=0.7, zorder=1)
+    dots = assessment.per_task.assign(name=pd.Categorical(assessment.per_task["predictor"].map(WORDS), names))
+    shown = {"tau": "weighted τ with transfer", "regret": "points lost by the pick"}
+    for ax, (column, label) in zip(axes, shown.items(), strict=True):
+        sns.stripplot(dots, x=column, y="name", ax=ax, color=COLOURS[4], size=3.5, alpha=0.7, zorder=1)
         rows = range(len(table))
-        ax.hlines(rows, factor * table[f"{column}_low"], factor * table[f"{column}_high"], colors=INK, lw=1.6)
-        ax.scatter(factor * table[column], rows, s=40, color=COLOURS[0], zorder=3)
+        ax.hlines(rows, table[f"{column}_low"], table[f"{column}_high"], colors=INK, lw=1.6)
+        ax.scatter(table[column], rows, s=40, color=COLOURS[0], zorder=3)
         ax.axvline(0, color=INK, lw=0.8)
         ax.grid(axis="x")
         ax.set(xlabel=label, ylabel="")

@@ -55,12 +55,13 @@ def world(
 def test_agreement_by_hand():
     transfer = np.array([50.0, 60.0, 70.0])
     scores = np.array([[1.0, 3.0, 2.0, 5.0], [2.0, 2.0, 2.0, math.nan], [3.0, 1.0, 2.0, 6.0]])
-    tau, regret, share = agreement(scores, transfer, untrained=30.0)
+    tau, regret, gain = agreement(scores, transfer, untrained=30.0)
     assert tau[:2] == pytest.approx([1, -1])
     assert math.isnan(tau[2])  # the same score for all nets orders nothing
     assert regret[:3].tolist() == [0, 20, 10]  # the last picks at random
-    assert share[:3].tolist() == [0, 0.5, 0.25]
-    assert np.isnan([tau[3], regret[3], share[3]]).all()
+    assert gain[:3].tolist() == [40, 40, 40]
+    assert np.isnan([tau[3], regret[3], gain[3]]).all()
+    assert np.isnan(agreement(scores, transfer)[2]).all()  # without pre-training is not known
 
 
 def test_weighted_tau_counts_mistakes_at_the_top_most():
@@ -103,10 +104,10 @@ def test_a_score_of_few_values_has_no_tau_where_nothing_is_related(values):
     assert abs(np.mean(taus)) < 4 * np.std(taus) / math.sqrt(1000) < 0.03
 
 
-def test_no_gain_has_no_share():
-    tau, regret, share = agreement(np.array([[1.0], [2.0]]), np.array([20.0, 19.0]), untrained=25.0)
-    assert (tau[0], regret[0]) == (pytest.approx(-1), 1)
-    assert math.isnan(share[0])
+def test_nets_that_transfer_alike_have_no_order_and_lose_nothing():
+    tau, regret, gain = agreement(np.array([[1.0], [2.0]]), np.array([20.0, 20.0]), untrained=25.0)
+    assert math.isnan(tau[0])
+    assert (regret[0], gain[0]) == (0, -5)
 
 
 def test_a_planted_good_score_is_the_best_and_beats_the_number_of_images():
@@ -135,6 +136,71 @@ def test_scores_that_are_noise_claim_nothing():
     """At most 5 % of worlds of useless scores may claim an order; 40 of them, so at most 5 by chance."""
     claims = sum((judged(world(seed), resamples=30)["p_order"] < 0.05).any() for seed in range(40))
     assert claims <= 5
+
+
+def flat_world(seed: int, flat: int, quality: tuple[float, ...] = (0, 0, 0, 0)) -> Nets:
+    """A `world` of six tasks; on so many all nets are always right."""
+    nets = world(seed, quality)
+    nets.transfer[:flat] = 100.0
+    return nets
+
+
+@pytest.mark.parametrize("flat", [3, 4, 5])
+def test_tasks_on_which_all_nets_transfer_alike_make_no_order_of_noise(flat):
+    tables = [judged(flat_world(seed, flat), resamples=30) for seed in range(40)]
+    assert sum((table["p_order"] < 0.05).any() for table in tables) <= 5
+    assert {name: tables[0].set_index("predictor")["tasks"][name] for name in ("logme", RANDOM)} == {
+        "logme": 6 - flat,
+        RANDOM: 0,
+    }
+
+
+def test_a_good_score_is_the_best_on_the_tasks_on_which_nets_differ():
+    """On a single one there is no test."""
+    for flat, verdict in ((2, BEST), (5, NO_ORDER)):
+        table = judged(flat_world(0, flat, (6, 0, 0, 0)), resamples=40).set_index("predictor")
+        assert table["verdict"]["logme"] == verdict
+        assert math.isnan(table["tau_low"]["logme"]) == math.isnan(table["p_order"]["logme"]) == (flat == 5)
+        assert math.isfinite(table["regret_low"]["logme"])  # of all six
+
+
+def test_a_score_is_judged_on_the_tasks_on_which_it_differs():
+    nets = world(0, quality=(6, 6, 0, 0))
+    nets.scores[1:, :, 1] = 7.0
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert table["tasks"][["logme", "leep"]].tolist() == [6, 1]
+    assert table["verdict"][["logme", "leep"]].tolist() == [BEST, NO_ORDER]
+
+
+def test_a_perfect_order_is_one_of_the_tasks_on_which_the_score_differs():
+    """Of six nets with two values of three each 2 of 20 orders are perfect, whatever another task has."""
+    nets = world(0, tasks=3, seeds=3, conditions=2)
+    nets.transfer[:2] = np.tile([50.0, 60.0], 3)
+    nets.scores[:2, :, 0], nets.scores[2, :, 0] = nets.transfer[:2], 7.0
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert table["tau"]["logme"] == pytest.approx(1)
+    assert table["p_order"]["logme"] >= 2 / 20
+
+
+def test_the_share_lost_is_that_of_the_mean_gain():
+    """A task without a gain made shares of thousands of percent."""
+    nets = world(0, quality=(2, 0, 0, 0))
+    nets.untrained[0] = nets.transfer[0].max() - 0.001
+    table, tasks = judged(nets, resamples=60).set_index("predictor"), per_task(nets)
+    means = tasks[tasks["predictor"] == "logme"][["regret", "gain"]].mean()
+    row = table.loc["logme"]
+    assert row["share"] == pytest.approx(means["regret"] / means["gain"])
+    assert 0 <= row["share_low"] < row["share"] < row["share_high"] < 0.5
+
+
+@pytest.mark.parametrize("gains", [[20, 0, 0, 0, 0, 0], [-9] * 6, [math.nan] * 6, [0.5, -0.5] * 3])
+def test_where_the_gain_may_be_none_no_share_is_lost(gains):
+    nets = world(0, quality=(2, 0, 0, 0))
+    nets.untrained[:] = nets.transfer.max(1) - gains
+    assessment = assessed(nets)
+    assert assessment.table[["share", "share_low", "share_high"]].isna().all(axis=None)
+    assert set(score_trust.readable(assessment)["share of the gain lost"]) == {""}
+    assert "of the gain" not in answer_text(assessment)
 
 
 def test_the_interval_holds_the_mean_of_many_worlds():
@@ -282,6 +348,37 @@ def test_the_answer_says_on_how_many_tasks_a_score_is_that_some_lack(quality):
     assert ", on 5 of 6 tasks" in answer_text(assessed(nets))
 
 
+def test_the_answer_says_on_which_tasks_nets_differ():
+    flat = "On 2 of 6 tasks all nets transfer alike, and no score is judged."
+    for quality in ((6, 0, 0, 0), (0, 0, 0, 0)):
+        text = answer_text(assessed(flat_world(3, 2, quality)))
+        assert text.endswith(f". {flat}")
+        assert ", on 4 of 6 tasks" in text
+
+
+def test_nets_that_transfer_alike_everywhere_cannot_be_ordered():
+    """Also where not all have as many images."""
+    assessment = assessed(flat_world(0, 6))
+    assert answer_text(assessment) == (
+        "**Cannot tell**: these 30 nets transfer alike on every task, so no score can order them."
+    )
+    assert set(score_trust.readable(assessment)["targets"]) == {""}
+    score_trust.figure(assessment)
+
+
+def test_scores_that_are_the_same_for_all_nets_have_no_highest():
+    nets = world(0)
+    nets.scores[:, :, 3] = 10.0
+    text = answer_text(assessed(nets))
+    assert "(the highest weighted τ is that of " in text
+    assert text.endswith("; all nets have as many images, so that their number orders nothing.")
+    nets.scores[:] = 10.0
+    assert answer_text(assessed(nets)) == (
+        "**Cannot tell**: no score orders these 30 nets beyond chance; all nets have as many images, so that "
+        "their number orders nothing."
+    )
+
+
 def test_the_table_and_the_figure_show_every_predictor():
     assessment = assessed(world(0, quality=(6, 0, 0, 0)))
     table = score_trust.readable(assessment)
@@ -359,6 +456,18 @@ def test_results_that_two_homes_have_count_once():
     assert both.transfer.tolist() == once.transfer.tolist()
     assert both.untrained.tolist() == once.untrained.tolist()
     assert np.array_equal(both.scores, once.scores, equal_nan=True)
+
+
+def test_no_gain_is_known_before_an_untrained_net_has_every_task():
+    question = SimpleNamespace(
+        conditions=QUESTION.conditions, tasks=(*QUESTION.tasks, Task.read("knn@scenes"))
+    )
+    results = results_of([0, 1])
+    knn = results[results["task"] == "probe@scenes"].assign(task="knn@scenes", metric="knn5")
+    some = knn[(knn["label_set"] != "none") | (knn["seed"] == 1)]
+    assert score_trust.nets_of(question, pd.concat([results, some])).untrained.tolist() == [21, 21]
+    none = knn[knn["label_set"] != "none"]
+    assert np.isnan(score_trust.nets_of(question, pd.concat([results, none])).untrained).all()
 
 
 def test_one_seed_is_refused():
