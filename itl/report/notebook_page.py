@@ -71,11 +71,12 @@ class NotebookPage:
         """What the notebook is executed with.
 
         A parameter called preset is always the report's own preset, whatever a copied preset says. What the
-        preset leaves out has the question's default, and not the notebook's, which is that of preset demo.
+        preset leaves out has the question's default, as in a plan, and not the notebook's, which is that of
+        preset demo or its user's. Seeds that are left out may be that of the subset.
         """
         parameters, declared = self.preset.notebooks[self.stem], declared_parameters(self.source)
-        if self.asks:
-            defaults = QUESTIONS[self.stem].plain_defaults()
+        if self.question is not None:
+            defaults = QUESTIONS[self.stem].plain_defaults() | {"seeds": list(self.question.seeds)}
             parameters = {name: value for name, value in defaults.items() if name in declared} | parameters
         if "preset" in declared:
             return parameters | {"preset": self.preset.reference}

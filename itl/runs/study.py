@@ -79,6 +79,19 @@ def _packing(value: object, what: str) -> Packing:
     return packing
 
 
+def _as_written(default: object) -> object:
+    """Return the *default* of a setting as presets write it: a list, a mapping, or what it is.
+
+    >>> _as_written(()), _as_written(None), _as_written(Margin())
+    ([], {}, {'share': 0.2})
+    """
+    if default is None:  # a spec none of whose settings is given
+        return {}
+    if isinstance(default, Margin):
+        return {"share": default.share}
+    return list(default) if isinstance(default, tuple) else default
+
+
 WholeNumber = Annotated[StrictInt, Field(ge=0)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 Repeats = Annotated[PositiveInt, Field(le=10_000)]  # nets or fits of one kind
@@ -164,10 +177,9 @@ class Study(BaseModel):
 
     @classmethod
     def plain_defaults(cls) -> dict[str, object]:
-        """Return what settings that are left out are, as presets write them: numbers, text and lists."""
-        defaults = {name: field.default for name, field in cls.model_fields.items()}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
-        return {name: value for name, value in plain.items() if isinstance(value, bool | int | str | list)}
+        """Return what settings that are left out are, as presets write them."""
+        optional = {name: field for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: _as_written(field.default) for name, field in optional.items()}
 
     @abstractmethod
     def conditions(self) -> list[Condition]:

@@ -1,6 +1,5 @@
 """Reports: executed for real on throwaway notebooks, published whole or not at all."""
 
-import ast
 import json
 import os
 import re
@@ -21,9 +20,8 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.report.build import pages_of, report
-from itl.report.notebook_file import check_parameters, first_tagged, read_cells
+from itl.report.notebook_file import check_parameters
 from itl.report.notebook_html import notebook_html, read_summary
-from itl.runs import questions
 from itl.runs.executors import with_needs
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
@@ -486,15 +484,3 @@ def test_a_part_of_the_runs_makes_no_report(home):
     )
     with pytest.raises(ItlError, match=says):
         report(preset(a={}), home / "reports/test", Machine(home=home, shard=(2, 3)), home / "notebooks")
-
-
-def test_what_a_preset_leaves_out_is_the_questions_default_and_not_that_of_demo(tmp_path):
-    demo = Preset(name="test", about="", notebooks={"01-data-size": SETTINGS})
-    (page,) = pages_of(demo, tmp_path, here(tmp_path))
-    cell = first_tagged(read_cells(page.source), "parameters")["source"]
-    in_notebook = {one.target.id: ast.literal_eval(one.value) for one in ast.parse(cell).body}
-    assert in_notebook["passes"] > 0, "demo trains for equal passes too"
-    assert page.parameters["passes"] == 0
-    given = in_notebook | page.parameters
-    (planned,) = questions_of(demo)
-    assert questions.data_size(**given) == planned

@@ -7,6 +7,9 @@ import pytest
 from itl import ItlError
 from itl.presets import Preset
 from itl.report.build import join_tables, pages_of, repeating_command, report
+from itl.runs import questions
+from itl.runs.questions import questions_of
+from tests.report.test_build import tagged_cell, write_notebook
 from tests.worlds import SETTINGS, here
 
 
@@ -18,6 +21,21 @@ def preset(**settings) -> Preset:
 def fingerprints(home, **settings) -> dict[str, str]:
     pages = pages_of(preset(**settings), home / "reports/test", here(home))
     return {page.stem: page.fingerprint() for page in pages}
+
+
+OF_NOTEBOOK = {"subset": {"classes": 3}, "margin": {"share": 0.4}, "passes": 6, "cap": 9, "seeds": [7]}
+WITHOUT_SEEDS = {name: value for name, value in SETTINGS.items() if name != "seeds"}
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, WITHOUT_SEEDS | {"subset": {"classes": 2, "seed": 3}}])
+def test_a_page_is_of_what_is_planned_whatever_defaults_its_notebook_has(tmp_path, settings):
+    in_notebook = settings | OF_NOTEBOOK
+    declared = [f"{name}: {type(value).__name__} = {value!r}" for name, value in in_notebook.items()]
+    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", tagged_cell("parameters", "\n".join(declared)))
+    asked = Preset(name="test", about="", notebooks={"01-data-size": settings})
+    (page,) = pages_of(asked, tmp_path, here(tmp_path), tmp_path / "notebooks")
+    (planned,) = questions_of(asked)
+    assert questions.data_size(**in_notebook | page.parameters) == planned
 
 
 def test_a_summary_is_made_anew_where_a_question_has_another_margin(tmp_path):
