@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from itl import ItlError, counted, no_such
-from itl.sources.boxes import AnnotatedObject, Box, turn_box
+from itl.sources.boxes import AnnotatedObject, Box, Size, turn_box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import read_header
 from itl.sources.records import Record, examples, plain_line
@@ -254,12 +254,6 @@ class Scan:
         return self.records
 
 
-def _whole(side: object) -> int:
-    """Return *side* as a whole number; 0 where it is none, as JSON may have anything."""
-    is_whole = isinstance(side, int) or (isinstance(side, float) and side.is_integer())
-    return int(side) if is_whole else 0  # type: ignore[call-overload]
-
-
 def _merge_alike(problems: list[Problem]) -> Iterator[Problem]:
     """Yield *problems* with one line, its count and examples, for more than a few of one kind."""
     kinds = defaultdict(list)
@@ -332,23 +326,24 @@ class BoxCoordinates:
         return replace(obj, box=self.image.turn(obj.box)) if self.pixels == "stored" else obj
 
 
-def box_coordinates(header: ImageHeader, stated: tuple[object, object], resized: str) -> BoxCoordinates:
+def box_coordinates(header: ImageHeader, stated: Size, resized: str) -> BoxCoordinates:
     """Return what the boxes of an annotation are measured in.
 
     Browsers, OpenCV, labelme and detectron2 turn an image before they show or use it, and state its upright
     size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image, unless the
     annotation states the size of the stored one and the two differ.
 
-    *stated* are width and height by the annotation, 0 or None where it has none. If the file has by far
-    others, *resized* "keep" takes the boxes for those of the file; else those of the stored image are told
-    by the proportions that are stated.
+    *stated* are width and height by the annotation, None where it has none; to one alone, the other is in
+    proportion. If the file has by far others, *resized* "keep" takes the boxes for those of the file; else
+    those of the stored image are told by the proportions that are stated.
     """
     size = header.size
     if stated == header.stored_size != size:
         return BoxCoordinates(header, header.stored_size, pixels="stored")
-    width, height = map(_whole, stated)
-    if width <= 0 or height <= 0:
-        width = height = 0  # not stated
+    width, height = (side or 0 for side in stated)
+    if 0 in (width, height):
+        scale = max(width / size[0], height / size[1])
+        width, height = round(scale * size[0]), round(scale * size[1])
     if (width, height) in (size, (0, 0)):
         return BoxCoordinates(header, size, pixels=_pixels_of(header, (width, height)))
     sides = zip((width, height), size, strict=True)

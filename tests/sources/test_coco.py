@@ -396,15 +396,6 @@ def test_classes_of_skipped_images_alone_are_not_counted(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("width", [float("nan"), float("inf"), 60.5, "60", None, 60.0])
-def test_a_stated_size_that_is_no_number_of_pixels_says_nothing(tmp_path, width):
-    tables = json.loads(one(row(3, 1, [0, 0, 9, 9])))
-    tables["images"][0]["width"] = width
-    source = Coco(written(tmp_path, PLAIN | {"train.json": json.dumps(tables).encode()}))
-    assert source.annotation(source.records()[0])[0].box == (1, 1, 9, 9)
-    assert source.scan.notes == []
-
-
 def test_a_test_split_without_annotations_is_left_out(tmp_path):
     files = {
         "test.json": coco_json({3: "three.jpg"}),

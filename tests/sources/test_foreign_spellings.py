@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from itl.sources.annotated.voc_action import VocAction
 from itl.sources.annotated.voc_xml import read_annotation
 from itl.sources.published.sun397 import Sun397
 from itl.sources.registry import open_source
+from itl.sources.scan import Scan
 from tests.annotated import changed, jpeg, problems_of, thing, voc2007, voc2012, written, xml
 from tests.sources.test_sun397 import EXPECTED, IMAGES, LISTS
 
@@ -63,6 +65,41 @@ def test_flags_of_objects_are_0_or_1(tmp_path):
     assert any(
         "ignore is 'yes'; it should be 0 or 1" in text for text in problems_of(Coco(written(tmp_path, files)))
     )
+
+
+def scan_of_stated(folder: Path, width: object, height: object) -> Scan:
+    """Scan an image of 60 × 40 pixels, for which the JSON states *width* and *height*."""
+    tables = json.loads(coco_file("a.jpg"))
+    tables["images"][0] |= {"width": width, "height": height}
+    return Coco(written(folder, {"train.json": json.dumps(tables).encode(), "a.jpg": jpeg()})).scan
+
+
+@pytest.mark.parametrize("width", [float("nan"), None, "", 0, -1, "60", "60.0", 60.0])
+@pytest.mark.parametrize("height", [40, "40", None])
+def test_a_stated_size_is_a_number_text_or_nothing(tmp_path, width, height):
+    scan = scan_of_stated(tmp_path, width, height)
+    assert scan.objects["a.jpg"][0].box == (2, 2, 10, 10)
+    assert scan.problems == scan.notes == []
+
+
+@pytest.mark.parametrize(
+    "stated", [(120, 80), ("120", "80"), ("120.0", 80), (119.5, 79.6), (120, None), (None, "80")]
+)
+def test_boxes_of_another_size_are_refused_however_it_is_stated(tmp_path, stated):
+    (problem,) = scan_of_stated(tmp_path, *stated).problems
+    assert problem.text.startswith(
+        "1 image has another size than annotations state, such as a.jpg, 60 × 40 pixels, not 120 × 80; set"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "says"),
+    [("wide", "'wide'"), (float("inf"), "'inf'"), ("nan", "'nan'"), (True, "'True'"), ([60], "'[60]'")],
+)
+def test_a_stated_size_that_is_no_number_of_pixels_is_refused(tmp_path, width, says):
+    (problem,) = scan_of_stated(tmp_path, width, 40).problems
+    assert problem.text == f"train.json, a.jpg: width is {says}; it should be a number of pixels"
+    assert problem.images == ("a.jpg",)
 
 
 @pytest.mark.parametrize(("number", "is_read"), [(1.0, True), (1.5, False)])

@@ -339,7 +339,8 @@ def test_a_box_turns_as_its_pixels_do(orientation):
     assert turn_box(BOX, orientation, 36, 24) == white_box(boxed(orientation))
 
 
-Boxed = tuple[bytes, tuple[int, ...], tuple[int, int]]  # a file, its box, and the size that is stated
+Stated = tuple[int | str, int | str]
+Boxed = tuple[bytes, tuple[int, ...], Stated]  # a file, its box, and the size that is stated
 
 
 def boxed_images(folder: Path, images: dict[str, Boxed]) -> dict[str, Path]:
@@ -361,17 +362,19 @@ def boxed_images(folder: Path, images: dict[str, Boxed]) -> dict[str, Path]:
     return {"voc2007": folder / "voc", "coco": folder / "coco", "voc2012-action": folder / "action"}
 
 
-def one_box(folder: Path, data: bytes, box: tuple[int, ...], size: tuple[int, int]) -> dict[str, Path]:
+def one_box(folder: Path, data: bytes, box: tuple[int, ...], size: Stated) -> dict[str, Path]:
     """Write an image with one *box* in each annotated layout, which states its *size*; folders by kind."""
     return boxed_images(folder, {"1": (data, box, size)})
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_boxes_are_of_the_image_whose_size_the_annotation_states(tmp_path, stored):
+@pytest.mark.parametrize("written_as", [int, str])
+def test_boxes_are_of_the_image_whose_size_the_annotation_states(tmp_path, stored, written_as):
     data = boxed(6)
     upright = white_box(data)
     box, size = (BOX, (36, 24)) if stored else (upright, (24, 36))
-    for kind, folder in one_box(tmp_path, data, box, size).items():
+    stated = written_as(size[0]), written_as(size[1])
+    for kind, folder in one_box(tmp_path, data, box, stated).items():
         source = open_source(kind, folder)
         (record,) = source.records()
         assert source.annotation(record)[0].box == upright, kind

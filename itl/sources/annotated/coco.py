@@ -9,7 +9,17 @@ from functools import cached_property
 
 from itl import ItlError, counted
 from itl.sources.annotated.proposals import add_regions
-from itl.sources.boxes import FLAG_OF_TEXT, AnnotatedObject, clip_box, refuse_normalised_bboxes, voc_box
+from itl.sources.boxes import (
+    FLAG_OF_TEXT,
+    AnnotatedObject,
+    Size,
+    clip_box,
+    float_or_nan,
+    is_finite_number,
+    refuse_normalised_bboxes,
+    voc_box,
+    whole_pixel,
+)
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.packed import describe_packed, describe_unopened
@@ -267,7 +277,7 @@ class Coco(AnnotatedSource):
             with scan.problems_of(image):
                 header = checked_header(member, image)
                 scan.sizes[image] = header.size
-                boxes = box_coordinates(header, (row.get("width"), row.get("height")), self.resized)
+                boxes = box_coordinates(header, stated_size(row, f"{name}, {image}"), self.resized)
                 scan.add_size_doubt([image], boxes)
                 for number, annotation in annotations:
                     where = f"{name}, annotation {number} ({image})"
@@ -431,6 +441,28 @@ def _refuse_unclear_names(tables: Mapping[str, list[dict]], name: str) -> None:
 def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
     """Return the name of each category, by its id."""
     return {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
+
+
+def stated_size(row: Mapping, where: str) -> Size:
+    """Return width and height that *row*, of an image, states: None for null, 0, -1 and the like.
+
+    Text is read as the number that it is, and fractions are rounded; ItlError, about *where*, for others.
+
+    >>> stated_size({"width": "640", "height": -1}, "a.json, a.jpg")
+    (640, None)
+    """
+    width, height = (_stated_side(row, side, where) for side in ("width", "height"))
+    return width, height
+
+
+def _stated_side(row: Mapping, side: str, where: str) -> int | None:
+    value = row.get(side)
+    if value in (None, "") or value != value:  # NaN, as pandas writes what is missing
+        return None
+    number = float_or_nan(value) if isinstance(value, str) else value
+    if not is_finite_number(number):
+        raise ItlError(f"{where}: {side} is {str(value)[:40]!r}; it should be a number of pixels")
+    return whole_pixel(number) if number > 0 else None
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
