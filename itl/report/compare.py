@@ -125,7 +125,7 @@ def _parameters(folder: Path, stem: str) -> dict[str, Any]:
 def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     """Return the table *name* of the report in *folder*; ItlError if it is missing or lacks *columns*."""
     try:
-        table = pd.read_csv(folder / name)
+        table = pd.read_csv(folder / name, dtype=str)  # a commit of digits is no number
     except FileNotFoundError as error:
         raise ItlError(f"{folder} is no finished report: it lacks {name}; repeat `itl report`") from error
     except ValueError as error:  # as pandas raises for what is no CSV
@@ -176,7 +176,7 @@ def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
     for row in runs[runs["state"] == "done"].explode("questions").itertuples():
         values = by_question.setdefault(row.questions, {})
         for name, value in (row.settings | {name: getattr(row, name) for name in ORIGIN}).items():
-            values.setdefault(_plain_name(name), set()).add(str(value))
+            values.setdefault(_plain_name(name, row.settings), set()).add(str(value))
     return by_question
 
 
@@ -239,15 +239,21 @@ def _judging(table: pd.DataFrame, has_caps: bool) -> dict[str, dict[str, set[str
     return judging
 
 
-def _plain_name(setting: str) -> str:
-    """Name a setting of a run as that of its net, or, where a net may have one of that name, of its target.
+def _plain_name(name: str, settings: Mapping[str, object]) -> str:
+    """Name a setting of a run, one of *settings*: that of a net as it is, others with their method or target.
 
-    >>> _plain_name("Transfer.pretrain.recipe.lr"), _plain_name("Transfer.recipe.lr"), _plain_name("commit")
-    ('recipe.lr', 'target.recipe.lr', 'commit')
+    >>> settings = {"Transfer.method": "finetune", "Transfer.target": "scenes"}
+    >>> _plain_name("Transfer.pretrain.recipe.lr", settings), _plain_name("commit", settings)
+    ('recipe.lr', 'commit')
+    >>> _plain_name("Transfer.recipe.lr", settings), _plain_name("Transfer.pack", settings)
+    ('recipe.lr of finetune', 'pack of scenes')
     """
-    name = setting.removeprefix("Transfer.pretrain.").removeprefix("Pretrain.")
-    of_task = name.removeprefix("Transfer.")
-    return of_task if of_task in (name, *ONLY_OF_TASKS) else f"target.{of_task}"
+    of_net = name.removeprefix("Transfer.pretrain.").removeprefix("Pretrain.")
+    of_task = of_net.removeprefix("Transfer.")
+    if of_task in (of_net, *ONLY_OF_TASKS):
+        return of_task
+    owner = "method" if of_task.startswith("recipe.") else "target"
+    return f"{of_task} of {settings.get(f'Transfer.{owner}', owner)}"
 
 
 def _used(settings: dict[str, object]) -> dict[str, object]:

@@ -222,16 +222,46 @@ def test_a_question_of_one_report_is_named_alone(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == ["2 answers: 1 alike, 1 only in 1", "budget: only in 1"]
 
 
-def test_settings_of_a_target_are_told_from_those_of_nets(tmp_path):
-    net, reports = {"recipe": {"lr": 0.1}, "seed": 0}, []
-    for name, lr, images in (("a", 0.02, 10), ("b", 0.1, None)):
-        tuned = {"pretrain": net, "recipe": {"lr": lr}, "images_per_class": images, "seed": 0}
-        reports.append(write_report(tmp_path / name, {"probe": "a gain"}, [0]))
-        specs = [json.dumps({"Pretrain": net}), json.dumps({"Transfer": tuned})]
-        columns = {"questions": "data-size", "state": "done", "commit": "c0ffee", "device": "cpu"}
-        pd.DataFrame({"spec": specs}).assign(**columns).to_csv(reports[-1] / "runs.csv", index=False)
-    why = set(compare_reports(*reports)["why"])
-    assert why == {"target.recipe.lr: 0.02 → 0.1; target.images_per_class: 10 → none"}
+def report_of(folder: Path, *specs: dict, commit: str = "c0ffee") -> Path:
+    """A report of one question, whose runs are those of *specs*."""
+    write_report(folder, {"probe": "a gain"}, [0])
+    columns = {"questions": "data-size", "state": "done", "commit": commit, "device": "cpu"}
+    runs = pd.DataFrame({"spec": [json.dumps(spec) for spec in specs]}).assign(**columns)
+    runs.to_csv(folder / "runs.csv", index=False)
+    return folder
+
+
+def test_settings_of_methods_and_targets_are_told_from_those_of_nets_and_of_others(tmp_path):
+    net = {"recipe": {"lr": 0.1}, "seed": 0}
+
+    def of_task(method: str, target: str, lr: float, images: int | None, pack: str) -> dict:
+        task = {"method": method, "target": target, "pack": pack, "images_per_class": images}
+        return {"Transfer": task | {"pretrain": net, "recipe": {"lr": lr}, "seed": 0}}
+
+    first = of_task("finetune", "scenes", 0.02, 10, "a"), of_task("actions", "acts", 0.1, 5, "b")
+    second = of_task("finetune", "scenes", 0.1, None, "b"), of_task("actions", "acts", 0.02, 5, "a")
+    reports = [
+        report_of(tmp_path / "a", {"Pretrain": net}, *first),
+        report_of(tmp_path / "b", {"Pretrain": net}, *second),
+    ]
+    assert set(compare_reports(*reports)["why"]) == {
+        "pack of scenes: a → b; images_per_class of scenes: 10 → none; recipe.lr of finetune: 0.02 → 0.1; "
+        "pack of acts: b → a; recipe.lr of actions: 0.1 → 0.02"
+    }
+
+
+@pytest.mark.parametrize(
+    "commits", [("12e456789012", "3456e7890123"), ("672229530988", "0672229530988"), ("0123", "123")]
+)
+def test_commits_of_digits_are_no_numbers(tmp_path, commits):
+    first, second = (
+        report_of(tmp_path / commit, {"Pretrain": {"seed": 0}}, commit=commit) for commit in commits
+    )
+    assert set(compare_reports(first, second)["why"]) == {f"commit: {commits[0]} → {commits[1]}"}
+    rows = pd.read_csv(second / "runs.csv", dtype=str)
+    unfinished = rows.assign(state="to do", commit=None)
+    pd.concat([rows.assign(commit=commits[0]), unfinished]).to_csv(second / "runs.csv", index=False)
+    assert set(compare_reports(first, second)["why"]) == {""}
 
 
 def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
@@ -299,14 +329,12 @@ def test_rankings_are_not_compared_and_said_not_to_be(tmp_path, capsys):
 def test_packs_that_differ_are_named_by_their_sources(tmp_path):
     reports = []
     for name, digest, path in (("a", "6c935b35dfeb", "old photos"), ("b", "f8dd7ad382d0", "new")):
-        folder = write_report(tmp_path / name, {"probe@cars": "a gain"}, [0])
         net = {"seed": 0, "subset": {"pack": "0fdf257840a1"}}
         spec = {"Transfer": {"pretrain": net, "target": "cars", "pack": digest, "seed": 0}}
-        columns = {"questions": "data-size", "state": "done", "commit": "c0ffee", "device": "cpu"}
-        pd.DataFrame({"spec": [json.dumps(spec)]}).assign(**columns).to_csv(folder / "runs.csv", index=False)
+        folder = report_of(tmp_path / name, spec)
         write_page(folder, {"targets": {"cars": {"source": "folder", "path": path}}})
         reports.append(folder)
-    why = "target.pack: 6c935b35dfeb (cars: folder old photos) → f8dd7ad382d0 (cars: folder new)"
+    why = "pack of cars: 6c935b35dfeb (cars: folder old photos) → f8dd7ad382d0 (cars: folder new)"
     assert set(compare_reports(*reports)["why"]) == {why}
     (reports[1] / "01-data-size.ipynb").unlink()
     unnamed = why.replace(" (cars: folder new)", "")
