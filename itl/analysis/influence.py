@@ -339,7 +339,7 @@ def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
         "q": rows["q"].map(p_text),
         "verdict": rows["verdict"],
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns).reset_index(drop=True)  # pages leave out 0, 1, 2 …, which name no row
 
 
 def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:

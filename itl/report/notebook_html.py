@@ -179,12 +179,11 @@ def simplify_tables(html: str, name: str) -> str:
 
 
 def _drop_row_numbers(head: Tag, body: Tag) -> None:
-    """Remove the first column where it has no name and only counts rows, some of which may be left out."""
+    """Remove the first column where it has no name and counts rows from 0; other numbers name rows."""
     corners = head.select("tr > th:first-child")
     numbers = body.select("tr > th:first-child")
-    counted = [int(cell.get_text()) for cell in numbers if cell.get_text().isdecimal()]
-    counts_rows = len(counted) == len(body.find_all("tr")) and counted == sorted(set(counted))
-    if counts_rows and not any(cell.contents for cell in corners):
+    from_0 = [str(number) for number in range(len(body.find_all("tr")))]
+    if [cell.get_text() for cell in numbers] == from_0 and not any(cell.contents for cell in corners):
         for cell in (*corners, *numbers):
             cell.decompose()
 
