@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cached_property
@@ -12,10 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from itl import ItlError
 from itl.analysis.comparisons import answer
 from itl.analysis.influence import counterfactual, effects, estimators
 from itl.analysis.origins import ORIGINS
 from itl.machine import Machine
+from itl.packs.paths import pack_folder
 from itl.presets import Preset
 from itl.report.html import PageSummary, plain_text
 from itl.report.notebook_file import declared_parameters, read_cells, title_of
@@ -23,6 +26,8 @@ from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import LOG_FILE, PROVENANCE_FILE, Store
 from itl.runs.task_questions import Influence
+from itl.settings import spec_of
+from itl.specs import Packing
 from itl.storage import flush_to_disk, read_mapping, write_text
 
 log = logging.getLogger(__name__)
@@ -95,7 +100,7 @@ class NotebookPage:
     def fingerprint(self) -> str:
         """Digest all that the page shows: notebook, parameters, code of itl, packs, results and origins.
 
-        A summary reads the answers to every question, a question its own, and the hierarchy packs.
+        A summary reads the answers to every question, a question its own, and what asks none may show packs.
         """
         by_question = {name: given for name, given in self.preset.notebooks.items() if name in QUESTIONS}
         settings = [self.parameters, [self.preset.about, by_question] if self.is_summary else None]
@@ -103,9 +108,19 @@ class NotebookPage:
         facts += [runs_digest(question, self.machine) for question in self.questions]
         facts += [one.tree(self.machine).digest for one in self.questions]  # labels may need none of it
         if not self.asks:
-            packs = sorted(self.machine.packs.glob("*/pack.json"))
-            facts += [f"{path.parent.name} {read_mapping(path).get('digest')}" for path in packs]
+            packs = [(folder.name, read_mapping(folder / "pack.json")) for folder in self._packs()]
+            facts += [f"{name} {pack.get('digest')}" for name, pack in packs]
         return sha256("\0".join(facts).encode()).hexdigest()
+
+    def _packs(self) -> list[Path]:
+        """List the packs that the page may show: for the hierarchy its own and those of the questions."""
+        if self.stem == HIERARCHY and "images" in self.parameters:
+            with suppress(ItlError):  # where one of them is not here, the page may show any
+                pairs = [("images", spec_of(Packing, self.parameters["images"], "images"))]
+                for question in questions_of(self.preset):
+                    pairs += question.packings().items()
+                return sorted({pack_folder(packing, name, self.machine) for name, packing in pairs})
+        return sorted(path.parent for path in self.machine.packs.glob("*/pack.json"))
 
     def is_current(self) -> bool:
         """Say whether the published page is what executing the notebook again would give."""

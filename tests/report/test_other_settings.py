@@ -5,12 +5,15 @@ import json
 import pytest
 
 from itl import ItlError
+from itl.packs.paths import pack_folder
 from itl.presets import Preset
 from itl.report.build import join_tables, pages_of, repeating_command, report
 from itl.runs import questions
 from itl.runs.questions import questions_of
+from itl.settings import spec_of
+from itl.specs import Packing
 from tests.report.test_build import tagged_cell, write_notebook
-from tests.worlds import SETTINGS, here
+from tests.worlds import IMAGES, SCENES, SETTINGS, here
 
 
 def preset(**settings) -> Preset:
@@ -53,6 +56,29 @@ def test_a_page_without_a_question_is_made_anew_where_a_pack_has_other_images(tm
         (tmp_path / "packs/images/pack.json").write_text(json.dumps({"digest": digest}))
         pages.append(fingerprints(tmp_path)["00-hierarchy"])
     assert pages[0] != pages[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "packing", "is_shown"),
+    [
+        ("images", IMAGES, True),
+        ("scenes", SCENES, True),
+        ("images", IMAGES | {"size": 16}, False),
+        ("other", SCENES, False),
+    ],
+)
+def test_the_page_of_the_hierarchy_stays_where_a_pack_of_another_preset_is_built(
+    tmp_path, name, packing, is_shown
+):
+    asked = Preset(
+        name="test", about="", notebooks={"00-hierarchy": {"images": IMAGES}, "01-data-size": SETTINGS}
+    )
+    page, _ = pages_of(asked, tmp_path, here(tmp_path))
+    before = page.fingerprint()
+    folder = pack_folder(spec_of(Packing, packing, name), name, here(tmp_path))
+    folder.mkdir(parents=True)
+    (folder / "pack.json").write_text(json.dumps({"digest": "a"}))
+    assert (page.fingerprint() != before) == is_shown
 
 
 def test_tables_of_all_questions_do_not_stay_where_no_page_is_of_these_settings(tmp_path):
