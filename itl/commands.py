@@ -437,12 +437,14 @@ def bench(args: argparse.Namespace) -> None:
 
 def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
     """Plan the questions of a preset; messages on measuring go to stderr."""
+    from itl.report.notebook_file import notebooks_of
     from itl.runs.plan import plan as make_plan
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
-    machine = _machine(args)
-    questions, store = questions_of(_preset(args), args.only), Store(machine.runs)
+    machine, preset = _machine(args), _preset(args)
+    notebooks_of(preset)  # what its report would refuse, before the runs
+    questions, store = questions_of(preset, args.only), Store(machine.runs)
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
     return made, questions, store, machine

@@ -46,6 +46,10 @@ def project(tmp_path_factory):
     (folder / "params/odd.yaml").write_text(json.dumps(odd))
     tree = preset | {"notebooks": preset["notebooks"] | {"00-hierarchy": {"taxonomy": "mine.csv"}}}
     (folder / "params/tree.yaml").write_text(json.dumps(tree))
+    halves = {name: value for name, value in settings.items() if name != "images_per_class"} | {"halves": 4}
+    for name, given in (("halved", {}), ("repeated", {"repeats": 1}), ("capped", {"cap": 0})):
+        halved = preset | {"notebooks": {"08-influence": halves | given}}
+        (folder / f"params/{name}.yaml").write_text(json.dumps(halved))
     return folder
 
 
@@ -328,6 +332,11 @@ BAD = [
     (("plan", "odd"), 1, "no notebook of preset odd called '07-mine'"),
     (("plan", "tree"), 1, "no parameter of 00-hierarchy called 'taxonomy'; there are images"),
     (("run", "tree"), 1, "no parameter of 00-hierarchy called 'taxonomy'; there are images"),
+    *(
+        ((command, name), 1, f"no parameter of 08-influence called '{parameter}'; ")
+        for command in ("plan", "run", "report")
+        for name, parameter in (("repeated", "repeats"), ("capped", "cap"))
+    ),
     (("results", "odd"), 1, "no notebook of preset odd called '07-mine'"),
     (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
@@ -362,6 +371,11 @@ def test_bad_usage_is_one_line(capsys, words, status, says):
     assert says in err
     if status == 1:
         assert err.count("\n") == 1
+
+
+def test_a_plan_that_its_page_can_show_is_made(capsys):
+    status, out, _ = itl(capsys, "plan", "halved")
+    assert (status, "influence" in out) == (0, True)
 
 
 def test_a_summary_of_no_question_is_refused(capsys, tmp_path):
