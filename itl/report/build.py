@@ -269,7 +269,7 @@ class PageMaker:
             if page in self.waiting and page.stem not in self.current:
                 trouble = self.unmade
             summaries.append(page.index_summary(trouble, coming.get(page.stem, ""), outdated))
-        numbers = sorted({len({run.seed for run in question.runs(machine)}) for question in questions})
+        numbers = sorted({_count_seeds(question, machine) for question in questions})
         done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
         without = f"; not counted: {', '.join(sorted(absent))}, whose data are not here" if absent else ""
         facts = {
@@ -288,6 +288,11 @@ class PageMaker:
         self.indexed = time.monotonic()
         if not under_way:  # last: a damaged run leaves an index that says how the report ended
             publish_runs(entries, out, preset.name, machine)
+
+
+def _count_seeds(question: Question, machine: Machine) -> int:
+    """Return how many of its seeds *question* has taken; halves, one for each seed, are not counted."""
+    return len({run.seed for run in question.runs(machine)} & {*question.seeds})
 
 
 def has_data(question: Question, machine: Machine) -> bool:

@@ -12,6 +12,7 @@ from itl import ItlError, one_line, pick
 from itl.presets import Preset, find_notebooks
 
 TYPES: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # of parameters
+PAGES_OF_REPORT = ("index", "runs")  # that no notebook makes
 
 
 def read_cells(path: Path) -> list[dict]:
@@ -96,9 +97,15 @@ def notebooks_of(
 ) -> dict[str, Path]:
     """Map each notebook of *preset* to its file, in *folder* or where they are found by default.
 
-    ItlError for one that is not there, and for parameters as in `check_parameters`; those of notebooks that
-    are *unchecked* are not looked at.
+    ItlError for one that is not there or is called as one of the report's own pages, and for parameters as in
+    `check_parameters`; those of notebooks that are *unchecked* are not looked at.
     """
+    if own := preset.notebooks.keys() & set(PAGES_OF_REPORT):
+        name = min(own)
+        raise ItlError(
+            f"preset {preset.name} has a notebook called {name}, and {name}.html is a page of every report; "
+            f"rename the notebook, also in the preset"
+        )
     known = find_notebooks(folder)
     paths = {name: pick(known, name, f"notebook of preset {preset.name}") for name in preset.notebooks}
     for name in sorted(paths.keys() - set(unchecked)):

@@ -7,7 +7,8 @@ import pytest
 from itl import ItlError
 from itl.packs.paths import pack_folder
 from itl.presets import Preset
-from itl.report.build import join_tables, pages_of, repeating_command, report
+from itl.report.build import PageMaker, join_tables, pages_of, repeating_command, report
+from itl.report.notebook_file import notebooks_of
 from itl.runs import questions
 from itl.runs.questions import questions_of
 from itl.settings import spec_of
@@ -79,6 +80,25 @@ def test_the_page_of_the_hierarchy_stays_where_a_pack_of_another_preset_is_built
     folder.mkdir(parents=True)
     (folder / "pack.json").write_text(json.dumps({"digest": "a"}))
     assert (page.fingerprint() != before) == is_shown
+
+
+def test_a_notebook_is_not_called_as_a_page_that_every_report_has(tmp_path):
+    for name in ("runs", "index", "my-runs"):
+        write_notebook(tmp_path / f"notebooks/{name}.ipynb")
+    for name in ("runs", "index"):
+        says = f"preset test has a notebook called {name}, and {name}.html is a page of every report; rename"
+        with pytest.raises(ItlError, match=says):
+            notebooks_of(Preset(name="test", about="", notebooks={name: {}}), tmp_path / "notebooks")
+    mine = Preset(name="test", about="", notebooks={"my-runs": {}})
+    assert notebooks_of(mine, tmp_path / "notebooks").keys() == {"my-runs"}
+
+
+def test_an_index_counts_seeds_and_not_halves(tmp_path):
+    influence = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    halved = {"08-influence": influence | {"halves": 4, "seeds": [0, 1, 5]}}
+    pages = pages_of(Preset(name="test", about="", notebooks=halved), tmp_path, here(tmp_path))
+    PageMaker(pages, None, here(tmp_path)).write_index("starting")
+    assert "<dt>seeds</dt><dd>3</dd>" in (tmp_path / "index.html").read_text()
 
 
 def test_tables_of_all_questions_do_not_stay_where_no_page_is_of_these_settings(tmp_path):
