@@ -421,7 +421,7 @@ def test_one_json_file_of_any_name_is_train(tmp_path):
     files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
     source = Coco(written(tmp_path, files | {"labels.json": TRAIN}))
     assert {record.split for record in source.records()} == {"train"}
-    with pytest.raises(ItlError, match="and no other JSON file; name the files with the option annotations"):
+    with pytest.raises(ItlError, match="and no other JSON file; export the boxes as COCO JSON, a file"):
         Coco(written(tmp_path / "none", files)).records()
 
 

@@ -127,3 +127,26 @@ def test_a_tar_whose_first_name_begins_like_a_zip_is_a_tar(tmp_path):
     (tmp_path / "none.zip").write_bytes(zipped({}))  # which begins with its end
     with pytest.raises(ItlError, match="no class folders|no images"):
         open_source("folder", tmp_path / "none.zip").records()
+
+
+LABELME = b'{"version": "5", "shapes": [{"label": "cat"}], "imagePath": "a.jpg"}'
+YOLO = ("data.yaml", "images/train/a.jpg", "labels/train/a.txt"), "boxes as YOLO's text files, which itl does"
+BESIDE = ("train/a.jpg", "train/a.xml", "valid/b.jpg", "valid/b.xml"), "XML files beside their images"
+FLAT = ("a.jpg", "a.json", "b.jpg", "b.json"), "boxes as labelme's JSON files, such as a.json, which itl does"
+DIVIDED = (
+    ("train/a.json", "train/b.json", "val/c.json"),
+    "labelme's JSON files, such as train/a.json, which itl",
+)
+
+
+@pytest.mark.parametrize("kind", ["voc2007", "coco"])
+@pytest.mark.parametrize(("names", "says"), [YOLO, BESIDE, FLAT, DIVIDED])
+def test_boxes_in_other_layouts_are_named(tmp_path, kind, names, says):
+    line = problem(written(tmp_path, dict.fromkeys(names, LABELME)), kind)
+    assert says in line
+    assert line.endswith("export them as COCO JSON and read them with the source coco")
+
+
+def test_json_of_other_programs_is_not_taken_for_labelmes(tmp_path):
+    path = written(tmp_path, dict.fromkeys(("a.json", "b.json"), b'{"shapes": 3}'))
+    assert "only a.json, b.json; name the files with the option annotations=" in problem(path, "coco")

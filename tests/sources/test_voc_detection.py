@@ -469,18 +469,6 @@ def test_voc2012_as_kaggle_has_it(tmp_path, suffix):
     assert source.left_out["images of a test split without annotations"] == 1
 
 
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("data.yaml", "images/train/a.jpg", "labels/train/a.txt"), "YOLO's text files"),
-        (("train/a.jpg", "train/a.xml", "valid/b.jpg", "valid/b.xml"), "XML files beside their images"),
-    ],
-)
-def test_boxes_in_other_layouts_are_named(tmp_path, names, message):
-    with pytest.raises(ItlError, match=message):
-        open_source("voc2007", written(tmp_path, dict.fromkeys(names, b"x"))).records()
-
-
 def test_lists_are_called_as_folders_of_splits_may_be(tmp_path):
     main = "VOCdevkit/VOC2007/ImageSets/Main/"
     lists = {

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from itl import ItlError, counted
 from itl.sources.annotated.proposals import add_regions
+from itl.sources.annotated.voc_devkit import refuse_labelme, refuse_other_formats
 from itl.sources.boxes import (
     FLAG_OF_TEXT,
     AnnotatedObject,
@@ -149,18 +150,23 @@ class Coco(AnnotatedSource):
             return {split_of_json(files[0]) or "train": files[0]}
         for split, names in by_split.items():
             if len(names) > 1:
+                refuse_labelme(self.path, self.listing)
                 option = _option_text(one_for_each_split(by_split, split))
                 raise ItlError(
                     f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
                     f"with --option {shlex.quote(option)}"
                 )
         if not by_split:
-            others = f"only {examples(files)}" if files else "and no other JSON file"
+            refuse_other_formats(self.path, self.listing)
             if not files and (packed := describe_packed(self.listing.files)):
                 raise ItlError(f"{self.path} holds no JSON file: {packed}")
+            others, cure = "and no other JSON file", "export the boxes as COCO JSON, a file for each split"
+            if files:
+                others = f"only {examples(files)}"
+                cure = f"name the files with the option {_likely_option(files)}"
             raise ItlError(
                 f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
-                f", {others}; name the files with the option {_likely_option(files)}"
+                f", {others}; {cure}"
             )
         return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 

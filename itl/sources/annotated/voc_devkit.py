@@ -42,7 +42,7 @@ def list_devkit(path: Path, year: str) -> Listing:
         merged.left_out += listing.left_out
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
-        _refuse_other_formats(path, listings[0])
+        refuse_other_formats(path, listings[0])
         if not other_years and (packed := describe_packed(listings[0].files)):
             raise ItlError(f"{path} holds no folder {year}: {packed}")
         raise ItlError(
@@ -70,7 +70,7 @@ def _is_year(folder: str, year: str) -> bool:
     return re.fullmatch(pattern, folder, re.IGNORECASE) is not None
 
 
-def _refuse_other_formats(path: Path, listing: Listing) -> None:
+def refuse_other_formats(path: Path, listing: Listing) -> None:
     """Raise ItlError for boxes in other layouts that annotation tools write."""
     names = {name.rpartition("/")[2] for name in listing.files}
     if names & {"data.yaml", "classes.txt"} and any(name.lower().endswith(".txt") for name in names):
@@ -78,11 +78,23 @@ def _refuse_other_formats(path: Path, listing: Listing) -> None:
             f"{path} has boxes as YOLO's text files, which itl does not read; export them as COCO JSON and "
             f"read them with the source coco"
         )
+    refuse_labelme(path, listing)
     beside = {name.rpartition(".")[0] for name in listing.files if not name.endswith(".xml")}
     if any(name.endswith(".xml") and name[:-4] in beside for name in listing.files):
         raise ItlError(
             f"{path} has XML files beside their images, in no layout of VOC; move the images to JPEGImages, "
             f"the XML to Annotations, and list images in ImageSets/Main/train.txt and test.txt, or export "
+            f"them as COCO JSON and read them with the source coco"
+        )
+
+
+def refuse_labelme(path: Path, listing: Listing) -> None:
+    """Raise ItlError for labelme's JSON files, one for each image."""
+    first = min((name for name in listing.files if name.lower().endswith(".json")), default=None)
+    data = listing.files[first].read() if first else b""
+    if b'"shapes"' in data and b'"imagePath"' in data:
+        raise ItlError(
+            f"{path} has boxes as labelme's JSON files, such as {first}, which itl does not read; export "
             f"them as COCO JSON and read them with the source coco"
         )
 
