@@ -18,8 +18,8 @@ from tests.worlds import IMAGES, SCENES, SETTINGS, here
 
 
 def preset(**settings) -> Preset:
-    asked = {"00-hierarchy": {}, "01-data-size": SETTINGS | settings, "99-summary": {}}
-    return Preset(name="test", about="Throwaway.", notebooks=asked)
+    wanted = {"00-hierarchy": {}, "01-data-size": SETTINGS | settings, "99-summary": {}}
+    return Preset(name="test", about="Throwaway.", notebooks=wanted)
 
 
 def fingerprints(home, **settings) -> dict[str, str]:
@@ -36,9 +36,9 @@ def test_a_page_is_of_what_is_planned_whatever_defaults_its_notebook_has(tmp_pat
     in_notebook = settings | OF_NOTEBOOK
     declared = [f"{name}: {type(value).__name__} = {value!r}" for name, value in in_notebook.items()]
     write_notebook(tmp_path / "notebooks/01-data-size.ipynb", tagged_cell("parameters", "\n".join(declared)))
-    asked = Preset(name="test", about="", notebooks={"01-data-size": settings})
-    (page,) = pages_of(asked, tmp_path, here(tmp_path), tmp_path / "notebooks")
-    (planned,) = questions_of(asked)
+    wanted = Preset(name="test", about="", notebooks={"01-data-size": settings})
+    (page,) = pages_of(wanted, tmp_path, here(tmp_path), tmp_path / "notebooks")
+    (planned,) = questions_of(wanted)
     assert questions.data_size(**in_notebook | page.parameters) == planned
 
 
@@ -71,10 +71,10 @@ def test_a_page_without_a_question_is_made_anew_where_a_pack_has_other_images(tm
 def test_the_page_of_the_hierarchy_stays_where_a_pack_of_another_preset_is_built(
     tmp_path, name, packing, is_shown
 ):
-    asked = Preset(
+    wanted = Preset(
         name="test", about="", notebooks={"00-hierarchy": {"images": IMAGES}, "01-data-size": SETTINGS}
     )
-    page, _ = pages_of(asked, tmp_path, here(tmp_path))
+    page, _ = pages_of(wanted, tmp_path, here(tmp_path))
     before = page.fingerprint()
     folder = pack_folder(spec_of(Packing, packing, name), name, here(tmp_path))
     folder.mkdir(parents=True)
