@@ -241,7 +241,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def duplicates(args: argparse.Namespace) -> None:
-    """List duplicates as CSV: images in two splits, under two classes in one, or in pre-training too."""
+    """List images with their nearest duplicates: in two splits, under two classes, or in pre-training too."""
     import pandas as pd
 
     from itl.packs.duplicates import across_splits, between, count_text, of_two_classes

@@ -5,6 +5,9 @@ Exact duplicates have the same pixels in two packs of one size and fit. Near one
 but not if it was cropped. The difference of two thumbnails is taken relative to their contrast, within each
 colour channel: otherwise one pale image would be a duplicate of every other, and so would one of many stained
 slides or underwater photos, which share a tint.
+
+Tables list each image with its nearest duplicate, not all pairs: thousands of frames of one camera trap, or
+copies of one placeholder, have millions of these.
 """
 
 import os
@@ -31,28 +34,55 @@ MIN_CONTRAST = 4.0  # grey levels; plainer images are only compared exactly
 # d².
 MIN_PRODUCT = -(MAX_DIFFERENCE**2) / 2 - 1e-5  # and this is -1/2 of it
 BLOCK = 1024  # images in memory at a time
-VERSION = 3  # of the method, in the names of kept tables; it raises NUMERICS_OF of itl.specs too
+# Of what tables list, in the names of kept ones. Where other images have duplicates than before, NUMERICS_OF
+# of itl.specs is raised too.
+VERSION = 4
 COLUMNS = ["image", "split", "other", "other_split", "kind", "difference"]
 
 
 def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFrame:
     """List the images in a split of *pack* that are also in a split of *other*, which may be the same pack.
 
-    The table is kept in a file beside *pack*: to compare a million images takes minutes.
-
-    Returns:
-        image and split, in *pack*; other and other_split, in *other*; kind (exact or near); difference, 0 to
-        MAX_DIFFERENCE. An image with several duplicates has several rows.
+    The table is that of `between_rows`. It is kept in a file beside *pack*: to compare a million images takes
+    minutes.
     """
     path = table_path(pack, split, other.digest, other_split)
     if (kept := read_cache(path, pd.read_parquet)) is not None:
         return kept
     rows = np.flatnonzero(pack.table["split"].to_numpy(str) == split)
     other_rows = np.flatnonzero(other.table["split"].to_numpy(str) == other_split)
-    table = _pairs(pack, rows, other, other_rows)
+    table = between_rows(pack, rows, other, other_rows)
     if os.access(path.parent, os.W_OK):
         write_atomic(path, table.to_parquet)
     return table
+
+
+def between_rows(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarray) -> pd.DataFrame:
+    """List the images at *rows* of *pack* that are also at *other_rows* of *other*.
+
+    Returns:
+        image and split, in *pack*; other and other_split, in *other*; kind (exact or near); difference, 0 to
+        MAX_DIFFERENCE. A row is a pair of which one is the nearest to the other, where exact duplicates are
+        nearer than near ones: so each image with a duplicate is listed, at least once.
+    """
+    exact = pd.DataFrame(columns=["row", "other_row"], dtype=np.int64)
+    fits = {one.summary["request"]["fit"] for one in (pack, other) if not _are_square(one)}
+    if pack.size == other.size and len(fits) < 2:
+        hashes, other_hashes = (one.table["checksum"].to_numpy(str) for one in (pack, other))
+        left = pd.DataFrame({"row": rows, "checksum": hashes[rows]})
+        right = pd.DataFrame({"other_row": other_rows, "checksum": other_hashes[other_rows]})
+        first, other_first = (one.drop_duplicates("checksum") for one in (left, right))
+        exact = pd.concat([left.merge(other_first), first.merge(right)])[["row", "other_row"]]
+    view = "centre" if "crop" in fits else "whole"
+    near = _near(thumbnails(pack, view), rows, thumbnails(other, view), other_rows)
+    pairs = pd.concat([exact.assign(kind="exact", difference=0.0), near.assign(kind="near")])
+    pairs = pairs.sort_values(["kind", "difference"], kind="stable")
+    pairs = pairs[~(pairs.duplicated("row") & pairs.duplicated("other_row"))]
+    pairs = pairs.sort_values(["other_row", "row"])
+    one, two = pack.table.iloc[pairs["row"]], other.table.iloc[pairs["other_row"]]
+    ids = [one["image"], one["split"], two["image"], two["split"]]
+    columns = [*ids, pairs["kind"], pairs["difference"].round(4)]
+    return pd.DataFrame(dict(zip(COLUMNS, map(np.asarray, columns), strict=True)))
 
 
 def table_path(pack: Pack, split: str, other: str, other_split: str) -> Path:
@@ -166,24 +196,6 @@ def _cell_weights(size: int, start: float, stop: float) -> np.ndarray:
     return (np.clip(shared, 0, None) / (edges[1] - edges[0])).astype(np.float32)
 
 
-def _pairs(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarray) -> pd.DataFrame:
-    """List the duplicates among *rows* of *pack* and *other_rows* of *other*."""
-    exact = pd.DataFrame(columns=["row", "other_row"], dtype=np.int64)
-    fits = {one.summary["request"]["fit"] for one in (pack, other) if not _are_square(one)}
-    if pack.size == other.size and len(fits) < 2:
-        hashes, other_hashes = (one.table["checksum"].to_numpy(str) for one in (pack, other))
-        left = pd.DataFrame({"row": rows, "checksum": hashes[rows]})
-        right = pd.DataFrame({"other_row": other_rows, "checksum": other_hashes[other_rows]})
-        exact = left.merge(right, on="checksum")[["row", "other_row"]]
-    view = "centre" if "crop" in fits else "whole"
-    near = _near(thumbnails(pack, view), rows, thumbnails(other, view), other_rows)
-    pairs = pd.concat([exact.assign(kind="exact", difference=0.0), near.assign(kind="near")])
-    pairs = pairs.drop_duplicates(["row", "other_row"]).sort_values(["other_row", "row"])
-    one, two = pack.table.iloc[pairs["row"]], other.table.iloc[pairs["other_row"]]
-    columns = [one["image"], one["split"], two["image"], two["split"], pairs["kind"], pairs["difference"]]
-    return pd.DataFrame(dict(zip(COLUMNS, map(np.asarray, columns), strict=True)))
-
-
 def _are_square(pack: Pack) -> bool:
     """Say whether all images are square: in packs of any fit they are the same, and so are the digests."""
     return bool((pack.table["width"] == pack.table["height"]).all())
@@ -193,26 +205,55 @@ def _near(thumbs: np.ndarray, rows: np.ndarray, others: np.ndarray, other_rows: 
     """Compare the thumbnails at *rows* with those at *other_rows*, and with their mirror images.
 
     Returns:
-        row, other_row and difference, of the lesser of the two where both are alike.
+        row, other_row and difference of the nearest to each image of either side, if it is near.
     """
-    base_rows = rows[_contrast(thumbs[rows]) >= MIN_CONTRAST]
-    query_rows = other_rows[_contrast(others[other_rows]) >= MIN_CONTRAST]
+    contrasts, other_contrasts = _contrast(thumbs[rows]), _contrast(others[other_rows])
+    is_base, is_query = contrasts >= MIN_CONTRAST, other_contrasts >= MIN_CONTRAST
+    base_rows, query_rows = rows[is_base], other_rows[is_query]
+    contrasts, other_contrasts = contrasts[is_base], other_contrasts[is_query]
     base, upright = thumbs[base_rows], others[query_rows]
-    tables = [pd.DataFrame({"row": [], "other_row": [], "difference": []})]
+    of_base, of_query = _Nearest(len(base)), _Nearest(len(upright))
     for images in (upright, upright[:, :, ::-1]):
         for first, second in _candidates(base, images):
-            difference = _difference(base[first], images[second])
-            near = difference <= MAX_DIFFERENCE
-            values = (base_rows[first[near]], query_rows[second[near]], difference[near].round(4))
-            tables.append(pd.DataFrame(dict(zip(tables[0].columns, values, strict=True))))
-    table = pd.concat(tables).sort_values("difference").drop_duplicates(["row", "other_row"])
-    return table.astype({"row": np.int64, "other_row": np.int64})
+            paler = np.minimum(contrasts[first, None], other_contrasts[second])
+            differences = _distances(base[first], images[second]) / paler
+            of_base.update(first, second, differences)
+            of_query.update(second, first, differences.T)
+    (first, nearest, difference), (second, other_nearest, other_difference) = of_base.near(), of_query.near()
+    columns = {
+        "row": base_rows[np.concatenate([first, other_nearest])],
+        "other_row": query_rows[np.concatenate([nearest, second])],
+        "difference": np.concatenate([difference, other_difference]),
+    }
+    return pd.DataFrame(columns)
+
+
+class _Nearest:
+    """The nearest partner so far of each of some images."""
+
+    def __init__(self, count: int) -> None:
+        """Begin with *count* images that have none."""
+        self._differences = np.full(count, np.inf, np.float32)
+        self._partners = np.zeros(count, np.int64)
+
+    def update(self, images: np.ndarray, partners: np.ndarray, differences: np.ndarray) -> None:
+        """Take what is nearer of *partners* for *images*, of which *differences* has a row each."""
+        least, nearest = differences.min(axis=1), partners[differences.argmin(axis=1)]
+        nearer = least < self._differences[images]
+        self._differences[images[nearer]] = least[nearer]
+        self._partners[images[nearer]] = nearest[nearer]
+
+    def near(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the numbers of the images whose partners are near, these, and the differences."""
+        images = np.flatnonzero(self._differences <= MAX_DIFFERENCE)
+        return images, self._partners[images], self._differences[images]
 
 
 def _candidates(base: np.ndarray, query: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the numbers of thumbnails of *base* and of *query* that may be alike; none that are so is missed.
+    """Yield the numbers of thumbnails of *base*, and of *query*, among which pairs may be alike.
 
-    The products are -1/2 of the squared distances in `_coarse`, by |x - y|² = |x|² + |y|² - 2 xy.
+    No pair that is so is missed. The products are -1/2 of the squared distances in `_coarse`, by
+    |x - y|² = |x|² + |y|² - 2 xy.
     """
     one, two = _coarse(base), _coarse(query)
     ones, twos = (np.square(vectors).sum(axis=1, keepdims=True) / -2 for vectors in (one, two))
@@ -221,10 +262,10 @@ def _candidates(base: np.ndarray, query: np.ndarray) -> Iterator[tuple[np.ndarra
     for start in range(0, len(base), BLOCK):
         for begin in range(0, len(query), 2 * BLOCK):
             products = left[start : start + BLOCK] @ right[:, begin : begin + 2 * BLOCK]
-            alike = np.flatnonzero(products.max(axis=1) >= MIN_PRODUCT)
-            first, second = np.nonzero(products[alike] >= MIN_PRODUCT)
+            first = np.flatnonzero(products.max(axis=1) >= MIN_PRODUCT)
             if len(first):
-                yield start + alike[first], begin + second
+                second = np.flatnonzero(products[first].max(axis=0) >= MIN_PRODUCT)
+                yield start + first, begin + second
 
 
 def _coarse(thumbs: np.ndarray) -> np.ndarray:
@@ -248,7 +289,12 @@ def _contrast(thumbs: np.ndarray) -> np.ndarray:
     return np.sqrt(thumbs.reshape(len(thumbs), -1, 3).var(axis=1, dtype=np.float32).mean(axis=1))
 
 
-def _difference(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Return the root mean square of one - two, by the contrast of the paler one; both uint8 (n, …)."""
-    squares = np.square(one.astype(np.float32) - two).reshape(len(one), -1).mean(axis=1)
-    return np.sqrt(squares) / np.minimum(_contrast(one), _contrast(two))
+def _distances(base: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Return the root mean square of *base* - *query*, both uint8 (n, …) and (m, …), as (n, m).
+
+    The products of 8-bit samples of a thumbnail sum up to integers below 2 ** 24, which float32 has exactly.
+    """
+    one, two = (images.reshape(len(images), -1).astype(np.float32) for images in (base, query))
+    products = one @ two.T
+    ones, twos = (np.square(vectors).sum(axis=1) for vectors in (one, two))
+    return np.sqrt(((ones[:, None] - products) + (twos - products)) / one.shape[1])

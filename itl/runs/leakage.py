@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from itl import counted
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.duplicates import across_splits, between, count_text, seen_images, table_path
+from itl.packs.duplicates import across_splits, between, between_rows, count_text, seen_images, table_path
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size
 from itl.packs.subset import class_contents
@@ -156,8 +157,12 @@ class RunLeakage:
         pack = self._packs[leak.target]
         annotated = METHODS[spec.method].annotated
         made = multilabel_target(spec, pack) if annotated else target_of(spec, pack, self._tree)
-        learned = pack.table["image"].iloc[made.train.rows]
-        return replace(leak, own=leak.own[leak.own["image"].isin(learned)])
+        images, rows = pack.table["image"], made.train.rows
+        learned = rows[images.iloc[rows].isin(leak.own["image"])]
+        scored = np.flatnonzero(images.isin(leak.own["other"]))
+        # The table has the nearest of all training images, which need not be among the few.
+        own = between_rows(pack, learned, pack, scored) if len(learned) else leak.own[:0]
+        return replace(leak, own=own)
 
 
 def size_without(size: Size, packs: Mapping[str, Pack], digests: Sequence[str]) -> Size:

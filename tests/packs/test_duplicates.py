@@ -188,8 +188,10 @@ def test_of_copies_under_two_classes_those_of_the_rarer_class_are_listed(tmp_pat
     assert pairs["other"].tolist() == [f"train/{rare}/2.png"]
 
 
-def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
+@pytest.mark.parametrize("block", [8, 1024])
+def test_the_search_finds_the_nearest_that_comparing_every_pair_finds(tmp_path, monkeypatch, block):
     """Pictures that are a little, and more and more, like one."""
+    monkeypatch.setattr(duplicates, "BLOCK", block)
     base = np.asarray(picture(0), np.float32)
     mixed = {}
     for step in range(60):
@@ -201,7 +203,7 @@ def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
     pack = packed(tmp_path / "images", tmp_path / "packs/mixed")
     thumbs, splits = thumbnails(pack, "whole").astype(np.float64), pack.table["split"]
     images = [Path(image).stem for image in pack.table["image"]]
-    expected = set()
+    alike = {}
     for one in np.flatnonzero(splits == "train"):
         for two in np.flatnonzero(splits == "val"):
             contrast = min(np.sqrt(thumbs[row].var(axis=(0, 1)).mean()) for row in (one, two))
@@ -210,9 +212,31 @@ def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
                 for other in (thumbs[two], thumbs[two][:, ::-1])
             ]
             if contrast >= MIN_CONTRAST and min(differences) <= MAX_DIFFERENCE:
-                expected.add((images[one], images[two], "near"))
-    assert len(expected) > 20
-    assert names(across_splits(pack)) == expected
+                alike[images[one], images[two]] = round(min(differences), 4)
+    nearest = set()
+    for side in (0, 1):
+        for image in {pair[side] for pair in alike}:
+            nearest.add(min((pair for pair in alike if pair[side] == image), key=alike.__getitem__))
+    assert len(alike) > len(nearest) > 20
+    table = across_splits(pack)
+    assert names(table) == {(one, two, "near") for one, two in nearest}
+    listed = zip(table["image"], table["other"], strict=True)
+    assert table["difference"].tolist() == pytest.approx(
+        [alike[Path(one).stem, Path(two).stem] for one, two in listed], abs=1e-4
+    )
+
+
+def test_of_many_copies_each_is_listed_once_with_an_exact_one_before_a_near_one(tmp_path):
+    """As placeholders, blank tiles and camera traps have them: their pairs are millions."""
+    paler = ImageOps.mirror(picture(0).resize((150, 120), Image.Resampling.BICUBIC))
+    copies = {f"copy{number}": picture(0) for number in range(30)}
+    write(tmp_path / "images", "train", copies | {"near": paler, "other": picture(1)})
+    write(tmp_path / "images", "test", dict(list(copies.items())[:20]) | {"near": paler, "else": picture(2)})
+    table = across_splits(packed(tmp_path / "images", tmp_path / "packs/copies"))
+    assert set(table["kind"]) == {"exact"}, "the nearest of each, although a near one is there as well"
+    assert {Path(image).stem for image in table["image"]} == {*copies, "near"}
+    assert count_text(table) == "21 (21 exact, 0 near)"
+    assert len(table) == 30 + 20 - 1 + 1, "the first of either side are each other's"
 
 
 @pytest.mark.parametrize("way", ["BILINEAR", "BICUBIC", "LANCZOS", "BOX"])

@@ -193,6 +193,32 @@ def test_of_few_training_images_only_those_that_are_drawn_are_seen(leaky, tmp_pa
     assert picked(study, machine, "knn@scenes:4") == {seed: [1] for seed in seeds}
 
 
+def test_of_several_training_images_like_one_those_that_are_drawn_count(leaky, tmp_path, rated):
+    """Two test images are like seven training images; the list has the nearest, which few seeds draw."""
+    shutil.rmtree(tmp_path / "images/train")
+    write(tmp_path / "images", "train", {f"{seed}": picture(seed) for seed in range(50, 62)})
+    ways = [VARIANTS["exact"], VARIANTS["larger"], VARIANTS["mirrored"]] * 2
+    copies = {f"{1000 + number}": way(picture(30)) for number, way in enumerate(ways)}
+    write(tmp_path / "scenes", "train", copies)
+    write(tmp_path / "scenes", "test", {"smaller": VARIANTS["smaller"](picture(30))})
+    machine, seeds = here(tmp_path), list(range(12))
+    study = data_size(**leaky | FOUR | {"tasks": ["knn@scenes:1"], "seeds": seeds})
+    packs = study.prepare(machine)
+    images, expected, kinds = packs["scenes"].table["image"], {}, set()
+    near = {f"train/{name}/100{number}.png" for number, name in enumerate("ababab") if number % 3}
+    exact = {"train/a/30.png", "train/a/1000.png", "train/b/1003.png"}
+    leakage = study.run_leakage(machine)
+    for run in study.runs(machine):
+        if run.task == "knn@scenes:1":
+            drawn = set(images.iloc[target_of(run.spec, packs["scenes"]).train.rows])
+            expected[run.seed] = [2 * bool(drawn & (exact | near))]
+            if own := leakage.of(run).own["kind"].tolist():
+                kinds.add((bool(drawn & exact), "exact" in own))
+    assert {count for (count,) in expected.values()} == {0, 2}
+    assert picked(study, machine, "knn@scenes:1") == expected
+    assert kinds == {(True, True), (False, False)}
+
+
 @pytest.mark.parametrize(
     ("left_out", "tasks", "own", "knn"),
     [
