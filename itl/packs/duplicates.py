@@ -11,10 +11,11 @@ copies of one placeholder, have millions of these.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from itl import ItlError
 from itl.packs.pack import Pack, save_array
 from itl.sources.boxes import padded_size
 from itl.storage import read_cache, write_atomic
+
+T = TypeVar("T")
 
 SIDE = 8  # of a thumbnail, in cells
 # Of the difference of two thumbnails to the contrast of the paler one. In 20,000 images of Tiny ImageNet the
@@ -37,6 +40,7 @@ BLOCK = 1024  # images in memory at a time
 # Of what tables list, in the names of kept ones. Where other images have duplicates than before, NUMERICS_OF
 # of itl.specs is raised too.
 VERSION = 4
+_IN_MEMORY: dict[Path, Any] = {}  # tables and thumbnails, by the files that could not be written
 COLUMNS = ["image", "split", "other", "other_split", "kind", "difference"]
 
 
@@ -46,15 +50,36 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
     The table is that of `between_rows`. It is kept in a file beside *pack*: to compare a million images takes
     minutes.
     """
+
+    def compare() -> pd.DataFrame:
+        rows = np.flatnonzero(pack.table["split"].to_numpy(str) == split)
+        other_rows = np.flatnonzero(other.table["split"].to_numpy(str) == other_split)
+        return between_rows(pack, rows, other, other_rows)
+
     path = table_path(pack, split, other.digest, other_split)
-    if (kept := read_cache(path, pd.read_parquet)) is not None:
+    return _kept(path, pd.read_parquet, compare, pd.DataFrame.to_parquet)
+
+
+def _kept(
+    path: Path, read: Callable[[Path], T], make: Callable[[], T], write: Callable[[T, Path], object]
+) -> T:
+    """Return what is kept in the file *path*, or *make* and keep it: in memory where none can be written."""
+    if path in _IN_MEMORY:
+        return _IN_MEMORY[path]
+    if (kept := read_cache(path, read)) is not None:
         return kept
-    rows = np.flatnonzero(pack.table["split"].to_numpy(str) == split)
-    other_rows = np.flatnonzero(other.table["split"].to_numpy(str) == other_split)
-    table = between_rows(pack, rows, other, other_rows)
+    made = make()
     if os.access(path.parent, os.W_OK):
-        write_atomic(path, table.to_parquet)
-    return table
+        write_atomic(path, partial(write, made))
+    else:
+        _IN_MEMORY[path] = made
+    return made
+
+
+def is_compared(pack: Pack, split: str, other: str, other_split: str) -> bool:
+    """Say whether `between` has its table already; *other* is the digest of that pack."""
+    path = table_path(pack, split, other, other_split)
+    return path in _IN_MEMORY or path.exists()
 
 
 def between_rows(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarray) -> pd.DataFrame:
@@ -154,8 +179,11 @@ def thumbnails(pack: Pack, view: str) -> np.ndarray:
     no more than that.
     """
     path = pack.folder / f"thumbnails-{pack.digest}-{view}.npy"  # the folder may hold another pack by now
-    if (kept := read_cache(path, np.load)) is not None:
-        return kept
+    return _kept(path, np.load, partial(_make_thumbnails, pack, view), save_array)
+
+
+def _make_thumbnails(pack: Pack, view: str) -> np.ndarray:
+    """Shrink all images of *pack*; see `thumbnails`."""
     result = np.empty((len(pack), SIDE, SIDE, 3), np.uint8)
     for rows, (columns, lines) in _same_frames(pack, view):
         for start in range(0, len(rows), BLOCK):
@@ -164,8 +192,6 @@ def thumbnails(pack: Pack, view: str) -> np.ndarray:
             count, size = len(part), pack.size
             narrow = (lines @ images.reshape(count, size, 3 * size)).reshape(count * SIDE, size, 3)
             result[part] = np.rint(columns @ narrow).reshape(count, SIDE, SIDE, 3)
-    if os.access(pack.folder, os.W_OK):
-        write_atomic(path, partial(save_array, result))
     return result
 
 

@@ -13,7 +13,14 @@ from itl import counted
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.duplicates import across_splits, between, between_rows, count_text, seen_images, table_path
+from itl.packs.duplicates import (
+    across_splits,
+    between,
+    between_rows,
+    count_text,
+    is_compared,
+    seen_images,
+)
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size
 from itl.packs.subset import class_contents
@@ -82,7 +89,7 @@ def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leak
         counts, scored = pack.summary["splits"], scored_split(pack.summary["splits"])
         splits = [split for split in ("val", "test") if split == scored or pack is pretraining]
         for split in (split for split in splits if split in counts):
-            if not table_path(pretraining, "train", pack.digest, split).exists():
+            if not is_compared(pretraining, "train", pack.digest, split):
                 log.info(f"looking for the {split} images of {name} among the training images, once")
             own = across_splits(pack)
             own = own[own["other_split"] == split]

@@ -18,6 +18,7 @@ from itl.packs.duplicates import (
     across_splits,
     between,
     count_text,
+    is_compared,
     of_two_classes,
     thumbnails,
 )
@@ -95,6 +96,20 @@ def test_kept_tables_and_thumbnails_that_a_power_cut_damaged_are_made_again(leak
             with pytest.warns(UserWarning, match="is damaged; it is made again") as notes:
                 pd.testing.assert_frame_equal(across_splits(leaky), first)
             assert {str(note.message).split()[0] for note in notes} == {str(file) for file in files}
+
+
+def test_where_nothing_can_be_written_images_are_compared_once_in_a_process(tmp_path, monkeypatch):
+    write(tmp_path / "images", "train", {"one": picture(1), "two": picture(2)})
+    write(tmp_path / "images", "test", {"copy": picture(1)})
+    pack = packed(tmp_path / "images", tmp_path / "packs/read-only")
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    assert not is_compared(pack, "train", pack.digest, "test")
+    first = across_splits(pack)
+    assert is_compared(pack, "train", pack.digest, "test")
+    assert thumbnails(pack, "whole") is thumbnails(pack, "whole")
+    monkeypatch.setattr(duplicates, "between_rows", None)  # would fail if it were called
+    pd.testing.assert_frame_equal(across_splits(pack), first)
+    assert [path.name for path in (tmp_path / "packs").glob("duplicates-*")] == []
 
 
 def test_thumbnails_of_a_pack_that_was_replaced_meanwhile_are_not_kept_as_those_of_the_new_one(tmp_path):

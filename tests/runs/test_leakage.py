@@ -269,3 +269,19 @@ def test_own_classes_are_scored_on_val_where_there_is_a_test_split_too(leaky, tm
     assert [line.splitlines()[0] for line in lines[:2]] == [
         f"duplicates: {text}; listed by" for text in texts
     ]
+
+
+def test_questions_that_may_write_nothing_compare_their_packs_once(
+    leaky, tmp_path, rated, caplog, monkeypatch
+):
+    caplog.set_level("INFO", "itl")
+    machine = here(tmp_path)
+    study = data_size(**leaky, **FOUR)
+    study.prepare(machine)
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    for _question in range(2):
+        assert [leak.scored for leak in study.run_leakage(machine).leaks] == [0, 3]
+    assert [line.split(" among ")[0] for line in caplog.messages if line.startswith("looking")] == [
+        "looking for the val images of images",
+        "looking for the test images of scenes",
+    ]
