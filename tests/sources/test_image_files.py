@@ -159,6 +159,39 @@ def test_deep_grey_that_is_named_transparent_becomes_white():
     assert kinds == ("PNG", "grey", "alpha", "16-bit")
 
 
+@pytest.mark.parametrize(
+    ("bits", "colour_type", "rows", "transparent", "others"),
+    [
+        (1, 0, [0b01000000], (1,), (0, 0, 0)),
+        (2, 0, [0b01000000], (0,), (85, 85, 85)),
+        (2, 0, [0b00010000], (1,), (0, 0, 0)),
+        (4, 0, [0x25], (5,), (34, 34, 34)),
+        (8, 0, [9, 5], (5,), (9, 9, 9)),
+        (8, 2, [18, 86, 154, 1, 2, 3], (1, 2, 3), (18, 86, 154)),
+        (16, 2, [18, 52, 86, 120, 154, 188, 0, 1, 0, 2, 0, 3], (1, 2, 3), (18, 86, 154)),
+        (
+            16,
+            2,
+            [52, 52, 120, 120, 188, 188, 18, 52, 86, 120, 154, 188],
+            (0x1234, 0x5678, 0x9ABC),
+            (52, 120, 188),
+        ),
+    ],
+)
+def test_the_colour_that_a_png_names_transparent_becomes_white(bits, colour_type, rows, transparent, others):
+    """Whatever its bits: of two pixels, one becomes white."""
+    header = struct.pack(">IIBBBBB", 2, 1, bits, colour_type, 0, 0, 0)
+    key = struct.pack(f">{len(transparent)}H", *transparent)
+    parts = {b"IHDR": header, b"tRNS": key, b"IDAT": zlib.compress(bytes([0, *rows])), b"IEND": b""}
+    chunks = [
+        struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
+        for name, part in parts.items()
+    ]
+    pixels, kinds = pixels_of(b"\x89PNG\r\n\x1a\n" + b"".join(chunks), "a.png")
+    assert sorted(pixels[0].tolist()) == sorted([list(others), [255, 255, 255]])
+    assert "alpha" in kinds
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_32_bit_images_are_refused_by_their_header(dtype):
     with pytest.raises(ItlError, match="it has 32-bit pixels"):

@@ -31,6 +31,7 @@ HEIF_BRANDS = ("avif", "avis", "heic", "heix", "hevc", "hevx", "mif1", "msf1")  
 LATE_EXIF = "EXIF ignored behind the pixels"  # of a PNG; a pack joins kinds with commas
 CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
 XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow would take an orientation from it, browsers do not
+PNG_BITS_OFFSET = 24  # where a PNG has the bits of a sample, in bytes
 ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
 BITS_PER_SAMPLE_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANES_TAG = 0x0102, 0x0103, 0x0106, 0x011C  # of TIFF
 SAMPLE_FORMAT_TAG = 0x0153  # 2: signed numbers
@@ -99,6 +100,8 @@ def _open(data: bytes) -> Image.Image:
         raise ItlError(_reason(error)) from error
     for name in XMP:
         image.info.pop(name, None)
+    if image.format == "PNG" and "transparency" in image.info:
+        _scale_transparent_colour(image, bits=data[PNG_BITS_OFFSET])
     is_signed = isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(SAMPLE_FORMAT_TAG, ())
     if image.mode == "F" or is_signed or (image.mode == "I" and image.format == "TIFF"):
         bits = f"signed {_bits(image)}-bit" if is_signed and _bits(image) < 32 else "32-bit"
@@ -106,6 +109,15 @@ def _open(data: bytes) -> Image.Image:
     if isinstance(image, TiffImageFile):
         _refuse_mixed_planes(image)
     return image
+
+
+def _scale_transparent_colour(image: Image.Image, bits: int) -> None:
+    """Scale the colour that a PNG of so many *bits* names transparent, as Pillow scales its samples alone."""
+    colour = image.info["transparency"]
+    if bits in (2, 4) and image.mode == "L":
+        image.info["transparency"] = colour % 2**bits * 255 // (2**bits - 1)
+    if bits == 16 and image.mode == "RGB":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _refuse_mixed_planes(image: TiffImageFile) -> None:
@@ -121,7 +133,7 @@ def _refuse_mixed_planes(image: TiffImageFile) -> None:
 def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     """Return what is unusual about a file, in words that the pack's summary counts."""
     bits, suffix = _bits(image), splitext(name)[1].lower()
-    is_deep = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
+    is_deep = image.mode.startswith("I") or (image.format == "PNG" and data[PNG_BITS_OFFSET] == 16)
     is_deep |= isinstance(image, TiffImageFile) and bits in (12, 16)
     kinds = {
         image.format or "": image.format not in JPEG_FORMATS,
