@@ -29,6 +29,15 @@ MARKS = {  # columns that say with YES or NO which classes are taken, and the an
     **dict.fromkeys(("keep", "kept", "use", "used", "include", "included", "select", "selected"), True),
     **dict.fromkeys(("drop", "exclude", "excluded", "remove", "removed", "skip", "ignore", "ignored"), False),
 }
+LIKE_MISSING = {
+    "nan",
+    "none",
+    "null",
+    "na",
+    "n/a",
+    "<na>",
+    "?",
+}  # words for no label, which may also be classes
 YES, NO = {"1", "1.0", "true", "yes", "y", "x"}, {"0", "0.0", "false", "no", "n", ""}
 
 
@@ -82,9 +91,22 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     listed: dict[str, str] = {}
     for row, name in zip(rows, names, strict=True):
         label = row.value if with_labels else name
+        if with_labels and is_missing(label):
+            raise ItlError(
+                f"{path}, {row.where}: {row.key} counts as {label!r}, as pandas writes an empty cell; leave "
+                f"classes without a label out of the list"
+            )
         if listed.setdefault(name, label) != label:
             raise ItlError(f"{path}, {row.where}: {row.key} counts as {label}, but as {listed[name]} above")
+    words = dict.fromkeys(label for label in listed.values() if with_labels and label.lower() in LIKE_MISSING)
+    for label in words:
+        warn(f"{path}: {label!r} is read as a class; leave classes without a label out of the list")
     return listed
+
+
+def is_missing(value: object) -> bool:
+    """Say whether the *value* of a cell is none: pandas writes nan, as text, where a cell was empty."""
+    return value is None or str(value).strip().lower() in ("", "nan")
 
 
 def _relation(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collection[str]) -> str:

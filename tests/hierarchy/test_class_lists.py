@@ -169,6 +169,15 @@ def test_names_of_folders(tmp_path):
         ),
         (f"{TENCH},{GOLDFISH}\n{CHIHUAHUA},{SPANIEL}\n", "line 1: several classes"),
         (f"wnid,label\n{TENCH},\n", "line 2: .* lacks a class or its label"),
+        *(
+            (text, f"{GOLDFISH} counts as '(nan|NaN)', as pandas writes an empty cell; leave classes without")
+            for text in (
+                f"wnid,label\n{TENCH},fish\n{GOLDFISH},nan\n",
+                f"wnid,kind\n{CHIHUAHUA},dog\n{SPANIEL},dog\n{GOLDFISH},NaN\n{TENCH},NaN\n",
+                f"{CHIHUAHUA} dog\n{SPANIEL} dog\n{GOLDFISH} nan\n{TENCH} nan\n",
+                f'{{"fish": ["{TENCH}"], "nan": ["{GOLDFISH}"]}}',
+            )
+        ),
         (f"wnid,label\n{TENCH},a\n{TENCH},b\n", "line 3: .* counts as b, but as a above"),
         (f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n", "'fish' stands beside two classes"),
         (f"wnid,kind\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n", "'fish' stands beside two classes"),
@@ -251,6 +260,18 @@ def test_a_list_that_is_not_clear_is_refused_with_its_line(tmp_path, content, me
     with pytest.raises(ItlError, match=message) as error:
         read(tmp_path, content)
     assert str(tmp_path / "list") in str(error.value)
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "n/a"])
+def test_superclasses_that_may_be_words_for_no_label_are_noted(tmp_path, word):
+    content = f"wnid,label\n{TENCH},{word}\n{GOLDFISH},{word}\n{CHIHUAHUA},dog\n"
+    with pytest.warns(UserWarning, match=f"list: '{word}' is read as a class; leave classes without a label"):
+        assert read(tmp_path, content) == {TENCH: word, GOLDFISH: word, CHIHUAHUA: "dog"}
+
+
+def test_a_class_or_a_name_that_is_called_nan_is_one(tmp_path):
+    assert read(tmp_path, "nan\nsofa\n", names := {"nan": "nan", "sofa": "sofa"}) == names
+    assert read(tmp_path, f"wnid,name\n{TENCH},nan\n{GOLDFISH},NA\n") == CLASSES
 
 
 def test_a_label_set_from_a_file_is_named_by_its_content(tmp_path):

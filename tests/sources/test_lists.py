@@ -144,7 +144,25 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
             "no such image; far.tar in this folder was not opened; unpack it if images are missing",
         ),
         ({"a.txt": b"0 a"}, {}, r"\(a.txt, line 1: '0' is no name of an image, with its suffix"),
-        ({"a.csv": b"path,label\ncat/0.jpg,nan"}, {}, "line 2: path is 'cat/0.jpg' and label is 'nan'"),
+        *(
+            (
+                {file: line},
+                {},
+                "path is 'cat/0.jpg' and label is '(nan|NaN||None)'; an empty cell .nan, as pandas writes it."
+                " says nothing; leave such lines out of the list",
+            )
+            for file, line in (
+                ("a.csv", b"path,label\ncat/0.jpg,nan\ncat/1.jpg,a"),
+                ("a.csv", b"path,label\ncat/0.jpg,\ncat/1.jpg,a"),
+                ("a.jsonl", b'{"path": "cat/0.jpg", "label": null}\n{"path": "cat/1.jpg", "label": 0}'),
+                ("a.jsonl", b'{"path": "cat/0.jpg", "label": NaN}\n{"path": "cat/1.jpg", "label": 0}'),
+            )
+        ),
+        (
+            {"a.jsonl": b'{"path": "cat/0.jpg", "label": 0.5}'},
+            {},
+            "label is '0.5'; an image and its label are text or a whole number",
+        ),
         ({"a.csv": b"path,label,split\ncat/0.jpg,a,x"}, {}, "a column split with 'x', which is no split"),
         (
             {"a.csv": b"path,label,split,subset\ncat/0.jpg,a,train,val"},

@@ -307,6 +307,13 @@ def test_a_label_of_several_classes_is_noted(tmp_path):
     ]
 
 
+def test_nan_in_lines_of_text_is_noted(tmp_path):
+    lines = "".join(f"{image} {label}\n" for image, label in zip(IN_SPLITS, "abcd", strict=True))
+    path = written(tmp_path, IN_SPLITS | {"train.txt": lines.replace(" d", " nan").encode()})
+    note = "note: 'nan' is read as a class; leave images without a label out of the list"
+    assert note in list(check_lines("lists", path))
+
+
 def test_labels_that_share_parts_and_words_for_no_label_are_noted(tmp_path):
     def notes(*labels: str) -> list[str]:
         rows = (f"{image},{label}\n" for image, label in zip(IN_SPLITS, labels, strict=True))

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from itl import ItlError, counted
+from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.listed.labels import (
@@ -18,7 +19,6 @@ from itl.sources.listed.labels import (
     FLAGS_SET,
     LABEL_COLUMNS,
     SEVERAL_LABELS,
-    is_missing,
     refuse_several,
 )
 from itl.sources.listed.list_columns import (
@@ -374,14 +374,19 @@ def _from_objects(
     _refuse_denied(numbered, others, file)
     of_split = split_column({name: values_of(name) for name in others}, file)
     images = []
+    columns = [column for column in (image_column, label_column) if column]
     for number, row in numbered:
-        values = [row.get(column) for column in (image_column, label_column) if column]
+        values = [row.get(column) for column in columns]
         if not all(isinstance(value, str | int) and not is_missing(value) for value in values):
-            shown = [f"{column} is {str(row.get(column))[:40]!r}" for column in (image_column, label_column)]
-            labels = [str(value or "") for value in values_of(label_column)]
-            is_empty = bool(label_column) and all(map(is_missing, labels))
+            shown = [f"{column} is {str(row.get(column))[:40]!r}" for column in columns]
+            cure = "an image and its label are text or a whole number"
+            if any(map(is_missing, values)):
+                cure = (
+                    "an empty cell (nan, as pandas writes it) says nothing; leave such lines out of the list"
+                )
+            is_empty = bool(label_column) and all(map(is_missing, values_of(label_column)))
             raise (MissingColumnError if is_empty else ItlError)(
-                f"{file}, line {number}: {' and '.join(shown)}; both should be text or a whole number"
+                f"{file}, line {number}: {' and '.join(shown)}; {cure}"
             )
         split = split_of_cell(row[of_split]) if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]) if label_column else "", number, split))

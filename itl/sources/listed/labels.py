@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from posixpath import dirname
 
 from itl import ItlError, counted
+from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.records import examples
 
@@ -16,7 +17,6 @@ RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")  #
 FLAGS_SET = {"1", "1.0", "true", "yes"}
 FLAGS = FLAGS_SET | {"0", "0.0", "false", "no"}
 NO_LABEL = "-1"  # of a test whose labels are not public
-LIKE_MISSING = {"none", "null", "na", "n/a", "<na>", "?"}  # which may also be classes
 # 0 1, of several classes or flags; ['cat'] or [0, 1], as pandas writes lists; [other] may be a class.
 SEVERAL_LABELS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+|\[(?:\s*['\"\d-].*)?\]")
 
@@ -30,11 +30,6 @@ def ranks_of_class(columns: Collection[str]) -> list[str]:
     ranks = [column for rank in RANKS for column in columns if column.lower() == rank]
     of_classes = [column for column in ranks if column.lower() not in ("kingdom", "phylum")]
     return of_classes if len(ranks) > 2 and any(column.lower() == "class" for column in ranks) else []
-
-
-def is_missing(value: str | int) -> bool:
-    """Say whether the *value* of a cell is none: pandas writes nan, as text, where a cell was empty."""
-    return str(value).strip().lower() in ("", "nan")
 
 
 def refuse_several(label: str, where: str) -> None:

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from itl import ItlError, counted
+from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
 from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
-from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, is_missing, refuse_several
+from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
 from itl.sources.listed.list_columns import choose_column
 from itl.sources.listed.numbered_classes import read_names, refuse_repeated
 from itl.sources.listed.split_columns import SPLIT_COLUMNS, split_column
