@@ -220,8 +220,8 @@ def _has_labels(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -
         return True
     repeated = next(value for value in values if values.count(value) > 1)
     raise ItlError(
-        f"{path}: {repeated!r} stands beside two classes, but most values stand beside one; for superclasses "
-        f"give a CSV with the header wnid,label, for classes alone a wnid on each line"
+        f"{path}: {repeated!r} stands beside two classes, but too many others have a value of their own, or "
+        f"none; for superclasses give a CSV with the header wnid,label, for classes alone a wnid on each line"
     )
 
 
@@ -334,8 +334,8 @@ def _label_column(
 ) -> tuple[int, bool]:
     """Return the column of what classes count as by the *header*, 0 if there is none, and if it says so.
 
-    Of a column that may be that its values in *rows* say whether it is, as of lines without a header. Those
-    of *marks* are not.
+    A column of COARSE whose words repeat is that. Of another its values in *rows* say whether it is, as of
+    lines without a header. Those of *marks* are not.
     """
     cells = [cell.casefold() for cell in header]
     others = [n for n, cell in enumerate(cells) if n and cell not in OTHER_COLUMNS and n not in marks]
@@ -354,7 +354,8 @@ def _label_column(
         names = " or ".join(header[number] for number in repeating)
         alone = "" if len(repeating) > 1 else ", or each as itself"
         raise ItlError(f"{path}: classes may count as their {names}{alone}; call the one that you mean label")
-    return (words or coarse or [0])[0], False
+    column = (words or coarse or [0])[0]
+    return column, column in coarse and column in repeating
 
 
 def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[Row]:

@@ -121,6 +121,17 @@ def test_a_column_marks_the_classes_that_are_taken(tmp_path, lines):
     assert read(tmp_path, lines) == CLASSES
 
 
+@pytest.mark.parametrize("header", ["coarse", "Coarse label", "super-category", "group", "parent_name"])
+def test_of_a_column_that_is_called_coarse_two_classes_of_one_label_are_enough(tmp_path, header):
+    rows = f"{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c\n"
+    expected = {TENCH: "fish", GOLDFISH: "fish", CHIHUAHUA: "dog"}
+    assert read(tmp_path, f"wnid,{header},fine\n{rows}") == expected
+    alone = {wnid: wnid for wnid in expected}
+    assert read(tmp_path, f"wnid,{header},fine\n{rows.replace('fish,b', 'carp,b')}") == alone
+    with pytest.raises(ItlError, match=f"line 4: '{SPANIEL},,d' lacks a class or its label"):
+        read(tmp_path, f"wnid,{header},fine\n{rows}".replace(f"{CHIHUAHUA},dog,c", f"{SPANIEL},,d"))
+
+
 def test_labels_beside_marks_and_columns_that_are_called_like_marks(tmp_path):
     rows = [f"{wnid},{label},{int(label == 'fish')}" for wnid, label in FISH.items()]
     text = "\n".join(["wnid,label,keep", *rows])
@@ -181,6 +192,10 @@ def test_names_of_folders(tmp_path):
         (f"wnid,label\n{TENCH},a\n{TENCH},b\n", "line 3: .* counts as b, but as a above"),
         (f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n", "'fish' stands beside two classes"),
         (f"wnid,kind\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n", "'fish' stands beside two classes"),
+        (
+            f"wnid,kind\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},\n",
+            "beside two classes, but too many others have a value of their own, or none; for superclasses",
+        ),
         (
             f"wnid,kind,home\n{TENCH},fish,pond\n{GOLDFISH},fish,bowl\n{CHIHUAHUA},dog,bowl\n",
             "classes may count as their kind or home; call the one that you mean label",
