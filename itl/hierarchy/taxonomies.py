@@ -80,8 +80,9 @@ def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
 def read_table(path: Path) -> Taxonomy:
     """Read a tree from a CSV file with the header child,parent or child,parent,name.
 
-    A child with several parents has a line for each; of these the first by name counts where one is needed,
-    as in WordNet. A root has a line with no parent, or none at all. Leaves are those that are no parent.
+    A child with several parents has a line for each. Where one parent is needed, it is the first by name,
+    with capitals before small letters; a node without a name is called by its id. A root has a line with no
+    parent, or none at all. Leaves are those that are no parent.
 
     ItlError if the file cannot be read or has no lines, its header is another, a line has no child or too
     many values or an open quote, or a node has two names or is above itself.

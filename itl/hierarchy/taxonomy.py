@@ -50,7 +50,8 @@ class Taxonomy:
                 f"such as {missing[0]}; give these too"
             )
         # The first by name, not the first in the file, which differs for 30 of ImageNet's nodes: the paper's
-        # label sets come from a version of NLTK that sorted hypernyms.
+        # label sets come from a version of NLTK that sorted hypernyms. Capitals come before small letters:
+        # label sets of trees with both would change under their digest if case did not count.
         self._parents = {
             wnid: min(synset.hypernyms, key=lambda hypernym: self[hypernym].name, default=None)
             for wnid, synset in self._synsets.items()
@@ -117,7 +118,7 @@ class Taxonomy:
         return len(self._synsets)
 
     def parent(self, wnid: str) -> str | None:
-        """Return the hypernym of *wnid* whose name is first in the alphabet; None for the root."""
+        """Return the hypernym of *wnid* whose name is first, as Python sorts text; None for the root."""
         return self._parents[self[wnid].wnid]
 
     def children(self, wnid: str) -> list[str]:

@@ -146,6 +146,14 @@ def test_the_order_of_lines_is_no_part_of_a_tree(tmp_path):
     assert trees[0]["cat"] == trees[1]["cat"]
 
 
+def test_the_parent_on_the_path_is_the_first_by_name_with_capitals_first_and_ids_for_names(tmp_path):
+    lines = ["child,parent,name", "dog,canine,Dog", "dog,pet,Dog", "canine,animal,canine", "pet,animal,Pet"]
+    (path := tmp_path / "tree.csv").write_text("\n".join(lines))
+    assert read_table(path).path("dog") == ["dog", "pet", "animal"]
+    path.write_text("\n".join(lines).replace("animal,Pet", "animal,"))
+    assert read_table(path).path("dog") == ["dog", "canine", "animal"]
+
+
 def test_a_line_is_counted_as_an_editor_does(tmp_path):
     (path := tmp_path / "tree.csv").write_text('child,parent,name\r\n\r\ncat,pet,"a, cat"\r\n,pet,dog\r\n')
     with pytest.raises(ItlError, match="line 4 of .* is ',pet,dog'"):
