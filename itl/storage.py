@@ -1,5 +1,6 @@
 """Atomic files, one reader of JSON, and one lock that says who holds it."""
 
+import ast
 import json
 import logging
 import os
@@ -153,6 +154,23 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {twice!r} is twice in one object")
     return row
+
+
+def python_literal(text: str) -> Any:
+    """Return the value of a literal of Python, such as the dict that a script printed.
+
+    Raises:
+        SyntaxError: If *text* is none.
+        ValueError: If a key is there twice.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        content = ast.literal_eval(tree)
+    except (ValueError, TypeError) as error:  # a name, or a list for a key
+        raise SyntaxError(str(error)) from None
+    for mapping in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
+        unique_keys([(ast.literal_eval(key), None) for key in mapping.keys if key])
+    return content
 
 
 def read_yaml(text: str, name: str) -> Any:

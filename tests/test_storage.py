@@ -20,6 +20,7 @@ from itl.storage import (
     changed_file,
     file_sizes,
     hold_lock,
+    python_literal,
     read_cache,
     read_json,
     read_mapping,
@@ -385,6 +386,15 @@ def test_files_have_the_mode_of_the_umask_whatever_writes_them(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "net").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_literal_of_python_is_read_and_nothing_else():
+    assert python_literal(" {0: 'cat', 'a': [1, ('b',)]}\n") == {0: "cat", "a": [1, ("b",)]}
+    with pytest.raises(ValueError, match="the key 0 is twice in one object"):
+        python_literal("[{0: 'cat', 0: 'dog'}]")
+    for text in ("{0: cat}", "{[0]: 1}", "{0: 'cat'", "print(1)", ""):
+        with pytest.raises(SyntaxError):
+            python_literal(text)
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):

@@ -1,6 +1,5 @@
 """Lists of classes in files: wnids or names in text, CSV or JSON, and the label of each."""
 
-import ast
 import csv
 import json
 import re
@@ -14,7 +13,7 @@ from typing import Any
 
 from itl import ItlError, cannot_read, counted, errors_about, nearest, warn
 from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy
-from itl.storage import text_lines, unique_keys
+from itl.storage import python_literal, text_lines, unique_keys
 
 LETTER = re.compile(r"[^\W\d_]")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
@@ -454,25 +453,13 @@ def _json_content(text: str, path: Path) -> Any:
         try:
             return json.loads(text, object_pairs_hook=unique_keys)
         except json.JSONDecodeError:
-            return _python_literal(text, path)
-    except ItlError:
-        raise
+            return python_literal(text)
+    except SyntaxError as error:
+        raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
     except RecursionError:
         raise ItlError(f"{path} is nested too deeply; give a list or a mapping of classes") from None
     except ValueError as error:
         raise ItlError(f"{path}: {error}; keep one of them") from None
-
-
-def _python_literal(text: str, path: Path) -> Any:
-    """Return the value of a Python literal; ValueError if a key is twice, as in JSON."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-        content = ast.literal_eval(tree)
-    except (ValueError, SyntaxError) as error:
-        raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
-    for mapping in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
-        unique_keys([(ast.literal_eval(key), None) for key in mapping.keys if key])
-    return content
 
 
 def _has_names(values: Sequence[object]) -> bool:

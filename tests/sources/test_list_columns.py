@@ -280,6 +280,20 @@ def test_a_header_says_which_column_has_the_numbers(lines, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "is_alone"),
+    [
+        ("['cat', 'dog']", True),
+        ("{0: 'cat'}", False),
+        ("'cat 1',", True),
+        ("- 0: cat", False),
+        ("'cat': 0,", False),
+    ],
+)
+def test_names_that_python_or_yaml_writes_have_numbers_or_none(text, is_alone):
+    assert lists_names_alone(text.encode(), "names.txt") == is_alone
+
+
+@pytest.mark.parametrize(
     "lines", [b"id,name\n0,cat\ndog\n", b"id,name\n0,cat\ndog,1\n", b"id,name\n0.5,a\n", b"id,name\n0,\n"]
 )
 def test_rows_that_are_unlike_their_header_are_refused(lines):

@@ -374,6 +374,42 @@ def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
         ("a.yaml", b"- cat\n- dog house\n", {"0": "cat", "1": "dog house"}),
         ("a.txt", b"16:9\n4:3\n", {"0": "16:9", "1": "4:3"}),
         ("a.txt", b"[other]\ncat\n", {"0": "[other]", "1": "cat"}),
+        *(
+            ("a.txt", text.encode(), {"0": "cat", "1": "sea lion"})
+            for text in (
+                "0: 'cat',\n1: 'sea lion',\n",  # of a dict that a script printed
+                "'cat': 0,\n'sea lion': 1,\n",
+                '"0": "cat",\n"1": "sea lion"\n',
+                '"cat":0,\n"sea lion":1\n',
+                "{0: 'cat', 1: 'sea lion'}",
+                "{'cat': 0, 'sea lion': 1}",
+                "['cat', 'sea lion']",
+                "'cat',\n'sea lion',\n",
+                '"cat"\n"sea lion"\n',
+                '"0","cat"\n"1","sea lion"\n',  # of R
+                "'0': cat\n'1': sea lion\n",  # of YAML
+                "cat: 0\nsea lion: 1\n",
+                "0 - cat\n1 – sea lion\n",
+                "0 : cat\n1 : sea lion\n",
+                "0 | cat\n1 | sea lion\n",
+                "0 => cat\n1 => sea lion\n",
+                "cat - 0\nsea lion - 1\n",
+                "cat = 0\nsea lion = 1\n",
+                "- 0: cat\n- 1: sea lion\n",
+                "cat,\nsea lion,\n",
+            )
+        ),
+        ("a.txt", b"0: \"jack-o'-lantern\",\n1: 'cat',\n", {"0": "jack-o'-lantern", "1": "cat"}),
+        ("a.csv", b'0,"cat, domestic"\n1,dog\n', {"0": "cat, domestic", "1": "dog"}),
+        ("a.txt", b"{0: 'cat, domestic', 1: 'dog'}", {"0": "cat, domestic", "1": "dog"}),
+        ("a.txt", b"n02119789: 1\nn02100735: 2\n", {"1": "n02119789", "2": "n02100735"}),
+        ("a.txt", b"{1: ['n02119789', 'kit fox']}", {"1": "n02119789"}),
+        ("a.txt", b"'cat 1'\n'cat 2'\n", {"0": "cat 1", "1": "cat 2"}),
+        ("a.txt", b"rock 'n' roll\n'n' sync\n", {"0": "rock 'n' roll", "1": "'n' sync"}),
+        ("a.txt", b"cat: 0\nBoeing 747: 1\n", {"0": "cat", "1": "Boeing 747"}),
+        ("a.txt", b"0 cat - tabby\n1 (dog)\n", {"0": "cat - tabby", "1": "(dog)"}),
+        ("a.txt", b"(a)\n(b)\n", {"0": "(a)", "1": "(b)"}),
+        ("a.txt", b"0-2\n4-6\n", {"0": "0-2", "1": "4-6"}),
         ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"0": "cat", "1": "dog"}', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"cat": 0, "dog": 1}', {"0": "cat", "1": "dog"}),
@@ -396,7 +432,34 @@ def test_names_of_numbers(file, content, names):
         (b'{"0": "cat", "dog": "1"}', "neither a list of names nor an object with numbers"),
         (b'{"cat": 0, "dog": "1"}', "neither a list of names nor an object with numbers"),
         (b'{"names": ["cat"]}', "neither a list of names nor an object with numbers"),
-        (b"{0: 'cat',\n 1: 'dog'}", "cannot be read as names of classes .*; write a name a line"),
+        (b"{0: 'cat',\n 1: dog}", "cannot be read as names of classes .*; write a name a line"),
+        (b"{0: 'cat',\n 0: 'dog'}", "the key 0 is twice in one object"),
+        (b"{0: 'crane',\n 1: 'crane'}", "gives 'crane' two numbers; give every class a name of its own"),
+        (b"{['cat']: 0}", "cannot be read as names of classes .*; write a name a line"),
+        *(
+            (line, "has a number and a name; write them as `0 cat`, on each line")
+            for line in (
+                b"label: 0 name: cat",
+                b"id=0, name=cat",
+                b"name: cat, id: 0",
+                b"(0) cat",
+                b"[0] cat",
+            )
+        ),
+        *(
+            (line, "has more than a name; write `cat` or `0 cat` on each line")
+            for line in (
+                b"'n02119789': 'kit fox',",
+                b"'cat', 'dog'",
+                b"0: [n02119789, kit fox]",
+                b"0 -cat",
+                b"0 cat:",
+                b"cat -> 0 ->",
+                b"0 - 2 years\n3 - 9 years",
+                b"ages 0 - 2\nages 3 - 9",
+                b"0 - cat\n1 - 3D printer",
+            )
+        ),
         (b"cat\ndog\ncat\nfox\n", "gives 'cat' two numbers"),
         (b"n02119789 kit fox\nn02119789 fox\n", "gives 'n02119789' two numbers"),
         (b"0,cat,5\n1,dog,3\n", "'0,cat,5' has a number on both sides; leave that of the class and its name"),

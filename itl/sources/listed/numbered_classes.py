@@ -12,7 +12,7 @@ from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.folder_names import wnid_of
 from itl.sources.records import examples, parse_json
-from itl.storage import text_lines
+from itl.storage import python_literal, text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images
     *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),
@@ -29,8 +29,21 @@ _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 _COMMENT = re.compile(r"(#|//|%)\s*[^\W\d]")
 _OTHER_NUMBERED = re.compile(
     r"[0-9]+\s*[=|;)\]>]\s*\S.*|[0-9]+\s*[.-]\s+\S.*|[^\W\d].*[=|;:>([]\s*[0-9]+[)\]]?|"
-    r"n[0-9]{8}\s*[;:_|]\s*[0-9]+([;:_|].*)?"
+    r"n[0-9]{8}\s*[;:_|]\s*[0-9]+([;:_|].*)?|[(\[]\s*[0-9]+\s*[)\]].*\S"
 )
+_KEYED = re.compile(  # label: 0, name: cat
+    r"[^\W\d]\w*\s*[:=]\s*[0-9]+[\s,;]+[^\W\d]\w*\s*[:=].*|[^\W\d]\w*\s*[:=].*[\s,;][^\W\d]\w*\s*[:=]\s*[0-9]+"
+)
+_NUMBER = r"""(?P<quote>['"]?)(?P<number>-?[0-9]+)(?P=quote)"""
+_SIGN = r"\s+(?:[:;=|]|[-=]?>)\s+"  # 0 : cat
+_DASH = r"\s+[-–—]\s+"  # 0 - cat; beside a number on both sides it may be a range
+_NUMBER_FIRST = re.compile(rf"{_NUMBER}(?:{_SIGN}|{_DASH}(?!\d)|[:;](?!\d)\s*|[\s,]+)(?P<name>\S.*)")
+_NUMBER_LAST = re.compile(
+    rf"""(?P<name>\S.*?)(?:{_SIGN}|(?<!\d){_DASH}|[:;=|]\s+|(?<=['"])[:;]|[\s,]+){_NUMBER}"""
+)
+_IN_QUOTES = re.compile(r"""'[^']+'|"[^"]+\"""")
+_WITH_SIGNS = re.compile(r"""[-=|;:>'"].*|\[.*\s.*\]|.*(?:[=|;:]|[-=]>)""")  # no names, where all are so
+_WITH_DASH = re.compile(r"[-–—]\s.*|.*\s[-–—]")  # no name
 _NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
 
 
@@ -65,7 +78,8 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     """Read which names numbers stand for.
 
     A line is `NAME` (numbered from 0), `NAME NUMBER`, `NUMBER NAME` or `NUMBER: NAME`, with spaces or commas,
-    or `WNID NUMBER WORDS`. JSON is a list of names, or an object of names by number or of numbers by name. A
+    or `WNID NUMBER WORDS`. A name may be in quotes, and have a sign such as : or - between blanks beside it.
+    JSON, or what Python prints, is a list of names, or an object of names by number or of numbers by name. A
     slash at the start of a name is dropped. A wnid with words is that wnid, as `WNID WORDS` on a line, or
     ``["n01440764", "tench"]`` in JSON. ItlError, about *file*, for any other content, for a header above
     names, and for a number or a name that is there twice.
@@ -76,7 +90,7 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     try:
         text = data.decode("utf-8-sig")
         pairs = _json_pairs(text) if _is_json(text, file) else _line_pairs(text, file)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, SyntaxError, RecursionError) as error:
         if isinstance(error, ItlError):
             raise
         raise ItlError(f"{file} cannot be read as names of classes ({error}); write a name a line") from None
@@ -118,8 +132,8 @@ def lists_names_alone(data: bytes, file: str) -> bool:
     """
     text = data.decode("utf-8-sig")
     if _is_json(text, file):
-        return isinstance(json.loads(text), list)
-    return not _table_pairs(text, file) and not any(map(_numbered_line, text_lines(text)))
+        return isinstance(_content(text), list)
+    return not _table_pairs(text, file) and not any(map(_numbered_line, _lines(text)))
 
 
 def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = "label") -> list[str]:
@@ -172,37 +186,62 @@ def name_of(number: str, names: Mapping[str, str], file: str) -> str:
 
 
 def _is_json(text: str, file: str) -> bool:
-    """Say whether *text* is JSON, or a mapping of Python, which is refused; [other] may be a class."""
-    with suppress(ValueError, RecursionError):
-        return file.endswith(".json") or isinstance(json.loads(text), list | dict)
+    """Say whether *text* is a list or an object of JSON, or of Python; [other] may be a class."""
+    with suppress(ValueError, SyntaxError, RecursionError):
+        return file.endswith(".json") or isinstance(_content(text), list | dict)
     return text.lstrip()[:1] == "{"
+
+
+def _content(text: str) -> Any:
+    """Return the content of the JSON *text*, or of what Python prints for a list or dict."""
+    try:
+        return parse_json(text)
+    except json.JSONDecodeError:
+        if text.lstrip()[:1] not in ("[", "{"):
+            raise
+        return python_literal(text)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of *text* that are not empty, without the dashes of a list in YAML and last commas."""
+    lines = [line.strip() for line in text_lines(text) if line.strip(" \t,")]
+    if all(line.startswith("- ") for line in lines):
+        lines = [line[2:].strip() for line in lines]
+    return [line.removesuffix(",").rstrip() for line in lines]
 
 
 def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     if table := _table_pairs(text, file):
         return table
-    lines = [line.strip() for line in text_lines(text) if line.strip()]
-    if all(line.startswith("- ") for line in lines):  # a list in YAML
-        lines = [line[2:].strip() for line in lines]
+    lines = _lines(text)
     if more := next((line for line in lines if _NUMBER_NAME_NUMBER.fullmatch(line)), ""):
         raise ItlError(
             f"{file}: {more[:60]!r} has a number on both sides; leave that of the class and its name"
         )
     pairs = [_numbered_line(line) for line in lines]
-    if numbered := [pair for pair in pairs if pair]:
-        if None not in pairs:
-            return numbered
+    numbered = [pair for pair in pairs if pair]
+    if numbered and None in pairs:
         without = lines[pairs.index(None)]
         raise ItlError(
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number"
         )
-    _refuse_heading(lines, file)
-    if lines and all(map(_OTHER_NUMBERED.fullmatch, lines)):
+    if not numbered:
+        _refuse_heading(lines, file)
+    is_other = not numbered and all(map(_OTHER_NUMBERED.fullmatch, lines))
+    if lines and (is_other or all(map(_KEYED.fullmatch, lines))):
         raise ItlError(
             f"{file}: {lines[0][:60]!r} has a number and a name; write them as `0 cat`, on each line"
         )
-    return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
+    named = numbered or [(str(number), _unquoted(line)) for number, line in enumerate(lines)]
+    unclear = [line for line, (_, name) in zip(lines, named, strict=True) if _WITH_DASH.fullmatch(name)]
+    if all(_WITH_SIGNS.fullmatch(name) for _, name in named):
+        unclear = lines
+    if unclear:
+        raise ItlError(
+            f"{file}: {unclear[0][:60]!r} has more than a name; write `cat` or `0 cat` on each line"
+        )
+    return [(number, name.lstrip("/")) for number, name in named]
 
 
 def _refuse_heading(lines: Sequence[str], file: str) -> None:
@@ -267,18 +306,27 @@ def whole_numbers(labels: Collection[str]) -> dict[str, str]:
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
-    parts = re.sub(r"^(\d+)[:;](?!\d)", r"\1 ", line).replace(",", " ").split()
-    if len(parts) < 2:
+    wnid, *parts = line.replace(",", " ").split()
+    if WNID.fullmatch(wnid) and parts and is_number(parts[0]):
+        return parts[0], wnid
+    match = _NUMBER_FIRST.fullmatch(line) or _NUMBER_LAST.fullmatch(line)
+    if not match:
         return None
-    if WNID.fullmatch(parts[0]) and is_number(parts[1]):
-        return parts[1], parts[0]
-    if is_number(parts[0]):
-        return parts[0], " ".join(parts[1:]).lstrip("/")
-    return (parts[-1], " ".join(parts[:-1]).lstrip("/")) if is_number(parts[-1]) else None
+    name = _unquoted(match["name"])
+    return match["number"], name if name != match["name"] else " ".join(name.replace(",", " ").split())
+
+
+def _unquoted(name: str) -> str:
+    """Return *name* without the quotes around it, if it has any.
+
+    >>> _unquoted("'cat, domestic'"), _unquoted("rock 'n' roll")
+    ('cat, domestic', "rock 'n' roll")
+    """
+    return name[1:-1].strip() if _IN_QUOTES.fullmatch(name) else name
 
 
 def _json_pairs(text: str) -> list[tuple[str, str]]:
-    content = parse_json(text)
+    content = _content(text)
     if isinstance(content, list) and all(isinstance(_json_name(value), str) for value in content):
         return [(str(number), _json_name(value)) for number, value in enumerate(content)]
     if isinstance(content, dict):
