@@ -9,6 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.registry import open_source
+from tests.annotated import check_lines
 from tests.pictures import CAR, FOX, tarred
 from tests.sources.containers import DATA, TWO, read, sample
 
@@ -54,6 +55,62 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
         tarred(tmp_path / "x-val-0.tar", val)
     records = open_source("webdataset", tmp_path, **options).records()
     assert {record.wnid for record in records} == classes
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "classes"),
+    [
+        ("name", ("cat", "dog", "dog"), {"cat", "dog"}),
+        ("text", (" cat ", "sea\nlion", "sea lion"), {"cat", "sea lion"}),
+        ("name", ("cat", "dog", ""), {"0", "1"}),  # of images, as none repeats
+        ("name", ("cat", "cat", "cat"), {"0", "1"}),
+        ("text", ("a cat", "a dog", "a fox"), {"0", "1"}),
+        ("title", ("cat", "dog", "dog"), {"0", "1"}),
+        ("name", (1, 2, 2), {"0", "1"}),
+    ],
+)
+@pytest.mark.parametrize("is_json", [True, False])
+def test_numbers_are_named_by_name_or_text_if_it_is_the_same_for_all_images_of_each(
+    tmp_path, key, names, classes, is_json
+):
+    members = {}
+    for image, number, name in zip("abc", (0, 1, 1), names, strict=True):
+        json = {key: name, **({"label": number} if is_json else {})}
+        members |= sample(f"{image}.png", DATA, json=json, **({} if is_json else {"cls": number}))
+    tarred(tmp_path / "train-0.tar", members)
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == classes
+
+
+def test_splits_whose_rare_names_are_those_of_other_numbers_are_refused(tmp_path):
+    def shard(split: str, *names: str) -> None:
+        members = {}
+        for number, name in enumerate(names):
+            members |= sample(f"{number}.png", DATA, json={"label": number // 2, "name": name})
+        tarred(tmp_path / f"{split}-0.tar", members)
+
+    shard("train", "cat", "cat", "dog", "dog")
+    shard("val", "dog", "dog", "cat", "cat")
+    with pytest.raises(
+        ItlError, match="the class 0 is 'cat' by 0 in train-0.tar, but 'dog' by 0 in val-0.tar"
+    ):
+        open_source("webdataset", tmp_path).records()
+    shard("val", "v0", "v1", "v2", "v3")  # of images
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"cat", "dog"}
+
+
+@pytest.mark.parametrize("word", ["nan", "None"])
+def test_words_for_no_label_are_noted(tmp_path, word):
+    tarred(tmp_path / "train-0.tar", sample("a.png", DATA, cls="cat") | sample("b.png", DATA, cls=word))
+    note = f"note: '{word}' is read as a class; leave images without a label out of the list"
+    assert note in check_lines("webdataset", tmp_path)
+
+
+def test_wnids_in_keys_name_numbers_before_what_may_be_of_the_images(tmp_path):
+    members = {}
+    for key, number in (f"{FOX}_1", 0), (f"{FOX}_2", 0), (f"{CAR}_1", 1):
+        members |= sample(f"{key}.png", DATA, json={"label": number, "name": f"n{number}"})
+    tarred(tmp_path / "train-0.tar", members)
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {FOX, CAR}
 
 
 def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):

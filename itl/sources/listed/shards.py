@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
 from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
-from itl.sources.listed.labels import NO_LABEL, ranks_of_class
+from itl.sources.listed.labels import NO_LABEL, describe_missing, ranks_of_class
 from itl.sources.listed.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
     Record,
@@ -31,6 +31,7 @@ from itl.sources.records import (
 from itl.sources.split_names import split_of_cell, split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
+RARE_NAME_KEYS = ("name", "text")  # which may also be of the image
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
 LABEL_FILES = ("json", "cls", "txt")  # suffixes, in the order in which they are read
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
@@ -47,6 +48,7 @@ class Sample:
     member: Member  # of the image
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
+    rare_name: str = ""  # what its JSON has by one of RARE_NAME_KEYS
     unread: str = ""  # a label file that has a dot in its key, as the image has, if there is one
     keys: str = ""  # what its JSON has, if that tells no class
     split: str = ""  # that its JSON has
@@ -163,9 +165,10 @@ class WebDataset(ContainerSource):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
+        """Samples that are there twice, names that may be those of other numbers, and words for no label."""
         copies = describe_copies(self._files) or self._describe_copies()
-        return [*self._describe_zero({sample.number for sample in self._labelled}), *copies]
+        missing = describe_missing(set(self._classes[0].values()))
+        return [*self._describe_zero({sample.number for sample in self._labelled}), *missing, *copies]
 
     def _describe_copies(self) -> list[str]:
         """Return a note on samples that are there twice, byte by byte."""
@@ -301,6 +304,8 @@ class WebDataset(ContainerSource):
             sample.split = split_of_cell(str(content.get("split", "")))
             sample.number, name, sample.keys = _labels_of_json(content, where)
             sample.name = self._text_label(sample, name, "json")
+            rare_names = [content[key] for key in RARE_NAME_KEYS if isinstance(content.get(key), str)]
+            sample.rare_name = plain_line(rare_names[0]) if rare_names else ""
         for suffix in ("cls", "txt"):
             label = texts[suffix]
             if label in ("", NO_LABEL):
@@ -360,10 +365,13 @@ class WebDataset(ContainerSource):
             names_in_file = read_names(self.names.read_bytes(), file)
             classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
-        self._refuse_two_numberings(numbered)
+        rarely_named = self._rarely_named(numbered)
+        self._refuse_two_numberings([(sample, sample.name) for sample in numbered if sample.name])
+        self._refuse_two_numberings(rarely_named)
         hints = {
             "the JSON of samples": [(sample.number, sample.name) for sample in numbered],
             "the wnids in their keys": [(sample.number, _wnid_of(sample.key)) for sample in numbered],
+            "name or text in their JSON": [(sample.number, name) for sample, name in rarely_named],
         }
         for what, pairs in hints.items():
             if (named := names_of_numbers(pairs)).keys() == numbers:
@@ -371,26 +379,35 @@ class WebDataset(ContainerSource):
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
 
-    def _refuse_two_numberings(self, numbered: Iterable[Sample]) -> None:
+    def _rarely_named(self, numbered: Iterable[Sample]) -> list[tuple[Sample, str]]:
+        """Return samples and rare names, of splits in which these repeat: else they may be of images."""
+        by_split = defaultdict(list)
+        for sample in numbered:
+            if sample.rare_name:
+                by_split[self._split_of[sample.shard]].append((sample, sample.rare_name))
+        repeating = (pairs for pairs in by_split.values() if len({name for _, name in pairs}) < len(pairs))
+        return [pair for pairs in repeating for pair in pairs]
+
+    def _refuse_two_numberings(self, named: Iterable[tuple[Sample, str]]) -> None:
         """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
 
         Names of a split that has several for a number, or one for several, may be no classes, as captions.
         """
-        by_split: dict[str, dict[tuple[str, str], Sample]] = defaultdict(dict)
-        for sample in numbered:
-            if sample.name:
-                names = by_split[self._split_of[sample.shard]]
-                names.setdefault((sample.number, sample.name.casefold()), sample)
-        first_of: dict[str, Sample] = {}  # by number
+        by_split: dict[str, dict[tuple[str, str], tuple[Sample, str]]] = defaultdict(dict)
+        for sample, name in named:
+            by_split[self._split_of[sample.shard]].setdefault(
+                (sample.number, name.casefold()), (sample, name)
+            )
+        first_of: dict[str, tuple[Sample, str]] = {}  # by number
         for names in by_split.values():
             if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
                 continue
-            for (number, _), sample in names.items():
-                first = first_of.setdefault(number, sample)
-                if not _may_be_one(first.name.casefold(), sample.name.casefold()):
+            for (number, _), (sample, name) in names.items():
+                first, first_name = first_of.setdefault(number, (sample, name))
+                if not _may_be_one(first_name.casefold(), name.casefold()):
                     raise ItlError(
-                        f"{self.path}: the class {number} is {first.name!r} by {first.key} in {first.shard}, "
-                        f"but {sample.name!r} by {sample.key} in {sample.shard}; number the classes alike in "
+                        f"{self.path}: the class {number} is {first_name!r} by {first.key} in {first.shard}, "
+                        f"but {name!r} by {sample.key} in {sample.shard}; number the classes alike in "
                         f"all shards, or, if the numbers are right, say what they stand for with the option "
                         f"names=FILE"
                     )
