@@ -297,15 +297,26 @@ def pack_of_digest(digest: str, machine: Machine) -> Pack:
 
 
 def find_pack(digest: str, machine: Machine) -> Pack | None:
-    """Open a pack here with the *digest* of specs; None if there is none, ItlError if all are damaged."""
+    """Open a pack here with the *digest* of specs; None if there is none, ItlError if all are damaged.
+
+    Of several, as where the data were moved, it is one that holds what was packed: `pack_for` checked only
+    that of the data's path now.
+    """
+    summaries = [
+        path
+        for path in sorted(machine.packs.glob("*/pack.json"))
+        if path.parent.suffix not in (".partial", ".replaced")  # killed just before it was published
+        and read_mapping(path, PACK_AGAIN).get("digest") == digest
+    ]
     damage = None
-    for summary in sorted(machine.packs.glob("*/pack.json")):
-        unfinished = summary.parent.suffix in (".partial", ".replaced")  # killed just before it was published
-        if not unfinished and read_mapping(summary, PACK_AGAIN).get("digest") == digest:
-            try:
-                return Pack.open(summary.parent)
-            except ItlError as error:
-                damage = error
+    for summary in summaries:
+        try:
+            pack = Pack.open(summary.parent)
+            if len(summaries) > 1:
+                check_content(pack)
+            return pack
+        except ItlError as error:
+            damage = error
     if damage:
         raise damage
     return None

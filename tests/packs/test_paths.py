@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from itl import ItlError
+from itl.machine import Machine
 from itl.packs import paths
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_for, pack_of_runs, size_of
@@ -37,14 +38,22 @@ def test_of_two_packs_with_one_digest_a_whole_one_is_opened(tmp_path):
     )
     pack = Pack.build(packing, machine.packs / "b")
     shutil.copytree(pack.folder, machine.packs / "a")
+    assert opened(pack, machine) == "a"
+    with (machine.packs / "a/images.npy").open("r+b") as file:  # as of a copy that was interrupted
+        file.seek(-100, os.SEEK_END)
+        file.write(bytes(100))
+    assert opened(pack, machine) == "b", "what runs learn from"
     (machine.packs / "a/images.npy").unlink()
-    found = paths.find_pack(pack.digest, machine)
-    assert found is not None
-    assert found.folder == machine.packs / "b"
+    assert opened(pack, machine) == "b"
     (machine.packs / "b/images.npy").unlink()
     with pytest.raises(ItlError, match="packs/b "):
         paths.find_pack(pack.digest, machine)
     assert paths.find_pack("0" * 12, machine) is None
+
+
+def opened(pack: Pack, machine: Machine) -> str:
+    """Name the folder of the pack that runs on *pack* open."""
+    return paths.pack_of_digest(pack.digest, machine).folder.name
 
 
 def test_an_image_that_may_not_be_read_ends_no_plan(tmp_path, monkeypatch):
