@@ -30,8 +30,8 @@ def check_content(pack: Pack) -> None:
     if _is_known(pack):
         return
     lock = pack.folder.with_name(f"{pack.folder.name}.lock")
-    writable = os.access(pack.folder, os.W_OK)  # else each process reads
-    with hold_lock(lock, f"checking {pack.folder}") if writable else nullcontext():
+    writable = all(os.access(folder, os.W_OK) for folder in (pack.folder, lock.parent))
+    with hold_lock(lock, f"checking {pack.folder}") if writable else nullcontext():  # else each process reads
         if not _is_known(pack):
             _read_all(pack)
 

@@ -120,6 +120,21 @@ def test_a_pack_that_may_only_be_read_is_used(pack, reads, monkeypatch):
     assert len(reads) == 2
 
 
+def test_a_pack_beside_which_nothing_may_be_written_is_used(pack, reads, monkeypatch):
+    """Its own folder may be written all the same."""
+    access = os.access
+
+    def allowed(path, mode):
+        return access(path, mode) and path != pack.folder.parent
+
+    monkeypatch.setattr(os, "access", allowed)
+    (pack.folder.parent / "pack.lock").unlink()
+    for _ in range(2):
+        check_content(pack)
+    assert reads == ["pack"]
+    assert not (pack.folder.parent / "pack.lock").exists()
+
+
 def test_runs_do_not_learn_from_a_damaged_pack(tmp_path):
     question, machine = small_study(), here(tmp_path)
     images = question.prepare(machine)["images"]
