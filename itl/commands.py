@@ -49,11 +49,13 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
     args = parse(parser(argv), argv)
-    if args.function not in (labels, subset, duplicates, voc_ap, proposals, results, compare):  # no data
+    prints_data = args.function in (labels, subset, duplicates, voc_ap, proposals, results, compare)
+    if not prints_data:
         print_all_characters()
+    write = partial(print, file=sys.stderr) if prints_data else print
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        with warnings.catch_warnings(), log_lines(print), stopping_on_signals():
+        with warnings.catch_warnings(), log_lines(write), stopping_on_signals():
             warnings_as_notes(print_beside_bar)
             args.function(args)
         sys.stdout.flush()

@@ -168,6 +168,19 @@ def lost(capsys, project, tmp_path):
     return tmp_path
 
 
+def test_results_hold_no_line_of_what_is_under_way(capsys, lost):
+    """Duplicates are looked for again where their tables were not copied with the packs."""
+    rows = itl(capsys, "results", "mini", "--home", str(lost))
+    for table in lost.glob("packs/duplicates-*"):
+        table.unlink()
+    status, out, err = itl(capsys, "results", "mini", "--home", str(lost))
+    assert (status, out, "") == rows
+    assert err.splitlines() == [
+        "looking for the val images of images among the training images, once",
+        "looking for the test images of scenes among the training images, once",
+    ]
+
+
 def test_results_say_how_many_runs_are_missing(capsys, lost):
     rows = pd.read_csv(io.StringIO(itl(capsys, "results", "mini", "--home", str(lost))[1]))
     net, *others = lost.glob("runs/pretrain/*/log.jsonl")  # the one that is trained
