@@ -12,7 +12,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from errno import EDQUOT, EFBIG, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
+from errno import (
+    EDQUOT,
+    EFBIG,
+    EINVAL,
+    EISDIR,
+    ELOOP,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOLCK,
+    ENOSPC,
+    ENOSYS,
+    ENOTDIR,
+    EOPNOTSUPP,
+)
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +42,7 @@ HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
 CHECKPOINT_FILE = "checkpoint.safetensors"  # of a training that is under way
+FILE_ERRORS = (ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL)  # what the system says of a file itself
 YAML_VALUES = 100_000
 PLAIN_NUMBERS = {  # by YAML's tag
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
@@ -70,6 +84,17 @@ def write_text(path: Path, text: str) -> None:
 def is_disk_full(error: Exception) -> bool:
     """Say whether *error* is of an output that found no space."""
     return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG)
+
+
+def system_error(error: Exception) -> OSError | None:
+    """Return what *error* is, or was raised from, if that says nothing of the file; None otherwise.
+
+    Permission, too many open files, or a network disk that does not answer are of the machine and its disks.
+    """
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno not in (None, *FILE_ERRORS):  # None: a decoder's own
+        return cause
+    return None
 
 
 def flush_to_disk(path: Path) -> None:

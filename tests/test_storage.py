@@ -1,5 +1,6 @@
 """Files that are whole or absent, and a lock that names its holder."""
 
+import errno
 import math
 import multiprocessing
 import os
@@ -9,7 +10,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from errno import ENOSYS, ESTALE
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -161,6 +161,28 @@ def test_one_reader_names_the_file_and_the_cure(tmp_path, text, says):
         assert read_mapping(path) == {}
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
+def test_what_keeps_all_files_from_being_read_is_told_from_what_is_of_a_file(number):
+    refusal = OSError(number, os.strerror(number))
+    assert storage.system_error(refusal) is refusal
+    behind = ItlError("cannot read it")
+    behind.__cause__ = refusal
+    assert storage.system_error(behind) is refusal
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(number, "x") for number in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)),
+        *(OSError(number, "x") for number in (errno.ENAMETOOLONG, errno.EINVAL)),
+        OSError("image file is truncated"),  # as Pillow raises it
+        ItlError("not an image"),
+    ],
+)
+def test_what_is_of_a_file_is_no_error_of_the_system(error):
+    assert storage.system_error(error) is None
+
+
 def test_a_file_that_was_cut_or_removed_is_named(tmp_path):
     for name in ("a", "b", ".hidden"):
         (tmp_path / name).write_text("text")
@@ -218,7 +240,7 @@ def test_a_folder_that_takes_no_files_is_told_at_once():
 
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def no_flock(*_):
-        raise OSError(ENOSYS, "Function not implemented")
+        raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", no_flock)
     mounts = [
@@ -252,7 +274,7 @@ def test_a_holder_that_has_just_removed_its_name_on_nfs_is_waited_for(tmp_path, 
 
     def on_nfs(path: Path, *given: object, **settings: object) -> object:
         if path.suffix == ".holder":
-            raise OSError(ESTALE, os.strerror(ESTALE))
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return call(path, *given, **settings)
 
     monkeypatch.setattr(Path, name, on_nfs)

@@ -22,8 +22,8 @@ from itl.machine import free_disk
 from itl.packs import source_state
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal
-from itl.packs.source_state import CHECKED, FILES, PackedFile, PackRequest, Stamp
-from itl.packs.writer import UNREADABLE, ImageWriter
+from itl.packs.source_state import CHECKED, FILES, UNREADABLE, PackedFile, PackRequest, Stamp
+from itl.packs.writer import ImageWriter
 from itl.sources.annotated.proposal_files import concatenate_regions
 from itl.sources.boxes import object_columns
 from itl.sources.files.image_files import CORRUPT

@@ -5,6 +5,7 @@ import json
 import os
 import zlib
 from dataclasses import astuple, dataclass
+from errno import errorcode
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ from itl.packs.fit import decode
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.specs import Packing
+from itl.storage import FILE_ERRORS, system_error
+
+UNREADABLE_FILE = "the file cannot be read: {}"  # a reason that the system gives
+REFUSALS = {  # for which earlier versions left images out
+    UNREADABLE_FILE.format(os.strerror(number)) for number in errorcode if number not in FILE_ERRORS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,22 @@ class JournalRow:
 
 
 def decode_record(source: Source, packing: Packing, record: Record) -> tuple[JournalRow, np.ndarray | None]:
-    """Return the journal row of *record*, and its pixels (size, size, 3); None where it is unreadable."""
+    """Return the journal row of *record*, and its pixels (size, size, 3); None where it is unreadable.
+
+    ItlError where the system does not let it be read, which says nothing of the image.
+    """
     try:
         image = decode(source.read(record), record.id, packing.size, packing.fit)
-    except ItlError as error:
+    except (ItlError, OSError) as error:
+        if refusal := system_error(error):
+            raise ItlError(
+                f"{record.id} cannot be read: {refusal.strerror}; this says nothing of the image, so it is "
+                f"not left out: correct the cause, or move the image elsewhere, then repeat, which keeps "
+                f"what is done"
+            ) from error
+        if isinstance(error, OSError):
+            return JournalRow(error=UNREADABLE_FILE.format(error.strerror or error)), None
         return JournalRow(error=str(error)), None
-    except OSError as error:
-        return JournalRow(error=f"the file cannot be read: {error.strerror or error}"), None
     return JournalRow(image.width, image.height, checksum(image.pixels), image.kinds), image.pixels
 
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatch
 from functools import cache
@@ -246,7 +247,8 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
     times = []
     for record in records[:: len(records) // TIMED_IMAGES + 1]:
         started = time.perf_counter()
-        decode_record(source, packing, record)  # packing reports images that cannot be read
+        with suppress(ItlError):  # packing reports images that cannot be read
+            decode_record(source, packing, record)
         times.append(time.perf_counter() - started)
     seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
     size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)

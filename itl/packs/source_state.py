@@ -1,5 +1,6 @@
 """Whether the files of a source have changed since they were packed, and which images have."""
 
+import csv
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
-from itl.packs.journal import JournalRow, checksum, decode_record
+from itl.packs.journal import REFUSALS, JournalRow, checksum, decode_record
 from itl.sources.annotated.proposal_files import find_regions, region_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import ZipMember, is_stray
@@ -27,6 +28,7 @@ from itl.specs import Packing
 from itl.storage import flush_to_disk, read_mapping, write_text
 
 FILES = "files.parquet"  # of a pack
+UNREADABLE = "unreadable.csv"  # in its folder: images that cannot be read, and why
 CHECKED = ".checked.json"  # in its folder: its files when all of it was last found right
 Table = Mapping[str, Sequence]  # columns
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
@@ -119,6 +121,8 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
     *summary*, takes the state of now.
     """
     moved = summary["path"] != request.absolute_path()
+    if not moved and (refused := _refused_images(folder, summary)):
+        return _in_words({"left out that the system did not let be read": refused})
     state = request.source_state()
     if not moved and state == summary.get("source_state", "unknown"):
         return ""
@@ -133,6 +137,14 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
     if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
         write_text(folder / "pack.json", json.dumps({**summary, "source_state": state}, indent=1))
     return changes
+
+
+def _refused_images(folder: Path, summary: Mapping) -> list[str]:
+    """Return the images that the pack in *folder* lacks although nothing is known against them."""
+    if not summary.get("unreadable"):
+        return []
+    with (folder / UNREADABLE).open(encoding="utf-8", newline="") as file:
+        return [image for image, reason in csv.reader(file) if reason in REFUSALS]
 
 
 def _in_words(images: Mapping[str, Sequence[str]]) -> str:

@@ -20,7 +20,7 @@ from itl import ItlError, counted
 from itl.machine import map_in_order
 from itl.packs.fit import import_decoders
 from itl.packs.journal import Journal, JournalRow, checksum, decode_record, write_all
-from itl.packs.source_state import EarlierPack
+from itl.packs.source_state import UNREADABLE, EarlierPack
 from itl.processes import process_pool
 from itl.sources.records import Record
 from itl.sources.source import Source
@@ -29,7 +29,6 @@ from itl.specs import Packing
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64  # at most, of pixels decoded by one task of the pool
-UNREADABLE = "unreadable.csv"  # beside images.npy: images that cannot be read, and why
 PROGRESS_INTERVAL_S = 30  # between lines of progress where there is no terminal
 
 

@@ -17,6 +17,7 @@ from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.specs import Packing
+from itl.storage import system_error
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed
@@ -181,18 +182,26 @@ def _check_headers(source: Source, records: list[Record]) -> Iterator[Finding]:
     if source.listing is None or source.annotates:  # no files, or the scan has read the headers
         return
     step = -(-len(records) // MAX_HEADERS)
-    sample, unreadable, narrow = records[::step], [], []
+    sample, narrow = records[::step], []
+    unreadable: list[str] = []
+    refused: list[str] = []
     for record in sample:
         try:
             header = image_header(record.member)
             if min(header.width, header.height) < 2:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
-            unreadable.append(f"{record.id} ({error})")
+            reasons = refused if system_error(error) else unreadable
+            reasons.append(f"{record.id} ({error})")
     of = f"of {counted(len(sample), 'images')}" + (f" (one in {step} was checked)" if step > 1 else "")
     if narrow:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"
         yield Finding("note", text)
+    if refused:
+        text = f"{len(refused):,} {of} cannot be read, such as {examples(refused, 1)}; this says nothing of "
+        yield Finding(
+            "problem", f"{text}them, so packing ends there: correct the cause, or move them elsewhere"
+        )
     if unreadable:
         too_many = len(unreadable) > Packing.unreadable * len(sample)
         text = (

@@ -17,6 +17,7 @@ from itl import ItlError
 from itl.packs import source_state, writer
 from itl.packs.content import check_content
 from itl.packs.fit import LOW_CONTRAST
+from itl.packs.journal import Journal
 from itl.packs.pack import Pack
 from itl.packs.thumbnails import Gallery
 from itl.sources.files.image_files import LATE_EXIF
@@ -89,6 +90,34 @@ def test_what_files_were_like_is_counted_without_decoding_them_again(few, tmp_pa
     assert kinds == {"PNG": 13, LATE_EXIF: 1, "grey": 1, LOW_CONTRAST: 1}
     change(few)
     assert Pack.build(PACKING, tmp_path / "pack", path=few).summary["kinds"] == kinds | {"PNG": 14}
+
+
+def test_an_image_that_may_not_be_read_is_in_the_pack_once_it_may(few, tmp_path, monkeypatch, caplog):
+    """An earlier version left it out, for good: a file that may be read has the same size and time."""
+    read = ClassFolders.read
+
+    def denied(source, record):
+        if record.id == "train/dog/09.png":
+            raise PermissionError(13, "Permission denied")
+        return read(source, record)
+
+    whole = Pack.build(PACKING, tmp_path / "whole", path=few)
+    monkeypatch.setattr(ClassFolders, "read", denied)
+    with pytest.raises(
+        ItlError, match="train/dog/09.png cannot be read: Permission denied; .* keeps what is done"
+    ):
+        Pack.build(PACKING, tmp_path / "pack", path=few, workers=1)
+    assert len(Journal(tmp_path / "pack.partial/journal").rows) == 7, "the first chunk"
+    with monkeypatch.context() as earlier:
+        earlier.setattr("itl.packs.journal.system_error", lambda error: None)
+        assert len(Pack.build(replace(PACKING, unreadable=0.2), tmp_path / "pack", path=few)) == 10
+    with pytest.raises(ItlError, match="train/dog/09.png cannot be read: Permission denied"):
+        Pack.build(PACKING, tmp_path / "pack", path=few)
+    monkeypatch.setattr(ClassFolders, "read", read)
+    caplog.clear()
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
+    left_out = "1 image left out that the system did not let be read (train/dog/09.png)"
+    assert f"packed: {left_out}; packing these anew" in caplog.messages[0]
 
 
 def test_other_files_beside_the_images_change_nothing(few, tmp_path, monkeypatch):

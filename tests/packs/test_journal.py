@@ -1,11 +1,15 @@
 """The journal of a pack: what it holds after a kill, a full disk and a cut."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from itl.packs.journal import Journal, JournalRow, checksum
+from itl import ItlError
+from itl.packs.journal import Journal, JournalRow, checksum, decode_record
+from itl.sources.records import Record
+from itl.specs import Packing
 
 IDENTITY = {"source": "photos", "size": 8}
 ROWS = [JournalRow(30, 20, "aa", ("jpeg",)), JournalRow(error="no image"), JournalRow(1, 2, "bb")]
@@ -92,3 +96,33 @@ def test_pixels_are_named_by_sixteen_digits():
     assert checksum(pixels) == checksum(pixels.tobytes()) == checksum(pixels[::-1][::-1])
     assert checksum(pixels) != checksum(pixels[::-1])
     assert (len(checksum(pixels)), int(checksum(pixels), 16) > 0) == (16, True)
+
+
+def row_of(error: Exception) -> JournalRow:
+    """Return the row of an image at whose reading *error* is raised."""
+
+    def read(_):
+        raise error
+
+    row, pixels = decode_record(
+        SimpleNamespace(read=read), Packing("folder"), Record("cat/1.png", "cat", "train")
+    )
+    assert pixels is None
+    return row
+
+
+def test_why_an_image_is_unreadable_is_kept():
+    gone = FileNotFoundError(2, "No such file or directory", "/photos/cat/1.png")
+    assert row_of(gone).error == "the file cannot be read: No such file or directory"
+    assert row_of(OSError("unexpected end")).error == "the file cannot be read: unexpected end"
+    assert row_of(ItlError("not an image")).error == "not an image"
+
+
+def test_what_the_system_refuses_ends_the_packing_instead():
+    denied, broken = PermissionError(13, "Permission denied"), ItlError("the table is damaged")
+    broken.__cause__ = OSError(5, "Input/output error")
+    for error, reason in ((denied, "Permission denied"), (broken, "Input/output error")):
+        with pytest.raises(
+            ItlError, match=f"cat/1.png cannot be read: {reason}; this says nothing of the image"
+        ):
+            row_of(error)

@@ -15,6 +15,7 @@ from itl.sources.boxes import AnnotatedObject
 from itl.sources.check import check
 from itl.sources.findings import Finding, report
 from itl.sources.registry import open_source
+from itl.sources.scan import image_header
 from itl.specs import Packing
 from tests.annotated import changed, check_lines, jpeg, thing, voc2007, voc2012, written, xml
 from tests.pictures import encoded, smooth
@@ -142,6 +143,22 @@ def test_images_on_which_nothing_can_be_seen_are_told_before_packing(tmp_path, m
     )
     monkeypatch.setattr(checking, "MAX_HEADERS", 10)
     assert "problem: 1 of 10 images (one in 31 was checked) cannot be read" in check_lines("folder", root)[-2]
+
+
+def test_images_that_may_not_be_read_are_a_problem_though_they_are_few(tmp_path, monkeypatch):
+    files = {f"cat/{number:03d}.jpg": jpeg() for number in range(299)} | {"fox/0.jpg": jpeg()}
+    root, header = written(tmp_path, files), image_header
+
+    def denied(member):
+        if member.path.endswith("007.jpg"):
+            raise PermissionError(13, "Permission denied")
+        return header(member)
+
+    monkeypatch.setattr(checking, "image_header", denied)
+    assert check_lines("folder", root)[-2] == (
+        "problem: 1 of 300 images cannot be read, such as cat/007.jpg ([Errno 13] Permission denied); this "
+        "says nothing of them, so packing ends there: correct the cause, or move them elsewhere"
+    )
 
 
 def test_the_command_line_counts_problems_of_one_kind_and_fails(tmp_path, capsys):
