@@ -319,6 +319,18 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock file *path* for a moment, unless another does or it cannot be; yields whether it does."""
+    lock = FileLock(path, fallback_to_soft=False)
+    with suppress(Timeout, OSError):
+        lock.acquire(timeout=0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
 def _process_to_end() -> int:
     """Return the id of the process whose end ends this work: of a worker, the one that started it."""
     from multiprocessing import parent_process  # here: `itl.__main__` has to register its end before

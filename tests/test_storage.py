@@ -83,6 +83,19 @@ def test_the_holder_named_is_the_process_to_end_and_not_its_worker(tmp_path):
     worker.join()
 
 
+def test_a_lock_may_be_tried_without_waiting(tmp_path):
+    with storage.try_lock(tmp_path / "lock") as is_mine:
+        assert is_mine
+        with storage.try_lock(tmp_path / "lock") as is_mine_too:
+            assert not is_mine_too
+    with hold_lock(tmp_path / "lock", "packing"), storage.try_lock(tmp_path / "lock") as is_mine:
+        assert not is_mine
+    with storage.try_lock(tmp_path) as is_mine:  # a folder
+        assert not is_mine
+    with storage.try_lock(tmp_path / "lock") as is_mine:
+        assert is_mine, "it was released"
+
+
 def test_a_lock_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with (

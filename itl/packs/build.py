@@ -67,7 +67,7 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
         raise ItlError(f"{out} lies in {outer}, which is a pack itself; pack to a folder outside")
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}"):
+        with hold_lock(source_state.lock_of(out), f"packing {out}"):
             if out.exists():  # made, or outdated, during the wait
                 changes = _changes(request, out)
                 if not changes:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted
 from itl.packs.pack import PACK_AGAIN, Pack
-from itl.packs.source_state import CHECKED, pack_digest
+from itl.packs.source_state import CHECKED, lock_of, pack_digest
 from itl.sources.source import Source
 from itl.storage import hold_lock, read_mapping, write_atomic
 
@@ -29,7 +29,7 @@ def check_content(pack: Pack) -> None:
     """
     if _is_known(pack):
         return
-    lock = pack.folder.with_name(f"{pack.folder.name}.lock")
+    lock = lock_of(pack.folder)
     writable = all(os.access(folder, os.W_OK) for folder in (pack.folder, lock.parent))
     with hold_lock(lock, f"checking {pack.folder}") if writable else nullcontext():  # else each process reads
         if not _is_known(pack):

@@ -25,7 +25,7 @@ from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import flush_to_disk, read_mapping, write_text
+from itl.storage import flush_to_disk, read_mapping, try_lock, write_text
 
 FILES = "files.parquet"  # of a pack
 UNREADABLE = "unreadable.csv"  # in its folder: images that cannot be read, and why
@@ -134,9 +134,25 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
         changes = _in_words({"changed": _other_pixels(folder, source, records, request.packing)})
     if not changes and summary["records"] != listing_digest(source, records):
         changes = f"other annotations{' or region proposals' * source.has_regions}"
-    if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
-        write_text(folder / "pack.json", json.dumps({**summary, "source_state": state}, indent=1))
+    if not changes and not moved and os.access(folder, os.W_OK):
+        _keep_state(folder, summary, state)
     return changes
+
+
+def _keep_state(folder: Path, summary: Mapping, state: dict | None) -> None:
+    """Write *state* to pack.json in *folder*, so that the next comparison is quick again.
+
+    Unless another process replaces the pack, or has done so since *summary* was read.
+    """
+    with try_lock(lock_of(folder)) as is_locked:
+        if is_locked and read_mapping(folder / "pack.json") == summary:
+            write_text(folder / "pack.json", json.dumps({**summary, "source_state": state}, indent=1))
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock file of the pack in *folder*, which lies beside it, and not beside links to it."""
+    real = Path(os.path.realpath(folder))
+    return real.with_name(f"{real.name}.lock")
 
 
 def _refused_images(folder: Path, summary: Mapping) -> list[str]:

@@ -11,11 +11,13 @@ import yaml
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.packs import paths
+from itl.packs import paths, source_state
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_for, pack_of_runs, size_of
+from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing, key
+from itl.storage import hold_lock
 from tests.pictures import encoded, smooth
 from tests.worlds import IMAGES, here
 
@@ -227,3 +229,43 @@ def test_a_folder_in_it_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
     photos.mkdir()
     with pytest.raises(ItlError, match=r"^cannot read photos/birds: Permission denied$"):
         size_of(Packing("folder", str(photos)), "images", here(tmp_path))
+
+
+@pytest.fixture
+def noted(tmp_path) -> tuple[Pack, PackRequest]:
+    """A pack of two images, and a request of them after a file was added that is no image."""
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.png").write_bytes(encoded(smooth(9, 9)))
+    request = PackRequest(Packing("folder", size=8), tmp_path / "photos")
+    pack = Pack.build(request.packing, tmp_path / "pack", path=request.path)
+    (tmp_path / "photos/notes.txt").write_text("nothing")
+    return pack, request
+
+
+def test_who_only_looks_leaves_a_pack_alone_that_was_replaced_meanwhile(noted, tmp_path, monkeypatch):
+    pack, request = noted
+    digest_of = source_state.listing_digest
+
+    def while_another_packs(*listing):
+        monkeypatch.setattr(source_state, "listing_digest", digest_of)
+        (tmp_path / "photos/dog/2.png").write_bytes(encoded(smooth(9, 9)))
+        Pack.build(request.packing, pack.folder, path=request.path)
+        return digest_of(*listing)
+
+    monkeypatch.setattr(source_state, "listing_digest", while_another_packs)
+    assert changes_since(pack.folder, pack.summary, request) == ""
+    assert len(Pack.open(pack.folder)) == 3
+
+
+def test_who_only_looks_does_not_wait_for_who_packs(noted, tmp_path):
+    pack, request = noted
+    link = tmp_path / "elsewhere/link"
+    link.parent.mkdir()
+    link.symlink_to(pack.folder)
+    with hold_lock(tmp_path / "pack.lock", "packing"):
+        assert changes_since(link, pack.summary, request) == ""
+    assert Pack.open(pack.folder).summary == pack.summary
+    assert changes_since(link, pack.summary, request) == ""
+    assert Pack.open(pack.folder).summary["source_state"] == request.source_state()
+    assert list(link.parent.iterdir()) == [link]
