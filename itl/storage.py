@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import (
+    EBADF,
     EDQUOT,
     EFBIG,
     EINVAL,
@@ -43,6 +44,7 @@ SILENCE_S = 600.0  # without a sign of life from a holder on another host, a loc
 LOCK_POLL_S = 0.5
 CHECKPOINT_FILE = "checkpoint.safetensors"  # of a training that is under way
 FILE_ERRORS = (ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL)  # what the system says of a file itself
+NO_FOLDER_FSYNC = (EINVAL, EBADF, EOPNOTSUPP)  # the first two are those that PostgreSQL passes over too
 YAML_VALUES = 100_000
 PLAIN_NUMBERS = {  # by YAML's tag
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
@@ -98,10 +100,16 @@ def system_error(error: Exception) -> OSError | None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until the file or folder *path* is on the disk, so that a power failure cannot lose it."""
+    """Wait until the file or folder *path* is on the disk, so that a power failure cannot lose it.
+
+    Some file systems, as of folders that a virtual machine shares, cannot wait for a folder.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_FSYNC or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 

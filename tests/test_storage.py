@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -158,6 +159,27 @@ def test_a_file_and_its_folder_are_on_the_disk_before_the_write_ends(tmp_path, m
     write_atomic(tmp_path / "file", lambda path: path.write_text("x"))
     assert events[0].startswith(f".file.{socket.gethostname()}.")
     assert events[1:] == ["rename", tmp_path.name]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_need_not_know_how_to_wait_for_a_folder(tmp_path, monkeypatch, number):
+    fsync, refused = os.fsync, stat.S_ISDIR
+
+    def of_files_alone(handle):
+        if refused(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", of_files_alone)
+    if number == errno.EIO:
+        with pytest.raises(ItlError, match="cannot write .*/file: Input/output error"):
+            write_atomic(tmp_path / "file", lambda path: path.write_text("x"))
+    else:
+        write_atomic(tmp_path / "file", lambda path: path.write_text("x"))
+    refused = stat.S_ISREG
+    with pytest.raises(ItlError, match=f"cannot write .*/other: {os.strerror(number)}"):
+        write_atomic(tmp_path / "other", lambda path: path.write_text("x"))
+    assert os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize(
