@@ -110,7 +110,7 @@ class Pack:
         Raises:
             ItlError: With what to do, if there is no finished pack or it is damaged.
         """
-        out = Path(out)
+        out = _named(Path(out))
         if out.name.endswith(".partial") or not out.exists():
             _refuse_unfinished(out)
         _refuse_lost_summary(out)
@@ -162,7 +162,7 @@ class Pack:
 
         if workers is not None and workers < 1:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
-        out = _behind_link(Path(out))  # so that it is written, and later replaced, where its disk is
+        out = _behind_link(_named(Path(out)))  # so that it is written, and later replaced, where its disk is
         _refuse_lost_summary(out)
         if (out / "pack.json").is_file():
             cls.open(out)  # says what is damaged
@@ -203,6 +203,11 @@ def _refuse_lost_summary(folder: Path) -> None:
             f"{folder / 'pack.json'} is missing, so that the pack cannot be read; move {folder} away and "
             f"repeat: it is packed again"
         )
+
+
+def _named(out: Path) -> Path:
+    """Return *out* under its name, where it is given as . or ..: other files of a pack have names like it."""
+    return Path(os.path.realpath(out)) if out.name in ("", "..") else out
 
 
 def _behind_link(out: Path) -> Path:

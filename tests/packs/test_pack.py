@@ -424,6 +424,18 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
             Pack.open(tmp_path / "cut")
 
 
+@pytest.mark.parametrize(("folder", "path"), [("pack", "."), ("pack/inside", "..")])
+def test_a_pack_is_named_from_inside_it_too(tmp_path, monkeypatch, folder, path):
+    packing = Packing("demo", size=16, options={"classes": 2, "train": 1, "val": 1, "size": 16})
+    pack = Pack.build(packing, tmp_path / "pack", workers=1)
+    (tmp_path / folder).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    for same_pack in (Pack.build(packing, path), Pack.open(path)):
+        assert (same_pack.folder, same_pack.digest) == (tmp_path / "pack", pack.digest)
+    with pytest.raises(ItlError, match=f"{tmp_path}/pack is the pack of demo .* at 16 pixels"):
+        Pack.build(replace(packing, size=8), path)
+
+
 def test_reading_a_pack_takes_no_torch(undisturbed):
     code = (
         f"import sys; from itl.packs.pack import Pack; pack = Pack.open({str(undisturbed.folder)!r}); "
