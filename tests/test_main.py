@@ -192,7 +192,7 @@ def test_results_say_how_many_runs_are_missing(capsys, lost):
         0,
         [
             f"itl: note: {file} is damaged: it holds no values by name; `itl run` does the run again",
-            "itl: note: 1 of 4 runs is not done and not in this table; "
+            "itl: note: 1 of 4 runs is not done and not in this table, nor 1 finished run on lost nets; "
             f"`itl run mini --home {lost}` does them",
         ],
     )

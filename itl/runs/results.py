@@ -6,13 +6,14 @@ from contextlib import suppress
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.machine import Machine
 from itl.packs.paths import find_source, packed
 from itl.packs.source_state import PackRequest, changes_since
 from itl.runs.plan import describe_changes
 from itl.runs.question import Question, nothing_done
 from itl.runs.store import Store
+from itl.specs import pretraining_of
 
 
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:
@@ -46,14 +47,17 @@ def describe_missing(
     questions: Sequence[Question], results: pd.DataFrame, store: Store, machine: Machine
 ) -> str:
     """Say how many runs of *questions* are not in their *results*, and which have none; '' where all are."""
-    specs = dict.fromkeys(spec for question in questions for spec in question.specs(machine))
-    left = sum(not store.is_done(spec) for spec in specs)
+    done = {spec: store.is_done(spec) for question in questions for spec in question.specs(machine)}
+    left = len(done) - sum(done.values())
     if not left:
         return ""
+    nets = [pretraining_of(spec) for spec in done if done[spec]]
+    lost = sum(net.trained and not done[net] for net in nets)  # whose measurements are not in the table
     empty = [question.name for question in questions if question.name not in set(results["question"])]
     of_which = f", which has nothing of {', '.join(empty)}" if empty else ""
     verb = "is" if left == 1 else "are"
-    return f"{left} of {len(specs)} runs {verb} not done and not in this table{of_which}"
+    finished = f", nor {counted(lost, 'finished runs')} on lost nets" if lost else ""
+    return f"{left} of {len(done)} runs {verb} not done and not in this table{finished}{of_which}"
 
 
 def changed_sources(questions: Sequence[Question], machine: Machine) -> list[str]:

@@ -11,6 +11,7 @@ from itl import ItlError
 from itl.runs.executors import with_needs
 from itl.runs.results import changed_sources, describe_missing, notes_on, results_of, words_as_text
 from itl.runs.store import Store
+from itl.specs import Pretrain, pretraining_of
 from tests.annotated import images, written
 from tests.worlds import here, pretend, run_here, small_study
 
@@ -98,3 +99,21 @@ def test_runs_are_not_said_to_be_missing_where_only_their_packs_are(tmp_path):
         ItlError, match="as far as that is known without the packs of images, which are not built"
     ):
         question.results(store, machine)
+
+
+def test_finished_runs_on_lost_nets_are_said_to_be_missing_too(tmp_path):
+    """Two nets of four; each was measured by knn too."""
+    machine = here(tmp_path)
+    question, store = small_study(), Store(machine.runs)
+    question.prepare(machine)
+    pretend(specs := question.specs(machine), store)
+    nets = [spec for spec in specs if isinstance(spec, Pretrain) and spec.trained]
+    for net in nets[:2]:
+        (store.path(net) / "manifest.csv").unlink()
+    with pytest.warns(UserWarning, match="manifest.csv is missing"):
+        table = question.results(store, machine)
+    with pytest.warns(UserWarning, match="manifest.csv is missing"):
+        text = describe_missing([question], table, store, machine)
+    assert text == "2 of 12 runs are not done and not in this table, nor 2 finished runs on lost nets"
+    runs = {store.path(spec).name for spec in specs if pretraining_of(spec).trained}
+    assert len(runs) - len(runs & set(table["run"])) == 4
