@@ -27,18 +27,18 @@ def check_content(pack: Pack) -> None:
     All of it is read, and again only once its files are others, by their sizes and times. Of processes that
     begin at once, as the jobs of an array do, one reads.
     """
-    if _is_known(pack):
+    if is_known(pack.folder):
         return
     lock = lock_of(pack.folder)
     writable = all(os.access(folder, os.W_OK) for folder in (pack.folder, lock.parent))
     with hold_lock(lock, f"checking {pack.folder}") if writable else nullcontext():  # else each process reads
-        if not _is_known(pack):
+        if not is_known(pack.folder):
             _read_all(pack)
 
 
-def _is_known(pack: Pack) -> bool:
-    """Whether the files of *pack* are those that were last found right."""
-    return read_mapping(pack.folder / CHECKED).get("files") == _state(pack.folder)
+def is_known(folder: Path) -> bool:
+    """Whether the files of the pack in *folder* are those that were last found right."""
+    return read_mapping(folder / CHECKED).get("files") == _state(folder)
 
 
 def _read_all(pack: Pack) -> None:
