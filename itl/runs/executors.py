@@ -60,12 +60,14 @@ def _do_all(
 ) -> dict[Spec, BaseException]:
     """Do all of *specs*, in turn but each after those it needs; return what failed.
 
-    A run whose process was killed resumes in another, once.
+    A run whose process was killed resumes in another, once; then it has failed. ItlError if two have failed
+    so and none was done: perhaps no process can start.
     """
     left = dict.fromkeys(specs)
     running: dict[Future, Spec] = {}
     failed: dict[Spec, BaseException] = {}
     killed: set[Spec] = set()
+    dead, any_done = 0, False
     while left or running:
         _submit_ready(left, running, failed, lambda spec: workers.submit(spec, store))
         if not running:  # a cluster whose workers have not come yet
@@ -74,20 +76,30 @@ def _do_all(
         workers.check()
         for future in done:
             spec, error = running.pop(future), future.exception()
-            if isinstance(error, BrokenProcessPool):
-                if spec in killed:
-                    # A script that each process starts again says so above, but in the words of a traceback.
-                    guard = "" if "ITL_COMMAND" in os.environ else f"; in a script, {UNDER_MAIN}"
-                    raise ItlError(
-                        f"the process of run {key(spec)} died twice (killed, or out of memory?); what was "
-                        f"finished is kept: repeat to resume, with fewer --workers if memory is short{guard}"
-                    ) from error
+            if isinstance(error, BrokenProcessPool) and spec not in killed:
                 killed.add(spec)
                 left = {spec: None} | left
+            elif isinstance(error, BrokenProcessPool):
+                failed[spec] = _death(spec)
+                dead += 1
+                if dead > 1 and not any_done:
+                    raise failed[spec] from error
             elif error:
                 failed[spec] = error
+            else:
+                any_done = True
         watch()
     return failed
+
+
+def _death(spec: Spec) -> ItlError:
+    """Say that the process of *spec* died twice."""
+    # A script that each process starts again says so above, but in the words of a traceback.
+    guard = "" if "ITL_COMMAND" in os.environ else f"; in a script, {UNDER_MAIN}"
+    return ItlError(
+        f"the process of run {key(spec)} died twice (killed, or out of memory?); what was finished is kept: "
+        f"repeat to resume, with fewer --workers if memory is short{guard}"
+    )
 
 
 def _submit_ready(
