@@ -131,7 +131,7 @@ MACHINE: tuple[Argument, ...] = (
     DATA,
     HOME,
     DEVICE,
-    ("--workers", {"type": int, "help": "runs side by side on each device; with --scheduler, in all"}),
+    ("--workers", {"type": int, "help": "runs side by side on each device; with --scheduler slurm, jobs"}),
     (
         "--compile",
         {"action": "store_true", "default": None, "help": "compile nets, a minute at each start"},

@@ -456,7 +456,13 @@ def _machine(args: argparse.Namespace) -> Machine:
     names = ("home", "device", "workers", "compile", "scheduler")
     given = {name: getattr(args, name, None) for name in names}
     data, shard = tuple(args.data or ()) or None, parse_shard(getattr(args, "shard", None))
-    return Machine.from_environment(**given, data=data, shard=shard)
+    machine = Machine.from_environment(**given, data=data, shard=shard)
+    if given["workers"] and machine.scheduler not in (None, "slurm"):
+        raise ItlError(
+            f"--workers counts runs on this host, or SLURM jobs; each worker of the scheduler "
+            f"{machine.scheduler} does one run: start as many as should go side by side, and leave it out"
+        )
+    return machine
 
 
 def _preset(args: argparse.Namespace) -> "Preset":

@@ -241,6 +241,18 @@ def test_a_plan_makes_no_folders(capsys, tmp_path):
     assert not (tmp_path / "far").exists()
 
 
+def test_what_a_clusters_workers_do_is_not_measured_on_this_host(capsys, tmp_path):
+    there = ("plan", "demo", "--home", str(tmp_path), "--scheduler", "tcp://elsewhere:8786")
+    status, out, err = itl(capsys, *there)
+    assert (status, err) == (0, "")
+    assert "evaluations), by a cluster's workers: how long they take is not known" in " ".join(out.split())
+    status, _, err = itl(capsys, *there, "--workers", "2")
+    assert status == 1
+    assert err.startswith(
+        "itl: --workers counts runs on this host, or SLURM jobs; each worker of the scheduler tcp"
+    )
+
+
 def test_check_pack_and_plan_say_how_the_source_was_read(capsys, project, tmp_path):
     rng = np.random.default_rng(0)
     for name in (

@@ -163,7 +163,8 @@ class Plan:
         kinds = f"{counted(nets, 'nets')} and {counted(len(self.left) - nets, 'evaluations')}"
         time = f": {about(self.minutes)} with {slots} side by side{where}"
         if not self.is_measured:
-            time = ", which are not measured here yet: how long they take is not known"
+            where = "by a cluster's workers" if self.machine.scheduler else "which are not measured here yet"
+            time = f", {where}: how long they take is not known"
         elif not packs and self.left.empty:
             time = ""
         (packing, running), free = self.disk, readable(free_disk(self.machine.home))
@@ -187,7 +188,8 @@ def plan(
 ) -> Plan:
     """Plan *questions* together: what they share is one row.
 
-    With *measure*, this machine's speed is measured where it is not known; else such runs cost nothing.
+    With *measure*, this machine's speed is measured where it is not known; else, and where a scheduler's
+    workers do the runs, such runs cost nothing.
     Before that, ItlError is raised for data that are missing, all in one line, for subsets that cannot be
     had, for weights that runs would refuse and, with *build_nets*, for nets.
     """
@@ -208,7 +210,7 @@ def plan(
     unequal = compare_budgets({one.name: one.budgets for one in questions}, planned.values(), machine)
     if build_nets:
         refuse_impossible_nets(left, rates, machine)
-    if left and measure:
+    if left and measure and not machine.scheduler:  # whose workers are other machines
         rates = calibrated(works, machine)
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
