@@ -156,8 +156,8 @@ def _warn_of_unused_anchors(path: Path, text: str) -> None:
         return
     if unused := [key.value for key, value in shared.value if not below(value) & used]:
         warn(
-            f"preset {path}: no notebook takes {', '.join(unused)} of shared; write shared: &shared, and "
-            f"<<: *shared under each notebook that should"
+            f"preset {path}: no notebook takes {', '.join(unused)} of shared; refer to an anchor of it, as "
+            f"in {unused[0]}: &{unused[0]} and *{unused[0]}, or leave it out"
         )
 
 

@@ -21,6 +21,7 @@ from itl.specs import Spec, Transfer
 
 SEEDS_SHOWN = (3, 5, 10)
 NEEDS_TWO = "noise is known from two pre-trained conditions or more; add one"
+UNKNOWN = Variances(math.nan)
 RUN_FIRST = "run two seeds or more of it first"
 NO_NOISE_SEEN = (
     "no noise is seen in so few runs: scores are at a ceiling or in steps of few test images; run more seeds"
@@ -33,7 +34,8 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     If each net was fitted once, the variance between fits is part of that between nets.
     """
     data = task_values(question, results, task)
-    values = data.values[:, data.trained & data.distinct]
+    shared = np.array([not condition.seeds for condition in question.conditions])  # as `TaskValues.fit`
+    values = data.values[:, data.trained & data.distinct & shared]
     values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
     per_seed = residual_variance(values[~pd.isna(values).any(axis=1)])
     if math.isnan(per_seed):
@@ -61,12 +63,14 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
     rows = []
     for answer in answers:
         for task in dict.fromkeys(answer.results.loc[answer.results["task"] != "own", "task"]):
-            spread = variances(answer.question, answer.results, task)
-            if spread is None or not Task.read(task).measures_transfer:
+            if not Task.read(task).measures_transfer:
+                continue
+            spread = variances(answer.question, answer.results, task) or UNKNOWN
+            detectable = _detectable(answer.question, answer.results, task, spread)
+            if spread is UNKNOWN and all(map(math.isnan, detectable)):
                 continue
             error, _ = sampling_error(answer, task, machine)
-            shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
-            shown += _detectable(answer.question, answer.results, task, spread)
+            shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error, *detectable]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     columns = ["question", "task", "between nets", "between fits", "test set"]
     return pd.DataFrame(rows, columns=[*columns, *(f"{seeds} seeds detect" for seeds in SEEDS_SHOWN)])
@@ -113,11 +117,10 @@ def designs(
         row: dict[str, object] = {"question": question.name, "task": task}
         rows.append(row)
         results = question.results_so_far(store, machine)
-        spread = None if results.empty else variances(question, results, task)
-        if spread is None:
-            alone = sum(condition.trained for condition in question.conditions) < 2
-            row["note"] = NEEDS_TWO if alone else RUN_FIRST
+        if results.empty:
+            row["note"] = RUN_FIRST
             continue
+        spread = variances(question, results, task) or UNKNOWN
         row["between nets"] = _points(math.sqrt(spread.net))
         row["between fits"] = _points(math.sqrt(spread.fit) or math.nan)
         aim = {"detect": detect, "within": within}
@@ -167,6 +170,8 @@ def _main_contrast(
             judged = 2
         else:
             squares = float(weights @ weights)
+    if math.isnan(spread.net):
+        raise ItlError(NEEDS_TWO if judged < 2 else RUN_FIRST)
     if math.sqrt(spread.of_seed(1)) <= ROUNDING:
         raise ItlError(NO_NOISE_SEEN)
     return spread, judged, squares

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 SLOW_BYTES = 1e9  # of pixels, which take a second
 CONTENT = ("images.npy", "index.parquet", "objects.parquet", "regions.npz")  # files; the last two may lack
 
+_IN_MEMORY: dict[Path, dict[str, list[int]]] = {}  # states of packs that this process found right
+
 
 def check_content(pack: Pack) -> None:
     """Raise ItlError unless *pack* holds what was packed: a copy that was interrupted may have its size.
@@ -38,7 +40,8 @@ def check_content(pack: Pack) -> None:
 
 def is_known(folder: Path) -> bool:
     """Whether the files of the pack in *folder* are those that were last found right."""
-    return read_mapping(folder / CHECKED).get("files") == _state(folder)
+    state = _state(folder)
+    return state == _IN_MEMORY.get(folder) or state == read_mapping(folder / CHECKED).get("files")
 
 
 def _read_all(pack: Pack) -> None:
@@ -54,7 +57,8 @@ def _read_all(pack: Pack) -> None:
             f"{damaged[0]}; {PACK_AGAIN}"
         )
     text = json.dumps({"files": state})
-    with suppress(OSError, ItlError):  # where nothing can be written, it is checked again
+    _IN_MEMORY[pack.folder] = state
+    with suppress(OSError, ItlError):  # where nothing can be written, each process checks it
         write_atomic(pack.folder / CHECKED, lambda path: path.write_text(text))
 
 

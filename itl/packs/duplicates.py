@@ -93,9 +93,9 @@ def between_rows(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarr
     exact = pd.DataFrame(columns=["row", "other_row"], dtype=np.int64)
     fits = {one.summary["request"]["fit"] for one in (pack, other) if not _are_square(one)}
     if pack.size == other.size and len(fits) < 2:
-        hashes, other_hashes = (one.table["checksum"].to_numpy(str) for one in (pack, other))
-        left = pd.DataFrame({"row": rows, "checksum": hashes[rows]})
-        right = pd.DataFrame({"other_row": other_rows, "checksum": other_hashes[other_rows]})
+        hashes, other_hashes = pack.table["checksum"].iloc[rows], other.table["checksum"].iloc[other_rows]
+        left = pd.DataFrame({"row": rows, "checksum": hashes.to_numpy(str)})
+        right = pd.DataFrame({"other_row": other_rows, "checksum": other_hashes.to_numpy(str)})
         first, other_first = (one.drop_duplicates("checksum") for one in (left, right))
         exact = pd.concat([left.merge(other_first), first.merge(right)])[["row", "other_row"]]
     view = "centre" if "crop" in fits else "whole"

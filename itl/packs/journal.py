@@ -45,8 +45,8 @@ def decode_record(source: Source, packing: Packing, record: Record) -> tuple[Jou
         if refusal := system_error(error):
             raise ItlError(
                 f"{record.id} cannot be read: {refusal.strerror}; this says nothing of the image, so it is "
-                f"not left out: correct the cause, or move the image elsewhere, then repeat, which keeps "
-                f"what is done"
+                f"not left out: correct the cause, or move the image elsewhere (of an archive, read a copy "
+                f"on another disk), then repeat, which keeps what is done"
             ) from error
         if isinstance(error, OSError):
             return JournalRow(error=UNREADABLE_FILE.format(error.strerror or error)), None

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -144,8 +145,9 @@ def _keep_state(folder: Path, summary: Mapping, state: dict | None) -> None:
 
     Unless another process replaces the pack, or has done so since *summary* was read.
     """
-    with try_lock(lock_of(folder)) as is_locked:
-        if is_locked and read_mapping(folder / "pack.json") == summary:
+    lock = lock_of(folder)  # where none can be made, no process can replace the pack either
+    with try_lock(lock) if os.access(lock.parent, os.W_OK) else nullcontext(True) as is_free:
+        if is_free and read_mapping(folder / "pack.json") == summary:
             write_text(folder / "pack.json", json.dumps({**summary, "source_state": state}, indent=1))
 
 

@@ -1,6 +1,7 @@
 """Where noise comes from, by hand on two conditions and two seeds."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,6 +97,19 @@ def test_against_no_pretraining_noise_is_that_of_the_differences(monkeypatch):
     one_seed = results[(results["images_per_class"] != 0) | (results["seed"] == 0)]
     (row,) = variance_table([SimpleNamespace(question=data_size, results=one_seed)], None).to_dict("records")
     assert (row["between nets"], row["3 seeds detect"]) == ("2.5", "")
+
+
+def test_nets_on_halves_are_no_noise_of_others(monkeypatch):
+    """As in influence, where all classes are compared with no pre-training."""
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    data_size, results = study({25: [[1], [40]], 50: [[10], [8]], 0: [[1], [9]]})
+    half, most, untrained = data_size.conditions
+    data_size.conditions = (replace(half, seeds=(0, 1)), most, untrained)
+    data_size.comparisons, data_size.repeats = (Comparison(most.columns, untrained.columns),), 1
+    assert variances(data_size, results, "probe@x") is None
+    (row,) = variance_table([SimpleNamespace(question=data_size, results=results)], None).to_dict("records")
+    # Differences 9 and −1 have variance 50, half of which each side has.
+    assert (row["between nets"], row["3 seeds detect"]) == ("", f"{smallest_detectable(25.0, 3, 2):.1f}")
 
 
 def test_where_no_noise_is_seen_no_number_of_seeds_is_promised(monkeypatch):

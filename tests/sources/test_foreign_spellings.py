@@ -74,7 +74,7 @@ def scan_of_stated(folder: Path, width: object, height: object) -> Scan:
     return Coco(written(folder, {"train.json": json.dumps(tables).encode(), "a.jpg": jpeg()})).scan
 
 
-@pytest.mark.parametrize("width", [float("nan"), None, "", 0, -1, "60", "60.0", 60.0])
+@pytest.mark.parametrize("width", [float("nan"), "NaN", "None", "?", None, "", 0, -1, "60", "60.0", 60.0])
 @pytest.mark.parametrize("height", [40, "40", None])
 def test_a_stated_size_is_a_number_text_or_nothing(tmp_path, width, height):
     scan = scan_of_stated(tmp_path, width, height)
@@ -94,7 +94,7 @@ def test_boxes_of_another_size_are_refused_however_it_is_stated(tmp_path, stated
 
 @pytest.mark.parametrize(
     ("width", "says"),
-    [("wide", "'wide'"), (float("inf"), "'inf'"), ("nan", "'nan'"), (True, "'True'"), ([60], "'[60]'")],
+    [("wide", "'wide'"), (float("inf"), "'inf'"), ("60px", "'60px'"), (True, "'True'"), ([60], "'[60]'")],
 )
 def test_a_stated_size_that_is_no_number_of_pixels_is_refused(tmp_path, width, says):
     (problem,) = scan_of_stated(tmp_path, width, 40).problems

@@ -94,7 +94,19 @@ def test_splits_whose_rare_names_are_those_of_other_numbers_are_refused(tmp_path
         ItlError, match="the class 0 is 'cat' by 0 in train-0.tar, but 'dog' by 0 in val-0.tar"
     ):
         open_source("webdataset", tmp_path).records()
+    shard("val", "photo of a cat", "photo of a cat", "photo of a dog", "photo of a dog")  # no class of train
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"0", "1"}
     shard("val", "v0", "v1", "v2", "v3")  # of images
+    assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"cat", "dog"}
+
+
+def test_rare_names_of_shards_whose_classes_have_names_refuse_nothing(tmp_path):
+    for split, start in (("train", "a photo of a"), ("val", "an image of a")):
+        members = {}
+        for image, name in enumerate(("cat", "cat", "dog", "dog")):
+            json = {"label": image // 2, "class_name": name, "text": f"{start} {name}"}
+            members |= sample(f"{image}.png", DATA, json=json)
+        tarred(tmp_path / f"{split}-0.tar", members)
     assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"cat", "dog"}
 
 

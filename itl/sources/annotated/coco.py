@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from itl import ItlError, counted
+from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.sources.annotated.proposals import add_regions
 from itl.sources.annotated.voc_devkit import refuse_labelme, refuse_other_formats
 from itl.sources.boxes import (
@@ -157,7 +158,7 @@ class Coco(AnnotatedSource):
                     f"with --option {shlex.quote(option)}"
                 )
         if not by_split:
-            refuse_other_formats(self.path, self.listing)
+            (refuse_labelme if files else refuse_other_formats)(self.path, self.listing)
             if not files and (packed := describe_packed(self.listing.files)):
                 raise ItlError(f"{self.path} holds no JSON file: {packed}")
             others, cure = "and no other JSON file", "export the boxes as COCO JSON, a file for each split"
@@ -463,7 +464,7 @@ def stated_size(row: Mapping, where: str) -> Size:
 
 def _stated_side(row: Mapping, side: str, where: str) -> int | None:
     value = row.get(side)
-    if value in (None, "") or value != value:  # NaN, as pandas writes what is missing
+    if value is None or str(value).strip().lower() in ("", *LIKE_MISSING):  # also NaN, as pandas writes it
         return None
     number = float_or_nan(value) if isinstance(value, str) else value
     if not is_finite_number(number):

@@ -25,6 +25,7 @@ NUMBER_HEADERS = {  # of numbers, beside names
     *("id", "class_id", "classid", "label", "label_id", "labelid", "category_id", "index", "class_index"),
     *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
 }
+LONGEST_LINE = 500  # of a number and a name
 _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 _COMMENT = re.compile(r"(#|//|%)\s*[^\W\d]")
 _OTHER_NUMBERED = re.compile(
@@ -204,7 +205,8 @@ def _content(text: str) -> Any:
 
 def _lines(text: str) -> list[str]:
     """Return the lines of *text* that are not empty, without the dashes of a list in YAML and last commas."""
-    lines = [line.strip() for line in text_lines(text) if line.strip(" \t,")]
+    lines = [line.strip() for line in text_lines(text)]
+    lines = [line for line in lines if line.strip(", ")]
     if all(line.startswith("- ") for line in lines):
         lines = [line[2:].strip() for line in lines]
     return [line.removesuffix(",").rstrip() for line in lines]
@@ -234,7 +236,9 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {lines[0][:60]!r} has a number and a name; write them as `0 cat`, on each line"
         )
     named = numbered or [(str(number), _unquoted(line)) for number, line in enumerate(lines)]
-    unclear = [line for line, (_, name) in zip(lines, named, strict=True) if _WITH_DASH.fullmatch(name)]
+    unclear = [
+        line for line, (_, name) in zip(lines, named, strict=True) if not name or _WITH_DASH.fullmatch(name)
+    ]
     if all(_WITH_SIGNS.fullmatch(name) for _, name in named):
         unclear = lines
     if unclear:
@@ -306,6 +310,8 @@ def whole_numbers(labels: Collection[str]) -> dict[str, str]:
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
+    if not line or len(line) > LONGEST_LINE:
+        return None
     wnid, *parts = line.replace(",", " ").split()
     if WNID.fullmatch(wnid) and parts and is_number(parts[0]):
         return parts[0], wnid

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -365,28 +365,33 @@ class WebDataset(ContainerSource):
             names_in_file = read_names(self.names.read_bytes(), file)
             classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
-        rarely_named = self._rarely_named(numbered)
         self._refuse_two_numberings([(sample, sample.name) for sample in numbered if sample.name])
-        self._refuse_two_numberings(rarely_named)
-        hints = {
-            "the JSON of samples": [(sample.number, sample.name) for sample in numbered],
-            "the wnids in their keys": [(sample.number, _wnid_of(sample.key)) for sample in numbered],
-            "name or text in their JSON": [(sample.number, name) for sample, name in rarely_named],
-        }
-        for what, pairs in hints.items():
+        for what, pairs in self._hints(numbered):
             if (named := names_of_numbers(pairs)).keys() == numbers:
                 return named, f"the numbers in its samples, named by {what}"
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
 
-    def _rarely_named(self, numbered: Iterable[Sample]) -> list[tuple[Sample, str]]:
-        """Return samples and rare names, of splits in which these repeat: else they may be of images."""
+    def _hints(self, numbered: list[Sample]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Yield what may name the numbers of samples, the surest first, and numbers and names by it."""
+        yield "the JSON of samples", [(sample.number, sample.name) for sample in numbered]
+        yield "the wnids in their keys", [(sample.number, _wnid_of(sample.key)) for sample in numbered]
+        yield "name or text in their JSON", self._rarely_named(numbered)
+
+    def _rarely_named(self, numbered: Iterable[Sample]) -> list[tuple[str, str]]:
+        """Return numbers and rare names, of splits in which these repeat: else they may be of images.
+
+        ItlError if two splits have the same names, of other numbers.
+        """
         by_split = defaultdict(list)
         for sample in numbered:
             if sample.rare_name:
                 by_split[self._split_of[sample.shard]].append((sample, sample.rare_name))
-        repeating = (pairs for pairs in by_split.values() if len({name for _, name in pairs}) < len(pairs))
-        return [pair for pairs in repeating for pair in pairs]
+        repeating = [pairs for pairs in by_split.values() if len({name for _, name in pairs}) < len(pairs)]
+        counts = Counter(chain.from_iterable({name for _, name in pairs} for pairs in repeating))
+        named = list(chain.from_iterable(repeating))
+        self._refuse_two_numberings(pair for pair in named if counts[pair[1]] > 1)
+        return [(sample.number, name) for sample, name in named]
 
     def _refuse_two_numberings(self, named: Iterable[tuple[Sample, str]]) -> None:
         """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
@@ -395,9 +400,8 @@ class WebDataset(ContainerSource):
         """
         by_split: dict[str, dict[tuple[str, str], tuple[Sample, str]]] = defaultdict(dict)
         for sample, name in named:
-            by_split[self._split_of[sample.shard]].setdefault(
-                (sample.number, name.casefold()), (sample, name)
-            )
+            names = by_split[self._split_of[sample.shard]]
+            names.setdefault((sample.number, name.casefold()), (sample, name))
         first_of: dict[str, tuple[Sample, str]] = {}  # by number
         for names in by_split.values():
             if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
