@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,10 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if args.function not in (run, report, advise):
             return 0
-        print("itl: nothing reads the output, so this ended; repeat the command to go on", file=sys.stderr)
+        with suppress(OSError):  # it may be the errors that nobody reads
+            print(
+                "itl: nothing reads the output, so this ended; repeat the command to go on", file=sys.stderr
+            )
         return 128 + signal.SIGPIPE
     except Exception as error:
         if args.debug:
@@ -345,7 +349,8 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
     else:
         run_all(questions, store, machine)
-        print(f"{describe_done(questions, store, machine)}; next: {command_line('report', args)}")
+        others = "the other parts" if machine.shard != (1, 1) else command_line("report", args)
+        print(f"{describe_done(questions, store, machine)}; next: {others}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -457,6 +462,8 @@ def _machine(args: argparse.Namespace) -> Machine:
     given = {name: getattr(args, name, None) for name in names}
     data, shard = tuple(args.data or ()) or None, parse_shard(getattr(args, "shard", None))
     machine = Machine.from_environment(**given, data=data, shard=shard)
+    if given["device"] and machine.scheduler:
+        raise ItlError("--device is of this host, and a scheduler's workers have their own; leave it out")
     if given["workers"] and machine.scheduler not in (None, "slurm"):
         raise ItlError(
             f"--workers counts runs on this host, or SLURM jobs; each worker of the scheduler "

@@ -187,7 +187,7 @@ class Machine:
         runs = machine.slots if ranks == 1 else _number("LOCAL_WORLD_SIZE", 1)
         threads = given.get("threads", max(1, min(cores // runs, _number(OPENMP_THREADS, cores))))
         home = machine.home.absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
-        if not (existing := _existing(home)).is_dir():
+        if not (existing := existing_part(home)).is_dir():
             raise ItlError(f"the home {home} cannot be a folder: {existing} is a file; give another --home")
         for folder in (home, home / "runs", home / "packs"):
             if folder.is_symlink() and not folder.exists():
@@ -221,7 +221,7 @@ class Machine:
 
         Not where the home may only be read or does not exist: a plan for another home makes no folders.
         """
-        return self.home.is_dir() and os.access(_existing(folder), os.W_OK)
+        return self.home.is_dir() and os.access(existing_part(folder), os.W_OK)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -416,10 +416,10 @@ def _of_local_rank(device: str, rank: int) -> str:
 
 def free_disk(home: Path) -> int:
     """Return the bytes that are free where *home* is or will be."""
-    return shutil.disk_usage(_existing(home)).free
+    return shutil.disk_usage(existing_part(home)).free
 
 
-def _existing(path: Path) -> Path:
+def existing_part(path: Path) -> Path:
     """Return *path*, or the innermost folder around it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 

@@ -246,6 +246,11 @@ def test_what_a_clusters_workers_do_is_not_measured_on_this_host(capsys, tmp_pat
     status, out, err = itl(capsys, *there)
     assert (status, err) == (0, "")
     assert "evaluations), by a cluster's workers: how long they take is not known" in " ".join(out.split())
+    assert itl(capsys, *there, "--device", "cpu") == (
+        1,
+        "",
+        "itl: --device is of this host, and a scheduler's workers have their own; leave it out\n",
+    )
     status, _, err = itl(capsys, *there, "--workers", "2")
     assert status == 1
     assert err.startswith(

@@ -141,8 +141,10 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     test = Selection(test_rows, labels[test_rows], names)
     check_classes(train.labels, names)
     refuse_unscored(spec.target, bool((test.labels > 0).any()))
-    photos = pack.table["image"].iloc[fit_rows].str.replace(PERSON, "", regex=True).factorize()[0]
-    return Target(pack, train, test, val_rows, photos=photos)
+    images = pack.table["image"].iloc[fit_rows]
+    if spec.method == "actions":  # names of other images may end in a number too
+        images = images.str.replace(PERSON, "", regex=True)
+    return Target(pack, train, test, val_rows, photos=images.factorize()[0])
 
 
 def _labels(pack: Pack, names: tuple[str, ...]) -> np.ndarray:

@@ -56,10 +56,10 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     """
     if not isinstance(subset, Subset):
         raise ItlError(f"subset is a Subset, such as Subset(pack.digest, {subset!r}); got {subset!r}")
-    if subset.pack not in ("", pack.digest):
+    if subset.pack not in ("", digest := pack.summary.get("digest", subset.pack)):
         raise ItlError(
-            f"the subset is of pack {subset.pack}, and {pack.folder} is {pack.digest}; for the same choice "
-            f"there, give dataclasses.replace(subset, pack={pack.digest!r})"
+            f"the subset is of pack {subset.pack}, and {pack.folder} is {digest}; for the same choice "
+            f"there, give dataclasses.replace(subset, pack={digest!r})"
         )
     splits = pack.table["split"].to_numpy(str)
     one_of(pack.summary["splits"], split, f"split of the pack {pack.folder}")

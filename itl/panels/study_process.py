@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from itl.machine import Machine, project_folder
+from itl import ItlError
+from itl.machine import OPENMP_THREADS, Machine, project_folder
 from itl.runs.executors import with_needs
 from itl.runs.plan import is_packed, plan
 from itl.runs.progress import Progress, holders
@@ -23,7 +24,15 @@ class StudyProcess:
     """`itl run` of one question. It goes on where an earlier one was stopped, and when the kernel ends."""
 
     def __init__(self, question: Question, notebooks: Mapping[str, object], machine: Machine) -> None:
-        """Prepare the runs of *question*; *notebooks* are the same as a preset holds it, by notebook."""
+        """Prepare the runs of *question*; *notebooks* are the same as a preset holds it, by notebook.
+
+        ItlError for a *machine* that does only a part of the runs.
+        """
+        if machine.shard != (1, 1):
+            raise ItlError(
+                f"a panel does all runs of a study, and its machine part {machine.shard[0]} of "
+                f"{machine.shard[1]}; leave the shard out"
+            )
         self.question, self.machine, self.store = question, machine, Store(machine.runs)
         self._folder = TemporaryDirectory(prefix="itl-study-")
         self._preset, self._log = (Path(self._folder.name) / name for name in ("study.yaml", "log.txt"))
@@ -37,6 +46,7 @@ class StudyProcess:
     def start(self) -> None:
         """Start, or resume, doing the runs."""
         self._was_stopped = False
+        variables = {"PYTHONUNBUFFERED": "1", OPENMP_THREADS: str(self.machine.threads)}
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "itl", "run", str(self._preset)],
@@ -44,7 +54,7 @@ class StudyProcess:
                 stdout=log,
                 stderr=log,
                 cwd=project_folder(),
-                env=os.environ | self.machine.environment | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | self.machine.environment | variables,
                 start_new_session=True,  # so that a signal reaches its workers, and not this kernel
             )
 

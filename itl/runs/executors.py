@@ -1,5 +1,6 @@
 """Doing runs in an order that works: each once, each resumable, on this machine or on a cluster."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,10 +12,12 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.processes import UNDER_MAIN
 from itl.runs.cluster import DaskWorkers, cluster
-from itl.runs.store import Store
+from itl.runs.store import CLAIM, Store
 from itl.runs.worker_processes import LocalWorkers, failure_text, local_workers, needs
 from itl.specs import Spec, key, pretraining_of
 from itl.storage import CHECKPOINT_FILE
+
+log = logging.getLogger(__name__)
 
 WATCH_S = 0.5  # between two looks at what has finished
 
@@ -60,14 +63,13 @@ def _do_all(
 ) -> dict[Spec, BaseException]:
     """Do all of *specs*, in turn but each after those it needs; return what failed.
 
-    A run whose process was killed resumes in another, once; then it has failed. ItlError if two have failed
-    so and none was done: perhaps no process can start.
+    A run whose process was killed resumes in another, once; then it has failed. ItlError if it never began,
+    as where no process can start.
     """
     left = dict.fromkeys(specs)
     running: dict[Future, Spec] = {}
     failed: dict[Spec, BaseException] = {}
     killed: set[Spec] = set()
-    dead, any_done = 0, False
     while left or running:
         _submit_ready(left, running, failed, lambda spec: workers.submit(spec, store))
         if not running:  # a cluster whose workers have not come yet
@@ -79,15 +81,13 @@ def _do_all(
             if isinstance(error, BrokenProcessPool) and spec not in killed:
                 killed.add(spec)
                 left = {spec: None} | left
-            elif isinstance(error, BrokenProcessPool):
-                failed[spec] = _death(spec)
-                dead += 1
-                if dead > 1 and not any_done:
-                    raise failed[spec] from error
             elif error:
+                if isinstance(error, BrokenProcessPool):
+                    error = _death(spec)
+                    if not (store.path(spec) / CLAIM).exists():
+                        raise error from future.exception()
                 failed[spec] = error
-            else:
-                any_done = True
+                log.info(f"run {key(spec)} failed: {failure_text(error)}")
         watch()
     return failed
 

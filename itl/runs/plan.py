@@ -11,7 +11,16 @@ from typing import Any
 import pandas as pd
 
 from itl import ItlError, counted, errors_about
-from itl.machine import Machine, about, cpu_count, device_memory, free_disk, free_memory, readable
+from itl.machine import (
+    Machine,
+    about,
+    cpu_count,
+    device_memory,
+    existing_part,
+    free_disk,
+    free_memory,
+    readable,
+)
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size, pack_folder, size_of
@@ -110,6 +119,16 @@ class Plan:
         checkpoints = self.runs["checkpoint"].nlargest(self.machine.slots)
         return int(self.packs["disk"].sum()), int(self.runs["disk"].sum() + checkpoints.sum())
 
+    def disks(self) -> list[tuple[Path, int, int]]:
+        """Return folders on other disks, the bytes that each takes, and those that are free there.
+
+        That is the home, or packs and runs in it where these are links to two disks.
+        """
+        needed, folders = self.disk, (self.machine.packs, self.machine.runs)
+        if len({existing_part(folder).stat().st_dev for folder in folders}) == 1:
+            return [(self.machine.home, sum(needed), free_disk(folders[0]))]
+        return [(folder, size, free_disk(folder)) for folder, size in zip(folders, needed, strict=True)]
+
     def side_by_side(self, kind: str, workers: int) -> int:
         """Bytes of *kind*, memory or device, that the so many largest runs take together."""
         return int(self.runs[kind].nlargest(workers).sum())
@@ -130,13 +149,13 @@ class Plan:
 
     def refuse(self) -> None:
         """Raise ItlError, one line, where there is less disk or memory than the plan takes."""
-        (packs, runs), free = self.disk, free_disk(self.machine.home)
-        if packs + runs > free:
-            raise ItlError(
-                f"this takes {readable(packs + runs)} of disk in {self.machine.home}, packs "
-                f"{readable(packs)} and runs {readable(runs)}; {readable(free)} are free; make "
-                f"room, or choose a place on a larger disk with --home"
-            )
+        packs, runs = map(readable, self.disk)
+        for folder, needed, free in self.disks():
+            if needed > free:
+                raise ItlError(
+                    f"this takes {readable(needed)} of disk in {folder}, packs {packs} and runs {runs}; "
+                    f"{readable(free)} are free; make room, or choose a place on a larger disk with --home"
+                )
         for kind, name, available, sharing in self.memories():
             needed = self.side_by_side(kind, sharing)
             if needed > available:
@@ -167,11 +186,12 @@ class Plan:
             time = f", {where}: how long they take is not known"
         elif not packs and self.left.empty:
             time = ""
-        (packing, running), free = self.disk, readable(free_disk(self.machine.home))
+        packing, running = self.disk
         runs = f", runs {readable(running)}" if self.is_measured else ""
+        free = ", ".join(f"{readable(free)} are free in {folder}" for folder, _, free in self.disks())
         lines = [
             f"{counted(packs, 'packs')} to build, {counted(len(self.left), 'runs')} to do ({kinds}){time}",
-            f"disk: packs {readable(packing)}{runs}; {free} are free in {self.machine.home}",
+            f"disk: packs {readable(packing)}{runs}; {free}",
         ]
         for kind, name, available, sharing in self.memories() if self.is_measured else []:
             needed = readable(self.side_by_side(kind, sharing))

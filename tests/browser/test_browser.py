@@ -91,6 +91,11 @@ def test_what_python_sets_the_page_shows(notebook, page):
     assert page.get_by_label("half of the classes").input_value() == "half-minimal-a"
     assert page.get_by_label("number of classes").input_value() == "20"
     assert page.locator(".itl-browser .base-text").inner_text() == "round 1: 20 classes"
+    page.get_by_role("button", name="Undo").click()
+    settled(page)
+    assert not page.get_by_label("without PASCAL").is_checked(), "what Python set can be undone"
+    cells.execute(f"browser.subset = Subset('', '{labels}', 20, 2, 7)")
+    page.wait_for_function("document.querySelector('.itl-browser [type=checkbox]').checked")
     classes = page.get_by_label("number of classes")
     classes.select_text()
     page.keyboard.type("1")

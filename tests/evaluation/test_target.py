@@ -190,6 +190,12 @@ def test_people_of_one_photo_are_held_out_together():
         assert 3 <= len(held) <= 5  # a fifth of each action's photos, in whole photos
 
 
+def test_frames_of_one_clip_are_not_taken_for_people_of_one_photo():
+    pack = boxes_pack({"train": 40, "test": 4})
+    pack.table["image"] = [f"clip#{row:06d}" for row in range(len(pack))]
+    assert 0 < len(multilabel_target(spec(), pack).validation_target(0).test.rows) < 20
+
+
 def test_two_splits_of_other_classes_are_not_merged():
     one, other = (Selection(np.arange(2), np.arange(2), names) for names in (("a", "b"), ("a", "c")))
     with pytest.raises(ItlError, match="if they have the same classes"):

@@ -1,8 +1,10 @@
 """A plan lists what is shared once, adds up what it takes, and refuses what is not here; exact sums."""
 
 import itertools
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -158,6 +160,21 @@ def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, disk, memory, says):
     assert "\n" not in str(error.value)
     if memory < 999:
         replace(made, machine=made.machine.replace(scheduler="tcp://there:1")).refuse()
+
+
+@pytest.mark.parametrize(("packs", "runs", "full"), [(900, 659, "runs"), (899, 660, "packs"), (900, 660, "")])
+def test_packs_and_runs_that_are_links_to_two_disks_are_asked_apart(tmp_path, monkeypatch, packs, runs, full):
+    made = planned(tmp_path, RUNS, packs=900, workers=3)
+
+    def disk(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=folder.name))
+
+    free = {made.machine.packs: packs, made.machine.runs: runs, tmp_path: 10**9}
+    for name, stand_in in (("free_disk", free.get), ("free_memory", lambda: 999), ("existing_part", disk)):
+        monkeypatch.setattr(plan, name, stand_in)
+    assert f"0 MiB are free in {tmp_path}/packs, 0 MiB are free in {tmp_path}/runs" in made.summary()
+    with pytest.raises(ItlError, match=f"of disk in {tmp_path}/{full}, packs .*") if full else nullcontext():
+        made.refuse()
 
 
 @pytest.fixture

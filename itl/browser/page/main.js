@@ -126,6 +126,8 @@ export class Browser {
 
   read() {
     if (this.sending) return;
+    this.past.push(this.choice.toDict());
+    this.lastChange = "";
     this.begin(this.model.get("_choice"));
     this.refresh();
   }
