@@ -31,7 +31,9 @@ def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
     """
     pixels, kinds = (_checked(data, name), ()) if isinstance(data, np.ndarray) else pixels_of(data, name)
     height, width = pixels.shape[:2]
-    kinds += (LOW_CONTRAST,) if _has_low_contrast(pixels, kinds) else ()
+    # Files that state 16 bits often hold the 10 to 14 of a sensor, in the lower bits: these come out dark.
+    least = LEAST_CONTRAST_16_BIT if "16-bit" in kinds else LEAST_CONTRAST
+    kinds += (LOW_CONTRAST,) if np.ptp(pixels) < least else ()
     return Decoded(to_square(pixels, size, fit), width, height, kinds)
 
 
@@ -83,15 +85,6 @@ def _limit_aspect_ratio(pixels: np.ndarray) -> np.ndarray:
     longest = MAX_ASPECT_RATIO * min(pixels.shape[:2])
     top, left = (max(0, side - longest) // 2 for side in pixels.shape[:2])
     return pixels[top : top + longest, left : left + longest]
-
-
-def _has_low_contrast(pixels: np.ndarray, kinds: tuple[str, ...]) -> bool:
-    """Return whether *pixels* are nearly of one value.
-
-    Files that state 16 bits often hold the 10 to 14 of a sensor, in the lower bits: these come out dark.
-    """
-    least = LEAST_CONTRAST_16_BIT if "16-bit" in kinds else LEAST_CONTRAST
-    return int(pixels.max()) - int(pixels.min()) < least
 
 
 def _checked(pixels: np.ndarray, name: str) -> np.ndarray:
