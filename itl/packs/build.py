@@ -288,9 +288,9 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "left_out": dict(source.count_left_out(records, len(unreadable))),
         "reading": "" if source.rendered else "\n".join(reading),
     }
-    for name in ("index.parquet", UNREADABLE):
-        flush_to_disk(folder / name)
     sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
+    for name in sizes:
+        flush_to_disk(folder / name)
     write_text(folder / "pack.json", json.dumps(summary | {"files": sizes}, indent=1))
 
 
@@ -311,7 +311,6 @@ def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[
         return None
     columns = object_columns(source.annotation(record) for record in records)
     pq.write_table(pa.table(columns), folder / "objects.parquet")
-    flush_to_disk(folder / "objects.parquet")
     return columns
 
 
@@ -321,7 +320,6 @@ def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[
         return None
     regions = concatenate_regions(source.regions(record) for record in records)
     np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
-    flush_to_disk(folder / "regions.npz")
     return regions
 
 

@@ -26,7 +26,7 @@ from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import flush_to_disk, read_mapping, try_lock, write_text
+from itl.storage import read_mapping, try_lock, write_text
 
 FILES = "files.parquet"  # of a pack
 UNREADABLE = "unreadable.csv"  # in its folder: images that cannot be read, and why
@@ -224,7 +224,6 @@ def write_files(folder: Path, files: Iterable[PackedFile]) -> None:
     types = (pa.string(), pa.int64(), pa.int64(), pa.int32(), pa.string())
     columns = map(pa.array, zip(*files, strict=True), types)
     pq.write_table(pa.table(dict(zip(PackedFile._fields, columns, strict=True))), folder / FILES)
-    flush_to_disk(folder / FILES)
 
 
 def read_files(folder: Path) -> dict[str, PackedFile]:
