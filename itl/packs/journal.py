@@ -15,7 +15,7 @@ from itl.packs.fit import decode
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import FILE_ERRORS, system_error
+from itl.storage import FILE_ERRORS, system_error, write_atomic
 
 UNREADABLE_FILE = "the file cannot be read: {}"  # a reason that the system gives
 REFUSALS = {  # for which earlier versions left images out
@@ -89,9 +89,7 @@ class Journal:
         """Drop all but the first *count* rows."""
         self.rows = self.rows[:count]
         data = _line(self.identity) + _line([astuple(row) for row in self.rows])
-        replacement = self.path.with_name(self.path.name + ".new")
-        replacement.write_bytes(data)
-        os.replace(replacement, self.path)
+        write_atomic(self.path, lambda part: part.write_bytes(data))
         self.close()
         self._handle, self._length = os.open(self.path, os.O_RDWR), len(data)
 
