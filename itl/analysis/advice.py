@@ -113,17 +113,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     if experiment:  # whose gain cannot lead above 100 % either
         room = 100 - table.loc[table["affordable"], "expected"].max()
         experiment = replace(experiment, gain=min(experiment.gain, room))
-    return Advice(
-        grid=grid,
-        task=task,
-        budget=budget,
-        table=table,
-        margin=margin,
-        verdict=verdict,
-        experiment=experiment,
-        pilot=pilot,
-        gain=gain,
-    )
+    return Advice(grid, task, budget, table, margin, verdict, experiment, pilot, gain)
 
 
 def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
