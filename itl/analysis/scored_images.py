@@ -20,8 +20,11 @@ def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) 
     Where seeds draw the classes, these are the classes of the draw with the fewest images. The images have a
     class each, and no annotated objects instead.
     """
-    draws = []
-    for labels in _labels_of(question, task):
+    main = [side for pair in question.comparisons[:1] for side in (pair.of, pair.against)]
+    compared = [condition for condition in question.conditions if condition.columns in main]
+    conditions, draws = compared or question.conditions, []  # no condition is a doubling
+    pairs = ((condition, seed) for condition in conditions for seed in condition.seeds or question.seeds)
+    for labels in dict.fromkeys(condition.labels_of(task, seed) for condition, seed in pairs):
         tree = question.tree(machine) if needs_tree(labels) else None
         subset = Subset(pack.digest, labels, tree=tree.digest if tree else "")
         scored = select(pack, subset, scored_split(pack.summary["splits"]), tree)
@@ -42,16 +45,3 @@ def effective_images(counts: Mapping[str, int], pack: Pack) -> float:
     if not len(images):
         return math.nan
     return float(len(images) ** 2 / (1 / images).sum() if is_per_class(pack) else images.sum())
-
-
-def _labels_of(question: Question, task: Task) -> list[str]:
-    """List the label methods that *task* has for the nets of the main comparison."""
-    main = [side for pair in question.comparisons[:1] for side in (pair.of, pair.against)]
-    compared = [condition for condition in question.conditions if condition.columns in main]
-    return list(
-        dict.fromkeys(
-            condition.labels_of(task, seed)
-            for condition in compared or question.conditions  # no condition is a doubling
-            for seed in condition.seeds or question.seeds
-        )
-    )
