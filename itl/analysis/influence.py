@@ -8,6 +8,7 @@ the classes; counterfactual runs test this.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -146,7 +147,7 @@ def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes)
 
 
 def tree_shrunk(
-    inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes, shared: tuple[float, ...] = ()
+    inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes, shared: tuple[float, ...] = SHARED
 ) -> Mixture:
     """Shrink class effects along the tree: each is the sum of effects of the nodes above it and its own.
 
@@ -155,15 +156,15 @@ def tree_shrunk(
 
     Scores are y = a + X b + e, with b ~ N(0, g K) and e ~ N(0, s). Posteriors are averaged over a grid of two
     shares: that of X b in the variance of y, including 0, and that of inner nodes against classes in K,
-    *shared* or else SHARED. The weight of each grid point is its restricted likelihood (Patterson and
-    Thompson 1971), with the variance integrated out (Jeffreys' prior). Effects then have a t distribution
-    with one degree of freedom less than the number of nets.
+    *shared*. The weight of each grid point is its restricted likelihood (Patterson and Thompson 1971), with
+    the variance integrated out (Jeffreys' prior). Effects then have a t distribution with one degree of
+    freedom less than the number of nets.
     """
     n = len(scores)
     design, apart = inclusion - inclusion.mean(0), scores - scores.mean()
     logs, means, deviations = [], [], []
     ancestry = _ancestry(nodes.member)
-    for share in shared or SHARED:
+    for share in shared:
         kernel = (1 - share) * np.eye(design.shape[1]) + share * ancestry
         covariance = design @ kernel @ design.T
         scale = np.trace(covariance) / (n - 1)
@@ -194,12 +195,11 @@ def _ancestry(member: np.ndarray) -> np.ndarray:
     return shared * len(shared) / max(np.trace(shared), 1.0)
 
 
-def ridge(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
-    """Shrink class effects toward each other, all alike: ridge regression, its strength by REML."""
-    return tree_shrunk(inclusion, scores, nodes, shared=(0.0,))
-
-
-ESTIMATORS = {"tree-shrunk": tree_shrunk, "ridge": ridge, "difference of means": difference_of_means}
+ESTIMATORS: dict[str, Estimator] = {
+    "tree-shrunk": tree_shrunk,
+    "ridge": partial(tree_shrunk, shared=(0.0,)),  # toward each other, all alike; its strength by REML
+    "difference of means": difference_of_means,
+}
 
 
 @dataclass(frozen=True)

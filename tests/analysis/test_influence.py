@@ -175,7 +175,6 @@ def test_the_posterior_mean_is_ridge_on_effects_of_nodes(nodes, share, monkeypat
     """Under one strength: class effects as sums of effects of nodes are features of nodes, equally shrunk."""
     explained = 0.3
     monkeypatch.setattr(influence, "EXPLAINED", np.array([explained]))
-    monkeypatch.setattr(influence, "SHARED", (share,))
     inclusion, scores = halves(60), np.random.default_rng(1).normal(50, 2, 60)
     inner = nodes.member[nodes.member.sum(1) > 1].astype(float)
     inner *= np.sqrt(share * 40 / inner.sum())
@@ -183,7 +182,7 @@ def test_the_posterior_mean_is_ridge_on_effects_of_nodes(nodes, share, monkeypat
     scale = ((features - features.mean(0)) ** 2).sum() / 59
     fit = Ridge(alpha=scale * (1 - explained) / explained).fit(features, scores)
     own = fit.coef_ @ np.vstack([inner, np.sqrt(1 - share) * np.eye(40)])
-    effects = influence.tree_shrunk(inclusion, scores, nodes)
+    effects = influence.tree_shrunk(inclusion, scores, nodes, shared=(share,))
     assert effects.mean == pytest.approx(nodes.contrasts @ own, abs=1e-9)
 
 
