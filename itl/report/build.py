@@ -16,13 +16,14 @@ from pathlib import Path
 import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
+from itl.analysis.comparisons import main_contrasts
 from itl.machine import Machine
 from itl.packs.paths import pack_folder
 from itl.presets import Preset, find_presets, load_preset, working_folder
 from itl.report.html import Overview, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
-from itl.report.overview import answers, figure, main_rows
+from itl.report.overview import answers, figure
 from itl.report.run_index import run_index
 from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
@@ -348,7 +349,7 @@ def overview_of(pages: list[NotebookPage], out: Path, under_way: str) -> Overvie
     """Return what the index in *out* opens with; with a figure once the report has ended."""
     joined = {name: f"All {name.removesuffix('.csv')} (CSV)" for name in JOINED if (out / name).exists()}
     tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
-    rows = main_rows(tables) if tables else pd.DataFrame()
+    rows = main_contrasts(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
     if rows.empty:
         return Overview(tables=joined)
     return Overview(answers(rows), "" if under_way else figure(rows), joined)

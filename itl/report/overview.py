@@ -2,12 +2,10 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from itl.analysis.comparisons import main_contrasts
 from itl.analysis.verdicts import NO_GAIN
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
 
@@ -18,11 +16,6 @@ OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
     CANNOT_TELL: "These runs cannot tell about",
     TOO_FEW: "There are too few seeds to tell about",
 }
-
-
-def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the main comparison of each question, by `main_contrasts`, from their *tables* of contrasts."""
-    return pd.concat([main_contrasts(table) for table in tables], ignore_index=True)
 
 
 def answers(rows: pd.DataFrame) -> dict[str, list[str]]:

@@ -6,9 +6,9 @@ import math
 import pandas as pd
 from bs4 import BeautifulSoup
 
-from itl.analysis.comparisons import COLUMNS
+from itl.analysis.comparisons import COLUMNS, main_contrasts
 from itl.report.html import Overview, index_html
-from itl.report.overview import answers, figure, main_rows
+from itl.report.overview import answers, figure
 from tests.accessible import faults
 
 ROW = dict.fromkeys(COLUMNS, math.nan) | {"task": "probe@scenes", "metric": "accuracy", "margin": 2.0}
@@ -28,6 +28,11 @@ TABLES = [
     table("c", "coarse instead of fine", "cannot tell", change=0, low=-9, high=9, gain=0.1, gain_low=-5),
     table("d", "A + B instead of A", "a loss", change=-8, low=-9, high=-7, gain=10, gain_low=5),
 ]
+
+
+def main_rows(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows that the overview of a report is made of."""
+    return main_contrasts(pd.concat(tables, ignore_index=True))
 
 
 def paragraph(rows: pd.DataFrame) -> str:
