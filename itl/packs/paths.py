@@ -13,13 +13,11 @@ from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from itl import ItlError, __version__, cannot_read, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content, is_known
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
-from itl.packs.source_state import PackRequest, changes_since
+from itl.packs.source_state import PackRequest, changes_since, read_rows
 from itl.settings import options_as_settings
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
@@ -228,14 +226,12 @@ def _is_size(value: object) -> bool:
 @cache
 def _size_of_pack(folder: Path, version: int) -> Size:
     """Count the images of the pack in *folder*; *version* differs once it is replaced."""
-    table = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
-    splits, wnids = table["split"].to_pylist(), table["wnid"].to_pylist()
-    size, annotated = _count(zip(splits, wnids, strict=True), packed=True), folder / "objects.parquet"
+    images = list(read_rows(folder / "index.parquet", "split", "wnid"))
+    size, annotated = _count(images, packed=True), folder / "objects.parquet"
     if not annotated.exists():
         return size
-    columns = [pq.read_table(annotated)[name].to_pylist() for name in ("row", "name", "difficult")]
-    rows = zip(*columns, strict=True)
-    return replace(size, objects=_count_shown((splits[row], row, *rest) for row, *rest in rows))
+    rows = read_rows(annotated, "row", "name", "difficult")
+    return replace(size, objects=_count_shown((images[row][0], row, *rest) for row, *rest in rows))
 
 
 def _size_of_source(packing: Packing, path: Path | None) -> Size:

@@ -174,9 +174,7 @@ def _in_words(images: Mapping[str, Sequence[str]]) -> str:
 
 def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> str:
     """Compare each of *records* with the row of the pack in *folder* that has its id."""
-    before = {
-        image: label for image, *label in _read_rows(folder / "index.parquet", "image", "wnid", "split")
-    }
+    before = {image: label for image, *label in read_rows(folder / "index.parquet", "image", "wnid", "split")}
     files = read_files(folder)
     changed, labelled = [], []
     for record, stamp in zip(records, stamps_of(records), strict=True):
@@ -197,7 +195,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> str:
 
 def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
     """Return which of some *records*, evenly spread, have other pixels than those of the pack in *folder*."""
-    stored = dict(_read_rows(folder / "index.parquet", "image", "checksum"))
+    stored = dict(read_rows(folder / "index.parquet", "image", "checksum"))
     spread = records[:: -(-len(records) // COMPARED_IMAGES)]
     checksums = {
         one.id: decode_record(source, packing, one)[0].checksum for one in spread if one.id in stored
@@ -228,11 +226,11 @@ def write_files(folder: Path, files: Iterable[PackedFile]) -> None:
 
 def read_files(folder: Path) -> dict[str, PackedFile]:
     """Return the file of each image of the pack in *folder*, by the image's id."""
-    files = map(PackedFile._make, _read_rows(folder / FILES, *PackedFile._fields))
+    files = map(PackedFile._make, read_rows(folder / FILES, *PackedFile._fields))
     return {file.image: file for file in files}
 
 
-def _read_rows(path: Path, *columns: str) -> Iterator[tuple]:
+def read_rows(path: Path, *columns: str) -> Iterator[tuple]:
     """Return the rows of *columns* of a pack's table; ItlError if the file is missing or damaged."""
     try:
         table = pq.read_table(path, columns=list(columns)).select(columns)
@@ -259,7 +257,7 @@ class EarlierPack:
         What another version of itl decoded is decoded again. So is a part of an image: its box may differ.
         """
         images = np.load(folder / "images.npy", mmap_mode="r")
-        rows = list(_read_rows(folder / "index.parquet", "width", "height", "checksum"))
+        rows = list(read_rows(folder / "index.parquet", "width", "height", "checksum"))
         version = read_mapping(folder / "pack.json", "its images are decoded again").get("itl")
         same_code = version == __version__ and (folder / FILES).exists()
         files, unchanged = read_files(folder) if same_code else {}, {}
