@@ -157,9 +157,8 @@ def _main_contrast(
     data = task_values(question, results, task)
     judged, squares = int((data.trained & data.distinct).sum()), 2.0
     if question.comparisons:
-        of, against = (
-            data.side(side) for side in (question.comparisons[0].of, question.comparisons[0].against)
-        )
+        main = question.comparisons[0]
+        of, against = data.side(main.of), data.side(main.against)
         weights = of - against
         if np.any(weights[~data.trained]):
             model = data.fit(of, against)

@@ -137,8 +137,7 @@ def runs_html(entries: Sequence[RunEntry], preset: str) -> str:
     }
     groups = [list(group) for _, group in groupby(entries, lambda entry: entry.pretrain)]
     counts = Counter((entry.pretrain, entry.task) for entry in entries)
-    several = {key for key, count in counts.items() if count > 1}  # as on the halves of two divisions
-    alike = [entry for entry in entries if (entry.pretrain, entry.task) in several]
+    alike = [entry for entry in entries if counts[entry.pretrain, entry.task] > 1]  # of two divisions
     names = {entry.key: f"{entry.task}, of {'; '.join(entry.conditions)}" for entry in alike}
     questions: dict[str, list[RunEntry]] = {}
     for entry in entries:
