@@ -154,22 +154,17 @@ def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) 
     return sizes
 
 
-@dataclass(frozen=True)
-class Ours:
-    """What one comparison of ours says. A change beyond noise may still be the same, within the margin."""
-
-    verdict: str
-    beyond: str  #: the sign of the change where that is beyond noise, else ''
-    reach: float = math.nan  #: half of the 95 % interval, in points
-    margin: float = math.nan  #: points within which a change does not matter
-    holds_size: bool = True  #: whether the published change lies within the 95 % interval
-
-
-def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
+def judge_finding(
+    sign: str, verdict: str, beyond: str, p_size: float = math.nan, holds_size: bool = False
+) -> str:
     """Say what a comparison of ours makes of a finding with the *sign* +, - or 0: no change that matters.
 
-    *p_size* is the p value of our change being the published one, adjusted for all such findings; nan where
-    the size is not known, or was measured in another way.
+    Args:
+        beyond: the sign of our change where that is beyond noise, also if the *verdict* on it is the same,
+            within the margin; else ''.
+        p_size: p value of our change being the published one, adjusted for all such findings; nan where the
+            size is not known, or was measured in another way.
+        holds_size: whether our 95 % interval holds the published change, and is no wider than ± the margin.
 
     Returns:
         Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or
@@ -178,19 +173,17 @@ def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
         wider than the margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything
         else.
 
-    >>> loss = Ours(LOSS, "-")
-    >>> judge_finding("-", loss), judge_finding("-", loss, p_size=0.001), judge_finding("+", loss)
+    >>> judge_finding("-", LOSS, "-"), judge_finding("-", LOSS, "-", 0.001), judge_finding("+", LOSS, "-")
     ('supports it', 'contradicts its size', 'contradicts it')
     """
-    if ours.verdict == TOO_FEW:
+    if verdict == TOO_FEW:
         return TOO_FEW
     if sign == "0":
-        return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(ours.verdict, CANNOT_TELL)
-    if ours.beyond and ours.beyond != sign:
+        return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(verdict, CANNOT_TELL)
+    if beyond and beyond != sign:
         return CONTRADICTS
     if p_size < LEVEL:
         return OTHER_SIZE
-    if ours.beyond:
+    if beyond:
         return SUPPORTS
-    is_consistent = math.isfinite(p_size) and ours.holds_size and ours.reach <= ours.margin
-    return CONSISTENT if is_consistent else CANNOT_TELL
+    return CONSISTENT if math.isfinite(p_size) and holds_size else CANNOT_TELL

@@ -15,7 +15,6 @@ from itl.analysis.findings import (
     OTHER_SIZE,
     SUPPORTS,
     Finding,
-    Ours,
     findings,
     judge_finding,
     pair_of,
@@ -49,7 +48,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for _, row in ours.iterrows():
-            word = judge_finding(finding.sign, _ours(row, finding.size), next(p_sizes))
+            word = _judge(row, finding, next(p_sizes))
             change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))
@@ -67,16 +66,17 @@ def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
     return rows[rows["task"] != "own"]
 
 
-def _ours(row: pd.Series, size: float) -> Ours:
-    """Say what a row of contrasts says, also of the published *size*; nan where that is not known.
+def _judge(row: pd.Series, finding: Finding, p_size: float) -> str:
+    """Say what a row of contrasts makes of *finding*; see `judge_finding` for *p_size*.
 
     Where pre-training itself gives too little, a change says nothing of what makes features transfer.
     """
     if row["control"].startswith(NO_GAIN) and row["verdict"] != TOO_FEW:
-        return Ours(CANNOT_TELL, "")
+        return CANNOT_TELL
     beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
-    holds_size = bool(row["low"] <= size <= row["high"])
-    return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"], holds_size)
+    is_narrow = (row["high"] - row["low"]) / 2 <= row["margin"]
+    holds_size = is_narrow and row["low"] <= finding.size <= row["high"]
+    return judge_finding(finding.sign, row["verdict"], beyond, p_size, holds_size)
 
 
 def _p_size(row: Any, finding: Finding, results: pd.DataFrame) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from itl.analysis import published
 from itl.analysis.comparisons import Answer, contrasts
-from itl.analysis.findings import Ours, Pair, findings, judge_finding, pair_of
+from itl.analysis.findings import Pair, findings, judge_finding, pair_of
 from itl.analysis.statistics import LEVEL
 from itl.runs import questions
 from itl.runs.question import Comparison, Condition, Task
@@ -21,40 +21,38 @@ UNKNOWN = math.nan
 
 
 @pytest.mark.parametrize(
-    ("sign", "verdict", "p_size", "reach", "margin", "word"),
+    ("sign", "verdict", "p_size", "holds_size", "word"),
     [
-        ("-", "a loss", UNKNOWN, 1.0, 2.0, "supports it"),
-        ("+", "a gain", UNKNOWN, 1.0, 2.0, "supports it"),
-        ("-", "a loss", 0.4, 1.0, 2.0, "supports it"),
-        ("-", "a loss", 0.001, 1.0, 2.0, "contradicts its size"),  # −30 points are not a published −1.5
-        ("-", "the same", 0.001, 0.5, 2.0, "contradicts its size"),
-        ("+", "a loss", UNKNOWN, 1.0, 2.0, "contradicts it"),
-        ("-", "a gain", 0.001, 1.0, 2.0, "contradicts it"),
-        ("-", "cannot tell", 0.4, 1.0, 2.0, "consistent in size"),
-        ("-", "the same", 0.4, 1.0, 2.0, "consistent in size"),
-        ("-", "cannot tell", LEVEL, 1.0, 2.0, "consistent in size"),
-        ("-", "cannot tell", 0.4, 2.0, 2.0, "consistent in size"),
-        ("-", "cannot tell", 0.4, 9.0, 2.0, "cannot tell"),  # an interval as wide holds nearly everything
-        ("-", "cannot tell", 0.4, 1.0, UNKNOWN, "cannot tell"),
-        ("-", "cannot tell", UNKNOWN, 1.0, 2.0, "cannot tell"),
-        ("-", "the same", UNKNOWN, 1.0, 2.0, "cannot tell"),
-        ("-", "too few seeds to say", UNKNOWN, UNKNOWN, 2.0, "too few seeds to say"),
-        ("-", "too few seeds to say", 0.001, 9.0, 2.0, "too few seeds to say"),
-        ("-", "too few seeds to say", 0.4, 1.0, 2.0, "too few seeds to say"),
-        ("0", "too few seeds to say", UNKNOWN, 1.0, 2.0, "too few seeds to say"),
-        ("0", "the same", UNKNOWN, 1.0, 2.0, "supports it"),
-        ("0", "a loss", UNKNOWN, 1.0, 2.0, "contradicts it"),
-        ("0", "a gain", UNKNOWN, 1.0, 2.0, "contradicts it"),
-        ("0", "cannot tell", UNKNOWN, 1.0, 2.0, "cannot tell"),
+        ("-", "a loss", UNKNOWN, True, "supports it"),
+        ("+", "a gain", UNKNOWN, True, "supports it"),
+        ("-", "a loss", 0.4, True, "supports it"),
+        ("-", "a loss", 0.001, True, "contradicts its size"),  # −30 points are not a published −1.5
+        ("-", "the same", 0.001, True, "contradicts its size"),
+        ("+", "a loss", UNKNOWN, True, "contradicts it"),
+        ("-", "a gain", 0.001, True, "contradicts it"),
+        ("-", "cannot tell", 0.4, True, "consistent in size"),
+        ("-", "the same", 0.4, True, "consistent in size"),
+        ("-", "cannot tell", LEVEL, True, "consistent in size"),
+        ("-", "cannot tell", 0.4, False, "cannot tell"),  # an interval as wide holds nearly everything
+        ("-", "cannot tell", UNKNOWN, True, "cannot tell"),
+        ("-", "the same", UNKNOWN, True, "cannot tell"),
+        ("-", "too few seeds to say", UNKNOWN, False, "too few seeds to say"),
+        ("-", "too few seeds to say", 0.001, False, "too few seeds to say"),
+        ("-", "too few seeds to say", 0.4, True, "too few seeds to say"),
+        ("0", "too few seeds to say", UNKNOWN, True, "too few seeds to say"),
+        ("0", "the same", UNKNOWN, True, "supports it"),
+        ("0", "a loss", UNKNOWN, True, "contradicts it"),
+        ("0", "a gain", UNKNOWN, True, "contradicts it"),
+        ("0", "cannot tell", UNKNOWN, True, "cannot tell"),
     ],
 )
-def test_what_ours_makes_of_a_finding(sign, verdict, p_size, reach, margin, word):
+def test_what_ours_makes_of_a_finding(sign, verdict, p_size, holds_size, word):
     beyond = {"a gain": "+", "a loss": "-"}.get(verdict, "")
-    assert judge_finding(sign, Ours(verdict, beyond, reach, margin), p_size) == word
+    assert judge_finding(sign, verdict, beyond, p_size, holds_size) == word
 
 
 def test_a_small_loss_supports_a_small_loss():
-    assert judge_finding("-", Ours("the same", "-", 0.5, 2.0), 0.4) == "supports it"
+    assert judge_finding("-", "the same", "-", 0.4, holds_size=True) == "supports it"
 
 
 def test_every_finding_belongs_to_a_question_and_has_a_source():
