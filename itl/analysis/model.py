@@ -68,11 +68,6 @@ class TaskModel:
         return np.isfinite(self.means) & ~self.outside
 
     @property
-    def residual_df(self) -> int:
-        """Degrees of freedom of the residuals that all variances in the pool are from; 1 where none are."""
-        return max(1, (self.n - 1) * (int(self.pool.sum()) - 1))
-
-    @property
     def unequal(self) -> np.ndarray:
         """Which conditions spread more than the others, (conditions,) of bool, by FLAG_LEVEL."""
         return self.spread_p < FLAG_LEVEL / max(1, np.isfinite(self.spread_p).sum())
@@ -103,7 +98,8 @@ class TaskModel:
         if within:
             parts = (weights**2 * self.variances)[self.pool]
             of_parts = float((parts**2 / self.df[self.pool]).sum()) / float(parts.sum()) ** 2
-            unknown = share**2 * max(of_parts, 1 / self.residual_df)
+            residual_df = max(1, (self.n - 1) * (int(self.pool.sum()) - 1))  # that all variances are from
+            unknown = share**2 * max(of_parts, 1 / residual_df)
         df = 1 / (unknown + (1 - share) ** 2 / (self.n - 1))
         return Estimate(mean, math.sqrt(variance / self.n), df, self.n)
 
