@@ -27,9 +27,7 @@ from itl.packs.writer import ImageWriter
 from itl.sources.annotated.proposal_files import concatenate_regions
 from itl.sources.boxes import object_columns
 from itl.sources.files.image_files import CORRUPT
-from itl.sources.records import Record
 from itl.sources.registry import open_source
-from itl.sources.source import Source
 from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read_json, write_text
 
 log = logging.getLogger(__name__)
@@ -266,7 +264,13 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     }
     pq.write_table(pa.table(columns, pa.schema(INDEX)), folder / "index.parquet")
     source = writer.source
-    objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
+    objects, regions = None, None
+    if source.annotates:
+        objects = object_columns(source.annotation(record) for record in records)
+        pq.write_table(pa.table(objects), folder / "objects.parquet")
+    if source.has_regions:
+        regions = concatenate_regions(source.regions(record) for record in records)
+        np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
     unreadable = writer.unreadable()
     _write_unreadable(folder / UNREADABLE, unreadable)
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
@@ -303,24 +307,6 @@ def _describe_kinds(kinds: Counter[str], images: int) -> Iterator[str]:
         if kinds["16-bit"]:
             text += "; where 16-bit files hold values of 10 to 14 bits, scale these to 16 bits and pack again"
         yield text
-
-
-def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:
-    """Write the table of annotated objects, if the source annotates any, and return its columns."""
-    if not source.annotates:
-        return None
-    columns = object_columns(source.annotation(record) for record in records)
-    pq.write_table(pa.table(columns), folder / "objects.parquet")
-    return columns
-
-
-def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[str, np.ndarray] | None:
-    """Write the region proposals, if the source was given any, and return boxes and offsets."""
-    if not source.has_regions:
-        return None
-    regions = concatenate_regions(source.regions(record) for record in records)
-    np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
-    return regions
 
 
 def _describe(settings: dict) -> str:
