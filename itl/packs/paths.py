@@ -172,10 +172,9 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
     request = PackRequest(packing, find_source(packing, name, machine))
     summary = folder / "pack.json"
     if summary.exists():
-        changes = str(changes_since(folder, Pack.open(folder).summary, request))
+        changes = changes_since(folder, Pack.open(folder).summary, request)
         if not changes:
-            reading = str(read_mapping(summary, PACK_AGAIN).get("reading", ""))
-            return replace(_size_of_pack(folder, summary.stat().st_mtime_ns), reading=reading)
+            return _size_of_pack(folder, summary.stat().st_mtime_ns)
     kept = read_mapping(_size_file(folder))
     try:
         state = _state_of(request)
@@ -227,7 +226,8 @@ def _is_size(value: object) -> bool:
 def _size_of_pack(folder: Path, version: int) -> Size:
     """Count the images of the pack in *folder*; *version* differs once it is replaced."""
     images = list(read_rows(folder / "index.parquet", "split", "wnid"))
-    size, annotated = _count(images, packed=True), folder / "objects.parquet"
+    reading = str(read_mapping(folder / "pack.json", PACK_AGAIN).get("reading", ""))
+    size, annotated = replace(_count(images, packed=True), reading=reading), folder / "objects.parquet"
     if not annotated.exists():
         return size
     rows = read_rows(annotated, "row", "name", "difficult")
