@@ -1,7 +1,7 @@
 """ResultsPanel: the comparisons of a preset, and the runs, settings and images behind each."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from itl.analysis.tables import is_percent, summary
 from itl.analysis.wording import columns_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
-from itl.packs.pack import Pack
+from itl.packs.paths import find_pack
 from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
@@ -75,7 +75,7 @@ class ResultsPanel(Panel):
             self.changed = changed_sources(questions, self.machine)  # since their images were packed
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
-        self._packs: dict[str, Pack | None] = {}
+        self._pack_of = cache(partial(find_pack, machine=self.machine))
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
 
@@ -361,7 +361,7 @@ class ResultsPanel(Panel):
         if not self.run:
             return ""
         net = net_of(self.run, self.store)
-        examples = example_images(net, self.store, self._packs, self.machine)
+        examples = example_images(net, self.store, self._pack_of)
         pictures = [(url, f"{image}: {wnid}", wnid) for image, wnid, url in examples]
         return render(TEMPLATE, part="images", run=self.run, pictures=pictures)
 

@@ -4,8 +4,9 @@ import gzip
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def _publish(entry: RunEntry, folder: Path, images: Path) -> None:
 def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Iterator[tuple[str, str]]:
     """Yield the key and the HTML page of every finished run of *entries*, as `run_index` lists them."""
     store = Store(machine.runs)
-    packs: dict[str, Pack | None] = {}
+    pack_of = cache(partial(find_pack, machine=machine))
     for _, group in groupby(entries, lambda entry: entry.pretrain):
         related = [entry for entry in group if entry.done]
         for entry in related:
@@ -97,7 +98,7 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
                 related=[other for other in related if other is not entry],
                 curve=loss_curve(store.path(entry.spec) / LOG_FILE),
                 curve_size=CURVE_SIZE,
-                examples=example_images(entry.spec, store, packs, machine),
+                examples=example_images(entry.spec, store, pack_of),
             )
             yield entry.key, page
 
@@ -155,20 +156,16 @@ def loss_curve(log: Path) -> dict[str, object]:
 
 
 def example_images(
-    spec: Spec, store: Store, packs: dict[str, Pack | None], machine: Machine
+    spec: Spec, store: Store, pack_of: Callable[[str], Pack | None]
 ) -> list[tuple[str, str, str]]:
     """Return some images of a pre-training, evenly spread over its manifest: id, class, and a data URL.
 
-    None where its pack is not on this machine. *packs* keeps open packs, by digest, for the next call.
+    *pack_of* opens a pack by its digest, as `find_pack` does: none where that is not on this machine.
     """
     path = store.file(spec, MANIFEST_FILE)
     if not isinstance(spec, Pretrain) or not spec.trained or not path.exists():
         return []
-    digest = spec.subset.pack
-    if digest not in packs:
-        packs[digest] = find_pack(digest, machine)
-    pack = packs[digest]
-    if pack is None:
+    if (pack := pack_of(spec.subset.pack)) is None:
         return []
     manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
     last, count = len(manifest) - 1, min(EXAMPLES, len(manifest))

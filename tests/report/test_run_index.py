@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -191,7 +192,7 @@ def test_the_page_of_a_run_shows_settings_training_images_and_what_was_measured(
     (store.path(spec) / "result.json").unlink()
     (store.path(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
     pretend([spec], store)
-    shown = [image for image, _, _ in example_images(spec, store, {}, machine)]
+    shown = [image for image, _, _ in example_images(spec, store, partial(find_pack, machine=machine))]
     assert shown == images[:47:2].tolist(), "24 of them, from the first to the last"
 
 
