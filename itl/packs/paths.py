@@ -108,7 +108,6 @@ def is_built_of(folder: Path, packing: Packing, name: str) -> bool:
 
 
 def _folder_name(packing: Packing, name: str, path: Path | None) -> str:
-    """Return the name of the folder of the pack of *packing* from *path*."""
     pixels = replace(packing, unreadable=Packing.unreadable)  # which decides whether there is a pack
     identity = [canonical(pixels), str(path and path.resolve())]
     digest = sha256(os.fsencode("\n".join(identity))).hexdigest()[:8]
@@ -258,16 +257,12 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
 
 def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:
     """Count *images*, given as split and class."""
-    counts = Counter(images)
-    splits: Counter[str] = Counter()
-    for (split, _), count in counts.items():
-        splits[split] += count
-    train, val = (
-        {wnid: count for (split, wnid), count in sorted(counts.items()) if split == part}
-        for part in ("train", "val")
-    )
-    scored = sorted(wnid for split, wnid in counts if split == scored_split(splits))
-    return Size(dict(splits), train, packed, seconds, scored=scored, val=val)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)  # of each class, by split
+    for (split, wnid), count in Counter(images).items():
+        counts[split][wnid] = count
+    splits = {split: by_class.total() for split, by_class in counts.items()}
+    train, val = (dict(sorted(counts[split].items())) for split in ("train", "val"))
+    return Size(splits, train, packed, seconds, scored=sorted(counts[scored_split(splits)]), val=val)
 
 
 def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:
