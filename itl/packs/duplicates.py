@@ -183,7 +183,6 @@ def thumbnails(pack: Pack, view: str) -> np.ndarray:
 
 
 def _make_thumbnails(pack: Pack, view: str) -> np.ndarray:
-    """Shrink all images of *pack*; see `thumbnails`."""
     result = np.empty((len(pack), SIDE, SIDE, 3), np.uint8)
     for rows, (columns, lines) in _same_frames(pack, view):
         for start in range(0, len(rows), BLOCK):
@@ -258,7 +257,6 @@ class _Nearest:
     """The nearest partner so far of each of some images."""
 
     def __init__(self, count: int) -> None:
-        """Begin with *count* images that have none."""
         self._differences = np.full(count, np.inf, np.float32)
         self._partners = np.zeros(count, np.int64)
 

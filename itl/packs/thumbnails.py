@@ -34,7 +34,6 @@ class Gallery:
     """
 
     def __init__(self, pack: Pack) -> None:
-        """Show images of *pack*."""
         self.pack = pack
 
     @cached_property
