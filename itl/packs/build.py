@@ -22,7 +22,7 @@ from itl.machine import free_disk
 from itl.packs import source_state
 from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal
-from itl.packs.source_state import CHECKED, FILES, UNREADABLE, PackedFile, PackRequest, Stamp
+from itl.packs.source_state import CHECKED, FILES, UNREADABLE, PackRequest
 from itl.packs.writer import ImageWriter
 from itl.sources.annotated.proposal_files import concatenate_regions
 from itl.sources.boxes import object_columns
@@ -186,7 +186,7 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
         _write_images(writer, folder)
     finally:
         journal.close()
-    _write_files(writer, stamps, folder)
+    source_state.write_files(folder, records, journal.rows, stamps)
     _write_tables(writer, folder, identity | {"source_state": state})
 
 
@@ -236,17 +236,6 @@ def _check_unfinished(folder: Path, wanted: dict) -> None:
         f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is "
         f"now; pack to another folder"
     )
-
-
-def _write_files(writer: ImageWriter, stamps: list[Stamp], folder: Path) -> None:
-    """Write the table of the files that the images were made of."""
-    files, packed = [], 0
-    for record, row, stamp in zip(writer.records, writer.journal.rows, stamps, strict=True):
-        is_packed = row.error is None
-        number = packed if is_packed else None
-        files.append(PackedFile(record.id, *stamp, number, ",".join(row.kinds)))
-        packed += is_packed
-    source_state.write_files(folder, files)
 
 
 def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:

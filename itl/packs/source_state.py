@@ -217,8 +217,16 @@ class PackedFile(NamedTuple):
         return stamp == (self.bytes, self.time_ns) != UNKNOWN
 
 
-def write_files(folder: Path, files: Iterable[PackedFile]) -> None:
-    """Write files.parquet of the pack in *folder*."""
+def write_files(
+    folder: Path, records: Sequence[Record], rows: Sequence[JournalRow], stamps: Sequence[Stamp]
+) -> None:
+    """Write files.parquet of the pack in *folder*: the files that its images were made of."""
+    files, packed = [], 0
+    for record, row, stamp in zip(records, rows, stamps, strict=True):
+        is_packed = row.error is None
+        number = packed if is_packed else None
+        files.append(PackedFile(record.id, *stamp, number, ",".join(row.kinds)))
+        packed += is_packed
     types = (pa.string(), pa.int64(), pa.int64(), pa.int32(), pa.string())
     columns = map(pa.array, zip(*files, strict=True), types)
     pq.write_table(pa.table(dict(zip(PackedFile._fields, columns, strict=True))), folder / FILES)
