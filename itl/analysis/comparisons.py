@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
-from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition, rows_of, tasks_in_order
+from itl.analysis.findings import Columns, Pair, findings, pair_of, rows_by_condition, rows_of, tasks_in_order
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
@@ -213,7 +213,8 @@ def contrasts(
     data = {task: task_values(question, results, task) for task in tasks}
     declared = [Pair(comparison) for comparison in question.comparisons]
     rows: list[Row] = []
-    for pair in dict.fromkeys([*declared, *paper_pairs(question, results)]):
+    in_paper = [pair_of(finding, question, results) for finding in findings(question.name)]
+    for pair in dict.fromkeys([*declared, *filter(None, in_paper)]):
         of, against = pair.comparison.of, pair.comparison.against
         wanted = [task for task in pair.comparison.tasks or tasks if task in data]
         if not _same_classes(question, of, against):

@@ -80,12 +80,6 @@ def findings(question: str) -> list[Finding]:
     return [Finding(**row) for row in table.to_dict("records") if row["question"] == question]
 
 
-def paper_pairs(question: Question, results: pd.DataFrame) -> list[Pair]:
-    """Return our comparisons that the paper's findings on *question* are held against."""
-    pairs = [pair_of(finding, question, results) for finding in findings(question.name)]
-    return [pair for pair in pairs if pair]
-
-
 def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair | None:
     """Return our comparison that *finding* is about; None where we have no comparable one.
 
