@@ -42,30 +42,23 @@ class ImagesScored:
         squares, df = float(included @ included), len(included) - 2
         if not squares:
             raise ItlError(f"all nets have {node}, or none has, so nothing is known of it; run more halves")
-        slopes = included @ self._apart / squares
-        noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
+        means, apart, spread = self._moments
+        slopes = included @ apart / squares
+        noise = np.maximum(spread - slopes**2 * squares, 0) / df
         errors = np.sqrt(noise / squares) * member.sum()
         effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
         with np.errstate(divide="ignore"):  # nets may differ by the node alone
             surely = np.divide(effects, errors, out=np.zeros(len(effects)), where=effects != 0)
         effects = effects.clip(-100, 100)  # halves have few of a node's classes more than others
-        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors, surely=surely)
+        table = self.images.assign(correct=means, effect=effects, standard_error=errors, surely=surely)
         return table.sort_values(["surely", "effect", "row"], ignore_index=True).drop(columns="surely")
 
     @cached_property
-    def _means(self) -> np.ndarray:
-        """(images,), how often nets are right, in percent."""
-        return self.correct.mean(0, dtype=float)
-
-    @cached_property
-    def _apart(self) -> np.ndarray:
-        """(nets, images), less the mean of each image."""
-        return self.correct - self._means.astype(np.float32)
-
-    @cached_property
-    def _spread(self) -> np.ndarray:
-        """(images,), sums of squares about the mean."""
-        return (self._apart**2).sum(0)
+    def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Means of the images (images,), what nets are above these (nets, images), and sums of squares."""
+        means = self.correct.mean(0, dtype=float)
+        apart = self.correct - means.astype(np.float32)
+        return means, apart, (apart**2).sum(0)
 
 
 def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
