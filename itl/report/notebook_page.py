@@ -194,11 +194,6 @@ class NotebookPage:
         write_text(self.published(".json"), text)
 
     @cached_property
-    def title(self) -> str:
-        """The first heading of the notebook."""
-        return title_of(read_cells(self.source), self.stem)
-
-    @cached_property
     def specs(self) -> list:
         """The runs that the page shows; of a summary, those of every question. All packs must be built."""
         return [spec for question in self.questions for spec in question.specs(self.machine)]
@@ -238,9 +233,8 @@ class NotebookPage:
             return PageSummary(**page | {"trouble": trouble, "status": status})
         if not trouble and not status:
             return None
-        return PageSummary(
-            self.stem, self.title, "", table=self.asks, made=False, trouble=trouble, status=status
-        )
+        title = title_of(read_cells(self.source), self.stem)
+        return PageSummary(self.stem, title, "", table=self.asks, made=False, trouble=trouble, status=status)
 
 
 def runs_digest(question: Question, machine: Machine) -> str:
