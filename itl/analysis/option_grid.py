@@ -112,20 +112,16 @@ class Grid:
         return 1 + float((options - 1).sum() / max(self.trained.sum() - 1, 1))
 
     @cached_property
-    def parameters(self) -> Parameters:
-        """The model's parameters, estimated from all that is measured."""
-        return self.fit()
-
-    @cached_property
     def posterior(self) -> Posterior:
-        """What all that is measured says, under `parameters`."""
-        return Posterior(self.parameters, *self.data)
+        """What all that is measured says, under the parameters estimated from it."""
+        return Posterior(self.fit(), *self.data)
 
     def with_noise_at_bound(self, task: int) -> Posterior:
         """Return the `posterior` with the noise of *task* as large as it may be: see NOISE_BOUND."""
-        factors = self.parameters.noise_of_task.copy()
+        parameters = self.posterior.parameters
+        factors = parameters.noise_of_task.copy()
         factors[task] += NOISE_BOUND
-        return replace(self.posterior, parameters=replace(self.parameters, noise_of_task=factors))
+        return replace(self.posterior, parameters=replace(parameters, noise_of_task=factors))
 
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""
