@@ -89,6 +89,69 @@ def test_a_list_without_labels_needs_folders_of_classes(tmp_path, images, listed
             read("lists", path, **options)
 
 
+BARE = {f"{name}/{name}{number}.jpg": jpeg() for name in CLASSES for number in range(3)}
+BARE_LISTS = {
+    "train.txt": b"cat0.jpg\ncat1.jpg\ndog0.jpg\ndog1.jpg\n",
+    "test.txt": b"cat2.jpg\ndog2.jpg\n",
+}
+BARE_TABLE = b"image,split\n" + b"".join(
+    b"%s%d.jpg,%s\n" % (name.encode(), number, b"test" if number == 2 else b"train")
+    for name in CLASSES
+    for number in range(3)
+)
+
+
+@pytest.mark.parametrize(
+    ("lists", "missing"),
+    [
+        (BARE_LISTS | {"test.txt": b"cat2.jpg\ndog2.jpg\ncat9.jpg\n"}, "test.txt, line 3: lists 'cat9.jpg'"),
+        (BARE_LISTS | {"test.txt": b"cat9.jpg\n"}, "test.txt, line 1: lists 'cat9.jpg'"),
+        (
+            BARE_LISTS | {"train.txt": b"dog9.jpg\n" + BARE_LISTS["train.txt"]},
+            "train.txt, line 1: lists 'dog9.jpg'",
+        ),
+        ({"split.csv": BARE_TABLE + b"cat9.jpg,test\n"}, "split.csv, line 8: lists 'cat9.jpg'"),
+    ],
+)
+def test_an_image_that_is_missing_hides_no_list_without_labels(tmp_path, lists, missing):
+    lines = check_lines("lists", written(tmp_path, BARE | lists))
+    problems = [line for line in lines if line.startswith("problem")]
+    assert problems == [f"problem: {missing}, but there is no such image; copy it again, or remove it"]
+    assert any(line.startswith("labels: 2 classes, such as cat") for line in lines)
+
+
+def test_images_in_folders_of_numbers_are_named_where_one_is_missing(tmp_path):
+    files = {f"{name}/{name}{number}.jpg": jpeg() for name in "01" for number in range(3)}
+    files |= {"train.txt": b"00.jpg\n01.jpg\n10.jpg\n11.jpg\n", "test.txt": b"02.jpg\n12.jpg\n13.jpg\n"}
+    (problem,) = [
+        line for line in check_lines("lists", written(tmp_path, files)) if line.startswith("problem")
+    ]
+    assert problem.startswith("problem: test.txt, line 3: lists '13.jpg', but there is no such image")
+
+
+def test_a_list_without_labels_may_have_images_of_one_class_of_another_list(tmp_path):
+    path = written(tmp_path, BARE | BARE_LISTS | {"test.txt": b"dog2.jpg\n"})
+    assert read("lists", path)["dog/dog2.jpg"] == ("test", "dog")
+    assert read("lists", path, train="train.txt", test="test.txt")["dog/dog2.jpg"] == ("test", "dog")
+    (path / "dog").joinpath("dog2.jpg").unlink()
+    written(path, {"shots/dog2.jpg": jpeg()})
+    assert {split for split, _ in read("lists", path).values()} == {"train"}, "shots are of any class"
+    assert "note: not read: test.txt, line 1: no label" in check_lines("lists", path)
+    with pytest.raises(ItlError, match=r"^test.txt, line 1: 'dog2.jpg' has no label; write `IMAGE LABEL`$"):
+        read("lists", path, train="train.txt", test="test.txt")
+
+
+def test_without_labels_a_name_in_folders_of_two_splits_has_the_class_of_its_own_split(tmp_path):
+    files = ("train/cat/0.jpg", "train/dog/1.jpg", "test/dog/0.jpg", "test/cat/1.jpg")
+    lists = {"train.txt": b"0.jpg\n1.jpg\n", "test.txt": b"0.jpg\n1.jpg\n"}
+    expected = {name: tuple(name.split("/")[:2]) for name in files}
+    path = written(tmp_path, dict.fromkeys(files, jpeg()) | lists)
+    assert read("lists", path) == expected
+    for name in lists:
+        (path / name).rename(path / f"{name[:2]}.lst.txt")
+    assert read("lists", path, train="tr.lst.txt", test="te.lst.txt") == expected
+
+
 @pytest.mark.parametrize(
     "lists",
     [

@@ -13,6 +13,7 @@ from itl.sources.files.archives import Member
 from itl.sources.files.option_files import find_file
 from itl.sources.listed import dividing_lists
 from itl.sources.listed.container_files import foreign_images
+from itl.sources.listed.folder_labels import first_outside, label_by_folders, without_label
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
     PEEKED_TREE_BYTES,
@@ -112,8 +113,8 @@ class Lists(ListedSource):
         file_of = self._list_of_split()
         lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file
         others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
-        for file in dict.fromkeys(file_of.values()):
-            images = self._read(file, scan)
+        content = {file: self._read(file, scan) for file in dict.fromkeys(file_of.values())}
+        for file, images in self._label_bare(content, scan).items():
             named_for = [split for split in file_of if file_of[split] == file]
             has_column = any(entry.split for entry in images)
             if not (has_column or split_of_path(file) or self._options):
@@ -136,11 +137,12 @@ class Lists(ListedSource):
             scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
         read = {split for split, _ in lists}
         scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
-        labels = {entry.label for entry in taken}
-        scan.notes += describe_labels(labels, self.label)
-        class_of = self._class_of_label(taken, scan)
+        labelled = [entry for entry in taken if entry.label]  # but not what is not there, by folders
+        scan.notes += describe_labels({entry.label for entry in labelled}, self.label)
+        class_of = self._class_of_label(labelled, scan)
         for (split, file), images in lists.items():
-            yield split, file, [entry._replace(label=class_of(entry.label)) for entry in images]
+            images = [entry._replace(label=entry.label and class_of(entry.label)) for entry in images]
+            yield split, file, images
 
     def _refuse_running_numbers(self, lists: Mapping[tuple[str, str], Sequence[ListedImage]]) -> None:
         """Raise ItlError if labels of a training list, of lines `IMAGE LABEL`, only count its lines."""
@@ -208,36 +210,43 @@ class Lists(ListedSource):
             )
         folder = file.rpartition("/")[0]
         images = [self._rooted(entry, folder) for entry in images]
-        if bare := [entry for entry in images if not entry.label]:
-            labels = [self._folder_as_label(entry.image) for entry in bare]
-            if len(bare) < len(images) or not all(labels) or len(set(labels)) == 1:
-                raise ItlError(
-                    f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
-                )
-            scan.notes.append(f"{file} has no labels: the class of an image is its folder")
-            images = [entry._replace(label=label) for entry, label in zip(images, labels, strict=True)]
+        if 0 < len(bare := [entry for entry in images if not entry.label]) < len(images):
+            raise without_label(bare[0], file)
         return images
 
-    def _folder_as_label(self, image: str) -> str:
-        """Return the class folder of an *image* of a list; '' for none, or where the list names another."""
-        folder = class_folder(self._found(image) or image)
-        is_listed = class_folder(image) in ("", folder)  # not as in a line "3 cat/1.jpg", its label first
-        return folder if is_listed and folder in self.finder.folders else ""
+    def _label_bare(self, lists: dict[str, list[ListedImage]], scan: Scan) -> dict[str, list[ListedImage]]:
+        """Return *lists*; in those without labels, folders are classes. ItlError if they are none."""
+        bare = {file: self._with_paths(images, file) for file, images in lists.items() if not images[0].label}
+        others = {entry.label for images in lists.values() for entry in images} - {""}
+        labelled = label_by_folders(bare, others)
+        for file, images in bare.items():
+            if file not in labelled:
+                raise without_label(first_outside(images) or images[0][0], file)
+            scan.notes.append(f"{file} has no labels: the class of an image is its folder")
+        return lists | labelled
+
+    def _with_paths(self, images: Sequence[ListedImage], file: str) -> list[tuple[ListedImage, str]]:
+        """Return each of the *images* of a list with its path; '' for one that is not there."""
+        chosen = [split for split, name in self._options.items() if self._option_file(name, split) == file]
+        split = chosen[0] if chosen else split_of_path(file) or ""
+        return [(entry, self._found(entry.image, entry.split or split)) for entry in images]
 
     def _labelled_by_folders(self) -> list[str]:
         """Return lists of splits without labels, where the folders of their images are classes.
 
         These are named after a split, or tables with a column of splits.
         """
-        names = []
-        for name in self._unread.keys() - self._made_up.keys():
+        lists, labelled = {}, []
+        for name in sorted(self._unread.keys() - self._made_up.keys()):
             is_bare = self._unread[name].endswith(WITHOUT_LABEL)
             if is_bare or not name.lower().endswith(".txt"):
                 with suppress(ItlError):  # which says why it is no list
                     images = self._read(name, Scan(self.kind, self.path))
-                    if (is_bare and split_of_path(name)) or any(entry.split for entry in images):
-                        names.append(name)
-        return sorted(names)
+                    if any(entry.split for entry in images) and images[0].label:
+                        labelled.append(name)
+                    elif (is_bare and split_of_path(name)) or any(entry.split for entry in images):
+                        lists[name] = self._with_paths(images, name)
+        return sorted([*labelled, *label_by_folders(lists)])
 
     def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
         """Give each of *images* the split whose folder holds it, as *file* says none; ItlError if unclear."""
@@ -276,10 +285,10 @@ class Lists(ListedSource):
             self.finder.refuse_other_split(image, name, split)
         return image
 
-    def _found(self, name: str) -> str:
-        """Return the image that a list of no split calls *name*; '' for one that is not there."""
+    def _found(self, name: str, split: str = "") -> str:
+        """Return the image that a list of *split*, or of none, calls *name*; '' if it is not there."""
         try:
-            return self.find(name, "train" if "train" in self.finder.splits else "")
+            return self.find(name, split or ("train" if "train" in self.finder.splits else ""))
         except ItlError:  # which names its line where the list is read
             return ""
 
