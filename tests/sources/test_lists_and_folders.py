@@ -153,6 +153,61 @@ def test_without_labels_a_name_in_folders_of_two_splits_has_the_class_of_its_own
 
 
 @pytest.mark.parametrize(
+    ("images", "alike"),
+    [
+        (
+            ("church/indoor/0.jpg", "church/outdoor/1.jpg", "market/indoor/2.jpg"),
+            "church/indoor and market/indoor",
+        ),
+        (("a/40X/0.jpg", "a/100X/1.jpg", "b/40X/2.jpg"), "a/40X and b/40X"),
+        (("cat/0.jpg", "dog/1.jpg", "dog/poodle/2.jpg"), "dog and dog/poodle"),
+        (("train/cat/0.jpg", "train/dog/1.jpg", "test/cat/tabby/2.jpg"), "train/cat and test/cat/tabby"),
+    ],
+)
+def test_without_labels_folders_that_may_be_one_class_or_two_are_refused(tmp_path, images, alike):
+    lists = {
+        "train.txt": "\n".join(images[:2]).encode(),
+        "test.txt": "\n".join(images[1:]).encode(),
+        "split.csv": "\n".join(["image,split", *(f"{image},train" for image in images)]).encode(),
+    }
+    path = written(tmp_path, dict.fromkeys(images, jpeg()) | lists)
+    first, second = alike.split(" and ")
+    says = f"images of lists lie in {first} and {second}, which may be one class or two; write `IMAGE LABEL`"
+    for options in ({"train": "split.csv"}, {"train": "train.txt", "test": "test.txt"}):
+        with pytest.raises(ItlError, match=f"^{options['train']} has no labels, and {says}"):
+            read("lists", path, **options)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ("train_images/cat/0.jpg", "train_images/dog/1.jpg", "Testing_2/cat/2.jpg"),
+        ("data/part1/cat/0.jpg", "data/part2/cat/1.jpg", "data/part2/dog/2.jpg"),
+        ("pets_train/images/cat/0.jpg", "pets_train/images/dog/1.jpg", "pets_val/cat/2.jpg"),
+        ("cats/cat/0.jpg", "dogs/dog/1.jpg", "dogs/dog/2.jpg"),
+    ],
+)
+def test_without_labels_folders_in_splits_or_parts_are_one_class(tmp_path, images):
+    lists = {"list.csv": "\n".join(["image,split", *(f"{image},train" for image in images)]).encode()}
+    labels = read("lists", written(tmp_path, dict.fromkeys(images, jpeg()) | lists), train="list.csv")
+    assert labels == {image: ("train", image.split("/")[-2]) for image in images}
+
+
+def test_the_source_folder_does_not_send_to_lists_what_these_refuse(tmp_path):
+    images = [
+        f"{top}/{name}/{number}.jpg"
+        for top in ("church", "market")
+        for name in ("in", "out")
+        for number in "01"
+    ]
+    rows = [f"{image},{'test' if image[-5] == '1' else 'train'}" for image in images]
+    table = {"split.csv": "\n".join(["image,split", *rows]).encode()}
+    path = written(tmp_path, dict.fromkeys(images, jpeg()) | table)
+    with pytest.raises(ItlError, match="split.csv divides .*; write a CSV with the columns image, label and"):
+        read("folder", path)
+
+
+@pytest.mark.parametrize(
     "lists",
     [
         HALF,

@@ -106,7 +106,11 @@ class Lists(ListedSource):
     def reads(self, name: str) -> bool:
         """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
         reason = self._unread.get(name, "") if name in self._candidates else "no list by its suffix"
-        return not reason or "; choose one with the option" in reason or name in self._labelled_by_folders()
+        if not reason or "; choose one with the option" in reason:
+            return True
+        with suppress(ItlError):  # where folders of one name are perhaps one class
+            return name in self._labelled_by_folders()
+        return False
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
