@@ -384,3 +384,57 @@ def test_columns_of_boxes_are_said(columns, boxes):
         for note in describe_boxes(columns, "a.csv")
     ]
     assert said == ([f"a.csv has boxes ({boxes})"] if boxes else [])
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "shown"),
+    [
+        ("subset", "012", "0, 1, 2"),
+        ("usage", "010", "0, 1"),
+        ("dev", ("no", "yes", "no"), "no, yes"),
+        ("cohort", ("development", "test", "test"), "development, test"),
+        ("cohort", ("internal", "external test", "internal"), "external test, internal"),
+        ("group", ("dev", "held-out", "dev"), "dev, held-out"),
+        ("camera", "012", ""),
+        ("fold", ("1", "1", "1"), ""),
+        ("state", ("valid", "broken", "valid"), ""),
+        ("source", ("web", "web", "phone"), ""),
+        ("next", ("val_1.jpg", "test_2.jpg", "0.jpg"), ""),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_column_that_probably_divides_and_is_not_read_is_noted(tmp_path, column, cells, shown, suffix):
+    rows = [(f"{number}.jpg", "ab"[number % 2], cell) for number, cell in enumerate(cells)]
+    names = ("image", "label", column)
+    if suffix == "jsonl":
+        text = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
+    else:
+        text = "\n".join(("," if suffix == "csv" else "\t").join(row) for row in [names, *rows])
+    path = written(
+        tmp_path, {f"{number}.jpg": jpeg() for number in range(3)} | {f"all.{suffix}": text.encode()}
+    )
+    notes = [line for line in check_lines("lists", path) if "is not read" in line]
+    says = (
+        f"note: all.{suffix}: the column {column} ({shown}) is not read; if it divides the images, "
+        f"write train, val or test there"
+    )
+    assert notes == [says] * bool(shown)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "says"),
+    [
+        ("train_mask", "110", "has a column train_mask, whose images would all be train"),
+        ("val_mask", "001", "has a column val_mask, whose images would all be train"),
+        ("train_or_test", "110", "has a column train_or_test, whose images would all be train"),
+        ("traintest", "110", "has a column traintest, whose images would all be train"),
+        ("TrainVal", "110", "has a column TrainVal, whose images would all be train"),
+        ("Train/Val", ("Tr", "Val", "Tr"), "has a column Train/Val with 'Tr', which is no split"),
+    ],
+)
+def test_a_column_of_flags_or_short_words_of_splits_is_refused(tmp_path, column, cells, says):
+    rows = "".join(f"{number}.jpg,{'ab'[number % 2]},{cell}\n" for number, cell in enumerate(cells))
+    images = {f"{number}.jpg": jpeg() for number in range(3)}
+    path = written(tmp_path, images | {"all.csv": f"image,label,{column}\n{rows}".encode()})
+    with pytest.raises(ItlError, match=re.escape(f"all.csv {says}")):
+        open_source("lists", path).records()

@@ -29,7 +29,13 @@ from itl.sources.listed.list_columns import (
     delimiter_of,
     without_repeated,
 )
-from itl.sources.listed.split_columns import are_codes_of_splits, split_column, splits_of_labels
+from itl.sources.listed.split_columns import (
+    MAX_SPLIT_TEXTS,
+    are_codes_of_splits,
+    may_divide,
+    split_column,
+    splits_of_labels,
+)
 from itl.sources.records import examples, is_image, parse_json, stem_of
 from itl.sources.split_names import is_split_list, split_of_cell, split_of_path, stem_words
 from itl.storage import text_lines
@@ -329,6 +335,35 @@ def _from_table(
             )
     objects = ((number, dict(zip(header, row, strict=True))) for number, row in numbered[1:])
     return _from_objects(objects, file, image, label, header)
+
+
+def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[str]:
+    r"""Return a note on columns of a list that are not read, but probably divide its images.
+
+    Arguments are as in `read_list_file`, which can read it.
+
+    >>> describe_unread_splits(b"image,label,dev\n0.jpg,cat,0\n1.jpg,cat,1\n", "a.csv", None)
+    ['a.csv: the column dev (0, 1) is not read; if it divides the images, write train, val or test there']
+    """
+    text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
+    rows: Iterable[Row] = ()
+    if suffix in ("jsonl", "ndjson"):
+        rows = (row for _, row in _json_lines(text, file))
+    elif not IMAGE_AND_LABEL.fullmatch(first_line(text)) and suffix in ("csv", "tsv"):  # there is a header
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter_of_table(text, suffix))
+    texts_of: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        for name, value in row.items():
+            if len(texts_of[name]) <= MAX_SPLIT_TEXTS:
+                texts_of[name].add(str(value).strip())
+    return [
+        f"{file}: the column {name} ({examples(sorted(texts))}) is not read; if it divides the images, write "
+        f"train, val or test there"
+        for name, texts in texts_of.items()
+        if name.lower() not in {label, *LABEL_COLUMNS}
+        and not any(map(is_image, texts))
+        and may_divide(name, texts)
+    ]
 
 
 def _json_lines(text: str, file: str) -> Iterator[tuple[int, Row]]:

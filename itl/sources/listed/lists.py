@@ -20,6 +20,7 @@ from itl.sources.listed.image_lists import (
     ClassColumnsError,
     CodesOfSplitsError,
     ListedImage,
+    describe_unread_splits,
     first_line,
     first_rows,
     is_list_of_labels,
@@ -106,11 +107,10 @@ class Lists(ListedSource):
     def reads(self, name: str) -> bool:
         """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
         reason = self._unread.get(name, "") if name in self._candidates else "no list by its suffix"
-        if not reason or "; choose one with the option" in reason:
-            return True
+        is_list = not reason or "; choose one with the option" in reason
         with suppress(ItlError):  # where folders of one name are perhaps one class
-            return name in self._labelled_by_folders()
-        return False
+            is_list = is_list or name in self._labelled_by_folders()
+        return is_list
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
@@ -212,6 +212,8 @@ class Lists(ListedSource):
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
             )
+        if split_of_path(file) in (None, "train") and not any(entry.split for entry in images):
+            scan.notes += describe_unread_splits(data, file, self.label)
         folder = file.rpartition("/")[0]
         images = [self._rooted(entry, folder) for entry in images]
         if 0 < len(bare := [entry for entry in images if not entry.label]) < len(images):

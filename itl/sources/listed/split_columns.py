@@ -24,7 +24,7 @@ SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLIT_O
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
 CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
 SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or val between
-BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag"}
+BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag", "mask", "or", "and", "vs"}
 MAX_SPLIT_TEXTS = 3 * len(SPLIT_OF_WORD)  # different values of a column of splits, as Train, train and TRAIN
 
 
@@ -68,8 +68,27 @@ def may_be_split_column(name: str) -> bool:
     >>> may_be_split_column("Split"), may_be_split_column("is_training_image"), may_be_split_column("caption")
     (True, True, False)
     """
-    words = {*words_of(name)}
+    words = _words_of_flag(name)
     return name.lower() in SPLIT_FLAGS or not words.isdisjoint({*SPLIT_COLUMNS, *BARE_SPLIT_FLAGS, "splits"})
+
+
+def may_divide(name: str, texts: Collection[str]) -> bool:
+    """Say whether a column that is not read, with the values *texts*, probably divides images all the same.
+
+    It is called after splits and has two or three numbers, or yes and no; or some of few values have a word
+    of val or test, but for valid, which may be of a quality.
+
+    >>> may_divide("subset", {*"012"}), may_divide("dev", {"no", "yes"}), may_divide("fold", {*"01234"})
+    (True, True, False)
+    >>> may_divide("cohort", {"development", "external test"}), may_divide("state", {"valid", "broken"})
+    (True, False)
+    """
+    is_named = not {*words_of(name)}.isdisjoint({*SPLIT_COLUMNS, *SPLIT_OF_WORD})
+    are_flags = FLAGS.issuperset(map(str.lower, texts))
+    are_codes = 1 < len(texts) <= 3 and (are_flags or all(map(is_number, texts)))
+    words = [{*words_of(text)} - {"valid"} for text in texts]
+    held_out = sum(not splits_of_words(of_text).isdisjoint({"val", "test"}) for of_text in words)
+    return (is_named and are_codes) or 0 < held_out < len(texts) <= 4
 
 
 def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
@@ -171,16 +190,23 @@ def _has_codes(name: str, texts: Collection[str]) -> bool:
 
 
 def _has_letters(values: Iterable[str]) -> bool:
-    """Say whether all *values* are letters or words for a split, as tr and te."""
-    return CODES.issuperset(map(str.lower, values))
+    """Say whether all *values* are letters or words for a split, as tr and te, or tr and val."""
+    lowered = {*map(str.lower, values)}
+    return bool(lowered & CODES) and lowered <= CODES | SPLIT_OF_WORD.keys()
 
 
 def _is_flag(name: str, texts: Collection[str]) -> bool:
     """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
-    words = set(words_of(re.sub(r"(hold|held)[\W_]?out", r"\1out", name.lower())))
+    words = _words_of_flag(name)
     holds_flags = {text.lower() for text in texts} <= FLAGS
     is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
     return name.lower() in SPLIT_FLAGS or bool(holds_flags and is_of_split)
+
+
+def _words_of_flag(name: str) -> set[str]:
+    """Return the words in the *name* of a column: holdout for hold_out, train and test for traintest."""
+    name = re.sub(r"(hold|held)[\W_]?out", r"\1out", name.lower())
+    return set(words_of(re.sub(r"(train|val|test)(?=train|val|test)", r"\1 ", name)))
 
 
 def _few_texts(values: Iterable[object]) -> set[str]:
