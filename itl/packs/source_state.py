@@ -21,7 +21,7 @@ from itl.packs.journal import REFUSALS, JournalRow, checksum, decode_record
 from itl.sources.annotated.proposal_files import find_regions, region_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import ZipMember, is_stray
-from itl.sources.files.option_files import paths_named
+from itl.sources.files.option_files import folder_around, paths_named
 from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
@@ -102,7 +102,7 @@ class PackRequest:
         """Return the files that options name, from wherever a source looks for them."""
         assert self.path is not None
         names = [value for _, value in self.packing.options if isinstance(value, str)]
-        folders = (Path(), self.path, self.path.parent)
+        folders = (Path(), self.path, folder_around(self.path))
         paths = dict.fromkeys(path for name in names for path in paths_named(name, *folders))
         return [path for path in paths if os.path.isfile(path)]
 

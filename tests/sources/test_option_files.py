@@ -96,3 +96,35 @@ def test_what_is_no_home_folder_stays_as_it_is(home, tmp_path):
     assert find_file("~a.csv", tmp_path) == tmp_path / "~a.csv"
     assert find_file("n" * 5000, tmp_path) is None
     assert paths_named("~/a", tmp_path, Path()) == [home / "a", home / "a"]
+
+
+@pytest.mark.parametrize("path", [".", "../data", "shots/.."])
+def test_files_around_a_relative_path_are_those_around_the_folder(tmp_path, monkeypatch, path):
+    images = {f"shots/{name}/{number}.jpg": jpeg() for name in ("bar", "gym") for number in range(2)}
+    written(tmp_path, {f"data/{name}": image for name, image in images.items()})
+    written(tmp_path, {"TrainImages.txt": text("bar/0.jpg", "gym/0.jpg")})
+    written(tmp_path, {"TestImages.txt": text("bar/1.jpg", "gym/1.jpg")})
+    monkeypatch.chdir(tmp_path / "data")
+    splits = {record.id: record.split for record in open_source("mit67", path).records()}
+    assert splits == {name: "train" if "0" in name else "test" for name in images}
+    (tmp_path / "all.txt").write_bytes(text("shots/bar/0.jpg a", "shots/gym/0.jpg b"))
+    assert len(open_source("lists", path, train="all.txt").records()) == 2
+
+
+def test_a_card_above_the_current_folder_names_the_classes(tmp_path, monkeypatch):
+    images = [(f"{number}.jpg", number, jpeg()) for number in range(2)]
+    containers.parquet_file(tmp_path / "data/train.parquet", images)
+    classes = {"class_label": {"names": {"0": "ant", "1": "bee"}}}
+    card = {"dataset_info": {"features": [{"name": "label", "dtype": classes}]}}
+    (tmp_path / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")  # JSON is YAML
+    monkeypatch.chdir(tmp_path / "data")
+    for path in (tmp_path / "data", "."):
+        assert [record.wnid for record in open_source("parquet", path).records()] == ["ant", "bee"]
+
+
+def test_names_of_downsampled_imagenet_may_lie_above_the_current_folder(tmp_path, monkeypatch):
+    path = containers.downsampled(tmp_path / "data")
+    (path / "map_clsloc.txt").rename(tmp_path / "map_clsloc.txt")
+    monkeypatch.chdir(path)
+    source = open_source("imagenet-downsampled", ".")
+    assert {record.wnid for record in source.records()} == {containers.CAR, containers.FOX}

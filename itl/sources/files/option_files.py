@@ -11,6 +11,15 @@ def folder_of(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
+def folder_around(source: Path) -> Path:
+    """Return the folder in which *source* lies, also of a path such as . or .., which does not name it.
+
+    >>> folder_around(Path("data/cat")), folder_around(Path(".")) == Path.cwd().parent
+    (PosixPath('data'), True)
+    """
+    return source.resolve().parent if source.name in ("", "..") else source.parent
+
+
 def paths_named(name: str | Path, *folders: Path) -> list[Path]:
     """Return the path of *name*, which an option has, in each of *folders*; `Path()` is the current one.
 

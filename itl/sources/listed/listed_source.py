@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
+from itl.sources.files.option_files import folder_around
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
 from itl.sources.listed.image_lists import ListedImage, text_of
 from itl.sources.packed import describe_holder, describe_packed, describe_unopened
@@ -143,7 +144,7 @@ class ListedSource(ScannedSource):
                     f"{self.path}: {first} and {differing[0]} differ; remove the one that is wrong"
                 )
             return self.listing.files[first]
-        beside = self.path.parent / name
+        beside = folder_around(self.path) / name
         return Member(str(beside)) if beside.is_file() else None
 
     def lines(self, name: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
-from itl.sources.files.option_files import find_file
+from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.listed import dividing_lists
 from itl.sources.listed.container_files import foreign_images
 from itl.sources.listed.folder_labels import first_outside, label_by_folders, without_label
@@ -428,7 +428,7 @@ class Lists(ListedSource):
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
             return name
-        if file := find_file(name, Path(), self.path.parent):
+        if file := find_file(name, Path(), folder_around(self.path)):
             return str(file)
         raise ItlError(
             f"there is no list {name!r}, which the option {split} names, in {self.path} or beside it; its "

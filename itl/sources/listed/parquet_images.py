@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
+from itl.sources.files.option_files import folder_around
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
 from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
@@ -365,7 +366,7 @@ class ParquetImages(ContainerSource):
             refuse_repeated(names, first)
             self._refuse_other_names(names, first, column)
             return names, first
-        for card in (self.path / "README.md", self.path.parent / "README.md"):
+        for card in (self.path / "README.md", folder_around(self.path) / "README.md"):
             text = card.read_text("utf-8-sig", errors="replace") if card.is_file() else ""
             if names := _names_in_card(text, column):
                 refuse_repeated(names, str(card))

@@ -12,7 +12,7 @@ import numpy as np
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import Member, open_listing
-from itl.sources.files.option_files import find_file
+from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import npz_arrays, refuse_large
 from itl.sources.listed.container_files import describe_copies
@@ -113,7 +113,7 @@ class DownsampledImageNet(Source):
 
     @cached_property
     def _names_file(self) -> Path:
-        if file := find_file(self.names, self.path, self.path.parent, Path()):
+        if file := find_file(self.names, self.path, folder_around(self.path), Path()):
             return file
         raise ItlError(
             f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; put "
