@@ -1,5 +1,7 @@
 """Images that a list names in a folder which is not there, though one of almost that name is."""
 
+from time import process_time
+
 import pytest
 
 from itl import ItlError
@@ -36,3 +38,14 @@ def test_of_other_folders_those_with_the_image_are_named():
     ):
         find("x/1.jpg", "cat/1.jpg", "dog/1.jpg")
     assert find("x/2.jpg", "cat/1.jpg", "dog/2.jpg") == "dog/2.jpg"
+
+
+def test_names_that_repeat_in_many_folders_are_found_in_time_that_does_not_grow_with_these():
+    listing = Listing()
+    images = [f"train/c{number:04}/{name}.jpg" for number in range(3000) for name in (1, 2)]
+    for image in images:
+        listing.add(image, Member(image))
+    names = ImageNames(listing)
+    start = process_time()
+    assert [names.find(f"/home/me/data/{image}", "train") for image in images] == images
+    assert process_time() - start < 2, "a scan of all folders for each name takes ten seconds"

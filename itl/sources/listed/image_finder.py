@@ -34,9 +34,10 @@ class ImageNames:
         """
         name = unicodedata.normalize("NFC", name)  # as the names of files are
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-        candidates = self.by_last_name.get(parts[-1] if parts else "", [])
         for depth in range(len(parts), 0, -1):
             tail = "/".join(parts[-depth:])
+            index = self._by_last_two if depth > 1 else self.by_last_name  # as 1.jpg may be in each class
+            candidates = index.get("/".join(parts[-min(depth, 2) :]), [])
             matches = [image for image in candidates if image == tail or image.endswith(f"/{tail}")]
             if len(matches) > 1:
                 matches = [image for image in matches if split_of_folders(image) == split] or matches
@@ -58,6 +59,14 @@ class ImageNames:
             near = [image for image in near if image.split("/")[-2:-1] == parts[-2:-1]]
         cure = f"did you mean {near[0]}?" if near else COPY_AGAIN
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
+
+    @cached_property
+    def _by_last_two(self) -> dict[str, list[str]]:
+        """All images, sorted, by the folder that they lie in and the last part of their names."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for image in (image for images in self.by_last_name.values() for image in images):
+            names["/".join(image.split("/")[-2:])].append(image)
+        return names
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
