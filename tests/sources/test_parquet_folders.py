@@ -140,3 +140,20 @@ def test_a_list_of_labels_is_said_of_its_file(tmp_path):
         parquet_file(tmp_path / f"train-{number}.parquet", [(f"{number}.png", label, DATA)])
     with pytest.raises(ItlError, match="^train-1.parquet, column label: "):
         open_source("parquet", tmp_path).records()
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "noted"),
+    [("dev", [0, 1, 0], "dev (0, 1)"), ("cohort", ["discovery", "test", "test"], "cohort (discovery, test)")]
+    + [("camera", [0, 1, 0], ""), ("state", ["valid", "broken", "valid"], "")],
+)
+def test_a_column_of_a_table_that_probably_divides_is_noted(tmp_path, column, cells, noted):
+    image = pa.array([{"bytes": DATA, "path": f"{number}.png"} for number in range(3)])
+    table = pa.table({"image": image, "label": ["a", "b", "a"], column: cells})
+    pq.write_table(table, tmp_path / "data.parquet")
+    says = f"note: data.parquet: the column {noted} is not read; if it divides the images, write "
+    for options in ({}, {"val_fraction": 0.5}):
+        notes = [line for line in check_lines("parquet", tmp_path, **options) if "is not read" in line]
+        assert notes == [f"{says}train, val or test there"] * bool(noted)
+    pq.write_table(table, tmp_path / "test.parquet")
+    assert not any("is not read" in line for line in check_lines("parquet", tmp_path))

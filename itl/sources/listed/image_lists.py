@@ -32,7 +32,7 @@ from itl.sources.listed.list_columns import (
 from itl.sources.listed.split_columns import (
     MAX_SPLIT_TEXTS,
     are_codes_of_splits,
-    may_divide,
+    describe_unread_columns,
     split_column,
     splits_of_labels,
 )
@@ -338,12 +338,9 @@ def _from_table(
 
 
 def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[str]:
-    r"""Return a note on columns of a list that are not read, but probably divide its images.
+    """Return notes on columns of a list without splits that probably divide its images all the same.
 
     Arguments are as in `read_list_file`, which can read it.
-
-    >>> describe_unread_splits(b"image,label,dev\n0.jpg,cat,0\n1.jpg,cat,1\n", "a.csv", None)
-    ['a.csv: the column dev (0, 1) is not read; if it divides the images, write train, val or test there']
     """
     text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
     rows: Iterable[Row] = ()
@@ -356,14 +353,9 @@ def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[st
         for name, value in row.items():
             if len(texts_of[name]) <= MAX_SPLIT_TEXTS:
                 texts_of[name].add(str(value).strip())
-    return [
-        f"{file}: the column {name} ({examples(sorted(texts))}) is not read; if it divides the images, write "
-        f"train, val or test there"
-        for name, texts in texts_of.items()
-        if name.lower() not in {label, *LABEL_COLUMNS}
-        and not any(map(is_image, texts))
-        and may_divide(name, texts)
-    ]
+    labels = {label, *LABEL_COLUMNS}
+    others = {name: texts for name, texts in texts_of.items() if not {name, name.lower()} & labels}
+    return describe_unread_columns(others, file)
 
 
 def _json_lines(text: str, file: str) -> Iterator[tuple[int, Row]]:

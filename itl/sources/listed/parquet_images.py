@@ -24,7 +24,12 @@ from itl.sources.listed.container_files import ContainerSource, describe_copies,
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
 from itl.sources.listed.list_columns import choose_column
 from itl.sources.listed.numbered_classes import read_names, refuse_repeated
-from itl.sources.listed.split_columns import SPLIT_COLUMNS, split_column
+from itl.sources.listed.split_columns import (
+    SPLIT_COLUMNS,
+    describe_unread_columns,
+    few_texts,
+    split_column,
+)
 from itl.sources.records import Record, plain_line, split_off_val, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
@@ -90,6 +95,8 @@ class ParquetImages(ContainerSource):
         """Labels that may be no classes, files that are twice, and names that may be of other numbers."""
         labels = {record.wnid for record, _, _ in self._rows.values()}
         notes = [*describe_labels(labels, self.label), *describe_copies(self._files)]
+        if not self._split_column and {split_of_path(name) or "train" for name in self._files} == {"train"}:
+            notes += describe_unread_columns(self._texts_of_others, next(iter(self._files)))
         if not self.names:
             return notes
         numbers = set(map(str, self._column(self._all_groups, self._columns[1]))) - {NO_LABEL}
@@ -266,6 +273,11 @@ class ParquetImages(ContainerSource):
     @cached_property
     def _split_column(self) -> str:
         """The column that says the split of each row; '' without one."""
+        return split_column(self._texts_of_others, str(self.path))
+
+    @cached_property
+    def _texts_of_others(self) -> dict[str, set[str]]:
+        """The different values, or the first of them, of each column but those of images and labels."""
         image, label = self._columns
         others = [name for name in self._first_schema.names if name not in (image.name, label)]
         kinds = {name: self._first_schema.field(name).type for name in others}
@@ -281,7 +293,7 @@ class ParquetImages(ContainerSource):
         def values(column: str) -> Iterator[object]:  # of as many files as are looked at
             return (value for groups in by_file.values() for value in self._column(groups, column))
 
-        return split_column({name: values(name) for name in plain}, str(self.path))
+        return {name: few_texts(values(name)) for name in plain}
 
     def _splits(self, groups: list[RowGroup], split: str) -> list[str]:
         """Return the split of each row of *groups*, whose files are of *split* by their names."""

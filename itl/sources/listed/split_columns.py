@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itl import ItlError
 from itl.sources.listed.labels import FLAGS
 from itl.sources.listed.numbered_classes import is_number
-from itl.sources.records import is_image
+from itl.sources.records import examples, is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
     NEUTRAL,
@@ -35,7 +35,7 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     of two splits and nothing else. *columns* are the values of all, but for images and labels. ItlError if a
     column of splits holds something else, two hold splits, or flags of one split divide the images alone.
     """
-    few = {name: _few_texts(values) for name, values in columns.items()}
+    few = {name: few_texts(values) for name, values in columns.items()}
     splits = {name: {split_of_cell(text) for text in texts} for name, texts in few.items()}
     holding = [
         name
@@ -72,15 +72,29 @@ def may_be_split_column(name: str) -> bool:
     return name.lower() in SPLIT_FLAGS or not words.isdisjoint({*SPLIT_COLUMNS, *BARE_SPLIT_FLAGS, "splits"})
 
 
-def may_divide(name: str, texts: Collection[str]) -> bool:
+def describe_unread_columns(columns: Mapping[str, Collection[str]], file: str) -> list[str]:
+    """Return notes on *columns* of *file*, by `few_texts`, that are not read, but probably divide its images.
+
+    >>> describe_unread_columns({"dev": {"0", "1"}, "camera": {"0", "1"}}, "a.csv")
+    ['a.csv: the column dev (0, 1) is not read; if it divides the images, write train, val or test there']
+    """
+    return [
+        f"{file}: the column {name} ({examples(sorted(texts))}) is not read; if it divides the images, write "
+        f"train, val or test there"
+        for name, texts in columns.items()
+        if not any(map(is_image, texts)) and _may_divide(name, texts)
+    ]
+
+
+def _may_divide(name: str, texts: Collection[str]) -> bool:
     """Say whether a column that is not read, with the values *texts*, probably divides images all the same.
 
     It is called after splits and has two or three numbers, or yes and no; or some of few values have a word
     of val or test, but for valid, which may be of a quality.
 
-    >>> may_divide("subset", {*"012"}), may_divide("dev", {"no", "yes"}), may_divide("fold", {*"01234"})
+    >>> _may_divide("subset", {*"012"}), _may_divide("dev", {"no", "yes"}), _may_divide("fold", {*"01234"})
     (True, True, False)
-    >>> may_divide("cohort", {"development", "external test"}), may_divide("state", {"valid", "broken"})
+    >>> _may_divide("cohort", {"development", "external test"}), _may_divide("state", {"valid", "broken"})
     (True, False)
     """
     is_named = not {*words_of(name)}.isdisjoint({*SPLIT_COLUMNS, *SPLIT_OF_WORD})
@@ -209,7 +223,7 @@ def _words_of_flag(name: str) -> set[str]:
     return set(words_of(re.sub(r"(train|val|test)(?=train|val|test)", r"\1 ", name)))
 
 
-def _few_texts(values: Iterable[object]) -> set[str]:
+def few_texts(values: Iterable[object]) -> set[str]:
     """Return the different texts among *values*, or the first of these where they are more than splits."""
     texts: set[str] = set()
     for value in values:
