@@ -189,8 +189,12 @@ def test_without_labels_folders_that_may_be_one_class_or_two_are_refused(tmp_pat
 )
 def test_without_labels_folders_in_splits_or_parts_are_one_class(tmp_path, images):
     lists = {"list.csv": "\n".join(["image,split", *(f"{image},train" for image in images)]).encode()}
-    labels = read("lists", written(tmp_path, dict.fromkeys(images, jpeg()) | lists), train="list.csv")
+    path = written(tmp_path, dict.fromkeys(images, jpeg()) | lists)
+    labels = read("lists", path, train="list.csv")
     assert labels == {image: ("train", image.split("/")[-2]) for image in images}
+    innermost = ", the innermost, such as cat in cats" if images[0].startswith("cats") else ""
+    note = f"note: list.csv has no labels: the class of an image is its folder{innermost}"
+    assert note in check_lines("lists", path, train="list.csv")
 
 
 def test_the_source_folder_does_not_send_to_lists_what_these_refuse(tmp_path):

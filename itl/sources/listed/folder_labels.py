@@ -62,6 +62,20 @@ def label_by_folders(lists: Mapping[str, Images], labels: Iterable[str] = ()) ->
     }
 
 
+def describe_folders(images: Images, file: str) -> str:
+    """Return the note that folders are the classes of *images*; it names one where others lie around them.
+
+    >>> images = ("benign/case1/0.jpg", "nevus/case2/1.jpg")
+    >>> describe_folders([(ListedImage(image, ""), image) for image in images], "a.txt")
+    'a.txt has no labels: the class of an image is its folder, the innermost, such as case1 in benign'
+    """
+    folders = sorted({image.rpartition("/")[0] for _, image in images if image})
+    outer, _, last = max(folders, key=lambda folder: folder.count("/"), default="").rpartition("/")
+    are_several = len({_class_key(folder)[:-1] for folder in folders}) > 1
+    such = f", the innermost, such as {last} in {outer}" if are_several else ""
+    return f"{file} has no labels: the class of an image is its folder{such}"
+
+
 def _refuse_alike(folders: Collection[str], file: str) -> None:
     """Raise ItlError if two of *folders*, of the images of lists such as *file*, have one last name.
 

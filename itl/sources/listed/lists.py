@@ -11,9 +11,8 @@ from pathlib import Path
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import find_file, folder_around
-from itl.sources.listed import dividing_lists
+from itl.sources.listed import dividing_lists, folder_labels
 from itl.sources.listed.container_files import foreign_images
-from itl.sources.listed.folder_labels import first_outside, label_by_folders, without_label
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
     PEEKED_TREE_BYTES,
@@ -217,18 +216,18 @@ class Lists(ListedSource):
         folder = file.rpartition("/")[0]
         images = [self._rooted(entry, folder) for entry in images]
         if 0 < len(bare := [entry for entry in images if not entry.label]) < len(images):
-            raise without_label(bare[0], file)
+            raise folder_labels.without_label(bare[0], file)
         return images
 
     def _label_bare(self, lists: dict[str, list[ListedImage]], scan: Scan) -> dict[str, list[ListedImage]]:
         """Return *lists*; in those without labels, folders are classes. ItlError if they are none."""
         bare = {file: self._with_paths(images, file) for file, images in lists.items() if not images[0].label}
         others = {entry.label for images in lists.values() for entry in images} - {""}
-        labelled = label_by_folders(bare, others)
+        labelled = folder_labels.label_by_folders(bare, others)
         for file, images in bare.items():
             if file not in labelled:
-                raise without_label(first_outside(images) or images[0][0], file)
-            scan.notes.append(f"{file} has no labels: the class of an image is its folder")
+                raise folder_labels.without_label(folder_labels.first_outside(images) or images[0][0], file)
+            scan.notes.append(folder_labels.describe_folders(images, file))
         return lists | labelled
 
     def _with_paths(self, images: Sequence[ListedImage], file: str) -> list[tuple[ListedImage, str]]:
@@ -252,7 +251,7 @@ class Lists(ListedSource):
                         labelled.append(name)
                     elif (is_bare and split_of_path(name)) or any(entry.split for entry in images):
                         lists[name] = self._with_paths(images, name)
-        return sorted([*labelled, *label_by_folders(lists)])
+        return sorted([*labelled, *folder_labels.label_by_folders(lists)])
 
     def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
         """Give each of *images* the split whose folder holds it, as *file* says none; ItlError if unclear."""
