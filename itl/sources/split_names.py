@@ -206,7 +206,11 @@ def _split_of_parts(folders: str) -> str | None:
 
 def class_folder(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
-    folder = image.rpartition("/")[0].rpartition("/")[2]
+    return _unless_split(image.rpartition("/")[0].rpartition("/")[2])
+
+
+@cache  # of few folders, which may hold millions of images
+def _unless_split(folder: str) -> str:
     return "" if split_of_name(folder) else folder
 
 
