@@ -140,6 +140,8 @@ class Lists(ListedSource):
             scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
         read = {split for split, _ in lists}
         scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
+        for file in content if read == {"train"} else ():
+            scan.notes += describe_unread_splits(self._member(file).read(), file, self.label)
         labelled = [entry for entry in taken if entry.label]  # but not what is not there, by folders
         scan.notes += describe_labels({entry.label for entry in labelled}, self.label)
         class_of = self._class_of_label(labelled, scan)
@@ -211,8 +213,6 @@ class Lists(ListedSource):
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
             )
-        if split_of_path(file) in (None, "train") and not any(entry.split for entry in images):
-            scan.notes += describe_unread_splits(data, file, self.label)
         folder = file.rpartition("/")[0]
         images = [self._rooted(entry, folder) for entry in images]
         if 0 < len(bare := [entry for entry in images if not entry.label]) < len(images):
