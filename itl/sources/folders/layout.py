@@ -335,21 +335,25 @@ def _folders_left_out(merged: Collection[Parts], choice: Choice) -> dict[Parts, 
     >>> _folders_left_out([("cat", "images"), ("cat", "masks"), ("masks",)], Choice(class_level=1))
     {('cat', 'masks'): 'images in folders of masks'}
     """
-    beside: dict[Parts, set[str]] = defaultdict(set)  # folder -> what else it holds
+    inside: dict[Parts, set[str]] = defaultdict(set)  # folder -> the folders in it
     for parts in merged:
         for depth, name in enumerate(parts):
-            beside[parts[:depth]].add(name)
-    reasons = {}
-    for parts in merged:
-        for depth, name in enumerate(parts):
-            others = beside[parts[:depth]]
-            if choice.class_level is None and not choice.nested:
-                classes = {other for other in others if not is_unlabelled(other)}
-                if is_unlabelled(name) and len(classes) > 1 and not are_of_labels(name, classes):
-                    reasons[parts] = f"images in folders called {name}"
-            elif depth + 1 != choice.class_level and is_of_masks(name) and any(map(is_of_photos, others)):
-                reasons[parts] = OF_MASKS
-    return reasons
+            inside[parts[:depth]].add(name)
+    of_level = choice.class_level is not None or choice.nested
+    reasons: dict[Parts, str] = {}
+    for (
+        folder,
+        names,
+    ) in inside.items():  # of which there may be tens of thousands: no name is compared with all
+        if of_level and len(folder) + 1 != choice.class_level and any(map(is_of_photos, names)):
+            reasons |= {(*folder, name): OF_MASKS for name in filter(is_of_masks, names)}
+        elif not of_level and (unlabelled := set(filter(is_unlabelled, names))):
+            classes = names - unlabelled
+            for name in unlabelled if len(classes) > 1 else ():
+                if not are_of_labels(name, classes):
+                    reasons[*folder, name] = f"images in folders called {name}"
+    ends = ((parts, parts[:depth]) for parts in merged for depth in range(1, len(parts) + 1))
+    return {parts: reasons[start] for parts, start in ends if start in reasons}
 
 
 def _refuse_split_names(merged: Sequence[Parts]) -> None:
