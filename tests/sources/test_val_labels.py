@@ -266,3 +266,37 @@ def test_the_tar_of_a_split_may_lie_in_the_folder_of_the_split(tmp_path):
     source = ImageNet(tmp_path)
     assert len(source.records()) == 3
     assert source.count_left_out(source.records()) == {"other files": 1}
+
+
+@pytest.mark.parametrize("name", ["resnet50_predictions.csv", "val_preds.txt"])
+def test_predictions_beside_val_are_no_labels(tmp_path, name):
+    tree(tmp_path, *TRAIN, *(f"val/{image}" for image in VAL))
+    (tmp_path / name).write_text("".join(f"{image},{CAR}\n" for image in VAL))
+    with pytest.raises(ItlError, match=f"^{tmp_path}: 2 val images have no label, such as .*_00000001; put "):
+        ImageNet(tmp_path).records()
+    devkit(tmp_path, 9, 7)
+    source = ImageNet(tmp_path)
+    assert [record[1] for record in listed(source)] == [FOX, CAR, FOX, CAR]
+    assert source.labelled_by == f"their folders, val by the devkit's {TRUTH}"
+    by_option = ImageNet(tmp_path, val_labels=tmp_path / name)
+    assert [record[1] for record in listed(by_option)] == [FOX, CAR, CAR, CAR]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_list_of_val_that_the_devkit_contradicts_is_refused(tmp_path, packed):
+    canine = Taxonomy.snapshot().path(FOX)[2]
+    tree(tmp_path, *TRAIN, f"train/{canine}/1.JPEG", *(f"val/{image}" for image in VAL))
+    devkit(tmp_path, 9, 7, packed=packed)
+    file = tmp_path / "resnet50.csv"
+    for wnid in (FOX, canine):  # a class above that of the devkit is none of its own
+        file.write_text(f"{VAL[0]},{wnid}\n{VAL[1]},{CAR}\n")
+        assert [record[1] for record in listed(ImageNet(tmp_path)) if record[2] == "val"] == [wnid, CAR]
+    file.write_text(f"{VAL[0]},{FOX}\n{VAL[1]},{FOX}\n")
+    name = f"{DEVKIT}.tar.gz" if packed else f"the devkit's {TRUTH}"
+    says = (
+        f"resnet50.csv gives {VAL[1][:-5]} the class {FOX}, but {name} gives it {CAR}; remove the wrong "
+        f"list, or name the right one by the option val_labels"
+    )
+    with pytest.raises(ItlError, match=says):
+        ImageNet(tmp_path).records()
+    assert len(ImageNet(tmp_path, val_labels=file).records()) == 5

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,6 +15,7 @@ from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files.archives import Member
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.untrusted_files import explain_damage, files_of_packed_tar
+from itl.sources.listed.image_lists import is_made_up
 from itl.sources.listed.numbered_classes import first_number
 from itl.sources.records import examples, is_image, stem_of
 from itl.storage import text_lines
@@ -51,14 +53,16 @@ def find_labels(
     """Return the labels of *images*, names of files, by the first list that fits: that has a wnid for each.
 
     Lists may lie in *folders*, the likeliest first, or be among the files *listed* of an archive. Others of
-    text that fit must say the same; devkits and XML files are read where no such list fits. ItlError, with
-    the *cure*, if none fits, or if two contradict each other.
+    text that fit must say the same, and devkits too; XML files are read where no such list fits. Files of a
+    model's predictions, by their names, are no lists. ItlError, with the *cure*, if none fits, or if two
+    contradict each other.
     """
     stems, folders = [stem_of(name) for name in images], list(folders)
     faults: list[str] = []
     is_partial = False  # whether a list has some of them
     chosen: ValLabels | None = None
-    for candidates in (_text_lists(folders, listed), _others(folders, listed)):
+    texts = _text_lists(folders, listed)
+    for candidates in (texts, _others(folders, listed)):
         for candidate in candidates:
             try:
                 labels = ValLabels(candidate.read(), candidate.words)
@@ -72,6 +76,8 @@ def find_labels(
             elif len(missing) < len(stems):
                 faults.append(f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}")
                 is_partial = True
+        if chosen and candidates is texts:
+            _refuse_contradicting_devkit(chosen, stems, folders)
         if chosen and (absent := sorted(chosen.wnids.keys() - set(stems))):
             note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
             return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
@@ -95,29 +101,44 @@ def refuse_contradicted_folders(
     """
     folders = list(folders)
     devkits = (devkit for folder in folders for devkit in _devkits(folder))
-    for candidate in (*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits):
-        try:
-            labels = candidate.read()
-        except ItlError:  # no list of the classes of val
-            continue
-        refuse_other_class(wnids, labels, candidate.words, f"move {candidate.words} elsewhere")
+    for labels in _readable((*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits)):
+        refuse_other_class(wnids, labels.wnids, labels.words, f"move {labels.words} elsewhere")
 
 
 def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], words: str, cure: str) -> None:
     """Raise ItlError if *labels* contradict *wnids*, of folders of images; the *cure* keeps the folders."""
-    tree = Taxonomy.snapshot()
-    others = []
-    for image, wnid in wnids.items():
-        label = labels.get(stem_of(image), wnid)
-        if label != wnid and not (label in tree and wnid in tree.ancestors(label)):
-            others.append((image, label))
-    if others:
+    if others := _of_another_class(wnids, labels):
         image, label = others[0]
         raise ItlError(
             f"{counted(len(others), 'val images are')} of another class by {words} than by the class "
             f"folders, such as {image}, which is {label} there; to take the list, move the images of val "
             f"out of their class folders into the folder around these; to take the folders, {cure}"
         )
+
+
+def _readable(candidates: Iterable[Candidate]) -> Iterator[ValLabels]:
+    """Yield the labels of those *candidates* that are lists of the classes of val."""
+    for candidate in candidates:
+        with suppress(ItlError):
+            yield ValLabels(candidate.read(), candidate.words)
+
+
+def _of_another_class(wnids: Mapping[str, str], labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the images of *wnids* that *labels* give a class that is neither theirs nor below it."""
+    tree = Taxonomy.snapshot()
+    pairs = ((image, wnid, labels.get(stem_of(image), wnid)) for image, wnid in wnids.items())
+    return [
+        (image, label)
+        for image, wnid, label in pairs
+        if label != wnid and not (label in tree and wnid in tree.ancestors(label))
+    ]
+
+
+def _refuse_contradicting_devkit(labels: ValLabels, stems: Iterable[str], folders: Iterable[Path]) -> None:
+    wnids = {stem: labels.wnids[stem] for stem in stems}
+    for devkit in _readable(devkit for folder in folders for devkit in _devkits(folder)):
+        if others := _of_another_class(wnids, devkit.wnids):
+            _refuse_contradiction(labels, devkit, [others[0][0]])
 
 
 def _refuse_contradiction(labels: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
@@ -252,7 +273,8 @@ def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[Candi
 
 
 def _is_list(name: str, names: Collection[str]) -> bool:
-    return name.lower().endswith((".txt", ".csv")) and (not names or name.rpartition("/")[2] in names)
+    is_text = name.lower().endswith((".txt", ".csv")) and not is_made_up(name)
+    return is_text and (not names or name.rpartition("/")[2] in names)
 
 
 def _lists(files: Mapping[str, Member]) -> Iterator[Candidate]:
