@@ -45,6 +45,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/fit.py": "tests/packs/test_fit.py",
     "itl/sources/folder_names.py": LAYOUT,
     "itl/sources/folders/layout.py": LAYOUT,
+    "itl/sources/folders/left_out.py": f"tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/folders/layout_options.py": f"tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/split_names.py": f"{LISTS} tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/listed/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py {PUBLISHED}",

@@ -56,6 +56,16 @@ def is_of_masks(name: str) -> bool:
     return re.sub(r"[\W_]", "", name.casefold()) in MASK_FOLDERS
 
 
+def folder_of_masked(name: str) -> str:
+    """Return the folder whose masks one called *name* has, if it is called after that; '' if not.
+
+    >>> folder_of_masked("Trout GT"), folder_of_masked("cat_ground_truth"), folder_of_masked("cat_2")
+    ('Trout', 'cat', '')
+    """
+    ends = (match.start() for match in re.finditer(r"[\W_]+", name))
+    return next((name[:end] for end in ends if is_of_masks(name[end:])), "")
+
+
 def has_word_of_masks(name: str) -> bool:
     """Say whether the *name* of a folder has a word of masks beside others.
 

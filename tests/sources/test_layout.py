@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from itl import counted
-from itl.sources.folders import layout
+from itl.sources.folders import left_out
 from itl.sources.folders.layout import Choice
 from itl.sources.folders.layout_options import recognise
 from itl.sources.registry import open_source
@@ -467,13 +467,13 @@ def test_a_layout_is_told_with_the_folders_around_its_classes(counts, choice, ro
 
 def test_no_name_of_many_classes_is_compared_with_all_others(monkeypatch):
     names = []
-    is_unlabelled = layout.is_unlabelled
-    monkeypatch.setattr(layout, "is_unlabelled", lambda name: names.append(name) or is_unlabelled(name))
+    is_unlabelled = left_out.is_unlabelled
+    monkeypatch.setattr(left_out, "is_unlabelled", lambda name: names.append(name) or is_unlabelled(name))
     classes = [f"class {number}" for number in range(100)]
     folders = [f"{split}/{name}" for split in ("train", "val") for name in (*classes, "unlabeled")]
-    read_layout = recognise(dict.fromkeys(folders, 1), Choice())
-    assert (sorted(classes), len(names)) == (read_layout.classes, 101)
-    assert read_layout.left_out["images in folders called unlabeled"] == 2
+    layout = recognise(dict.fromkeys(folders, 1), Choice())
+    assert (sorted(classes), len(names)) == (layout.classes, 101)
+    assert layout.left_out["images in folders called unlabeled"] == 2
 
 
 def test_a_zip_made_on_windows(tmp_path):

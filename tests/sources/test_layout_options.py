@@ -84,15 +84,30 @@ def test_parts_of_one_split_are_offered_together():
         ({"cat/images": 4, "cat/masks": 4, "dog/images": 4, "dog/masks": 4}, 1, ["cat", "dog"]),
         ({"images/cat": 4, "images/dog": 4, "masks/cat": 4, "masks/dog": 4}, 2, ["cat", "dog"]),
         ({"train/img/cat": 4, "train/img/dog": 4, "train/Ground_Truth/cat": 8}, 2, ["cat", "dog"]),
+        ({"s/cat/cat": 4, "s/cat/cat GT": 4, "s/dog/dog": 4, "s/dog/dog GT": 4}, 2, ["cat", "dog"]),
     ],
 )
 def test_masks_beside_images_are_left_out_where_a_level_is_chosen(counts, level, classes):
     layout = recognise(counts, Choice(class_level=level))
     assert layout.classes == classes
-    assert not [folder for folder in layout.class_of if re.search("mask|truth", folder, re.IGNORECASE)]
+    assert not [folder for folder in layout.class_of if re.search("mask|truth|gt", folder, re.IGNORECASE)]
     assert +layout.left_out == {"images in folders of masks": 8}
     with pytest.raises(ItlError, match=rf"class_level={level} .2 classes, cat, dog; train 8 images"):
         recognise(counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "classes"),
+    [
+        ({"ann/face": 4, "ann/face mask": 3, "bob/face": 3, "bob/face mask": 3}, {"class_level": 1}, None),
+        ({"ann/face": 4, "ann/face mask": 4}, {"class_level": 2}, ["face", "face mask"]),
+        ({"ann/face": 4, "ann/face mask": 4}, {"nested": True}, ["face", "face mask"]),
+        ({"face/ann": 4, "face mask/ann": 4}, {"class_level": 2}, ["ann"]),
+    ],
+)
+def test_a_folder_called_after_another_is_no_mask_of_it_by_its_name_alone(counts, options, classes):
+    layout = recognise(counts, Choice(**options))
+    assert (layout.classes, layout.left_out.total()) == (classes or ["ann", "bob"], 0)
 
 
 def test_a_folder_of_masks_alone_is_a_class():

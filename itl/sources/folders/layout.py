@@ -19,15 +19,14 @@ from itl.sources.folder_names import (
     PART_WORDS,
     UNLABELLED,
     WNID_FOLDER,
-    are_of_labels,
     holds_files,
     is_container,
     is_of_masks,
     is_of_photos,
-    is_unlabelled,
     last_of,
     wnid_of,
 )
+from itl.sources.folders.left_out import Parts, folders_left_out
 from itl.sources.records import Record, examples, is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
@@ -37,9 +36,6 @@ from itl.sources.split_names import (
     splits_of_words,
     words_of,
 )
-
-OF_MASKS = "images in folders of masks"  # why they are left out
-Parts = tuple[str, ...]  # of the path of a folder
 
 
 class Choice(NamedTuple):
@@ -147,12 +143,14 @@ def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
             where = repr(folder) if folder else "it"
             raise ItlError(f"{where} holds {counted(tree.total[folder], 'images')}, but no class folders")
     inside = {folder: relative for folder, relative in below.items() if folder not in flat}
-    merged = list(dict.fromkeys(parts for relative in inside.values() for parts in relative if parts))
+    merged = Counter[Parts]()  # the images of each folder in all splits
+    for relative in inside.values():
+        merged.update({parts: count for parts, count in relative.items() if parts})
     if choice.splits is None:
-        _refuse_split_names(merged)
+        _refuse_split_names(list(merged))
     if choice.class_level is None and not choice.nested:
         _refuse_half_sorted(inside)
-    left_out = _folders_left_out(merged, choice)
+    left_out = folders_left_out(merged, choice.class_level, choice.nested)
     named = _classes([parts for parts in merged if parts not in left_out], choice, set(folders) != {""})
     for folder, relative in inside.items():
         _refuse_unsorted(folder, relative, named, left_out)
@@ -322,38 +320,6 @@ def _flat_splits(folders: Mapping[str, str], inside: Mapping[str, dict[Parts, in
         if not tops or (one_folder and others):
             flat[folder] = folders[folder]
     return flat
-
-
-def _folders_left_out(merged: Collection[Parts], choice: Choice) -> dict[Parts, str]:
-    """Return why some of the folders *merged*, as parts of paths, are no classes, and hold none.
-
-    Those are predictions and unlabelled images beside two classes or more, or if the level of classes is
-    chosen, masks beside images above or below it.
-
-    >>> _folders_left_out([("cat",), ("dog",), ("unlabeled",)], Choice())
-    {('unlabeled',): 'images in folders called unlabeled'}
-    >>> _folders_left_out([("cat", "images"), ("cat", "masks"), ("masks",)], Choice(class_level=1))
-    {('cat', 'masks'): 'images in folders of masks'}
-    """
-    inside: dict[Parts, set[str]] = defaultdict(set)  # folder -> the folders in it
-    for parts in merged:
-        for depth, name in enumerate(parts):
-            inside[parts[:depth]].add(name)
-    of_level = choice.class_level is not None or choice.nested
-    reasons: dict[Parts, str] = {}
-    for (
-        folder,
-        names,
-    ) in inside.items():  # of which there may be tens of thousands: no name is compared with all
-        if of_level and len(folder) + 1 != choice.class_level and any(map(is_of_photos, names)):
-            reasons |= {(*folder, name): OF_MASKS for name in filter(is_of_masks, names)}
-        elif not of_level and (unlabelled := set(filter(is_unlabelled, names))):
-            classes = names - unlabelled
-            for name in unlabelled if len(classes) > 1 else ():
-                if not are_of_labels(name, classes):
-                    reasons[*folder, name] = f"images in folders called {name}"
-    ends = ((parts, parts[:depth]) for parts in merged for depth in range(1, len(parts) + 1))
-    return {parts: reasons[start] for parts, start in ends if start in reasons}
 
 
 def _refuse_split_names(merged: Sequence[Parts]) -> None:

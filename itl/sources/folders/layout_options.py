@@ -8,7 +8,8 @@ from pathlib import Path
 from itl import ItlError, counted
 from itl.sources.files.archives import Listing
 from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, last_of, wnid_of
-from itl.sources.folders.layout import OF_MASKS, Choice, Layout, Tree, read_tree, refuse_two_of_one_split
+from itl.sources.folders.layout import Choice, Layout, Tree, read_tree, refuse_two_of_one_split
+from itl.sources.folders.left_out import OF_MASKS
 from itl.sources.packed import unpack_command
 from itl.sources.records import examples, is_image
 from itl.sources.split_names import beside_split, split_of_any_word, split_of_last, split_of_name, words_of
