@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomy import WNID
 from itl.sources.boxes import Box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
-from itl.sources.folder_names import wnid_of
+from itl.sources.folder_names import is_container, wnid_of
 from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 
@@ -240,12 +240,50 @@ def describe_named_splits(records: Iterable[Record]) -> list[str]:
     ]
 
 
+def describe_versions(records: Collection[Record]) -> list[str]:
+    """Return a note on images called as another of their class, but for the suffix or a folder as images.
+
+    >>> names = ["cat/1.jpg", "cat/1.png", "cat/2.png", "cat/images/1.gif"]
+    >>> print(*describe_versions([Record(name, "cat", "train") for name in names]))
+    2 images are called as another of their class, but for the suffix or a folder such as images: cat/1.png \
+and cat/1.jpg …; if these are masks or copies, move them elsewhere
+    """
+    suffixes = defaultdict(set)  # of images, by their folder
+    for record in records:  # of which there may be millions: stems only where there are several suffixes
+        if is_image(record.id):
+            suffixes[record.id.rpartition("/")[0]].add(record.id[record.id.rfind(".") :])
+    around = {folder: _without_containers(folder) for folder in suffixes}
+    kinds = Counter[str]()
+    for folder, outer in around.items():
+        kinds[outer] += len(suffixes[folder])
+    if max(kinds.values(), default=0) < 2:
+        return []
+    first: dict[tuple[str, str, str], str] = {}
+    pairs = []
+    for record in records:
+        outer = around.get(record.id.rpartition("/")[0], "")
+        if kinds[outer] > 1 and is_image(record.id):
+            other = first.setdefault((outer, record.wnid, stem_of(record.id)), record.id)
+            if other != record.id:
+                pairs.append(f"{record.id} and {other}")
+    text = f"{counted(len(pairs), 'images are')} called as another of their class, but for the suffix or a"
+    cure = "if these are masks or copies, move them elsewhere"
+    return [f"{text} folder such as images: {examples(pairs, 1)}; {cure}"] if pairs else []
+
+
+def _without_containers(folder: str) -> str:
+    """Return the path of a *folder* without parts such as images, but with those that are numbered."""
+    parts = folder.split("/")
+    return "/".join(part for part in parts if re.search(r"\d", part) or not is_container(part))
+
+
 def split_off_val(
     records: list[Record], fraction: float, photos: Mapping[str, str] = MappingProxyType({})
 ) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Versions of one photo go together: those that *photos* give one name, by their ids, and Roboflow's.
+    Versions of one photo go together: those that *photos* give one name, by their ids, Roboflow's, and images
+    of one folder that differ in their suffix alone.
     ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or no class has
     two.
     """
@@ -266,7 +304,7 @@ def split_off_val(
     for record in ranked:
         if record.split == "train":
             photo = ROBOFLOW.sub("", photos.get(record.id, record.id))
-            versions_of[record.wnid, photo].append(record)
+            versions_of[record.wnid, photo.rpartition(".")[0] if is_image(photo) else photo].append(record)
     train = Counter(record.wnid for record in records if record.split == "train")
     to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
     held_out: Counter[str] = Counter()

@@ -18,7 +18,14 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
-from itl.sources.records import Record, classes_by_split, describe_doubts, examples, suffix_of
+from itl.sources.records import (
+    Record,
+    classes_by_split,
+    describe_doubts,
+    describe_versions,
+    examples,
+    suffix_of,
+)
 from itl.sources.scan import Resized, Scan
 from itl.sources.split_names import SPLIT_ORDER
 
@@ -115,7 +122,8 @@ class Source(ABC):
         notes = [*self.describe_lacking(records), *self._compare_with_published(images, len(names))]
         # What the option has made val may be named as of train.
         divided = [one for one in records if one.split != "val"] if self.val_fraction else records
-        notes += [*_describe_alike(names), *describe_doubts(divided), *self.notes]
+        notes += [*_describe_alike(names), *describe_versions(records), *describe_doubts(divided)]
+        notes += self.notes
         if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"

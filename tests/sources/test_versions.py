@@ -89,6 +89,42 @@ def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):
         ClassFolders(tmp_path / "one", class_level=1, val_fraction=0.2).records()
 
 
+TWO_OF_EACH = {  # files of one photo -> the note on four photos of it
+    ("{}.jpg", "{}.png"): "cat/0.png and cat/0.jpg",
+    ("{}.jpg", "{}.JPG"): "cat/0.jpg and cat/0.JPG",
+    ("images/{}.jpg", "jpg/{}.jpg"): "cat/jpg/0.jpg and cat/images/0.jpg",
+}
+
+
+@pytest.mark.parametrize("files", TWO_OF_EACH)
+def test_two_files_of_one_photo_are_noted_and_held_out_together(tmp_path, files):
+    photos(tmp_path, (".",), [file.format(number) for file in files for number in range(4)])
+    source = ClassFolders(tmp_path, val_fraction=0.5)
+    splits = sides(source)
+    assert (len(splits), max(map(len, splits.values()))) == (8, 1)
+    assert sorted(record.split for record in source.records()) == ["train"] * 8 + ["val"] * 8
+    note = (
+        f"note: 8 images are called as another of their class, but for the suffix or a folder such as "
+        f"images: {TWO_OF_EACH[files]} …; if these are masks or copies, move them elsewhere"
+    )
+    assert note in source.describe(source.records())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["1.jpg", "2.png", "10.jpg"],
+        ["1.jpg", "1.b.png"],
+        ["img_1/0.jpg", "img_2/0.jpg"],  # numbered folders, as of cases
+    ],
+)
+def test_images_of_other_names_are_not_noted(tmp_path, files):
+    photos(tmp_path, ("train", "val"), files)
+    source = ClassFolders(tmp_path, class_level=1)
+    lines = source.describe(source.records())
+    assert not [line for line in lines if line.startswith("note")]
+
+
 def test_images_of_other_names_are_held_out_one_by_one_as_ever(tmp_path):
     """Of one class in two folders with other names, and of two classes of one name, each by its own hash."""
     names = [f"{number}.png" for number in range(6)]

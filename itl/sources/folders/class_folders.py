@@ -160,7 +160,11 @@ class ClassFolders(Source):
         """Return one record for each image, sorted by id."""
         records = self.folders.records(self.listing.files)
         several = self.class_level is not None or self.splits is not None  # folders of one class
-        photos = self._photos_in_any_folder(records) if self.val_fraction and several else {}
+        photos: Mapping[str, str] = {}
+        if self.val_fraction and several:
+            photos = self._photos_in_any_folder(records)
+        elif self.val_fraction:  # cat/images/1.jpg, and cat/jpg/1.jpg
+            photos = {record.id: last_of(record.id) for record in records}
         return validate_records(split_off_val(records, self.val_fraction, photos), self.path)
 
     def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
