@@ -156,6 +156,13 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         "folders lie inside the folders that may be classes: a/airfield, b/beach; ",
     ),
+    "people in letters": (
+        "folder",
+        ["A/A_user1/1.jpg", "A/A_user2/1.jpg", "B/B2/1.jpg"],
+        {},
+        "A/A_user1, A/A_user2, B/B2; choose how to read it: --option class_level=1 .2 classes, A, "
+        "B; train 3 images. or --option class_level=2 .3 classes, ",
+    ),
     "a folder around wnids and names": (
         "folder",
         [f"subset/{A}/1.jpg", "subset/cat/1.jpg"],

@@ -441,11 +441,17 @@ def _container(merged: Sequence[Parts], nested: bool, in_splits: bool) -> Parts:
 
 
 def _under_letters(folders: set[Parts]) -> bool:
-    """Say whether classes lie under the letter that they start with, as in Places365 and SUN397."""
+    """Say whether classes lie under the letter that they start with, as in Places365 and SUN397.
+
+    Names with no word that does, as A_user1 and A2, may be of people or sessions in classes that are letters.
+    """
     if not all(len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]) for parts in folders):
         return False
     nested = any(inner[: len(outer)] == outer != inner for outer in folders for inner in folders)
-    return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
+    has_words = any(parts[1][:2].isalpha() for parts in folders)
+    return (
+        not nested and has_words and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
+    )
 
 
 def _joined(folder: str, parts: Parts) -> str:
