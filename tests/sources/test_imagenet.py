@@ -486,3 +486,19 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
     assert Cifar100(tmp_path, plain="drop").records() == [records[0], records[2]]
     with pytest.raises(ItlError, match="did you mean 'drop'"):
         open_source("cifar100", tmp_path, plain="dropp")
+
+
+def test_classes_that_imagenet21k_p_leaves_out_are_not_trained_on(tmp_path):
+    names = [f"imagenet21k_{split}/{wnid}/1.jpg" for split in ("train", "val") for wnid in (FOX, CAR)]
+    tree(tmp_path / "p", *names, "imagenet21k_small_classes/n00004475/1.jpg", "n00005787/2.jpg")
+    source = ImageNet21k(tmp_path / "p")
+    assert [record[2] for record in listed(source)] == ["train", "train", "val", "val"]
+    reason = "images beside the folders of splits (imagenet21k_small_classes/n00004475/1.jpg …)"
+    assert source.count_left_out(source.records()) == {reason: 2}
+    tree(tmp_path / "whole", *names[2:], f"whole/{FOX}/3.jpg", f"{CAR}/3.jpg")  # without a split: train
+    assert [record[2] for record in listed(ImageNet21k(tmp_path / "whole"))] == [
+        "train",
+        "train",
+        "val",
+        "val",
+    ]

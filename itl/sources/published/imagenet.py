@@ -344,22 +344,34 @@ class ImageNet21k(Source):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        names = filter(is_image, self.listing.files)
-        outside = sorted(name for name in names if not innermost_wnid(name.rpartition("/")[0]))
-        reason = f"images in no folder or tar of a wnid ({examples(outside, 1)})"
-        return self.listing.left_out + Counter({reason: len(outside)})
+        images = [(name.rpartition("/")[0], name) for name in sorted(filter(is_image, self.listing.files))]
+        outside = [name for folder, name in images if not innermost_wnid(folder)]
+        beside = [name for folder, name in images if innermost_wnid(folder) and not self._split_of[folder]]
+        reasons = {
+            f"images in no folder or tar of a wnid ({examples(outside, 1)})": len(outside),
+            f"images beside the folders of splits ({examples(beside, 1)})": len(beside),
+        }
+        return self.listing.left_out + Counter(reasons)
+
+    @cached_property
+    def _split_of(self) -> Mapping[str, str]:
+        """The split of each folder of images; '' beside folders of train, as imagenet21k_small_classes."""
+        splits = {}
+        for folder in {name.rpartition("/")[0] for name in self.listing.files if is_image(name)}:
+            # Not of a folder such as n04417809_test_tube, which is a class.
+            around = (part for part in folder.split("/") if not wnid_of(part))
+            splits[folder] = next(filter(None, map(split_of_any_word, around)), "")
+        unnamed = "" if "train" in splits.values() else "train"
+        return {folder: split or unnamed for folder, split in splits.items()}
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError if one may be there twice."""
         names: dict[str, str] = {}
         records = []
         for name, member in self.listing.files.items():
-            *folders, image = name.split("/")
-            wnid = innermost_wnid("/".join(folders))
-            if is_image(name) and wnid:
-                # Not of a folder such as n04417809_test_tube, which is a class.
-                around = (folder for folder in folders if not wnid_of(folder))
-                split = next(filter(None, map(split_of_any_word, around)), "train")
+            folder, _, image = name.rpartition("/")
+            wnid = innermost_wnid(folder)
+            if is_image(name) and wnid and (split := self._split_of[folder]):
                 short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
                 if (other := names.setdefault(short, name)) != name:
                     raise ItlError(
