@@ -192,6 +192,16 @@ def test_empty_classes_can_be_skipped(tmp_path):
     assert [record.wnid for record in ClassFolders(tmp_path, empty="skip").records()] == ["cat", "fox"]
 
 
+def test_an_empty_folder_of_images_beside_classes_is_no_class(tmp_path):
+    """As val/images of Tiny ImageNet, once its images are sorted; a class may be called so, or unknown."""
+    tree(tmp_path, *(f"{split}/{label}/1.jpg" for split in ("train", "val") for label in ("cat", "fox")))
+    tree(tmp_path, "val/images/")
+    assert len(ClassFolders(tmp_path).records()) == 4
+    tree(tmp_path, "val/unknown/")
+    with pytest.raises(ItlError, match="1 class folder holds no images, such as val/unknown"):
+        ClassFolders(tmp_path).records()
+
+
 def test_check_counts_and_names_what_val_lacks(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.jpg", f"train/{FOX}/2.jpg", "train/cat/3.jpg", f"val/{FOX}/4.jpg")
     assert check_lines("folder", tmp_path)[2:6] == [

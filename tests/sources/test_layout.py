@@ -150,6 +150,26 @@ READ = {  # name -> source, files, options, splits, classes, one image that is n
         ["cat", "dog"],
         None,
     ),
+    "a folder of images around the classes of one split": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/images/cat/2.jpg", "val/images/dog/2.jpg"],
+        {},
+        {"train": 2, "val": 2},
+        ["cat", "dog"],
+        ("val/images/dog/2.jpg", "dog"),
+    ),
+    "Tiny ImageNet, val sorted inside its folder of images": (
+        "tiny-imagenet",
+        [
+            *(f"train/{wnid}/images/{wnid}_0.JPEG" for wnid in (A, B)),
+            *(f"val/images/{wnid}/{name}" for wnid, name in ((A, "val_0.JPEG"), (B, "val_1.JPEG"))),
+            ("val/val_annotations.txt", f"val_0.JPEG\t{A}\t0\t0\t1\t1\nval_1.JPEG\t{B}\t0\t0\t1\t1\n"),
+        ],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/images/{B}/val_1.JPEG", B),
+    ),
     "classes under their letters": (
         "folder",
         ["a/airfield/1.jpg", "t/t-shirt/1.jpg", "c/church/indoor/1.jpg", "c/church/outdoor/1.jpg"],

@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.folder_names import are_of_labels, is_unlabelled, last_of
+from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled, last_of
 from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
@@ -388,8 +388,13 @@ def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
-    """Raise ItlError, with the *cure*, if folders beside class folders hold no images."""
+    """Raise ItlError, with the *cure*, if folders beside class folders hold no images.
+
+    What sorted the images of val may have left val/images behind, which is no class.
+    """
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
+    classes = {*layout.classes}
+    beside = {name for name in beside if not holds_files(last_of(name)) or last_of(name) in classes}
     if empty := sorted(beside - layout.class_of.keys() - Tree(counts).total.keys()):
         raise ItlError(
             f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"

@@ -231,10 +231,14 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
         raise ItlError(f"{beside}{_split_hint(tree, folders, others[0])}")
     refuse_two_of_one_split(tree, folders)
-    return {  # train/train is train
-        tree.descend(folder, lambda outer, inner: split_of_last(outer) == split_of_last(inner)): split
-        for folder, split in folders.items()
-    }
+    classes = {last_of(child) for folder in folders for child in tree.children.get(folder, ())}
+
+    def is_same_split(outer: str, inner: str) -> bool:  # train/train; or val/images/cat beside train/cat
+        inside = map(last_of, tree.children.get(inner, ()))
+        around_classes = is_container(last_of(inner)) and not classes.isdisjoint(inside)
+        return split_of_last(outer) == split_of_last(inner) or around_classes
+
+    return {tree.descend(folder, is_same_split): split for folder, split in folders.items()}
 
 
 def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
