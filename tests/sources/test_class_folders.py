@@ -202,6 +202,30 @@ def test_an_empty_folder_of_images_beside_classes_is_no_class(tmp_path):
         ClassFolders(tmp_path).records()
 
 
+@pytest.mark.parametrize(
+    ("train", "others", "splits"),
+    [
+        (["cat", "unknown"], ["test/unknown"], {"train": 2, "test": 1}),
+        (["cat", "unknown"], ["val/unknown", "test/unknown"], {"train": 2, "val": 1, "test": 1}),
+        (["cat", "unknown"], ["test/all"], {"train": 2}),
+        (["cat", "dog"], ["test/unknown"], {"train": 2}),
+        (["cat", "dog", "images"], ["test/images"], None),  # where images of any class lie
+    ],
+)
+def test_a_folder_called_unknown_is_a_class_of_a_split_if_it_is_one_of_another(
+    tmp_path, train, others, splits
+):
+    tree(tmp_path, *(f"train/{label}/1.jpg" for label in train), *(f"{folder}/2.jpg" for folder in others))
+    source = ClassFolders(tmp_path)
+    if splits:
+        assert Counter(record.split for record in source.records()) == splits
+    else:
+        with pytest.raises(
+            ItlError, match="'images' is no class by its name, but where images of any class lie"
+        ):
+            source.records()
+
+
 def test_check_counts_and_names_what_val_lacks(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.jpg", f"train/{FOX}/2.jpg", "train/cat/3.jpg", f"val/{FOX}/4.jpg")
     assert check_lines("folder", tmp_path)[2:6] == [

@@ -428,6 +428,7 @@ def test_a_layout_is_read(tmp_path, name):
         ({"train/cat": 3, "train/dog": 2}, False, 0, 0, 0),
         ({"train/cat": 3, "train/dog": 2, "train": 1, "test": 4}, False, 1, 4, 0),
         ({"train/cat": 3, "train/dog": 2, "val": 4, "pred": 5}, True, 0, 0, 5),
+        ({"train/cat": 3, "train/dog": 2, "val/all": 4, "test/all": 5}, True, 0, 5, 0),
         ({"cat": 2, "dog": 1, "": 3}, False, 3, 0, 0),
         ({"images/cat": 2, "images/dog": 1, "images": 3}, False, 3, 0, 0),
     ],

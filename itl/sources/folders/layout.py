@@ -316,12 +316,15 @@ def _splits_in_classes(tree: Tree) -> Layout:
 def _flat_splits(folders: Mapping[str, str], inside: Mapping[str, dict[Parts, int]]) -> dict[str, str]:
     """Return the splits without class folders: all images lie in one folder that is no class of another."""
     flat = {}
-    for folder, relative in inside.items():
-        tops = {parts[:1] for parts in relative if parts}
-        others = {parts[:1] for other in inside if other != folder for parts in inside[other] if parts}
-        others = {part for part in others if not is_container(part[0])}
-        one_folder = len(relative) == 1 and all(is_container(part) for (part,) in tops)
-        if not tops or (one_folder and others):
+    tops_of = {folder: {parts[0] for parts in relative if parts} for folder, relative in inside.items()}
+    for folder, tops in tops_of.items():
+        others = [tops_of[other] for other in inside if other != folder]
+        has_classes = any(not is_container(name) for names in others for name in names)
+        is_class = any(len(names) > 1 and not names.isdisjoint(tops) for names in others)  # called unknown
+        in_one_folder = len(inside[folder]) == 1 and all(
+            is_container(name) and (holds_files(name) or not is_class) for name in tops
+        )
+        if not tops or (in_one_folder and has_classes):
             flat[folder] = folders[folder]
     return flat
 
