@@ -195,6 +195,21 @@ def test_a_folder_beside_splits_is_named_as_a_split_that_it_may_be():
     )
 
 
+def test_parts_of_train_beside_a_test_are_named_together_and_never_offered_with_the_test_as_train():
+    counts = tree("train_part1", "train_part2", "test")
+    way = "--option splits=test=test,train=train_part1,train=train_part2"
+    assert f"(if 'train_part1', 'train_part2' are one split: {way}); choose" in refusal(counts)
+    layout = recognise(counts, Choice(way.partition("=")[2]))
+    assert sorted(layout.class_of.values()) == [
+        *(("test", name) for name in layout.classes),
+        *(("train", name) for name in layout.classes for _ in range(2)),
+    ]
+    assert "splits=none" not in refusal(counts)
+    one = "if train_clean is a split, name it: --option splits=test=test,train=train_clean)"
+    assert one in refusal(tree("train_clean", "train_noisy", "test"))
+    assert "splits=none --option class_level=2" in refusal(tree("train", "cats", "dogs"))
+
+
 @pytest.mark.parametrize(
     "other",
     [tree("ground_truth"), tree("held", classes=("cat", "fox")), tree("held", classes=("emu", "fox"))],

@@ -229,7 +229,7 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     ]
     if others:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
-        raise ItlError(f"{beside}{_split_hint(tree, folders, others[0])}")
+        raise ItlError(f"{beside}{_split_hint(tree, folders, others)}")
     refuse_two_of_one_split(tree, folders)
     classes = {last_of(child) for folder in folders for child in tree.children.get(folder, ())}
 
@@ -241,8 +241,13 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     return {tree.descend(folder, is_same_split): split for folder, split in folders.items()}
 
 
-def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
-    """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
+def _split_hint(tree: Tree, folders: Mapping[str, str], others: Sequence[str]) -> str:
+    """Say how the first of *others* is read as a split too, if it has class folders of the splits *folders*.
+
+    Others that differ from it in a number alone, as train_part1 and train_part2, are parts of that split.
+    """
+    other, stem = others[0], _without_numbers(others[0])
+    parts = [folder for folder in others if _without_numbers(folder) == stem]
     words = words_of(last_of(other))
     likely = splits_of_words(words) or (
         {"val", "test"} if LIKE_SPLITS.intersection(words) else {*SPLIT_ORDER}
@@ -250,21 +255,25 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], other: str) -> str:
     free = [split for split in SPLIT_ORDER if split in likely.difference(folders.values())]
     if not free or is_of_masks(last_of(other)):
         return ""
-    named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
+    splits = {**folders, **dict.fromkeys(parts, free[0])}
+    named = ",".join(f"{split}={folder}" for folder, split in splits.items())
     try:
         layout = read_tree(tree, Choice(named), flat_val=True)
     except ItlError:
         return ""
     is_read = any(f"{folder}/".startswith(f"{other}/") for folder in layout.class_of)
     is_read = is_read and not layout.unknown_classes
-    return f" (if {last_of(other)} is a split, name it: {Choice(named).words()})" if is_read else ""
+    if_split = (
+        f"{last_of(other)} is a split, name it" if len(parts) == 1 else f"{_quoted(parts)} are one split"
+    )
+    return f" (if {if_split}: {Choice(named).words()})" if is_read else ""
 
 
 def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
     """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
     for split in sorted(set(folders.values())):
         parts = [folder for folder in folders if folders[folder] == split]
-        stems = {re.sub(r"\d+", "", last_of(folder)).casefold() for folder in parts}
+        stems = {_without_numbers(last_of(folder)) for folder in parts}
         if len(stems) > 1:
             raise ItlError(f"{_quoted(parts)} are both named like {split}")
         shared = Counter(parts for folder in parts for parts in tree.below(folder))
@@ -375,7 +384,7 @@ def _refuse_no_classes(names: Collection[str], level: int) -> None:
     if photos and masks:
         way = f"if both are classes: {Choice(class_level=level).words()}"
         raise ItlError(f"{masks!r} is no class by its name, but where masks of {photos!r} lie ({way})")
-    stems = {re.sub(r"\d+", "", name).casefold() for name in names}
+    stems = set(map(_without_numbers, names))
     first = min(names, key=len).casefold()
     of_first = re.escape(first) + r"(?:[ _-]+(?:part)?[ _-]*\d+)?"  # x, x_2, x_part3, but not 5, 5-10
     are_parts = len(stems) == 1 and not PART_WORDS.isdisjoint(words_of(stems.pop()))
@@ -459,6 +468,10 @@ def _under_letters(folders: set[Parts]) -> bool:
     return (
         not nested and has_words and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
     )
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "", name).casefold()
 
 
 def _joined(folder: str, parts: Parts) -> str:

@@ -93,7 +93,9 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
         except ItlError:
             continue
         is_refused = layout.unknown_classes and candidate.splits != "inside"  # of which no other is right
-        if is_refused or _is_unwanted(layout.classes, layout.left_out[OF_MASKS] > 0):
+        around = {part for folder in layout.containers for part in folder.split("/")}
+        mixes_splits = candidate.splits == "none" and len({*map(split_of_any_word, around)} - {None}) > 1
+        if is_refused or mixes_splits or _is_unwanted(layout.classes, layout.left_out[OF_MASKS] > 0):
             continue
         images = Counter[str]()
         for folder, (split, _) in layout.class_of.items():
