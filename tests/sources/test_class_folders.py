@@ -207,6 +207,7 @@ def test_an_empty_folder_of_images_beside_classes_is_no_class(tmp_path):
     [
         (["cat", "unknown"], ["test/unknown"], {"train": 2, "test": 1}),
         (["cat", "unknown"], ["val/unknown", "test/unknown"], {"train": 2, "val": 1, "test": 1}),
+        (["cat", "unknown"], ["val/cat", "test/unknown"], {"train": 2, "val": 1, "test": 1}),
         (["cat", "unknown"], ["test/all"], {"train": 2}),
         (["cat", "dog"], ["test/unknown"], {"train": 2}),
         (["cat", "dog", "images"], ["test/images"], None),  # where images of any class lie

@@ -241,3 +241,9 @@ def test_numbered_folders_of_the_same_classes_may_be_parts_of_a_split_if_the_use
     assert {split for split, _ in layout.class_of.values()} == {"train", "val"}
     assert len(layout.class_of) == 3 * len(layout.classes)
     assert "if they are parts" not in refusal(tree("train1", "test1", "train2", "test2"))
+
+
+def test_classes_under_letters_have_a_second_letter():
+    assert recognise({"m/mp3": 1, "o/ox": 1}).classes == ["mp3", "ox"]
+    assert recognise({"m/mp3": 1, "t/tv2": 1, "x/x-ray": 1}).classes == ["mp3", "tv2", "x-ray"]
+    assert "class_level=1 (2 classes, m, t; train 2 images)" in refusal({"m/m3": 1, "t/t-2": 1})
