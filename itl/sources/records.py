@@ -252,7 +252,7 @@ and cat/1.jpg …; if these are masks or copies, move them elsewhere
     for record in records:  # of which there may be millions: stems only where there are several suffixes
         if is_image(record.id):
             suffixes[record.id.rpartition("/")[0]].add(record.id[record.id.rfind(".") :])
-    around = {folder: _without_containers(folder) for folder in suffixes}
+    around = {folder: without_containers(folder) for folder in suffixes}
     kinds = Counter[str]()
     for folder, outer in around.items():
         kinds[outer] += len(suffixes[folder])
@@ -271,9 +271,13 @@ and cat/1.jpg …; if these are masks or copies, move them elsewhere
     return [f"{text} folder such as images: {examples(pairs, 1)}; {cure}"] if pairs else []
 
 
-def _without_containers(folder: str) -> str:
-    """Return the path of a *folder* without parts such as images, but with those that are numbered."""
-    parts = folder.split("/")
+def without_containers(path: str) -> str:
+    """Return *path* without folders such as images, but with those that are numbered.
+
+    >>> without_containers("cat/images/1.jpg"), without_containers("cat/images_2/1.jpg")
+    ('cat/1.jpg', 'cat/images_2/1.jpg')
+    """
+    parts = path.split("/")
     return "/".join(part for part in parts if re.search(r"\d", part) or not is_container(part))
 
 

@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,17 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
     assert few == {"train": 19, "val": 2}, "one of each class that has two"
     with pytest.raises(ItlError, match="0 or more and less than 1, not 20"):
         ClassFolders(tmp_path, val_fraction=20).records()
+
+
+def test_images_of_one_name_in_two_classes_that_are_merged_are_two_photos(tmp_path):
+    tree(tmp_path, *(f"{kind}/{number}.jpg" for kind in ("cat", "dog", "car", "bus") for number in range(10)))
+    merged = tmp_path.with_name("merged.csv")
+    merged.write_text("class,label\ncat,pet\ndog,pet\ncar,vehicle\nbus,vehicle\n")
+    records = open_source("folder", tmp_path, classes=str(merged), val_fraction=0.1).records()
+    held_out = {record.id for record in records if record.split == "val"}
+    ranked = sorted((record.id for record in records), key=lambda id: sha256(id.encode()).digest())
+    pets, vehicles = ([id for id in ranked if id[:3] in kinds] for kinds in ({"cat", "dog"}, {"car", "bus"}))
+    assert held_out == {*pets[:2], *vehicles[:2]}
 
 
 @pytest.mark.parametrize(

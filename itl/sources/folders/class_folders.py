@@ -39,6 +39,7 @@ from itl.sources.records import (
     stem_of,
     suffix_of,
     validate_records,
+    without_containers,
 )
 from itl.sources.scan import image_header
 from itl.sources.source import Source
@@ -164,7 +165,7 @@ class ClassFolders(Source):
         if self.val_fraction and several:
             photos = self._photos_in_any_folder(records)
         elif self.val_fraction:  # cat/images/1.jpg, and cat/jpg/1.jpg
-            photos = {record.id: last_of(record.id) for record in records}
+            photos = {record.id: without_containers(record.id) for record in records}
         return validate_records(split_off_val(records, self.val_fraction, photos), self.path)
 
     def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
