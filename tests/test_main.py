@@ -241,11 +241,16 @@ def test_a_plan_makes_no_folders(capsys, tmp_path):
     assert not (tmp_path / "far").exists()
 
 
-def test_what_a_clusters_workers_do_is_not_measured_on_this_host(capsys, tmp_path):
+def test_what_a_clusters_workers_do_may_be_too_much_for_this_host(capsys, tmp_path, monkeypatch):
+    def too_large(*_: object) -> None:
+        raise MemoryError("no memory is left")
+
+    monkeypatch.setattr("itl.runs.plan.calibrated", too_large)
     there = ("plan", "demo", "--home", str(tmp_path), "--scheduler", "tcp://elsewhere:8786")
     status, out, err = itl(capsys, *there)
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, "not measured on this host: no memory is left\n")
     assert "evaluations), by a cluster's workers: how long they take is not known" in " ".join(out.split())
+    assert itl(capsys, "plan", "demo", "--home", str(tmp_path))[0] == 1, "without a cluster"
     assert itl(capsys, *there, "--device", "cpu") == (
         1,
         "",

@@ -83,7 +83,7 @@ def _do_all(
                 left = {spec: None} | left
             elif error:
                 if isinstance(error, BrokenProcessPool):
-                    error = _death(spec)
+                    error = _death(spec, str(error))
                     if not (store.path(spec) / CLAIM).exists():
                         raise error from future.exception()
                 failed[spec] = error
@@ -92,13 +92,16 @@ def _do_all(
     return failed
 
 
-def _death(spec: Spec) -> ItlError:
-    """Say that the process of *spec* died twice."""
+def _death(spec: Spec, how: str) -> ItlError:
+    """Say that the process of *spec* died twice; *how* begins with the host, as "on HOST:", of a cluster."""
+    where, cure = "", "with fewer --workers"
+    if how.startswith("on "):
+        where, cure = f" {how.partition(':')[0]}", "with workers that have more"
     # A script that each process starts again says so above, but in the words of a traceback.
     guard = "" if "ITL_COMMAND" in os.environ else f"; in a script, {UNDER_MAIN}"
     return ItlError(
-        f"the process of run {key(spec)} died twice (killed, or out of memory?); what was finished is kept: "
-        f"repeat to resume, with fewer --workers if memory is short{guard}"
+        f"the process of run {key(spec)} died twice{where} (killed, or out of memory?); what was finished is "
+        f"kept: repeat to resume, {cure} if memory is short{guard}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from itl import ItlError, counted, errors_about
+from itl import ItlError, counted, errors_about, one_line
 from itl.machine import (
     Machine,
     about,
@@ -182,10 +182,11 @@ class Plan:
         kinds = f"{counted(nets, 'nets')} and {counted(len(self.left) - nets, 'evaluations')}"
         time = f": {about(self.minutes)} with {slots} side by side{where}"
         if not self.is_measured:
-            where = "by a cluster's workers" if self.machine.scheduler else "which are not measured here yet"
-            time = f", {where}: how long they take is not known"
+            time = ", which are not measured here yet: how long they take is not known"
         elif not packs and self.left.empty:
             time = ""
+        if self.machine.scheduler and len(self.left):
+            time = ", by a cluster's workers: how long they take is not known"
         packing, running = self.disk
         runs = f", runs {readable(running)}" if self.is_measured else ""
         free = ", ".join(f"{readable(free)} are free in {folder}" for folder, _, free in self.disks())
@@ -208,8 +209,8 @@ def plan(
 ) -> Plan:
     """Plan *questions* together: what they share is one row.
 
-    With *measure*, this machine's speed is measured where it is not known; else, and where a scheduler's
-    workers do the runs, such runs cost nothing.
+    With *measure*, this machine's speed is measured where it is not known; else, and where this host cannot
+    do what a scheduler's workers perhaps can, such runs cost nothing.
     Before that, ItlError is raised for data that are missing, all in one line, for subsets that cannot be
     had, for weights that runs would refuse and, with *build_nets*, for nets.
     """
@@ -230,8 +231,13 @@ def plan(
     unequal = compare_budgets({one.name: one.budgets for one in questions}, planned.values(), machine)
     if build_nets:
         refuse_impossible_nets(left, rates, machine)
-    if left and measure and not machine.scheduler:  # whose workers are other machines
-        rates = calibrated(works, machine)
+    if left and measure:
+        try:
+            rates = calibrated(works, machine)
+        except Exception as error:
+            if not machine.scheduler:  # whose workers may have more memory
+                raise
+            log.info(f"not measured on this host: {one_line(error) or type(error).__name__}")
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
     duplicates = _duplicates(questions, sizes, machine)

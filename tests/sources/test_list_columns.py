@@ -419,6 +419,8 @@ def test_a_column_that_probably_divides_and_is_not_read_is_noted(tmp_path, colum
         f"write train, val or test there"
     )
     assert notes == [says] * bool(shown)
+    written(path, {f"all.{suffix}": f"\n{text}".encode()})  # an empty line first
+    assert [line for line in check_lines("lists", path) if "is not read" in line] == notes
     written(path, {"9.jpg": jpeg(), "test.csv": b"image,label\n9.jpg,a\n"})
     assert not any("is not read" in line for line in check_lines("lists", path)), "another list divides them"
 

@@ -410,6 +410,8 @@ def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
         ("a.txt", b"0 cat - tabby\n1 (dog)\n", {"0": "cat - tabby", "1": "(dog)"}),
         ("a.txt", b"(a)\n(b)\n", {"0": "(a)", "1": "(b)"}),
         ("a.txt", "cat\n\N{NO-BREAK SPACE}\ndog\n".encode(), {"0": "cat", "1": "dog"}),
+        ("a.txt", b"1 " + b"dog " * 200 + b"\n0 cat\n", {"0": "cat", "1": " ".join(["dog"] * 200)}),
+        ("a.txt", b"dog " * 200 + b"1\ncat 0\n,\t,\n", {"0": "cat", "1": " ".join(["dog"] * 200)}),
         ("a.txt", b"cat" + b" " * 20_000 + b"x\ndog\n", {"0": "cat" + " " * 20_000 + "x", "1": "dog"}),
         ("a.txt", b"0-2\n4-6\n", {"0": "0-2", "1": "4-6"}),
         ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),

@@ -152,6 +152,13 @@ def test_without_labels_a_name_in_folders_of_two_splits_has_the_class_of_its_own
     assert read("lists", path, train="tr.lst.txt", test="te.lst.txt") == expected
 
 
+@pytest.mark.parametrize("folders", [("images_001", "images_002"), ("JPEGImages_1", "JPEGImages_2")])
+def test_numbered_folders_of_files_are_parts_of_one_set(tmp_path, folders):
+    images = [f"{folder}/{kind}/{folder}.jpg" for folder in folders for kind in ("cat", "dog")]
+    path = written(tmp_path, dict.fromkeys(images, jpeg()) | {"train.txt": "\n".join(images).encode()})
+    assert {record.wnid for record in open_source("lists", path).records()} == {"cat", "dog"}
+
+
 @pytest.mark.parametrize(
     ("images", "alike"),
     [

@@ -88,7 +88,6 @@ export class Browser {
   undo() {
     if (!this.past.length || !this.isLive()) return;
     this.begin(this.past.pop());
-    this.lastChange = "";
     this.changed();
   }
 
@@ -122,12 +121,12 @@ export class Browser {
 
   begin(fields) {
     this.choice = new Choice(this.tree, fields, this.cuts);
+    this.lastChange = "";
   }
 
   read() {
     if (this.sending) return;
     this.past.push(this.choice.toDict());
-    this.lastChange = "";
     this.begin(this.model.get("_choice"));
     this.refresh();
   }
@@ -172,13 +171,10 @@ export class Browser {
 
   searched() {
     const text = this.query.value;
-    if (!text.trim()) {
-      this.view.query = "";
-      this.view.refresh();
-      this.hits.textContent = "";
-    } else {
-      this.hits.textContent = some(this.view.find(text), "hit");
-    }
+    this.hits.textContent = text.trim() ? some(this.view.find(text), "hit") : "";
+    if (text.trim()) return;
+    this.view.query = "";
+    this.view.refresh();
   }
 
   showEverything(everything) {

@@ -15,7 +15,11 @@ from itl.sources.split_names import (
     words_of,
 )
 
-_NUMBERED = {*PART_WORDS, *SPLIT_OF_WORD}  # words of folders whose number is of a part, not of a class
+_NUMBERED = {
+    *PART_WORDS,
+    *SPLIT_OF_WORD,
+    *CONTAINERS,
+}  # words of folders whose number is of a part, not of a class
 Images = Sequence[tuple[ListedImage, str]]  # of a list, each with its path; '' where it is not there
 _OF_ANY_CLASS = {  # words of folders around those of classes
     *(*SPLIT_OF_WORD, *SPLIT_OF_SHORT_WORD, *LIKE_SPLITS, *NEUTRAL, *CONTAINERS, *PART_WORDS),
@@ -101,6 +105,8 @@ def _class_key(folder: str) -> tuple[str, ...]:
 
     >>> _class_key("train_images/church/indoor"), _class_key("birds_part2/crow"), _class_key("SOB/40X/1")
     (('church', 'indoor'), ('birds', 'crow'), ('sob', '40', '1'))
+    >>> _class_key("images_001/cat"), _class_key("JPEGImages_2/cat")
+    (('cat',), ('cat',))
     """
     *outer, last = folder.split("/")
     kept: list[str] = []

@@ -346,8 +346,12 @@ def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[st
     rows: Iterable[Row] = ()
     if suffix in ("jsonl", "ndjson"):
         rows = (row for _, row in _json_lines(text, file))
-    elif not IMAGE_AND_LABEL.fullmatch(first_line(text)) and suffix in ("csv", "tsv"):  # there is a header
-        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter_of_table(text, suffix))
+    elif suffix in ("csv", "tsv"):
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of_table(text, suffix))
+        table = ([cell.strip() for cell in row] for row in reader if any(row))
+        header = next(table, [""])
+        if not IMAGE_AND_LABEL.fullmatch(header[0]):  # else there is none
+            rows = (dict(zip(header, row, strict=False)) for row in table)
     texts_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for name, value in row.items():

@@ -25,7 +25,7 @@ NUMBER_HEADERS = {  # of numbers, beside names
     *("id", "class_id", "classid", "label", "label_id", "labelid", "category_id", "index", "class_index"),
     *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
 }
-LONGEST_LINE = 500  # of a number and a name
+LONGEST_LINE = 500  # of a number and a name that may have signs and quotes
 _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
 _COMMENT = re.compile(r"(#|//|%)\s*[^\W\d]")
 _OTHER_NUMBERED = re.compile(
@@ -206,7 +206,7 @@ def _content(text: str) -> Any:
 def _lines(text: str) -> list[str]:
     """Return the lines of *text* that are not empty, without the dashes of a list in YAML and last commas."""
     lines = [line.strip() for line in text_lines(text)]
-    lines = [line for line in lines if line.strip(", ")]
+    lines = [line for line in lines if line.strip(", \t")]
     if all(line.startswith("- ") for line in lines):
         lines = [line[2:].strip() for line in lines]
     return [line.removesuffix(",").rstrip() for line in lines]
@@ -310,11 +310,13 @@ def whole_numbers(labels: Collection[str]) -> dict[str, str]:
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
-    if not line or len(line) > LONGEST_LINE:
-        return None
-    wnid, *parts = line.replace(",", " ").split()
+    wnid, *parts = line.replace(",", " ").split() or [""]
     if WNID.fullmatch(wnid) and parts and is_number(parts[0]):
         return parts[0], wnid
+    if len(line) > LONGEST_LINE:  # of a list of synonyms: patterns would take too long
+        if is_number(wnid) and parts:
+            return wnid, " ".join(parts)
+        return (parts[-1], " ".join([wnid, *parts[:-1]])) if parts and is_number(parts[-1]) else None
     match = _NUMBER_FIRST.fullmatch(line) or _NUMBER_LAST.fullmatch(line)
     if not match:
         return None
