@@ -12,6 +12,7 @@ from itl.sources.records import examples, is_image, stem_of
 from itl.sources.split_names import SPLIT_ORDER, split_of_folders, split_of_path
 
 COPY_AGAIN = "copy it again, or remove it"
+FEW = 8  # images of one last name, that are looked at one by one
 
 
 class ImageNames:
@@ -36,8 +37,9 @@ class ImageNames:
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         for depth in range(len(parts), 0, -1):
             tail = "/".join(parts[-depth:])
-            index = self._by_last_two if depth > 1 else self.by_last_name  # as 1.jpg may be in each class
-            candidates = index.get("/".join(parts[-min(depth, 2) :]), [])
+            candidates = self.by_last_name.get(parts[-1], [])
+            if depth > 1 and len(candidates) > FEW:  # as 1.jpg may be in each class
+                candidates = self._by_last_two.get("/".join(parts[-2:]), [])
             matches = [image for image in candidates if image == tail or image.endswith(f"/{tail}")]
             if len(matches) > 1:
                 matches = [image for image in matches if split_of_folders(image) == split] or matches
