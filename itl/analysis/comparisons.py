@@ -89,6 +89,14 @@ class TaskValues:
         return np.array([condition.trained for condition in self.conditions])
 
     @property
+    def shared(self) -> np.ndarray:
+        """Which conditions have the question's seeds, (conditions,) of bool, and so are pooled.
+
+        Nets on halves, which have seeds of their own, also vary by their classes.
+        """
+        return np.array([not condition.seeds for condition in self.conditions])
+
+    @property
     def first_alike(self) -> np.ndarray:
         """Index of the first condition with the same runs, (conditions,); it represents all of them."""
         first: dict[object, int] = {}
@@ -119,9 +127,7 @@ class TaskValues:
         is_measured = np.isfinite(self.values[:, compared]).all(axis=1).any()
         if not is_measured or not all(side.any() for side in sides):
             return None
-        # Nets on halves, which have seeds of their own, also vary by their classes: they are not pooled.
-        shared = np.array([not condition.seeds for condition in self.conditions])
-        used = self.distinct & (shared | compared)
+        used = self.distinct & (self.shared | compared)
         return fit(np.where(used, self.values, math.nan), self.trained, compared)
 
     def _doubling(self, which: int) -> np.ndarray:

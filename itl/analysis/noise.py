@@ -34,8 +34,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     If each net was fitted once, the variance between fits is part of that between nets.
     """
     data = task_values(question, results, task)
-    shared = np.array([not condition.seeds for condition in question.conditions])  # as `TaskValues.fit`
-    values = data.values[:, data.trained & data.distinct & shared]
+    values = data.values[:, data.trained & data.distinct & data.shared]
     values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
     per_seed = residual_variance(values[~pd.isna(values).any(axis=1)])
     if math.isnan(per_seed):
@@ -155,7 +154,7 @@ def _main_contrast(
         ItlError: If the designs or seeds are too few for that, or no noise was seen.
     """
     data = task_values(question, results, task)
-    judged, squares = int((data.trained & data.distinct).sum()), 2.0
+    judged, squares = int((data.trained & data.distinct & data.shared).sum()), 2.0
     if question.comparisons:
         main = question.comparisons[0]
         of, against = data.side(main.of), data.side(main.against)
