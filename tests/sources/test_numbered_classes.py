@@ -1,0 +1,145 @@
+"""Which names numbers stand for, in the forms in which people write such files."""
+
+import pytest
+
+from itl import ItlError
+from itl.sources.listed.numbered_classes import read_names
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "names"),
+    [
+        ("a.txt", b"cat\ndog house\n", {"0": "cat", "1": "dog house"}),
+        ("a.txt", b"\xef\xbb\xbf1 cat\r\n2 dog house\r\n", {"1": "cat", "2": "dog house"}),
+        ("a.txt", b"cat, 1\ndog,2\n", {"1": "cat", "2": "dog"}),
+        ("a.txt", b"2: dog house\n1: cat\n", {"1": "cat", "2": "dog house"}),
+        ("a.txt", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
+        ("a.txt", b"n02119789 1 kit_fox\n", {"1": "n02119789"}),
+        ("a.txt", b"n02119789 1\nn02100735,2\n", {"1": "n02119789", "2": "n02100735"}),
+        ("a.txt", b"n02119789 kit fox, Vulpes\nn02100735,setter\n", {"0": "n02119789", "1": "n02100735"}),
+        ("a.txt", b"1 n02119789 kit fox\n2 n02100735\n", {"1": "n02119789", "2": "n02100735"}),
+        ("a.txt", b"n02119789-kit_fox\nsetter\n", {"0": "n02119789", "1": "setter"}),
+        ("a.json", b'{"0": ["n02119789", "kit_fox"]}', {"0": "n02119789"}),
+        ("a.json", b'[["n02119789", "kit_fox"], ["n02100735"]]', {"0": "n02119789", "1": "n02100735"}),
+        ("a.txt", b"great dane 3\ngreat big dog 4\n", {"3": "great dane", "4": "great big dog"}),
+        (
+            "a.txt",
+            b"0, tench, Tinca tinca\n1, Audi S4, 2012 model\n",
+            {"0": "tench Tinca tinca", "1": "Audi S4 2012 model"},
+        ),
+        ("a.yaml", b"- cat\n- dog house\n", {"0": "cat", "1": "dog house"}),
+        ("a.txt", b"16:9\n4:3\n", {"0": "16:9", "1": "4:3"}),
+        ("a.txt", b"[other]\ncat\n", {"0": "[other]", "1": "cat"}),
+        *(
+            ("a.txt", text.encode(), {"0": "cat", "1": "sea lion"})
+            for text in (
+                "0: 'cat',\n1: 'sea lion',\n",  # of a dict that a script printed
+                "'cat': 0,\n'sea lion': 1,\n",
+                '"0": "cat",\n"1": "sea lion"\n',
+                '"cat":0,\n"sea lion":1\n',
+                "{0: 'cat', 1: 'sea lion'}",
+                "{'cat': 0, 'sea lion': 1}",
+                "['cat', 'sea lion']",
+                "'cat',\n'sea lion',\n",
+                '"cat"\n"sea lion"\n',
+                '"0","cat"\n"1","sea lion"\n',  # of R
+                "'0': cat\n'1': sea lion\n",  # of YAML
+                "cat: 0\nsea lion: 1\n",
+                "0 - cat\n1 – sea lion\n",
+                "0 : cat\n1 : sea lion\n",
+                "0 | cat\n1 | sea lion\n",
+                "0 => cat\n1 => sea lion\n",
+                "cat - 0\nsea lion - 1\n",
+                "cat = 0\nsea lion = 1\n",
+                "- 0: cat\n- 1: sea lion\n",
+                "cat,\nsea lion,\n",
+            )
+        ),
+        ("a.txt", b"0: \"jack-o'-lantern\",\n1: 'cat',\n", {"0": "jack-o'-lantern", "1": "cat"}),
+        ("a.csv", b'0,"cat, domestic"\n1,dog\n', {"0": "cat, domestic", "1": "dog"}),
+        ("a.txt", b"{0: 'cat, domestic', 1: 'dog'}", {"0": "cat, domestic", "1": "dog"}),
+        ("a.txt", b"n02119789: 1\nn02100735: 2\n", {"1": "n02119789", "2": "n02100735"}),
+        ("a.txt", b"{1: ['n02119789', 'kit fox']}", {"1": "n02119789"}),
+        ("a.txt", b"'cat 1'\n'cat 2'\n", {"0": "cat 1", "1": "cat 2"}),
+        ("a.txt", b"rock 'n' roll\n'n' sync\n", {"0": "rock 'n' roll", "1": "'n' sync"}),
+        ("a.txt", b"cat: 0\nBoeing 747: 1\n", {"0": "cat", "1": "Boeing 747"}),
+        ("a.txt", b"0 cat - tabby\n1 (dog)\n", {"0": "cat - tabby", "1": "(dog)"}),
+        ("a.txt", b"(a)\n(b)\n", {"0": "(a)", "1": "(b)"}),
+        ("a.txt", "cat\n\N{NO-BREAK SPACE}\ndog\n".encode(), {"0": "cat", "1": "dog"}),
+        ("a.txt", b"1 " + b"dog " * 200 + b"\n0 cat\n", {"0": "cat", "1": " ".join(["dog"] * 200)}),
+        ("a.txt", b"dog " * 200 + b"1\ncat 0\n,\t,\n", {"0": "cat", "1": " ".join(["dog"] * 200)}),
+        ("a.txt", b"cat" + b" " * 20_000 + b"x\ndog\n", {"0": "cat" + " " * 20_000 + "x", "1": "dog"}),
+        ("a.txt", b"0-2\n4-6\n", {"0": "0-2", "1": "4-6"}),
+        ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
+        ("a.json", b'{"0": "cat", "1": "dog"}', {"0": "cat", "1": "dog"}),
+        ("a.json", b'{"cat": 0, "dog": 1}', {"0": "cat", "1": "dog"}),
+    ],
+)
+def test_names_of_numbers(file, content, names):
+    assert read_names(content, file) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"cat 1\ndog\n", "'dog' does not"),
+        (b"cat 1\ndog 1\n", "class 1 twice"),
+        (b"cat 1\ncat 2\n", "two numbers"),
+        (b" \n\n", "names.txt is empty; write a name a line, or remove it"),
+        (b"{}", "names.json is empty"),
+        (b'{"0": "cat", "0": "dog"}', "the key '0' is twice in one object"),
+        (b'{"0": "cat", "1": 2}', "neither a list of names nor an object with numbers"),
+        (b'{"0": "cat", "dog": "1"}', "neither a list of names nor an object with numbers"),
+        (b'{"cat": 0, "dog": "1"}', "neither a list of names nor an object with numbers"),
+        (b'{"names": ["cat"]}', "neither a list of names nor an object with numbers"),
+        (b"{0: 'cat',\n 1: dog}", "cannot be read as names of classes .*; write a name a line"),
+        (b"{0: 'cat',\n 0: 'dog'}", "the key 0 is twice in one object"),
+        (b"{0: 'crane',\n 1: 'crane'}", "gives 'crane' two numbers; give every class a name of its own"),
+        (b"{['cat']: 0}", "cannot be read as names of classes .*; write a name a line"),
+        *(
+            (line, "has a number and a name; write them as `0 cat`, on each line")
+            for line in (
+                b"label: 0 name: cat",
+                b"id=0, name=cat",
+                b"name: cat, id: 0",
+                b"(0) cat",
+                b"[0] cat",
+            )
+        ),
+        *(
+            (line, "has more than a name; write `cat` or `0 cat` on each line")
+            for line in (
+                b"'n02119789': 'kit fox',",
+                b"'cat', 'dog'",
+                b"0: [n02119789, kit fox]",
+                b"0 -cat",
+                b"0 cat:",
+                b"cat -> 0 ->",
+                b"0 - 2 years\n3 - 9 years",
+                b"ages 0 - 2\nages 3 - 9",
+                b"0 - cat\n1 - 3D printer",
+            )
+        ),
+        (b"cat\ndog\ncat\nfox\n", "gives 'cat' two numbers"),
+        (b"n02119789 kit fox\nn02119789 fox\n", "gives 'n02119789' two numbers"),
+        (b"0,cat,5\n1,dog,3\n", "'0,cat,5' has a number on both sides; leave that of the class and its name"),
+        (b"Class Name\ncat\ndog\n", "'Class Name', its first line, is no class, but a header; remove it"),
+        (
+            b"# names of classes\ncat\ndog\n",
+            "'# names of classes', its first line, is no class, but a comment",
+        ),
+        (b"2\ncat\ndog\n", "'2', its first line, is no class, but their number; remove it"),
+        (b"[names]\ncat\ndog\n", "'.names.', its first line, is no class, but a header; remove it"),
+        (b"Class Names:\ncat\ndog\n", "'Class Names:', its first line, is no class, but a header; remove it"),
+        (b"n02085936;1\nn02123045;0\n", "'n02085936;1' has a number and a name"),
+        (b"n02085936_1\nn02123045_0\n", "'n02085936_1' has a number and a name"),
+        (b"0=cat\n1=dog\n", "'0=cat' has a number and a name; write them as `0 cat`, on each line"),
+        (b"cat;1\ndog;0\n", "'cat;1' has a number and a name"),
+        (b"1) cat\n0) dog\n", "'1. cat' has a number and a name"),
+        (b"1. cat\n0. dog\n", "'1. cat' has a number and a name"),
+        (b'{"0": ["kit_fox", "n02119789"]}', "neither a list of names nor an object with numbers"),
+    ],
+)
+def test_names_that_are_refused(content, message):
+    with pytest.raises(ItlError, match=message):
+        read_names(content, "names.json" if content.startswith(b"{") else "names.txt")
