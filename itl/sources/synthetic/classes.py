@@ -41,11 +41,11 @@ def draw_uniform(random: np.random.Generator, *ranges: tuple[float, float]) -> l
 
 
 def backdrop(
-    random: np.random.Generator, size: int, things: int, reach: tuple[float, float], hue: float | None = None
+    random: np.random.Generator, size: int, shapes: int, reach: tuple[float, float], hue: float | None = None
 ) -> np.ndarray:
-    """Return a wall above a floor, with tints, a pattern and *things*, as a canvas: float32 (3, size, size).
+    """Return a wall above a floor, with tints, a pattern and *shapes*, as a canvas: float32 (3, size, size).
 
-    The *reach* of the things is as in `clutter`.
+    The *reach* of the shapes is as in `clutter`.
     """
     hues = random.random(2).tolist()
     if hue is not None:
@@ -62,7 +62,7 @@ def backdrop(
     )
     below = np.clip((y - horizon) * size * 0.5 + 0.5, 0, 1)
     canvas = wall + below * (floor - wall) + pattern * (1 - 0.6 * below) + 25 * (0.5 - y)
-    clutter(canvas, random, things, reach)
+    clutter(canvas, random, shapes, reach)
     return canvas
 
 
