@@ -37,7 +37,9 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
     "itl/specs.py": "tests/test_specs.py tests/test_specs_refused.py tests/test_keys.py",
     "itl/settings.py": "tests/test_specs.py tests/test_specs_refused.py",
-    "itl/hierarchy/label_sets.py": f"{LABELS} tests/hierarchy/test_label_sets_properties.py",
+    "itl/hierarchy/label_sets.py": " ".join(
+        (LABELS, "tests/hierarchy/test_label_sets_properties.py", "tests/hierarchy/test_class_lists.py")
+    ),
     "itl/hierarchy/halves.py": f"{LABELS} tests/hierarchy/test_halves_along_tree.py",
     "itl/hierarchy/taxonomy.py": "tests/hierarchy/test_taxonomy.py tests/hierarchy/test_taxonomy_nltk.py",
     "itl/packs/subset.py": "tests/packs/test_subset.py",
@@ -68,6 +70,9 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/analysis/model.py": "tests/analysis/test_model.py",
     "itl/analysis/verdicts.py": "tests/analysis/test_verdicts.py tests/analysis/test_comparisons.py",
     "itl/analysis/comparisons.py": "tests/analysis/test_comparisons.py tests/analysis/test_doublings.py",
+    "itl/analysis/interim.py": " ".join(
+        f"tests/analysis/test_{name}.py" for name in ("added_seeds", "comparisons", "doublings")
+    ),
     "itl/analysis/findings.py": "tests/analysis/test_published.py",
     "itl/analysis/published.py": "tests/analysis/test_published.py",
 }

@@ -147,6 +147,13 @@ def test_search_ranks_the_match_before_the_number_of_leaves():
     assert result == ["i0", "i1", "i2", "i3", "i4"]
 
 
+def test_search_takes_more_leaves_first_among_equals():
+    synsets = [Synset(name, f"{name}.n.01", (name,), "", ()) for name in ("cats", "catsharks")]
+    leaves = {"tabby": "cats", "nurse": "catsharks", "coral": "catsharks"}
+    synsets += [Synset(name, f"{name}.n.01", (name,), "", (parent,)) for name, parent in leaves.items()]
+    assert [one.wnid for one in Taxonomy(synsets, leaves).search("cat")] == ["catsharks", "cats"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
