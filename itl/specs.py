@@ -259,10 +259,8 @@ class Recipe:
         return (self.epochs or 0) * steps_per_epoch if self.steps is None else self.steps
 
     def untrained(self) -> "Recipe":
-        """Return the recipe of zero epochs that presents images as this one, whatever its schedule."""
-        usual = ("schedule", "warmup", "momentum", "weight_decay", "label_smoothing", "clip")
-        reset: dict[str, Any] = {entry.name: entry.default for entry in fields(self) if entry.name in usual}
-        return replace(self, epochs=0, steps=None, lr=None, lrs=(), drops=None, **reset)
+        """Return the recipe of zero epochs that presents images as this one, whatever training would be."""
+        return Recipe(epochs=0, batch=self.batch, pixels=self.pixels, precision=self.precision)
 
 
 @dataclass(frozen=True)
@@ -317,8 +315,9 @@ class Weights:
     bgr: bool = field(default=False, metadata={"added": True})  #: trained on blue, green and red, as by Caffe
 
     def __post_init__(self) -> None:
-        """Refuse means and standard deviations of pixels from 0 to 255."""
+        """Give the net its one name; refuse means and standard deviations of pixels from 0 to 255."""
         _check_types(self)
+        object.__setattr__(self, "net", net_name(self.net))
         _check_limits(self, {"mean": COLOUR, "std": SPREAD})
 
 
@@ -353,9 +352,9 @@ class Pretrain:
         _check_types(self)
         _check_limits(self, {"seed": AT_LEAST_0})
         _check_limits(self, {"seed": OF_32_BITS})
-        if self.weights:
-            object.__setattr__(self, "recipe", self.recipe.untrained())
-            object.__setattr__(self, "subset", Subset(self.subset.pack))
+        if self.weights:  # no batch sets the statistics of its norms
+            object.__setattr__(self, "recipe", replace(self.recipe.untrained(), batch=Recipe.batch))
+            object.__setattr__(self, "subset", Subset(""))
             object.__setattr__(self, "seed", 0)
         if self.subset.images_per_class is None:  # so at_most limits nothing
             object.__setattr__(self, "subset", replace(self.subset, at_most=False))

@@ -171,8 +171,19 @@ def test_each_fit_of_a_net_has_a_seed_of_its_own():
 def test_a_net_that_is_not_trained_has_one_spec():
     untrained = Pretrain(Subset("p", classes=5, images_per_class=7), recipe=Recipe(epochs=0))
     assert (untrained.trained, untrained.subset.images_per_class, untrained.subset.classes) == (False, 1, 5)
-    given = Pretrain(Subset("p", classes=5), seed=3, weights=Weights("resnet18"))
-    assert (given.trained, given.seed, given.subset) == (False, 0, Subset("p", images_per_class=1))
+    unseen = Recipe(epochs=0, augment="crop", flip=False, clip=1.0)  # it sees the centres of images alone
+    assert Pretrain(Subset("p", classes=5), recipe=unseen) == untrained
+    given = [
+        Pretrain(Subset(pack, classes=5), recipe=recipe, seed=seed, weights=Weights("resnet18"))
+        for pack, recipe, seed in (
+            ("p", Recipe(pixels=96), 3),
+            ("q", Recipe(pixels=96, batch=8, flip=False, augment="crop", lr=0.3), 0),
+            ("q", Recipe(), 0),
+        )
+    ]
+    assert (given[0].trained, given[0].seed, given[0].recipe.pixels) == (False, 0, 96)
+    assert given[0] == given[1] != given[2], "it sees the same pixels, whatever other nets are trained on"
+    assert Weights("torchvision:resnet18", "d") == Weights("resnet18", "d")
     assert Pretrain(Subset("p"), recipe=Recipe(steps=1)).trained
 
 

@@ -192,7 +192,7 @@ def _pack_names(folders: Sequence[Path], runs: Sequence[pd.DataFrame]) -> dict[s
             pairs = [("images", row.settings.get(f"{net}subset.pack")) for net in NETS]
             pairs.append((row.settings.get("Transfer.target"), row.settings.get("Transfer.pack")))
             for target, digest in pairs:
-                if source := sources.get((row.questions, target)):
+                if digest and (source := sources.get((row.questions, target))):  # '': of own weights
                     names.setdefault(digest, f"{digest} ({target}: {source})")
     return names
 

@@ -105,10 +105,10 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     Returns:
         classes, images (numbers), manifest (a digest) and metrics (percent, by name).
     """
+    if spec.weights:
+        return _take_weights(spec, spec.weights, folder, machine)
     pack = pack_of_digest(spec.subset.pack, machine)
     selection = select(pack, spec.subset, "train", tree_of(spec, machine))
-    if spec.weights:
-        return _take_weights(spec, spec.weights, len(selection.classes), folder, machine)
     table = manifest(pack, selection)
     write_atomic(folder / MANIFEST_FILE, lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
@@ -131,8 +131,9 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     }
 
 
-def _take_weights(spec: Pretrain, weights: Weights, classes: int, folder: Path, machine: Machine) -> dict:
+def _take_weights(spec: Pretrain, weights: Weights, folder: Path, machine: Machine) -> dict:
     """Give the net of *spec* the *weights* that are kept in `machine.weights`; see `pretrain`."""
+    classes = 1  # its head is replaced, whatever it is measured on
     net = build_for(spec, classes)
     tensors, note = load_kept(weights, machine.weights)
     fill_body(net, spec.net, tensors)

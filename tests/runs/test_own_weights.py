@@ -151,7 +151,7 @@ def test_the_net_of_a_run_has_the_files_tensors_and_no_others(study, resnet, tmp
     body = load_net(spec, study.store).body.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in body.items())  # statistics too
     said = export_net(key(spec), tmp_path / "again.pth", study.machine)
-    assert "torchvision.models.get_model('resnet18', num_classes=4) loads it" in said
+    assert "torchvision.models.get_model('resnet18', num_classes=1) loads it" in said
     assert f"resnet18 of run {key(spec)} (its head is new: it is trained on nothing), for images" in said
     again = torch.load(tmp_path / "again.pth", weights_only=True)
     assert all(torch.equal(tensor, again[name]) for name, tensor in state.items() if "fc" not in name)
