@@ -185,7 +185,8 @@ class Source(ABC):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        return Counter() if self.listing is None else self.listing.left_out
+        parts = [part.left_out for part in (self.listing, self.scan) if part is not None]
+        return sum(parts, Counter())
 
     @property
     def scan(self) -> Scan | None:
@@ -194,16 +195,17 @@ class Source(ABC):
 
     @property
     def has_regions(self) -> bool:
-        """Whether images have region proposals."""
-        return False
+        """Whether images have region proposals, which the option ``proposals`` names."""
+        return bool(getattr(self, "proposals", None))
 
     def annotation(self, record: Record) -> list[AnnotatedObject]:
-        """Return the objects on the image of *record*, in the order of their file; none by default."""
-        return []
+        """Return the objects on the image of *record*, in the order of their file."""
+        return self.scan.objects.get(record.id, []) if self.scan else []
 
     def regions(self, record: Record) -> np.ndarray:
-        """Return the region proposals of *record*, float32 (n, 4); none by default."""
-        return np.empty((0, 4), np.float32)
+        """Return the region proposals of *record*, float32 (n, 4), where the source `has_regions`."""
+        assert self.scan
+        return self.scan.regions[record.id]
 
 
 def _describe_alike(names: Sequence[str]) -> list[str]:
@@ -239,11 +241,6 @@ class ScannedSource(Source):
         """All files."""
         return open_listing(self.path)
 
-    @property
-    def left_out(self) -> Counter:
-        """How many files are not records, by reason."""
-        return self.listing.left_out + self.scan.left_out
-
     def records(self) -> list[Record]:
         """Return one record for each image, or person, sorted by id; ItlError if anything is wrong."""
         return self.scan.valid_records()
@@ -256,11 +253,6 @@ class AnnotatedSource(ScannedSource):
     outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
     resized: Resized = "refuse"  # boxes of images that have another size than is stated
     annotates = True
-
-    @property
-    def has_regions(self) -> bool:
-        """Whether images have region proposals."""
-        return bool(getattr(self, "proposals", None))
 
     def describe_lacking(self, records: Sequence[Record]) -> Iterable[str]:
         """Yield lines on classes that train or what is scored has no objects of, but difficult ones."""
@@ -275,11 +267,3 @@ class AnnotatedSource(ScannedSource):
             if unscored := sorted(learned - scored):
                 count = counted(len(unscored), "classes")
                 yield f"{split} has no object of {count} to be scored, such as {examples(unscored)}"
-
-    def annotation(self, record: Record) -> list[AnnotatedObject]:
-        """Return the objects on the image of *record*, in the order of their file."""
-        return self.scan.objects[record.id]
-
-    def regions(self, record: Record) -> np.ndarray:
-        """Return the region proposals of *record*, float32 (n, 4)."""
-        return self.scan.regions[record.id]
