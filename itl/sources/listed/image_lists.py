@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from itl import ItlError, counted
@@ -30,9 +30,9 @@ from itl.sources.listed.list_columns import (
     without_repeated,
 )
 from itl.sources.listed.split_columns import (
-    MAX_SPLIT_TEXTS,
     are_codes_of_splits,
     describe_unread_columns,
+    few_texts,
     split_column,
     splits_of_labels,
 )
@@ -343,23 +343,21 @@ def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[st
     Arguments are as in `read_list_file`, which can read it.
     """
     text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
-    rows: Iterable[Row] = ()
+    rows: list[Row] = []
     if suffix in ("jsonl", "ndjson"):
-        rows = (row for _, row in _json_lines(text, file))
+        rows = [row for _, row in _json_lines(text, file)]
     elif suffix in ("csv", "tsv"):
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of_table(text, suffix))
         table = ([cell.strip() for cell in row] for row in reader if any(row))
         header = next(table, [""])
         if not IMAGE_AND_LABEL.fullmatch(header[0]):  # else there is none
-            rows = (dict(zip(header, row, strict=False)) for row in table)
-    texts_of: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        for name, value in row.items():
-            if len(texts_of[name]) <= MAX_SPLIT_TEXTS:
-                texts_of[name].add(str(value).strip())
+            rows = [dict(zip(header, row, strict=False)) for row in table]
     labels = {label, *LABEL_COLUMNS}
-    others = {name: texts for name, texts in texts_of.items() if not {name, name.lower()} & labels}
-    return describe_unread_columns(others, file)
+    names = [
+        name for name in dict.fromkeys(chain.from_iterable(rows)) if labels.isdisjoint((name, name.lower()))
+    ]
+    texts_of = {name: few_texts(row[name] for row in rows if name in row) for name in names}
+    return describe_unread_columns(texts_of, file)
 
 
 def _json_lines(text: str, file: str) -> Iterator[tuple[int, Row]]:

@@ -1,5 +1,6 @@
 """Images that text files, CSV or JSON lines divide and label."""
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -40,7 +41,6 @@ from itl.sources.listed.numbered_classes import (
     name_of,
     names_of_numbers,
     read_names,
-    whole_numbers,
 )
 from itl.sources.listed.signs import surely_other_source
 from itl.sources.records import examples, is_image, split_off_val, stem_of
@@ -58,10 +58,11 @@ WITHOUT_LABEL = ": no label"  # the end of why a file is no list
 
 
 def _write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
-    """Write labels 0.0, 1.0 … of *lists* as whole numbers, where all are such."""
-    if whole := whole_numbers({entry.label for images in lists.values() for entry in images}):
+    """Write labels 0.0, 1.0 … of *lists*, as pandas has them, as whole numbers, where all are such."""
+    labels = {entry.label for images in lists.values() for entry in images}
+    if all(re.fullmatch(r"-?[0-9]+\.0", label) for label in labels):
         for key, images in lists.items():
-            lists[key] = [entry._replace(label=whole[entry.label]) for entry in images]
+            lists[key] = [entry._replace(label=entry.label.partition(".")[0]) for entry in images]
 
 
 @dataclass(frozen=True)

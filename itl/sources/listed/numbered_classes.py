@@ -297,17 +297,6 @@ def _column_of_numbers(header: Sequence[str]) -> int | None:
     return columns[0] if len(columns) == 1 else None
 
 
-def whole_numbers(labels: Collection[str]) -> dict[str, str]:
-    """Return the number of each of *labels* if all are whole with a point, as pandas writes them; else none.
-
-    >>> whole_numbers({"1.0"}), whole_numbers({"1.0", "1"}), whole_numbers({"1.0", "1.5"})
-    ({'1.0': '1'}, {}, {})
-    """
-    if not all(re.fullmatch(r"-?[0-9]+\.0", label) for label in labels):
-        return {}
-    return {label: label.partition(".")[0] for label in labels}
-
-
 def _numbered_line(line: str) -> tuple[str, str] | None:
     """Return number and name of a line that has both."""
     wnid, *parts = line.replace(",", " ").split() or [""]
