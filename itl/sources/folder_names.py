@@ -91,8 +91,3 @@ def are_of_labels(name: str, others: Iterable[str]) -> bool:
     (True, False)
     """
     return bool(_NO_LABEL.search(name)) and any({"label", "labels"} & {*words_of(other)} for other in others)
-
-
-def last_of(folder: str) -> str:
-    """Return the last part of the path *folder*."""
-    return folder.rpartition("/")[2]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from posixpath import basename
 from typing import Literal
 
 from itl import ItlError, counted
@@ -15,7 +16,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled, last_of
+from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled
 from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
@@ -114,7 +115,7 @@ class ClassFolders(Source):
         try:
             layout = recognise(counts, choice, path=self.path)
         except ItlError as error:
-            folders = {folder: last_of(folder) for folder in counts}
+            folders = {folder: basename(folder) for folder in counts}
             reason = "" if of_level else describe_no_classes(self.listing.files, folders)
             raise ItlError("; ".join(filter(None, [str(error), reason]))) from None
         class_of = {folder: name for folder, (_, name) in layout.class_of.items()}
@@ -183,7 +184,7 @@ class ClassFolders(Source):
         return {
             record.id: below[record.id][0].partition("/")[0]
             if record.wnid in of_cases
-            else last_of(record.id)
+            else basename(record.id)
             for record in records
         }
 
@@ -197,11 +198,11 @@ class ClassFolders(Source):
             for name, other in copies.items()
             if other in classes
         ]
-        others = [name for name in classes if not is_unlabelled(last_of(name))]
+        others = [name for name in classes if not is_unlabelled(basename(name))]
         notes += [
             f"{name!r} is a class of its own; if its images have no label, move it elsewhere"
             for name in sorted(classes.difference(others))
-            if len(others) > 1 and not are_of_labels(last_of(name), others)
+            if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
         return [*notes, *self._describe_names_in_two_splits(), *self._describe_unread_splits()]
 
@@ -395,7 +396,7 @@ def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, 
     """
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
     classes = {*layout.classes}
-    beside = {name for name in beside if not holds_files(last_of(name)) or last_of(name) in classes}
+    beside = {name for name in beside if not holds_files(basename(name)) or basename(name) in classes}
     if empty := sorted(beside - layout.class_of.keys() - Tree(counts).total.keys()):
         raise ItlError(
             f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"

@@ -5,12 +5,12 @@ can be read in two ways is refused, with both readings and the option that choos
 silently.
 """
 
-import os
 import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from posixpath import basename, commonpath, join
 from typing import NamedTuple
 
 from itl import ItlError, counted, did_you_mean
@@ -23,7 +23,6 @@ from itl.sources.folder_names import (
     is_container,
     is_of_masks,
     is_of_photos,
-    last_of,
     wnid_of,
 )
 from itl.sources.folders.left_out import Parts, folders_left_out
@@ -192,8 +191,8 @@ def _assemble(
                 left_out[reasons.get(parts, "images beside class folders")] += count
                 continue
             top, name = named[parts]
-            class_folder = _joined(folder, top)
-            class_of[_joined(folder, parts)] = (folders[folder], name)
+            class_folder = join(folder, *top)
+            class_of[join(folder, *parts)] = (folders[folder], name)
             containers.add(class_folder.rpartition("/")[0])
             other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
             if other != class_folder:
@@ -207,7 +206,7 @@ def _assemble(
             left_out[f"images of {split} without class folders"] += tree.total[folder]
     left_out["images outside the splits"] = rest
     has_splits = set(folders) != {""} or choice.splits not in (None, "none")
-    root = os.path.commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
+    root = commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
     where = sorted((inside.keys() if has_splits else containers) - {""})
     words = "each folder a class" if choice.nested else "class folders"
     words += f" in {', '.join(where)}" if where and not (choice.nested and not has_splits) else ""
@@ -225,17 +224,17 @@ def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
     others = [
         child
         for child in sorted(tree.children[top] - folders.keys())
-        if UNLABELLED.isdisjoint(words_of(last_of(child)))
+        if UNLABELLED.isdisjoint(words_of(basename(child)))
     ]
     if others:
         beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
         raise ItlError(f"{beside}{_split_hint(tree, folders, others)}")
     refuse_two_of_one_split(tree, folders)
-    classes = {last_of(child) for folder in folders for child in tree.children.get(folder, ())}
+    classes = {basename(child) for folder in folders for child in tree.children.get(folder, ())}
 
     def is_same_split(outer: str, inner: str) -> bool:  # train/train; or val/images/cat beside train/cat
-        inside = map(last_of, tree.children.get(inner, ()))
-        around_classes = is_container(last_of(inner)) and not classes.isdisjoint(inside)
+        inside = map(basename, tree.children.get(inner, ()))
+        around_classes = is_container(basename(inner)) and not classes.isdisjoint(inside)
         return split_of_last(outer) == split_of_last(inner) or around_classes
 
     return {tree.descend(folder, is_same_split): split for folder, split in folders.items()}
@@ -248,12 +247,12 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], others: Sequence[str]) -
     """
     other, stem = others[0], _without_numbers(others[0])
     parts = [folder for folder in others if _without_numbers(folder) == stem]
-    words = words_of(last_of(other))
+    words = words_of(basename(other))
     likely = splits_of_words(words) or (
         {"val", "test"} if LIKE_SPLITS.intersection(words) else {*SPLIT_ORDER}
     )
     free = [split for split in SPLIT_ORDER if split in likely.difference(folders.values())]
-    if not free or is_of_masks(last_of(other)):
+    if not free or is_of_masks(basename(other)):
         return ""
     splits = {**folders, **dict.fromkeys(parts, free[0])}
     named = ",".join(f"{split}={folder}" for folder, split in splits.items())
@@ -264,7 +263,7 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], others: Sequence[str]) -
     is_read = any(f"{folder}/".startswith(f"{other}/") for folder in layout.class_of)
     is_read = is_read and not layout.unknown_classes
     if_split = (
-        f"{last_of(other)} is a split, name it" if len(parts) == 1 else f"{_quoted(parts)} are one split"
+        f"{basename(other)} is a split, name it" if len(parts) == 1 else f"{_quoted(parts)} are one split"
     )
     return f" (if {if_split}: {Choice(named).words()})" if is_read else ""
 
@@ -273,7 +272,7 @@ def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
     """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
     for split in sorted(set(folders.values())):
         parts = [folder for folder in folders if folders[folder] == split]
-        stems = {_without_numbers(last_of(folder)) for folder in parts}
+        stems = {_without_numbers(basename(folder)) for folder in parts}
         if len(stems) > 1:
             raise ItlError(f"{_quoted(parts)} are both named like {split}")
         shared = Counter(parts for folder in parts for parts in tree.below(folder))
@@ -283,7 +282,7 @@ def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
             raise ItlError(
                 f"{_quoted(parts)} hold the same folders, so they may be versions of one {split}{way}"
             )
-    whole = [folder for folder in folders if "trainval" in words_of(last_of(folder))]
+    whole = [folder for folder in folders if "trainval" in words_of(basename(folder))]
     if whole and "val" in folders.values():
         raise ItlError(f"{_quoted(whole)}, by its name, has the images of the folder of val too")
 
@@ -318,7 +317,7 @@ def _splits_in_classes(tree: Tree) -> Layout:
         split = split_of_name(parts[1]) if len(parts) == 2 else None
         if split is None or split_of_name(parts[0]):
             raise ItlError(f"{'/'.join(parts)!r} is no split inside a class folder")
-        class_of[_joined(top, parts)] = (split, wnid_of(parts[0]) or parts[0])
+        class_of[join(top, *parts)] = (split, wnid_of(parts[0]) or parts[0])
     return Layout(class_of, words="class folders that hold the splits")
 
 
@@ -417,10 +416,10 @@ def _refuse_half_sorted(inside: Mapping[str, dict[Parts, int]]) -> None:
         classes = sorted({parts[0] for parts in relative if parts} & others)
         for parts, count in relative.items():
             if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in relative:
-                outer, inner = _joined(folder, parts[:-1]), _joined(folder, parts)
+                outer, inner = join(folder, *parts[:-1]), join(folder, *parts)
                 raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
             if classes and len(parts) == 1 and parts[0] not in others and holds_files(parts[0]):
-                loose = _joined(folder, parts)
+                loose = join(folder, *parts)
                 raise ItlError(
                     f"{folder!r} is half sorted: {counted(count, 'images lie')} in {loose!r}, beside the "
                     f"class folders {examples(classes)} (if all are there too, as copies, move {loose!r} "
@@ -472,10 +471,6 @@ def _under_letters(folders: set[Parts]) -> bool:
 
 def _without_numbers(name: str) -> str:
     return re.sub(r"\d+", "", name).casefold()
-
-
-def _joined(folder: str, parts: Parts) -> str:
-    return "/".join([folder, *parts] if folder else parts)
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -4,10 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from posixpath import basename
 
 from itl import ItlError, counted
 from itl.sources.files.archives import Listing
-from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, last_of, wnid_of
+from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, wnid_of
 from itl.sources.folders.layout import Choice, Layout, Tree, read_tree, refuse_two_of_one_split
 from itl.sources.folders.left_out import OF_MASKS
 from itl.sources.packed import unpack_command
@@ -59,7 +60,7 @@ def _describe_conditions(tree: Tree, path: Path | None) -> str:
     """Say that one folder of wnids is read, if several hold the same, such as severities of a corruption."""
     first_of: dict[frozenset[str], str] = {}
     for folder in sorted(tree.children):
-        inside = frozenset(map(last_of, tree.children[folder]))
+        inside = frozenset(map(basename, tree.children[folder]))
         if len(inside) > 1 and all(map(wnid_of, inside)) and not any(map(split_of_name, folder.split("/"))):
             first = first_of.setdefault(inside, folder)
             if first != folder:
@@ -158,14 +159,14 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     val do. If none do, and one folder has no such word, that is train.
     """
     split_by = {
-        folder: split for folder in siblings if (split := split_of_any_word(last_of(folder), short=True))
+        folder: split for folder in siblings if (split := split_of_any_word(basename(folder), short=True))
     }
     together: dict[str, list[str]] = defaultdict(list)  # by the rest of their names
     for folder in split_by:
-        together[" ".join(beside_split(last_of(folder), short=True))].append(folder)
+        together[" ".join(beside_split(basename(folder), short=True))].append(folder)
     options = []
     for folders in together.values():
-        whole = [folder for folder in folders if "trainval" in words_of(last_of(folder))]
+        whole = [folder for folder in folders if "trainval" in words_of(basename(folder))]
         parts = [folder for folder in folders if folder not in whole]
         of_test = [folder for folder in parts if split_by[folder] == "test"]
         options += [parts, [*whole, *of_test] if whole else []]
@@ -179,11 +180,11 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
         splits = [split_by[folder] for folder in labelled]
         folders = [  # rps/rps instead of rps, as where an archive was unpacked into a folder of its name
             tree.descend(
-                folder, lambda outer, inner: last_of(outer) == last_of(inner) and inner in tree.children
+                folder, lambda outer, inner: basename(outer) == basename(inner) and inner in tree.children
             )
             for folder in labelled
         ]
-        classes = [{last_of(child) for child in tree.children.get(folder, ())} for folder in folders]
+        classes = [{basename(child) for child in tree.children.get(folder, ())} for folder in folders]
         least = 2 - (is_alone and labelled == option)
         if len(set(splits)) == len(splits) >= least and set.intersection(*classes):
             yield ",".join(

@@ -3,8 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from posixpath import basename
 
-from itl.sources.folder_names import FILE_FOLDERS, has_word_of_masks, is_of_masks, is_of_photos, last_of
+from itl.sources.folder_names import FILE_FOLDERS, has_word_of_masks, is_of_masks, is_of_photos
 from itl.sources.records import examples, is_image, stem_of
 from itl.sources.split_names import words_of
 
@@ -25,14 +26,14 @@ def _describe_parts(files: Collection[str], folders: Collection[str]) -> str:
     >>> _describe_parts({"0/01.jpg", "1/12.jpg", "0.parquet", "1_stats.json"}, ["0", "1"])
     "'0', '1' are parts of one set of images, as 0.parquet beside them tells"
     """
-    numbered = sorted(folder for folder in folders if last_of(folder).isdecimal())
+    numbered = sorted(folder for folder in folders if basename(folder).isdecimal())
     tables = [f"{folder}{end}" for folder in numbered for end in (".parquet", "_stats.json")]
     if not (table := next((name for name in tables if name in files), "")):
         return ""
     images = [name for name in files if is_image(name) and name.rpartition("/")[0] in numbered]
-    if not all(stem_of(image).startswith(last_of(image.rpartition("/")[0])) for image in images):
+    if not all(stem_of(image).startswith(basename(image.rpartition("/")[0])) for image in images):
         return ""
-    names = examples([repr(last_of(folder)) for folder in numbered])
+    names = examples([repr(basename(folder)) for folder in numbered])
     return f"{names} are parts of one set of images, as {table} beside them tells"
 
 

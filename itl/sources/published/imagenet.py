@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from posixpath import basename
 from typing import ClassVar
 
 from itl import ItlError, counted, errors_about
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing
-from itl.sources.folder_names import last_of, wnid_of
+from itl.sources.folder_names import wnid_of
 from itl.sources.folders import class_folders
 from itl.sources.folders.layout import Choice, Layout
 from itl.sources.folders.layout_options import image_counts, recognise, way_to
@@ -393,9 +394,9 @@ def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
     """Raise ItlError for folders of one wnid side by side, such as n01440764 and n01440764_tench."""
     folder_of: dict[tuple[str, str], str] = {}
     for folder in sorted({name.rpartition("/")[0] for name in names if is_image(name)}):
-        while folder and not wnid_of(last_of(folder)):
+        while folder and not wnid_of(basename(folder)):
             folder = folder.rpartition("/")[0]
-        if wnid := wnid_of(last_of(folder)):
+        if wnid := wnid_of(basename(folder)):
             other = folder_of.setdefault((folder.rpartition("/")[0], wnid), folder)
             if other != folder:
                 raise ItlError(

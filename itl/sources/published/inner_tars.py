@@ -2,11 +2,12 @@
 
 from contextlib import suppress
 from functools import cache
+from posixpath import basename
 
 from itl import ItlError, counted
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing
-from itl.sources.folder_names import last_of, wnid_of
+from itl.sources.folder_names import wnid_of
 from itl.sources.records import examples, is_image
 from itl.sources.split_names import split_of_name
 
@@ -27,7 +28,7 @@ def open_split_tar(listing: Listing, folder: str) -> Listing:
     ItlError if it has class tars that the folder, where others are, lacks: it is not all unpacked.
     """
     tars = [name for name in listing.files if name.endswith(".tar")]
-    own = [name for name in tars if split_of_name(last_of(name)[:-4]) == split_of_name(folder)]
+    own = [name for name in tars if split_of_name(basename(name)[:-4]) == split_of_name(folder)]
     if len(own) != 1:
         return listing
     if len(tars) > 1 or any(map(is_image, listing.files)):
@@ -58,7 +59,7 @@ def open_class_tars(listing: Listing) -> Listing:
     opened = Listing(folders=listing.folders, left_out=listing.left_out)
     for name, member in listing.files.items():
         folder = name.removesuffix(".tar")
-        if folder != name and wnid_of(last_of(folder)):
+        if folder != name and wnid_of(basename(folder)):
             inner = archives.list_inner_tar(member, name, f"{folder}/")
             opened.files |= inner.files
             opened.folders |= inner.folders | {folder}
