@@ -81,6 +81,7 @@ def _only(splits: set[str]) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
+@cache  # of few folders, which may hold millions of images
 def split_of_name(name: str) -> str | None:
     """Return the split that a folder called *name* holds, None if it has words of anything else.
 
@@ -196,21 +197,13 @@ def split_of_folders(path: str) -> str | None:
     >>> [split_of_folders(path) for path in ("test/cat/1.jpg", "train_set/1.jpg", "cat/test.jpg")]
     ['test', 'train', None]
     """
-    return _split_of_parts(path.replace("\\", "/").rpartition("/")[0])
-
-
-@cache
-def _split_of_parts(folders: str) -> str | None:
-    return next(filter(None, map(split_of_name, folders.split("/"))), None)
+    folders = path.replace("\\", "/").split("/")[:-1]
+    return next(filter(None, map(split_of_name, folders)), None)
 
 
 def class_folder(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
-    return _unless_split(image.rpartition("/")[0].rpartition("/")[2])
-
-
-@cache  # of few folders, which may hold millions of images
-def _unless_split(folder: str) -> str:
+    folder = image.rpartition("/")[0].rpartition("/")[2]
     return "" if split_of_name(folder) else folder
 
 
