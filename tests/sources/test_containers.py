@@ -399,6 +399,9 @@ def test_parts_that_are_missing_are_named(tmp_path):
         tarred(tmp_path / f"shards/pets-train-{number:04d}.tar", TWO)
     layout = open_source("webdataset", tmp_path / "shards").layout
     assert layout == "WebDataset in 3 shards, without 1 of the 4 numbers of pets-train"
+    for name in ("cats-train-1", "dogs-train-3"):  # of two prefixes
+        tarred(tmp_path / f"two/{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
+    assert open_source("webdataset", tmp_path / "two").layout == "WebDataset in 2 shards"
 
 
 def test_a_tar_that_is_cut_in_the_padding_of_its_last_file_is_not_whole(tmp_path):

@@ -80,8 +80,18 @@ class ContainerSource(Source):
 
     @property
     def _missing_parts(self) -> str:
-        """What is lacking of numbered files, in words."""
-        return describe_missing_parts(self._files)
+        """What is lacking of numbered files, by their own numbers, in words; '' where nothing is."""
+        numbers: dict[tuple[str, int], set[int]] = defaultdict(set)  # by prefix and count; 0: not stated
+        for name in self._files:
+            if match := PART.search(name):
+                numbers[match[1].rstrip("-_."), int(match[3] or 0)].add(int(match[2]))
+        lacking = []
+        for (prefix, parts), present in numbers.items():
+            total = parts or max(present) - min(present) + 1
+            if (missing := total - len(present)) > 0:
+                words = "parts" if parts else "numbers"
+                lacking.append(f"{missing:,} of the {total:,} {words} of {prefix or 'its files'}")
+        return f", without {' and '.join(lacking)}" if lacking else ""
 
     def _refuse_folders_of_splits(self, images: Iterable[str]) -> None:
         """Raise ItlError if *images* of files whose names tell no split lie in folders of several splits."""
@@ -162,28 +172,6 @@ def _refuse_two_divisions(names: Iterable[str]) -> None:
                 f"a division into {counted(count, 'parts')} has {counted(len(first), 'files')}, such as "
                 f"{examples(first)}; remove those that are there twice"
             )
-
-
-def describe_missing_parts(names: Iterable[str]) -> str:
-    """Say which numbered files *names* lack, by their own numbers; '' where they lack none.
-
-    >>> describe_missing_parts(["train-00000-of-00002.parquet"])
-    ', without 1 of the 2 parts of train'
-    >>> describe_missing_parts(["a-1.tar", "a-3.tar"]), describe_missing_parts(["a-1.tar", "b-3.tar"])
-    (', without 1 of the 3 numbers of a', '')
-    """
-    # By prefix and count; a count of 0 is not stated.
-    numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
-    for name in names:
-        if match := PART.search(name):
-            numbers[match[1].rstrip("-_."), int(match[3] or 0)].add(int(match[2]))
-    lacking = []
-    for (prefix, parts), present in numbers.items():
-        total = parts or max(present) - min(present) + 1
-        if len(present) < total:
-            words = "parts" if parts else "numbers"
-            lacking.append(f"{total - len(present):,} of the {total:,} {words} of {prefix or 'its files'}")
-    return f", without {' and '.join(lacking)}" if lacking else ""
 
 
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
