@@ -15,15 +15,9 @@ from itl.sources.split_names import (
     words_of,
 )
 
-_NUMBERED = {
-    *PART_WORDS,
-    *SPLIT_OF_WORD,
-    *CONTAINERS,
-}  # words of folders whose number is of a part, not of a class
 Images = Sequence[tuple[ListedImage, str]]  # of a list, each with its path; '' where it is not there
-_OF_ANY_CLASS = {  # words of folders around those of classes
-    *(*SPLIT_OF_WORD, *SPLIT_OF_SHORT_WORD, *LIKE_SPLITS, *NEUTRAL, *CONTAINERS, *PART_WORDS),
-}
+_NUMBERED = {*PART_WORDS, *SPLIT_OF_WORD, *CONTAINERS}  # words of folders whose number is of a part
+_OF_ANY_CLASS = {*_NUMBERED, *SPLIT_OF_SHORT_WORD, *LIKE_SPLITS, *NEUTRAL}  # of folders around classes
 
 
 def without_label(entry: ListedImage, file: str) -> ItlError:

@@ -14,13 +14,7 @@ from itl import ItlError, counted
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
-from itl.sources.listed.labels import (
-    FLAGS,
-    FLAGS_SET,
-    LABEL_COLUMNS,
-    SEVERAL_LABELS,
-    refuse_several,
-)
+from itl.sources.listed.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import (
     RARE_IMAGE_COLUMNS,
     MissingColumnError,

@@ -243,9 +243,7 @@ class WebDataset(ContainerSource):
                     f"{self.path}: {first} and {name} of {shard} differ in case alone; write the shard again "
                     f"with one of them, or each under a key of its own"
                 )
-        if not groups:
-            return
-        with open(next(iter(listing.files.values())).path, "rb") as file:
+        with self._files[shard].open("rb") as file:
             for key, by_suffix in groups.items():
                 images = {suffix: name for suffix, name in by_suffix.items() if is_image(name)}
                 unread = any(suffix_of(name) in UNREAD_SUFFIXES for name in by_suffix.values())
