@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from itl import ItlError, counted, one_line
 from itl.hierarchy.taxonomy import WNID
@@ -20,6 +20,8 @@ from itl.sources.folder_names import is_container, wnid_of
 from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 
+K = TypeVar("K")
+V = TypeVar("V")
 MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
@@ -175,6 +177,18 @@ def quoted(name: str) -> str:
     ('cat', "'cat '", "'dog, big'")
     """
     return one_line(name) if name == name.strip() and ", " not in name else repr(name)
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Return the values of *pairs* by their keys.
+
+    >>> grouped([("a", 1), ("b", 2), ("a", 3)])
+    {'a': [1, 3], 'b': [2]}
+    """
+    groups: dict[K, list[V]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:

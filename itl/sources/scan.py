@@ -15,7 +15,7 @@ from itl import ItlError, counted, no_such
 from itl.sources.boxes import AnnotatedObject, Box, Size, turn_box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import read_header
-from itl.sources.records import Record, examples, plain_line
+from itl.sources.records import Record, examples, grouped, plain_line
 
 IMAGE_HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
@@ -256,10 +256,7 @@ class Scan:
 
 def _merge_alike(problems: list[Problem]) -> Iterator[Problem]:
     """Yield *problems* with one line, its count and examples, for more than a few of one kind."""
-    kinds = defaultdict(list)
-    for problem in problems:
-        kinds[_kind_of(problem)].append(problem)
-    for alike in kinds.values():
+    for alike in grouped((_kind_of(problem), problem) for problem in problems).values():
         if len(alike) <= MAX_SINGLE_PROBLEMS:
             yield from alike
             continue

@@ -25,7 +25,7 @@ from itl.sources.boxes import (
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.packed import describe_packed, describe_unopened
-from itl.sources.records import Record, examples, int_if_whole, parse_json
+from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
@@ -248,10 +248,7 @@ class Coco(AnnotatedSource):
                 f"that, or write a file for each split and set annotations=train=a.json,test=b.json"
             )
         scan.notes.append(f"{name} is of no split; each image is in that of {source}")
-        divided: dict[str, list[dict]] = defaultdict(list)
-        for row, part in zip(rows, splits, strict=True):
-            divided[str(part)].append(row)
-        return divided
+        return grouped(zip(map(str, splits), rows, strict=True))
 
     def _split_of_folder(self, name: str) -> str | None:
         """Return the split that the folder of the image *name* tells; None also where it is not there."""

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 import shlex
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ from itl.sources.boxes import (
 from itl.sources.files.archives import read_file
 from itl.sources.findings import Finding, check_options
 from itl.sources.listed.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, int_if_whole, parse_json
+from itl.sources.records import examples, grouped, int_if_whole, parse_json
 from itl.storage import text_lines
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
@@ -306,9 +305,7 @@ def read_coco_results(
         names, notes = _pascal_numbers(used, classes)
     else:
         (names, image_names), notes = _read_categories(categories, images, used), []
-    numbered: dict[int | None, list[str]] = defaultdict(list)
-    for name in sorted(images):
-        numbered[_digits(name)].append(name)
+    numbered = grouped((_digits(name), name) for name in sorted(images))
     result, by_digits = [], dict[str, str]()
     for number, row in enumerate(rows, 1):
         where, image_id = f"{path}, number {number}", str(row["image_id"])

@@ -13,7 +13,7 @@ from itl.sources.annotated.voc_devkit import LISTS, list_of_word, listed_images,
 from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml
 from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.files.image_files import pixels_of
-from itl.sources.records import Record, examples
+from itl.sources.records import Record, examples, grouped
 from itl.sources.scan import Scan
 from itl.sources.source import NO_TRAINING
 from itl.sources.split_names import SPLIT_ORDER
@@ -75,9 +75,7 @@ class VocAction(VocSource):
         lists, flags = self._lists(scan)
         split_of = splits_of_lists(scan, lists, "people")
         add_shared_images(scan, split_of)
-        people_on = defaultdict(list)
-        for person in split_of:
-            people_on[person.rpartition("#")[0]].append(person)
+        people_on = grouped((person.rpartition("#")[0], person) for person in split_of)
         scan.left_out["images without a listed person"] += len(self.images.keys() - people_on.keys())
         contradicted: list[str] = []
         for image, people in people_on.items():

@@ -1,7 +1,6 @@
 """PASCAL VOC's annotations in XML, whose boxes are 1-based and inclusive, in pixels."""
 
 import math
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from itl.sources.boxes import (
     whole_pixel,
 )
 from itl.sources.files import archives
-from itl.sources.records import stem_of
+from itl.sources.records import grouped, stem_of
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,7 @@ def read_annotations(
     if not files:
         raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
-    names: dict[str, list[str]] = defaultdict(list)  # of files, by image
-    for name in below or files:
-        names[name[:-4].rpartition("Annotations/")[2]].append(name)
+    names = grouped((name[:-4].rpartition("Annotations/")[2], name) for name in below or files)  # by image
     wanted = names.keys() if image_list is None else _images_of_list(image_list, names, path)
     for image in filter(wanted.__contains__, names):
         if len(names[image]) > 1:

@@ -1,6 +1,6 @@
 """Which reading of a tree of folders is meant: the one that options choose, or else the clear one."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +12,7 @@ from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, wn
 from itl.sources.folders.layout import Choice, Layout, Tree, read_tree, refuse_two_of_one_split
 from itl.sources.folders.left_out import OF_MASKS
 from itl.sources.packed import unpack_command
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, grouped, is_image
 from itl.sources.split_names import beside_split, split_of_any_word, split_of_last, split_of_name, words_of
 
 FOLDERS_CURE = (
@@ -161,9 +161,7 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     split_by = {
         folder: split for folder in siblings if (split := split_of_any_word(basename(folder), short=True))
     }
-    together: dict[str, list[str]] = defaultdict(list)  # by the rest of their names
-    for folder in split_by:
-        together[" ".join(beside_split(basename(folder), short=True))].append(folder)
+    together = grouped((tuple(beside_split(basename(folder), short=True)), folder) for folder in split_by)
     options = []
     for folders in together.values():
         whole = [folder for folder in folders if "trainval" in words_of(basename(folder))]

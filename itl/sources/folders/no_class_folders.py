@@ -1,12 +1,11 @@
 """Folders that are not classes, recognised by the files in or beside them: masks, parts of one set."""
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from posixpath import basename
 
 from itl.sources.folder_names import FILE_FOLDERS, has_word_of_masks, is_of_masks, is_of_photos
-from itl.sources.records import examples, is_image, stem_of
+from itl.sources.records import examples, grouped, is_image, stem_of
 from itl.sources.split_names import words_of
 
 
@@ -53,10 +52,8 @@ def _describe_masks(files: Collection[str], class_of: Mapping[str, str]) -> str:
     others = classes - masks
     if not masks or len(others) != 1 or (all(map(is_of_masks, masks)) and all(map(is_of_photos, others))):
         return ""
-    stems: dict[str, list[str]] = defaultdict(list)
-    for name in filter(is_image, files):
-        if folder_class := class_of.get(name.rpartition("/")[0]):
-            stems[folder_class].append(stem_of(name))
+    images = filter(is_image, files)
+    stems = grouped((class_of.get(name.rpartition("/")[0], ""), stem_of(name)) for name in images)
     photos = set(stems[photo := others.pop()])
     if "mask" in photo.casefold() and FILE_FOLDERS.isdisjoint(words_of(photo)):  # nomask: what people wear
         return ""

@@ -5,10 +5,11 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from itertools import chain
 
 from itl import ItlError, counted, did_you_mean
 from itl.sources.files.archives import Listing
-from itl.sources.records import examples, is_image, stem_of
+from itl.sources.records import examples, grouped, is_image, stem_of
 from itl.sources.split_names import SPLIT_ORDER, split_of_folders, split_of_path
 
 COPY_AGAIN = "copy it again, or remove it"
@@ -20,9 +21,8 @@ class ImageNames:
 
     def __init__(self, listing: Listing) -> None:
         """Take the files of a source."""
-        self.by_last_name: dict[str, list[str]] = defaultdict(list)  # sorted
-        for name in sorted(filter(is_image, listing.files)):
-            self.by_last_name[name.rpartition("/")[2]].append(name)
+        images = sorted(filter(is_image, listing.files))
+        self.by_last_name = grouped((image.rpartition("/")[2], image) for image in images)
         self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
         self._named: dict[str, str] = {}  # image -> its name in a list
         self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
@@ -65,10 +65,8 @@ class ImageNames:
     @cached_property
     def _by_last_two(self) -> dict[str, list[str]]:
         """All images, sorted, by the folder that they lie in and the last part of their names."""
-        names: dict[str, list[str]] = defaultdict(list)
-        for image in (image for images in self.by_last_name.values() for image in images):
-            names["/".join(image.split("/")[-2:])].append(image)
-        return names
+        images = chain.from_iterable(self.by_last_name.values())
+        return grouped(("/".join(image.split("/")[-2:]), image) for image in images)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
@@ -131,7 +129,7 @@ class ImageNames:
     def _splits_of_name(self) -> Mapping[str, set[str]]:
         """The splits that have an image of a name, which is without the folders up to that of the split."""
         splits: dict[str, set[str]] = defaultdict(set)
-        for image in (image for images in self.by_last_name.values() for image in images):
+        for image in chain.from_iterable(self.by_last_name.values()):
             if split := split_of_folders(image):
                 splits[_inside_split(image)].add(split)
         return splits

@@ -43,7 +43,7 @@ from itl.sources.listed.numbered_classes import (
     read_names,
 )
 from itl.sources.listed.signs import surely_other_source
-from itl.sources.records import examples, is_image, split_off_val, stem_of
+from itl.sources.records import examples, grouped, is_image, split_off_val, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,
@@ -339,10 +339,9 @@ class Lists(ListedSource):
         """Return the list of each split: as the options say, or by the files' names."""
         if self._options:
             return {split: self._option_file(name, split) for split, name in self._options.items()}
-        by_split: dict[str, list[str]] = defaultdict(list)
         labelled = [name for name in self._candidates if name not in self._unread]
-        for name in labelled or self._labelled_by_folders():
-            by_split[split_of_path(name) or "train"].append(name)
+        names = labelled or self._labelled_by_folders()
+        by_split = grouped((split_of_path(name) or "train", name) for name in names)
         for split, files in by_split.items():
             if len(files) > 1:
                 if len(by_split) == 1 and self._are_of_classes(files):

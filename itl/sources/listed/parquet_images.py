@@ -25,7 +25,7 @@ from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, 
 from itl.sources.listed.list_columns import choose_column
 from itl.sources.listed.numbered_classes import read_names, refuse_repeated
 from itl.sources.listed.split_columns import SPLIT_COLUMNS, describe_unread_columns, few_texts, split_column
-from itl.sources.records import Record, plain_line, split_off_val, validate_records
+from itl.sources.records import Record, grouped, plain_line, split_off_val, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
@@ -281,9 +281,7 @@ class ParquetImages(ContainerSource):
             for name, kind in kinds.items()
             if name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_WORDS)
         ]
-        by_file = defaultdict(list)
-        for group in self._all_groups:
-            by_file[group.file].append(group)
+        by_file = grouped((group.file, group) for group in self._all_groups)
 
         def values(column: str) -> Iterator[object]:  # of as many files as are looked at
             return (value for groups in by_file.values() for value in self._column(groups, column))

@@ -20,6 +20,7 @@ from itl.sources.listed.numbered_classes import is_number, name_of, names_of_num
 from itl.sources.records import (
     Record,
     examples,
+    grouped,
     int_if_whole,
     is_image,
     parse_json,
@@ -134,10 +135,8 @@ class WebDataset(ContainerSource):
 
     def _refuse_unlabelled(self) -> None:
         """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""
-        bare: dict[str, list[Sample]] = defaultdict(list)
-        for sample in self._samples:
-            if not sample.label:
-                bare[self._split_of[sample.shard]].append(sample)
+        unlabelled = [sample for sample in self._samples if not sample.label]
+        bare = grouped((self._split_of[sample.shard], sample) for sample in unlabelled)
         total = Counter(self._split_of[sample.shard] for sample in self._samples)
         for split, samples in bare.items():
             count = f"{len(samples):,} of {total[split]:,} samples of {split} have no label, such as"
@@ -381,15 +380,13 @@ class WebDataset(ContainerSource):
 
         ItlError if two splits have the same names, of other numbers.
         """
-        by_split = defaultdict(list)
-        for sample in numbered:
-            if sample.rare_name:
-                by_split[self._split_of[sample.shard]].append((sample, sample.rare_name))
+        named = [sample for sample in numbered if sample.rare_name]
+        by_split = grouped((self._split_of[sample.shard], (sample, sample.rare_name)) for sample in named)
         repeating = [pairs for pairs in by_split.values() if len({name for _, name in pairs}) < len(pairs)]
         counts = Counter(chain.from_iterable({name for _, name in pairs} for pairs in repeating))
-        named = list(chain.from_iterable(repeating))
-        self._refuse_two_numberings(pair for pair in named if counts[pair[1]] > 1)
-        return [(sample.number, name) for sample, name in named]
+        pairs = list(chain.from_iterable(repeating))
+        self._refuse_two_numberings(pair for pair in pairs if counts[pair[1]] > 1)
+        return [(sample.number, name) for sample, name in pairs]
 
     def _refuse_two_numberings(self, named: Iterable[tuple[Sample, str]]) -> None:
         """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
