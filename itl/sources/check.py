@@ -5,14 +5,13 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.annotated import detection_files, proposals
 from itl.sources.findings import Finding
-from itl.sources.records import Record, classes_by_split, examples, quoted
+from itl.sources.records import Record, examples, grouped, quoted
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
@@ -55,9 +54,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     if not records:
         findings = findings or [Finding("problem", f"{path} holds no images for {kind}")]
         return [*findings, *_expected(kind), *(Finding("note", text) for text in source.notes)]
-    splits: Splits = {split: [] for split in sorted({record.split for record in records}, reverse=True)}
-    for record in records:
-        splits[record.split].append(record)
+    splits = dict(sorted(grouped((record.split, record) for record in records).items(), reverse=True))
     findings += [Finding("count", line) for line in source.describe(records)]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
     findings += _missing_splits(source, splits)
@@ -84,16 +81,19 @@ def _expected(kind: str) -> list[Finding]:
 
 def _class_counts(splits: Splits) -> Iterator[Finding]:
     """Count images of one class each."""
-    for split, records in splits.items():
-        yield Finding("count", _split_line(split, records))
-    classes = classes_by_split(record for records in splits.values() for record in records)
-    names = sorted(set().union(*classes.values()))
+    counts = {split: Counter(record.wnid for record in records) for split, records in splits.items()}
+    for split, of_split in counts.items():
+        least, most = min(of_split.values()), max(of_split.values())
+        of_class = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        images, classes = counted(of_split.total(), "images"), counted(len(of_split), "classes")
+        yield Finding("count", f"{split}: {images} in {classes}, {of_class} for each class")
+    names = sorted(set().union(*counts.values()))
     yield Finding("count", _wordnet_line(names))
     if len(names) == 1:
         yield Finding("note", f"there is one class alone, {names[0]}; a run needs two or more")
-    for split, records in splits.items():
-        yield from _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
-    if len(splits.get("train", ())) == len(classes.get("train", ())) > 2:
+    for split, of_split in counts.items():
+        yield from _list_counts(f"  {split}: ", of_split)
+    if len(splits.get("train", ())) == len(counts.get("train", ())) > 2:
         text = (
             "every training image has a class of its own; where these are captions or ids, give its classes"
         )
@@ -104,12 +104,10 @@ def _object_counts(source: Source, splits: Splits) -> Iterator[Finding]:
     """Count objects: those that are scored, and in brackets the difficult ones."""
     images_noun, objects_noun = source.nouns
     for split, records in splits.items():
-        annotations = [source.annotation(record) for record in records]
-        scored: Counter[str] = Counter()
-        difficult: Counter[str] = Counter()
-        for obj in chain.from_iterable(annotations):
-            (difficult if obj.difficult else scored)[obj.name] += 1
-        bare = sum(not objects for objects in annotations)
+        objects = [obj for record in records for obj in source.annotation(record)]
+        scored = Counter(obj.name for obj in objects if not obj.difficult)
+        difficult = Counter(obj.name for obj in objects if obj.difficult)
+        bare = sum(not source.annotation(record) for record in records)
         line = f"{split}: {counted(len(records), images_noun)}, {counted(scored.total(), objects_noun)}"
         line += f" and {difficult.total():,} difficult" if difficult else ""
         line += f", {bare:,} with none" if bare else ""
@@ -133,15 +131,6 @@ def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) 
         ", ".join(parts), 100, initial_indent=start, subsequent_indent="    ", break_on_hyphens=False
     )
     return [Finding("count", line.replace(NO_BREAK_SPACE, " ")) for line in lines]
-
-
-def _split_line(split: str, records: list[Record]) -> str:
-    """Return one line on one split."""
-    per_class = Counter(record.wnid for record in records).values()
-    least, most = min(per_class), max(per_class)
-    count = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    classes = counted(len(per_class), "classes")
-    return f"{split}: {counted(len(records), 'images')} in {classes}, {count} for each class"
 
 
 def _wordnet_line(names: list[str]) -> str:
