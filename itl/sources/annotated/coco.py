@@ -216,13 +216,6 @@ class Coco(AnnotatedSource):
             )
         return matches[0]
 
-    def _find(self, name: str, split: str) -> str:
-        """Return the image that the JSON file of *split* calls *name*; ItlError if there is none."""
-        image = self._names.find(name, split)
-        if self.annotations is None:  # else the option says what is meant
-            self._names.refuse_other_split(image, name, split)
-        return image
-
     def _images_by_split(self, scan: Scan, split: str, name: str, rows: list[dict]) -> dict[str, list[dict]]:
         """Divide the *rows* of images of a JSON file whose split neither its *name* nor an option tells.
 
@@ -267,11 +260,13 @@ class Coco(AnnotatedSource):
             rows_of[row["image_id"]].append((number, row))
         missing = {}
         for row in images:
-            annotations = rows_of.get(row["id"], [])
+            annotations, file_name = rows_of.get(row["id"], []), str(row["file_name"])
             try:
-                image = self._find(str(row["file_name"]), split)
+                image = self._names.find(file_name, split)
+                if self.annotations is None:  # else the option says what is meant
+                    self._names.refuse_other_split(image, file_name, split)
             except ItlError as error:
-                missing[str(row["file_name"])] = f"{name}: {error}"
+                missing[file_name] = f"{name}: {error}"
                 continue
             if json_of.setdefault(image, name) != name or image in scan.objects:
                 scan.add_problem(f"{image} is {_describe_twice(image, split, json_of[image], name)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from itl import ItlError, counted
 from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.packed import describe_packed
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, grouped, is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
 from itl.storage import text_lines
@@ -32,7 +32,8 @@ def list_devkit(path: Path, year: str) -> Listing:
     merged, other_years = Listing(), set()
     for listing in listings:
         names = {root: root.rpartition("/")[2] or path.resolve().stem for root in _year_roots(listing)}
-        matching = {root for root, name in names.items() if _is_year(name, year)}
+        pattern = rf"{year}([_-](train|val|trainval|test|train_val))?"  # Kaggle adds to the name
+        matching = {root for root, name in names.items() if re.fullmatch(pattern, name, re.IGNORECASE)}
         other_years |= {name for root, name in names.items() if root not in matching}
         own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
         for root in sorted(matching or (own if len(own) == 1 else ())):
@@ -58,16 +59,6 @@ def _files_of_year(listing: Listing) -> Iterator[tuple[str, Member]]:
         stem, suffix = os.path.splitext(name)
         if name.startswith(YEAR_FOLDERS):
             yield stem + suffix.lower() if suffix.lower() in (".xml", ".txt") else name, file
-
-
-def _is_year(folder: str, year: str) -> bool:
-    """Say whether the folder of a devkit is that of *year*; Kaggle adds to its name.
-
-    >>> _is_year("VOC2012_train_val", "VOC2012"), _is_year("VOC2012", "VOC2007")
-    (True, False)
-    """
-    pattern = rf"{year}([_-](train|val|trainval|test|train_val))?"
-    return re.fullmatch(pattern, folder, re.IGNORECASE) is not None
 
 
 def refuse_other_formats(path: Path, listing: Listing) -> None:
@@ -190,9 +181,8 @@ def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str
     >>> images_named(["a/1.jpg", "c/1.jpg", "1"], ["a/1", "b/1"])
     {'a/1.jpg': 'a/1'}
     """
-    by_last_part, claims = defaultdict(list), defaultdict(list)
-    for image in images:
-        by_last_part[image.rpartition("/")[2]].append(image)
+    by_last_part = grouped((image.rpartition("/")[2], image) for image in images)
+    claims: dict[str, list[str]] = defaultdict(list)
     named: dict[str, str] = {}
     for name in dict.fromkeys(names):
         path = unicodedata.normalize("NFC", _inside_images(name))  # as the names of files are

@@ -48,7 +48,7 @@ class Candidate(NamedTuple):
 
 
 def find_labels(
-    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str = LABELS_CURE
+    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member], cure: str
 ) -> ValLabels:
     """Return the labels of *images*, names of files, by the first list that fits: that has a wnid for each.
 
