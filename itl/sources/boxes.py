@@ -158,7 +158,7 @@ def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
 def clip_box(
     obj: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
 ) -> AnnotatedObject:
-    """Return the object *one* with its box inside an image; a *width* or *height* of None is not known.
+    """Return *obj* with its box inside an image; a *width* or *height* of None is not known.
 
     Raises:
         ItlError: About *where*, if the box reaches *outside*, unless that is "cut" and something is inside.

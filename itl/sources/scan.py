@@ -222,9 +222,7 @@ class Scan:
             done = "scaled to the files" if resized == "scale" else "taken as they are"
             self.notes.append(f"{text}; their boxes are {done}")
 
-    def protocol_name(
-        self, protocol: str, published: Mapping[str, int] | None = None, noun: str = "images"
-    ) -> str:
+    def protocol_name(self, protocol: str, published: Mapping[str, int], noun: str = "images") -> str:
         """Return *protocol* with how many of its *published* images are here, and how many were left out.
 
         *noun* says what is counted, if that is not images.

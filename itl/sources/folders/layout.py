@@ -88,7 +88,7 @@ class Layout:
 
     def id_of(self, name: str) -> str:
         """Return the id of the image called *name*: without the folder around everything."""
-        return name[len(self.root) + 1 :] if self.root else name
+        return name.removeprefix(f"{self.root}/")
 
     def below_class(self, image_id: str) -> str:
         """Return the part of an id that is below the folder of the image's class.
@@ -97,7 +97,7 @@ class Layout:
         >>> layout.below_class("cat/case1/0.png")
         'case1/0.png'
         """
-        parts = [*self.root.split("/"), *image_id.split("/")] if self.root else image_id.split("/")
+        parts = join(self.root, image_id).split("/")
         ends = (end for end in range(len(parts) - 1) if "/".join(parts[:end]) in self.containers)
         return "/".join(parts[max(ends, default=-1) + 1 :])
 

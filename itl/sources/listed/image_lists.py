@@ -382,12 +382,12 @@ def _from_objects(
         return []
     objects = [row for _, row in numbered]
     image_column = choose_image_column(names, image, objects, file)
-    _refuse_class_columns(objects, [name for name in names if name != image_column], label, file)
+    others = [name for name in names if name != image_column]
+    _refuse_class_columns(objects, others, label, file)
 
     def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
-        return (row.get(column, "") for _, row in numbered)
+        return (row.get(column, "") for row in objects)
 
-    others = [name for name in names if name != image_column]
     is_split = len(others) == 1 and label is None and others[0].lower() not in LABEL_COLUMNS
     label_column = ""
     if not (is_split and split_column({others[0]: values_of(others[0])}, file)):  # else without labels

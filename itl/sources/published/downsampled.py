@@ -59,7 +59,14 @@ class DownsampledImageNet(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        files, names_file, labels_of = self._files, self._names_file, {}
+        files, labels_of = self._files, {}
+        names_file = find_file(self.names, self.path, folder_around(self.path), Path())
+        if not names_file:
+            raise ItlError(
+                f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; "
+                f"put {WNID_FILE} of the repository Imagenet32_Scripts beside the batches, or set the option "
+                f"names=FILE with lines `WNID NUMBER`"
+            )
         file_of_side: dict[int, Path] = {}
         for key, file in sorted(files.items()):
             pixels, labels_of[key] = _load(file)
@@ -109,16 +116,6 @@ class DownsampledImageNet(Source):
         raise ItlError(
             f"{self.path}: {name} and {other} would be the same images; move one of them elsewhere, or give "
             f"the folder of one set"
-        )
-
-    @cached_property
-    def _names_file(self) -> Path:
-        if file := find_file(self.names, self.path, folder_around(self.path), Path()):
-            return file
-        raise ItlError(
-            f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; put "
-            f"{WNID_FILE} of the repository Imagenet32_Scripts beside the batches, or set the option "
-            f"names=FILE with lines `WNID NUMBER`"
         )
 
 

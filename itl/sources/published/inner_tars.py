@@ -19,7 +19,7 @@ def innermost_wnid(folder: str) -> str:
     >>> innermost_wnid("train/n01440764_tench/images"), innermost_wnid("train")
     ('n01440764', '')
     """
-    return next(filter(None, map(wnid_of, reversed(folder.split("/")))), None) or ""
+    return next(filter(None, map(wnid_of, reversed(folder.split("/")))), "")
 
 
 def open_split_tar(listing: Listing, folder: str) -> Listing:
