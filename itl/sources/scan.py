@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,11 +103,8 @@ class Scan:
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
-        images: dict[str, list[str]] = defaultdict(list)  # class -> the image of each object
-        for image, objects in self.objects.items():
-            for obj in objects:
-                if obj.name not in names:
-                    images[obj.name].append(image)
+        pairs = ((obj.name, image) for image, objects in self.objects.items() for obj in objects)
+        images = grouped((name, image) for name, image in pairs if name not in names)
         for name in sorted(images):
             ids, count = list(dict.fromkeys(images[name])), counted(len(images[name]), "objects")
             error = no_such(names, name, "class")

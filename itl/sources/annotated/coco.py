@@ -117,12 +117,11 @@ class Coco(AnnotatedSource):
                     f"{name}: {counted(len(unlisted), 'annotations are')} of images that the file does not "
                     f"list, such as image_id {ids}; export it again"
                 )
-        images = sum(map(len, self._names.by_last_name.values()))
         scan.notes += self._names.describe_elsewhere()
         scan.notes += (unread := list(self._describe_unread()))
         if not refused:  # else they may be in that file
             reason = "images in no JSON file that is read" if unread else "images in no JSON file"
-            scan.left_out[reason] += max(0, images - len(json_of))
+            scan.left_out[reason] += max(0, len(self._names.images) - len(json_of))
         scan.turn_alike()
         add_regions(scan, self.proposals, self.outside, self.resized)
         return scan.finish(self.bad, self.resized)

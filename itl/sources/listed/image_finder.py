@@ -5,7 +5,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from itertools import chain
 
 from itl import ItlError, counted, did_you_mean
 from itl.sources.files.archives import Listing
@@ -21,8 +20,8 @@ class ImageNames:
 
     def __init__(self, listing: Listing) -> None:
         """Take the files of a source."""
-        images = sorted(filter(is_image, listing.files))
-        self.by_last_name = grouped((image.rpartition("/")[2], image) for image in images)
+        self.images = sorted(filter(is_image, listing.files))
+        self.by_last_name = grouped((image.rpartition("/")[2], image) for image in self.images)
         self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
         self._named: dict[str, str] = {}  # image -> its name in a list
         self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
@@ -65,8 +64,7 @@ class ImageNames:
     @cached_property
     def _by_last_two(self) -> dict[str, list[str]]:
         """All images, sorted, by the folder that they lie in and the last part of their names."""
-        images = chain.from_iterable(self.by_last_name.values())
-        return grouped(("/".join(image.split("/")[-2:]), image) for image in images)
+        return grouped(("/".join(image.split("/")[-2:]), image) for image in self.images)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
@@ -129,7 +127,7 @@ class ImageNames:
     def _splits_of_name(self) -> Mapping[str, set[str]]:
         """The splits that have an image of a name, which is without the folders up to that of the split."""
         splits: dict[str, set[str]] = defaultdict(set)
-        for image in chain.from_iterable(self.by_last_name.values()):
+        for image in self.images:
             if split := split_of_folders(image):
                 splits[_inside_split(image)].add(split)
         return splits
