@@ -1,7 +1,6 @@
 """Average precision as the VOC development kit computes it: of detections, and of labelled scores."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,29 +10,6 @@ from itl.sources.boxes import SIDES, first_invalid_box, iou_of
 
 RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # as 0:0.1:1 in Octave; 0.1 * 3 is not 0.3
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1  # what a detection, or a label, counts as
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Boxes of classes on images: columns of the same length n."""
-
-    images: np.ndarray  # int (n,): a number of the image
-    classes: np.ndarray  # int (n,)
-    boxes: np.ndarray  # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
-
-
-@dataclass(frozen=True)
-class Objects(Boxes):
-    """Annotated objects."""
-
-    difficult: np.ndarray  # bool (n,)
-
-
-@dataclass(frozen=True)
-class Detections(Boxes):
-    """Detected objects."""
-
-    scores: np.ndarray  # (n,)
 
 
 def average_precision(hits: np.ndarray, positives: int, metric: str = "07") -> float:
@@ -60,99 +36,6 @@ def average_precision(hits: np.ndarray, positives: int, metric: str = "07") -> f
     return float(highest[np.searchsorted(recall, RECALL_LEVELS)].mean())
 
 
-def average_precisions(
-    objects: Objects, detections: Detections, classes: int, metric: str = "07", iou: float = 0.5
-) -> np.ndarray:
-    """Compute the average precision (classes,) of each class, as ``VOCevaldet`` does (see `judge`).
-
-    It is NaN for a class without objects. Equal scores rank in the order of *detections*, of which ItlError
-    names the first, by its number from 1, with a score of NaN or an invalid box.
-    """
-    _refuse_invalid(detections)
-    ranked = _rank(detections.scores)
-    verdicts = judge(objects, detections, iou, ranked)
-    ranked = ranked[verdicts[ranked] != IGNORED]
-    scored = ~np.asarray(objects.difficult, bool)
-    positives = np.bincount(objects.classes[scored], minlength=classes)
-    hits, owner = verdicts[ranked] == TRUE_POSITIVE, detections.classes[ranked]
-    precisions = np.empty(classes)
-    for label in range(classes):
-        precisions[label] = average_precision(hits[owner == label], int(positives[label]), metric)
-    return precisions
-
-
-def judge(
-    objects: Objects, detections: Detections, iou: float = 0.5, ranked: np.ndarray | None = None
-) -> np.ndarray:
-    """Decide what each detection counts as: int8 (n,), TRUE_POSITIVE, FALSE_POSITIVE or IGNORED.
-
-    A detection is matched to the object of its class and image that it overlaps most, the first of equals,
-    whether or not that object is matched already. Below *iou* it is a false positive. One that is matched to
-    a difficult object is ignored. Of several matched to one object, the highest score is the true positive.
-    *ranked* is their order by score, where that is known already.
-    """
-    ranked = _rank(detections.scores) if ranked is None else ranked
-    matches, best = _match(objects, detections)
-    verdicts = np.full(len(matches), FALSE_POSITIVE, np.int8)
-    ranked = ranked[best[ranked] >= iou]
-    difficult = np.asarray(objects.difficult, bool)[matches[ranked]]
-    verdicts[ranked[difficult]] = IGNORED
-    lowest_first = ranked[~difficult][::-1]
-    detection_of = np.full(len(objects.images), -1)
-    detection_of[matches[lowest_first]] = lowest_first  # written last: the highest score
-    verdicts[detection_of[detection_of >= 0]] = TRUE_POSITIVE
-    return verdicts
-
-
-def _rank(scores: np.ndarray) -> np.ndarray:
-    """Return the order of scores (n,): the highest first, equal ones as they are."""
-    return np.argsort(-np.asarray(scores, np.float64), kind="stable")
-
-
-def _refuse_invalid(detections: Detections) -> None:
-    if (invalid := np.isnan(detections.scores)).any():
-        raise ItlError(
-            f"detection {invalid.argmax() + 1} has the score nan, which has no rank; the net has "
-            f"diverged, or the scores are damaged"
-        )
-    if first := first_invalid_box(detections.boxes):
-        raise ItlError(f"detection {first[0] + 1}: {first[1]}")
-
-
-def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Match each detection to the object of its image and class that it overlaps most; return it and the IoU.
-
-    These are 0 and −inf for a detection without such an object.
-    """
-    matches, best = np.zeros(len(detections.images), np.int64), np.full(len(detections.images), -np.inf)
-    object_groups, detection_groups, groups = _image_class_groups(objects, detections)
-    order = np.argsort(object_groups, kind="stable")  # objects of one group side by side
-    sizes = np.bincount(object_groups, minlength=groups)
-    starts = np.cumsum(sizes) - sizes
-    matchable = np.flatnonzero(sizes[detection_groups])  # detections with an object in their group
-    counts = sizes[detection_groups[matchable]]
-    # Every such detection with every object of its group: pairs (P,), detection after detection
-    first_pair, pair_detection = np.cumsum(counts) - counts, np.repeat(matchable, counts)
-    number_in_group = np.arange(len(pair_detection)) - np.repeat(first_pair, counts)
-    pair_object = order[starts[detection_groups[pair_detection]] + number_in_group]
-    overlaps = iou_of(detections.boxes[pair_detection], objects.boxes[pair_object])
-    if len(matchable):
-        best[matchable] = np.maximum.reduceat(overlaps, first_pair)
-        winners = np.flatnonzero(overlaps == best[pair_detection])
-        winners = winners[::-1]  # written last: the first of equals
-        matches[pair_detection[winners]] = pair_object[winners]
-    return matches, best
-
-
-def _image_class_groups(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray, int]:
-    """Number the pair of image and class of each object and detection, from 0; also return their number."""
-    classes = 1 + max(objects.classes.max(initial=0), detections.classes.max(initial=0))
-    of_objects = objects.images.astype(np.int64) * classes + objects.classes
-    of_detections = detections.images.astype(np.int64) * classes + detections.classes
-    groups, pairs = pd.factorize(np.concatenate([of_objects, of_detections]))
-    return groups[: len(of_objects)], groups[len(of_objects) :], len(pairs)
-
-
 def voc_ap(
     objects: pd.DataFrame,
     detections: pd.DataFrame,
@@ -160,37 +43,71 @@ def voc_ap(
     iou: float = 0.5,
     known: Iterable[str] = (),
 ) -> dict[str, float]:
-    """Compute the average precision of each class by name.
+    """Compute the average precision of each class by name, as ``VOCevaldet`` does: see `judge`.
 
     Args:
         objects: Columns image, name, xmin, ymin, xmax, ymax and difficult; boxes are 1-based, inclusive.
-        detections: Columns image, class, score, xmin, ymin, xmax and ymax, with boxes as for *objects*.
+        detections: Columns image, class, score, xmin, ymin, xmax and ymax, with boxes as for *objects*. Equal
+            scores rank in their order.
         metric: "07" or "area"; see `average_precision`.
         iou: Overlap from which a detection counts.
-        known: Classes that may be detected although no object here is of them; ItlError for any other.
+        known: Classes that may be detected although no object here is of them.
 
     Returns:
         0 to 1 for each class of *objects* and each class detected, sorted by name; NaN for a class without
         objects, or with difficult ones alone.
+
+    Raises:
+        ItlError: for a detection of another class, with a score of NaN or an invalid box, by its number.
     """
-    (annotated, detected), names = _numbered(objects["name"], detections["class"])
-    classes = dict.fromkeys([*names[np.unique(annotated)], *known])
-    for name in names.difference(list(classes)):
+    annotated, detected = (set(names.unique()) for names in (objects["name"], detections["class"]))
+    classes = dict.fromkeys([*sorted(annotated), *known])
+    for name in sorted(detected - classes.keys()):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
         pick(classes, name, f"annotated class (row {row} of the detections)")
-    (object_images, detection_images), _ = _numbered(objects["image"], detections["image"])
-    boxes, scores = detections[SIDES].to_numpy(np.float64), detections["score"].to_numpy(np.float64)
-    difficult = objects["difficult"].to_numpy(bool)
-    true_objects = Objects(object_images, annotated, objects[SIDES].to_numpy(np.float64), difficult)
-    detected_objects = Detections(detection_images, detected, boxes, scores)
-    precisions = average_precisions(true_objects, detected_objects, len(names), metric, iou)
-    return dict(zip(names, precisions.tolist(), strict=True))
+    _refuse_invalid(detections)
+    verdicts = judge(objects, detections, iou)
+    judged = detections[["class", "score"]].assign(hit=verdicts == TRUE_POSITIVE)[verdicts != IGNORED]
+    ranked = judged.sort_values("score", ascending=False, kind="stable").groupby("class")["hit"]
+    hits = {name: column.to_numpy() for name, column in ranked}
+    positives = objects.loc[~objects["difficult"].to_numpy(bool), "name"].value_counts()
+    return {
+        name: average_precision(hits.get(name, np.zeros(0, bool)), int(positives.get(name, 0)), metric)
+        for name in sorted(annotated | detected)
+    }
 
 
-def _numbered(names: pd.Series, others: pd.Series) -> tuple[list[np.ndarray], pd.Index]:
-    """Number *names* and *others* by the sorted distinct ones of both; return the numbers and those."""
-    numbers, distinct = pd.factorize(pd.concat([names, others], ignore_index=True), sort=True)
-    return np.split(numbers, [len(names)]), pd.Index(distinct)
+def _refuse_invalid(detections: pd.DataFrame) -> None:
+    if (invalid := np.isnan(detections["score"].to_numpy(np.float64))).any():
+        raise ItlError(
+            f"detection {invalid.argmax() + 1} has the score nan, which has no rank; the net has "
+            f"diverged, or the scores are damaged"
+        )
+    if first := first_invalid_box(detections[SIDES].to_numpy(np.float64)):
+        raise ItlError(f"detection {first[0] + 1}: {first[1]}")
+
+
+def judge(objects: pd.DataFrame, detections: pd.DataFrame, iou: float = 0.5) -> np.ndarray:
+    """Decide what each detection counts as: int8 (n,), TRUE_POSITIVE, FALSE_POSITIVE or IGNORED.
+
+    A detection is matched to the object of its class and image that it overlaps most, the first of equals,
+    whether or not that object is matched already. Below *iou* it is a false positive. One that is matched to
+    a difficult object is ignored. Of several matched to one object, the highest score is the true positive,
+    the first of equals. Columns are as in `voc_ap`.
+    """
+    detected = detections[["image", "class", "score"]].assign(detection=np.arange(len(detections)))
+    annotated = objects[["image", "name"]].assign(object=np.arange(len(objects)))
+    pairs = detected.merge(annotated, left_on=["image", "class"], right_on=["image", "name"])
+    boxes, others = (frame[SIDES].to_numpy(np.float64) for frame in (detections, objects))
+    pairs["iou"] = iou_of(boxes[pairs["detection"]], others[pairs["object"]])
+    near = pairs[pairs["iou"] >= iou].sort_values(["iou", "object"], ascending=[False, True])
+    matches = near.drop_duplicates("detection")
+    difficult = objects["difficult"].to_numpy(bool)[matches["object"]]
+    ranked = matches[~difficult].sort_values(["score", "detection"], ascending=[False, True])
+    verdicts = np.full(len(detections), FALSE_POSITIVE, np.int8)
+    verdicts[matches.loc[difficult, "detection"]] = IGNORED
+    verdicts[ranked.drop_duplicates("object")["detection"]] = TRUE_POSITIVE
+    return verdicts
 
 
 def mean_ap(precisions: Iterable[float]) -> float:

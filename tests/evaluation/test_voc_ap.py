@@ -13,11 +13,8 @@ from itl.evaluation.voc_ap import (
     FALSE_POSITIVE,
     IGNORED,
     TRUE_POSITIVE,
-    Detections,
-    Objects,
     action_ap,
     average_precision,
-    average_precisions,
     judge,
     mean_ap,
     voc_ap,
@@ -172,21 +169,12 @@ def test_area_by_hand():
     ],
 )
 def test_what_a_detection_counts_as(world, answers, verdicts):
-    images, boxes, hard = (np.array(part) for part in zip(*world, strict=True))
-    seen, scores, answer_boxes = (np.array(part) for part in zip(*answers, strict=True))
-    alike = (np.zeros(len(part), int) for part in (images, seen))
-    judged = judge(
-        Objects(images, next(alike), boxes, hard), Detections(seen, next(alike), answer_boxes, scores)
-    )
+    annotated = objects(*((image, "dog", box, hard) for image, box, hard in world))
+    judged = judge(annotated, detections(*((image, "dog", score, box) for image, score, box in answers)))
     assert judged.tolist() == verdicts
 
 
 def test_half_is_enough_unless_more_is_asked_for():
-    numbers = np.zeros(1, int)
-    world = Objects(numbers, numbers, np.array([DOG]), np.zeros(1, bool))
-    answers = Detections(numbers, numbers, np.array([(1, 1, 10, 5)]), np.ones(1))
-    assert average_precisions(world, answers, 1).tolist() == [1.0]
-    assert average_precisions(world, answers, 1, iou=0.6).tolist() == [0.0]
     table = objects(("a", "dog", DOG, False)), detections(("a", "dog", 0.5, (1, 1, 10, 5)))
     assert (voc_ap(*table), voc_ap(*table, iou=0.6)) == ({"dog": 1.0}, {"dog": 0.0})
 
