@@ -12,7 +12,6 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validato
 
 from itl import ItlError, counted, errors_about, pick
 from itl.evaluation.methods import METHODS
-from itl.hierarchy.label_sets import split_method
 from itl.machine import data_entry, expand_home
 from itl.runs.planned_run import Design
 from itl.runs.question import Comparison, Condition, Question
@@ -129,15 +128,10 @@ class LabelSets(Study):
 
     def conditions(self) -> list[Condition]:
         """Return one for each label set, from few classes to many."""
-        conditions = []
-        for labels in _from_few_classes(self.label_sets):
-            columns = (("label_set", labels),)
-            if labels == "none":
-                conditions.append(Condition(columns, trained=False))
-            else:
-                split_method(labels)
-                conditions.append(Condition(columns, labels=labels))
-        return conditions
+        return [
+            Condition((("label_set", name),), "original" if name == "none" else name, trained=name != "none")
+            for name in _from_few_classes(self.label_sets)
+        ]
 
 
 def _from_few_classes(label_sets: Sequence[str]) -> list[str]:
@@ -369,7 +363,6 @@ class CoarseOrFine(Study):
         """Return none, coarse, fine, and coarse with all images, for each cut."""
         conditions = []
         for cut in self.cuts:
-            split_method(cut)
             names = ("none", COARSE, FINE, ALL_COARSE)
             none, coarse, fine, every = ((("cut", cut), ("pretrained_on", name)) for name in names)
             conditions += [

@@ -202,6 +202,8 @@ class Study(BaseModel):
         self._check_counts()
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
         conditions = self._needed("values to compare", self.conditions(), "two or more")
+        for condition in conditions:
+            split_method(condition.labels)
         if pick(SOURCES, self.images.source, "source").annotates:
             raise ItlError(
                 f"images of {self.name} are learned from, one class for each, and those of source "

@@ -9,7 +9,6 @@ from pydantic import PositiveInt
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
-from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question, Task
 from itl.runs.study import Count, Repeats, Study
 
@@ -94,8 +93,6 @@ class Counterfactual(Study):
             labels[WITHOUT_HARMFUL] = f"without@{harmful}"
         if self.helpful:
             labels[HELPFUL_ALONE] = f"only@{helpful}"
-        for method in labels.values():
-            split_method(method.replace("{seed}", "0"))
         made = [Condition((("pretrained_on", name),), method) for name, method in labels.items()]
         if self.helpful:
             made.append(Condition((("pretrained_on", OTHERS_ALONE),), classes=self.helpful_classes))
@@ -135,7 +132,6 @@ class NetGrid(Study):
         """Return none, and one for each label set and number of images."""
         conditions = [Condition((("label_set", "none"), ("images_per_class", 0)), trained=False)]
         for labels in self.label_sets:
-            split_method(labels.replace("{seed}", "0"))
             for count in self.images_per_class:
                 columns = (("label_set", labels), ("images_per_class", count))
                 images = None if count == "all" else count
