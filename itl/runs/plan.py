@@ -223,7 +223,8 @@ def plan(
             run.key, run.state = store.path(run.spec).name, store.state(run.spec)
     left = [run for run in planned.values() if run.state != "done"]
     for question in questions:
-        question.check_weights(machine)
+        for own in question.own_weights():
+            own.check(machine, question.recipe.pixels)
     works = list(dict.fromkeys(work_of(run.spec) for run in left))
     rates = measured_before(works, machine) if left else {}
     _refuse_lacking_images(left, machine)

@@ -204,11 +204,6 @@ class Question:
         if not self.comparisons:
             raise ItlError(f"{self.name} has nothing to compare; give two values or more")
 
-    def check_weights(self, machine: Machine) -> None:
-        """Raise ItlError for weights in files that `prepare` would refuse."""
-        for own in self.own_weights():
-            own.check(machine, self.recipe.pixels)
-
     def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
         """Raise ItlError for *classes* that its page or its runs could not work with.
 

@@ -82,7 +82,7 @@ def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = R
     with hold_lock(machine.runs / f"{KEPT}.lock", "measuring what work costs"):
         rates = measured_before(works, machine)  # another process may have measured meanwhile
         if measured := _measure_missing(works, rates, machine, repeat_s):
-            kept = _kept(machine) | {name: asdict(rate) for name, rate in measured.items()}
+            kept = read_mapping(machine.runs / KEPT) | {name: asdict(rate) for name, rate in measured.items()}
             write_text(machine.runs / KEPT, json.dumps(kept, indent=1))
     return rates | measured
 
@@ -147,7 +147,7 @@ def _pixels_of_build(recipe: Recipe) -> int:
 
 def measured_before(works: Iterable[NetRecipe], machine: Machine) -> Rates:
     """Return those rates of `calibrated` that are kept; nothing is measured."""
-    kept = _kept(machine)
+    kept = read_mapping(machine.runs / KEPT)
     rates: Rates = {}
     for name, work in _named(works, machine).items():
         kind = Rate if work else FrozenRate
@@ -159,10 +159,6 @@ def measured_before(works: Iterable[NetRecipe], machine: Machine) -> Rates:
 
 def _named(works: Iterable[NetRecipe], machine: Machine) -> dict[str, NetRecipe | None]:
     return {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
-
-
-def _kept(machine: Machine) -> dict[str, dict]:
-    return read_mapping(machine.runs / KEPT)
 
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
