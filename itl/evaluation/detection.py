@@ -41,10 +41,14 @@ def detection(spec: Transfer, net: Classifier, target: Target, folder: Path, mac
 
     def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> Metrics:
         detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
-        metrics = _scores(part, detections)
+        objects, metrics = part.pack.objects[part.pack.objects["row"].isin(part.test.rows)], {}
+        for name, metric in (("map", "07"), ("map_area", "area")):
+            images = objects.rename(columns={"row": "image"})
+            by_class = voc_ap(images, detections, metric, known=part.test.classes)
+            metrics[name] = 100 * mean_ap(by_class.values())
         if part is target:  # else a learning rate is being chosen
             write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
-            metrics["recall"] = 100 * recall(_test_objects(part), regions.__getitem__)
+            metrics["recall"] = 100 * recall(objects, regions.__getitem__)
         return metrics
 
     return at_best_lr(spec, target, folder, evaluate)
@@ -88,15 +92,3 @@ def _table(row: int, classes: tuple[str, ...], output: dict[str, Tensor], boxes:
     names = np.array(classes, object)[output["labels"].cpu().numpy() - 1]
     columns = {"image": row, "class": names, "score": output["scores"].double().cpu().numpy()}
     return pd.DataFrame(columns | dict(zip(SIDES, boxes.T, strict=True)))
-
-
-def _scores(target: Target, detections: pd.DataFrame) -> Metrics:
-    objects, scores = _test_objects(target).rename(columns={"row": "image"}), {}
-    for name, metric in (("map", "07"), ("map_area", "area")):
-        by_class = voc_ap(objects, detections, metric, known=target.test.classes)
-        scores[name] = 100 * mean_ap(by_class.values())
-    return scores
-
-
-def _test_objects(target: Target) -> pd.DataFrame:
-    return target.pack.objects[target.pack.objects["row"].isin(target.test.rows)]

@@ -28,15 +28,7 @@ MARKS = {  # columns that say with YES or NO which classes are taken, and the an
     **dict.fromkeys(("keep", "kept", "use", "used", "include", "included", "select", "selected"), True),
     **dict.fromkeys(("drop", "exclude", "excluded", "remove", "removed", "skip", "ignore", "ignored"), False),
 }
-LIKE_MISSING = {
-    "nan",
-    "none",
-    "null",
-    "na",
-    "n/a",
-    "<na>",
-    "?",
-}  # words for no label, which may also be classes
+LIKE_MISSING = {"nan", "none", "null", "na", "n/a", "<na>", "?"}  # for no label; may be classes too
 YES, NO = {"1", "1.0", "true", "yes", "y", "x"}, {"0", "0.0", "false", "no", "n", ""}
 
 

@@ -112,11 +112,7 @@ def gather_crop(
     def crop(part: slice) -> None:
         _crop(images, rows[part], boxes[part], flips[part], scale, shift, out[part])
 
-    if threads is None:
-        for part in parts:
-            crop(part)
-    else:
-        list(threads.map(crop, parts))  # waits, and raises what a thread raised
+    list(threads.map(crop, parts) if threads else map(crop, parts))  # waits, and raises what a thread raised
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
