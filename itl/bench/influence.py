@@ -79,14 +79,17 @@ def without_effects(tree: Taxonomy, nodes: Nodes, classes: list[str], worlds: in
     """Count in what share of *worlds* without effects each estimator claims anything, by number of nets."""
     random, rows = np.random.default_rng(0), []
     for nets in NETS[::2]:
-        inclusion = halves(tree, classes, nets)
-        claims = dict.fromkeys(ESTIMATORS, 0)
-        for _ in range(worlds):
-            scores = random.normal(size=nets)
-            for name, estimate in ESTIMATORS.items():
-                claims[name] += false_discovery_control(estimate(inclusion, scores, nodes).p).min() <= LEVEL
-        rows.append({"nets": nets} | {name: count / worlds for name, count in claims.items()})
+        inclusion, scores = halves(tree, classes, nets), random.normal(size=(worlds, nets))
+        shares = {name: (claims_in_worlds(name, inclusion, scores, nodes) > 0).mean() for name in ESTIMATORS}
+        rows.append({"nets": nets} | shares)
     return pd.DataFrame(rows)
+
+
+def claims_in_worlds(estimator: str, inclusion: np.ndarray, worlds: np.ndarray, nodes: Nodes) -> np.ndarray:
+    """Count the nodes with a verdict in each of *worlds*, scores (worlds, nets)."""
+    estimate = ESTIMATORS[estimator]
+    p_values = (false_discovery_control(estimate(inclusion, scores, nodes).p) for scores in worlds)
+    return np.array([(p <= LEVEL).sum() for p in p_values])
 
 
 def with_effects(
@@ -147,12 +150,10 @@ def claims(scored: HalvesScored, without_effects: np.ndarray) -> pd.DataFrame:
         (share of the worlds in which a node has one).
     """
     rows = []
-    for name, estimate in ESTIMATORS.items():
-        counts = [
-            int((false_discovery_control(estimate(scored.inclusion, scores, scored.nodes).p) <= LEVEL).sum())
-            for scores in (scored.scores, *without_effects)
-        ]
-        rows.append((scored.task, len(scored.scores), name, counts[0], np.mean(np.array(counts[1:]) > 0)))
+    worlds = np.vstack([scored.scores, without_effects])
+    for name in ESTIMATORS:
+        count, *others = claims_in_worlds(name, scored.inclusion, worlds, scored.nodes)
+        rows.append((scored.task, len(scored.scores), name, count, np.mean(np.array(others) > 0)))
     return pd.DataFrame(rows, columns=["task", "nets", "estimator", "claims", "any"])
 
 
