@@ -145,9 +145,7 @@ class NetGrid(Study):
         """
         measured = tuple(task.name for task in self.tasks if task.measures_transfer)
         none, *trained = conditions
-        most = max(
-            trained, key=lambda one: (one.labels == "original", one.images_per_class or math.inf)
-        )  # the first of several
+        most = max(trained, key=lambda one: (one.labels == "original", one.images_per_class or math.inf))
         return [Comparison(most.columns, none.columns, measured)]
 
 
