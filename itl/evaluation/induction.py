@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -24,6 +23,9 @@ from itl.training.nets import Classifier
 
 COLUMNS = ["node", "name", "depth", "children", "classes", "images"]
 COLUMNS += ["coarse_knn1", "coarse_knn5", "coarse_chance", "fine_knn1", "fine_knn5", "fine_chance"]
+KNN_COLUMNS = [f"{level}_knn{k}" for level in ("coarse", "fine") for k in KNN_NEIGHBOURS]
+
+Counts = dict[str, int]  # of the test images under a node, and of those that k-NN classifies correctly
 
 
 def induction(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
@@ -46,8 +48,7 @@ def induction(spec: Transfer, net: Classifier, target: Target, folder: Path, mac
     if target.per_class:  # which counts of all images do not tell
         knn, _ = knn_scores(train, test, per_class=True)
         return probe | knn | {"chance": chance(train_labels, test_labels.unique())}
-    by_k = zip(KNN_NEIGHBOURS, overall.fine, strict=True)
-    knn = {f"knn{k}": 100.0 * count / overall.images for k, count in by_k}
+    knn = {f"knn{k}": 100.0 * overall[f"fine_knn{k}"] / overall["images"] for k in KNN_NEIGHBOURS}
     return probe | knn | {"chance": chance(train_labels, test_labels)}
 
 
@@ -93,15 +94,7 @@ def branches(tree: Taxonomy, classes: Sequence[str]) -> list[Branch]:
     return inner_nodes
 
 
-class CorrectCounts(NamedTuple):
-    """How many test images under a node k-NN classifies correctly, for each k of KNN_NEIGHBOURS."""
-
-    images: int
-    coarse: tuple[int, ...]  # into children of the node
-    fine: tuple[int, ...]  # into classes
-
-
-def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> list[CorrectCounts]:
+def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> list[Counts]:
     """Count what k-NN classifies correctly in the images under each of *inner_nodes*, the deepest first.
 
     Exact. Of equal neighbours the lower row is nearer. Where there are fewer than k training images, all of
@@ -109,7 +102,8 @@ def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> l
     the end. Memory beyond the features is that of `nearest` and one copy of the features.
 
     Returns:
-        The counts of each of *inner_nodes*, in order, and at the end those of all images.
+        For each of *inner_nodes*, in order, and at the end for all: images, and by KNN_COLUMNS how many of
+        these are classified correctly: coarse into children of the node, fine into classes.
     """
     labels = torch.cat([train.labels, test.labels])
     classes = 1 + max(int(labels.max()), *(max(branch.child_of) for branch in inner_nodes), 0)
@@ -125,9 +119,8 @@ def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> l
         _search_below(train, test, rows, own, neighbours)
         images.append(len(own))
         correct.append(_count(train.labels[neighbours[own, : len(rows)]], test.labels[own], child))
-    k = len(KNN_NEIGHBOURS)
-    counts = zip(images, torch.stack(correct).tolist(), strict=True)
-    return [CorrectCounts(count, tuple(by_k[:k]), tuple(by_k[k:])) for count, by_k in counts][::-1]
+    pairs = zip(images, torch.stack(correct).tolist(), strict=True)
+    return [{"images": count} | dict(zip(KNN_COLUMNS, by_k, strict=True)) for count, by_k in pairs][::-1]
 
 
 def _neighbours(base: Tensor, queries: Tensor) -> Tensor:
@@ -154,11 +147,10 @@ def _search_below(train: Features, test: Features, rows: Tensor, own: Tensor, ne
 def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
     """Count the images of classes *labels* (M,) that neighbours of classes *votes* (M, k) classify correctly.
 
-    int64 (2 * K,): for each of K numbers of neighbours into children (*child* has that of each class), then
-    into classes.
+    int64, in the order of KNN_COLUMNS. *child* has the child of each class.
     """
     if not len(labels):
-        return labels.new_zeros(2 * len(KNN_NEIGHBOURS))
+        return labels.new_zeros(len(KNN_COLUMNS))
     counts = [(vote(child[votes][:, :k]) == child[labels]).sum() for k in KNN_NEIGHBOURS]
     counts += [(vote(votes[:, :k]) == labels).sum() for k in KNN_NEIGHBOURS]
     return torch.stack(counts)
@@ -167,7 +159,7 @@ def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
 def nodes_table(
     tree: Taxonomy,
     inner_nodes: Sequence[Branch],
-    counts: Sequence[CorrectCounts],
+    counts: Sequence[Counts],
     train: Tensor,
     test: Tensor,
 ) -> pd.DataFrame:
@@ -181,28 +173,25 @@ def nodes_table(
         fine_knn5 and fine_chance: accuracy among the classes under it.
     """
     pairs = zip(inner_nodes, counts, strict=True)
-    rows = [_node_row(tree, branch, correct, train, test) for branch, correct in pairs if correct.images]
+    rows = [_node_row(tree, branch, correct, train, test) for branch, correct in pairs if correct["images"]]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["depth", "node"], ignore_index=True)
 
 
-def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Tensor, test: Tensor) -> dict:
+def _node_row(tree: Taxonomy, branch: Branch, correct: Counts, train: Tensor, test: Tensor) -> dict:
     """Return one row of `nodes_table`, by column."""
     child = branch.child_numbers(1 + max(int(train.max()), int(test.max()), *branch.child_of))
     train, test = (labels[child[labels] >= 0] for labels in (train, test))
-    row = {
+    return {
         "node": branch.node,
         "name": tree.class_name(branch.node),
         "depth": tree.depth(branch.node),
         "children": branch.children,
         "classes": len(branch.child_of),
-        "images": correct.images,
+        "images": correct["images"],
         "coarse_chance": chance(child[train], child[test]),
         "fine_chance": chance(train, test),
+        **{name: 100.0 * correct[name] / correct["images"] for name in KNN_COLUMNS},
     }
-    for k, coarse, fine in zip(KNN_NEIGHBOURS, correct.coarse, correct.fine, strict=True):
-        row[f"coarse_knn{k}"] = 100.0 * coarse / correct.images
-        row[f"fine_knn{k}"] = 100.0 * fine / correct.images
-    return row
 
 
 def chance(train: Tensor, test: Tensor) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from itl.evaluation import induction as module
 from itl.evaluation.frozen import knn, probe, vote
-from itl.evaluation.induction import COLUMNS, branches, chance, compare, induction, nodes_table
+from itl.evaluation.induction import COLUMNS, KNN_COLUMNS, branches, chance, compare, induction, nodes_table
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features
 from itl.evaluation.methods import KNN_NEIGHBOURS
@@ -155,9 +155,8 @@ def test_equal_to_plain_loops(tied):
     pd.testing.assert_frame_equal(fast, slow)
     *_, overall = compare(train, test, branches(tree, LEAVES))
     neighbours, _ = nearest(train.features, test.features, 5)
-    assert overall.fine == tuple(
-        int((vote(labels[neighbours[:, :k]]) == test_labels).sum()) for k in KNN_NEIGHBOURS
-    )
+    for k in KNN_NEIGHBOURS:
+        assert overall[f"fine_knn{k}"] == (vote(labels[neighbours[:, :k]]) == test_labels).sum()
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(0.0, 1), (9.0, 10)])
@@ -202,7 +201,7 @@ def test_nodes_without_test_images_are_left_out(tree):
 def test_one_class_and_no_tree():
     train = Features(around([0, 90]), torch.tensor([0, 0]))
     (overall,) = compare(train, Features(around([5, 8, 9]), torch.tensor([0, 0, 0])), [])
-    assert overall == (3, (3, 3), (3, 3))
+    assert overall == dict.fromkeys(["images", *KNN_COLUMNS], 3)
 
 
 def named(target: Target, classes: tuple[str, ...], test=slice(None)) -> Target:
