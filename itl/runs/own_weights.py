@@ -56,29 +56,28 @@ class OwnWeights:
 
         ItlError if the file is not there, or no such weights are published.
         """
-        from itl.training.hubs import HUBS, architecture, published  # here: it imports torch
+        from itl.training.hubs import HUBS, Published, architecture, published  # here: it imports torch
 
         if isinstance(value, OwnWeights):
             return value
         entry = spec_of(Entry, value if isinstance(value, Mapping) else {"net": value}, "weights")
         library, _, name = entry.net.rpartition(":")
-        hub = published(entry.net) if not entry.file or (library in HUBS and "." in name) else None
+        is_published = not entry.file or (library in HUBS and "." in name)
+        unsaid = Published(entry.net, None, IMAGENET_MEAN, IMAGENET_STD, "not said")
+        known = published(entry.net) if is_published else unsaid
         file = str(in_project(entry.file)) if entry.file else ""
         if file and not Path(file).is_file():
             what = "a folder" if Path(file).is_dir() else "not there"
             raise ItlError(f"the weights {file} are {what}; give a .safetensors, .pth or .pt file")
-        mean, std = (hub.mean, hub.std) if hub else (IMAGENET_MEAN, IMAGENET_STD)
-        net = hub.net if hub else entry.net
         digest = file_digest(file) if file else ""
-        colours = entry.mean or mean, entry.std or std
-        weights = Weights(net, digest, entry.entry, entry.in_order, *colours, entry.bgr)
+        colours = entry.mean or known.mean, entry.std or known.std
+        weights = Weights(known.net, digest, entry.entry, entry.in_order, *colours, entry.bgr)
         if entry.pixels is not None and entry.pixels < 1:
             raise ItlError(
                 f"pixels of weights should be above 0, not {entry.pixels}; left out, the recipe's are taken"
             )
-        trained_on = entry.trained_on or (hub.trained_on if hub else "not said")
-        shown = entry.name or (net if hub else Path(file).name)
-        pixels = entry.pixels or (hub.pixels if hub else None)
+        trained_on, pixels = entry.trained_on or known.trained_on, entry.pixels or known.pixels
+        shown = entry.name or (known.net if is_published else Path(file).name)
         return cls(weights, architecture(entry.net), shown, file, trained_on, pixels)
 
     def keep(self, machine: Machine, pixels: int) -> None:

@@ -31,10 +31,10 @@ HUBS = ("timm", "torchvision")
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that a library knows by name."""
+    """What is known of weights: those that a library knows by name, or those of a file."""
 
-    net: str  # timm:NAME.TAG or torchvision:NAME.WEIGHTS
-    pixels: int  # side of the images that they were made for
+    net: str  # such as timm:NAME.TAG or torchvision:NAME.WEIGHTS
+    pixels: int | None  # side of the images that they were made for; None where that is not known
     mean: tuple[float, ...]  # of RGB from 0 to 1
     std: tuple[float, ...]
     trained_on: str  # for people
