@@ -87,9 +87,8 @@ def without_effects(tree: Taxonomy, nodes: Nodes, classes: list[str], worlds: in
 
 def claims_in_worlds(estimator: str, inclusion: np.ndarray, worlds: np.ndarray, nodes: Nodes) -> np.ndarray:
     """Count the nodes with a verdict in each of *worlds*, scores (worlds, nets)."""
-    estimate = ESTIMATORS[estimator]
-    p_values = (false_discovery_control(estimate(inclusion, scores, nodes).p) for scores in worlds)
-    return np.array([(p <= LEVEL).sum() for p in p_values])
+    effects = (ESTIMATORS[estimator](inclusion, scores, nodes) for scores in worlds)
+    return np.array([(false_discovery_control(mixture.p) <= LEVEL).sum() for mixture in effects])
 
 
 def with_effects(
