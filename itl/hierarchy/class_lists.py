@@ -54,7 +54,7 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     number that repeats is unclear. A column ``keep`` of a CSV, or one of MARKS, says which classes are taken.
 
     A wnid that *tree* lacks is taken as it is: it may be another noun of WordNet. *classes* has classes by
-    further names, such as those of folders. Errors name the line.
+    further names, such as those of folders; '' stands for several of one name. Errors name the line.
 
     Raises:
         ItlError: If the file cannot be read or lists no class, a line is no class or contradicts another,
@@ -64,7 +64,7 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     if not rows:
         raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
     names, known = [], classes or {}
-    own = {_plain(name) for name, one in known.items() if not WNID.fullmatch(one)}
+    own = {_plain(name) for name, one in known.items() if one and not WNID.fullmatch(one)}
     relations = [_relation(row, tree, known, own) for row in rows]
     all_relations = set(relations)  # a list has one reading
     for row, relation in zip(rows, relations, strict=True):
@@ -147,20 +147,22 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
     Of several nouns with one name it is that of *classes*, else that of ImageNet's 1,000 classes. A name that
     is nearly one of *classes* is no other noun of WordNet that happens to be called so.
     """
-    if key in classes:
+    if classes.get(key):
         return classes[key]
     if WNID.fullmatch(key) or key in tree:
         return key
     word = _plain(key)
     same = [synset for synset in tree.search(word) if word in _names(synset)]
-    if of_images := [synset for synset in same if synset.wnid in classes.values()]:
+    of_images = [synset for synset in same if synset.wnid in classes.values()]
+    if key in classes and len(of_images) < 2:
+        raise ItlError(f"the images have several classes {key!r}; give the wnid of one")
+    if of_images:
         same = of_images
     else:
         near = [name for name in classes if _plain(name) == word]
         near = near or ([] if same else nearest(key, classes))
         if near:
             raise ItlError(f"the images have no class {key!r}; did you mean {near[0]!r}?")
-    if len(same) > 1:
         same = [synset for synset in same if synset.wnid in Taxonomy.snapshot().leaves] or same
     if len(same) > 1:
         nouns = [f"{one.wnid} ({shorten(one.gloss, 40, placeholder=' …')})" for one in same[:4]]

@@ -349,6 +349,9 @@ def test_of_several_nouns_with_one_name_none_is_guessed(tmp_path):
     path.write_text("tiger\n")
     assert list(read_class_list(path, tree)) == ["n02129604"], "a class of ImageNet"
     assert list(read_class_list(path, tree, images)) == ["n10710632"]
+    images["n02129604"] = "n02129604"
+    with pytest.raises(ItlError, match=r"'tiger' may be n\d+ \(.*\) or n\d+ \(.*\); give the wnid"):
+        read_class_list(path, tree, images)
 
 
 def test_what_is_called_by_a_synonym_is_said(tmp_path):

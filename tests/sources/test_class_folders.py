@@ -318,6 +318,27 @@ def test_a_list_that_keeps_one_class_of_several_is_refused(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("crane", r"line 1: 'crane' may be n02012849 \(.*\) or n03126707 \(.*\); give the wnid"),
+        ("gizmo", "line 1: the images have several classes 'gizmo'; give the wnid of one"),  # not in WordNet
+        ("n02012849", ""),
+        ("Tinca_tinca", ""),
+    ],
+)
+def test_a_name_that_two_classes_of_the_images_have_is_none(tmp_path, line, says):
+    folders = "n02012849_crane", "n03126707_crane", "n01440764_tench", "n00000001_gizmo", "n00000002_gizmo"
+    tree(tmp_path, *(f"{folder}/1.jpg" for folder in folders))
+    (tmp_path / "list.txt").write_text(f"{line}\nn03126707\n")
+    source = open_source("folder", tmp_path, classes="list.txt")
+    if not says:
+        assert len({record.wnid for record in source.records()}) == 2
+        return
+    with pytest.raises(ItlError, match=says):
+        source.records()
+
+
 def test_classes_of_a_list_that_no_image_has_are_named(tmp_path):
     """A wnid with a slip is no error, since lists are often of more images than lie here; but it is said."""
     tree(tmp_path, f"{FOX}/1.jpg", "dog/1.jpg")

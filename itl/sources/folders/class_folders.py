@@ -364,7 +364,9 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
 
     *names* are words for wnids. ItlError if a line is no class, or of several *classes* not two are left.
     """
-    known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
+    counts = Counter(names.values())
+    known = {name: wnid if counts[name] == 1 else "" for wnid, name in names.items()}
+    known |= {name: name for name in classes}
     tree = Taxonomy.snapshot()
     listed = read_class_list(file, tree, known)
     chosen = {name: listed[name] for name in classes if name in listed}
