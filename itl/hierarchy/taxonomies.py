@@ -12,7 +12,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from itl import ItlError, warn
-from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.hierarchy.class_lists import is_missing
+from itl.hierarchy.taxonomy import Synset, Taxonomy, describe_alike
 from itl.machine import expand_home
 from itl.storage import read_json, text_lines, write_text
 
@@ -82,7 +83,8 @@ def read_table(path: Path) -> Taxonomy:
 
     A child with several parents has a line for each. Where one parent is needed, it is the first by name,
     with capitals before small letters; a node without a name is called by its id. A root has a line with no
-    parent, or none at all. Leaves are those that are no parent.
+    parent, or none at all; ``nan``, as pandas writes an empty cell, is none unless it is a child too. Leaves
+    are those that are no parent.
 
     ItlError if the file cannot be read or has no lines, its header is another, a line has no child or too
     many values or an open quote, or a node has two names or is above itself.
@@ -93,10 +95,12 @@ def read_table(path: Path) -> Taxonomy:
         raise ItlError(f"{path} begins with {','.join(header) or 'nothing'!r}; {ADVICE}")
     parents: dict[str, dict[str, None]] = {}  # of each node, each once
     names: dict[str, str] = {}
+    children = {line[0].strip() for _, line in lines[1:] if line}
     for number, line in lines[1:]:
         if not line:
             continue
         child, parent, name = [*(field.strip() for field in line), "", ""][:3]
+        parent, name = ("" if is_missing(one) and one not in children else one for one in (parent, name))
         if not child or len(line) > len(header):
             raise ItlError(f"line {number} of {path} is {','.join(line)!r}; it should be {','.join(header)}")
         if name and names.setdefault(child, name) != name:
@@ -135,12 +139,9 @@ def _csv_lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _note_roots(parents: Mapping[str, Collection[str]], path: Path) -> None:
-    """Warn of several roots, and of nodes that differ in case alone: one may be the other, mistyped."""
+    """Warn of several roots, and of nodes that differ in case or blanks alone: perhaps one, mistyped."""
     roots = [node for node, hypernyms in parents.items() if not hypernyms]
-    alike: dict[str, list[str]] = {}
-    for node in parents:
-        alike.setdefault(node.casefold(), []).append(node)
-    notes = [f"{' and '.join(nodes)} differ in case alone" for nodes in alike.values() if len(nodes) > 1]
+    notes = describe_alike(parents)
     if len(roots) > 1:
         few = f"{', '.join(roots[:3])}{' …' * (len(roots) > 3)}"
         notes += [f"it has {len(roots)} roots, {few}, and classes under two of them have no node in common"]

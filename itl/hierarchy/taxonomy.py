@@ -243,6 +243,19 @@ class Taxonomy:
         return f"no {wnid!r} among the {len(self)} synsets of this taxonomy; {hint}{ANOTHER_TREE}"
 
 
+def describe_alike(names: Iterable[str]) -> list[str]:
+    """Say which of *names* differ in case or blanks alone, one text for all that are alike.
+
+    >>> describe_alike(["Fish", "dog", "fish"])
+    ['Fish and fish differ in case or blanks alone']
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    groups = (" and ".join(group) for group in alike.values() if len(group) > 1)
+    return [f"{group} differ in case or blanks alone" for group in groups]
+
+
 def _plain(text: str) -> str:
     return " ".join(text.replace("_", " ").lower().split())
 

@@ -32,9 +32,22 @@ def table(tmp_path, monkeypatch) -> Path:
 
 def test_several_roots_and_names_that_differ_in_case_alone_are_said(table):
     table.write_text("child,parent\nfir,Conifer\nconifer,plant\noak,plant\n")
-    said = "Conifer and conifer differ in case alone; it has 2 roots, Conifer, plant, and classes under two"
+    said = "Conifer and conifer differ in case or blanks alone; it has 2 roots, Conifer, plant, and classes"
     with pytest.warns(UserWarning, match=said):
         read_table(table)
+
+
+@pytest.mark.parametrize("empty", ["", "nan", "NaN"])
+def test_an_empty_parent_or_name_may_be_written_as_pandas_does(table, empty):
+    table.write_text(f"child,parent,name\ncat,animal,Cat\ncar,vehicle,Car\nanimal,{empty},{empty}\n")
+    with pytest.warns(UserWarning, match="it has 2 roots, animal, vehicle, and"):
+        tree = read_table(table)
+    assert (tree.path("cat"), tree.class_name("animal")) == (["cat", "animal"], "animal")
+
+
+def test_a_node_may_be_called_nan(table):
+    table.write_text("child,parent\nbutter nan,nan\nnan,bread\n")
+    assert read_table(table).path("butter nan") == ["butter nan", "nan", "bread"]
 
 
 def test_accents_of_a_table_may_be_composed_or_not(table):
