@@ -12,7 +12,7 @@ from textwrap import shorten
 from typing import Any
 
 from itl import ItlError, cannot_read, counted, errors_about, nearest, warn
-from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy
+from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy, describe_alike
 from itl.storage import python_literal, text_lines, unique_keys
 
 LETTER = re.compile(r"[^\W\d_]")
@@ -29,6 +29,11 @@ MARKS = {  # columns that say with YES or NO which classes are taken, and the an
     **dict.fromkeys(("drop", "exclude", "excluded", "remove", "removed", "skip", "ignore", "ignored"), False),
 }
 LIKE_MISSING = {"nan", "none", "null", "na", "n/a", "<na>", "?"}  # for no label; may be classes too
+HEADER_CHARACTERS = 10_000  # of a first line that are looked at: it may have all wnids
+SPLITS = {  # of images, or of the classes of few-shot benchmarks; no superclasses
+    *("train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing"),
+    *("base", "novel"),
+}
 YES, NO = {"1", "1.0", "true", "yes", "y", "x"}, {"0", "0.0", "false", "no", "n", ""}
 
 
@@ -60,7 +65,7 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         ItlError: If the file cannot be read or lists no class, a line is no class or contradicts another,
             or it is unclear which values are superclasses.
     """
-    rows = _rows(path, classes or ())
+    rows = _rows(path, tree, classes or ())
     if not rows:
         raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
     names, known = [], classes or {}
@@ -89,10 +94,22 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
             )
         if listed.setdefault(name, label) != label:
             raise ItlError(f"{path}, {row.where}: {row.key} counts as {label}, but as {listed[name]} above")
-    words = dict.fromkeys(label for label in listed.values() if with_labels and label.lower() in LIKE_MISSING)
-    for label in words:
-        warn(f"{path}: {label!r} is read as a class; leave classes without a label out of the list")
+    if with_labels:
+        _check_labels(sorted({*listed.values()}), path)
     return listed
+
+
+def _check_labels(labels: Sequence[str], path: Path) -> None:
+    """Raise ItlError where all *labels* are names of splits; warn of those that may be slips, or none."""
+    if SPLITS.issuperset(map(str.casefold, labels)):
+        raise ItlError(
+            f"{path}: classes stand beside {' or '.join(labels)}, splits and no superclasses; list the "
+            f"classes of one of them, without its name"
+        )
+    for label in (label for label in labels if label.lower() in LIKE_MISSING):
+        warn(f"{path}: {label!r} is read as a class; leave classes without a label out of the list")
+    if notes := describe_alike(labels):
+        warn(f"{path}: {'; '.join(notes)}; correct it if that is not meant")
 
 
 def is_missing(value: object) -> bool:
@@ -211,10 +228,10 @@ def _has_labels(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -
         return False
     if len(values) == len(rows) and 2 * len(set(values)) <= len(values):
         return True
-    repeated = next(value for value in values if values.count(value) > 1)
     raise ItlError(
-        f"{path}: {repeated!r} stands beside two classes, but too many others have a value of their own, or "
-        f"none; for superclasses give a CSV with the header wnid,label, for classes alone a wnid on each line"
+        f"{path}: {_repeated(values)[0]!r} stands beside two classes, but too many others have a value of "
+        "their own, or none; for superclasses give a CSV with the header wnid,label, for classes alone a "
+        "wnid on each line"
     )
 
 
@@ -224,11 +241,15 @@ def _refuse_repeating_column(rows: list[Row], names: list[str], tree: Taxonomy, 
         pairs = zip(column, names, strict=True)
         words = [cell for cell, name in pairs if re.search(LETTER, cell) and not _is_name(cell, name, tree)]
         if 1 < len(set(words)) < len(words):
-            repeated = next(word for word in words if words.count(word) > 1)
             raise ItlError(
-                f"{path}: {repeated!r} stands beside several classes, in one of several columns; give these "
-                f"a header, such as wnid,label,name: each class counts as its label"
+                f"{path}: {_repeated(words)[0]!r} stands beside several classes, in one of several columns; "
+                f"give these a header, such as wnid,label,name: each class counts as its label"
             )
+
+
+def _repeated(values: Sequence[str]) -> list[str]:
+    """Return those of *values* that are among them more than once, in their order."""
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def _is_name(value: str, name: str, tree: Taxonomy) -> bool:
@@ -236,7 +257,7 @@ def _is_name(value: str, name: str, tree: Taxonomy) -> bool:
     return name in tree and _plain(value) in _names(tree[name])
 
 
-def _rows(path: Path, classes: Collection[str]) -> list[Row]:
+def _rows(path: Path, tree: Taxonomy, classes: Collection[str]) -> list[Row]:
     """Return the rows of the list at *path*, whatever its format; *classes* are those of the images."""
     try:
         data = path.read_bytes()
@@ -251,23 +272,26 @@ def _rows(path: Path, classes: Collection[str]) -> list[Row]:
         rows = list(_json_rows(text, path))
         _refuse_repeated_numbers(rows, path)
         return rows
-    lines = [(number, line.strip()) for number, line in enumerate(text_lines(text), 1)]
-    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    header = [cell.casefold() for cell in _cells(lines[0][1])] if lines else []
+    lines = [
+        (number, line.rstrip().lstrip(" "))  # a tab before a header of pandas is the cell of running numbers
+        for number, line in enumerate(text_lines(text), 1)
+        if line.strip() and not _is_comment(line, tree, classes)
+    ]
+    header = [cell.casefold() for cell in _cells(lines[0][1][:HEADER_CHARACTERS])] if lines else []
     start = int(len(header) > 1 and header[0] in RUNNING_NUMBERS)
     if header and header[start] in KEY_COLUMNS:
-        if lines[0][1] in classes and lines[0][1] not in dict(lines[1:]).values():
+        first = lines[0][1].strip()
+        if first in classes and first not in (line.strip() for _, line in lines[1:]):
             raise ItlError(
-                f"{path}, line {lines[0][0]}: {lines[0][1]!r} may be a header or that class; where it is the "
+                f"{path}, line {lines[0][0]}: {first!r} may be a header or that class; where it is the "
                 f"class, put the line wnid above it, else rename the header to wnid"
             )
         return _csv_rows(lines, path, start)
     try:
-        rows = [row for number, line in lines for row in _line_rows(number, line)]
+        rows = [row for number, line in lines for row in _line_rows(number, line.strip())]
     except ItlError as error:
         raise ItlError(f"{path}, {error}") from None
-    numbers = [row.where for row in rows]
-    if len(lines) > 1 and (several := [where for where in numbers if numbers.count(where) > 1]):
+    if len(lines) > 1 and (several := _repeated([row.where for row in rows])):
         raise ItlError(
             f"{path}, {several[0]}: several classes; with the header wnid,label (or name,label) the second "
             f"is what the first counts as; without it give one class on each line"
@@ -276,13 +300,18 @@ def _rows(path: Path, classes: Collection[str]) -> list[Row]:
     return rows
 
 
+def _is_comment(line: str, tree: Taxonomy, classes: Collection[str]) -> bool:
+    """Say whether *line* starts with #, and not with a class that does."""
+    first = re.split("[\t,;]", line.strip(), maxsplit=1)[0].strip()
+    return first.startswith("#") and first not in classes and first not in tree
+
+
 def _refuse_repeated_numbers(rows: Sequence[Row], path: Path) -> None:
     """Raise ItlError if a number or mark stands beside several classes, and no header says what it is."""
     values = [row.value for row in rows if row.value and not row.is_label]
     first_words = {value: re.split(r"[\s,;]", value)[0] for value in values}  # a number has no letter there
     unclear = [one for one in values if not LETTER.search(first_words[one]) or one.casefold() in YES | NO]
-    counts = [*Counter(unclear).items(), *Counter(row.index for row in rows if row.index).items()]
-    if repeated := [value for value, count in counts if count > 1]:
+    if repeated := _repeated(unclear) + _repeated([row.index for row in rows if row.index]):
         raise ItlError(
             f"{path}: {repeated[0]!r} stands beside several classes, and may be a count, a mark or what they "
             f"count as; give a CSV with the header wnid,count or wnid,keep or wnid,label, or the wnids alone"
@@ -369,7 +398,7 @@ def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[
         if any(map(WNID.fullmatch, cells[len(header) :])):
             raise ItlError(f"{where} has several wnids; give one class on each line")
         value = cells[column] if column and column < len(cells) else ""
-        if not cells[0] or (is_label and not value):
+        if not any(cells[:1]) or (is_label and not value):
             raise ItlError(f"{where} lacks a class or its label")
         wnid = _cell(cells, beside) if beside else ""
         wnid = wnid if WNID.fullmatch(wnid) else ""
