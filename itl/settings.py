@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 
 from itl import ItlError, no_such, one_of
 from itl.specs import TYPE_WORDS
+from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -147,9 +148,9 @@ def options_as_settings(text: str) -> str:
 
     def settings(match: re.Match[str]) -> str:
         pairs = (word.partition("=")[::2] for word in shlex.split(match[0]) if word != "--option")
-        values = {name: yaml.safe_load(value) for name, value in pairs}
+        values = {name: read_yaml(value, f"--option {name}") for name, value in pairs}
         written = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=999)
         return f"options: {written.strip()}"
 
-    option = r"--option ('[^']*'|[^\s;`)]+)"
+    option = r"""--option (?:'[^']*'|"[^"]*"|[^\s;`)'"])+"""  # a word as shlex.quote writes it
     return re.sub(f"{option}( {option})*", settings, text)

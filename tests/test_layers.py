@@ -15,9 +15,9 @@ import itl
 ROOMS = [
     "machine",
     "processes",
+    "storage",
     "specs",
     "settings",
-    "storage",
     "presets",
     "hierarchy",
     "sources",

@@ -2,13 +2,14 @@
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.settings import spec_of
+from itl.settings import options_as_settings, spec_of
 from itl.specs import (
     NUMERICS,
     NUMERICS_OF,
@@ -265,3 +266,26 @@ def test_length_in_epochs_or_steps():
     assert Recipe().total_steps(7) == 70
     assert DetectionRecipe().total_steps(7) == 40_000
     assert spec_of(DetectionRecipe, {"epochs": 5}, "recipe").total_steps(7) == 35
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("train=a/train,val=b", "'train=a/train,val=b'"),
+        ("a b", "a b"),
+        ("Ann's fold/train", "Ann's fold/train"),
+        ('the "best" of Ann\'s', 'the "best" of Ann\'s'),
+        ("a;b`c)", "a;b`c)"),
+        ("2", "2"),
+        ("010", "'010'"),  # 8 for YAML 1.1, but text on the command line
+    ],
+)
+def test_options_of_commands_as_presets_write_them(value, written):
+    word = shlex.quote(f"splits={value}")
+    text = f"choose (`--option {word}`), or --option nested=true --option {word}; give one"
+    expected = f"choose (`options: {{splits: {written}}}`), or options: {{nested: true, splits: {written}}}; "
+    assert options_as_settings(text) == f"{expected}give one"
+
+
+def test_an_apostrophe_behind_an_option_begins_no_word():
+    assert options_as_settings("--option size=64's pack") == "options: {size: 64}'s pack"
