@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from itl import ItlError, did_you_mean
+from itl.machine import project_folder
 from itl.specs import Packing
 from itl.storage import read_yaml
 
@@ -26,8 +27,13 @@ def parse_points(text: str) -> float:
 
 
 def label_method(text: str) -> str:
-    """Return a method of `itl labels`, whose list of classes, if it is relative, is in the current folder."""
-    return re.sub(r"(^|\+)file@(?=[^/~])", lambda match: f"{match[0]}{Path.cwd()}/", text)
+    """Return a method of `itl labels`, whose list of classes, if it is relative, is in the current folder.
+
+    It is named from the project's folder, which may have a + or # in its path.
+    """
+    folder = Path.cwd().relative_to(project_folder())
+    prefix = "" if folder == Path() else f"{folder}/"
+    return re.sub(r"(^|\+)file@(?=[^/~])", lambda match: f"{match[0]}{prefix}", text)
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

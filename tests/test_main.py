@@ -101,6 +101,16 @@ def test_a_list_on_the_command_line_is_one_of_the_current_folder(capsys, tmp_pat
     listed = "wnid,label\nn02110185,n02110185\n"
     assert itl(capsys, "labels", "original+file@some.txt") == (0, listed, "")
     assert itl(capsys, "labels", f"file@{tmp_path}/lists/some.txt") == (0, listed, "")
+    monkeypatch.chdir(tmp_path)
+    assert itl(capsys, "labels", "file@lists/some.txt") == (0, listed, "")
+
+
+@pytest.mark.parametrize("name", ["c++", "c#1", "a+without@dog"])
+def test_a_list_of_the_current_folder_is_read_whatever_is_above_it(capsys, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "some.txt").write_text("n02110185\n")
+    monkeypatch.chdir(tmp_path / name)
+    assert itl(capsys, "labels", "file@some.txt") == (0, "wnid,label\nn02110185,n02110185\n", "")
 
 
 def test_plan_run_results_subset(capsys, project):
