@@ -8,7 +8,7 @@ from importlib.resources import files
 import pandas as pd
 
 from itl.analysis.statistics import LEVEL
-from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, condition_text
+from itl.analysis.wording import CANNOT_TELL, TOO_FEW, condition_text
 from itl.evaluation.methods import main_metric
 from itl.runs.question import Comparison, Condition, Question, Task
 
@@ -34,7 +34,7 @@ class Finding:
 
     question: str
     finding: str
-    sign: str  #: of the change that it is about: +, - or 0 for no change that matters
+    sign: str  #: of the change that it is about: + or -
     beside: str  #: own: the change is compared with that on nets' own classes
     #: of the question: its number, or COLUMN=VALUE of the first; '' where conditions are numbers
     comparison: str
@@ -151,7 +151,7 @@ def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) 
 def judge_finding(
     sign: str, verdict: str, beyond: str, p_size: float = math.nan, holds_size: bool = False
 ) -> str:
-    """Say what a comparison of ours makes of a finding with the *sign* +, - or 0: no change that matters.
+    """Say what a comparison of ours makes of a finding with the *sign* + or -.
 
     Args:
         beyond: the sign of our change where that is beyond noise, also if the *verdict* on it is the same,
@@ -161,19 +161,18 @@ def judge_finding(
         holds_size: whether our 95 % interval holds the published change, and is no wider than ± the margin.
 
     Returns:
-        Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or
-        both are no change that matters. Contradicts it: the reverse of that. Contradicts its size: the
-        published change is tested to be another. Consistent in size: it lies within our interval, which is no
-        wider than the margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything
-        else.
+        Supports it: our change has its sign beyond noise and, where the size is known, may be as large.
+        Contradicts it: our change has the other sign beyond noise. Contradicts its size: the published change
+        is tested to be another. Consistent in size: it lies within our interval, which is no wider than the
+        margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything else.
 
-    >>> judge_finding("-", LOSS, "-"), judge_finding("-", LOSS, "-", 0.001), judge_finding("+", LOSS, "-")
-    ('supports it', 'contradicts its size', 'contradicts it')
+    >>> judge_finding("-", "a loss", "-"), judge_finding("-", "a loss", "-", 0.001)
+    ('supports it', 'contradicts its size')
+    >>> judge_finding("+", "a loss", "-")
+    'contradicts it'
     """
     if verdict == TOO_FEW:
         return TOO_FEW
-    if sign == "0":
-        return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(verdict, CANNOT_TELL)
     if beyond and beyond != sign:
         return CONTRADICTS
     if p_size < LEVEL:

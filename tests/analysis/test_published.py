@@ -39,11 +39,6 @@ UNKNOWN = math.nan
         ("-", "too few seeds to say", UNKNOWN, False, "too few seeds to say"),
         ("-", "too few seeds to say", 0.001, False, "too few seeds to say"),
         ("-", "too few seeds to say", 0.4, True, "too few seeds to say"),
-        ("0", "too few seeds to say", UNKNOWN, True, "too few seeds to say"),
-        ("0", "the same", UNKNOWN, True, "supports it"),
-        ("0", "a loss", UNKNOWN, True, "contradicts it"),
-        ("0", "a gain", UNKNOWN, True, "contradicts it"),
-        ("0", "cannot tell", UNKNOWN, True, "cannot tell"),
     ],
 )
 def test_what_ours_makes_of_a_finding(sign, verdict, p_size, holds_size, word):
