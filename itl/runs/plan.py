@@ -32,7 +32,7 @@ from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
+from itl.specs import Packing, Pretrain, Spec, Subset, Transfer, pretraining_of
 
 log = logging.getLogger(__name__)
 
@@ -291,23 +291,23 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
     Such as 30 images per class beside all where there are 30: one condition would be compared with itself,
     and count twice in the spread that all comparisons are judged by. In some seeds, draws may be the same.
     """
-    first: dict[tuple, tuple[str, Recipe]] = {}  # condition of each training
+    first: dict[tuple, tuple[str, Pretrain]] = {}  # condition of each training
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)  # of a condition
     same: dict[tuple[str, ...], dict[int, frozenset]] = defaultdict(dict)  # what a pair shares, by seed
     for run in runs:
-        spec, condition = run.spec, run.conditions[0]
+        spec = run.spec
         if not isinstance(spec, Pretrain) or not spec.trained:
             continue
         contents = contents_of(spec, run.size, machine)
         steps = spec.recipe.total_steps(max(1, sum(count for _, count in contents) // spec.recipe.batch))
         recipe = replace(spec.recipe, epochs=None, steps=steps)  # as many passes are the same training
         shared = (spec.subset.pack, spec.seed, spec.net, recipe, contents)
-        for question in run.questions:
-            for name in run.conditions:
-                seeds[question, name].add(spec.seed)
-            other, of_other = first.setdefault((question, *shared), (condition, spec.recipe))
-            cure = "leave one of them out" if of_other == spec.recipe else "train one of them for longer"
-            if other != condition:
+        for question, condition in run.uses:
+            seeds[question, condition].add(spec.seed)
+            other, of_other = first.setdefault((question, *shared), (condition, spec))
+            alike = of_other.recipe == spec.recipe
+            cure = "leave one of them out" if alike else "train one of them for longer"
+            if other != condition and of_other != spec:  # one net under two names is meant so: A + B
                 same[question, other, condition, cure][spec.seed] = contents
     for (question, *pair, cure), by_seed in same.items():
         if by_seed.keys() >= seeds[question, pair[0]] & seeds[question, pair[1]]:

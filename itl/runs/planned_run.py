@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from statistics import mean
 from typing import NamedTuple
 
@@ -38,8 +37,7 @@ class PlannedRun:
     pack: str  # the name of that pack
     side: int  # of its images, in pixels
     key: str = "after packing"
-    questions: list[str] = field(default_factory=list)
-    conditions: list[str] = field(default_factory=list)
+    uses: list[tuple[str, str]] = field(default_factory=list)  # a question, and what the run is to it
     targets: list[str] = field(default_factory=list)
     state: str = "to do"
     cost: Cost = NO_COST
@@ -47,9 +45,20 @@ class PlannedRun:
 
     def add(self, question: str, condition: str, target: str) -> None:
         """Note who needs the run, each once."""
-        for names, name in ((self.questions, question), (self.conditions, condition), (self.targets, target)):
-            if name not in names:
-                names.append(name)
+        if (question, condition) not in self.uses:
+            self.uses.append((question, condition))
+        if target not in self.targets:
+            self.targets.append(target)
+
+    @property
+    def questions(self) -> list[str]:
+        """Names of the questions that need the run, each once."""
+        return [*dict.fromkeys(question for question, _ in self.uses)]
+
+    @property
+    def conditions(self) -> list[str]:
+        """What the run is to these questions, each once."""
+        return [*dict.fromkeys(condition for _, condition in self.uses)]
 
     def row(self) -> dict[str, object]:
         """Return the run's row in `Plan.runs`."""
@@ -100,8 +109,9 @@ def compare_budgets(
     counts: dict[tuple[str, str], list[int]] = defaultdict(list)  # of a question and a condition
     for run in runs:
         if isinstance(run.spec, Pretrain) and run.spec.trained and budgets.keys() & set(run.questions):
-            for pair in product(run.questions, run.conditions):
-                counts[pair].append(images_of(run.spec, run.size, machine).n_train)
+            n_train = images_of(run.spec, run.size, machine).n_train
+            for pair in run.uses:
+                counts[pair].append(n_train)
     lines = []
     for question, designs in ((name, designs) for name, of_name in budgets.items() for designs in of_name):
         sizes = {design: mean(counts[question, f"design {design.name}"]) for design in designs}

@@ -362,6 +362,16 @@ def test_conditions_that_are_the_same_images_and_labels_are_refused(tmp_path, ra
         plan.plan([ask(**SHARED | changes)], Store(tmp_path), here(tmp_path))
 
 
+def test_conditions_that_are_the_same_are_called_as_their_question_calls_them(tmp_path, rated):
+    """Both questions share the net of all images, and the first has it under another name."""
+    other = data_size(**SHARED, images_per_class=[0, 4, "all"])
+    same = class_count(**SHARED, label_sets=["none", "bottom-up@16", "original"])
+    names = "label_set original", "label_set bottom-up@16"
+    for questions, (first, second) in (([other, same], names), ([same, other], names[::-1])):
+        with pytest.raises(ItlError, match=f"^class-count: {first} and {second} are the same 48 images"):
+            plan.plan(questions, Store(tmp_path), here(tmp_path))
+
+
 def test_as_many_passes_as_steps_are_the_same_training(tmp_path, rated):
     same = "all, equal steps and .* all, equal passes are the same 48 images of the same 4 classes"
     with pytest.raises(ItlError, match=f"{same}; train one of them for longer$"):
