@@ -21,8 +21,8 @@ from itl.machine import in_project
 NUMERICS = 2
 # The same for changes to the numbers of one transfer method alone: of what nets are measured by it; or those
 # of untrained nets, of those without duplicates or with labels of a file, and of what is measured of these.
-NUMERICS_OF = {"scores": 2, "duplicates": 2}
-NUMERICS_OF |= dict.fromkeys(("induction", "detection", "actions", "untrained", "file"), 1)
+NUMERICS_OF = {"scores": 2, "duplicates": 2, "file": 2}
+NUMERICS_OF |= dict.fromkeys(("induction", "detection", "actions", "untrained"), 1)
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
