@@ -64,18 +64,18 @@ class ImagesScored:
 def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
     """Read which test images of *task* (by default its first) the nets of *question* get right.
 
-    ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
+    ItlError as in `halves_scored`, and if a finished run of the task keeps no predictions.
     """
     scored = halves_scored(question, store, machine, task)
     runs = runs_on_halves(question, machine, scored.task)
-    kept = {seed: store.file(spec, CORRECT_FILE) for seed, spec in runs.items()}
-    lacking = [path for path in kept.values() if not path.exists()]
+    kept = [store.file(runs[seed], CORRECT_FILE) for seed in scored.seeds]
+    lacking = [path for path in kept if not path.exists()]
     if lacking:
         raise ItlError(
             f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
             f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
         )
-    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
+    correct = 100 * np.array([np.load(path) for path in kept], np.float32)
     spec = runs[scored.seeds[0]]
     name = Task.read(scored.task).target
     target = target_of(spec, pack_of_runs(question.packings()[name], name, machine), question.tree(machine))

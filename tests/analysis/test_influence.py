@@ -358,6 +358,8 @@ def test_images_that_a_class_helps(study):
     assert list(images["correct"].round(6)) == [100.0] * 6 + [0.0] * 3 + [50.0] * 3
     (target,) = (packed(packing, name, machine) for name, packing in question.targets)
     assert set(target.table["split"].iloc[images["row"]]) == {"test"}
+    more = Influence.ask(**STUDY | {"halves": STUDY["halves"] + 2})  # of which two nets are not trained yet
+    assert np.array_equal(image_effects.images_scored(more, store, machine).correct, scored.correct)
     with pytest.raises(ItlError, match="no node with classes called 'n00000000'"):
         scored.effects("n00000000")
     with pytest.raises(ItlError, match="20 of 20 runs of probe@scenes keep no predictions"):
