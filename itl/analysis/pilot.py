@@ -151,11 +151,7 @@ class Pilot:
 
     def _measured(self, experiment: Experiment) -> float:
         """Do the runs that *experiment* takes, and return the main metric of its net, in percent."""
-        question, task = self.question, self.task
-        condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
-        tasks = tuple(known for known in question.tasks if known.name == task)
-        if question.leave_out_duplicates:  # what is left out, and so the net, depends on all tasks
-            tasks = question.tasks
-        single = replace(question, tasks=tasks, conditions=(condition,), comparisons=())
-        run_all([single], self.store, self.machine)
-        return float(rows_of(single.results(self.store, self.machine), task)["value"].mean())
+        condition = replace(self.question.conditions[experiment.option], seeds=(experiment.seed,))
+        single = replace(self.question, conditions=(condition,), comparisons=())
+        run_all([single], self.store, self.machine, task=self.task)
+        return float(rows_of(single.results(self.store, self.machine), self.task)["value"].mean())

@@ -377,9 +377,9 @@ class Question:
         results.insert(0, "question", self.name)
         return results
 
-    def specs(self, machine: Machine) -> list[Spec]:
-        """List the specs of the runs and of the nets that they need, each once."""
-        return with_needs(run.spec for run in self.runs(machine))
+    def specs(self, machine: Machine, task: str = "") -> list[Spec]:
+        """List the specs of the runs, or of those of a *task*, and of the nets that they need, each once."""
+        return with_needs(run.spec for run in self.runs(machine) if task in ("", run.task))
 
     def run_leakage(self, machine: Machine) -> RunLeakage:
         """Return what of the images that its runs are scored on nets may have seen."""
@@ -467,10 +467,12 @@ def run_all(
     machine: Machine,
     table: Callable[[], object] | None = None,
     watch: Callable[[Progress], object] = lambda _: None,
+    task: str = "",
 ) -> None:
     """Do all missing runs of *questions*, each once, question by question, so that the first is done early.
 
-    Meanwhile a notebook shows *table*, and *watch* is called about twice a second.
+    If a *task* is given, only its runs and the nets that they need. Meanwhile a notebook shows *table*, and
+    *watch* is called about twice a second.
     """
     refuse_while_main_is_imported()
     refuse_unreachable(machine)
@@ -480,7 +482,7 @@ def run_all(
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
     specs: dict[Spec, None] = {}
     for question in questions:
-        specs |= dict.fromkeys(longest_first(question.specs(machine), minutes))
+        specs |= dict.fromkeys(longest_first(question.specs(machine, task), minutes))
     ours = shard_of(specs, machine.shard)
     with Progress(ours, store, minutes, machine.slots, table) as progress:
 
