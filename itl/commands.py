@@ -381,7 +381,13 @@ def advise(args: argparse.Namespace) -> None:
     try:
         print(describe(pilot.grid, pilot.task, budget))
     except ItlError as error:
-        raise ItlError(str(error).replace("`itl advise`", f"`{command_line('advise', args)}`")) from None
+        if not pilot.failures:
+            raise ItlError(str(error).replace("`itl advise`", f"`{command_line('advise', args)}`")) from None
+    if pilot.failures:
+        raise ItlError(
+            f"not measured: {'; '.join(pilot.failures.values())}; repeat the command to try again, or take "
+            f"options that cannot be measured out of the preset"
+        )
 
 
 def init(args: argparse.Namespace) -> None:

@@ -491,14 +491,33 @@ def test_advise_says_the_whole_command_of_a_pilot(capsys, monkeypatch):
     def describe(*_):
         raise ItlError("nothing is known; `itl advise` with --pilot 4 does it")
 
-    monkeypatch.setattr("itl.analysis.advice.describe", describe)
-    monkeypatch.setattr(
-        "itl.analysis.pilot.Pilot", lambda *_: SimpleNamespace(run=lambda _: [], grid=None, task="")
-    )
-    monkeypatch.setattr("itl.analysis.pilot.task_of", lambda *_: "probe@birds")
+    pilot_without_runs(monkeypatch, describe, {})
     _, _, err = itl(capsys, "advise", "birds", "--home", "out", "--budget", "2 hours")
     command = "itl advise birds --preset my-task --budget 2 hours --home out"
     assert err == f"itl: nothing is known; `{command}` with --pilot 4 does it\n"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_advise_names_what_failed_after_the_advice(capsys, monkeypatch, known):
+    def describe(*_):
+        if not known:
+            raise ItlError("nothing is known; `itl advise` with --pilot 4 does it")
+        return "the advice"
+
+    pilot_without_runs(monkeypatch, describe, {1: "bad, seed 0 (a run failed)", 2: "mine, seed 0 (it died)"})
+    status, out, err = itl(capsys, "advise", "birds", "--pilot", "3")
+    assert (status, out) == (1, "the advice\n" if known else "")
+    failures = "bad, seed 0 (a run failed); mine, seed 0 (it died)"
+    assert err.startswith(f"itl: not measured: {failures}; repeat the command to try again, or take options")
+    assert err.count("\n") == 1
+
+
+def pilot_without_runs(monkeypatch, describe, failures):
+    """Let `itl advise` measure nothing, with these *failures*, and print what *describe* returns."""
+    pilot = SimpleNamespace(run=lambda _: [], grid=None, task="", failures=failures)
+    monkeypatch.setattr("itl.analysis.pilot.Pilot", lambda *_: pilot)
+    monkeypatch.setattr("itl.analysis.advice.describe", describe)
+    monkeypatch.setattr("itl.analysis.pilot.task_of", lambda *_: "probe@birds")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A pilot: nets are measured on one task one by one, each chosen by the results so far."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -36,12 +36,15 @@ class Experiment:
         return not self.gain < NEGLIGIBLE
 
 
-def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray) -> Experiment | None:
+def next_experiment(
+    grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray, failed: Collection[int] = ()
+) -> Experiment | None:
     """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
 
     See `itl.analysis.expected_scores.expected_gains`. A net without pre-training comes first: it is the
     baseline of every share. Its other seeds come last. Nets of options that are not *affordable*, (options,)
-    of bool, are measured where they are there already, and not trained. None where no net is left.
+    of bool, are measured where they are there already, and not trained; options that *failed* are left out.
+    None where no net is left.
     """
     done, trials = measured_nets(grid, task), {}
     for option in range(len(grid.options)):
@@ -49,7 +52,7 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
         trained = [seed for seed in left if (option, seed) in grid.nets]
         if not affordable[option]:
             left = trained
-        if left:
+        if left and option not in failed:
             trials[option] = (trained or left)[0]
     training = grid.options["hours"].to_numpy(float)
     hours = {
@@ -106,11 +109,12 @@ class Pilot:
     machine: Machine  #: that hours are for
     measure: bool = True  #: False: no hours are measured before a result is there, see `grid_of`
     budget: Budget = NO_LIMIT  #: of one net: those over it are not trained
+    failures: dict[int, str] = field(default_factory=dict, init=False)  #: by option: its net, and the error
     _parameters: Parameters | None = field(default=None, init=False)
 
     @cached_property
     def grid(self) -> Grid:
-        """The options and all that is measured, read once; what `add` is told is added."""
+        """The options and all that is measured, read once and after a failure; `add` adds to it."""
         return grid_of(self.question, self.store, self.machine, self.measure)
 
     def next(self) -> Experiment | None:
@@ -121,13 +125,14 @@ class Pilot:
         tasks, _, features = grid.features.shape
         before = Parameters.before(features, np.zeros(tasks))
         self._parameters = grid.fit(self._parameters) if len(grid.measured) else before
-        return next_experiment(grid, task, Posterior(self._parameters, *grid.data), affordable)
+        return next_experiment(grid, task, Posterior(self._parameters, *grid.data), affordable, self.failures)
 
     def run(self, count: int) -> Iterator[str]:
         """Measure *count* nets, one by one; those that are missing are trained.
 
-        Yields a line on each net before it is measured. ItlError if *count* is negative, no option fits the
-        budget, or the runs cannot be done here.
+        If a net's run fails, its option is left out from then on, and noted in `failures`. Yields a line on
+        each net before it is measured, and on each failure. ItlError if *count* is negative, no option fits
+        the budget, or the runs cannot be done here.
         """
         question = self.question
         if count < 0:
@@ -136,13 +141,23 @@ class Pilot:
             rounds = math.ceil(count / len(question.conditions))  # of which each has a net of every option
             plan([replace(question, seeds=question.seeds[:rounds])], self.store, self.machine).refuse()
             question.prepare(self.machine)  # how alike options are depends on the classes in the packs
-        for _ in range(count):
+        while count:
             experiment = self.next()
             if experiment is None:
-                yield f"every net{self.budget.within} is measured on {self.task}"
+                which = "every net of the other options" if self.failures else "every net"
+                yield f"{which}{self.budget.within} is measured on {self.task}"
                 return
-            yield f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}"
-            self.add(experiment, self._measured(experiment))
+            net = f"{experiment.name}, seed {experiment.seed}"
+            yield f"measuring {net}: about {hours_text(experiment.hours)}"
+            try:
+                value = self._measured(experiment)
+            except ItlError as error:
+                self.failures[experiment.option] = f"{net} ({error})"
+                del self.grid  # a net may be trained, and some of its fits done
+                yield f"{net} failed; other options go on"
+                continue
+            self.add(experiment, value)
+            count -= 1
 
     def add(self, experiment: Experiment, value: float) -> None:
         """Take note of the *value*, in percent, of a net that was measured."""

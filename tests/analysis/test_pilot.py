@@ -10,12 +10,13 @@ from itl.analysis.budget import Budget
 from itl.analysis.option_grid import grid_of
 from itl.analysis.pilot import Pilot
 from itl.packs.paths import packed
+from itl.runs.executors import with_needs
 from itl.runs.plan import plan
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
-from itl.specs import Pretrain
+from itl.specs import Pretrain, Transfer
 from tests.pictures import encoded, smooth
-from tests.worlds import MADE, SETTINGS, here, pretend
+from tests.worlds import MADE, SETTINGS, execute_here, here, pretend
 
 QUESTION = Advice.ask(**SETTINGS | {"images_per_class": [4, 12]}, label_sets=["original"])
 
@@ -103,6 +104,43 @@ def test_a_budget_that_no_option_fits_is_refused_before_a_net_is_trained(machine
     ):
         list(Pilot(QUESTION, "knn@scenes", store, machine, budget=Budget(1, "images")).run(1))
     assert not list(machine.runs.glob("pretrain/*/result.json"))
+
+
+def failing(monkeypatch, fails) -> None:
+    """Let runs of specs that *fails* says yes to fail."""
+
+    def execute(specs, store, machine, watch):
+        for spec in with_needs(specs):
+            if fails(spec):
+                raise ItlError(f"{type(spec).__name__} failed")
+            execute_here([spec], store, machine, watch)
+
+    monkeypatch.setattr("itl.runs.question.execute", execute)
+
+
+def test_an_option_whose_run_fails_is_left_out_and_the_others_are_measured(machine, monkeypatch):
+    """Nets of 4 images of each class cannot be trained; a later pilot tries one again, and goes on."""
+    failing(monkeypatch, lambda spec: isinstance(spec, Pretrain) and spec.subset.images_per_class == 4)
+    store, net = Store(machine.runs), "original, 4 images per class, seed 0"
+    for measured, count, end in (
+        (2, 2, "measuring"),
+        (4, 9, "every net of the other options is measured on"),
+    ):
+        pilot = Pilot(QUESTION, "knn@scenes", store, machine)
+        lines = list(pilot.run(count))
+        assert [line for line in lines if net in line][1:] == [f"{net} failed; other options go on"]
+        assert lines[-1].startswith(end)
+        assert pilot.failures == {1: f"{net} (Pretrain failed)"}
+        assert len(pilot.grid.measured) == measured
+
+
+def test_what_a_net_has_before_it_fails_is_known(machine, monkeypatch):
+    failing(monkeypatch, lambda spec: isinstance(spec, Transfer) and spec.pretrain.trained)
+    store = Store(machine.runs)
+    pilot = Pilot(QUESTION, "knn@scenes", store, machine)
+    lines = list(pilot.run(2))
+    assert len(lines) == 6, "each option fails once, and both nets without pre-training are measured"
+    assert pilot.grid.nets == {(1, 0), (2, 0)} == grid_of(QUESTION, store, machine).nets
 
 
 def test_fewer_than_no_nets_are_refused(machine):
