@@ -1,5 +1,6 @@
 """A pilot: nets are measured on one task one by one, each chosen by the results so far."""
 
+import itertools
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from itl.machine import Machine
 from itl.runs.plan import plan
 from itl.runs.question import Question, run_all
 from itl.runs.store import Store
+from itl.specs import Pretrain, pretraining_of
 
 NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
 
@@ -119,9 +121,8 @@ class Pilot:
 
     def next(self) -> Experiment | None:
         """Return the net to be measured next; None where all are. ItlError if none fits the budget."""
-        grid = self.grid
+        grid, affordable = self.grid, self._affordable()
         task = grid.tasks.index(self.task)
-        affordable = self.budget.affordable(grid, task)
         tasks, _, features = grid.features.shape
         before = Parameters.before(features, np.zeros(tasks))
         self._parameters = grid.fit(self._parameters) if len(grid.measured) else before
@@ -134,13 +135,11 @@ class Pilot:
         each net before it is measured, and on each failure. ItlError if *count* is negative, no option fits
         the budget, or the runs cannot be done here.
         """
-        question = self.question
         if count < 0:
             raise ItlError(f"--pilot takes a number of nets, such as 8; got {count}")
         if count:
-            rounds = math.ceil(count / len(question.conditions))  # of which each has a net of every option
-            plan([replace(question, seeds=question.seeds[:rounds])], self.store, self.machine).refuse()
-            question.prepare(self.machine)  # how alike options are depends on the classes in the packs
+            self._refuse_lacking_room(count)
+            self.question.prepare(self.machine)  # how alike options are depends on the classes in the packs
         while count:
             experiment = self.next()
             if experiment is None:
@@ -163,6 +162,32 @@ class Pilot:
         """Take note of the *value*, in percent, of a net that was measured."""
         task = self.grid.tasks.index(self.task)
         self.grid = self.grid.with_value(task, experiment.option, experiment.seed, value)
+
+    def _affordable(self) -> np.ndarray:
+        """Return which options fit the budget: (options,) of bool; ItlError if none does."""
+        return self.budget.affordable(self.grid, self.grid.tasks.index(self.task))
+
+    def _refuse_lacking_room(self, count: int) -> None:
+        """Raise ItlError, one line, where the *count* largest nets, trained and measured in turn, do not fit.
+
+        What fits the budget is known once all packs are built; before, all options count.
+        """
+        planned = plan([self.question], self.store, self.machine)
+        method, _, target = self.task.partition("@")
+        runs = planned.runs.assign(net=[pretraining_of(spec) for spec in planned.specs])
+        on_task = (runs["kind"] == method) & runs["on"].map(lambda targets: target in targets.split(" = "))
+        runs = runs[on_task | (runs["kind"] == "pretrain")]
+        if (planned.packs["state"] == "done").all():
+            runs = runs[~runs["net"].isin(self._nets_over_budget())]
+        largest = runs.groupby("net", sort=False)["disk"].sum().nlargest(count).index
+        in_turn = self.machine.replace(workers=min(self.machine.workers, self.question.repeats))
+        replace(planned, runs=runs[runs["net"].isin(largest)], machine=in_turn).refuse()
+
+    def _nets_over_budget(self) -> set[Pretrain]:
+        """Return the nets of options that do not fit the budget."""
+        over = itertools.compress(self.question.conditions, ~self._affordable())
+        runs = replace(self.question, conditions=tuple(over)).runs(self.machine)
+        return {pretraining_of(run.spec) for run in runs}
 
     def _measured(self, experiment: Experiment) -> float:
         """Do the runs that *experiment* takes, and return the main metric of its net, in percent."""

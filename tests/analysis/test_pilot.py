@@ -6,7 +6,7 @@ import pytest
 
 from itl import ItlError
 from itl.analysis.advice import describe
-from itl.analysis.budget import Budget
+from itl.analysis.budget import NO_LIMIT, Budget
 from itl.analysis.option_grid import grid_of
 from itl.analysis.pilot import Pilot
 from itl.packs.paths import packed
@@ -175,6 +175,41 @@ def test_a_pilot_that_does_not_fit_is_refused_before_anything_is_packed(machine,
     with pytest.raises(ItlError, match=says):
         list(Pilot(QUESTION, "knn@scenes", store, machine).run(2))
     assert packed(QUESTION.images, "images", machine) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "budget", "needed"),
+    [(1, NO_LIMIT, 4608), (2, NO_LIMIT, 8064), (9, NO_LIMIT, 12768), (9, Budget(20, "images"), 5856)],
+)
+def test_a_pilot_needs_the_disk_of_its_nets_alone(machine, monkeypatch, count, budget, needed):
+    """A net takes 400 bytes, 44 for each of 4 classes, and 60 for each image: 816, 1536 or 3456.
+
+    It has 4 images (untrained), 16 or 48; 16 fit a budget of 20. There are two seeds of each. While one is
+    trained, a checkpoint takes twice 576 bytes.
+    """
+    QUESTION.prepare(machine)
+    store = Store(machine.runs)
+    monkeypatch.setattr("itl.runs.plan.free_disk", lambda _: needed)
+    assert next(Pilot(QUESTION, "knn@scenes", store, machine, budget=budget).run(count)).startswith("measur")
+    monkeypatch.setattr("itl.runs.plan.free_disk", lambda _: needed - 1)
+    with pytest.raises(ItlError, match="make room"):
+        next(Pilot(QUESTION, "knn@scenes", store, machine, budget=budget).run(count))
+
+
+def test_a_pilot_needs_the_memory_of_one_run_on_its_task(machine, monkeypatch):
+    """A training takes 1000 bytes and 300 for each of 64 images; runs on images take more than on scenes."""
+    question = Advice.ask(
+        **SETTINGS | {"images_per_class": [4, 12], "tasks": ["knn@scenes", "knn@images"]},
+        label_sets=["original"],
+    )
+    store = Store(machine.runs)
+    monkeypatch.setattr("itl.runs.plan.free_memory", lambda: 20_200)
+    assert next(Pilot(question, "knn@scenes", store, machine).run(2)).startswith("measuring")
+    with pytest.raises(ItlError, match="one run takes up to .* of memory"):
+        next(Pilot(question, "knn@images", store, machine).run(2))
+    monkeypatch.setattr("itl.runs.plan.free_memory", lambda: 20_199)
+    with pytest.raises(ItlError, match="one run takes up to .* of memory"):
+        next(Pilot(question, "knn@scenes", store, machine).run(2))
 
 
 def test_hours_are_those_of_the_plan_before_anything_is_packed(machine):
