@@ -60,7 +60,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/test_mutants.py",
     "tests/test_installed.py",
     "tests/test_storage.py",
-    "tests/runs/test_pilot.py",
+    "tests/analysis/test_pilot.py",
     "tests/sources/synthetic/test_synthetic.py",
     "tests/analysis/test_score_trust.py",
     "tests/training/test_loop.py",
