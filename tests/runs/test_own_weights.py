@@ -21,7 +21,7 @@ from itl.analysis.option_grid import measured
 from itl.packs.paths import packed
 from itl.packs.subset import Selection
 from itl.panels.net import NetPanel
-from itl.presets import find_presets, load_preset
+from itl.presets import Preset, find_presets, load_preset
 from itl.report.run_index import run_index, runs_html
 from itl.runs.executors import with_needs
 from itl.runs.leakage import known_of_leakage
@@ -204,9 +204,14 @@ def test_pictures_and_pages_show_own_weights(study):
     assert "resnet18, own weights, not trained here" in panel.html()
 
 
+@pytest.fixture(scope="module")
+def presets() -> list[Preset]:
+    """All shipped presets, read once; demo comes first."""
+    return [load_preset(name) for name in ("demo", *find_presets())]
+
+
 @pytest.mark.parametrize("stem", QUESTIONS)
-def test_every_question_takes_weights(stem, resnet):
-    presets = [load_preset(name) for name in ("demo", *find_presets())]
+def test_every_question_takes_weights(stem, presets, resnet):
     settings = next(preset.notebooks[stem] for preset in presets if stem in preset.notebooks)
     without = QUESTIONS[stem].ask(**settings)
     question = QUESTIONS[stem].ask(**settings, weights=[entry(resnet)])

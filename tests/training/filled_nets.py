@@ -1,5 +1,6 @@
 """Nets with drawn tensors, and nets that are filled from files."""
 
+from copy import deepcopy
 from functools import cache
 
 import torch
@@ -27,8 +28,20 @@ def resnet18_state(seed=0):
         return models.resnet18().state_dict()
 
 
+@cache
+def _built(name, classes, seed):
+    """A net that no test changes: to draw its weights takes up to a fifth of a second, and a copy nothing."""
+    return build(name, classes, SIDES[name], seed)
+
+
 def trained(name, classes=7, seed=0):
     """A net whose every tensor is drawn, statistics and counters too: none has a value to be guessed."""
+    return deepcopy(_trained(name, classes, seed))
+
+
+@cache
+def _trained(name, classes, seed):
+    """The net of `trained`, which no test changes."""
     net = build(name, classes, SIDES[name], seed)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -42,6 +55,6 @@ def trained(name, classes=7, seed=0):
 
 def filled(name, tensors, path, **weights):
     """Another net of *name*, with the body that *tensors* hold."""
-    net = build(name, 3, SIDES[name], seed=9).eval()
+    net = deepcopy(_built(name, 3, seed=9)).eval()
     fill_body(net, name, body_tensors(name, tensors, Weights(name, **weights), SIDES[name], path))
     return net
