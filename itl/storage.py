@@ -222,12 +222,15 @@ def read_yaml(text: str, name: str) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        root = yaml.compose(text, Loader)
-        if root is not None and _values(root, {}) > YAML_VALUES:
+        loader = Loader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        if _values(root, {}) > YAML_VALUES:
             raise ItlError(f"{name} stands for over {YAML_VALUES:,} values; use fewer aliases (*name)")
         if repeated := _repeated_key(root, set()):
             raise ItlError(f"{name} has the key {repeated}; PyYAML would take the last: keep one of them")
-        return yaml.load(text, Loader)
+        return loader.construct_document(root)  # of what was checked: parsing takes longest
     except RecursionError:
         raise ItlError(f"{name} is nested too deeply, or contains itself; write it flat") from None
     except ItlError:
