@@ -113,6 +113,8 @@ class Mixture:
     def _quantile(self, share: float) -> np.ndarray:
         """Find the *share* quantile of each node by bisection between those of its parts."""
         ends = self.means + stdtrit(self.df, share) * self.deviations
+        if len(ends) == 1:
+            return ends[0]
         low, high = ends.min(0), ends.max(0)
         for _ in range(50):
             middle = (low + high) / 2

@@ -9,6 +9,7 @@ the mean of the others.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import fdtrc
@@ -62,7 +63,7 @@ class TaskModel:
     values: np.ndarray  #: (seeds, conditions), nan for those that are left out
     outside: np.ndarray  #: (conditions,) of bool: which stay out of the pool
 
-    @property
+    @cached_property
     def pool(self) -> np.ndarray:
         """Which conditions are in the pool, (conditions,) of bool."""
         return np.isfinite(self.means) & ~self.outside
@@ -199,7 +200,9 @@ def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarra
         return np.full(k, pooled), np.full(k, n - 1.0), np.full(k, math.nan)
     if k == 1:
         return np.zeros(k), np.full(k, 1e-9), np.full(k, math.nan)
-    others = np.array([np.delete(values, condition, axis=1) for condition in range(k)])  # (k, n, k - 1)
+    columns = np.arange(k - 1)
+    columns = columns + (columns >= np.arange(k)[:, None])  # (k, k - 1), of all conditions but one
+    others = np.ascontiguousarray(values[:, columns].swapaxes(0, 1))  # (k, n, k - 1)
     spread = (values.T - others.mean(axis=2)).var(axis=1, ddof=1)
     rest = _residual_mean_square(others)
     own = np.maximum(spread - rest / (k - 1), 0.0)

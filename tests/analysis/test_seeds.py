@@ -1,5 +1,7 @@
 """Planning seeds: power against simulations with the model itself, and the rule for seeds that are added."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -22,8 +24,12 @@ STUDIES = 3000
 DESIGNS = [(3, 2.83, 3), (5, 2.0, 3), (3, 2.83, 6), (10, 1.0, 6), (5, 2.0, 2)]  # seeds, points and conditions
 
 
+@cache
 def simulated(seeds: int, change: float, conditions: int = 6, studies: int = STUDIES) -> list:
-    """Models and the weights of their first comparison: noise of 1, the first condition changed."""
+    """Models and the weights of their first comparison: noise of 1, the first condition changed.
+
+    Kept, as several tests look at the same studies: to fit 3,000 takes half a second.
+    """
     random, weights = np.random.default_rng(0), np.zeros(conditions)
     weights[0], weights[-1] = 1, -1
     models = []
