@@ -82,6 +82,8 @@ class ImageNet(Source):
         if not parts:
             return archives.open_listing(root)
         joined = Listing(left_out=_count_beside(root, {path for _, path in parts}))
+        if root.name not in INNER_FOLDERS and root != self.path:
+            joined.left_out += _count_beside(root.parent, {root})
         for prefix, path in parts:
             listing = open_class_tars(open_split_tar(archives.open_listing(path, f"{prefix}/"), prefix))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
@@ -94,6 +96,7 @@ class ImageNet(Source):
     def folders(self) -> Layout:
         """What the folders stand for; ItlError if that is unclear, or a list of val contradicts them."""
         counts = image_counts(self.listing)
+        self._refuse_unopened()
         if not counts:
             self._refuse_several()
             raise ItlError(self._one_tar or class_folders.no_images(self.listing, self.path))
@@ -271,13 +274,25 @@ class ImageNet(Source):
         if not path.exists():
             raise ItlError(f"there is nothing at {path}; {self.kind} takes {self.expected}")
         while path.is_dir() and not any(_split_paths(path)):
-            folders = [folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != "."]
+            folders = _folders_in(path)
             inner = [folder for folder in folders if folder.name in INNER_FOLDERS]
-            step = inner or (folders if len(folders) == 1 else [])
+            others = [folder for folder in folders if not WNID.match(folder.name)]
+            with_splits = [folder for folder in others if any(_split_paths(folder))]
+            step = inner or with_splits or (folders if len(folders) == 1 else [])
             if len(step) != 1 or WNID.match(step[0].name):
                 break
             path = step[0]
         return path
+
+    def _refuse_unopened(self) -> None:
+        """Raise ItlError if a published tar lies where it is not opened: its split would be missing."""
+        root = self._root
+        tars = [name for name in self.listing.files if basename(name) in (TRAIN_TAR, VAL_TAR)]
+        if tars and not (root.is_dir() and any(_split_paths(root))):
+            self._refuse_several()
+            folder = tars[0].rpartition("/")[0]
+            way = f"give {root / folder} as the path" if root.is_dir() else f"`{unpack_command(str(root))}`"
+            raise ItlError(f"{root}: {tars[0]} is opened in the folder of its splits alone; {way}")
 
     def _refuse_several(self) -> None:
         """Raise ItlError if several folders side by side hold splits, as copies of one data set do."""
@@ -403,6 +418,11 @@ def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
                     f"{path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; move "
                     f"one elsewhere, or the images of both into one folder"
                 )
+
+
+def _folders_in(path: Path) -> list[Path]:
+    """Return the folders in *path*, but for those of an operating system."""
+    return [folder for folder in path.iterdir() if folder.is_dir() and not archives.is_stray([folder.name])]
 
 
 def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:

@@ -1,0 +1,51 @@
+"""ImageNet's tars in a folder beside others: read all the same, or refused, never passed over."""
+
+import re
+
+import pytest
+
+from itl import ItlError
+from itl.sources.published.imagenet import TRAIN_TAR, VAL_TAR, ImageNet
+from tests.pictures import CAR, FOX, listed, tarred, tree
+
+IMAGES = {f"ILSVRC2012_val_0000000{number}.JPEG": wnid for number, wnid in enumerate((FOX, CAR), 1)}
+
+
+@pytest.fixture
+def ilsvrc(tmp_path):
+    """Train in class folders and val as its tar, with a list of its labels, in a folder of the path."""
+    root = tree(tmp_path / "ILSVRC2012", *(f"train/{wnid}/{wnid}_1.JPEG" for wnid in (FOX, CAR)))
+    tarred(root / VAL_TAR, dict.fromkeys(IMAGES, b"x"))
+    (root / "val_map.txt").write_text("".join(f"{name} {wnid}\n" for name, wnid in IMAGES.items()))
+    return root
+
+
+@pytest.mark.parametrize("beside", ["lost+found", "@eaDir", "ILSVRC2012_devkit_t12", "meta"])
+def test_a_folder_beside_that_of_the_tars_changes_no_record(ilsvrc, beside):
+    alone = listed(ImageNet(ilsvrc.parent))
+    assert [record[1:] for record in alone] == [(FOX, "train"), (CAR, "train"), (FOX, "val"), (CAR, "val")]
+    (ilsvrc.parent / beside).mkdir()
+    source = ImageNet(ilsvrc.parent)
+    assert listed(source) == alone
+    of_others = {"folders beside those of splits (meta)": 1} if beside == "meta" else {}
+    assert source.left_out == of_others
+
+
+def test_tars_that_are_not_opened_are_refused(ilsvrc):
+    path = ilsvrc.parent
+    tree(path, f"other/val/{FOX}/1.JPEG", f"other/val/{CAR}/1.JPEG")
+    with pytest.raises(ItlError, match="2 folders with splits of their own, ILSVRC2012, other; give one"):
+        ImageNet(path).records()
+    tarred(path / "other/more" / TRAIN_TAR, {f"{FOX}/1.JPEG": b"x"})
+    (path / "other/val").rename(path / "of_val")
+    (path / "ILSVRC2012").rename(path / "of_val/set")
+    text = f"of_val/set/{VAL_TAR} is opened in the folder of its splits alone; give {path}/of_val/set as"
+    with pytest.raises(ItlError, match=re.escape(text)):
+        ImageNet(path).records()
+
+
+def test_a_tar_in_an_archive_of_both_splits_is_to_be_unpacked(tmp_path):
+    classes = {f"train/{wnid}/{wnid}_1.JPEG": b"x" for wnid in (FOX, CAR)}
+    path = tarred(tmp_path / "set.tar", classes | {VAL_TAR: b"x"})
+    with pytest.raises(ItlError, match=re.escape(f"alone; `tar xf {path} -C {tmp_path}`")):
+        ImageNet(path).records()
