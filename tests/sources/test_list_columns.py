@@ -394,7 +394,6 @@ def test_columns_of_boxes_are_said(columns, boxes):
         ("dev", ("no", "yes", "no"), "no, yes"),
         ("cohort", ("development", "test", "test"), "development, test"),
         ("cohort", ("internal", "external test", "internal"), "external test, internal"),
-        ("group", ("dev", "held-out", "dev"), "dev, held-out"),
         ("camera", "012", ""),
         ("fold", ("1", "1", "1"), ""),
         ("state", ("valid", "broken", "valid"), ""),

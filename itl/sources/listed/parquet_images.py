@@ -24,7 +24,12 @@ from itl.sources.listed.container_files import ContainerSource, describe_copies,
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
 from itl.sources.listed.list_columns import choose_column
 from itl.sources.listed.numbered_classes import read_names, refuse_repeated
-from itl.sources.listed.split_columns import SPLIT_COLUMNS, describe_unread_columns, few_texts, split_column
+from itl.sources.listed.split_columns import (
+    describe_unread_columns,
+    few_texts,
+    may_be_split_column,
+    split_column,
+)
 from itl.sources.records import Record, grouped, plain_line, split_off_val, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
@@ -279,7 +284,7 @@ class ParquetImages(ContainerSource):
         plain = [
             name
             for name, kind in kinds.items()
-            if name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_WORDS)
+            if may_be_split_column(name) or not any(is_kind(kind) for is_kind in NO_WORDS)
         ]
         by_file = grouped((group.file, group) for group in self._all_groups)
 

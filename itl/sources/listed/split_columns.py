@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from itl import ItlError
+from itl.hierarchy.class_lists import is_missing
 from itl.sources.listed.labels import FLAGS
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.records import examples, is_image
@@ -23,6 +24,7 @@ SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLIT_O
 # Columns with these words are refused too, if they hold FLAGS: train, is_training_image, holdout.
 BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
 CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
+FLAG_CELLS = FLAGS | {*"xyntf", ""}  # of a column for one split: a mark, letters for yes and no, empty cells
 SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or val between
 BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag", "mask", "or", "and", "vs"}
 MAX_SPLIT_TEXTS = 3 * len(SPLIT_OF_WORD)  # different values of a column of splits, as Train, train and TRAIN
@@ -79,8 +81,8 @@ def describe_unread_columns(columns: Mapping[str, Collection[str]], file: str) -
     ['a.csv: the column dev (0, 1) is not read; if it divides the images, write train, val or test there']
     """
     return [
-        f"{file}: the column {name} ({examples(sorted(texts))}) is not read; if it divides the images, write "
-        f"train, val or test there"
+        f"{file}: the column {name} ({examples(sorted(filter(None, texts)))}) is not read; if it divides the "
+        f"images, write train, val or test there"
         for name, texts in columns.items()
         if not any(map(is_image, texts)) and _may_divide(name, texts)
     ]
@@ -98,9 +100,9 @@ def _may_divide(name: str, texts: Collection[str]) -> bool:
     (True, False)
     """
     is_named = not {*words_of(name)}.isdisjoint({*SPLIT_COLUMNS, *SPLIT_OF_WORD})
-    are_flags = FLAGS.issuperset(map(str.lower, texts))
+    are_flags = _holds_flags(texts)
     are_codes = 1 < len(texts) <= 3 and (are_flags or all(map(is_number, texts)))
-    words = [{*words_of(text)} - {"valid"} for text in texts]
+    words = [_words_of_flag(text) - {"valid"} for text in texts]
     held_out = sum(not splits_of_words(of_text).isdisjoint({"val", "test"}) for of_text in words)
     return (is_named and are_codes) or 0 < held_out < len(texts) <= 4
 
@@ -178,7 +180,7 @@ def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:
     """
     others = sorted(text for text in texts if not split_of_cell(text))
     if name.lower() != "split":
-        words = {word for text in texts for word in words_of(text)}
+        words = {word for text in texts for word in _words_of_flag(text)}
         is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
         several = len(splits_of_words(words)) > 1
         in_words = several and all(len(splits_of_words(words_of(text))) == 1 for text in texts)
@@ -212,22 +214,34 @@ def _has_letters(values: Iterable[str]) -> bool:
 def _is_flag(name: str, texts: Collection[str]) -> bool:
     """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
     words = _words_of_flag(name)
-    holds_flags = {text.lower() for text in texts} <= FLAGS
     is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
-    return name.lower() in SPLIT_FLAGS or bool(holds_flags and is_of_split)
+    return name.lower() in SPLIT_FLAGS or bool(_holds_flags(texts) and is_of_split)
+
+
+def _holds_flags(texts: Collection[str]) -> bool:
+    """Say whether *texts*, the values of a column, are flags alone, of which not all are empty.
+
+    >>> _holds_flags({"x", ""}), _holds_flags({"N", "Y"}), _holds_flags({""}), _holds_flags({"x", "2"})
+    (True, True, False, False)
+    """
+    return any(texts) and FLAG_CELLS.issuperset(map(str.lower, texts))
 
 
 def _words_of_flag(name: str) -> set[str]:
-    """Return the words in the *name* of a column: holdout for hold_out, train and test for traintest."""
+    """Return the words in a column's *name* or a cell: holdout for hold_out, train and test for traintest."""
     name = re.sub(r"(hold|held)[\W_]?out", r"\1out", name.lower())
     return set(words_of(re.sub(r"(train|val|test)(?=train|val|test)", r"\1 ", name)))
 
 
 def few_texts(values: Iterable[object]) -> set[str]:
-    """Return the different texts among *values*, or the first of these where they are more than splits."""
+    """Return the different texts among *values*, or the first of these where they are more than splits.
+
+    >>> sorted(few_texts(["x ", None, float("nan")]))
+    ['', 'x']
+    """
     texts: set[str] = set()
     for value in values:
-        texts.add(str(value).strip())
+        texts.add("" if is_missing(value) else str(value).strip())
         if len(texts) > MAX_SPLIT_TEXTS:
             break
     return texts

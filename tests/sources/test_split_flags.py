@@ -1,0 +1,63 @@
+"""Columns that say yes or no of one split, in whatever cells: no image that they hold out becomes train."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from itl import ItlError
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, images, text, written
+from tests.pictures import encoded, smooth
+
+HELD_OUT = {  # column -> its cells
+    "test": ("", "", "", "x"),
+    "val": ("", "", "", "yes"),
+    "holdout": ("TRUE", "", "", ""),
+    "Test?": ("N", "N", "N", "Y"),
+    "train": ("T", "T", "T", "F"),
+    "test set": ("", "", "", "1.0"),
+    "use": ("Train", "Train", "Train", "Hold-out"),
+    "group": ("dev", "held-out", "held-out", "held-out"),
+    "role": ("training", "training", "training", "held out"),
+}
+OTHERS = {
+    "test": ("", "", "", ""),
+    "train": ("diesel", "T", "T", "T"),
+    "use": ("out", "out", "hold", "hold"),
+    "val": ("z", "x", "y", ""),
+}
+
+
+def listed(column, cells):
+    rows = [f"{number}.jpg,{'ab'[number % 2]},{cell}" for number, cell in enumerate(cells)]
+    files = images(*(f"{number}.jpg" for number in range(4)))
+    return files | {"all.csv": text(f"image,label,{column}", *rows)}
+
+
+@pytest.mark.parametrize("column", HELD_OUT)
+def test_a_column_that_holds_images_out_is_refused_whatever_its_cells(tmp_path, column):
+    path = written(tmp_path, listed(column, HELD_OUT[column]))
+    with pytest.raises(ItlError, match=f"all.csv has a column {column.replace('?', '.')}"):
+        open_source("lists", path).records()
+
+
+@pytest.mark.parametrize("column", OTHERS)
+def test_a_column_of_such_a_name_with_other_cells_divides_nothing(tmp_path, column):
+    path = written(tmp_path, listed(column, OTHERS[column]))
+    assert {record.split for record in open_source("lists", path).records()} == {"train"}
+
+
+@pytest.mark.parametrize(("cells", "shown"), [(("", "", "", "x"), "x"), (("n", "n", "y", "n"), "n, y")])
+def test_marks_in_a_column_that_may_divide_are_noted(tmp_path, cells, shown):
+    path = written(tmp_path, listed("dev", cells))
+    says = f"note: all.csv: the column dev ({shown}) is not read; if it divides the images, write train, val"
+    assert f"{says} or test there" in check_lines("lists", path)
+
+
+@pytest.mark.parametrize("cells", [[None, None, 1.0, 1.0], [None, True, True, None], ["", "x", None, ""]])
+def test_empty_cells_of_a_table_are_no_other_flag(tmp_path, cells):
+    image = pa.array([{"bytes": encoded(smooth(6, 5)), "path": f"{number}.png"} for number in range(4)])
+    table = pa.table({"image": image, "label": [*"abab"], "test": cells})
+    pq.write_table(table, tmp_path / "data.parquet")
+    with pytest.raises(ItlError, match="has a column test, whose images would all be train; write a column"):
+        open_source("parquet", tmp_path).records()
