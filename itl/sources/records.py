@@ -102,12 +102,14 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
 
 
 def describe_doubts(records: Collection[Record]) -> list[str]:
-    """Return notes on *records* that may be of another class or split by their names or files."""
-    return [*describe_doubtful_names(records), *describe_named_splits(records), *describe_linked(records)]
+    """Return notes on *records* that may be of another class or split by their names."""
+    return [*describe_doubtful_names(records), *describe_named_splits(records)]
 
 
 def describe_linked(records: Iterable[Record]) -> list[str]:
     """Return a note if links make one file images of two splits, or of two classes.
+
+    *records* are of files of their own, or in an archive; those of one table would all have its file.
 
     >>> file = Member("pool/1.jpg")
     >>> describe_linked([Record("a/1.jpg", "a", "train", file), Record("b/2.jpg", "a", "test", file)])
@@ -117,8 +119,8 @@ def describe_linked(records: Iterable[Record]) -> list[str]:
     pairs = []
     for record in records:
         member = record.member
-        if record.box or not is_image(record.id if member.size is not None else member.path):
-            continue  # one of several people, or rows of an array or table
+        if record.box:
+            continue  # one of several people
         earlier = first.setdefault((member.path, member.offset), record)
         if earlier.split != record.split or earlier.wnid != record.wnid:
             pairs.append(f"{record.id} is {earlier.id}")

@@ -22,6 +22,7 @@ from itl.sources.records import (
     Record,
     classes_by_split,
     describe_doubts,
+    describe_linked,
     describe_versions,
     examples,
     suffix_of,
@@ -123,6 +124,7 @@ class Source(ABC):
         # What the option has made val may be named as of train.
         divided = [one for one in records if one.split != "val"] if self.val_fraction else records
         notes += [*_describe_alike(names), *describe_versions(records), *describe_doubts(divided)]
+        notes += describe_linked(divided) if self.listing is not None else []
         notes += self.notes
         if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")

@@ -107,6 +107,19 @@ def test_an_image_that_a_link_makes_one_of_two_splits_or_classes_is_said(tmp_pat
         assert [line[: len(note)] for line in check_lines("folder", path) if says in line] == [note]
 
 
+def test_a_link_to_a_file_without_a_suffix_is_said_too(tmp_path):
+    """As in a cache of the Hugging Face hub, and of git-annex."""
+    tree(tmp_path, "blobs/0a1b", "blobs/2c3d")
+    for name, file in (("train/cat/1.jpg", "0a1b"), ("test/cat/2.jpg", "0a1b"), ("train/cat/3.jpg", "2c3d")):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).symlink_to(tmp_path / "blobs" / file)
+    says = (
+        "note: 1 image has the file of one in another split or class, by a link: train/cat/1.jpg is test/cat"
+    )
+    lines = check_lines("folder", tmp_path / "set", class_level=1)
+    assert [line[: len(says)] for line in lines if "by a link" in line] == [says]
+
+
 def test_a_link_among_images_in_the_current_folder_is_one_of_them(tmp_path, monkeypatch):
     tree(tmp_path, "0.jpg", "1.jpg", "2.jpg")
     (tmp_path / "3.jpg").symlink_to("0.jpg")
