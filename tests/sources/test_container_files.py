@@ -82,3 +82,35 @@ def test_beside_a_file_that_is_the_path_nothing_is_counted(tmp_path):
     shutil.copy(tmp_path / "train-0.tar", tmp_path / "test.pq")
     source = open_source("webdataset", tmp_path / "train-0.tar")
     assert not source.count_left_out(source.records())
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+def test_two_versions_in_a_cache_that_share_a_file_are_refused(tmp_path, kind):
+    file = tmp_path / "blobs/0a1b"
+    suffix = ".tar" if kind == "webdataset" else ".parquet"
+    made = tarred(tmp_path / "a.tar", TWO) if suffix == ".tar" else parquet_file(tmp_path / "a.parquet", ROWS)
+    file.parent.mkdir()
+    made.rename(file)
+    names = [f"snapshots/{version}/data/{name}{suffix}" for version, name in (("aa", "x-0"), ("bb", "x-1"))]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).symlink_to(file)
+    with pytest.raises(ItlError) as refused:
+        open_source(kind, tmp_path).records()
+    assert str(refused.value) == (
+        f"{tmp_path}: {names[0]} and {names[1]} are one file, as one is a link, so each of its images would "
+        f"be there twice; give the folder of one as the path, or remove the link"
+    )
+    assert len(open_source(kind, tmp_path / "snapshots/bb").records()) == 2
+
+
+def test_a_copy_of_a_folder_of_tables_is_refused(tmp_path):
+    for folder in ("aa", "bb"):
+        parquet_file(tmp_path / folder / "part-0.parquet", ROWS)
+    with pytest.raises(ItlError, match="aa and bb have files of the same names and rows, as of one data set"):
+        open_source("parquet", tmp_path).records()
+    (tmp_path / "aa/part-0.parquet").rename(tmp_path / "aa/part-1.parquet")
+    twice = (
+        "note: 1 file is there twice, byte by byte, such as bb/part-0.parquet as aa/part-1.parquet: each of"
+    )
+    assert any(line.startswith(twice) for line in check_lines("parquet", tmp_path))

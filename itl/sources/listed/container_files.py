@@ -66,8 +66,10 @@ class ContainerSource(Source):
             members = {name: archives.Member(str(file)) for name, file in self._listed.items()}
             way = foreign_images(members) or describe_packed(members) or f"give {self.expected}"
             raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
+        files = {name: self._listed[name] for name in names}
+        _refuse_links(files, self.path)
         _refuse_two_divisions(names)
-        return {name: self._listed[name] for name in names}
+        return files
 
     @cached_property
     def _split_of(self) -> dict[str, str]:
@@ -152,6 +154,18 @@ def describe_copies(files: Mapping[str, Path]) -> list[str]:
                 different.append(name)
     text = f"{counted(len(copies), 'files are')} there twice, byte by byte, such as {examples(copies)}"
     return [f"{text}: each of their images counts twice"] if copies else []
+
+
+def _refuse_links(files: Mapping[str, Path], path: Path) -> None:
+    """Raise ItlError if two of *files* are one by a link, as in a cache with two versions of a data set."""
+    first: dict[tuple[int, int], str] = {}
+    for name, file in files.items():
+        status = file.stat()
+        if (other := first.setdefault((status.st_dev, status.st_ino), name)) != name:
+            raise ItlError(
+                f"{path}: {other} and {name} are one file, as one is a link, so each of its images would be "
+                f"there twice; give the folder of one as the path, or remove the link"
+            )
 
 
 def _refuse_two_divisions(names: Iterable[str]) -> None:

@@ -164,28 +164,24 @@ class ParquetImages(ContainerSource):
     def _refuse_configurations(self) -> None:
         """Raise ItlError where the files of one folder may be another version of those of another.
 
-        With the same names and rows they are the same images under other labels, such as fine and coarse
-        ones; copies are noted. With the same names of splits they are configurations, as those of a hub.
+        With the same names and rows they are the same images, perhaps under other labels, such as fine and
+        coarse ones. With the same names of splits they are configurations, as those of a hub.
         """
         rows: dict[str, dict[str, int]] = defaultdict(dict)  # by folder, then by what follows it
-        sizes: dict[str, list[int]] = defaultdict(list)
         for name, file in self._files.items():
             *parts, last = name.split("/")
             folder = "/".join(part for part in parts if not split_of_name(part))
             inside = "/".join([*filter(split_of_name, parts), last])
             rows[folder][inside] = open_table(file).metadata.num_rows
-            sizes[folder].append(file.stat().st_size)
         first: dict[frozenset[tuple[str, int]], str] = {}
         named: dict[str, str] = {}  # the first folder with a file that is named after a split
         for folder, inner in rows.items():
             other = first.setdefault(frozenset(inner.items()), folder)
-            if sizes[other] != sizes[folder]:
+            if other != folder:
                 raise ItlError(
                     f"{self.path}: {other or 'the folder itself'} and {folder} have files of the same names "
-                    f"and rows, as of one data set under other labels; give one of them as the path"
+                    f"and rows, as of one data set, perhaps under other labels; give one of them as the path"
                 )
-            if other != folder:
-                continue
             for name in (name for name in inner if split_of_path(name.rpartition("/")[2])):
                 if (other := named.setdefault(name, folder)) != folder:
                     raise ItlError(
