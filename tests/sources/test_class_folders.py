@@ -11,7 +11,7 @@ import pytest
 from itl import ItlError
 from itl.sources.folders.class_folders import ClassFolders
 from itl.sources.registry import open_source
-from tests.annotated import check_lines
+from tests.annotated import check_lines, jpeg, written
 from tests.pictures import CAR, FOX, listed, tarred, tree
 
 SPLIT = ["train/cat/1.jpg", "train/dog/2.PNG", "validation/cat/3.jpeg", "validation/dog/4.jpg"]
@@ -479,3 +479,16 @@ def test_a_class_with_a_line_end_in_its_name_breaks_no_line(tmp_path):
     assert "labels: 2 classes, such as a\\nb; by their folders; nothing left out" in lines
     assert "note: val has no image of 1 class, such as a\\nb" in lines
     assert "  train: a\\nb 1, c 1" in lines
+
+
+@pytest.mark.parametrize("end", ["", ".jpg?w=640", ".jpg_large"])
+def test_images_without_a_suffix_beside_others_are_noted(tmp_path, end):
+    pictures = {f"{label}/{number}.jpg": jpeg() for label in ("cat", "dog") for number in range(2)}
+    others = {"dog/notes.txt": b"x", "dog/2.json": b"{}", "dog/Makefile": b"x", "other": jpeg()}
+    path = written(tmp_path, pictures | others)
+    assert not [line for line in check_lines("folder", path) if "the suffix" in line], "as none is an image"
+    written(tmp_path, {f"dog/x{number}{end}": jpeg() for number in range(3)})
+    assert (
+        f"note: 4 files in class folders are without the suffix of an image, and left out, though "
+        f"'dog/x0{end}' is one; give each image a suffix, as in 'dog/x0{end}.jpg'"
+    ) in check_lines("folder", path)

@@ -112,6 +112,11 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
             r"\(a.csv has no column of the image .* it has nr, label; say which",
         ),
         ({"a.csv": b"path,label\n7,a"}, {}, r"\(a.csv, line 2: '7' is no name of an image, with its suffix"),
+        (
+            {"a.csv": b"path,label\nim/7,a", "im/7": b"x"},
+            {},
+            r"'im/7' is no name of an image, which ends as .jpg does; give each file of an image such a suff",
+        ),
         ({"a.csv": b"0,a\n1,a"}, {}, r"\(a.csv has no header: its first line names the image '0'; write one"),
         ({"a.csv": b"0,a\n1,a"}, {"train": "a.csv", "image": "0", "label": "a"}, "^a.csv has no header"),
         (

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from itl import ItlError, counted
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
-from itl.sources.files.archives import Listing, foreign_format
+from itl.sources.files.archives import Listing, Member, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled
 from itl.sources.folders.layout import Choice, Layout, Tree
@@ -204,7 +205,24 @@ class ClassFolders(Source):
             for name in sorted(classes.difference(others))
             if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
-        return [*notes, *self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+        notes += [*self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+        return [*notes, *self._describe_nameless()]
+
+    def _describe_nameless(self) -> list[str]:
+        """Return a note if files in class folders are images, but have no suffix of one."""
+        others = {
+            name: file
+            for name, file in self.listing.files.items()
+            if not is_image(name)
+            and name.rpartition("/")[0] in self.folders.class_of
+            and suffix_of(name) not in {*LIST_SUFFIXES, *UNREAD_SUFFIXES, *UNREAD_TABLES, ".json"}
+        }
+        if not (name := _first_nameless(others)):
+            return []
+        return [
+            f"{counted(len(others), 'files in class folders are')} without the suffix of an image, and left "
+            f"out, though {name!r} is one; give each image a suffix, as in {name + '.jpg'!r}"
+        ]
 
     def _describe_unread_splits(self) -> list[str]:
         """Return a note on files that may divide the images, by their names, if all are train."""
@@ -315,8 +333,11 @@ def no_images(listing: Listing, path: Path) -> str:
         return f"{path} holds {count}, such as {unread[0]}; convert them to one of {read}"
     if foreign := foreign_format(listing.files, archives.LATER_FORMATS):
         return f"{path} holds no images in class folders; {foreign}"
-    if nameless := _describe_nameless(listing):
-        return f"{path} holds no images by their names; {nameless}"
+    if nameless := _first_nameless(listing.files):
+        return (
+            f"{path} holds no images by their names; {nameless!r} is an image without such a suffix; give "
+            f"each image one, as in {nameless + '.jpg'!r}"
+        )
     names = sorted(listing.files)
     has = f"{counted(len(names), 'other files')}, such as {names[0]}" if names else "nothing"
     has = f"only {names[0]}" if len(names) == 1 else has
@@ -328,14 +349,12 @@ def no_images(listing: Listing, path: Path) -> str:
     )
 
 
-def _describe_nameless(listing: Listing) -> str:
-    """Say that the first files of *listing* without the suffix of an image are images; empty if none is."""
-    for name in sorted(listing.files)[: dividing_lists.MAX_OPENED]:
-        try:
-            image_header(listing.files[name])
-        except (ItlError, OSError):
-            continue
-        return f"{name!r} is an image without such a suffix; give each image one, as in {name + '.jpg'!r}"
+def _first_nameless(files: Mapping[str, Member]) -> str:
+    """Return the name of the first of *files* that is an image; '' if none of the first few is."""
+    for name in sorted(files)[: dividing_lists.MAX_OPENED]:
+        with suppress(ItlError, OSError):
+            image_header(files[name])
+            return name
     return ""
 
 

@@ -354,6 +354,14 @@ def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[st
     return describe_unread_columns(texts_of, file)
 
 
+def write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
+    """Write labels 0.0, 1.0 … of *lists*, as pandas has them, as whole numbers, where all are such."""
+    labels = {entry.label for images in lists.values() for entry in images}
+    if all(re.fullmatch(r"-?[0-9]+\.0", label) for label in labels):
+        for key, images in lists.items():
+            lists[key] = [entry._replace(label=entry.label.partition(".")[0]) for entry in images]
+
+
 def _json_lines(text: str, file: str) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(text_lines(text), 1):
         if not line.strip():

@@ -1,6 +1,5 @@
 """Images that text files, CSV or JSON lines divide and label."""
 
-import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from itl.sources.listed.image_lists import (
     read_list_file,
     read_start_of_list,
     text_of,
+    write_whole_numbers,
 )
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
 from itl.sources.listed.list_columns import describe_boxes, refuse_without_header
@@ -55,14 +55,6 @@ from itl.sources.split_names import (
 )
 
 WITHOUT_LABEL = ": no label"  # the end of why a file is no list
-
-
-def _write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
-    """Write labels 0.0, 1.0 … of *lists*, as pandas has them, as whole numbers, where all are such."""
-    labels = {entry.label for images in lists.values() for entry in images}
-    if all(re.fullmatch(r"-?[0-9]+\.0", label) for label in labels):
-        for key, images in lists.items():
-            lists[key] = [entry._replace(label=entry.label.partition(".")[0]) for entry in images]
 
 
 @dataclass(frozen=True)
@@ -134,7 +126,7 @@ class Lists(ListedSource):
                     reason = f"{entry.split} images of {file}, which no option names for {entry.split}"
                     others[reason].append(entry.image)
         self._refuse_running_numbers(lists)
-        _write_whole_numbers(lists)
+        write_whole_numbers(lists)
         self._leave_out_unlabelled(lists, scan)
         taken = [entry for images in lists.values() for entry in images]
         for reason, names in others.items():
@@ -460,6 +452,8 @@ class Lists(ListedSource):
         names = [entry.image for entry in (rows if may_be_missing else rows[:1])]
         if not any(is_image(image) or (may_have_ids and self.finder.has_stem(image)) for image in names):
             suffix = "with its suffix or without" if is_table else "with its suffix"
+            if first in self.listing.files:
+                suffix = "which ends as .jpg does; give each file of an image such a suffix"
             return f"{name}, line {rows[0].line}: {first[:60]!r} is no name of an image, {suffix}"
         has_labels = any(entry.label for entry in rows)
         return self._why_codes(name) if has_labels else f"{name}, line {rows[0].line}{WITHOUT_LABEL}"
