@@ -298,12 +298,16 @@ def without_containers(path: str) -> str:
 
 
 def split_off_val(
-    records: list[Record], fraction: float, photos: Mapping[str, str] = MappingProxyType({})
+    records: list[Record],
+    fraction: float,
+    photos: Mapping[str, str] = MappingProxyType({}),
+    groups: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Versions of one photo go together: those that *photos* give one name, by their ids, Roboflow's, and images
-    of one folder that differ in their suffix alone.
+    Images of one of *groups*, by their ids, go together whatever their classes, and else versions of one
+    photo: those of a class that *photos* give one name, Roboflow's, and images of one folder that differ in
+    their suffix alone.
     ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or no class has
     two.
     """
@@ -320,22 +324,38 @@ def split_off_val(
             f"leave it out"
         )
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
-    versions_of: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    together: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in ranked:
         if record.split == "train":
             photo = ROBOFLOW.sub("", photos.get(record.id, record.id))
-            versions_of[record.wnid, photo.rpartition(".")[0] if is_image(photo) else photo].append(record)
+            version = record.wnid, photo.rpartition(".")[0] if is_image(photo) else photo
+            together[(group,) if (group := groups.get(record.id, "")) else version].append(record)
     train = Counter(record.wnid for record in records if record.split == "train")
-    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
-    held_out: Counter[str] = Counter()
-    val: set[str] = set()
-    for (wnid, _), versions in versions_of.items():
-        if held_out[wnid] < to_move[wnid] and held_out[wnid] + len(versions) < train[wnid]:
-            held_out[wnid] += len(versions)
-            val.update(record.id for record in versions)
+    val = _choose_val(together.values(), train, fraction)
     if train and not val:
-        alone = "one alone" if max(train.values()) == 1 else "versions of one photo alone, by their names"
+        alone = "images of one group alone" if groups else "versions of one photo alone, by their names"
+        alone = "one alone" if max(train.values()) == 1 else alone
         raise ItlError(
             f"val_fraction={fraction} holds out no image, as every class has {alone}; leave it out"
         )
     return [replace(record, split="val") if record.id in val else record for record in records]
+
+
+def _choose_val(groups: Iterable[list[Record]], train: Counter[str], fraction: float) -> set[str]:
+    """Return the ids of the first of *groups* that make up *fraction* of each class.
+
+    Each class keeps an image at least of those that *train* counts. A group of several classes is taken only
+    while val is smaller than all these parts, as else rare classes would draw most of the groups into it.
+    """
+    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+    total = sum(to_move.values())
+    held_out: Counter[str] = Counter()
+    val: set[str] = set()
+    for images in groups:
+        counts = Counter(record.wnid for record in images) if len(images) > 1 else {images[0].wnid: 1}
+        is_needed = any(held_out[wnid] < to_move[wnid] for wnid in counts)
+        leaves_some = all(held_out[wnid] + count < train[wnid] for wnid, count in counts.items())
+        if is_needed and leaves_some and (len(counts) == 1 or len(val) < total):
+            held_out.update(counts)
+            val.update(record.id for record in images)
+    return val

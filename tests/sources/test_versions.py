@@ -77,6 +77,55 @@ def test_folders_of_one_case_each_are_held_out_as_a_whole(tmp_path, around, slic
     assert not of_split["train"] & of_split["val"]
 
 
+CASES = {  # the images of one case, and options
+    ("{label}/TCGA-AB-{case}/img{number}.png", 1),
+    ("{label}/patient_{case}/{label}{case}_{number}.png", 1),
+    ("SOB/{label}/kind/SOB_B_A-{case}/40X/B-{case}-{number}.png", 2),
+    ("{case}/{label}/{case}_x{number}.png", 2),
+    ("train/clip{case}/{label}/{number}.png", 2),
+    ("{label}/images_{case}/{number}.png", 1),
+}
+
+
+@pytest.mark.parametrize(("name", "level"), sorted(CASES))
+def test_no_case_is_divided_whatever_its_images_are_called(tmp_path, name, level):
+    cases, of_case = [f"{number:02}" for number in range(1, 9)], {}
+    for label in LABELS:
+        for case in cases:
+            of_case |= {name.format(label=label, case=case, number=number): case for number in range(3)}
+    tree(tmp_path, *of_case)
+    source = ClassFolders(tmp_path, class_level=level, val_fraction=0.25)
+    records = source.records()
+    of_split = defaultdict(set)
+    for record in records:
+        of_split[record.split] |= {case for name, case in of_case.items() if name.endswith(record.id)}
+    assert sorted((record.wnid, record.split) for record in records).count(("cat", "val")) == 6
+    assert [len(of_split[split]) for split in ("train", "val")] == [6, 2]
+    assert not of_split["train"] & of_split["val"]
+    (note,) = [note for note in source.notes if "held out together" in note]
+    assert note.startswith("images of a folder such as ")
+    assert list(ClassFolders(tmp_path, class_level=level).notes) == []
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("n01440764", "n02119022"),  # classes of one superclass
+        ("part1", "part2"),
+        ("Apollo 3", "Roma 75"),
+        ("v1", "other"),
+        ("v1", "images"),  # of one case alone
+        ("indoor", "outdoor"),
+    ],
+)
+def test_folders_that_are_no_cases_are_divided(tmp_path, folders):
+    names = [f"{folder}/{folder}_{number}.png" for folder in folders for number in range(5)]
+    photos(tmp_path, (".",), names)
+    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)
+    assert [record.split for record in source.records()].count("val") == 4, "2 of 10 in each class"
+    assert list(source.notes) == []
+
+
 def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):
     photos(tmp_path, (".",), [f"{kind}/{number}.png" for kind in ("color", "grey") for number in range(10)])
     source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)

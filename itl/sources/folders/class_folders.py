@@ -17,7 +17,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing, Member, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled
+from itl.sources.folder_names import PART_WORDS, are_of_labels, holds_files, is_unlabelled, wnid_of
 from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
@@ -50,7 +50,9 @@ from itl.sources.split_names import (
     may_be_split_list,
     may_have_codes,
     split_of_folders,
+    split_of_name,
     split_of_path,
+    words_of,
 )
 from itl.storage import text_lines
 
@@ -162,32 +164,35 @@ class ClassFolders(Source):
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         records = self.folders.records(self.listing.files)
-        several = self.class_level is not None or self.splits is not None  # folders of one class
         photos: Mapping[str, str] = {}
-        if self.val_fraction and several:
-            photos = self._photos_in_any_folder(records)
+        if self.val_fraction and self._merges:
+            photos = {record.id: basename(record.id) for record in records}
         elif self.val_fraction:  # cat/images/1.jpg, and cat/jpg/1.jpg
             photos = {record.id: without_containers(record.id) for record in records}
-        return validate_records(split_off_val(records, self.val_fraction, photos), self.path)
+        records = split_off_val(records, self.val_fraction, photos, self._cases)
+        return validate_records(records, self.path)
 
-    def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
-        """Return the photo of each image, by ids: what is called alike in several folders of a class is one.
+    @property
+    def _merges(self) -> bool:
+        """Whether several folders may be of one class."""
+        return self.class_level is not None or self.splits is not None
 
-        Folders in a class that differ in a number alone, as case01 and case02, with images called alike, are
-        of one person or thing each: then it is the folder.
+    @cached_property
+    def _cases(self) -> dict[str, str]:
+        """The folder of one person or thing each, as case01, that an image to be held out lies in, by ids.
+
+        These are folders in or around a class that are numbered alike, unless others may have versions of
+        their images: a class whose folders are called otherwise has none.
         """
-        names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        below = {record.id: self.folders.below_class(record.id).rpartition("/") for record in records}
-        for record in records:
-            folder, _, name = below[record.id]
-            names[record.wnid][folder.partition("/")[0]].append(name)
-        of_cases = {wnid for wnid, names_in in names.items() if _are_cases(names_in)}
-        return {
-            record.id: below[record.id][0].partition("/")[0]
-            if record.wnid in of_cases
-            else basename(record.id)
-            for record in records
-        }
+        folders: dict[str, dict[str, str]] = defaultdict(dict)  # class -> id -> case; '' for a folder of none
+        for record in self.folders.records(self.listing.files) if self.val_fraction and self._merges else ():
+            below = self.folders.below_class(record.id)
+            around = record.id.removesuffix(f"/{below}").rpartition("/")[0]
+            parts = without_containers(f"{around}/{below.rpartition('/')[0]}").split("/")
+            if parts := [part for part in parts if part and not split_of_name(part)]:
+                folders[record.wnid][record.id] = next(filter(_is_numbered, parts), "")
+        cases = [case_of for case_of in folders.values() if _are_numbered_alike({*case_of.values()})]
+        return {image: case for case_of in cases for image, case in case_of.items()}
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -206,6 +211,9 @@ class ClassFolders(Source):
             if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
         notes += [*self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+        if cases := sorted(set(self._cases.values())):
+            such = f"a folder such as {examples(cases, 1)}"
+            notes.append(f"images of {such} are held out together, as those of one person or thing")
         return [*notes, *self._describe_nameless()]
 
     def _describe_nameless(self) -> list[str]:
@@ -399,15 +407,20 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
     return chosen, [tree.with_words(name) for name in listed if name not in chosen]
 
 
-def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
-    """Say whether folders differ in a number alone, and the *names* of images in several are alike.
+def _is_numbered(folder: str) -> bool:
+    """Say whether a *folder* has a number that may be of a person or thing, not of a class or a part."""
+    is_part = not PART_WORDS.isdisjoint(words_of(folder))
+    return bool(re.search(r"\d", folder)) and not (is_part or wnid_of(folder))
 
-    >>> _are_cases({"case1": ["0.png"], "case2": ["0.png"]}), _are_cases({"color": ["0"], "grey": ["0"]})
+
+def _are_numbered_alike(folders: Collection[str]) -> bool:
+    """Say whether several *folders* have the same words beside numbers and letters, as those of cases have.
+
+    >>> _are_numbered_alike({"TCGA-AB-01", "TCGA-XY-02"}), _are_numbered_alike({"Apollo 3", "Roma 75"})
     (True, False)
     """
-    without_numbers = {re.sub(r"\d+", "", folder) for folder in names}
-    are_numbered = len(names) > 1 and len(without_numbers) == 1 and "" not in names
-    return are_numbered and max(Counter(name for inside in names.values() for name in {*inside}).values()) > 1
+    words = {tuple(re.findall(r"[^\W\d_]{4,}", folder.casefold())) for folder in folders}
+    return len(folders) > 1 and len(words) == 1 and "" not in folders
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
