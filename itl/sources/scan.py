@@ -42,6 +42,7 @@ class Scan:
     path: Path
     records: list[Record] = field(default_factory=list)
     objects: dict[str, list[AnnotatedObject]] = field(default_factory=dict)  # by record id
+    lines: dict[str, tuple[str, int]] = field(default_factory=dict)  # list and line of images to be divided
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # width and height, by record id
     regions: dict[str, np.ndarray] = field(default_factory=dict)  # by record id; from a file of proposals
     problems: list[Problem] = field(default_factory=list)

@@ -297,9 +297,8 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
         )
 
 
-def _from_table(
-    text: str, delimiter: str, file: str, image: str | None, label: str | None, is_chosen: bool
-) -> list[ListedImage]:
+def _rows_of_cells(text: str, delimiter: str, file: str) -> list[tuple[int, list[str]]]:
+    """Return the first line of each row of a table, and its cells; ItlError if it is none."""
     reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
     numbered: list[tuple[int, list[str]]] = []
     try:
@@ -309,6 +308,13 @@ def _from_table(
             line = reader.line_num + 1  # where the next row begins, as a value may have line ends
     except csv.Error as error:
         raise ItlError(f"{file} cannot be read as {delimiter!r}-separated values ({error})") from None
+    return numbered
+
+
+def _from_table(
+    text: str, delimiter: str, file: str, image: str | None, label: str | None, is_chosen: bool
+) -> list[ListedImage]:
+    numbered = _rows_of_cells(text, delimiter, file)
     if not numbered:
         return []
     header = numbered[0][1]
@@ -331,21 +337,26 @@ def _from_table(
     return _from_objects(objects, file, image, label, header)
 
 
+def rows_of(data: bytes, file: str) -> list[tuple[int, Row]]:
+    """Return the line of each row of a table or of JSON lines, and the row; empty for what has no columns."""
+    text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
+    if suffix in ("jsonl", "ndjson"):
+        return list(_json_lines(text, file))
+    if suffix not in ("csv", "tsv") or _has_lines_of_text(text):
+        return []
+    rows = _rows_of_cells(text, delimiter_of_table(text, suffix), file)
+    header = rows[0][1] if rows else [""]
+    if IMAGE_AND_LABEL.fullmatch(header[0]):  # no header
+        return []
+    return [(line, dict(zip(header, row, strict=False))) for line, row in rows[1:]]
+
+
 def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[str]:
     """Return notes on columns of a list without splits that probably divide its images all the same.
 
     Arguments are as in `read_list_file`, which can read it.
     """
-    text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
-    rows: list[Row] = []
-    if suffix in ("jsonl", "ndjson"):
-        rows = [row for _, row in _json_lines(text, file)]
-    elif suffix in ("csv", "tsv"):
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of_table(text, suffix))
-        table = ([cell.strip() for cell in row] for row in reader if any(row))
-        header = next(table, [""])
-        if not IMAGE_AND_LABEL.fullmatch(header[0]):  # else there is none
-            rows = [dict(zip(header, row, strict=False)) for row in table]
+    rows = [row for _, row in rows_of(data, file)]
     labels = {label, *LABEL_COLUMNS}
     names = [
         name for name in dict.fromkeys(chain.from_iterable(rows)) if labels.isdisjoint((name, name.lower()))

@@ -4,14 +4,15 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import starmap
+from itertools import chain, starmap
 from typing import ClassVar
 
 from itl import ItlError, counted
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
+from itl.sources.listed.groups import hold_out
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
-from itl.sources.listed.image_lists import ListedImage, text_of
+from itl.sources.listed.image_lists import ListedImage, rows_of, text_of
 from itl.sources.packed import describe_holder, describe_packed, describe_unopened
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
 from itl.sources.scan import Scan
@@ -84,6 +85,8 @@ class ListedSource(ScannedSource):
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
                 images.append(image)
+                if self.val_fraction and split == "train":
+                    scan.lines.setdefault(image, (name, entry.line))
                 wnid = plain_line(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
@@ -94,6 +97,24 @@ class ListedSource(ScannedSource):
             if are_gone and not images and (unopened := describe_unopened(self.listing.files)):
                 missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
             scan.add_problems(missing, f"{name} lists {what}", with_first=True)
+
+    def hold_out(self, scan: Scan, group: str | None, others: Collection[str | None]) -> None:
+        """Make a part of the training images of *scan* val, as the options val_fraction and *group* say.
+
+        *others* are the options that name columns of images and labels.
+        """
+        files = dict.fromkeys(file for file, _ in scan.lines.values())
+        members = {file: self.listing.files.get(file) or Member(file) for file in files}
+        tables = {file: dict(rows_of(member.read(), file)) for file, member in members.items()}
+        rows = {image: tables[file].get(line, {}) for image, (file, line) in scan.lines.items()}
+        scan.records, notes = hold_out(
+            scan.records,
+            self.val_fraction,
+            group,
+            [name for name in dict.fromkeys(chain.from_iterable(rows.values())) if name not in others],
+            lambda column: {image: row.get(column) for image, row in rows.items()},
+        )
+        scan.notes += notes
 
     def _compare_folders(self, scan: Scan) -> None:
         """Add problems, or a note, on images whose label is the folder of other images."""

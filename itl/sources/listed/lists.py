@@ -43,7 +43,7 @@ from itl.sources.listed.numbered_classes import (
     read_names,
 )
 from itl.sources.listed.signs import surely_other_source
-from itl.sources.records import examples, grouped, is_image, split_off_val, stem_of
+from itl.sources.records import examples, grouped, is_image, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,
@@ -68,6 +68,7 @@ class Lists(ListedSource):
     label: str | None = None  # column of the label
     names: Path | None = None  # file with the names of numbered classes
     val_fraction: float = 0.0  # of the training images of each class, used as val
+    group: str | None = None  # column by which val_fraction holds images out together, as of a patient
     kind = "lists"
     expected = (
         "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
@@ -93,7 +94,7 @@ class Lists(ListedSource):
             if other := surely_other_source(self.listing.files, self.path):
                 raise ItlError(f"{error}; {other}") from error
             raise
-        scan.records = split_off_val(scan.records, self.val_fraction)
+        self.hold_out(scan, self.group, (self.image, self.label))
         return scan
 
     def reads(self, name: str) -> bool:

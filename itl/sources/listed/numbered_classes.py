@@ -339,3 +339,21 @@ def _json_name(value: Any) -> Any:
     """Return the wnid of a list of it and its words, as imagenet_class_index.json has them."""
     is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
     return value[0] if is_words and value and WNID.fullmatch(value[0]) else value
+
+
+def names_in_card(text: str, column: str) -> dict[str, str]:
+    """Return the names of classes that the YAML at the start of a data set's README has for *column*."""
+    import yaml  # a bare GPU machine, which reads no tables, may lack it
+
+    parts = re.split(r"^---\s*$", text, flags=re.MULTILINE)
+    try:  # a BaseLoader leaves names as they are written: no is not False
+        info = yaml.load(parts[1], yaml.BaseLoader)["dataset_info"] if len(parts) > 2 else {}
+        names = []  # of each configuration, which are not told apart here
+        for configuration in info if isinstance(info, list) else [info]:
+            features = {feature["name"]: feature for feature in configuration["features"]}
+            if column in features:
+                of_numbers = features[column]["dtype"]["class_label"]["names"]
+                names.append({number: str(name) for number, name in of_numbers.items()})
+        return names[0] if all(others == names[0] for others in names) else {}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return {}

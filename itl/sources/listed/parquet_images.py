@@ -1,7 +1,6 @@
 """Parquet tables with the bytes of images, as the Hugging Face hub stores data sets."""
 
 import json
-import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,16 +20,17 @@ from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
 from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
+from itl.sources.listed.groups import hold_out
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
 from itl.sources.listed.list_columns import choose_column
-from itl.sources.listed.numbered_classes import read_names, refuse_repeated
+from itl.sources.listed.numbered_classes import names_in_card, read_names, refuse_repeated
 from itl.sources.listed.split_columns import (
     describe_unread_columns,
     few_texts,
     may_be_split_column,
     split_column,
 )
-from itl.sources.records import Record, grouped, plain_line, split_off_val, validate_records
+from itl.sources.records import Record, grouped, plain_line, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
@@ -73,6 +73,7 @@ class ParquetImages(ContainerSource):
 
     image: str | None = None  # column; None finds it by its name
     label: str | None = None  # column; None finds it by its name
+    group: str | None = None  # column by which val_fraction holds images out together, as of a patient
     kind = "parquet"
     suffix = ".parquet"
     expected = (
@@ -94,7 +95,7 @@ class ParquetImages(ContainerSource):
     def notes(self) -> Sequence[str]:
         """Labels that may be no classes, files that are twice, and names that may be of other numbers."""
         labels = {record.wnid for record, _, _ in self._rows.values()}
-        notes = [*describe_labels(labels, self.label), *describe_copies(self._files)]
+        notes = [*describe_labels(labels, self.label), *self._division[1], *describe_copies(self._files)]
         if not self._split_column and {split_of_path(name) or "train" for name in self._files} == {"train"}:
             notes += describe_unread_columns(self._texts_of_others, next(iter(self._files)))
         if not self.names:
@@ -125,7 +126,7 @@ class ParquetImages(ContainerSource):
 
     def records(self) -> list[Record]:
         """Return one record for each labelled image, sorted by id."""
-        return [record for record, _, _ in self._rows.values()]
+        return self._division[0]
 
     def read(self, record: Record) -> bytes:
         """Return the file of *record*; ItlError if its row has no bytes, or the table is damaged."""
@@ -236,7 +237,7 @@ class ParquetImages(ContainerSource):
 
     @cached_property
     def _rows(self) -> dict[str, tuple[Record, RowGroup, int]]:
-        """Each record, its row group and its row in that, by id and in the order of ids."""
+        """Each record, its row group and its row in that, by id."""
         self._refuse_without_bytes()
         rows: dict[str, tuple[Record, RowGroup, int]] = {}
         files = {name: Member(str(path)) for name, path in self._files.items()}  # tells when it has changed
@@ -249,8 +250,26 @@ class ParquetImages(ContainerSource):
                 if label:
                     name = ids[number] if ids else f"{splits[number]}/{number:08d}"
                     rows[name] = Record(name, label, splits[number], files[group.file]), group, row
-        taken = split_off_val([record for record, _, _ in rows.values()], self.val_fraction)
-        return {record.id: (record, *rows[record.id][1:]) for record in validate_records(taken, self.path)}
+        return rows
+
+    @cached_property
+    def _division(self) -> tuple[list[Record], list[str]]:
+        """Records, of which the option val_fraction has made some val, and notes on that."""
+        records = [record for record, _, _ in self._rows.values()]
+        image, label = self._columns
+        others = [name for name in self._first_schema.names if name not in (image.name, label)]
+        divided, notes = hold_out(records, self.val_fraction, self.group, others, self._cells)
+        return validate_records(divided, self.path), notes
+
+    def _cells(self, column: str) -> dict[str, object]:
+        """Return the value of *column* of each training image, by ids."""
+        rows = [(group.file, group.number, row) for group in self._all_groups for row in range(group.rows)]
+        value_of = dict(zip(rows, self._column(self._all_groups, column), strict=True))
+        return {
+            record.id: value_of[group.file, group.number, row]
+            for record, group, row in self._rows.values()
+            if record.split == "train"
+        }
 
     def _refuse_without_bytes(self) -> None:
         """Raise ItlError where a file has paths of images alone."""
@@ -374,7 +393,7 @@ class ParquetImages(ContainerSource):
             return names, first
         for card in (self.path / "README.md", folder_around(self.path) / "README.md"):
             text = card.read_text("utf-8-sig", errors="replace") if card.is_file() else ""
-            if names := _names_in_card(text, column):
+            if names := names_in_card(text, column):
                 refuse_repeated(names, str(card))
                 return names, str(card)
         return {}, ""
@@ -468,21 +487,3 @@ def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:
         return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return {str(number): name for number, name in enumerate(names)} if is_list else {}
-
-
-def _names_in_card(text: str, column: str) -> dict[str, str]:
-    """Return the names of classes that the YAML at the start of a data set's README has for *column*."""
-    import yaml  # a bare GPU machine, which reads no tables, may lack it
-
-    parts = re.split(r"^---\s*$", text, flags=re.MULTILINE)
-    try:  # a BaseLoader leaves names as they are written: no is not False
-        info = yaml.load(parts[1], yaml.BaseLoader)["dataset_info"] if len(parts) > 2 else {}
-        names = []  # of each configuration, which are not told apart here
-        for configuration in info if isinstance(info, list) else [info]:
-            features = {feature["name"]: feature for feature in configuration["features"]}
-            if column in features:
-                of_numbers = features[column]["dtype"]["class_label"]["names"]
-                names.append({number: str(name) for number, name in of_numbers.items()})
-        return names[0] if all(others == names[0] for others in names) else {}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        return {}

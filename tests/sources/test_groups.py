@@ -1,0 +1,121 @@
+"""The option group: images of one person or thing are held out together, and what divides them is noted."""
+
+from collections import defaultdict
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from itl import ItlError
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, images, text, written
+from tests.pictures import encoded, smooth
+
+# image, label, patient: eight patients with three images each, of which that of number 7 is of both classes
+ROWS = [(f"{number:02}.jpg", "cat" if number < 12 else "dog", f"p{number // 3}") for number in range(24)]
+ROWS[23] = ("23.jpg", "cat", "p7")
+
+
+def lists(path, rows=ROWS, header="image,label,patient_id", suffix="csv"):
+    files = images(*(row[0] for row in rows))
+    return written(path, files | {f"all.{suffix}": text(header, *(",".join(row) for row in rows))})
+
+
+def tables(path, rows=ROWS, column="patient_id"):
+    path.mkdir(exist_ok=True)
+    names, labels, values = zip(*rows, strict=True)
+    image = pa.array([{"bytes": encoded(smooth(6, 5)), "path": name} for name in names])
+    table = pa.table({"image": image, "label": labels, column: [value or None for value in values]})
+    for number, part in enumerate((table.slice(0, 10), table.slice(10))):
+        pq.write_table(part, path / f"train-{number}.parquet", row_group_size=4)
+    return path
+
+
+def sides(records):
+    """The patients in train and in val."""
+    patient_of = {name: patient for name, _, patient in ROWS}
+    patients = defaultdict(set)
+    for record in records:
+        patients[record.split].add(patient_of[record.id[-6:]])
+    return patients["train"], patients["val"]
+
+
+@pytest.mark.parametrize(("kind", "write"), [("lists", lists), ("parquet", tables)])
+def test_images_of_one_value_are_held_out_together_whatever_their_classes(tmp_path, kind, write):
+    path = write(tmp_path / "x")
+    plain, options = {"val_fraction": 0.25}, {"val_fraction": 0.25, "group": "patient_id"}
+    train, val = sides(open_source(kind, path, **plain).records())
+    both = sorted(train & val)
+    assert both, "one by one, patients are divided"
+    count = "1 value" if len(both) == 1 else f"{len(both)} values"
+    such = ", ".join(both[:3]) + (" …" if len(both) > 3 else "")
+    note = (
+        f"note: train and val share {count} of the column patient_id, such as {such}; the option "
+        f"group=patient_id holds the images of each out together"
+    )
+    assert note in check_lines(kind, path, **plain)
+    records = open_source(kind, path, **options).records()
+    train, val = sides(records)
+    assert (len(train | val), train & val) == (8, set())
+    assert {record.wnid for record in records if record.split == "val"} == {"cat", "dog"}
+    assert not [line for line in check_lines(kind, path, **options) if "train and val share" in line]
+    assert {record.split for record in open_source(kind, path).records()} == {"train"}
+    assert not [line for line in check_lines(kind, path) if "train and val share" in line]
+
+
+@pytest.mark.parametrize(("kind", "write"), [("lists", lists), ("parquet", tables)])
+def test_an_option_group_that_says_nothing_is_refused(tmp_path, kind, write):
+    path = write(tmp_path / "x")
+    with pytest.raises(
+        ItlError, match="group=patient_id says what val_fraction holds out together, which is"
+    ):
+        open_source(kind, path, group="patient_id").records()
+    with pytest.raises(
+        ItlError, match="no column, as the option group names it, called 'patient'; did you m"
+    ):
+        open_source(kind, path, group="patient", val_fraction=0.1).records()
+    one = write(tmp_path / "one", [(name, label, label) for name, label, _ in ROWS])
+    with pytest.raises(ItlError, match="as every class has images of one group alone; leave it out"):
+        open_source(kind, one, group="patient_id", val_fraction=0.1).records()
+
+
+@pytest.mark.parametrize(("kind", "write"), [("lists", lists), ("parquet", tables)])
+def test_images_without_a_value_are_held_out_one_by_one(tmp_path, kind, write):
+    rows = [(name, label, patient if patient != "p1" else "") for name, label, patient in ROWS]
+    lines = check_lines(kind, write(tmp_path / "x", rows), group="patient_id", val_fraction=0.5)
+    assert "note: 3 images have no value of patient_id, and are held out one by one" in lines
+
+
+def test_lines_of_json_have_groups_too(tmp_path):
+    rows = [
+        f'{{"image": "{name}", "label": "{label}", "seq": {patient[1:]}}}' for name, label, patient in ROWS
+    ]
+    path = written(tmp_path, images(*(row[0] for row in ROWS)) | {"train.jsonl": text(*rows)})
+    train, val = sides(open_source("lists", path, val_fraction=0.25, group="seq").records())
+    assert (len(train | val), train & val) == (8, set())
+
+
+def test_columns_that_are_of_no_person_or_thing_or_are_the_label_are_not_noted(tmp_path):
+    path = lists(tmp_path / "a", header="image,label,colour")
+    assert not [
+        line for line in check_lines("lists", path, val_fraction=0.25) if "train and val share" in line
+    ]
+    path = lists(tmp_path / "b", header="image,kind,case")
+    options = {"label": "case", "val_fraction": 0.25}
+    assert not [line for line in check_lines("lists", path, **options) if "train and val share" in line]
+    text_list = written(tmp_path / "c", images(*(row[0] for row in ROWS)))
+    (text_list / "train.txt").write_text("".join(f"{name} {label}\n" for name, label, _ in ROWS))
+    assert sides(open_source("lists", text_list, val_fraction=0.25).records())[1]
+    with pytest.raises(
+        ItlError, match="no column, as the option group names it, called 'seq'; there are none"
+    ):
+        open_source("lists", text_list, val_fraction=0.25, group="seq").records()
+
+
+def test_groups_of_many_classes_do_not_all_go_to_val_for_the_rare_ones(tmp_path):
+    """As cameras: each has ten common animals, and another rare one that a second camera has too."""
+    rows = [(f"{camera}_{number}.jpg", "fox", f"c{camera}") for camera in range(20) for number in range(10)]
+    rows += [(f"{camera}_rare.jpg", f"rare{camera // 2}", f"c{camera}") for camera in range(20)]
+    path = lists(tmp_path, rows, "image,label,location")
+    records = open_source("lists", path, val_fraction=0.1, group="location").records()
+    assert [record.split for record in records].count("val") == 33, "three cameras"
