@@ -30,6 +30,7 @@ LAYOUT = " ".join(
     for name in ("layout", "layout_refused", "folders_of_no_classes", "published_layouts")
 )
 LISTS = "tests/sources/test_splits_of_lists.py"
+FLAGS = f"{LISTS} tests/sources/test_split_flags.py"
 PUBLISHED = "tests/sources/test_published_layouts.py"
 LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
@@ -50,7 +51,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/sources/folders/left_out.py": f"tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/folders/layout_options.py": f"tests/sources/test_layout_options.py {LAYOUT}",
     "itl/sources/split_names.py": f"{LISTS} tests/sources/test_layout_options.py {LAYOUT}",
-    "itl/sources/listed/split_columns.py": f"{LISTS} tests/sources/test_layout_options.py {PUBLISHED}",
+    "itl/sources/listed/split_columns.py": f"{FLAGS} tests/sources/test_layout_options.py {PUBLISHED}",
     "itl/sources/listed/labels.py": f"{LISTS} tests/sources/test_lists.py {PUBLISHED}",
     "itl/sources/boxes.py": " ".join(
         f"tests/sources/test_{name}.py" for name in ("boxes", "proposals", "coco")
