@@ -352,10 +352,11 @@ def _choose_val(groups: Iterable[list[Record]], train: Counter[str], fraction: f
     held_out: Counter[str] = Counter()
     val: set[str] = set()
     for images in groups:
-        counts = Counter(record.wnid for record in images) if len(images) > 1 else {images[0].wnid: 1}
-        is_needed = any(held_out[wnid] < to_move[wnid] for wnid in counts)
+        if not any(held_out[record.wnid] < to_move[record.wnid] for record in images):
+            continue
+        counts = Counter(record.wnid for record in images)
         leaves_some = all(held_out[wnid] + count < train[wnid] for wnid, count in counts.items())
-        if is_needed and leaves_some and (len(counts) == 1 or len(val) < total):
+        if leaves_some and (len(counts) == 1 or len(val) < total):
             held_out.update(counts)
             val.update(record.id for record in images)
     return val
