@@ -176,7 +176,8 @@ def pretended() -> Iterator[FakeCuda]:
     replaced = (
         (torch.Tensor, "pin_memory", _pin),
         (FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist()),  # its own asks for every number
-        (torch.cuda, "is_bf16_supported", lambda *_, **__: True),
+        (torch.cuda, "get_device_capability", lambda *_: (9, 0)),
+        (torch.cuda, "is_bf16_supported", lambda *_, **__: True),  # autocast asks too
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         (torch.cuda, "get_rng_state", lambda *_: None),
         (torch.cuda, "set_rng_state", lambda *_: None),

@@ -21,7 +21,7 @@ from itl.packs.pack import Pack
 from itl.packs.subset import Selection, select
 from itl.specs import Pretrain
 from itl.training.nets import Classifier
-from itl.training.numerics import autocast
+from itl.training.numerics import autocast, exact_float32
 
 NEIGHBOURS = 12  # of an image that are listed
 ELSEWHERE = "elsewhere"
@@ -206,7 +206,8 @@ def inspect_own(
     features, train_features = (
         extract_selection(net, spec, pack, part, machine).features for part in (images, train)
     )
-    with torch.no_grad(), autocast(features.device, spec.recipe.precision):  # as the run scored it
+    precision = autocast(features.device, spec.recipe.precision)  # as the run scored it
+    with torch.no_grad(), exact_float32(), precision:
         outputs = net.to(features.device).head(features)
     confidence, predicted = outputs.float().softmax(1).max(1)
     return Inspection(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from itl import ItlError
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
-from itl.training.numerics import has_bf16, triton_kernel
+from itl.training.numerics import exact_float32, has_bf16, triton_kernel
 
 BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}  # queries and rows at once: 32 MiB, 2 GiB
 FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}  # at once: on a CPU they stay in its cache
@@ -236,11 +236,12 @@ def _dots(queries: Tensor, query: Tensor, base: Tensor, row: Tensor) -> Tensor:
 
 @contextmanager
 def _sums_in_float32() -> Iterator[None]:
-    """Keep CUDA from adding up parts of a bfloat16 product in bfloat16, which the bounds do not cover."""
+    """Keep torch from TF32 and from sums of bfloat16 products in bfloat16: no bound covers them."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_bf16_reduced_precision_reduction
     matmul.allow_bf16_reduced_precision_reduction = False
     try:
-        yield
+        with exact_float32():
+            yield
     finally:
         matmul.allow_bf16_reduced_precision_reduction = before

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -10,12 +10,14 @@ from itl import warn
 from itl.machine import Machine
 
 Kernel = TypeVar("Kernel")
+Setting = TypeVar("Setting")
 
 
 def has_bf16(device: torch.device) -> bool:
     """Whether *device* has instructions for bfloat16; emulation would only be slower."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        # torch.cuda.is_bf16_supported answers so for the current GPU, which may be another
+        return bool(torch.version.hip) or torch.cuda.get_device_capability(device)[0] >= 8
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # no public API
 
 
@@ -45,22 +47,54 @@ def triton_kernel(make: Callable[[], Kernel], device: torch.device, instead: str
 
 
 @contextmanager
-def repeatable(machine: Machine) -> Iterator[None]:
-    """Compute with the machine's threads, and with kernels that give the same bits each time.
+def exact_float32() -> Iterator[None]:
+    """Compute products and convolutions of float32 in float32: TF32, of 10 bits, and bfloat16 are off.
 
-    cuDNN takes deterministic algorithms without benchmarking, and TF32, of 10 bits, is off. The exception is
-    PyTorch's fused attention on a GPU, whose backward pass adds up in any order: its plain attention repeats,
-    but keeps a matrix of all pairs of tokens for each head.
+    torch has two ways to allow those, and refuses to read the older one once the newer one contradicts it.
+    So both are set: the newer counts, and torch.compile reads the older.
+    """
+    backends: Any = torch.backends  # whose types lack some
+    settings = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    settings += [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
+    before = [setting.fp32_precision for setting in settings]
+    matmul = _unless_refused(torch.get_float32_matmul_precision, "highest")
+    cudnn = _unless_refused(lambda: backends.cudnn.allow_tf32, False)
+    torch.set_float32_matmul_precision("highest")
+    backends.cudnn.allow_tf32 = False
+    for setting in settings:
+        setting.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        backends.cudnn.allow_tf32 = cudnn
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
+
+
+def _unless_refused(read: Callable[[], Setting], refused: Setting) -> Setting:
+    """Return what *read* returns; *refused* where torch refuses to read a setting."""
+    try:
+        return read()
+    except RuntimeError:
+        return refused
+
+
+@contextmanager
+def repeatable(machine: Machine) -> Iterator[None]:
+    """Compute with the machine's threads, exact float32, and kernels that give the same bits each time.
+
+    cuDNN takes deterministic algorithms without benchmarking. The exception is PyTorch's fused attention on a
+    GPU, whose backward pass adds up in any order: its plain attention repeats, but keeps a matrix of all
+    pairs of tokens for each head.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(machine.threads)
-    matmul_tf32 = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    kernels = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=None)
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with exact_float32(), kernels:
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
         torch.set_num_threads(threads)
 
 

@@ -43,6 +43,38 @@ def test_fast_is_slow(monkeypatch, kind, passes):
     assert torch.equal(similarities, values)
 
 
+def cut_to_tf32(vectors: torch.Tensor) -> torch.Tensor:
+    """Round float32 to 10 bits, as the matrix units of a GPU do where TF32 is allowed."""
+    return ((vectors.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+@pytest.mark.parametrize("way", ["set_float32_matmul_precision", "fp32_precision"])
+def test_neighbours_are_exact_where_the_caller_allows_tf32(monkeypatch, way):
+    """No bound covers its 10 bits. The products are those of a GPU that takes what it is allowed."""
+    matmul, product = torch.backends.cuda.matmul, torch.Tensor.__matmul__
+
+    def of_gpu(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+        allowed = ours.dtype == torch.float32 and matmul.fp32_precision == "tf32"
+        return product(*map(cut_to_tf32, (ours, theirs))) if allowed else product(ours, theirs)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", of_gpu)
+    base, queries = world("clusters", 1001, 3, seed=1), world("clusters", 200, 3, seed=2)
+    before = matmul.fp32_precision
+    try:
+        if way == "fp32_precision":
+            matmul.fp32_precision = "tf32"
+        else:
+            torch.set_float32_matmul_precision("high")
+        rows, similarities = nearest(base, queries, 5)
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        matmul.fp32_precision = before
+    exact, values = slowly(base, queries, 5)
+    assert torch.equal(rows, exact)
+    assert torch.equal(similarities, values)
+
+
 @pytest.mark.parametrize(
     ("rows", "queries", "width", "k"),
     [
