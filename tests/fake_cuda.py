@@ -161,7 +161,7 @@ def _plain_crop(
 class _Stream:
     """What `ImageStream` does, one copy at a time."""
 
-    def __init__(self, device: torch.device, threads: object) -> None:
+    def __init__(self, device: torch.device, *threads: object) -> None:
         self.device = device
 
     def send(self, source: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[Tensor]:

@@ -36,10 +36,18 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
 
 
 def extract_selection(
-    net: Classifier, spec: Pretrain, pack: Pack, selection: Selection, machine: Machine
+    net: Classifier,
+    spec: Pretrain,
+    pack: Pack,
+    selection: Selection,
+    machine: Machine,
+    keep: bool = True,
 ) -> Features:
-    """Do as `extract` with images of *pack*, as the center crop of the pre-training *spec* shows them."""
-    batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
+    """Do as `extract` with images of *pack*, as the center crop of the pre-training *spec* shows them.
+
+    Whether images stay on a GPU for later runs is *keep*.
+    """
+    batches = Batches(pack, selection, spec.recipe, spec.seed, machine, keep)
     return extract(net, batches, machine, spec.recipe.precision)
 
 

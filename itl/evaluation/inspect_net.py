@@ -203,9 +203,7 @@ def inspect_own(
     images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))
     available, train_available = len(images.rows), len(train.rows)
     images, train = spread(images, limit), spread(train, limit)
-    features, train_features = (
-        extract_selection(net, spec, pack, part, machine).features for part in (images, train)
-    )
+    features, train_features = _features(net, spec, pack, (images, train), machine)
     precision = autocast(features.device, spec.recipe.precision)  # as the run scored it
     with torch.no_grad(), exact_float32(), precision:
         outputs = net.to(features.device).head(features)
@@ -236,9 +234,7 @@ def inspect_target(
             "images of this target have several labels each; inspect a target of one class an image"
         )
     images, train = spread(target.test, limit), spread(target.train, limit)
-    features, train_features = (
-        extract_selection(net, spec, target.pack, part, machine).features for part in (images, train)
-    )
+    features, train_features = _features(net, spec, target.pack, (images, train), machine)
     rows, _ = nearest(train_features, features, min(max(KNN_NEIGHBOURS), len(train.rows)))
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
@@ -255,6 +251,18 @@ def inspect_target(
         available=len(target.test.rows),
         train_available=len(target.train.rows),
     )
+
+
+def _features(
+    net: Classifier, spec: Pretrain, pack: Pack, selections: tuple[Selection, ...], machine: Machine
+) -> list[Tensor]:
+    """Return the features of *selections*; a GPU keeps nothing else.
+
+    The process of a notebook lives long, and the runs that it starts are others, which need the memory.
+    """
+    parts = [extract_selection(net, spec, pack, part, machine, keep=False) for part in selections]
+    torch.cuda.empty_cache()
+    return [part.features for part in parts]
 
 
 def spread(selection: Selection, limit: int) -> Selection:

@@ -121,8 +121,19 @@ class Batches:
     Of several ranks, each takes every ranks-th image of the same global batch of recipe.batch images.
     """
 
-    def __init__(self, pack: "Pack", selection: "Selection", recipe: Recipe, seed: int, machine: Machine):
-        """Check the selection, and copy its images to the GPU where they fit."""
+    def __init__(
+        self,
+        pack: "Pack",
+        selection: "Selection",
+        recipe: Recipe,
+        seed: int,
+        machine: Machine,
+        keep: bool = True,
+    ) -> None:
+        """Check the selection, and copy its images to the GPU where they fit.
+
+        Images of a pack stay for later runs of this process; without *keep* they are freed with the batches.
+        """
         if len(selection.rows) == 0:
             raise ItlError("batches need an image, the selection holds none; select another split or class")
         self.rows, self.labels = np.asarray(selection.rows, np.int64), np.asarray(selection.labels, np.int64)
@@ -146,8 +157,8 @@ class Batches:
         self.plans: dict[int, Future] = {}  # of this epoch and the next, by number
         self.on_device: torch.Tensor | None = None  # images uint8 (N, S, S, 3) on a GPU
         if self.device.type == "cuda":
-            self.stream = ImageStream(self.device, self.threads)
-            if kept := resident(pack, self.rows, self.stream, machine.workers):
+            self.stream = ImageStream(self.device, self.threads, machine.threads)
+            if kept := resident(pack, self.rows, self.stream, machine.workers, keep):
                 self.on_device, rows = kept
                 self.device_rows = torch.from_numpy(rows).to(self.on_device.device)
 
@@ -215,7 +226,7 @@ class Batches:
 
     def streamed(self, plan: EpochPlan, count: int) -> Iterator[torch.Tensor]:
         """Yield the stored images of *plan*, *count* at a time, on the GPU: uint8 (B, S, S, 3)."""
-        parts = (self.rows[part.numpy()] for part in plan.positions.split(count))
+        parts = [self.rows[part.numpy()] for part in plan.positions.split(count)]
         yield from self.stream.send(self.images, parts)
 
     def _draw(self, epoch: int) -> EpochPlan:

@@ -15,6 +15,7 @@ from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statis
 from itl.evaluation.finetune import independent
 from itl.evaluation.frozen import extract, knn, probe
 from itl.evaluation.induction import induction
+from itl.evaluation.inspect_net import inspect_target
 from itl.evaluation.target import Target, multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
@@ -45,7 +46,7 @@ WNIDS = ("n02119022", "n02119789", "n04285008", "n02085620")
 ALLOWED = {  # what waits for the device, and why it may
     ("training/crop_cpu", "upload"): "the normalisation, once in the life of a process",
     ("training/batches", "upload"): "where the rows of a selection lie among the images on the device, once",
-    ("training/device_images", "upload"): "where images that stay on the device go, once for 1,024",
+    ("training/device_images", "upload"): "where images that stay on the device go, once for 32 MiB",
     ("training/loop", "value"): "outputs and targets of a whole split, once",
     ("evaluation/accuracy", "value"): "a score is for the host, as is whether outputs are finite",
     ("evaluation/frozen", "value"): "a score, and whether features are finite, once a split",
@@ -58,6 +59,7 @@ ALLOWED = {  # what waits for the device, and why it may
     ("evaluation/induction", "value"): "the number of classes and all counts, once; labels, for the tables",
     ("evaluation/induction", "size"): "how many images are under a node, and are to be searched again",
     ("evaluation/induction", "upload"): "which classes are under a node",
+    ("evaluation/inspect_net", "value"): "the neighbours, for the tables, once",
     ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
     (
         "evaluation/fast_rcnn",
@@ -192,6 +194,23 @@ def test_frozen_features(cuda, evaluate, tmp_path, monkeypatch):
     metrics = evaluate(transfer, on_device(net), target, tmp_path, GPU)
     assert metrics == pytest.approx(expected, abs=2.0)
     assert metrics.get("knn5", metrics.get("accuracy")) > 60
+
+
+def test_inspection_keeps_no_images_on_the_device(cuda, tree, tmp_path, monkeypatch):
+    pixels, labels = colours(60)
+    np.save(tmp_path / "images.npy", pixels)
+    pack = Boxes(images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    pack.digest = "colours"
+    parts = [Selection(rows, labels[rows], WNIDS) for rows in (np.arange(40), np.arange(40, 60))]
+    kept, emptied, net = {}, [], build("small", 4, 32, seed=0)
+    monkeypatch.setattr(device_images, "resident_packs", kept)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(kept.copy()))
+    target = Target(pack, *parts)
+    spec = Pretrain(Subset("a pack"), recipe=RECIPE)
+    inspected = inspect_target(on_device(net), spec, target, tree, GPU)
+    assert emptied == [{}]
+    expected = inspect_target(net.to("cpu"), spec, target, tree, CPU)
+    assert inspected.predicted.tolist() == expected.predicted.tolist()
 
 
 def detector(name: str, regions: str) -> tuple[Detector, Boxes, DetectionRecipe]:

@@ -130,8 +130,8 @@ def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precis
 
 def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch):
     monkeypatch.setattr(device_images, "resident_packs", {})
-    wanted, device = 72 * 40 * 40 * 3, torch.device("cuda")
-    memory = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda where: 0)
+    wanted, device, memory = 72 * 40 * 40 * 3, torch.device("cuda"), torch.cuda.memory_reserved()
     for free, total, workers, fit in (
         (3 * wanted, 100 * wanted, 1, True),
         (wanted, 100 * wanted, 1, False),

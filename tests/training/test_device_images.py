@@ -1,8 +1,9 @@
 """What stays on a GPU and what is sent to it; the device is the CPU here, `tests/gpu` has the real one."""
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,23 +30,25 @@ GIB = 2**30
 
 
 class Stream:
-    """A stand-in for ImageStream that notes which rows are read."""
+    """A stand-in for ImageStream that notes which rows are read, and how many at once."""
 
     device = CPU
 
     def __init__(self) -> None:
         self.read: list[int] = []
+        self.counts: list[int] = []
 
-    def send(self, source: np.ndarray, parts: Iterator[np.ndarray]) -> Iterator[torch.Tensor]:
+    def send(self, source: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         for rows in parts:
             self.read += rows.tolist()
+            self.counts.append(len(rows))
             yield torch.from_numpy(source[rows])
 
 
 @pytest.fixture
 def pack(tmp_path, monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr(device_images, "resident_packs", {})
-    monkeypatch.setattr(device_images, "UPLOAD_IMAGES", 3)
+    monkeypatch.setattr(device_images, "UPLOAD_BYTES", 3 * 48)
     return stored(tmp_path, seed=0)
 
 
@@ -88,6 +91,32 @@ def test_a_selection_that_fits_alone_is_read_a_part_at_a_time(pack, monkeypatch)
     assert torch.equal(images, torch.from_numpy(pack.images[rows]))
     assert positions.tolist() == [0, 1, 2, 3, 4]
     assert not device_images.resident_packs
+    assert stream.counts == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("budget", "counts"), [(48 * 4, [4, 4, 2]), (48 * 4 - 1, [3, 3, 3, 1]), (5, [1] * 10)]
+)
+def test_parts_of_an_upload_are_of_so_many_bytes_or_of_one_image(pack, budget, counts, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda *sizes: True)
+    monkeypatch.setattr(device_images, "UPLOAD_BYTES", budget)
+    images, _ = resident(pack, np.arange(10), stream := Stream(), 1)
+    assert stream.counts == counts
+    assert torch.equal(images, torch.from_numpy(np.array(pack.images)))
+
+
+def test_rows_that_are_not_to_be_kept_take_no_memory_for_the_others(tmp_path, pack, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(device_images, "fits", lambda size, *how: wanted.append(size) or True)
+    images, positions = resident(pack, np.array([8, 2]), Stream(), 1, keep=False)
+    assert torch.equal(images, torch.from_numpy(pack.images[[8, 2]]))
+    assert positions.tolist() == [0, 1]
+    assert set(wanted) == {2 * 48}
+    assert not device_images.resident_packs
+    kept, _ = resident(pack, np.array([2]), Stream(), 1)
+    again, positions = resident(pack, np.array([8, 2]), stream := Stream(), 1, keep=False)
+    assert again is kept, "what is kept already is used"
+    assert (positions.tolist(), stream.read) == ([8, 2], [8])
 
 
 def test_images_that_do_not_fit_are_streamed(pack, monkeypatch):
@@ -100,9 +129,19 @@ def test_a_gpu_out_of_memory_streams_and_keeps_nothing(pack, monkeypatch):
         def send(self, source, parts):
             raise torch.OutOfMemoryError("full")
 
+    taken, freed, empty_images = [], [], device_images.empty_images
+
+    def take(*what):
+        taken.append(weakref.ref(own := empty_images(*what)))
+        return own
+
     monkeypatch.setattr(device_images, "fits", lambda *sizes: True)
-    assert resident(pack, np.arange(10), Full(), 1) is None
+    monkeypatch.setattr(device_images, "empty_images", take)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(taken[-1]() is None))
+    for keep in (True, False):
+        assert resident(pack, np.arange(10), Full(), 1, keep) is None
     assert not device_images.resident_packs
+    assert freed == [True, True], "the cache is emptied when the images are freed"
 
 
 @pytest.mark.parametrize(
@@ -114,14 +153,17 @@ def test_a_gpu_out_of_memory_streams_and_keeps_nothing(pack, monkeypatch):
         (16, 0, 9, 1, False),
         (8, 8, 1, 1, False),        # half of it is taken by a pack that is kept already
         (80, 0, 30, 2, False),      # two workers share 80 GiB
+        (68, 12, 16, 2, True),      # of its 40 this one keeps 12 already
+        (68, 12, 17, 2, False),
+        (20, 60, 1, 2, False),      # it keeps more than its share, as it began alone
     ],
 )  # fmt: skip
 def test_a_pack_leaves_room_for_the_net(monkeypatch, free, kept, wanted, workers, answer):
     pack = SimpleNamespace(images=SimpleNamespace(nbytes=kept * GIB))
     monkeypatch.setattr(device_images, "resident_packs", {("a pack", CPU): pack} if kept else {})
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * GIB, 80 * GIB))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    for name in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: kept * GIB)
     assert fits(wanted * GIB, CPU, workers) == answer
 
 
@@ -144,11 +186,45 @@ def test_images_are_sent_only_some_steps_ahead_of_a_gpu_that_is_slow(pack, monke
     monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: empty(shape, dtype=dtype))
     parts = [np.array([step % 10, 3]) for step in range(40)]
     with ThreadPoolExecutor(2) as threads:
-        for rows, images in zip(parts, ImageStream(CPU, threads).send(pack.images, parts), strict=True):
+        for rows, images in zip(parts, ImageStream(CPU, threads, 2).send(pack.images, parts), strict=True):
             assert torch.equal(images, torch.from_numpy(pack.images[rows]))
             queued.append("a step")
             ahead.append(len(queued) - done[0])
     assert ahead == [*range(1, STEPS_QUEUED + 1)] + [STEPS_QUEUED + 1] * (40 - STEPS_QUEUED)
+
+
+class Pool(Executor):
+    """Works at once, and counts how often it is asked to."""
+
+    submitted = 0
+
+    def submit(self, work, *given):
+        self.submitted += 1
+        future: Future = Future()
+        future.set_result(work(*given))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("threads", "budget", "ahead"),
+    [
+        (16, 96 * 100, 16),         # each thread reads a part of two images
+        (16, 96 * 6 + 95, 6),       # of these not all: the parts would be too large together
+        (16, 5, 3),                 # large parts
+        (1, 96 * 100, 3),           # one thread
+    ],
+)  # fmt: skip
+def test_all_threads_read_ahead_as_far_as_memory_goes(pack, threads, budget, ahead, monkeypatch):
+    monkeypatch.setattr(device_images, "AHEAD_BYTES", budget)
+    empty, stream = torch.empty, Mock()
+    for name, value in {"Stream": lambda device: stream, "stream": nullcontext, "Event": Mock()}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.Tensor, "record_stream", Mock())
+    monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: empty(shape, dtype=dtype))
+    parts = [np.array([1, 3])] * 40
+    next(ImageStream(CPU, pool := Pool(), threads).send(pack.images, parts))
+    assert pool.submitted == 1 + ahead
 
 
 @pytest.fixture
