@@ -60,6 +60,9 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a de
     "step-resnet18-56": partial(step, net="resnet18", size=64, pixels=56),
     "step-resnet18-112": partial(step, net="resnet18", size=128, pixels=112),
     "step-caffenet-227": partial(step, net="caffenet", size=256, pixels=227, longer=0.5),
+    "step-caffenet-227-streamed": partial(
+        step, net="caffenet", size=256, pixels=227, longer=0.5, streamed=True
+    ),
     "step-detection-600": detection_step,
     "knn": neighbours,
     "probe": probe,
@@ -67,7 +70,7 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a de
     "voc-ap": scoring,
 }
 ON_CPU = ["start", "pack", "read", "batches-64", "batches-128", "voc-ap"]  # measured there always
-FOR_GPU = ("step-caffenet-227", "step-detection-600")  # minutes on a CPU
+FOR_GPU = ("step-caffenet-227", "step-caffenet-227-streamed", "step-detection-600")  # minutes on a CPU
 
 
 def bench(only: str | None, file: Path | None, device: str | None) -> None:

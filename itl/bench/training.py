@@ -37,13 +37,21 @@ ALONE = "the net alone on a ready batch"
 
 
 def step(
-    folder: Path, device: str, net: str, size: int, pixels: int, longer: float = 1, batch: int | None = None
+    folder: Path,
+    device: str,
+    net: str,
+    size: int,
+    pixels: int,
+    longer: float = 1,
+    batch: int | None = None,
+    streamed: bool = False,
 ) -> Work:
     """Train *net* for an epoch on crops of images of noise, beside its steps on one ready batch.
 
     The peer is the least that training can be: forward, loss, backward and optimizer. A ratio of 0.95 says
     that loading and the rest of the loop cost 5 %. *size* and *pixels* are the sides of images and crops; an
-    epoch is so many times *longer*, so that one of a fast net takes seconds.
+    epoch is so many times *longer*, so that one of a fast net takes seconds. *streamed* images are read and
+    sent for each step, as of packs that do not fit a GPU; here the system has them in memory.
     """
     where = torch.device(device)
     steps, usual = BATCHES[where.type]
@@ -53,8 +61,11 @@ def step(
     selection = Selection(again % len(images), again % CLASSES, tuple(map(str, range(CLASSES))))
     pack: Any = SimpleNamespace(images=images, digest=str(images.shape))  # all that batches take from one
     batches = Batches(pack, selection, recipe, 0, machine(device))
+    if streamed:
+        batches.stream_from_now_on()
     model = build(net, CLASSES, pixels, 0).to(where, memory_format=torch.channels_last)
     what = f"training {net}, {size} → {pixels} pixels, batches of {batch}, {recipe.precision}"
+    what += ", images sent for each step" * streamed
     return beside_alone(what, model, batches, recipe, classify)
 
 

@@ -70,6 +70,7 @@ ROWS = [
     "knn",
     "step-resnet18-56",
     "step-caffenet-227",
+    "step-caffenet-227-streamed",
     "step-detection-600",
     "roi",
     "probe",
