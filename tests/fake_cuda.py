@@ -151,13 +151,6 @@ def _caller() -> tuple[str, int]:
     return "tests", 0
 
 
-def _plain_crop(
-    images: Tensor, rows: Tensor, boxes: Tensor, flips: Tensor, pixels: int, dtype: torch.dtype
-) -> Tensor:
-    """What crops where there is no Triton."""
-    return crop_cpu.batch_crop(images[rows], boxes, flips, pixels).to(dtype)
-
-
 class _Stream:
     """What `ImageStream` does, one copy at a time."""
 
@@ -184,7 +177,7 @@ def pretended() -> Iterator[FakeCuda]:
         (torch.backends.cudnn, "flags", lambda **_: nullcontext()),
         (device_images, "fits", lambda *_: True),
         (batches, "ImageStream", _Stream),
-        (batches, "crop_on", lambda where: _plain_crop),
+        (batches, "crop_on", lambda where: crop_cpu.plain_crop),
         (knn, "fused_search", lambda where: None),
     )
     with torch.backends.cudnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:  # no CPU has it

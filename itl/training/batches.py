@@ -14,7 +14,7 @@ import torch
 from itl import ItlError
 from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
-from itl.training.crop_cpu import batch_crop, gather_crop
+from itl.training.crop_cpu import gather_crop, plain_crop
 from itl.training.device_images import ImageStream, resident, resident_packs
 from itl.training.numerics import computes_bf16, triton_kernel
 
@@ -100,10 +100,7 @@ def center_crop_side(size: int, pixels: int) -> int:
 
 @functools.cache
 def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
-    """Return `fused_crop`, or the same in plain torch where Triton does not work."""
-
-    def plain(images, rows, boxes, flips, pixels, dtype):
-        return batch_crop(images[rows], boxes, flips, pixels).to(dtype)
+    """Return `fused_crop`, or `plain_crop` where Triton does not work."""
 
     def tried() -> Callable[..., torch.Tensor]:
         from itl.training.crop_triton import fused_crop
@@ -112,7 +109,7 @@ def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
         fused_crop(torch.zeros(1, 2, 2, 3, dtype=torch.uint8, device=device), rows, boxes, rows > 0, 1)
         return fused_crop
 
-    return triton_kernel(tried, device, "plain torch crops the batches") or plain
+    return triton_kernel(tried, device, "plain torch crops the batches") or plain_crop
 
 
 class Batches:

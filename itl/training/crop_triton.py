@@ -15,12 +15,13 @@ import triton
 import triton.language as tl
 
 from itl import ItlError
-from itl.training.crop_cpu import SCALE, SHIFT
+from itl.training.crop_cpu import SCALE, SHIFT, plain_crop
 
 STRIP, SHORT_STRIP = 16, 7  # output lines of a program; short where the batch is small
 FULL = 2**13  # programs that keep a large GPU busy with long strips
 REGISTERS, MORE_REGISTERS = 72, 128  # of a thread: 28 warps share a multiprocessor, or 16
 WORKING = 54  # of the first, for the weights and the window
+TAPS_LIMIT = 12  # image lines, or columns, in a value: all are unrolled, and 19 compile for minutes
 SECTOR_BYTES = tl.constexpr(32)  # what a GPU reads from memory at a time
 BYTE = tl.constexpr(2.0**127)  # factor of the weights across; see _line
 LINE = tl.constexpr(2.0**22)  # factor of the weights down: times BYTE it is 2**149
@@ -36,7 +37,8 @@ def fused_crop(
 ) -> torch.Tensor:
     """Do what ``batch_crop(images[rows], boxes, flips, pixels)`` does in one pass, on a GPU.
 
-    Nothing waits for the GPU, the same input gives the same bits, and a CUDA graph can capture it.
+    Nothing waits for the GPU, the same input gives the same bits, and a CUDA graph can capture it. Where
+    images are more than six times as large as crops, `plain_crop` does it, in several passes.
 
     Args:
         images: uint8 (N, H, W, 3), contiguous like all others, and on the same device.
@@ -61,9 +63,11 @@ def fused_crop(
         raise ItlError(
             f"fused_crop takes images (N, H, W, 3), B rows, boxes (B, 4) and B flips, not {shapes}"
         )
+    height, width = images.shape[1:3]
+    if max(most_taps(height, pixels), most_taps(width, pixels)) > TAPS_LIMIT:
+        return plain_crop(images, rows, boxes, flips, pixels, dtype)
     out = torch.empty((len(rows), pixels, pixels, 3), dtype=dtype, device=images.device)
     if len(rows):
-        height, width = images.shape[1:3]
         constants, options = launch_options(len(rows), height, width, pixels)
         grid = (len(rows) * triton.cdiv(pixels, constants["STRIP"]),)
         with torch.cuda.device_of(images):  # where Triton launches
@@ -72,9 +76,18 @@ def fused_crop(
     return out.permute(0, 3, 1, 2)
 
 
+def most_taps(side: int, pixels: int) -> int:
+    """Return how many of *side* image pixels one of *pixels* can show: twice as many as it is wide.
+
+    >>> most_taps(64, 56), most_taps(512, 56), most_taps(1, 5)
+    (3, 19, 1)
+    """
+    return min(side, max(2, triton.cdiv(2 * side, pixels)))
+
+
 def launch_options(count: int, height: int, width: int, pixels: int) -> tuple[dict[str, int], dict[str, int]]:
     """The kernel's constants for *count* crops of this size, and the options of its launch."""
-    down, across = (min(side, max(2, triton.cdiv(2 * side, pixels))) for side in (height, width))
+    down, across = most_taps(height, pixels), most_taps(width, pixels)
     lanes = max(64, triton.next_power_of_2(pixels))
     registers = REGISTERS if 6 * (down + across + 3) <= WORKING else MORE_REGISTERS
     strip = STRIP if count * triton.cdiv(pixels, STRIP) >= FULL else SHORT_STRIP

@@ -62,7 +62,8 @@ def test_the_crop_is_the_cpus():
 
 
 @pytest.mark.parametrize(
-    ("size", "pixels", "most"), [(40, 32, 40), (40, 17, 40), (23, 56, 23), (64, 56, 1), (256, 224, 256)]
+    ("size", "pixels", "most"),
+    [(40, 32, 40), (40, 17, 40), (23, 56, 23), (64, 56, 1), (256, 224, 256), (400, 56, 400)],
 )
 @pytest.mark.parametrize("count", [1, 20, 257])
 def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):

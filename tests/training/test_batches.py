@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
+from itl.training import crop_cpu
 from itl.training.batches import SCALE, Batches, center_crop_side, draw_boxes, step_rng
 from itl.training.crop_cpu import MEAN, STD, batch_crop, compiled, gather_crop
 from tests.memory import needs_statm, resident
@@ -92,6 +93,29 @@ def test_the_number_of_threads_changes_no_bit():
     with ThreadPoolExecutor(3) as threads:
         assert torch.equal(alone, cropped(pack.images, np.arange(50), boxes, flips, 8, threads))
     assert pack.images.flags.writeable
+
+
+@pytest.mark.parametrize(("images_at_once", "sizes"), [(2.9, [2, 2, 1]), (5, [5]), (0.1, 5 * [1])])
+def test_plain_torch_crops_some_images_at_once_in_float32(images_at_once, sizes, monkeypatch):
+    """Also inside a forward pass in bfloat16, whose images differ by up to a grey level otherwise."""
+    counts = []
+
+    def counted(images, *how):
+        counts.append(len(images))
+        return batch_crop(images, *how)
+
+    monkeypatch.setattr(crop_cpu, "PLAIN_BYTES", int(images_at_once * 4 * 16 * 16 * 3))
+    monkeypatch.setattr(crop_cpu, "batch_crop", counted)
+    images, rows = torch.from_numpy(world(9)[0].images), torch.tensor([3, 8, 0, 3, 1])
+    boxes, flips = torch.tensor([[1.0, 2, 9, 11]] * 5), torch.arange(5) > 2
+    expected = batch_crop(images[rows], boxes, flips, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        crops = crop_cpu.plain_crop(images, rows, boxes, flips, 7)
+    assert counts == sizes
+    torch.testing.assert_close(crops, expected, atol=1e-6, rtol=1e-6)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    half = crop_cpu.plain_crop(images, rows, boxes, flips, 7, torch.bfloat16)
+    assert torch.equal(half, crops.bfloat16())
 
 
 @pytest.mark.parametrize("box", [[0, 0, 17, 4], [-1, 0, 4, 4], [0, 13, 4, 4], [0, 0, 0, 4]])
