@@ -87,6 +87,9 @@ def world(tmp_path, monkeypatch):
         return path
 
     write()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / check.MPS_CONTROL).touch(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(check, "ROOT", tmp_path / "checkout")
     monkeypatch.setattr(check, "MARGIN_S", 0.5)
     monkeypatch.setattr(check, "lacking", lambda names: [])
@@ -217,6 +220,19 @@ def test_nets_that_are_timed_together_start_together(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text("raise SystemExit('no GPU')")
     with pytest.raises(SystemExit, match="a net could not be trained"):
         several_nets.measure(2, 64, dict(os.environ))
+
+
+@pytest.mark.parametrize(("installed", "ended"), [(True, "passed"), (False, "skipped: ")])
+def test_several_nets_are_left_out_where_mps_is_missing(world, installed, ended, monkeypatch, tmp_path):
+    if not installed:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    report = check.Report(ended={"tests/gpu": "passed (3 s)"})
+    check.measure_several_nets(report, check.ROOT / "nets.json", time.monotonic() + 60)
+    assert report.ended["several nets"].startswith(ended)
+    assert report.measured == ({"four-small-56": 3.07} if installed else {})
+    skipped = {"four-small-56": "skipped: nvidia-cuda-mps-control not installed"}
+    assert report.missing == ({} if installed else skipped)
+    assert report.status() == 0
 
 
 def test_a_row_that_hangs_or_crashes_costs_only_itself(world, monkeypatch):

@@ -57,6 +57,21 @@ def test_neighbours_are_what_float64_finds(kind, fused, monkeypatch):
     torch.testing.assert_close(similarities.cpu(), values, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_neighbours_are_exact_where_the_caller_allows_tf32(fused, monkeypatch):
+    if fused:
+        skip_unless_fused()
+    else:
+        monkeypatch.setattr(module, "fused_search", lambda device: None)
+    base, queries = vectors("clusters", 2000, 3, seed=1), vectors("clusters", 200, 3, seed=2)
+    torch.set_float32_matmul_precision("high")
+    try:
+        rows, _ = nearest(base.cuda(), queries.cuda(), 5)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert torch.equal(rows.cpu(), slowly(base, queries, 5)[0])
+
+
 def test_sorted_classes_of_uneven_sizes_in_several_blocks(monkeypatch):
     skip_unless_fused()
     from itl.evaluation import knn_triton as kernels
