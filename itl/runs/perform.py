@@ -29,7 +29,7 @@ from itl.processes import free_frames
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FILE, Store
-from itl.specs import Pretrain, Spec, Transfer, Weights, key, pretraining_of
+from itl.specs import DetectionRecipe, Pretrain, Spec, Transfer, Weights, key, pretraining_of
 from itl.storage import CHECKPOINT_FILE, read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import Diverged, join_ranks, load_weights, predict, save_weights, train
@@ -60,13 +60,12 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
-    recipe = spec.recipe or pretraining_of(spec).recipe  # a frozen net is computed as it was trained
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier, seconds = _begun(folder)
     if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
         (folder / LOG_FILE).unlink(missing_ok=True)
-    begun = mixed(earlier, provenance(machine) | described(machine, recipe.precision))
+    begun = mixed(earlier, _provenance(spec, machine))
     started = time.monotonic() - seconds
     store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
     with repeatable(machine):
@@ -74,7 +73,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
             result = pretrain(spec, folder, machine)
         else:
             result = transfer(spec, store, folder, machine)
-    made = mixed(begun, provenance(machine) | described(machine, recipe.precision))
+    made = mixed(begun, _provenance(spec, machine))
     # With the paths of files, which keys leave out.
     labels = spec.labels if isinstance(spec, Transfer) else spec.subset.labels
     seconds = time.monotonic() - started
@@ -82,6 +81,14 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
     return result
+
+
+def _provenance(spec: Spec, machine: Machine) -> dict[str, Any]:
+    """Return what makes the result of *spec* on *machine*, for its provenance."""
+    recipe = spec.recipe or pretraining_of(spec).recipe  # a frozen net is computed as it was trained
+    trains = spec.recipe is not None and recipe.total_steps(1) > 0
+    compiles = trains and not isinstance(recipe, DetectionRecipe)  # see itl.training.loop.train
+    return provenance(machine) | described(machine, recipe.precision, compiles)
 
 
 def _begun(folder: Path) -> tuple[dict[str, Any], float]:

@@ -98,13 +98,15 @@ def repeatable(machine: Machine) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def described(machine: Machine, precision: str) -> dict[str, str]:
-    """Describe for a run's provenance how *precision* is really computed on *machine*."""
+def described(machine: Machine, precision: str, compiles: bool) -> dict[str, str]:
+    """Describe for a run's provenance how *precision* is really computed on *machine*.
+
+    Of a run that *compiles* no net, whatever the machine would do, nothing is said of that.
+    """
     device = torch.device(machine.devices[0])
     on_gpu = device.type == "cuda"
     return {
         "precision": "bf16" if computes_bf16(device, precision) else "fp32",
         "tf32": "off" if on_gpu else "",
         "cudnn": f"{torch.backends.cudnn.version()}, deterministic" if on_gpu else "",
-        "compile": "yes" if machine.compile else "no",
-    }
+    } | ({"compile": "yes" if machine.compile else "no"} if compiles else {})

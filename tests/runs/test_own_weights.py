@@ -29,7 +29,7 @@ from itl.runs.nets import export_net
 from itl.runs.own_weights import OwnWeights
 from itl.runs.perform import load_net, perform
 from itl.runs.questions import QUESTIONS
-from itl.runs.store import Store
+from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Pretrain, Subset, Transfer, key
 from itl.training.batches import Batches
 from itl.training.detection_nets import detection_backbone
@@ -155,6 +155,14 @@ def test_the_net_of_a_run_has_the_files_tensors_and_no_others(study, resnet, tmp
     assert f"resnet18 of run {key(spec)} (its head is new: it is trained on nothing), for images" in said
     again = torch.load(tmp_path / "again.pth", weights_only=True)
     assert all(torch.equal(tensor, again[name]) for name, tensor in state.items() if "fc" not in name)
+
+
+def test_provenance_says_of_trainings_alone_whether_they_compile(study):
+    runs = {run.spec for run in study.question.runs(study.machine) if isinstance(run.spec, Transfer)}
+    says = {spec.method: study.store.read(spec, PROVENANCE_FILE).get("compile") for spec in runs}
+    assert says == {"knn": None, "probe": None, "finetune": "no"}
+    nets = [study.net, *own_nets(study.question, study.machine)]
+    assert [study.store.read(net, PROVENANCE_FILE).get("compile") for net in nets] == ["no", None, None, None]
 
 
 def test_a_net_of_the_store_goes_out_and_comes_back_to_the_same_numbers(study):

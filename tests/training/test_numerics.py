@@ -73,9 +73,11 @@ def test_bfloat16_is_asked_of_the_gpu_that_computes_not_of_the_current_one(major
 
 def test_provenance_tells_the_precision_that_was_really_used():
     half = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
-    assert described(Machine(threads=1), "bf16")["precision"] == half
-    description = described(Machine(threads=1, compile=True), "fp32")
+    assert described(Machine(threads=1), "bf16", True)["precision"] == half
+    description = described(Machine(threads=1, compile=True), "fp32", True)
     assert description == {"precision": "fp32", "tf32": "", "cudnn": "", "compile": "yes"}
+    description = described(Machine(threads=1, compile=True), "fp32", False)
+    assert description == {"precision": "fp32", "tf32": "", "cudnn": ""}, "frozen nets are compiled by no one"
 
 
 @pytest.mark.parametrize(
