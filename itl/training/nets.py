@@ -66,6 +66,9 @@ def build_for(spec: Pretrain, classes: int) -> Classifier:
     """Build the net of *spec*, which normalises its images anew where its weights expect that."""
     net = build(spec.net, classes, spec.recipe.pixels, spec.seed)
     if spec.weights and (spec.weights.mean, spec.weights.std) != (MEAN, STD):
+        if spec.net == "caffenet" and spec.weights.std != STD:
+            # Their own std, such as Caffe's 1/255, makes the levels that the first convolution expects.
+            net.body.set_submodule("0", nn.Identity(), strict=True)
         net.body = Renormalised(net.body, spec.weights.mean, spec.weights.std)
     return net
 
@@ -163,12 +166,22 @@ def _timm(name: str, pixels: int) -> Body:
     import timm  # not at the top: it takes seconds, and few runs need it
 
     check_known("timm", name.partition(".")[0])
-    make = partial(timm.create_model, name, pretrained=False, num_classes=0, **timm_size(name, pixels))
+    size = size_option(f"timm:{name}", pixels)
+    make = partial(timm.create_model, name, pretrained=False, num_classes=0, **size)
     return _checked(make, f"timm:{name}", pixels)
 
 
-def timm_size(name: str, pixels: int) -> dict[str, Any]:
-    """Return the option that timm's net *name* needs for images of *pixels*, if its tensors depend on it."""
+def size_option(net: str, pixels: int) -> dict[str, int]:
+    """Return the option by which a library makes *net* for images of *pixels*, if its tensors depend on them.
+
+    >>> size_option("torchvision:vit_b_16", 112), size_option("timm:resnet18", 112)
+    ({'image_size': 112}, {})
+    """
+    library, _, name = net.rpartition(":")
+    if library == "torchvision":
+        return {"image_size": pixels} if name.startswith("vit_") else {}
+    if library != "timm":
+        return {}
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -180,7 +193,7 @@ def _torchvision_net(name: str, pixels: int) -> Body:
     head = last_linear(name)
 
     def headless() -> nn.Module:
-        net = _torchvision(name)
+        net = _torchvision(name, **size_option(f"torchvision:{name}", pixels))
         net.set_submodule(head, nn.Identity())
         return net
 
@@ -190,13 +203,14 @@ def _torchvision_net(name: str, pixels: int) -> Body:
 def library_model(name: str, classes: int, pixels: int) -> nn.Module:
     """Make the model of torchvision or timm called *name*, on the device meta where that can be."""
     library, _, rest = name.rpartition(":")
+    options = {"num_classes": classes} | size_option(name, pixels)
 
     def make() -> nn.Module:
         if library == "timm":
             import timm
 
-            return timm.create_model(rest, num_classes=classes, **timm_size(rest, pixels))
-        return _torchvision(rest, num_classes=classes)
+            return timm.create_model(rest, **options)
+        return _torchvision(rest, **options)
 
     with torch.random.fork_rng(devices=[]):  # weights of a net do not depend on whether this was asked before
         try:

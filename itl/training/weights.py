@@ -26,7 +26,7 @@ from itl.training.nets import (
     last_linear,
     library_model,
     library_nets,
-    timm_size,
+    size_option,
 )
 
 Tensors = dict[str, Tensor]
@@ -406,7 +406,9 @@ def export_weights(own: Classifier, net: str, pixels: int, path: Path) -> str:
             part.write_bytes(whole.getbuffer())
 
     write_atomic(path, write)
-    return loading(net, own.head.out_features, pixels)
+    model = loading(net, own.head.out_features, pixels)
+    scaled = net == "caffenet" and isinstance(inner_body(own).get_submodule("0"), nn.Identity)
+    return f"{model} with body[0] = torch.nn.Identity()" if scaled else model  # see build_for
 
 
 def _as_library_has(net: str, tensors: Tensors, classes: int, pixels: int, path: Path) -> Tensors:
@@ -438,10 +440,9 @@ def loading(net: str, classes: int, pixels: int) -> str:
     >>> loading("timm:resnet10t", 40, 56), loading("small", 40, 56)
     ("timm.create_model('resnet10t', num_classes=40)", "itl.training.nets.build('small', 40, 56, seed=0)")
     """
-    library, _, name = net.rpartition(":")
-    if library == "timm":
-        size = "".join(f", {option}={value}" for option, value in timm_size(name, pixels).items())
-        return f"timm.create_model({name!r}, num_classes={classes}{size})"
     if net in OWN_NETS:
         return f"itl.training.nets.build({net!r}, {classes}, {pixels}, seed=0)"
-    return f"torchvision.models.get_model({name!r}, num_classes={classes})"
+    library, _, name = net.rpartition(":")
+    make = "timm.create_model" if library == "timm" else "torchvision.models.get_model"
+    size = "".join(f", {option}={value}" for option, value in size_option(net, pixels).items())
+    return f"{make}({name!r}, num_classes={classes}{size})"

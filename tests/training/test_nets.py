@@ -8,14 +8,17 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from itl import ItlError
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Recipe, Subset, Weights
 from itl.training.nets import (
     BlockConv2d,
     ResponseNorm,
     build,
+    build_for,
     check_resized,
     convolve_blocks,
     set_norm_statistics,
 )
+from itl.training.weights import export_weights
 
 SIDES = {"small": 16, "alexnet": 63, "caffenet": 67, "resnet18": 32, "resnet50": 32, "timm:resnet10t": 32}
 
@@ -87,6 +90,27 @@ def test_caffenet_starts_as_caffe_starts_it(caffenet):
         assert abs(layer.weight.mean().item()) < std / 20
 
 
+@pytest.mark.parametrize("std", [IMAGENET_STD, (1 / 255,) * 3, (0.5, 0.5, 0.5)])
+def test_weights_of_caffenet_get_images_of_their_own_mean_and_std(std, tmp_path):
+    """By default the net expects grey levels from 0 to 255 less the mean, as Caffe does."""
+    mean, pixels = (123 / 255, 117 / 255, 104 / 255), 67
+    spec = Pretrain(
+        Subset("d"), "caffenet", Recipe(pixels=pixels), weights=Weights("caffenet", "f", mean=mean, std=std)
+    )
+    net = build_for(spec, 1).eval()
+    images = torch.rand(2, 3, pixels, pixels)
+    less_mean = images - torch.tensor(mean)[:, None, None]
+    levels = 2 * less_mean if std[0] == 0.5 else 255 * less_mean
+    of_batches = (images - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[
+        :, None, None
+    ]
+    plain = build("caffenet", 1, pixels, seed=0).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(net.body(of_batches), plain.body[1:](levels), rtol=1e-4, atol=1e-4)
+    said = export_weights(net, "caffenet", pixels, tmp_path / "net.pth")
+    assert said.endswith("seed=0)" if std == IMAGENET_STD else "seed=0) with body[0] = torch.nn.Identity()")
+
+
 def test_response_norm_is_caffes_formula():
     maps = 50 * torch.rand(1, 9, 2, 2)
     ours = ResponseNorm(5, alpha=1e-4, beta=0.75, k=1)(maps.bfloat16())
@@ -137,6 +161,14 @@ def test_a_net_needs_a_class():
 
 def test_timm_nets_of_fixed_size_are_built_for_the_size_asked():
     assert build("timm:vit_tiny_patch16_224", 5, 64, seed=0)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("pixels", [64, 384])
+def test_torchvisions_transformers_are_built_for_the_size_asked(pixels):
+    net = build("torchvision:vit_b_16", 5, pixels, seed=0)
+    assert net.body.encoder.pos_embedding.shape == (1, 1 + (pixels // 16) ** 2, 768)
+    with pytest.raises(ItlError, match=r"vit_b_16 cannot take images of 56 pixels \(.*indivisible by patch"):
+        build("torchvision:vit_b_16", 5, 56, seed=0)
 
 
 def test_a_net_built_for_one_size_takes_no_other():

@@ -105,6 +105,8 @@ def test_the_librarys_own_state_dict_fills_the_net(name, tmp_path):
 def test_how_a_library_loads_an_export():
     assert loading("timm:resnet10t", 7, 64) == "timm.create_model('resnet10t', num_classes=7)"
     assert loading("torchvision:vgg11", 7, 64) == "torchvision.models.get_model('vgg11', num_classes=7)"
+    size = "torchvision.models.get_model('vit_b_16', num_classes=7, image_size=64)"
+    assert loading("torchvision:vit_b_16", 7, 64) == size
     assert loading("resnet18", 7, 64) == "torchvision.models.get_model('resnet18', num_classes=7)"
 
 
