@@ -102,7 +102,8 @@ class OwnWeights:
     def _body(self, pixels: int) -> "dict[str, Tensor]":
         """Read the tensors of the net's body; see `keep`."""
         from itl.training.hubs import fetch
-        from itl.training.weights import body_tensors, read_tensors
+        from itl.training.weight_files import read_tensors
+        from itl.training.weights import body_tensors
 
         log.info(f"reading the weights {self.name}, once")
         if self.file and file_digest(self.file) != self.weights.digest:

@@ -7,7 +7,7 @@ from torch import Tensor
 from itl import ItlError, no_such
 from itl.specs import net_name
 from itl.training.nets import check_known
-from itl.training.weights import reason_of
+from itl.training.weight_files import reason_of
 
 DATASETS = {  # parts of timm's tags
     "in1k": "ImageNet-1k",

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 from torch.nn.modules.batchnorm import _NormBase
 
 from itl import ItlError, did_you_mean, pick
-from itl.specs import Pretrain, net_name
+from itl.specs import TORCHVISION_NETS, Pretrain, net_name
 from itl.training.crop_cpu import MEAN, STD
 
 Body = tuple[nn.Module, int]  # the module and the number of its features
@@ -200,10 +200,13 @@ def _torchvision_net(name: str, pixels: int) -> Body:
     return _checked(headless, f"torchvision:{name}", pixels)
 
 
-def library_model(name: str, classes: int, pixels: int) -> nn.Module:
-    """Make the model of torchvision or timm called *name*, on the device meta where that can be."""
+def library_model(name: str, classes: int, pixels: int | None = None) -> nn.Module:
+    """Make the model of torchvision or timm called *name*, on the device meta where that can be.
+
+    Without *pixels* it is of the library's own size.
+    """
     library, _, rest = name.rpartition(":")
-    options = {"num_classes": classes} | size_option(name, pixels)
+    options = {"num_classes": classes} | (size_option(name, pixels) if pixels else {})
 
     def make() -> nn.Module:
         if library == "timm":
@@ -221,13 +224,21 @@ def library_model(name: str, classes: int, pixels: int) -> nn.Module:
 
 
 @cache
+def whole_names(net: str) -> frozenset[str]:
+    """Return the names of all tensors of the model of *net* in its library, head included; of ours, none."""
+    if ":" not in net and net not in TORCHVISION_NETS:
+        return frozenset()
+    return frozenset(library_model(net, classes=1000).state_dict())
+
+
+@cache
 def last_linear(name: str) -> str:
     """Return the name of the last linear layer of torchvision's classifier *name*, its head.
 
     ItlError if it has no such layer, or auxiliary heads, or torchvision has no such net.
     """
     check_known("torchvision", name)
-    net = library_model(f"torchvision:{name}", classes=1000, pixels=224)
+    net = library_model(f"torchvision:{name}", classes=1000)
     linear = [layer for layer, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not linear or hasattr(net, "aux_logits"):
         raise ItlError(f"torchvision:{name} does not end in one linear layer; take timm:NAME of a like net")

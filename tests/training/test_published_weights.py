@@ -16,7 +16,8 @@ from itl.specs import Packing, Pretrain, Recipe, Subset
 from itl.training.batches import Batches
 from itl.training.loop import predict
 from itl.training.nets import build_for
-from itl.training.weights import fill_body, load_kept, read_tensors
+from itl.training.weight_files import read_tensors
+from itl.training.weights import fill_body, load_kept
 from tests.pictures import REAL
 from tests.worlds import here
 

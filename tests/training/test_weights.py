@@ -15,14 +15,9 @@ from torchvision import models
 from itl import ItlError
 from itl.specs import Weights
 from itl.training.nets import build
-from itl.training.weights import (
-    body_tensors,
-    export_weights,
-    inner_body,
-    library_tensors,
-    loading,
-    read_tensors,
-)
+from itl.training.weight_files import read_tensors
+from itl.training.weight_names import inner_body, library_tensors
+from itl.training.weights import body_tensors, export_weights, loading
 from tests.training.filled_nets import SIDES, filled, resnet18_state, trained
 
 LIBRARY = {  # the model that each net's weights are of, in the library's own words
@@ -138,6 +133,21 @@ def test_checkpoints_that_wrap_the_state_dict_are_read(wrapper, tmp_path):
     tolerance = {"atol": 1e-3, "rtol": 1e-3} if wrapper == "half" else {"atol": 0, "rtol": 0}
     for name, tensor in library_tensors("resnet18", net).items():
         torch.testing.assert_close(tensor, state[name], **tolerance)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_alexnet_as_pytorchs_example_saves_it_is_read(prefix, tmp_path):
+    """DataParallel is around its features alone, and other tensors lie beside."""
+    model, path = models.alexnet(num_classes=7), tmp_path / "checkpoint.pth.tar"
+    state = model.state_dict()
+    model.features = nn.DataParallel(model.features)
+    saved = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+    assert f"{prefix}features.module.0.weight" in saved
+    optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}}
+    best = torch.tensor(56.5)
+    torch.save({"arch": "alexnet", "state_dict": saved, "best_acc1": best, "optimizer": optimizer}, path)
+    net = filled("alexnet", read_tensors(path), path)
+    assert all(torch.equal(value, state[name]) for name, value in library_tensors("alexnet", net).items())
 
 
 def test_of_several_nets_in_a_file_one_is_chosen(tmp_path):

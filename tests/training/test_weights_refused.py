@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torchvision import models
 
 from itl import ItlError
 from itl.specs import Weights
 from itl.training.nets import build
-from itl.training.weights import (
-    body_tensors,
-    export_weights,
-    library_tensors,
-    read_tensors,
-)
+from itl.training.weight_files import read_tensors
+from itl.training.weight_names import library_tensors
+from itl.training.weights import body_tensors, export_weights
 from tests.training.filled_nets import filled, resnet18_state, trained
 
 
@@ -132,6 +130,26 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
         torch.save(content, tmp_path / f"{number}.pth")
         with pytest.raises(ItlError, match=rf"{number}.pth holds no tensors by name"):
             read_tensors(tmp_path / f"{number}.pth")
+
+
+def test_the_content_of_a_file_says_what_it_is_and_not_its_name(tmp_path):
+    state = resnet18_state()
+    save_file(state, tmp_path / "named.pth")
+    torch.save(state, tmp_path / "named.safetensors")
+    for name in ("named.pth", "named.safetensors"):
+        tensors = read_tensors(tmp_path / name)
+        assert all(torch.equal(tensors[key], value) for key, value in state.items())
+    with pytest.raises(ItlError, match="named.pth keeps tensors by name, in no order"):
+        filled("resnet18", read_tensors(tmp_path / "named.pth"), tmp_path / "named.pth", in_order=True)
+    for name in ("pointer.pth", "pointer.safetensors"):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
+        with pytest.raises(
+            ItlError, match=f"{name} is a pointer of Git LFS, not the file; fetch it with git"
+        ):
+            read_tensors(tmp_path / name)
+    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(ItlError, match="keras.h5 is HDF5, as Keras writes; write tensors by name"):
+        read_tensors(tmp_path / "keras.h5")
 
 
 def test_a_net_without_three_channels_to_turn_is_refused(tmp_path):

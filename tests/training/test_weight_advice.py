@@ -1,0 +1,154 @@
+"""Weights that do not fit as they are asked for: what is advised does read them, and reads them right."""
+
+import re
+
+import pytest
+import timm
+import torch
+
+from itl import ItlError
+from itl.specs import Weights
+from itl.training.weight_files import read_tensors
+from itl.training.weight_names import additions, shapes_of
+from itl.training.weights import body_tensors
+from tests.training.filled_nets import filled, resnet18_state
+
+VIT = "timm:vit_tiny_patch16_224"
+
+
+def taken(net, content, path, pixels=224, **weights):
+    """What is taken of a file of *content*."""
+    torch.save(content, path)
+    return body_tensors(net, read_tensors(path), Weights(net, **weights), pixels, path)
+
+
+def vit_state(pixels=224, **options):
+    return timm.create_model("vit_tiny_patch16_224", img_size=pixels, **options).state_dict()
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_transformer_that_pools_the_mean_is_no_matter_of_names(in_order, tmp_path):
+    """It has fc_norm for norm, in the same order: other features."""
+    state = vit_state(global_pool="avg", num_classes=10)
+    says = r"norm.weight \(192,\) is missing.*; with fc_norm for norm .* read: take some that have norm$"
+    with pytest.raises(ItlError, match=says):
+        taken(VIT, {"model": state}, tmp_path / "mae.pth", in_order=in_order)
+    renamed = {f"t.{number}": value for number, value in enumerate(vit_state().values())}
+    kept = taken(VIT, renamed, tmp_path / "renamed.pth", in_order=True)
+    assert len(kept) == 150
+    assert torch.equal(kept["norm.bias"], renamed["t.149"])
+
+
+def test_a_norm_beside_the_net_is_no_head(tmp_path):
+    state = vit_state(num_classes=0) | {f"fc_norm.{part}": torch.ones(192) for part in ("weight", "bias")}
+    with pytest.raises(ItlError, match="or save the file without fc_norm if these are no part of it$"):
+        taken(VIT, state, tmp_path / "two.pth")
+
+
+def test_a_net_of_which_some_layers_have_other_names_is_not_taken_in_order(tmp_path):
+    state = resnet18_state()
+    renamed = {name.replace("layer4.1.bn2", "last"): value for name, value in state.items()}
+    says = r"layer4.1.bn2.weight \(512,\) is missing.*same layers, give them its names too$"
+    for in_order in (False, True):
+        with pytest.raises(ItlError, match=says):
+            taken("resnet18", renamed, tmp_path / "part.pth", in_order=in_order)
+    head = {name.replace("fc.", "classifier."): value for name, value in state.items()}
+    assert len(taken("resnet18", head, tmp_path / "head.pth", in_order=True)) == 120
+
+
+@pytest.mark.parametrize(("trained", "asked"), [(224, 56), (384, 224), (96, 224)])
+def test_weights_for_images_of_another_size_say_of_which(trained, asked, tmp_path):
+    state = vit_state(trained)
+    says = rf"pos_embed is \(1, {1 + (trained // 16) ** 2}, 192\), .*size: give pixels: {trained}$"
+    with pytest.raises(ItlError, match=says):
+        taken(VIT, state, tmp_path / "vit.pth", asked)
+    assert torch.equal(taken(VIT, state, tmp_path / "vit.pth", trained)["pos_embed"], state["pos_embed"])
+
+
+def test_another_transformer_is_named_with_the_size_of_its_images(tmp_path):
+    state = timm.create_model("vit_small_patch16_224").state_dict()
+    says = "it fits net: timm:vit_small_patch16_224, with pixels: 224$"
+    with pytest.raises(ItlError, match=says):
+        taken(VIT, state, tmp_path / "small.pth", 56)
+
+
+def without_counters(state):
+    return {name: value for name, value in state.items() if "num_batches" not in name}
+
+
+def test_tensors_of_other_names_are_taken_in_order_without_counters_too(tmp_path):
+    """Caffe and TensorFlow have none."""
+    state = without_counters(resnet18_state())
+    renamed = {f"t{number}": value for number, value in enumerate(state.values())}
+    with pytest.raises(ItlError, match="in_order: true takes them so, with bgr"):
+        taken("resnet18", renamed, tmp_path / "a.pth")
+    kept = taken("resnet18", renamed, tmp_path / "a.pth", in_order=True)
+    assert {name: value for name, value in kept.items() if name in state}.keys() == state.keys() - {
+        "fc.weight",
+        "fc.bias",
+    }
+    assert all(torch.equal(value, state.get(name, torch.tensor(0))) for name, value in kept.items())
+
+
+def test_an_entry_in_the_nets_order_is_named_where_other_tensors_lie_beside(tmp_path):
+    state = resnet18_state()
+    renamed = {f"t{number}": value for number, value in enumerate(state.values())}
+    content = {"best": torch.tensor(1.0), "states": renamed, "optimizer": {"momentum": torch.zeros(3)}}
+    with pytest.raises(ItlError, match="other names: in_order: true with entry: states takes them so"):
+        taken("resnet18", content, tmp_path / "a.pth")
+    with pytest.raises(ItlError, match="in_order takes .* has 124; give entry: states$"):
+        taken("resnet18", content, tmp_path / "a.pth", in_order=True)
+    kept = taken("resnet18", content, tmp_path / "a.pth", in_order=True, entry="states")
+    assert torch.equal(kept["layer4.1.bn2.bias"], state["layer4.1.bn2.bias"])
+
+
+def test_a_part_of_the_net_that_is_compiled_keeps_its_names(tmp_path):
+    state = resnet18_state()
+    compiled = {name.replace("layer1.", "layer1._orig_mod."): value for name, value in state.items()}
+    wrapped = {"state_dict": {f"module.{name}": value for name, value in compiled.items()}}
+    for content in (compiled, wrapped):
+        kept = taken("resnet18", content, tmp_path / "net.pth")
+        assert torch.equal(kept["layer1.0.conv1.weight"], state["layer1.0.conv1.weight"])
+
+
+def test_a_layer_that_its_net_calls_module_keeps_its_name(tmp_path):
+    state = timm.create_model("iformer_t").state_dict()
+    assert any(".module." in name for name in state)
+    kept = taken("timm:iformer_t", state, tmp_path / "iformer.pth")
+    assert all(torch.equal(value, state[name]) for name, value in kept.items())
+
+
+@pytest.mark.parametrize("name", ["efficientvit_m0", "caformer_s18"])
+def test_heads_of_more_than_one_layer_are_left_out(name, tmp_path):
+    state = timm.create_model(name, num_classes=3).state_dict()
+    kept = taken(f"timm:{name}", state, tmp_path / "net.pth")
+    assert all(torch.equal(value, state[key]) for key, value in kept.items())
+    assert all(key.startswith("head.") for key in state.keys() - kept.keys())
+    shapes, more = shapes_of(kept), {"head.of_another": torch.ones(2)}
+    assert additions(f"timm:{name}", shapes, state | more) == ["head.of_another"]
+
+
+@pytest.mark.parametrize(
+    ("online", "average"),
+    [
+        ("module.base_encoder", "module.momentum_encoder"),
+        ("online_network", "target_network"),
+        ("backbone", "momentum_backbone"),
+        ("module.encoder_q", "module.encoder_k"),
+        ("model_ema", "model"),  # an average over the training, which is evaluated
+        ("teacher", "student"),
+    ],
+)
+def test_the_net_that_its_authors_evaluate_is_advised(online, average, tmp_path):
+    nets = {average: resnet18_state(1), online: resnet18_state(0)}
+    order = nets if online in ("model_ema", "teacher") else reversed(nets)
+    content = {"state_dict": {f"{net}.{name}": value for net in order for name, value in nets[net].items()}}
+    with pytest.raises(ItlError, match=f"; choose with entry: {re.escape(f'state_dict.{online}')}$"):
+        taken("resnet18", content, tmp_path / "two.pth")
+
+
+def test_floats_of_eight_bits_are_read_as_the_numbers_that_they_are(tmp_path):
+    state = {n: v.to(torch.float8_e4m3fn) if v.ndim > 1 else v for n, v in resnet18_state().items()}
+    torch.save(state, tmp_path / "small.pth")
+    net = filled("resnet18", read_tensors(tmp_path / "small.pth"), tmp_path / "small.pth")
+    assert torch.equal(net.body.conv1.weight, state["conv1.weight"].float())
