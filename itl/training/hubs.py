@@ -25,6 +25,26 @@ DATASETS = {  # parts of timm's tags
     "jft": "JFT-300M",
     "lvd142m": "LVD-142M",
     "lvd1689m": "LVD-1689M",
+    "swag": "Instagram (SWAG)",
+    "seer": "Instagram (SEER)",
+    "laiona": "LAION-A",
+    "merged2b": "Merged-2B",
+    "m30m": "Merged-30M",
+    "m38m": "Merged-38M",
+    "datacompxl": "DataComp-XL",
+    "dfn2b": "DFN-2B",
+    "dfn5b": "DFN-5B",
+    "dfndr2b": "DFNDR-2B",
+    "mclip": "DataCompDR-1B",
+    "metaclip": "MetaCLIP",
+    "metaclip2": "MetaCLIP 2",
+    "bamboo": "Bamboo",
+    "cc12m": "CC-12M",
+    "sa1b": "SA-1B",
+    "sat493m": "SAT-493M",
+    "inw21k": "ImageNet-21k",
+    "fcmae": "ImageNet-1k",  # of ConvNeXt V2: no labels
+    "6m": "6 million images (SSLD)",
 }
 HUBS = ("timm", "torchvision")
 
@@ -79,11 +99,24 @@ def _of_timm(full: str) -> Published:
         raise ItlError(
             f"timm publishes no weights of {name}; give a file, as in {{net: timm:{name}, file: FILE}}"
         )
-    words = [DATASETS[part] for part in config.tag.split("_") if part in DATASETS]
-    trained_on = ", then ".join(words) or f"not said by timm's tag {config.tag}"
+    trained_on = _datasets(config.tag) or f"not said by timm's tag {config.tag}"
     licence = f" (licence {config.license})" if config.license else ""
     side = config.input_size[1]
     return Published(f"timm:{name}.{config.tag}", side, config.mean, config.std, trained_on + licence)
+
+
+def _datasets(tag: str) -> str:
+    """Say what timm's *tag* names as training data, in its order; '' if that is nothing.
+
+    >>> _datasets("augreg_in21k_ft_in1k"), _datasets("clip_ft_in1k")
+    ('ImageNet-21k, then ImageNet-1k', "data that timm's tag clip_ft_in1k does not name, then ImageNet-1k")
+    """
+    parts = tag.split("_")
+    names = [DATASETS[part] for part in parts if part in DATASETS]
+    before = parts[: parts.index("ft")] if "ft" in parts else parts
+    if names and not any(part in DATASETS for part in before):  # fine-tuned from what?
+        names.insert(0, f"data that timm's tag {tag} does not name")
+    return ", then ".join(names)
 
 
 def _of_torchvision(full: str) -> Published:
@@ -91,7 +124,7 @@ def _of_torchvision(full: str) -> Published:
     settings = weights.transforms()
     trained_on = "ImageNet-1k" if weights.name.startswith("IMAGENET1K") else "not said by torchvision"
     if "SWAG" in weights.name:
-        trained_on = "Instagram (SWAG), then ImageNet-1k"
+        trained_on = f"{DATASETS['swag']}, then ImageNet-1k"
     mean, std = tuple(settings.mean), tuple(settings.std)
     return Published(f"torchvision:{name}.{weights.name}", settings.crop_size[0], mean, std, trained_on)
 
@@ -116,8 +149,11 @@ def fetch(net: str) -> dict[str, Tensor]:
     library, _, name = net.rpartition(":")
     try:
         if library == "torchvision":
-            weights, _ = _torchvision_weights(name)
-            return weights.get_state_dict(progress=False, check_hash=True)
+            from torchvision import models
+
+            weights, name = _torchvision_weights(name)
+            # The model, not the file: DenseNets' files have names of an older version.
+            return models.get_model(name, weights=weights, progress=False).state_dict()
         import timm
 
         return timm.create_model(name, pretrained=True).state_dict()
