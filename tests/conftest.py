@@ -45,6 +45,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/evaluation/test_detection.py",
     "tests/bench/test_gpu_check.py",
     "tests/training/test_weight_advice.py",
+    "tests/training/test_weight_claims.py",
     "tests/training/test_weights.py",
     "tests/training/test_weights_refused.py",
     "tests/evaluation/test_knn_triton.py",

@@ -49,6 +49,7 @@ class OwnWeights:
     file: str  #: '': the library fetches them
     trained_on: str
     pixels: int | None  #: None: those of the question's recipe
+    has_own_colours: bool = False  #: the mean or std was given, whatever the file says
 
     @classmethod
     def read(cls, value: object) -> "OwnWeights":
@@ -78,7 +79,8 @@ class OwnWeights:
             )
         trained_on, pixels = entry.trained_on or known.trained_on, entry.pixels or known.pixels
         shown = entry.name or (known.net if is_published else Path(file).name)
-        return cls(weights, architecture(entry.net), shown, file, trained_on, pixels)
+        given = entry.mean is not None or entry.std is not None
+        return cls(weights, architecture(entry.net), shown, file, trained_on, pixels, given)
 
     def keep(self, machine: Machine, pixels: int) -> None:
         """Read the weights, once, into `machine.weights`, where runs find them; *pixels* are the recipe's."""
@@ -102,12 +104,17 @@ class OwnWeights:
     def _body(self, pixels: int) -> "dict[str, Tensor]":
         """Read the tensors of the net's body; see `keep`."""
         from itl.training.hubs import fetch
-        from itl.training.weight_files import read_tensors
+        from itl.training.weight_claims import refuse_other_colours, refuse_other_net
+        from itl.training.weight_files import read_file
         from itl.training.weights import body_tensors
 
         log.info(f"reading the weights {self.name}, once")
         if self.file and file_digest(self.file) != self.weights.digest:
             raise ItlError(f"{self.file} has changed since the question was asked; repeat the command")
-        tensors = read_tensors(Path(self.file)) if self.file else fetch(self.weights.net)
-        source = Path(self.file or self.weights.net)
-        return body_tensors(self.net, tensors, self.weights, self.pixels or pixels, source)
+        tensors, settings = read_file(Path(self.file)) if self.file else (fetch(self.weights.net), {})
+        source, pixels = Path(self.file or self.weights.net), self.pixels or pixels
+        body = body_tensors(self.net, tensors, self.weights, pixels, source)
+        if not self.has_own_colours:
+            refuse_other_colours(tensors, settings, self.weights, source)
+        refuse_other_net(self.net, body, settings, pixels, source)
+        return body

@@ -1,0 +1,108 @@
+"""What a file of weights says of its net beside the tensors; what contradicts how it is read is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from itl import ItlError
+from itl.specs import Weights
+from itl.training.nets import build, library_nets
+from itl.training.weight_files import Tensors
+from itl.training.weight_names import library_tensors, shapes_of
+
+Colours = tuple[float, ...]  # of RGB from 0 to 1
+SAME_COLOUR = 0.005  # as of one rounded to whole grey levels
+
+
+def refuse_other_colours(
+    tensors: Tensors, settings: Mapping[str, object], weights: Weights, path: Path
+) -> None:
+    """Raise ItlError if the file *path* has another mean or std of images than *weights*.
+
+    It has them as tensors of three values called mean and std, beside those of the net, or in its *settings*.
+    """
+    candidates = [(settings.get("mean"), settings.get("std"))]
+    for name, tensor in tensors.items():
+        stem = name.removesuffix("mean")
+        if stem != name and stem[-1:] in ("", ".", "_"):
+            candidates.append((tensor, tensors.get(f"{stem}std")))
+    pairs = {pair for mean, std in candidates if (pair := _colours(mean, std))}
+    if len(pairs) != 1:  # it says nothing, or contradicts itself
+        return
+    (pair,) = pairs
+    said = tuple(values[::-1] for values in pair) if weights.bgr else pair
+    ours = weights.mean, weights.std
+    if any(abs(a - b) > SAME_COLOUR for a, b in zip(sum(said, ()), sum(ours, ()), strict=True)):
+        raise ItlError(
+            f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give "
+            f"those that its net expects"
+        )
+
+
+def _colours(mean: object, std: object) -> tuple[Colours, Colours] | None:
+    """Return *mean* and *std* as of pixels from 0 to 1; None where they cannot be of images."""
+    values = [*_three(mean), *_three(std)]
+    if len(values) != 6:
+        return None
+    if max(values) > 1:  # of pixels from 0 to 255
+        values = [value / 255 for value in values]
+    means, stds = tuple(values[:3]), tuple(values[3:])
+    return (means, stds) if min(means) >= 0 < min(stds) and max(values) <= 1 else None
+
+
+def _three(values: object) -> list[float]:
+    """Return three numbers of a tensor or a list; [] where *values* are no such."""
+    if isinstance(values, Tensor):
+        is_plain = values.layout == torch.strided and not (values.is_meta or values.is_complex())
+        values = values.flatten().tolist() if is_plain and values.numel() == 3 else []
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        return []
+    return [float(value) for value in values if isinstance(value, int | float)]
+
+
+def _listed(mean: Colours, std: Colours) -> str:
+    lists = (", ".join(f"{value:.4g}" for value in values) for values in (mean, std))
+    return "mean: [{}], std: [{}]".format(*lists)
+
+
+def refuse_other_net(
+    net: str, body: Tensors, settings: Mapping[str, object], pixels: int, path: Path
+) -> None:
+    """Raise ItlError if *settings* of the file *path* name another net, which computes other features.
+
+    *body* holds the tensors, which are *net*'s by name. Several names of a library stand for one net, and
+    some nets differ in padding or a constant alone, so features are compared.
+    """
+    library, _, name = net.rpartition(":")
+    library = library or "torchvision"
+    for value in (settings.get("arch"), settings.get("model")):
+        other = value.partition(".")[0] if isinstance(value, str) else name
+        if other == name or not {other, name} <= set(library_nets(library)):
+            continue
+        other = f"{library}:{other}"
+        ours, theirs = _features(net, body, pixels), _features(other, body, pixels)
+        if ours is None or theirs is None:
+            continue
+        if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(ours.std())):
+            raise ItlError(
+                f"{path} says that it is of {other}, which has tensors of the names of {net} and computes "
+                f"other features; give net: {other}"
+            )
+
+
+def _features(net: str, body: Tensors, pixels: int) -> Tensor | None:
+    """Return what *net* with the tensors *body* makes of two images; None where they are not its tensors."""
+    try:
+        built = build(net, 1, pixels, seed=0).eval()
+    except ItlError:
+        return None
+    own = library_tensors(net, built)
+    if shapes_of(own) != {name: shape for name, shape in shapes_of(body).items() if name in own}:
+        return None
+    images = torch.rand(2, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(body[name])
+        return built.body(images)

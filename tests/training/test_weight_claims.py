@@ -1,0 +1,90 @@
+"""What files say of their nets beside the tensors: refused where it contradicts how they are read."""
+
+import argparse
+
+import pytest
+import timm
+import torch
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.runs.own_weights import OwnWeights
+from tests.training.filled_nets import resnet18_state
+
+CIFAR = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
+IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}  # of 255
+BEFORE = "mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]"
+
+
+def check(content, path, net="resnet18", **entry):
+    """Check a file of *content* as a plan does."""
+    torch.save(content, path)
+    own = OwnWeights.read({"net": net, "file": str(path), "pixels": 32} | entry)
+    own.check(Machine(home=path.parent), 32)
+
+
+def as_tensors(name, colours):
+    return {f"normalizer.{name}{part}": torch.tensor(colours[part])[:, None, None] for part in colours}
+
+
+def test_a_file_that_normalises_otherwise_is_refused_until_it_is_said_how(tmp_path):
+    body = {f"model.{name}": value for name, value in resnet18_state().items()}
+    content = {"state_dict": body | as_tensors("new_", CIFAR)}
+    says = (
+        r"a.pth says that its images have mean: \[0.4914, 0.4822, 0.4465\], std: \[0.2023, 0.1994, 0.201\]; "
+    )
+    with pytest.raises(
+        ItlError, match=says + "left out, they are mean: .0.485, 0.456, 0.406., .*; give those"
+    ):
+        check(content, tmp_path / "a.pth")
+    check(content, tmp_path / "a.pth", **CIFAR)
+    check(content, tmp_path / "a.pth", mean=[0.5, 0.5, 0.5])  # it is said, so the file is not asked
+    turned = {part: values[::-1] for part, values in CIFAR.items()}
+    with pytest.raises(ItlError, match=says):
+        check({"state_dict": body | as_tensors("", turned)}, tmp_path / "a.pth", bgr=True)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        as_tensors("", IMAGENET),
+        as_tensors("pixel_", {part: [value / 255 for value in IMAGENET[part]] for part in IMAGENET}),
+        as_tensors("", CIFAR) | as_tensors("other_", IMAGENET),  # which of both?
+        {"normalizer.mean": torch.tensor(CIFAR["mean"])},
+        {"target.mean": torch.tensor([-3.0, 2.0, 9.0]), "target.std": torch.tensor([1.0, 2.0, 3.0])},
+        {"target.mean": torch.zeros(4), "target.std": torch.ones(4)},
+    ],
+)
+def test_a_file_that_normalises_alike_or_says_nothing_certain_is_read(beside, tmp_path):
+    body = {f"model.{name}": value for name, value in resnet18_state().items()}
+    check({"state_dict": body | beside}, tmp_path / "a.pth")
+
+
+def test_settings_of_the_training_script_are_heard(tmp_path):
+    state = resnet18_state()
+    for args in (argparse.Namespace(**CIFAR), CIFAR):
+        with pytest.raises(ItlError, match=r"its images have mean: \[0.4914"):
+            check({"model": state, "args": args}, tmp_path / "a.pth")
+    for args in (argparse.Namespace(mean=None, std=None, lr=0.1), {"model": "resnet18"}, ["--lr", "1"], None):
+        check({"model": state, "args": args, "arch": "resnet18"}, tmp_path / "a.pth")
+
+
+SAME_PADDING = "tf_efficientnet_b0"
+
+
+def test_a_net_that_differs_in_padding_alone_is_refused_under_the_others_name(tmp_path):
+    state = timm.create_model(SAME_PADDING, num_classes=3).state_dict()
+    says = "says that it is of timm:tf_efficientnet_b0, which .* features; give net: timm:tf_efficientnet_b0$"
+    for content in (
+        {"arch": SAME_PADDING, "state_dict": state},
+        {"args": argparse.Namespace(model=f"{SAME_PADDING}.in1k"), "state_dict": state},
+    ):
+        with pytest.raises(ItlError, match=says):
+            check(content, tmp_path / "a.pth", "timm:efficientnet_b0")
+        check(content, tmp_path / "a.pth", f"timm:{SAME_PADDING}")
+
+
+def test_two_names_of_one_net_and_names_of_no_net_are_read(tmp_path):
+    state = timm.create_model("deit_tiny_patch16_224", img_size=32).state_dict()
+    for arch in ("deit_tiny_patch16_224", "vit_tiny_patch16_384", "vit_tiny", "resnet50", 3):
+        check({"arch": arch, "state_dict": state}, tmp_path / "a.pth", "timm:vit_tiny_patch16_224")
