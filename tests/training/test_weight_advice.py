@@ -56,12 +56,12 @@ def test_a_net_of_which_some_layers_have_other_names_is_not_taken_in_order(tmp_p
     assert len(taken("resnet18", head, tmp_path / "head.pth", in_order=True)) == 120
 
 
-@pytest.mark.parametrize(("trained", "asked"), [(224, 56), (384, 224), (96, 224)])
-def test_weights_for_images_of_another_size_say_of_which(trained, asked, tmp_path):
+@pytest.mark.parametrize(("trained", "pixels"), [(224, 56), (384, 224), (96, 224)])
+def test_weights_for_images_of_another_size_say_of_which(trained, pixels, tmp_path):
     state = vit_state(trained)
     says = rf"pos_embed is \(1, {1 + (trained // 16) ** 2}, 192\), .*size: give pixels: {trained}$"
     with pytest.raises(ItlError, match=says):
-        taken(VIT, state, tmp_path / "vit.pth", asked)
+        taken(VIT, state, tmp_path / "vit.pth", pixels)
     assert torch.equal(taken(VIT, state, tmp_path / "vit.pth", trained)["pos_embed"], state["pos_embed"])
 
 
