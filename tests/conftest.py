@@ -44,6 +44,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/report/test_odd_settings.py",
     "tests/evaluation/test_detection.py",
     "tests/bench/test_gpu_check.py",
+    "tests/training/test_hubs.py",
     "tests/training/test_weight_advice.py",
     "tests/training/test_weight_claims.py",
     "tests/training/test_weights.py",

@@ -303,33 +303,12 @@ def test_detectors_normalise_as_their_weights_expect(name):
         assert not torch.allclose(backbone.maps(images), plain)
 
 
-TRAINED_ON = {
-    "timm:regnety_160.swag_ft_in1k": "Instagram (SWAG), then ImageNet-1k",
-    "torchvision:regnet_y_16gf.IMAGENET1K_SWAG_E2E_V1": "Instagram (SWAG), then ImageNet-1k",
-    "timm:regnety_320.seer_ft_in1k": "Instagram (SEER), then ImageNet-1k",
-    "timm:convnext_base.clip_laiona_augreg_ft_in1k_384": "LAION-A, then ImageNet-1k",
-    "timm:convnext_base.clip_laion2b_augreg_ft_in12k_in1k": "LAION-2B, then ImageNet-12k, then ImageNet-1k",
-    "timm:eva02_large_patch14_448.mim_m38m_ft_in1k": "Merged-38M, then ImageNet-1k",
-    "timm:eva_giant_patch14_224.clip_ft_in1k": (
-        "data that timm's tag clip_ft_in1k does not name, then ImageNet-1k"
-    ),
-    "timm:vit_base_patch16_clip_224.openai": "OpenAI's WIT-400M",
-    "timm:hgnetv2_b0.ssld_stage2_ft_in1k": (
-        "data that timm's tag ssld_stage2_ft_in1k does not name, then ImageNet-1k"
-    ),
-    "timm:resnet10t.c3_in1k": "ImageNet-1k",
-    "timm:vit_large_patch16_224.mae": "not said by timm's tag mae",
-}
-
-
 def test_hub_names_are_completed_and_say_what_they_are_from():
     own = OwnWeights.read("timm:resnet18")
     assert (own.net, own.name, own.pixels, own.file) == ("timm:resnet18", "timm:resnet18.a1_in1k", 224, "")
     assert own.trained_on == "ImageNet-1k (licence apache-2.0)"
     said = OwnWeights.read("timm:resnet18.fb_swsl_ig1b_ft_in1k").trained_on
     assert said.startswith("Instagram-1B, then ImageNet-1k")
-    for name, said in TRAINED_ON.items():
-        assert published(name).trained_on.partition(" (licence")[0] == said
     own = OwnWeights.read("torchvision:resnet50.IMAGENET1K_V1")
     assert (own.net, own.name) == ("resnet50", "torchvision:resnet50.IMAGENET1K_V1")
     assert OwnWeights.read("torchvision:vgg11").net == "torchvision:vgg11"
