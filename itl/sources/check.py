@@ -90,7 +90,7 @@ def _class_counts(splits: Splits) -> Iterator[Finding]:
     names = sorted(set().union(*counts.values()))
     yield Finding("count", _wordnet_line(names))
     if len(names) == 1:
-        yield Finding("note", f"there is one class alone, {names[0]}; a run needs two or more")
+        yield Finding("note", f"there is one class alone, {quoted(names[0])}; a run needs two or more")
     for split, of_split in counts.items():
         yield from _list_counts(f"  {split}: ", of_split)
     if len(splits.get("train", ())) == len(counts.get("train", ())) > 2:

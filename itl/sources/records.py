@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -159,6 +160,15 @@ def plain_line(text: str) -> str:
     'line 1 line 2'
     """
     return one_line(" ".join(text.split()))
+
+
+def plain_label(text: str) -> str:
+    """Return the class that *text* names: single blanks between words, accents as in names of folders.
+
+    >>> plain_label("grand\\n  cafe\u0301") == "grand caf\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def examples(names: Collection[str], limit: int = 3) -> str:

@@ -25,7 +25,7 @@ from itl.sources.boxes import (
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.packed import describe_packed, describe_unopened
-from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json
+from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
@@ -438,7 +438,7 @@ def _refuse_unclear_names(tables: Mapping[str, list[dict]], name: str) -> None:
 
 def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
     """Return the name of each category, by its id."""
-    return {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
+    return {row["id"]: plain_label(str(row["name"])) for row in tables["categories"]}
 
 
 def stated_size(row: Mapping, where: str) -> Size:

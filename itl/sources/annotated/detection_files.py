@@ -14,7 +14,7 @@ import pandas as pd
 from itl import ItlError, counted, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import expand_home
-from itl.sources.annotated.coco import read_tables
+from itl.sources.annotated.coco import category_names, read_tables
 from itl.sources.annotated.voc_devkit import images_named
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.boxes import (
@@ -32,7 +32,7 @@ from itl.sources.boxes import (
 from itl.sources.files.archives import read_file
 from itl.sources.findings import Finding, check_options
 from itl.sources.listed.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, grouped, int_if_whole, parse_json
+from itl.sources.records import examples, grouped, int_if_whole, parse_json, plain_label
 from itl.storage import text_lines
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
@@ -159,7 +159,7 @@ def read_detections(path: Path) -> pd.DataFrame:
     """
     texts = _columns_as_text(path)
     numbers = {name: _numbers(texts[name], name, path) for name in ("score", *SIDES)}
-    frame = pd.DataFrame({"image": texts["image"], "class": texts["class"], **numbers})
+    frame = pd.DataFrame({"image": texts["image"], "class": [*map(plain_label, texts["class"])], **numbers})
     if invalid := first_invalid_box(frame[SIDES].to_numpy()):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
     return frame
@@ -260,7 +260,7 @@ def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
     Returns:
         The columns `DETECTION_COLUMNS`, classes by name, lines in the order of the files.
     """
-    files = {file.name: file for file in sorted(folder.iterdir())}
+    files = {plain_label(file.name): file for file in sorted(folder.iterdir())}
     matches = {name: match for name in files if (match := KIT_FILE.fullmatch(name))}
     if not matches:
         raise ItlError(
@@ -299,7 +299,7 @@ def read_coco_results(
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and notes on what the ids were taken for.
     """
     rows = _result_rows(path)
-    used = {str(row["category_id"]) for row in rows} - set(classes)
+    used = {plain_label(str(row["category_id"])) for row in rows} - set(classes)
     image_names: dict[str, str] = {}
     if categories is None:
         names, notes = _pascal_numbers(used, classes)
@@ -313,7 +313,7 @@ def read_coco_results(
         if image_id not in images and image_id not in image_names:
             image = _image_of_digits(image_id, numbered, where)
             by_digits |= {image_id: image} if image != image_id else {}
-        category = str(row["category_id"])
+        category = plain_label(str(row["category_id"]))
         if category not in names and category not in classes:
             known = f"ids are {_id_text(names)}" if names else "nothing says which class has which id"
             raise ItlError(
@@ -410,7 +410,7 @@ def _read_categories(
             raise ItlError(doubts[0])
         return read_names(data, str(file)), {}
     tables = read_tables(data, str(file), needed=("categories",))
-    names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
+    names = {str(number): name for number, name in category_names(tables).items()}
     files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
     named = images_named(files.values(), images)
     return names, {number: named.get(name, name) for number, name in files.items()}

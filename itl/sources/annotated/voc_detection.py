@@ -12,7 +12,7 @@ from itl.sources.annotated.proposals import add_regions
 from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml, stated_size
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing
-from itl.sources.records import Record
+from itl.sources.records import Record, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 
@@ -227,7 +227,7 @@ def class_names(option: str | None) -> list[str]:
     """Return the classes of the *option*, a,b,c, or PASCAL's 20; ItlError if one is empty or repeated."""
     if option is None:
         return list(PASCAL)
-    names = [name.strip() for name in option.split(",")]
+    names = [plain_label(name) for name in option.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise ItlError(f"classes are different names, such as classes=cat,dog; got {option!r}")
     return names

@@ -21,7 +21,7 @@ from itl.sources.boxes import (
     whole_pixel,
 )
 from itl.sources.files import archives
-from itl.sources.records import grouped, stem_of
+from itl.sources.records import grouped, plain_label, stem_of
 
 
 @dataclass(frozen=True)
@@ -209,4 +209,4 @@ def _actions(element: ElementTree.Element, where: str) -> Mapping[str, bool]:
 
 
 def _text(element: ElementTree.Element, tag: str) -> str:
-    return " ".join((element.findtext(tag) or "").split())
+    return plain_label(element.findtext(tag) or "")

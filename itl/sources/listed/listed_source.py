@@ -14,7 +14,7 @@ from itl.sources.listed.groups import hold_out
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
 from itl.sources.listed.image_lists import ListedImage, rows_of, text_of
 from itl.sources.packed import describe_holder, describe_packed, describe_unopened
-from itl.sources.records import Record, examples, is_image, plain_line, validate_records
+from itl.sources.records import Record, examples, is_image, plain_label, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.split_names import SPLIT_OF_WORD
@@ -87,7 +87,7 @@ class ListedSource(ScannedSource):
                 images.append(image)
                 if self.val_fraction and split == "train":
                     scan.lines.setdefault(image, (name, entry.line))
-                wnid = plain_line(entry.label)
+                wnid = plain_label(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
             scan.notes += self.finder.describe_other_split(images, split, name)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.folder_names import wnid_of
-from itl.sources.records import examples, parse_json
+from itl.sources.records import examples, parse_json, plain_label
 from itl.storage import python_literal, text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images
@@ -99,6 +100,7 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
         raise ItlError(f"{file} is empty; write a name a line, or remove it")
     names: dict[str, str] = {}
     for number, words in pairs:
+        words = unicodedata.normalize("NFC", words)  # as the names of folders are
         name = wnid_of(re.sub(r"[\s,;:]+", " ", words)) or words
         if names.setdefault(number, name) != name:
             raise ItlError(f"{file} names class {number} twice: {names[number]!r} and {name!r}; remove one")
@@ -353,7 +355,7 @@ def names_in_card(text: str, column: str) -> dict[str, str]:
             features = {feature["name"]: feature for feature in configuration["features"]}
             if column in features:
                 of_numbers = features[column]["dtype"]["class_label"]["names"]
-                names.append({number: str(name) for number, name in of_numbers.items()})
+                names.append({number: plain_label(str(name)) for number, name in of_numbers.items()})
         return names[0] if all(others == names[0] for others in names) else {}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return {}

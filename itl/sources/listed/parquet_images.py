@@ -30,7 +30,7 @@ from itl.sources.listed.split_columns import (
     may_be_split_column,
     split_column,
 )
-from itl.sources.records import Record, grouped, plain_line, validate_records
+from itl.sources.records import Record, grouped, plain_label, validate_records
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
@@ -340,7 +340,7 @@ class ParquetImages(ContainerSource):
         file_of = dict(zip(reversed(values), reversed(files), strict=True))  # the first that has a value
         for value in dict.fromkeys(values):
             refuse_several(value, f"{file_of[value]}, column {self._columns[1]}")
-        values = ["" if value == NO_LABEL or is_missing(value) else plain_line(value) for value in values]
+        values = ["" if value == NO_LABEL or is_missing(value) else plain_label(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(
@@ -486,4 +486,4 @@ def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return {str(number): name for number, name in enumerate(names)} if is_list else {}
+    return {str(number): plain_label(name) for number, name in enumerate(names)} if is_list else {}

@@ -24,7 +24,7 @@ from itl.sources.records import (
     int_if_whole,
     is_image,
     parse_json,
-    plain_line,
+    plain_label,
     split_off_val,
     suffix_of,
     validate_records,
@@ -302,14 +302,14 @@ class WebDataset(ContainerSource):
             sample.number, name, sample.keys = _labels_of_json(content, where)
             sample.name = self._text_label(sample, name, "json")
             rare_names = [content[key] for key in RARE_NAME_KEYS if isinstance(content.get(key), str)]
-            sample.rare_name = plain_line(rare_names[0]) if rare_names else ""
+            sample.rare_name = plain_label(rare_names[0]) if rare_names else ""
         for suffix in ("cls", "txt"):
             label = texts[suffix]
             if label in ("", NO_LABEL):
                 continue
             is_name = not is_number(label)
             known = sample.name if is_name else sample.number
-            same = plain_line(label) == known if is_name else label.lstrip("0") == known.lstrip("0")
+            same = plain_label(label) == known if is_name else label.lstrip("0") == known.lstrip("0")
             if known and not same:
                 if is_name and suffix == "txt":  # a caption
                     continue
@@ -331,7 +331,7 @@ class WebDataset(ContainerSource):
                 f"{self.path}: the label of {sample.key} in {sample.shard} is no text, but the bytes "
                 f"{data[:20]!r} of its .{suffix}; write it, name or number, as text in UTF-8 to KEY.cls"
             )
-        return plain_line(label)
+        return plain_label(label)
 
     @cached_property
     def _labelled(self) -> list[Sample]:
