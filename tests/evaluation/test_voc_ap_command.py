@@ -9,6 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.__main__ import main
+from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.annotated.detection_files import read_detections
 from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.boxes import SIDES
@@ -291,6 +292,9 @@ CATEGORIES = {
         ([result("a", 12), result(7, 8)], None, "taken for 1 aeroplane, 2 bicycle, 3 bird … 20 tvmonitor"),
         ([result("a", "dog"), result("000007", "cat")], ["cat", "dog"], ""),
         ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
+        ([result("a", 1), result(7, 0)], None, "category ids are taken for 0 cat, 1 dog"),
+        ([result("a", 11), result(7, 7)], None, "taken for 0 aeroplane, 1 bicycle, 2 bird … 19 tvmonitor"),
+        ([result("a", 1)], None, "category_id 1; nothing says which class has which id"),  # cat or dog
         ([result("a", 12), result(7, 21)], None, "category_id 12; nothing says which class has which id"),
         ([result("a", 3), result(7, 5)], None, "category_id 3; nothing says which class has which id"),
         (
@@ -299,15 +303,15 @@ CATEGORIES = {
             "no category_id is 0, for which 'cat' stands in {categories}; if category_ids count from 1",
         ),
         ([result("a", 3)], ["cat", "dog"], "no class has the category_id 3; ids are 0 cat, 1 dog"),
-        ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
-        ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
+        ([result("a", 12, (1, 1, 0, 5))], None, "has no area"),
+        ([result("a", 12, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
         (
             [result("a", 12, (0.1, 0.1, 0.4, 0.4))],
             None,
             "all others lie between 0 and 1, as parts of the image",
         ),
-        ([result("a", 1, score="high")], None, "score is 'high'"),
-        ([result(5, 1)], None, "no image called '5' is annotated"),
+        ([result("a", 12, score="high")], None, "score is 'high'"),
+        ([result(5, 12)], None, "no image called '5' is annotated"),
         ([{"image_id": 1}], None, "is no object with image_id, category_id, bbox, score"),
         ([], None, "holds no detections"),
         ({"annotations": []}, None, "annotations, not results"),
@@ -370,6 +374,29 @@ def test_ids_of_own_classes_are_not_guessed(tmp_path, capsys):
     answers.write_text(json.dumps([result("a", "fox")]))
     assert main(["voc-ap", *arguments]) == 0
     assert capsys.readouterr() == ("class,ap\nfox,1.0\nmean,1.0\n", "")
+
+
+@pytest.mark.parametrize(("first", "lacking"), [(1, 19), (0, 0), (0, 7), (1, 7)])
+def test_numbers_of_all_classes_of_pascal_are_read_where_they_tell_the_first(
+    first, lacking, tmp_path, capsys
+):
+    """Without the class of the first or the last number, either could be meant."""
+    names = [*PASCAL]
+    world = objects(*(("a", name, DOG, False) for name in names))
+    (answers := tmp_path / "answers.json").write_text(
+        json.dumps([result("a", first + number) for number in range(20) if number != lacking])
+    )
+    status = main(["voc-ap", *write_world(tmp_path, world, detections())[:2], "--detections", str(answers)])
+    out, err = capsys.readouterr()
+    if lacking in (0, 19):
+        assert (status, out) == (1, "")
+        assert "category_id 1; nothing says which class has which id" in err
+    else:
+        assert status == 0
+        assert f"category ids are taken for {first} aeroplane, {first + 1} bicycle" in err
+        assert dict(line.split(",") for line in out.splitlines()[1:]) == {
+            name: "0.0" if name == names[lacking] else "1.0" for name in names
+        } | {"mean": "0.95"}
 
 
 def test_ids_that_fit_two_orders_are_not_guessed(tmp_path, capsys):

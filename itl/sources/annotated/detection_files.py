@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -383,12 +384,13 @@ def _result_rows(path: Path) -> list[dict]:
 def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and a note on it.
 
-    People number PASCAL's 20 classes from 1, or those that are annotated. An order fits if it has all ids and
-    at least one stands for an annotated class. Where none or both fit, nothing is taken.
+    People number PASCAL's 20 classes, or those that are annotated, from 1 or 0. An order fits if it has all
+    ids and at least one stands for an annotated class. Where none or several fit, nothing is taken.
     """
     fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
-    for order in (list(PASCAL), sorted(classes)) if set(classes) <= set(PASCAL) else ():
-        names = {str(number): name for number, name in enumerate(order, 1)}
+    orders = (list(PASCAL), sorted(classes)) if set(classes) <= set(PASCAL) else ()
+    for order, first in product(orders, (1, 0)):
+        names = {str(number): name for number, name in enumerate(order, first)}
         if set(ids) <= names.keys() and not set(classes).isdisjoint(names[number] for number in ids):
             fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
     if len(fitting) != 1:
