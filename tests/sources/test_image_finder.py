@@ -6,7 +6,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.files.archives import Listing, Member
-from itl.sources.listed.image_finder import ImageNames
+from itl.sources.listed.image_finder import ImageFinder, ImageNames
 
 
 def find(name: str, *files: str) -> str:
@@ -40,12 +40,38 @@ def test_of_other_folders_those_with_the_image_are_named():
     assert find("x/2.jpg", "cat/1.jpg", "dog/2.jpg") == "dog/2.jpg"
 
 
-def test_names_that_repeat_in_many_folders_are_found_in_time_that_does_not_grow_with_these():
+REPEATED = {  # how names repeat in many folders: an image, and what a list calls it
+    "files": ("train/c{:04}/1.jpg", "/home/me/data/train/c{:04}/1.jpg"),
+    "folders": ("train/patient{:04}/study1/1.jpg", "/home/me/data/train/patient{:04}/study1/1.jpg"),
+    "folders of two splits": ("train/clip{:04}/rgb/1.jpg", "/home/me/clip{:04}/rgb/1.jpg"),
+    "ids": ("train/patient{:04}/study1/1.jpg", "data/patient{:04}/study1/1"),
+}
+
+
+@pytest.mark.parametrize("shape", REPEATED)
+def test_names_that_repeat_in_many_folders_are_found_in_time_that_does_not_grow_with_these(shape):
+    image, name = REPEATED[shape]
     listing = Listing()
-    images = [f"train/c{number:04}/{name}.jpg" for number in range(3000) for name in (1, 2)]
-    for image in images:
-        listing.add(image, Member(image))
-    names = ImageNames(listing)
+    images = [image.format(number) for number in range(3000)]
+    for file in [*images, *(file.replace("train", "val") for file in images if "two splits" in shape)]:
+        listing.add(file, Member(file))
+    names = ImageFinder(listing)
     start = process_time()
-    assert [names.find(f"/home/me/data/{image}", "train") for image in images] == images
-    assert process_time() - start < 2, "a scan of all folders for each name takes ten seconds"
+    assert [names.find(name.format(number), "train") for number in range(3000)] == images
+    assert process_time() - start < 1, "a scan of all folders for each name takes four seconds or more"
+
+
+@pytest.mark.parametrize(
+    "name", ["data/train/patient{:04}/study1/1.jpg", "data/patient0000/study{:04}/1.jpg"]
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_very_many_images_that_are_not_there_are_refused_soon(name, suffix):
+    listing = Listing()
+    for number in range(3000):
+        listing.add(f"train/patient{number:04}/study1/1.jpg", Member(""))
+    names = ImageFinder(listing)
+    start = process_time()
+    for number in range(3000, 6000):
+        with pytest.raises(ItlError):
+            names.find(name.format(number).replace(".jpg", suffix), "train")
+    assert process_time() - start < 2, "a scan of all folders for each name takes as long or longer"

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 from itl import ItlError, counted, did_you_mean
@@ -13,6 +13,7 @@ from itl.sources.split_names import SPLIT_ORDER, split_of_folders, split_of_path
 
 COPY_AGAIN = "copy it again, or remove it"
 FEW = 8  # images of one last name, that are looked at one by one
+MAX_COMPARED = 20_000  # folders: comparing names letter by letter takes a second for so many
 
 
 class ImageNames:
@@ -23,6 +24,8 @@ class ImageNames:
         self.images = sorted(filter(is_image, listing.files))
         self.by_last_name = grouped((image.rpartition("/")[2], image) for image in self.images)
         self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
+        self._by_tail: dict[int, dict[tuple[str, str], list[str]]] = {}  # depth -> as `_tails` says
+        self._compared = 0  # folders, to find one of almost the name that a list has
         self._named: dict[str, str] = {}  # image -> its name in a list
         self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
 
@@ -35,13 +38,7 @@ class ImageNames:
         name = unicodedata.normalize("NFC", name)  # as the names of files are
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         for depth in range(len(parts), 0, -1):
-            tail = "/".join(parts[-depth:])
-            candidates = self.by_last_name.get(parts[-1], [])
-            if depth > 1 and len(candidates) > FEW:  # as 1.jpg may be in each class
-                candidates = self._by_last_two.get("/".join(parts[-2:]), [])
-            matches = [image for image in candidates if image == tail or image.endswith(f"/{tail}")]
-            if len(matches) > 1:
-                matches = [image for image in matches if split_of_folders(image) == split] or matches
+            matches = self._ending_in("/".join(parts[-depth:]), depth, split)
             if len(matches) == 1:
                 image = self.take(matches[0], "/".join(parts))
                 self._refuse_other_folder(image, parts, depth)
@@ -53,26 +50,44 @@ class ImageNames:
                     self._refuse_near_folder(name, parts[-depth - 1], matches)
                 raise ItlError(
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
-                    f"{max(matches, key=len)}"
+                    f"{max(matches[:FEW], key=len)}"
                 )
-        near = self._by_stem.get(stem_of(name).casefold(), [])
-        if parts[-2:-1] and parts[-2] in self.folders:
-            near = [image for image in near if image.split("/")[-2:-1] == parts[-2:-1]]
-        cure = f"did you mean {near[0]}?" if near else COPY_AGAIN
+        folder = next(filter(self.folders.__contains__, parts[-2:-1]), "")
+        near = self._first_of_stem.get((folder, stem_of(name).casefold()), "")
+        cure = f"did you mean {near}?" if near else COPY_AGAIN
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 
-    @cached_property
-    def _by_last_two(self) -> dict[str, list[str]]:
-        """All images, sorted, by the folder that they lie in and the last part of their names."""
-        return grouped(("/".join(image.split("/")[-2:]), image) for image in self.images)
+    def _ending_in(self, tail: str, depth: int, split: str) -> list[str]:
+        """Return the images, sorted, whose last parts, *depth* of them, are *tail*.
+
+        If some of several lie in folders of *split*, it is these alone.
+        """
+        alike = self.by_last_name.get(tail.rpartition("/")[2], [])
+        if len(alike) <= FEW:
+            matches = [image for image in alike if image == tail or image.endswith(f"/{tail}")]
+            return [image for image in matches if split_of_folders(image) == split] or matches
+        if depth not in self._by_tail:  # study1/view1.jpg may be in the folder of each patient
+            self._by_tail[depth] = grouped(self._tails(depth))
+        of_depth = self._by_tail[depth]
+        return of_depth.get((tail, split)) or of_depth.get((tail, ""), [])
+
+    def _tails(self, depth: int) -> Iterator[tuple[tuple[str, str], str]]:
+        """Yield images by *depth* last parts of their names, with the split of their folders and with ""."""
+        for image in self.images:
+            tail = "/".join(image.split("/")[-depth:])
+            if tail.count("/") == depth - 1:
+                yield from (((tail, split), image) for split in {"", split_of_folders(image) or ""})
 
     @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        """All images by the last part of their names, without suffix and case."""
-        names: dict[str, list[str]] = defaultdict(list)
+    def _first_of_stem(self) -> dict[tuple[str, str], str]:
+        """The first image of a name without suffix and case, in folders of one name, or in any: ""."""
+        first: dict[tuple[str, str], str] = {}
         for last, images in self.by_last_name.items():
-            names[stem_of(last).casefold()] += images
-        return names
+            stem = stem_of(last).casefold()
+            for image in images:
+                for folder in ("", *image.split("/")[-2:-1]):
+                    first.setdefault((folder, stem), image)
+        return first
 
     def take(self, image: str, name: str) -> str:
         """Return *image*, taken for what a list calls *name*; ItlError if it was for another name too."""
@@ -157,9 +172,11 @@ class ImageNames:
         folder = f"in a folder of another split, such as {elsewhere[0]}"
         return [f"{file}: {count} {folder}; they are {split} images, as the list says"]
 
-    @staticmethod
-    def _refuse_near_folder(name: str, folder: str, matches: Collection[str]) -> None:
+    def _refuse_near_folder(self, name: str, folder: str, matches: Collection[str]) -> None:
         """Raise ItlError if one of the *matches* is in a folder called almost like *folder*."""
+        if self._compared > MAX_COMPARED:  # a list may name very many images that are not there
+            return
+        self._compared += len(matches)
         folders = sorted({part for match in matches for part in match.split("/")[:-1]})
         if any(part.split() == folder.split() for part in folders):
             cure = "one is there that differs in its blanks: rename it"  # which a line of text does not show
@@ -222,16 +239,19 @@ class ImageFinder(ImageNames):
 
     def has_stem(self, entry: str) -> bool:
         """Say whether *entry* may be the id of an image."""
-        return bool(self._with_stem(entry))
+        return entry.rpartition("/")[2] in self._suffixes
 
-    def _with_stem(self, entry: str) -> list[str]:
-        """Return the images whose last name without its suffix is that of *entry*."""
-        stem = entry.rpartition("/")[2]
-        return [image for image in self._by_stem.get(stem.casefold(), []) if stem_of(image) == stem]
+    @cached_property
+    def _suffixes(self) -> dict[str, set[str]]:
+        """The suffixes of images, by the last part of their names without it."""
+        names: dict[str, set[str]] = defaultdict(set)
+        for last in self.by_last_name:
+            names[stem_of(last)].add(last[last.rfind(".") :])
+        return names
 
     def _find_stem(self, entry: str, split: str) -> str:
         """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
-        suffixes = {image[image.rfind(".") :] for image in self._with_stem(entry)}
+        suffixes = self._suffixes.get(entry.rpartition("/")[2], set())
         if len(suffixes) > 1:
             raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
         return super().find(entry + "".join(suffixes), split)
