@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +191,7 @@ def check_detections(
         return
     classes, images = ground_truth.classes, ground_truth.images
     yield from (Finding("note", note) for note in notes)
-    for name in sorted(set(detections["class"]) - set(classes)):
+    for name in (unknown := sorted(set(detections["class"]) - set(classes))):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
         yield Finding("problem", f"{path}, row {row}: {no_such(classes, name, 'annotated class')}")
     seen = counted(detections["image"].nunique(), "images")
@@ -201,6 +200,8 @@ def check_detections(
     bare = len(images_without_detection(detections, ground_truth))
     text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
     yield Finding("count", f"annotations: {text}; {bare:,} of these images have no detection")
+    if unknown:
+        return
     words = ["itl", "voc-ap", "--annotations", str(xml_files), "--detections", str(path)]
     words += ["--categories", str(names)] if names else []
     words += ["--outside", outside] if outside != "refuse" else []
@@ -384,12 +385,13 @@ def _result_rows(path: Path) -> list[dict]:
 def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and a note on it.
 
-    People number PASCAL's 20 classes, or those that are annotated, from 1 or 0. An order fits if it has all
-    ids and at least one stands for an annotated class. Where none or several fit, nothing is taken.
+    People number PASCAL's 20 classes from 1 or 0, or those that are annotated: from 1, unless an id is 0. An
+    order fits if it has all ids and at least one stands for an annotated class. Where none or several fit,
+    nothing is taken.
     """
     fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
-    orders = (list(PASCAL), sorted(classes)) if set(classes) <= set(PASCAL) else ()
-    for order, first in product(orders, (1, 0)):
+    orders = [(list(PASCAL), 1), (list(PASCAL), 0), (sorted(classes), 0 if "0" in ids else 1)]
+    for order, first in orders if set(classes) <= set(PASCAL) else ():
         names = {str(number): name for number, name in enumerate(order, first)}
         if set(ids) <= names.keys() and not set(classes).isdisjoint(names[number] for number in ids):
             fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
