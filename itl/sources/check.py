@@ -61,8 +61,23 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     if path:
         opened = "no image was opened" if source.listing is None else "of images only headers were read"
         findings.append(Finding("note", f"{opened}; damage further in shows when they are packed"))
-    findings += _check_headers(source, records)
-    return [*findings, Finding("next", _pack_command(source, path, options))]
+    headers = [*_check_headers(source, records)]
+    return [*findings, *headers, *_next_step(source, path, options, [*findings, *headers])]
+
+
+def _next_step(
+    source: Source, path: str | Path | None, options: Mapping[str, object], findings: Iterable[Finding]
+) -> Iterator[Finding]:
+    """Yield the command that packs what was checked; with problems only if leaving images out helps."""
+    problems = sum(finding.kind == "problem" for finding in findings)
+    scan = source.scan
+    if scan and problems == len(scan.problems) > 0 and scan.skippable:
+        count = counted(len(scan.skippable), f"{source.nouns[0]} with problems")
+        yield Finding("note", f"the option bad=skip leaves out {count}")
+        options = {**options, "bad": "skip"}
+    elif problems:
+        return
+    yield Finding("next", _pack_command(source, path, options))
 
 
 def _pack_command(source: Source, path: str | Path | None, options: Mapping[str, object]) -> str:

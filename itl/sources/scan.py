@@ -233,14 +233,22 @@ class Scan:
         bad = "bad images" if noun == "images" else f"{noun} with problems"
         return protocol + (f" without {counted(skipped, bad)}" if skipped else "")
 
+    @property
+    def skippable(self) -> set[str]:
+        """The images that bad=skip leaves out; none where that is not all that helps, or a split is lost."""
+        if not all(problem.images for problem in self.problems):
+            return set()
+        images = {image for problem in self.problems for image in problem.images}
+        kept = {record.split for record in self.records if record.id not in images}
+        return images if kept == {record.split for record in self.records} else set()
+
     def valid_records(self) -> list[Record]:
         """Return the records; ItlError if there are problems, or no records."""
         if self.problems:
             quoted = "; ".join(problem.text for problem in self.problems[:MAX_QUOTED_PROBLEMS])
             count = len(self.problems)
             start = f"{counted(count, 'problems')}, such as: " if count > MAX_QUOTED_PROBLEMS else ""
-            skippable = all(problem.images for problem in self.problems)
-            hint = ", and the option bad=skip leaves these images out" if skippable else ""
+            hint = ", and the option bad=skip leaves these images out" if self.skippable else ""
             raise ItlError(
                 f"{self.path}: {start}{quoted}; `itl check {self.kind} {shlex.quote(str(self.path))}` lists "
                 f"all{hint}"

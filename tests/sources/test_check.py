@@ -138,11 +138,11 @@ def test_images_on_which_nothing_can_be_seen_are_told_before_packing(tmp_path, m
     )
     for number in (0, 40, 80, 120):
         (root / f"cat/{number:03d}.jpg").write_bytes(b"")
-    assert check_lines("folder", root)[-2].startswith(
+    assert check_lines("folder", root)[-1].startswith(
         "problem: 5 of 301 images cannot be read, such as cat/000.jpg (the file is empty)"
     )
     monkeypatch.setattr(checking, "MAX_HEADERS", 10)
-    assert "problem: 1 of 10 images (one in 31 was checked) cannot be read" in check_lines("folder", root)[-2]
+    assert "problem: 1 of 10 images (one in 31 was checked) cannot be read" in check_lines("folder", root)[-1]
 
 
 def test_images_that_may_not_be_read_are_a_problem_though_they_are_few(tmp_path, monkeypatch):
@@ -155,7 +155,7 @@ def test_images_that_may_not_be_read_are_a_problem_though_they_are_few(tmp_path,
         return header(member)
 
     monkeypatch.setattr(checking, "image_header", denied)
-    assert check_lines("folder", root)[-2] == (
+    assert check_lines("folder", root)[-1] == (
         "problem: 1 of 300 images cannot be read, such as cat/007.jpg ([Errno 13] Permission denied); this "
         "says nothing of them, so packing ends there: correct the cause, or move them elsewhere"
     )
@@ -195,6 +195,37 @@ def test_what_is_not_there_is_told_in_one_line_with_what_is_taken(tmp_path, kind
     lines = check_lines(kind, written(tmp_path, voc2007()), **options)
     assert message in lines[0]
     assert lines[0].startswith("problem: ")
+
+
+def test_the_next_step_is_a_command_that_is_not_refused(tmp_path, capsys):
+    zero = xml(thing("dog", (5, 6, 30, 35)), thing("dog", (9, 9, 9, 1)))
+    root = written(tmp_path / "in", changed(voc2007(), **{"000001.xml": zero}))
+    lines = check_lines("voc2007", root, outside="cut")
+    assert lines[-2:] == [
+        "note: the option bad=skip leaves out 1 image with problems",
+        f"next: itl pack voc2007 {root} --option outside=cut --option bad=skip --size 500 --fit pad "
+        "--out PACK",
+    ]
+    command = lines[-1].removeprefix("next: itl ").replace("--out PACK", f"--out {tmp_path / 'pack'}")
+    assert main(command.split()) == 0
+    assert "4 images" in capsys.readouterr().out
+    both = {"train.txt": b"000001", "test.txt": b"000001"}  # no image can be left out for that
+    for hopeless in ({"000001.xml": zero, "000002.xml": zero}, {"000001.xml": zero} | both):
+        written(root, changed(voc2007(), **hopeless))
+        texts = check_lines("voc2007", root)
+        assert [text for text in texts if text.startswith("problem: ")]
+        assert not [text for text in texts if text.startswith("next: ") or "bad=skip" in text]
+
+
+def test_detections_of_other_classes_are_no_step_to_a_score(tmp_path):
+    root = written(tmp_path, {"xml/a.xml": xml(thing("fox", (5, 6, 30, 35)))})
+    for name, step in (
+        ("fox", [f"next: itl voc-ap --annotations {root}/xml --detections {root}/d.csv"]),
+        ("dog", []),
+    ):
+        (root / "d.csv").write_text(f"image,class,score,xmin,ymin,xmax,ymax\na,{name},.5,5,6,30,35\n")
+        lines = check_lines("detections", root / "d.csv", annotations=str(root / "xml"))
+        assert [line for line in lines if line.startswith("next: ")] == step
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
