@@ -1,7 +1,9 @@
 """Readings offered for a tree that is unclear: none puts an image into two splits, or a mask into a class."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -247,3 +249,22 @@ def test_classes_under_letters_have_a_second_letter():
     assert recognise({"m/mp3": 1, "o/ox": 1}).classes == ["mp3", "ox"]
     assert recognise({"m/mp3": 1, "t/tv2": 1, "x/x-ray": 1}).classes == ["mp3", "tv2", "x-ray"]
     assert "class_level=1 (2 classes, m, t; train 2 images)" in refusal({"m/m3": 1, "t/t-2": 1})
+
+
+@pytest.mark.parametrize(
+    ("folders", "split"),
+    [
+        ("{letter}/{letter}word{number:05}", None),
+        ("c{number:05}/train c{number:05}/test", "inside"),
+    ],
+)
+def test_thousands_of_classes_take_time_that_grows_with_their_number_alone(folders, split):
+    names = [folders.format(letter="abcdefgh"[number % 8], number=number) for number in range(4000)]
+    counts = dict.fromkeys(" ".join(names).split(), 1)
+    start = process_time()
+    with suppress(ItlError):
+        recognise(counts)
+    assert process_time() - start < 4, "a comparison of each folder with each takes far longer"
+    if split:
+        assert len(recognise(counts, Choice(split)).classes) == 4000
+        assert f"--option splits={split} (4,000 classes, c00000, c00001, c00002 …;" in refusal(counts)

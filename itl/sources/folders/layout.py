@@ -10,6 +10,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from posixpath import basename, commonpath, join
 from typing import NamedTuple
 
@@ -108,26 +109,39 @@ class Tree:
     def __init__(self, counts: Mapping[str, int]) -> None:
         self.counts = {folder: count for folder, count in counts.items() if count}
         self.children: dict[str, set[str]] = defaultdict(set)
+        self.inside: dict[str, list[str]] = defaultdict(list)  # all with images of their own, at any depth
         self.total: Counter[str] = Counter()
-        for folder, count in self.counts.items():
+        for name, count in self.counts.items():
+            folder = name
             self.total[folder] += count
+            self.inside[folder].append(name)
             while folder:
                 parent = folder.rpartition("/")[0]
                 self.children[parent].add(folder)
                 self.total[parent] += count
+                self.inside[parent].append(name)
                 folder = parent
 
     def below(self, folder: str) -> dict[Parts, int]:
         """Return the number of images in each folder at or below *folder*, by its relative parts."""
-        start = f"{folder}/" if folder else ""
-        inside = {name: n for name, n in self.counts.items() if name.startswith(start) or name == folder}
-        return {tuple(filter(None, name[len(start) :].split("/"))): n for name, n in inside.items()}
+        start = len(folder) + 1 if folder else 0
+        inside = self.inside.get(folder, ())
+        return {tuple(filter(None, name[start:].split("/"))): self.counts[name] for name in inside}
 
     def descend(self, folder: str, is_step: Callable[[str, str], object]) -> str:
         """Step from *folder* into the only folder inside that holds images, while *is_step* of both."""
         while len(inside := self.children.get(folder, set())) == 1 and is_step(folder, *inside):
             (folder,) = inside
         return folder
+
+
+def outer_folders(folder: str) -> list[str]:
+    """Return the folders around *folder*, the outermost first, without that of all.
+
+    >>> outer_folders("a/b/c")
+    ['a', 'a/b']
+    """
+    return [folder[:end] for end, letter in enumerate(folder) if letter == "/"]
 
 
 def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
@@ -303,8 +317,7 @@ def _chosen_splits(tree: Tree, text: str) -> dict[str, str]:
             raise ItlError(f"splits names the folder {folder!r}, which holds no images; {hint}".rstrip("; "))
         folders[folder] = split
     for folder in folders:
-        is_inside = any(name != folder and f"{folder}/".startswith(f"{name}/") for name in folders)
-        if is_inside or ("" in folders and len(folders) > 1):
+        if not folders.keys().isdisjoint(outer_folders(folder)) or ("" in folders and len(folders) > 1):
             raise ItlError(f"splits names {folder!r} and a folder that holds it")
     return folders
 
@@ -325,10 +338,12 @@ def _flat_splits(folders: Mapping[str, str], inside: Mapping[str, dict[Parts, in
     """Return the splits without class folders: all images lie in one folder that is no class of another."""
     flat = {}
     tops_of = {folder: {parts[0] for parts in relative if parts} for folder, relative in inside.items()}
+    uses = Counter(chain(*tops_of.values()))
+    beside = Counter(chain(*(tops for tops in tops_of.values() if len(tops) > 1)))
+    classes = [name for name in uses if not is_container(name)]
     for folder, tops in tops_of.items():
-        others = [tops_of[other] for other in inside if other != folder]
-        has_classes = any(not is_container(name) for names in others for name in names)
-        is_class = any(len(names) > 1 and not names.isdisjoint(tops) for names in others)  # called unknown
+        has_classes = any(uses[name] > (name in tops) for name in classes)  # in another split
+        is_class = any(beside[name] > (len(tops) > 1) for name in tops)  # of another split, called unknown
         in_one_folder = len(inside[folder]) == 1 and all(
             is_container(name) and (holds_files(name) or not is_class) for name in tops
         )
@@ -411,14 +426,15 @@ def _refuse_half_sorted(inside: Mapping[str, dict[Parts, int]]) -> None:
 
     Or if they lie in a class folder and in one of its name in it, as where an archive was unpacked twice.
     """
+    tops_of = {folder: {parts[0] for parts in relative if parts} for folder, relative in inside.items()}
+    uses = Counter(chain(*tops_of.values()))
     for folder, relative in inside.items():
-        others = {parts[0] for other in inside if other != folder for parts in inside[other] if parts}
-        classes = sorted({parts[0] for parts in relative if parts} & others)
+        classes = sorted(name for name in tops_of[folder] if uses[name] > 1)
         for parts, count in relative.items():
             if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in relative:
                 outer, inner = join(folder, *parts[:-1]), join(folder, *parts)
                 raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
-            if classes and len(parts) == 1 and parts[0] not in others and holds_files(parts[0]):
+            if classes and len(parts) == 1 == uses[parts[0]] and holds_files(parts[0]):
                 loose = join(folder, *parts)
                 raise ItlError(
                     f"{folder!r} is half sorted: {counted(count, 'images lie')} in {loose!r}, beside the "
@@ -462,7 +478,7 @@ def _under_letters(folders: set[Parts]) -> bool:
     """
     if not all(len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]) for parts in folders):
         return False
-    nested = any(inner[: len(outer)] == outer != inner for outer in folders for inner in folders)
+    nested = any(parts[:depth] in folders for parts in folders for depth in range(len(parts)))
     has_words = any(parts[1][:2].isalpha() for parts in folders)
     return (
         not nested and has_words and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)

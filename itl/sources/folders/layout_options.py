@@ -9,7 +9,7 @@ from posixpath import basename
 from itl import ItlError, counted
 from itl.sources.files.archives import Listing
 from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, wnid_of
-from itl.sources.folders.layout import Choice, Layout, Tree, read_tree, refuse_two_of_one_split
+from itl.sources.folders.layout import Choice, Layout, Tree, outer_folders, read_tree, refuse_two_of_one_split
 from itl.sources.folders.left_out import OF_MASKS
 from itl.sources.packed import unpack_command
 from itl.sources.records import examples, grouped, is_image
@@ -138,8 +138,8 @@ def _splits_offered(tree: Tree) -> Iterator[str]:
     Each has one folder for each split, side by side; or all folders of splits, where those of one split are
     parts of it, as train.X1 and train.X2, and no versions of the same images, as the folds of a division.
     """
-    named = sorted(folder for folder in tree.total if split_of_last(folder))
-    named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
+    of_splits = {folder for folder in tree.total if split_of_last(folder)}
+    named = [folder for folder in sorted(of_splits) if of_splits.isdisjoint(outer_folders(folder))]
     labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
     for folders in (named, labelled):
         try:
