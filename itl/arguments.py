@@ -50,7 +50,7 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
-    """Parse options NAME=VALUE; a value is YAML. ItlError for other text, or a name that is given twice."""
+    """Parse options NAME=VALUE; a value is YAML. ItlError for other text, no value, or a name given twice."""
     options: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
@@ -59,6 +59,9 @@ def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]
         if name in options:
             raise ItlError(f"--option {name} is given twice; give it once")
         options[name] = read_yaml(value, f"--option {name}")
+        if options[name] is None:
+            way = f", or write it in quotes: '{name}=\"{value}\"'" if value.strip() else ""
+            raise ItlError(f"--option {name}={value} gives no value; leave it out{way}")
     return tuple(options.items())
 
 

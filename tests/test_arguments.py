@@ -31,6 +31,11 @@ def test_options_are_names_and_yaml():
         (["size"], "^--option takes NAME=VALUE, got 'size'$"),
         (["size=1", "size=2"], "^--option size is given twice; give it once$"),
         (["size=["], "^--option size is not YAML: "),
+        (["label="], "^--option label= gives no value; leave it out$"),
+        (
+            ["label=null"],
+            "^--option label=null gives no value; leave it out, or .* in quotes: 'label=\"null\"'$",
+        ),
     ],
 )
 def test_options_that_cannot_be(texts, says):

@@ -16,7 +16,7 @@ from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import system_error
+from itl.storage import read_yaml, system_error
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed
@@ -85,8 +85,21 @@ def _pack_command(source: Source, path: str | Path | None, options: Mapping[str,
     given = [f"./{path}" if str(path).startswith("-") else str(path)] if path else []  # no option
     words = ["itl", "pack", source.kind, *given]
     for name, value in options.items():
-        words += ["--option", f"{name}={json.dumps(value) if isinstance(value, bool) else value}"]
+        is_other = isinstance(value, str) and _differs_as_yaml(value)  # such as the column no
+        words += ["--option", f"{name}={json.dumps(value) if isinstance(value, bool) or is_other else value}"]
     return f"{shlex.join(words)} {source.pack_options} --out PACK"
+
+
+def _differs_as_yaml(text: str) -> bool:
+    """Say whether YAML takes *text* for anything else.
+
+    >>> _differs_as_yaml("no"), _differs_as_yaml("label")
+    (True, False)
+    """
+    try:
+        return read_yaml(text, "a text") != text
+    except ItlError:
+        return True
 
 
 def _expected(kind: str) -> list[Finding]:
@@ -171,7 +184,7 @@ def _wordnet_line(names: list[str]) -> str:
 def _missing_splits(source: Source, splits: Splits) -> Iterator[Finding]:
     """Say where people get splits that are not there, and what works without them."""
     refused = source.scan.refused_splits if source.scan else set()  # a problem says what is wrong there
-    for split, cure in source.missing_splits.items():
+    for split, cure in source.ways_to_splits.items():
         if split not in {*splits, *refused}:
             yield Finding("missing", f"{split}: {cure}")
     if {*splits, *refused} == {"train"}:

@@ -87,6 +87,8 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
 
     >>> check_option("seed", 3.0, int | None, Path()), check_option("val_fraction", "1e-1", float, Path())
     (3, 0.1)
+    >>> check_option("label", 3, str | None, Path())
+    '3'
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:
@@ -106,11 +108,14 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
         return float(value)  # type: ignore[arg-type]
     if int in kinds and isinstance(value, float) and value.is_integer():  # 4.0 and 4 have one key
         return int(value)
+    if str in kinds and type(value) is int:  # the column 0, as pandas writes it
+        return str(value)
     # A bool is an int in Python, but no number to a user.
     if not any(isinstance(value, get_origin(kind) or kind) for kind in kinds) or (
         isinstance(value, bool) and bool not in kinds
     ):
+        way = f"; in quotes any value is a text: --option '{name}=\"TEXT\"'" if str in kinds else ""
         raise ItlError(
-            f"the option {name} is {OPTION_TYPES[get_origin(kinds[0]) or kinds[0]]}, not {value!r}"
+            f"the option {name} is {OPTION_TYPES[get_origin(kinds[0]) or kinds[0]]}, not {value!r}{way}"
         )
     return value

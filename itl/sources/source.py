@@ -80,6 +80,11 @@ class Source(ABC):
         return self.published_images
 
     @property
+    def ways_to_splits(self) -> Mapping[str, str]:
+        """Where people get splits that are not there, and what works without; other words for own images."""
+        return self.missing_splits
+
+    @property
     def comparable_classes(self) -> int:
         """How many classes there should be, to be compared with papers; 0 where others were chosen."""
         return self.published_classes

@@ -1,17 +1,20 @@
 """A new source is one class and one entry of the table."""
 
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from itl import ItlError
+from itl.arguments import parse_options
 from itl.packs.pack import Pack
+from itl.sources.check import check
 from itl.sources.records import Record
 from itl.sources.registry import SOURCES, open_source, reads_files
 from itl.sources.source import Source
 from itl.specs import Packing
-from tests.annotated import check_lines
+from tests.annotated import check_lines, images, text, written
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,29 @@ def test_a_source_without_the_option_classes_says_how_classes_are_chosen():
         open_source("webdataset", "shards", classes="100.txt")
     with pytest.raises(ItlError, match="no option of source coco called 'classes'"):
         open_source("coco", "images", classes="cat,dog")
+
+
+@pytest.mark.parametrize(
+    ("column", "option"),
+    [("1", "label=1"), ("no", 'label="no"'), ("null", 'label="null"'), ("y z", "label=y z")],
+)
+def test_a_column_of_any_name_is_chosen(tmp_path, column, option):
+    lines = text(f"image,{column}", "1.jpg,cat", "2.jpg,dog")
+    root = written(tmp_path / "in", images("1.jpg", "2.jpg") | {"train.csv": lines})
+    findings = check("lists", root, **dict(parse_options([option])))
+    assert [record.wnid for record in open_source("lists", root, label=column).records()] == ["cat", "dog"]
+    assert findings[-1].kind == "next"
+    command = shlex.split(findings[-1].text)
+    assert command[:6] == ["itl", "pack", "lists", str(root), "--option", option]
+
+
+@pytest.mark.parametrize("value", [False, 1.5])
+def test_what_yaml_takes_for_no_text_is_refused_with_the_way_to_write_one(value):
+    says = (
+        f"the option label is a text, not {value}; in quotes any value is a text: --option 'label=\"TEXT\"'"
+    )
+    with pytest.raises(ItlError, match=f"^{says}$"):
+        open_source("lists", "pictures", label=value)
 
 
 def test_its_options_are_its_fields():
