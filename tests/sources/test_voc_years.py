@@ -1,7 +1,8 @@
-"""VOC 2007 and 2012 as one source: what is said of both."""
+"""VOC 2007 and 2012 as one source, and own images in their format: what is said of each."""
 
 from itl.sources.registry import open_source
-from tests.annotated import check_lines, problems_of, text, thing, voc2007, written, xml
+from tests.annotated import check_lines, jpeg, problems_of, text, thing, voc2007, written, xml
+from tests.pictures import tarred
 
 DOG = thing("dog", (5, 5, 20, 20))
 
@@ -56,3 +57,21 @@ def test_annotations_of_another_size_are_counted_for_both_years(tmp_path):
         "2 annotations give a size a little off, or swapped, such as of VOC2007/000002, VOC2012/000002; "
         "their boxes are taken as they are"
     ]
+
+
+def test_own_images_are_not_said_to_be_published(tmp_path):
+    files = {f"JPEGImages/{name}.jpg": jpeg() for name in "abc"}
+    files |= {f"Annotations/{name}.xml": xml(DOG) for name in "abc"}
+    lists = {"ImageSets/Main/train.txt": b"a\nb", "ImageSets/Main/val.txt": b"c"}
+    root = written(tmp_path / "own", files | lists)
+    lines = check_lines("voc2007", root, classes="dog")
+    assert [line for line in lines if line.startswith("missing: ")] == [
+        "missing: test: without it scores are measured on val, if there is one"
+    ]
+    assert "missing: test: PASCAL VOC's project page has it" in "\n".join(check_lines("voc2007", root))
+    bare = written(tmp_path / "bare", files | {"ImageSets/Main/default.txt": b"a"})
+    says = f"problem: {bare}/ImageSets/Main has no list of images; write train.txt and test.txt there"
+    assert check_lines("voc2007", bare, classes="dog")[0].startswith(says)
+    packed = tarred(tmp_path / "bare.tar", {f"set/{name}": content for name, content in files.items()})
+    says = f"problem: {packed}: ImageSets/Main has no list of images"
+    assert check_lines("voc2007", packed, classes="dog")[0].startswith(says)

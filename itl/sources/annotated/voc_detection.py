@@ -16,6 +16,11 @@ from itl.sources.records import Record, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 
+OWN_SPLITS = {
+    "train": f"list its images in ImageSets/Main/train.txt; {NO_TRAINING}",
+    "test": "without it scores are measured on val, if there is one",
+}
+
 
 class VocSource(AnnotatedSource):
     """A source in VOC's format."""
@@ -94,6 +99,11 @@ class Voc2007(VocSource):
         """How many images each split should have; with own classes this is another data set."""
         return {} if self.classes else self.published_images
 
+    @property
+    def ways_to_splits(self) -> Mapping[str, str]:
+        """Where people get splits that are not there: with own classes nobody has published them."""
+        return OWN_SPLITS if self.classes else self.missing_splits
+
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
@@ -123,9 +133,11 @@ class Voc2007(VocSource):
                 voc_devkit.read_list(self.listing.files[file].read()), images
             )
         if not lists:
+            name, first = next(iter(self.listing.files.items()))
+            folder = first.path.removesuffix(name) if first.path.endswith(f"/{name}") else f"{self.path}: "
             raise ItlError(
-                f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "
-                f"test.txt there, with the name of an image without its suffix on each line"
+                f"{folder}ImageSets/Main has no list of images; write train.txt and test.txt there, with the "
+                f"name of an image without its suffix on each line"
             )
         split_of = voc_devkit.splits_of_lists(scan, lists, "images")
         for name, listed in lists.items():
