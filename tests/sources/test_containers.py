@@ -395,6 +395,13 @@ def test_parts_that_are_missing_are_named(tmp_path):
     parquet_file(tmp_path / "table/train-00000-of-00003-ab12.parquet", [("1.png", "cat", DATA)])
     layout = open_source("parquet", tmp_path / "table").layout
     assert layout == "Parquet in 1 file, without 2 of the 3 parts of train"
+    parquet_file(tmp_path / "table/test-00000-of-00001.parquet", [("1.png", "dog", DATA)])
+    says = r"test has 1 class .* the files were read without 2 of the 3 parts of train: get all$"
+    with pytest.raises(ItlError, match=says):
+        open_source("parquet", tmp_path / "table").records()
+    (tmp_path / "table/train-00000-of-00003-ab12.parquet").rename(tmp_path / "table/train.parquet")
+    with pytest.raises(ItlError, match=r"give both splits the same classes \(train has cat\)$"):
+        open_source("parquet", tmp_path / "table").records()
     for number in (0, 1, 3):
         tarred(tmp_path / f"shards/pets-train-{number:04d}.tar", TWO)
     layout = open_source("webdataset", tmp_path / "shards").layout

@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.sources.files import archives
 from itl.sources.listed.numbered_classes import describe_zero
 from itl.sources.packed import describe_packed, is_archive
-from itl.sources.records import examples, is_image
+from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_OF_WORD, split_of_folders, split_of_path
 
@@ -94,6 +94,16 @@ class ContainerSource(Source):
                 words = "parts" if parts else "numbers"
                 lacking.append(f"{missing:,} of the {total:,} {words} of {prefix or 'its files'}")
         return f", without {' and '.join(lacking)}" if lacking else ""
+
+    def _validate(self, records: list[Record]) -> list[Record]:
+        """Return *records* as `validate_records` does; its ItlError then says which files are missing."""
+        try:
+            return validate_records(records, self.path)
+        except ItlError as error:
+            parts = self._missing_parts.removeprefix(", ")
+            raise ItlError(
+                f"{error}; the files were read {parts}: get all" if parts else str(error)
+            ) from None
 
     def _refuse_folders_of_splits(self, images: Iterable[str]) -> None:
         """Raise ItlError if *images* of files whose names tell no split lie in folders of several splits."""

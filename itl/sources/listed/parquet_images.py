@@ -30,7 +30,7 @@ from itl.sources.listed.split_columns import (
     may_be_split_column,
     split_column,
 )
-from itl.sources.records import Record, grouped, plain_label, validate_records
+from itl.sources.records import Record, grouped, plain_label
 from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
@@ -259,7 +259,7 @@ class ParquetImages(ContainerSource):
         image, label = self._columns
         others = [name for name in self._first_schema.names if name not in (image.name, label)]
         divided, notes = hold_out(records, self.val_fraction, self.group, others, self._cells)
-        return validate_records(divided, self.path), notes
+        return self._validate(divided), notes
 
     def _cells(self, column: str) -> dict[str, object]:
         """Return the value of *column* of each training image, by ids."""

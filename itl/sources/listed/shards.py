@@ -27,7 +27,6 @@ from itl.sources.records import (
     plain_label,
     split_off_val,
     suffix_of,
-    validate_records,
 )
 from itl.sources.split_names import split_of_cell, split_of_path
 
@@ -131,7 +130,7 @@ class WebDataset(ContainerSource):
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
-        return validate_records(split_off_val(records, self.val_fraction), self.path)
+        return self._validate(split_off_val(records, self.val_fraction))
 
     def _refuse_unlabelled(self) -> None:
         """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""
