@@ -307,6 +307,15 @@ def without_containers(path: str) -> str:
     return "/".join(part for part in parts if re.search(r"\d", part) or not is_container(part))
 
 
+def refuse_group_alone(group: str | None, fraction: float) -> None:
+    """Raise ItlError for an option *group* without val_fraction, whose value is *fraction*."""
+    if group is not None and not fraction:
+        raise ItlError(
+            f"the option group={group} says what val_fraction holds out together, which is not set; set "
+            f"val_fraction=0.1, or leave group out"
+        )
+
+
 def split_off_val(
     records: list[Record],
     fraction: float,

@@ -119,3 +119,33 @@ def test_groups_of_many_classes_do_not_all_go_to_val_for_the_rare_ones(tmp_path)
     path = lists(tmp_path, rows, "image,label,location")
     records = open_source("lists", path, val_fraction=0.1, group="location").records()
     assert [record.split for record in records].count("val") == 33, "three cameras"
+
+
+def test_columns_of_bytes_and_of_lists_say_no_split_and_no_group(tmp_path):
+    path = tables(tmp_path / "x")
+    for file in path.iterdir():
+        table = pq.read_table(file)
+        count = len(table)
+        table = table.append_column("test_image", pa.array([b"\xff\xd8"] * count, pa.binary()))
+        table = table.append_column("clip_embedding", pa.array([[0.5, 1.0]] * count))
+        pq.write_table(table.append_column("case_image", table["image"]), file)
+    train, val = sides(open_source("parquet", path, val_fraction=0.25, group="patient_id").records())
+    assert (len(train | val), train & val) == (8, set())
+    shared = [line for line in check_lines("parquet", path, val_fraction=0.25) if "share" in line]
+    assert ["patient_id" in line for line in shared] == [True]
+    with pytest.raises(ItlError, match="called 'clip_embedding'"):
+        open_source("parquet", path, val_fraction=0.25, group="clip_embedding").records()
+
+
+def test_what_is_wrong_in_a_list_comes_before_what_is_held_out(tmp_path):
+    rows = [f"{name},{label},{patient},train" for name, label, patient in ROWS]
+    twice = text("image,label,patient_id,split", "00.jpg,cat,p0,test", *rows)
+    path = written(tmp_path / "a", images(*(row[0] for row in ROWS)) | {"all.csv": twice})
+    lines = check_lines("lists", path, val_fraction=0.25)
+    assert [line for line in lines if line.startswith("problem") and "00.jpg" in line]
+    gone = written(
+        tmp_path / "b",
+        images("other.jpg") | {"all.csv": text("image,label,patient_id", *(row[:-6] for row in rows))},
+    )
+    lines = check_lines("lists", gone, val_fraction=0.25, group="patient_id")
+    assert not [line for line in lines if "group" in line]

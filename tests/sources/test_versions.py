@@ -77,24 +77,24 @@ def test_folders_of_one_case_each_are_held_out_as_a_whole(tmp_path, around, slic
     assert not of_split["train"] & of_split["val"]
 
 
-CASES = {  # the images of one case, and options
-    ("{label}/TCGA-AB-{case}/img{number}.png", 1),
-    ("{label}/patient_{case}/{label}{case}_{number}.png", 1),
-    ("SOB/{label}/kind/SOB_B_A-{case}/40X/B-{case}-{number}.png", 2),
-    ("{case}/{label}/{case}_x{number}.png", 2),
-    ("train/clip{case}/{label}/{number}.png", 2),
-    ("{label}/images_{case}/{number}.png", 1),
+CASES = {  # the images of one case, the level of its class, and the option group
+    ("{label}/TCGA-AB-{case}/img{number}.png", 1, "TCGA-[A-Z]+-[0-9]+"),
+    ("{label}/patient_{case}/{label}{case}_{number}.png", 1, "patient_[0-9]+"),
+    ("SOB/{label}/kind/SOB_B_A-{case}/40X/B-{case}-{number}.png", 2, "SOB_B_A-[^/]+"),
+    ("{case}/{label}/{case}_x{number}.png", 2, "^[0-9]+"),
+    ("train/clip{case}/{label}/{number}.png", 2, "clip[0-9]+"),
+    ("{label}/p{case}_view{number}.png", None, "p[0-9]+(?=_)"),
 }
 
 
-@pytest.mark.parametrize(("name", "level"), sorted(CASES))
-def test_no_case_is_divided_whatever_its_images_are_called(tmp_path, name, level):
+@pytest.mark.parametrize(("name", "level", "group"), sorted(CASES, key=str))
+def test_images_with_one_match_of_group_are_held_out_together(tmp_path, name, level, group):
     cases, of_case = [f"{number:02}" for number in range(1, 9)], {}
     for label in LABELS:
         for case in cases:
             of_case |= {name.format(label=label, case=case, number=number): case for number in range(3)}
     tree(tmp_path, *of_case)
-    source = ClassFolders(tmp_path, class_level=level, val_fraction=0.25)
+    source = ClassFolders(tmp_path, class_level=level, val_fraction=0.25, group=group)
     records = source.records()
     of_split = defaultdict(set)
     for record in records:
@@ -102,28 +102,30 @@ def test_no_case_is_divided_whatever_its_images_are_called(tmp_path, name, level
     assert sorted((record.wnid, record.split) for record in records).count(("cat", "val")) == 6
     assert [len(of_split[split]) for split in ("train", "val")] == [6, 2]
     assert not of_split["train"] & of_split["val"]
-    (note,) = [note for note in source.notes if "held out together" in note]
-    assert note.startswith("images of a folder such as ")
-    assert list(ClassFolders(tmp_path, class_level=level).notes) == []
-
-
-@pytest.mark.parametrize(
-    "folders",
-    [
-        ("n01440764", "n02119022"),  # classes of one superclass
-        ("part1", "part2"),
-        ("Apollo 3", "Roma 75"),
-        ("v1", "other"),
-        ("v1", "images"),  # of one case alone
-        ("indoor", "outdoor"),
-    ],
-)
-def test_folders_that_are_no_cases_are_divided(tmp_path, folders):
-    names = [f"{folder}/{folder}_{number}.png" for folder in folders for number in range(5)]
-    photos(tmp_path, (".",), names)
-    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)
-    assert [record.split for record in source.records()].count("val") == 4, "2 of 10 in each class"
     assert list(source.notes) == []
+
+
+def test_folders_in_classes_that_are_divided_are_noted_and_group_is_checked(tmp_path):
+    folders = [(label, case) for label in LABELS for case in "12"]
+    tree(tmp_path, *(f"{label}/p{case}/{label}{case}_{n}.png" for label, case in folders for n in range(9)))
+    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.5)
+    assert list(source.notes) == [
+        "train and val share 4 folders inside of classes, such as cat/p1, cat/p2, dog/p1 …; if each is of "
+        "one person or thing, set group to a regular expression for its name, and its images are held out "
+        "together"
+    ]
+    one = ClassFolders(tmp_path, class_level=1, val_fraction=0.5, group="p1")
+    assert list(one.notes) == ["group=p1 matches nothing in 18 images, held out one by one"]
+    for group, error in (
+        ("(", "is no regular expression"),
+        ("q[0-9]", "matches no image, such as cat/p1/cat1_0.png"),
+    ):
+        with pytest.raises(ItlError, match=error):
+            ClassFolders(tmp_path, class_level=1, val_fraction=0.5, group=group).records()
+    with pytest.raises(
+        ItlError, match="group=p1 says what val_fraction holds out together, which is not set"
+    ):
+        ClassFolders(tmp_path, class_level=1, group="p1").records()
 
 
 def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):

@@ -17,7 +17,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing, Member, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.folder_names import PART_WORDS, are_of_labels, holds_files, is_unlabelled, wnid_of
+from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled
 from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
@@ -37,6 +37,7 @@ from itl.sources.records import (
     Record,
     examples,
     is_image,
+    refuse_group_alone,
     split_off_val,
     stem_of,
     suffix_of,
@@ -50,9 +51,7 @@ from itl.sources.split_names import (
     may_be_split_list,
     may_have_codes,
     split_of_folders,
-    split_of_name,
     split_of_path,
-    words_of,
 )
 from itl.storage import text_lines
 
@@ -71,6 +70,7 @@ class ClassFolders(Source):
     path: Path
     classes: Path | None = None  # a list of the classes to keep, or of what each counts as
     val_fraction: float = 0.0  # of the training images of each class, used as val
+    group: str | None = None  # a regular expression: images with one match in their paths go together
     empty: Literal["refuse", "skip"] = "refuse"  # classes without images
     nested: bool = False  # a class is the whole path, such as church/outdoor
     class_level: int | None = None  # of the class folders below a split, or below the path; 1: the first
@@ -166,33 +166,52 @@ class ClassFolders(Source):
         records = self.folders.records(self.listing.files)
         photos: Mapping[str, str] = {}
         if self.val_fraction and self._merges:
-            photos = {record.id: basename(record.id) for record in records}
+            photos = self._photos_in_any_folder(records)
         elif self.val_fraction:  # cat/images/1.jpg, and cat/jpg/1.jpg
             photos = {record.id: without_containers(record.id) for record in records}
-        records = split_off_val(records, self.val_fraction, photos, self._cases)
-        return validate_records(records, self.path)
+        groups = self._groups(records)
+        return validate_records(split_off_val(records, self.val_fraction, photos, groups), self.path)
 
     @property
     def _merges(self) -> bool:
         """Whether several folders may be of one class."""
         return self.class_level is not None or self.splits is not None
 
-    @cached_property
-    def _cases(self) -> dict[str, str]:
-        """The folder of one person or thing each, as case01, that an image to be held out lies in, by ids.
+    def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return the photo of each image, by ids: what is called alike in several folders of a class is one.
 
-        These are folders in or around a class that are numbered alike, unless others may have versions of
-        their images: a class whose folders are called otherwise has none.
+        Folders in a class that differ in a number alone, as case01 and case02, with images called alike, are
+        of one person or thing each: then it is the folder.
         """
-        folders: dict[str, dict[str, str]] = defaultdict(dict)  # class -> id -> case; '' for a folder of none
-        for record in self.folders.records(self.listing.files) if self.val_fraction and self._merges else ():
-            below = self.folders.below_class(record.id)
-            around = record.id.removesuffix(f"/{below}").rpartition("/")[0]
-            parts = without_containers(f"{around}/{below.rpartition('/')[0]}").split("/")
-            if parts := [part for part in parts if part and not split_of_name(part)]:
-                folders[record.wnid][record.id] = next(filter(_is_numbered, parts), "")
-        cases = [case_of for case_of in folders.values() if _are_numbered_alike({*case_of.values()})]
-        return {image: case for case_of in cases for image, case in case_of.items()}
+        names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        below = {record.id: self.folders.below_class(record.id).rpartition("/") for record in records}
+        for record in records:
+            folder, _, name = below[record.id]
+            names[record.wnid][folder.partition("/")[0]].append(name)
+        of_cases = {wnid for wnid, names_in in names.items() if _are_cases(names_in)}
+        return {
+            record.id: below[record.id][0].partition("/")[0]
+            if record.wnid in of_cases
+            else basename(record.id)
+            for record in records
+        }
+
+    def _groups(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return what the option group matches in the id of each image that it matches in, by ids."""
+        if self.group is None:
+            return {}
+        refuse_group_alone(self.group, self.val_fraction)
+        try:
+            pattern = re.compile(self.group)
+        except re.error as error:
+            raise ItlError(f"the option group={self.group} is no regular expression: {error}") from None
+        ids = [record.id for record in records]
+        groups = {name: match[0] for name in ids if (match := pattern.search(name)) and match[0]}
+        if ids and not groups:
+            raise ItlError(
+                f"the option group={self.group}, a regular expression, matches no image, such as {ids[0]}"
+            )
+        return groups
 
     @cached_property
     def notes(self) -> Sequence[str]:
@@ -211,10 +230,30 @@ class ClassFolders(Source):
             if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
         notes += [*self._describe_names_in_two_splits(), *self._describe_unread_splits()]
-        if cases := sorted(set(self._cases.values())):
-            such = f"a folder such as {examples(cases, 1)}"
-            notes.append(f"images of {such} are held out together, as those of one person or thing")
-        return [*notes, *self._describe_nameless()]
+        return [*notes, *self._describe_divided(), *self._describe_nameless()]
+
+    def _describe_divided(self) -> list[str]:
+        """Return a note on folders in classes that val_fraction divides, or on images that group lacks."""
+        if not (self.val_fraction and (self._merges or self.group is not None)):
+            return []
+        records = [record for record in self.records() if record.split in ("train", "val")]
+        if self.group is not None:
+            alone = len(records) - len(self._groups(records))
+            text = f"group={self.group} matches nothing in {counted(alone, 'images')}, held out one by one"
+            return [text] if alone else []
+        splits: dict[str, set[str]] = defaultdict(set)
+        for record in records:
+            folder, name = record.id.rpartition("/")[0], self.folders.below_class(record.id)
+            if "/" in name and re.search(r"\d", basename(folder)):
+                splits[folder].add(record.split)
+        divided = sorted(folder for folder, of_folder in splits.items() if len(of_folder) > 1)
+        if not divided:
+            return []
+        return [
+            f"train and val share {counted(len(divided), 'folders')} inside of classes, such as "
+            f"{examples(divided)}; if each is of one person or thing, set group to a regular expression for "
+            f"its name, and its images are held out together"
+        ]
 
     def _describe_nameless(self) -> list[str]:
         """Return a note if files in class folders are images, but have no suffix of one."""
@@ -407,20 +446,15 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
     return chosen, [tree.with_words(name) for name in listed if name not in chosen]
 
 
-def _is_numbered(folder: str) -> bool:
-    """Say whether a *folder* has a number that may be of a person or thing, not of a class or a part."""
-    is_part = not PART_WORDS.isdisjoint(words_of(folder))
-    return bool(re.search(r"\d", folder)) and not (is_part or wnid_of(folder))
+def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
+    """Say whether folders differ in a number alone, and the *names* of images in several are alike.
 
-
-def _are_numbered_alike(folders: Collection[str]) -> bool:
-    """Say whether several *folders* have the same words beside numbers and letters, as those of cases have.
-
-    >>> _are_numbered_alike({"TCGA-AB-01", "TCGA-XY-02"}), _are_numbered_alike({"Apollo 3", "Roma 75"})
+    >>> _are_cases({"case1": ["0.png"], "case2": ["0.png"]}), _are_cases({"color": ["0"], "grey": ["0"]})
     (True, False)
     """
-    words = {tuple(re.findall(r"[^\W\d_]{4,}", folder.casefold())) for folder in folders}
-    return len(folders) > 1 and len(words) == 1 and "" not in folders
+    without_numbers = {re.sub(r"\d+", "", folder) for folder in names}
+    are_numbered = len(names) > 1 and len(without_numbers) == 1 and "" not in names
+    return are_numbered and max(Counter(name for inside in names.values() for name in {*inside}).values()) > 1
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:

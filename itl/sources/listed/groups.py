@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from itl import ItlError, counted, pick
+from itl import counted, pick
 from itl.hierarchy.class_lists import is_missing
-from itl.sources.records import Record, examples, split_off_val
+from itl.sources.records import Record, examples, refuse_group_alone, split_off_val
 from itl.sources.split_names import words_of
 
 GROUP_WORDS = {  # in names of columns
@@ -35,12 +35,8 @@ def hold_out(
     Raises:
         ItlError: If there is no such column, or nothing to be held out.
     """
+    refuse_group_alone(group, fraction)
     if not fraction:
-        if group is not None:
-            raise ItlError(
-                f"the option group={group} says what val_fraction holds out together, which is not set; set "
-                f"val_fraction=0.1, or leave group out"
-            )
         return split_off_val(records, fraction), []
     if group is not None:
         pick(dict.fromkeys(columns), group, "column, as the option group names it,")
@@ -63,7 +59,7 @@ def _describe_divided(records: Iterable[Record], column: str, texts: Mapping[str
     """Say which values of *column* both train and val have, by the *texts* of images; '' if none."""
     values: dict[str, set[str]] = {"train": set(), "val": set()}
     for record in records:
-        if record.id in texts:
+        if record.id in texts and record.split in values:
             values[record.split].add(texts[record.id])
     shared = sorted(values["train"] & values["val"])
     if not shared:

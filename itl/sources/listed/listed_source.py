@@ -103,6 +103,8 @@ class ListedSource(ScannedSource):
 
         *others* are the options that name columns of images and labels.
         """
+        if scan.problems:  # which come first, and without which there would be more images
+            return
         files = dict.fromkeys(file for file, _ in scan.lines.values())
         members = {file: self.listing.files.get(file) or Member(file) for file in files}
         tables = {file: dict(rows_of(member.read(), file)) for file, member in members.items()}

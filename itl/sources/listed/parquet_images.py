@@ -25,6 +25,7 @@ from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, 
 from itl.sources.listed.list_columns import choose_column
 from itl.sources.listed.numbered_classes import names_in_card, read_names, refuse_repeated
 from itl.sources.listed.split_columns import (
+    SPLIT_COLUMNS,
     describe_unread_columns,
     few_texts,
     may_be_split_column,
@@ -38,7 +39,7 @@ MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
 BYTES_OF_NO_PATH = 4096  # a row of more has bytes of an image
 BATCH_ROWS = 64  # that are read at once to find the first image
 CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
-NO_WORDS = (pa.types.is_nested, pa.types.is_floating, pa.types.is_binary, pa.types.is_large_binary)
+NO_TEXT = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 
 
 class Column(NamedTuple):
@@ -256,9 +257,8 @@ class ParquetImages(ContainerSource):
     def _division(self) -> tuple[list[Record], list[str]]:
         """Records, of which the option val_fraction has made some val, and notes on that."""
         records = [record for record, _, _ in self._rows.values()]
-        image, label = self._columns
-        others = [name for name in self._first_schema.names if name not in (image.name, label)]
-        divided, notes = hold_out(records, self.val_fraction, self.group, others, self._cells)
+        columns = self._plain_columns.keys()
+        divided, notes = hold_out(records, self.val_fraction, self.group, columns, self._cells)
         return self._validate(divided), notes
 
     def _cells(self, column: str) -> dict[str, object]:
@@ -291,15 +291,24 @@ class ParquetImages(ContainerSource):
         return split_column(self._texts_of_others, str(self.path))
 
     @cached_property
-    def _texts_of_others(self) -> dict[str, set[str]]:
-        """The different values, or the first of them, of each column but those of images and labels."""
+    def _plain_columns(self) -> dict[str, pa.DataType]:
+        """The type of each column but those of images and labels, and of other bytes and lists of values."""
         image, label = self._columns
-        others = [name for name in self._first_schema.names if name not in (image.name, label)]
-        kinds = {name: self._first_schema.field(name).type for name in others}
+        kinds = {name: self._first_schema.field(name).type for name in self._first_schema.names}
+        return {
+            name: kind
+            for name, kind in kinds.items()
+            if name not in (image.name, label)
+            and (name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_TEXT))
+        }
+
+    @cached_property
+    def _texts_of_others(self) -> dict[str, set[str]]:
+        """The different values, or the first of them, of each column that may say a split."""
         plain = [
             name
-            for name, kind in kinds.items()
-            if may_be_split_column(name) or not any(is_kind(kind) for is_kind in NO_WORDS)
+            for name, kind in self._plain_columns.items()
+            if may_be_split_column(name) or not pa.types.is_floating(kind)
         ]
         by_file = grouped((group.file, group) for group in self._all_groups)
 
