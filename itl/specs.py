@@ -352,8 +352,8 @@ class Pretrain:
         _check_types(self)
         _check_limits(self, {"seed": AT_LEAST_0})
         _check_limits(self, {"seed": OF_32_BITS})
-        if self.weights:  # no batch sets the statistics of its norms
-            object.__setattr__(self, "recipe", replace(self.recipe.untrained(), batch=Recipe.batch))
+        if self.weights:
+            object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(""))
             object.__setattr__(self, "seed", 0)
         if self.subset.images_per_class is None:  # so at_most limits nothing

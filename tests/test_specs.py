@@ -178,7 +178,7 @@ def test_a_net_that_is_not_trained_has_one_spec():
         Pretrain(Subset(pack, classes=5), recipe=recipe, seed=seed, weights=Weights("resnet18"))
         for pack, recipe, seed in (
             ("p", Recipe(pixels=96), 3),
-            ("q", Recipe(pixels=96, batch=8, flip=False, augment="crop", lr=0.3), 0),
+            ("q", Recipe(pixels=96, flip=False, augment="crop", lr=0.3), 0),
             ("q", Recipe(), 0),
         )
     ]

@@ -41,7 +41,6 @@ def _design(classes: int, blocks: int) -> np.ndarray:
     A longer design begins with a shorter one. All numbers are whole, so it is the same on every machine.
     """
     design = np.zeros((blocks * BLOCK, classes))
-    gram = np.zeros((classes, classes), np.int16)  # design.T @ design of the halves so far
     for number in range(len(design)):
         done = number % BLOCK
         sums = design[number - done : number].sum(0)
@@ -51,31 +50,29 @@ def _design(classes: int, blocks: int) -> np.ndarray:
         order = order[np.argsort(np.where(forced, np.sign(sums), 0)[order], kind="stable")]
         row = np.full(classes, -1.0)
         row[order[: (classes + 1 - number % 2) // 2]] = 1
-        design[number] = _orthogonal(row, design[:number], gram, ~forced)
-        signs = design[number].astype(np.int16)
-        gram += np.outer(signs, signs)
+        design[number] = _orthogonal(row, design[:number], ~forced)
     return design
 
 
-def _orthogonal(row: np.ndarray, earlier: np.ndarray, gram: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _orthogonal(row: np.ndarray, earlier: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Swap *free* classes of *row* (classes,) while that lowers its squared products with *earlier* rows.
 
     With E the earlier rows and e_a the column of class a, a swap of a and b, now 1 and −1, changes the sum of
-    squares of E · row by 4 |e_a − e_b|² − 4 (e_a − e_b) · E · row. The *gram* matrix has e_a · e_b.
+    squares of E · row by 4 |e_a − e_b|² − 4 (e_a − e_b) · E · row.
     """
-    row, slopes = row.copy(), earlier.T @ (earlier @ row)
+    row = row.copy()
     while True:
+        slopes = earlier.T @ (earlier @ row)
         inside = _lowest(np.flatnonzero(free & (row > 0)), -slopes)
         outside = _lowest(np.flatnonzero(free & (row < 0)), slopes)
         if not len(inside) or not len(outside):
             return row
-        squares = 2 * len(earlier) - 2.0 * gram[np.ix_(inside, outside)]
+        squares = 2 * len(earlier) - 2 * earlier[:, inside].T @ earlier[:, outside]
         changes = 4 * squares - 4 * (slopes[inside][:, None] - slopes[outside])
         a, b = np.unravel_index(changes.argmin(), changes.shape)
         if changes[a, b] >= 0:
             return row
         row[inside[a]], row[outside[b]] = -1, 1
-        slopes += 2.0 * (gram[outside[b]] - gram[inside[a]])
 
 
 def _lowest(classes: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -83,8 +83,8 @@ def read_table(path: Path) -> Taxonomy:
 
     A child with several parents has a line for each. Where one parent is needed, it is the first by name,
     with capitals before small letters; a node without a name is called by its id. A root has a line with no
-    parent, or none at all; ``nan``, as pandas writes an empty cell, is none unless it is a child too. Leaves
-    are those that are no parent.
+    parent, or none at all; ``nan``, as pandas writes an empty cell, is no parent and no name, unless it is a
+    child too. Leaves are those that are no parent.
 
     ItlError if the file cannot be read or has no lines, its header is another, a line has no child or too
     many values or an open quote, or a node has two names or is above itself.

@@ -104,7 +104,7 @@ class OwnWeights:
     def _body(self, pixels: int) -> "dict[str, Tensor]":
         """Read the tensors of the net's body; see `keep`."""
         from itl.training.hubs import fetch
-        from itl.training.weight_claims import refuse_other_colours, refuse_other_net
+        from itl.training.weight_claims import colour_tensors, refuse_other_colours, refuse_other_net
         from itl.training.weight_files import read_file
         from itl.training.weights import body_tensors
 
@@ -113,8 +113,10 @@ class OwnWeights:
             raise ItlError(f"{self.file} has changed since the question was asked; repeat the command")
         tensors, settings = read_file(Path(self.file)) if self.file else (fetch(self.weights.net), {})
         source, pixels = Path(self.file or self.weights.net), self.pixels or pixels
-        body = body_tensors(self.net, tensors, self.weights, pixels, source)
+        colours = colour_tensors(tensors)
+        layers = {name: tensor for name, tensor in tensors.items() if name not in colours}
+        body = body_tensors(self.net, layers, self.weights, pixels, source)
         if not self.has_own_colours:
-            refuse_other_colours(tensors, settings, self.weights, source)
+            refuse_other_colours(colours, settings, self.weights, source)
         refuse_other_net(self.net, body, settings, pixels, source)
         return body

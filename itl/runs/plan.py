@@ -45,7 +45,7 @@ VAL_FRACTION = 0.3  # of the images of a target without splits that may be held 
 SMALLER = "take smaller batches, a smaller net or target"
 WAITING = (
     "note: runs whose pack is not built yet are listed as to do; if the pack, once built, holds the same "
-    "images as an earlier one, its finished runs are found again, those of a target under its name of then"
+    "images as an earlier one, its finished runs are found again (on a target, if it has kept its name)"
 )
 ROW_BYTES = 200  # of an image in a pack's table
 

@@ -1,5 +1,6 @@
 """What a file of weights says of its net beside the tensors; what contradicts how it is read is refused."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,25 +17,42 @@ Colours = tuple[float, ...]  # of RGB from 0 to 1
 SAME_COLOUR = 0.005  # as of one rounded to whole grey levels
 
 
+def colour_tensors(tensors: Tensors) -> Tensors:
+    """Return those of *tensors* that are no layer's: a mean and a std of three values, called so.
+
+    >>> [*colour_tensors({name: torch.ones(3) for name in ("net.mean", "net.std", "bn.running_mean")})]
+    ['net.mean', 'net.std']
+    """
+    stems = [re.sub(r"(^|[._])mean$", r"\1", name) for name in tensors if re.search(r"(^|[._])mean$", name)]
+    names = [(f"{stem}mean", f"{stem}std") for stem in stems]
+    pairs = [pair for pair in names if all(_three(tensors.get(name)) for name in pair)]
+    return {name: tensors[name] for pair in pairs for name in pair}
+
+
 def refuse_other_colours(
-    tensors: Tensors, settings: Mapping[str, object], weights: Weights, path: Path
+    colours: Tensors, settings: Mapping[str, object], weights: Weights, path: Path
 ) -> None:
     """Raise ItlError if the file *path* has another mean or std of images than *weights*.
 
-    It has them as tensors of three values called mean and std, beside those of the net, or in its *settings*.
+    It has them as *colours*, see `colour_tensors`, or in its *settings*.
     """
-    candidates = [(settings.get("mean"), settings.get("std"))]
-    for name, tensor in tensors.items():
-        stem = name.removesuffix("mean")
-        if stem != name and stem[-1:] in ("", ".", "_"):
-            candidates.append((tensor, tensors.get(f"{stem}std")))
+    values = [*colours.values()]
+    candidates = [(settings.get("mean"), settings.get("std")), *zip(values[::2], values[1::2], strict=True)]
     pairs = {pair for mean, std in candidates if (pair := _colours(mean, std))}
     if len(pairs) != 1:  # it says nothing, or contradicts itself
         return
     (pair,) = pairs
     said = tuple(values[::-1] for values in pair) if weights.bgr else pair
     ours = weights.mean, weights.std
-    if any(abs(a - b) > SAME_COLOUR for a, b in zip(sum(said, ()), sum(ours, ()), strict=True)):
+
+    def are_ours(colours: tuple[Colours, ...]) -> bool:
+        pairs = zip(sum(colours, ()), sum(ours, ()), strict=True)
+        return all(abs(one - other) <= SAME_COLOUR for one, other in pairs)
+
+    if not are_ours(said) and are_ours(tuple(values[::-1] for values in said)):
+        order = "red, green and blue: leave bgr out" if weights.bgr else "blue, green and red: give bgr: true"
+        raise ItlError(f"{path} has mean and std in the order {order}, or mean and std, in RGB")
+    if not are_ours(said):
         raise ItlError(
             f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give "
             f"those that its net expects"

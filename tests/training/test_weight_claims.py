@@ -60,6 +60,27 @@ def test_a_file_that_normalises_alike_or_says_nothing_certain_is_read(beside, tm
     check({"state_dict": body | beside}, tmp_path / "a.pth")
 
 
+def test_a_mean_and_std_beside_the_names_of_the_net_are_no_layers(tmp_path):
+    state, path = resnet18_state(), tmp_path / "a.pth"
+    check(state | {name: torch.tensor(IMAGENET[name]) for name in IMAGENET}, path)
+    with pytest.raises(ItlError, match=r"its images have mean: \[0.4914"):
+        check(state | {name: torch.tensor(CIFAR[name]) for name in CIFAR}, path)
+
+
+def test_a_mean_in_the_order_of_bgr_says_so(tmp_path):
+    turned = {f"pixel_{name}": torch.tensor(IMAGENET[name][::-1]) for name in IMAGENET}
+    content, path = resnet18_state() | turned, tmp_path / "a.pth"
+    with pytest.raises(
+        ItlError, match="in the order blue, green and red: give bgr: true, or mean and std, in"
+    ):
+        check(content, path)
+    check(content, path, bgr=True)
+    content |= {f"pixel_{name}": torch.tensor(IMAGENET[name]) for name in IMAGENET}
+    check(content, path)
+    with pytest.raises(ItlError, match="in the order red, green and blue: leave bgr out"):
+        check(content, path, bgr=True)
+
+
 def test_settings_of_the_training_script_are_heard(tmp_path):
     state = resnet18_state()
     for args in (argparse.Namespace(**CIFAR), CIFAR):
