@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from scipy.special import stdtr
 
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
 from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
-from itl.analysis.statistics import LEVEL, critical, fieller, holm_of_known, p_above
+from itl.analysis.statistics import LEVEL, critical, fieller, holm_of_known
 from itl.analysis.wording import p_text, percent_interval
 from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES
@@ -219,15 +220,14 @@ def bootstrap(nets: Nets, resamples: int = RESAMPLES) -> np.ndarray:
         weights = np.array([(drawn == target).sum() for target in targets], float)
         used = np.flatnonzero(weights)
         values = [agreement(nets.scores[k][rows], nets.transfer[k][rows], nets.untrained[k]) for k in used]
-        means[number] = _weighted_mean(np.array(values), weights[used])
+        means[number] = _mean(np.array(values), weights[used])
     return means
 
 
-def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the mean over the first axis of *values* by *weights*, without nan; nan where all are."""
-    weights = np.isfinite(values) * weights.reshape(-1, *[1] * (values.ndim - 1))
-    with np.errstate(invalid="ignore"):
-        return np.nansum(values * weights, axis=0) / weights.sum(axis=0)
+    mean = np.ma.average(np.ma.masked_invalid(values), axis=0, weights=weights)
+    return np.ma.filled(mean, math.nan)
 
 
 def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
@@ -250,7 +250,7 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     """
     by_task = zip(nets.scores, nets.transfer, nets.untrained, strict=True)
     values = np.array([agreement(*task) for task in by_task])
-    means = _weighted_mean(values, np.ones(len(values)))
+    means = _mean(values)
     draws = bootstrap(nets, resamples)
     df = [_degrees_of_freedom(nets, quantity) for quantity in values.swapaxes(0, 1)]
     table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 0]).sum(0)})
@@ -285,7 +285,7 @@ def _p_of_order(nets: Nets, taus: np.ndarray, draws: np.ndarray, df: np.ndarray)
 
     The latter are those of perfect orders, and the least of few nets. The *taus* are (tasks, predictors).
     """
-    tau = _weighted_mean(taus, np.ones(len(taus)))
+    tau = _mean(taus)
     p_values = _p_values(tau, draws, df)
     for number in np.flatnonzero(np.isfinite(tau + df)):
         tasks = np.isfinite(taus[:, number])
@@ -344,7 +344,7 @@ def _spread(draws: np.ndarray) -> np.ndarray:
 
 def _tests(nets: Nets, taus: np.ndarray, draws: np.ndarray, df: np.ndarray) -> dict[str, np.ndarray]:
     """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
-    tau = _weighted_mean(taus, np.ones(len(taus)))
+    tau = _mean(taus)
     order = holm_of_known(_p_of_order(nets, taus, draws, df))
     orders = (order < LEVEL) & (tau > 0)
     best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
@@ -360,27 +360,23 @@ def _p_values(difference: np.ndarray, draws: np.ndarray, df: np.ndarray, sides: 
 
     It is nan where *draws* differ by no more than rounding.
     """
-    errors, p = _spread(draws), np.full(len(difference), math.nan)
-    for number in np.flatnonzero(np.isfinite(difference + df) & (errors > ROUNDING)):
-        t = difference[number] / errors[number]
-        p[number] = min(1.0, sides * p_above(abs(t) if sides == 2 else t, df[number]))
-    return p
+    errors = _spread(draws)
+    t = difference / np.where(errors > ROUNDING, errors, math.nan)
+    return np.minimum(sides * stdtr(df, -np.abs(t) if sides == 2 else -t), 1.0)
 
 
-def _verdicts(table: pd.DataFrame) -> list[str]:
+def _verdicts(table: pd.DataFrame) -> np.ndarray:
     """Say of each row of `judged` what its tests show."""
-    orders = (table["p_order"] < LEVEL) & (table["tau"] > 0)
-    top = table["tau"][orders].max()
-    verdicts = []
-    for row, ordered in zip(table.itertuples(), orders, strict=True):
-        if not ordered:
-            backwards = row.p_order < LEVEL
-            verdicts.append(BACKWARDS if backwards else NO_ORDER if math.isfinite(row.tau) else "")
-        elif row.tau > top - ROUNDING:
-            verdicts.append(BEST)
-        else:
-            verdicts.append(WORSE if row.p_best < LEVEL else WITHIN_NOISE)
-    return verdicts
+    tau, beyond_chance = table["tau"], table["p_order"] < LEVEL
+    orders = beyond_chance & (tau > 0)
+    shown = {  # the first that applies
+        BEST: orders & (tau > tau[orders].max() - ROUNDING),
+        WORSE: orders & (table["p_best"] < LEVEL),
+        WITHIN_NOISE: orders,
+        BACKWARDS: beyond_chance,
+        NO_ORDER: tau.notna(),
+    }
+    return np.select(list(shown.values()), list(shown), "")
 
 
 def readable(assessment: Assessment) -> pd.DataFrame:
