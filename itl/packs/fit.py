@@ -53,16 +53,15 @@ def to_square(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
         square = np.zeros((size, size, 3), np.uint8)
         square[:new_height, :new_width] = resize(pixels, new_height, new_width)
         return square
-    pixels = _limit_aspect_ratio(pixels)
-    short = min(pixels.shape[:2])
-    new_height, new_width = (size * side // short for side in pixels.shape[:2])
-    top, left = round((new_height - size) / 2), round((new_width - size) / 2)
-    resized = resize(pixels, new_height, new_width)
+    resized = resize(_limit_aspect_ratio(pixels), size)
+    top, left = (round((side - size) / 2) for side in resized.shape[:2])
     return np.ascontiguousarray(resized[top : top + size, left : left + size])
 
 
-def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize *pixels*, uint8 (H, W, 3), to (height, width, 3) as torchvision does, bilinear and antialiased.
+def resize(pixels: np.ndarray, *size: int) -> np.ndarray:
+    """Resize *pixels*, uint8 (H, W, 3), as torchvision does, bilinear and antialiased.
+
+    To a height and a width, or to one number, which the short side becomes.
 
     >>> resize(np.arange(12, dtype=np.uint8).reshape(1, 4, 3), 1, 2).tolist()
     [[[2, 3, 4], [7, 8, 9]]]
@@ -71,7 +70,7 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     from torchvision.transforms.v2 import functional  # slow to import, and only decoding needs it
 
     image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
-    return functional.resize(image, [height, width], antialias=True).permute(1, 2, 0).numpy()
+    return functional.resize(image, list(size), antialias=True).permute(1, 2, 0).numpy()
 
 
 def import_decoders() -> None:

@@ -73,10 +73,8 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     reference = "train" if "train" in pack.summary["splits"] else split
     label_names = label_set(tree, subset.labels, sorted(set(wnids[splits == reference])))
     classes = keep_classes(list(label_names.classes), subset)
-    number_of = {name: number for number, name in enumerate(classes)}
-    class_of = keep_leaves(label_names.class_of, subset)
-    label_of = {wnid: number_of.get(name, -1) for wnid, name in class_of.items()}
-    labels = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)  # -1: left out
+    names = pack.table["wnid"].map(dict(keep_leaves(label_names.class_of, subset)))
+    labels = pd.Index(classes).get_indexer(names)  # -1: left out
     rows = np.flatnonzero((splits == split) & (labels >= 0))
     if split == "train" and subset.without:
         images = pack.table["image"].iloc[rows]

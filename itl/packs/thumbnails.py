@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from itl import ItlError
@@ -37,30 +38,25 @@ class Gallery:
         self.pack = pack
 
     @cached_property
-    def _codes(self) -> tuple[list[str], np.ndarray]:
-        """The classes, and the number of the class of each row; -1 outside the training split."""
+    def _wnids(self) -> pd.Series:
+        """The class of each training image, by its row."""
         table = self.pack.table
         split = "train" if "train" in self.pack.summary["splits"] else table["split"].iloc[0]
-        wnids, codes = np.unique(table["wnid"].to_numpy(str), return_inverse=True)
-        return wnids.tolist(), np.where(table["split"].to_numpy(str) == split, codes, -1)
+        return table.loc[table["split"] == split, "wnid"].astype("category")  # quick to search
 
     def counts(self) -> dict[str, int]:
         """Return the number of training images of each class that has any."""
-        wnids, codes = self._codes
-        counts = np.bincount(codes[codes >= 0], minlength=len(wnids)).tolist()
-        return {wnid: count for wnid, count in zip(wnids, counts, strict=True) if count}
+        return self._wnids.value_counts().sort_index().to_dict()
 
     def page(self, wnids: Collection[str], number: int, seed: int, size: int = 12) -> ThumbnailPage:
         """Return page *number* of the images of *wnids*, *size* per page, in the order of *seed*."""
-        names, codes = self._codes
-        wanted = [code for code, name in enumerate(names) if name in wnids]
-        rows = np.flatnonzero(np.isin(codes, wanted))
+        rows = self._wnids.index[self._wnids.isin(list(wnids))]
         shuffled = np.random.default_rng(abs(seed)).permutation(rows)
         pages = max(1, -(-len(rows) // size))
         number = min(max(0, number), pages - 1)
         shown = shuffled[number * size : (number + 1) * size]
         ids, files = self.pack.table["image"], self.files(shown)
-        images = [(ids.iloc[row], names[codes[row]], file) for row, file in zip(shown, files, strict=True)]
+        images = list(zip(ids[shown], self._wnids[shown], files, strict=True))
         return ThumbnailPage(number, pages, len(rows), images, self.type)
 
     @property
