@@ -10,7 +10,7 @@ from torch import Tensor
 from itl import ItlError
 from itl.specs import Weights
 from itl.training.nets import build, library_nets
-from itl.training.weight_files import Tensors
+from itl.training.weight_files import Tensors, has_real_values
 from itl.training.weight_names import library_tensors, shapes_of
 
 Colours = tuple[float, ...]  # of RGB from 0 to 1
@@ -73,8 +73,7 @@ def _colours(mean: object, std: object) -> tuple[Colours, Colours] | None:
 def _three(values: object) -> list[float]:
     """Return three numbers of a tensor or a list; [] where *values* are no such."""
     if isinstance(values, Tensor):
-        is_plain = values.layout == torch.strided and not (values.is_meta or values.is_complex())
-        values = values.flatten().tolist() if is_plain and values.numel() == 3 else []
+        values = values.flatten().tolist() if has_real_values(values) and values.numel() == 3 else []
     if not isinstance(values, list | tuple) or len(values) != 3:
         return []
     return [float(value) for value in values if isinstance(value, int | float)]

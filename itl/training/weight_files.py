@@ -20,20 +20,15 @@ OTHER_FILES = {  # that lie under the name of weights, by their first bytes
 }
 
 
-def read_tensors(path: Path) -> Tensors:
-    """Read every tensor of a .safetensors file, or of what torch.save wrote, without running its code.
-
-    They are by name, in the file's order, on the CPU. Names of mappings in mappings are joined by dots:
-    state_dict.conv1.weight. ItlError if *path* is no such file, is empty or damaged, or holds no tensors by
-    name.
-    """
-    return read_file(path)[0]
-
-
 def read_file(path: Path) -> tuple[Tensors, dict[str, object]]:
-    """Read the tensors of *path*, see `read_tensors`, and the settings of the script that wrote it.
+    """Read a .safetensors file, or what torch.save wrote, without running its code.
 
-    Those are ``arch``, as PyTorch's example and timm have it, and what ``args`` holds.
+    ItlError if *path* is no such file, is empty or damaged, or holds no tensors by name.
+
+    Returns:
+        Every tensor by name, in the file's order, on the CPU; names of mappings in mappings are joined by
+        dots: state_dict.conv1.weight. And the settings of the script that wrote it: ``arch``, as PyTorch's
+        example and timm have it, and what ``args`` holds.
     """
     if path.is_dir():
         raise ItlError(f"{path} is a folder; give a file of weights in it, such as model.safetensors")
@@ -90,6 +85,11 @@ def _read_pickle(path: Path) -> object:
                 f"write torch.save(net.state_dict(), FILE)"
             ) from None
         raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from error
+
+
+def has_real_values(tensor: Tensor) -> bool:
+    """Whether *tensor* has values, real numbers, each at its place in memory."""
+    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_complex())
 
 
 def reason_of(error: Exception) -> str:

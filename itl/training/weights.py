@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from itl import ItlError, counted
 from itl.specs import Weights, key
@@ -15,7 +15,7 @@ from itl.storage import write_atomic
 from itl.training.checkpoint import load_tensors, separate, tensors_below
 from itl.training.nets import Classifier, build, library_model, size_option
 from itl.training.weight_advice import misfit
-from itl.training.weight_files import Tensors, is_safetensors
+from itl.training.weight_files import Tensors, has_real_values, is_safetensors
 from itl.training.weight_names import (
     OWN_NETS,
     Shapes,
@@ -61,7 +61,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
 
 def _with_values(own: Tensors, taken: Tensors, path: Path) -> Tensors:
     """Return *taken* for the net's *own* tensors; raise ItlError for values that no trained net has."""
-    if odd := [name for name, one in taken.items() if not _has_real_values(one)]:
+    if odd := [name for name, one in taken.items() if not has_real_values(one)]:
         raise ItlError(
             f"{path} has {counted(len(odd), 'tensors that are sparse, complex or without values')}, such as "
             f"{odd[0]}; load the net on a CPU and write torch.save(net.state_dict(), FILE)"
@@ -103,10 +103,6 @@ def _without_values(net: str, pixels: int) -> Classifier:
             return build(net, 1, pixels, seed=0)
     except (ItlError, RuntimeError):  # a value is asked for, as of a rate of dropout
         return build(net, 1, pixels, seed=0)
-
-
-def _has_real_values(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_complex())
 
 
 def _one_net(net: str, wanted: Shapes, tensors: Tensors, entry: str, path: Path) -> Tensors:

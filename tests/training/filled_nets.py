@@ -8,6 +8,7 @@ from torchvision import models
 
 from itl.specs import Weights
 from itl.training.nets import build
+from itl.training.weight_files import read_file
 from itl.training.weights import body_tensors, fill_body
 
 SIDES = {
@@ -58,3 +59,8 @@ def filled(name, tensors, path, **weights):
     net = deepcopy(_built(name, 3, seed=9)).eval()
     fill_body(net, name, body_tensors(name, tensors, Weights(name, **weights), SIDES[name], path))
     return net
+
+
+def read_tensors(path):
+    """The tensors in the file *path* by name."""
+    return read_file(path)[0]

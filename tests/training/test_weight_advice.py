@@ -8,10 +8,9 @@ import torch
 
 from itl import ItlError
 from itl.specs import Weights
-from itl.training.weight_files import read_tensors
 from itl.training.weight_names import additions, shapes_of
 from itl.training.weights import body_tensors
-from tests.training.filled_nets import filled, resnet18_state
+from tests.training.filled_nets import filled, read_tensors, resnet18_state
 
 VIT = "timm:vit_tiny_patch16_224"
 

@@ -15,10 +15,9 @@ from torchvision import models
 from itl import ItlError
 from itl.specs import Weights
 from itl.training.nets import build
-from itl.training.weight_files import read_tensors
 from itl.training.weight_names import inner_body, library_tensors
 from itl.training.weights import body_tensors, export_weights, loading
-from tests.training.filled_nets import SIDES, filled, resnet18_state, trained
+from tests.training.filled_nets import SIDES, filled, read_tensors, resnet18_state, trained
 
 LIBRARY = {  # the model that each net's weights are of, in the library's own words
     "alexnet": lambda: models.alexnet(num_classes=7),

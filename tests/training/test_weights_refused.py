@@ -13,10 +13,9 @@ from torchvision import models
 from itl import ItlError
 from itl.specs import Weights
 from itl.training.nets import build
-from itl.training.weight_files import read_tensors
 from itl.training.weight_names import library_tensors
 from itl.training.weights import body_tensors, export_weights
-from tests.training.filled_nets import filled, resnet18_state, trained
+from tests.training.filled_nets import filled, read_tensors, resnet18_state, trained
 
 
 def test_weights_of_another_net_name_what_differs_and_the_net_that_fits(tmp_path):
