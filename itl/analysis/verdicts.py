@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from itl.analysis.model import Estimate
 from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, main_first
@@ -102,13 +104,11 @@ def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float
 
     A main comparison that cannot be tested keeps its part of the level, as it is not decided.
     """
-    if not p_values:
-        return []
-    main, *others = [p * factor for p, factor in zip(p_values, factors, strict=True)]
-    known = [1.0 if math.isnan(main) else main, *(p for p in others if not math.isnan(p))]
-    first, *adjusted = main_first([min(1.0, p) for p in known])
-    rest = iter(adjusted)
-    return [main if math.isnan(main) else first, *(p if math.isnan(p) else next(rest) for p in others)]
+    values = np.minimum(np.multiply(p_values, factors), 1.0)
+    tested = np.isfinite(values)
+    counted = tested | (np.arange(len(values)) == 0)
+    values[counted] = main_first(np.where(tested, values, 1.0)[counted].tolist())
+    return np.where(tested, values, math.nan).tolist()
 
 
 def _among(comparisons: int, cap: int) -> str:
