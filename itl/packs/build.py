@@ -206,8 +206,9 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
         reasons = f"{UNREADABLE} in the pack"
     finally:
         unreadable = writer.unreadable()
+        with (folder / UNREADABLE).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("image", "reason"), *unreadable])
         if unreadable:
-            _write_unreadable(folder / UNREADABLE, unreadable)
             log.info(f"{counted(len(unreadable), 'images')} cannot be read; {reasons} says why")
     packed = total - len(unreadable)
     log.info(f"{packed:,} of {counted(total, 'images are')} packed, after {time.monotonic() - started:.0f} s")
@@ -260,13 +261,12 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     if source.has_regions:
         regions = concatenate_regions(source.regions(record) for record in records)
         np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
-    unreadable = writer.unreadable()
-    _write_unreadable(folder / UNREADABLE, unreadable)
+    unreadable = len(writer.unreadable())
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
     oddities = list(_describe_kinds(kinds, len(packed)))
     for text in oddities:
         log.info(text)
-    reading = [*source.describe(records, len(unreadable)), *(f"note: {text}" for text in oddities)]
+    reading = [*source.describe(records, unreadable), *(f"note: {text}" for text in oddities)]
     summary = identity | {
         "digest": source_state.pack_digest(writer.packing.size, columns, objects, regions, source.metric),
         "images": len(packed),
@@ -277,8 +277,8 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "regions": regions and len(regions["boxes"]),
         "protocol": source.protocol,
         "metric": source.metric,
-        "unreadable": len(unreadable),
-        "left_out": dict(source.count_left_out(records, len(unreadable))),
+        "unreadable": unreadable,
+        "left_out": dict(source.count_left_out(records, unreadable)),
         "reading": "" if source.rendered else "\n".join(reading),
     }
     sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
@@ -301,11 +301,6 @@ def _describe_kinds(kinds: Counter[str], images: int) -> Iterator[str]:
 def _describe(settings: dict) -> str:
     options = "".join(f" {name}={value}" for name, value in settings["options"].items())
     return f"{settings['source']}{options} at {settings['size']} pixels ({settings['fit']})"
-
-
-def _write_unreadable(path: Path, unreadable: list[tuple[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("image", "reason"), *unreadable])
 
 
 @contextlib.contextmanager

@@ -244,13 +244,8 @@ def _near(thumbs: np.ndarray, rows: np.ndarray, others: np.ndarray, other_rows: 
             differences = _distances(base[first], images[second]) / paler
             of_base.update(first, second, differences)
             of_query.update(second, first, differences.T)
-    (first, nearest, difference), (second, other_nearest, other_difference) = of_base.near(), of_query.near()
-    columns = {
-        "row": base_rows[np.concatenate([first, other_nearest])],
-        "other_row": query_rows[np.concatenate([nearest, second])],
-        "difference": np.concatenate([difference, other_difference]),
-    }
-    return pd.DataFrame(columns)
+    near = pd.concat([of_base.near("row", "other_row"), of_query.near("other_row", "row")])
+    return near.assign(row=base_rows[near["row"]], other_row=query_rows[near["other_row"]])
 
 
 class _Nearest:
@@ -267,10 +262,11 @@ class _Nearest:
         self._differences[images[nearer]] = least[nearer]
         self._partners[images[nearer]] = nearest[nearer]
 
-    def near(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the numbers of the images whose partners are near, these, and the differences."""
-        images = np.flatnonzero(self._differences <= MAX_DIFFERENCE)
-        return images, self._partners[images], self._differences[images]
+    def near(self, image: str, partner: str) -> pd.DataFrame:
+        """List the images whose partners are near: columns *image* and *partner*, numbers, and difference."""
+        table = {image: np.arange(len(self._partners)), partner: self._partners}
+        near = self._differences <= MAX_DIFFERENCE
+        return pd.DataFrame(table | {"difference": self._differences})[near]
 
 
 def _candidates(base: np.ndarray, query: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

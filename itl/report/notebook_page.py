@@ -141,8 +141,7 @@ class NotebookPage:
         if (question := self.question) is None:
             return {}
         store = Store(self.machine.runs)
-        questions = [question, trial] if (trial := self.trial) else [question]
-        answers = [answer(one, store, self.machine) for one in questions]
+        answers = [answer(one, store, self.machine) for one in (question, self.trial) if one]
         tables = {
             ".csv": pd.concat([given.results for given in answers]).to_csv(index=False),
             "-contrasts.csv": pd.concat([given.contrasts for given in answers]).to_csv(index=False),
