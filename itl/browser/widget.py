@@ -292,11 +292,10 @@ class HierarchyBrowser(AnyWidget):
             raise ItlError("HierarchyBrowser(pack=…) shows images here")
         wnid = self.tree[message["wnid"]].wnid
         classes = {wnid, *self.tree.leaves_under(wnid)}
-        page = self.gallery.page(classes, int(message["page"]), int(message["seed"]))
-        images = [{"id": name, "name": self.tree.class_name(wnid)} for name, wnid, _ in page.images]
-        shown = {"page": page.number, "pages": page.pages, "total": page.total, "type": page.type}
+        facts, page = self.gallery.page(classes, int(message["page"]), int(message["seed"]))
+        images = [{"id": name, "name": self.tree.class_name(wnid)} for name, wnid, _ in page]
         answer = {"kind": "images", "pane": message["pane"], "request": message["request"]}
-        return answer | shown | {"images": images}, [file for _, _, file in page.images]
+        return answer | facts | {"images": images}, [file for _, _, file in page]
 
     def _ipython_display_(self) -> None:
         """Show the live browser with its static picture, which is shown where there are no widgets."""

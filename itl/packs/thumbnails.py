@@ -4,7 +4,6 @@ import base64
 import io
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,17 +14,6 @@ from itl import ItlError
 from itl.packs.pack import Pack
 
 MAX_PNG_SIDE = 96  # pixels; larger images are JPEGs, which are smaller files
-
-
-@dataclass(frozen=True)
-class ThumbnailPage:
-    """Some images of a random order."""
-
-    number: int  # from 0
-    pages: int
-    total: int  # images on all pages
-    images: list[tuple[str, str, bytes]]  # id, wnid, and the content of a file
-    type: str  # of the files: image/png or image/jpeg
 
 
 class Gallery:
@@ -48,8 +36,15 @@ class Gallery:
         """Return the number of training images of each class that has any."""
         return self._wnids.value_counts().sort_index().to_dict()
 
-    def page(self, wnids: Collection[str], number: int, seed: int, size: int = 12) -> ThumbnailPage:
-        """Return page *number* of the images of *wnids*, *size* per page, in the order of *seed*."""
+    def page(
+        self, wnids: Collection[str], number: int, seed: int, size: int = 12
+    ) -> tuple[dict[str, object], list[tuple[str, str, bytes]]]:
+        """Return a page of the images of *wnids*, *size* per page, in the order of *seed*.
+
+        Returns:
+            Its facts: page (from 0; *number*, or the nearest that there is), pages, total (images on all of
+            them) and type (of the files); and of each of its images id, wnid and the content of a file.
+        """
         rows = self._wnids.index[self._wnids.isin(list(wnids))]
         shuffled = np.random.default_rng(abs(seed)).permutation(rows)
         pages = max(1, -(-len(rows) // size))
@@ -57,7 +52,7 @@ class Gallery:
         shown = shuffled[number * size : (number + 1) * size]
         ids, files = self.pack.table["image"], self.files(shown)
         images = list(zip(ids[shown], self._wnids[shown], files, strict=True))
-        return ThumbnailPage(number, pages, len(rows), images, self.type)
+        return {"page": number, "pages": pages, "total": len(rows), "type": self.type}, images
 
     @property
     def type(self) -> str:

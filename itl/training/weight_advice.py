@@ -60,7 +60,7 @@ def _order_advice(wanted: Shapes, tensors: Tensors, entry: str) -> str:
         )
         return same if entries_in_order(wanted, tensors) else ""
     for below in entries_in_order(wanted, tensors):  # also where a block has a layer of the name of the first
-        full = ".".join(filter(None, (entry, below)))
+        full = f"{entry}.{below}".strip(".")
         way = f"in_order: true with entry: {full}" if below else "in_order: true"
         return (
             f"its tensors are the net's in the same order, by other names: {way} takes them so, with "

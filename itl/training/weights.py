@@ -112,7 +112,7 @@ def _one_net(net: str, wanted: Shapes, tensors: Tensors, entry: str, path: Path)
         nets = {"": nets[""]}
     others = {prefix: additions(net, wanted, below) for prefix, below in nets.items()}
     if len(nets) > 1:
-        entries = {prefix: ".".join(filter(None, (entry, prefix.rstrip(".")))) for prefix in nets}
+        entries = {prefix: f"{entry}.{prefix}".strip(".") for prefix in nets}
         named = [prefix for prefix in nets if entries[prefix]]
         usable = [prefix for prefix in named if not others[prefix]] or named
         listed = ", ".join(name or "''" for name in entries.values())
@@ -157,7 +157,7 @@ def _renamed_in_order(net: str, wanted: Shapes, tensors: Tensors, entry: str, pa
     body = counted_names(wanted, tensors)
     names = [*body, *(f"{head_names(net)[0]}.{part}" for part in ("weight", "bias"))]
     if len(tensors) not in (len(body), len(names)):
-        entries = [".".join(filter(None, (entry, below))) for below in entries_in_order(wanted, tensors)]
+        entries = [f"{entry}.{below}".strip(".") for below in entries_in_order(wanted, tensors)]
         advice = f"give entry: {entries[0]}" if entries else "give the net that they are of"
         raise ItlError(
             f"in_order takes as many tensors as {net} has, {len(wanted) + 2}, or {len(wanted)} without its "

@@ -166,20 +166,21 @@ def test_pages_of_images_are_dealt_by_seed_and_show_each_once(demo):
     gallery = Gallery(demo)
     wnids = sorted(set(demo.table["wnid"]))[:3]
     pages = [gallery.page(wnids, number, seed=1, size=4) for number in range(4)]
-    ids = [name for page in pages for name, _, _ in page.images]
+    ids = [name for _, images in pages for name, _, _ in images]
     wanted = demo.table[(demo.table["split"] == "train") & demo.table["wnid"].isin(wnids)]["image"]
     assert sorted(ids) == sorted(wanted)
-    assert {(page.pages, page.total, page.type) for page in pages} == {(4, 15, "image/png")}
-    assert [len(page.images) for page in pages] == [4, 4, 4, 3]
-    assert ids == [name for number in range(4) for name, _, _ in gallery.page(wnids, number, 1, 4).images]
-    assert ids != [name for number in range(4) for name, _, _ in gallery.page(wnids, number, 2, 4).images]
-    assert gallery.page(wnids, 99, 1, 4).number == 3
+    every = {"pages": 4, "total": 15, "type": "image/png"}
+    assert [facts for facts, _ in pages] == [{"page": number} | every for number in range(4)]
+    assert [len(images) for _, images in pages] == [4, 4, 4, 3]
+    assert ids == [name for number in range(4) for name, _, _ in gallery.page(wnids, number, 1, 4)[1]]
+    assert ids != [name for number in range(4) for name, _, _ in gallery.page(wnids, number, 2, 4)[1]]
+    assert gallery.page(wnids, 99, 1, 4)[0]["page"] == 3
 
 
 def test_a_shown_image_has_the_pixels_of_the_pack(demo):
     import io
 
-    (name, wnid, file), *_ = Gallery(demo).page(set(demo.table["wnid"]), 0, seed=0).images
+    _, ((name, wnid, file), *_) = Gallery(demo).page(set(demo.table["wnid"]), 0, seed=0)
     row = demo.table.index[demo.table["image"] == name][0]
     assert demo.table["wnid"][row] == wnid
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(file))), demo.images[row])
