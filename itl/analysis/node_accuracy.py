@@ -102,8 +102,7 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
     every, kept = every[~every.duplicated()], []
     for counted in tables:
         table = every[every.index == counted]
-        losses, gains = table[table["change"] < 0], table[table["change"] > 0]
-        kept += [losses[:count], gains[max(0, len(gains) - count) :]]
+        kept += [table[table["change"] < 0].head(count), table[table["change"] > 0].tail(count)]
     return pd.concat(kept).reset_index()
 
 

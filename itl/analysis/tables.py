@@ -69,7 +69,7 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
 
 def both_ends(table: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return *count* rows from each end of *table*, or all rows if it has no more."""
-    return pd.concat([table[:count], table[max(count, len(table) - count) :]])
+    return pd.concat([table[:count], table[count:].tail(count)])
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
