@@ -360,22 +360,51 @@ def split_off_val(
     return [replace(record, split="val") if record.id in val else record for record in records]
 
 
-def _choose_val(groups: Iterable[list[Record]], train: Counter[str], fraction: float) -> set[str]:
+def describe_val_parts(records: Iterable[Record], fraction: float) -> list[str]:
+    """Return a note on classes of which val has far more or less than *fraction*.
+
+    >>> describe_val_parts([Record(f"{n}.jpg", "cat", "val" if n else "train") for n in range(9)], 0.1)
+    ['val_fraction=0.1 divides no group or photo: val has far more or less of 1 class: cat (8 of 9 images)']
+    """
+    counts = Counter((record.wnid, record.split) for record in records)
+    totals = {
+        wnid: count + counts[wnid, "val"] for (wnid, split), count in counts.items() if split == "train"
+    }
+    parts = _parts_for_val(totals, fraction)
+    far = [wnid for wnid, part in parts.items() if not part <= 2 * counts[wnid, "val"] <= 4 * part]
+    names = examples([f"{name} ({counts[name, 'val']} of {totals[name]} images)" for name in sorted(far)])
+    text = f"val_fraction={fraction} divides no group or photo: val has far more or less of"
+    return [f"{text} {counted(len(far), 'classes')}: {names}"] if far else []
+
+
+def _parts_for_val(train: Mapping[str, int], fraction: float) -> dict[str, int]:
+    """Return how many images of each class *fraction* is, of those that *train* counts."""
+    return {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+
+
+def _choose_val(groups: Iterable[list[Record]], train: Mapping[str, int], fraction: float) -> set[str]:
     """Return the ids of the first of *groups* that make up *fraction* of each class.
 
     Each class keeps an image at least of those that *train* counts. A group of several classes is taken only
-    while val is smaller than all these parts, as else rare classes would draw most of the groups into it.
+    while val is smaller than all these parts, as else rare classes would draw most of the groups into it. A
+    group with which val would be twice its part is taken, the smallest first, only where val lacks a class.
     """
-    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+    to_move = _parts_for_val(train, fraction)
     total = sum(to_move.values())
     held_out: Counter[str] = Counter()
     val: set[str] = set()
-    for images in groups:
-        if not any(held_out[record.wnid] < to_move[record.wnid] for record in images):
-            continue
-        counts = Counter(record.wnid for record in images)
-        leaves_some = all(held_out[wnid] + count < train[wnid] for wnid, count in counts.items())
-        if leaves_some and (len(counts) == 1 or len(val) < total):
-            held_out.update(counts)
-            val.update(record.id for record in images)
+    for is_last, goal in ((False, to_move), (True, dict.fromkeys(to_move, 1))):
+        large = []
+        for images in groups:
+            if not any(held_out[record.wnid] < goal[record.wnid] for record in images):
+                continue
+            counts = Counter(record.wnid for record in images)
+            if not is_last and len(images) > sum(2 * to_move[wnid] - held_out[wnid] for wnid in counts):
+                large.append(images)
+                continue
+            leaves_some = all(held_out[wnid] + count < train[wnid] for wnid, count in counts.items())
+            if leaves_some and (len(counts) == 1 or len(val) < total):
+                held_out.update(counts)
+                val.update(record.id for record in images)
+        groups = sorted(large, key=len)
     return val

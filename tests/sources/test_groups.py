@@ -121,6 +121,53 @@ def test_groups_of_many_classes_do_not_all_go_to_val_for_the_rare_ones(tmp_path)
     assert [record.split for record in records].count("val") == 33, "three cameras"
 
 
+SIZES = {  # images of each group of a class, and val_fraction -> the images in val, and how many are noted
+    (0.1, 90, *[1] * 10): (10, None),
+    (0.1, 30, 20, 20, 20, 30): (20, None),  # of 120, twice as many as there should be
+    (0.1, 40, 30, 35): (30, "30 of 105"),
+    (0.1, 96, 4): (4, "4 of 100"),
+    (0.05, 95, 5): (5, None),
+    (0.3, 3, 3): (3, None),
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_a_group_far_larger_than_val_stays_in_train_unless_all_are(tmp_path, sizes):
+    fraction, *counts = sizes
+    rows = [
+        (f"{label}{number}_{image}.jpg", label, f"{label}{number}")
+        for label in ("cat", "dog")
+        for number, count in enumerate(counts)
+        for image in range(count)
+    ]
+    path = lists(tmp_path, rows)
+    options = {"val_fraction": fraction, "group": "patient_id"}
+    in_val, noted = SIZES[sizes]
+    records = open_source("lists", path, **options).records()
+    assert sorted(record.wnid for record in records if record.split == "val") == [
+        *["cat"] * in_val,
+        *["dog"] * in_val,
+    ]
+    lines = [line for line in check_lines("lists", path, **options) if "far more or less" in line]
+    assert lines == [
+        f"note: val_fraction={fraction} divides no group or photo: val has far more or less of 2 classes: "
+        f"cat ({noted} images), dog ({noted} images)"
+    ] * bool(noted)
+
+
+def test_a_site_with_most_images_of_all_classes_stays_in_train(tmp_path):
+    sites = [("s0", 45), *((f"s{number}", 1) for number in range(1, 6))]
+    rows = [
+        (f"{label}{site}_{image}.jpg", label, site)
+        for label in ("cat", "dog")
+        for site, count in sites
+        for image in range(count)
+    ]
+    records = open_source("lists", lists(tmp_path, rows), val_fraction=0.1, group="patient_id").records()
+    assert [record.split for record in records].count("val") == 10
+    assert {record.split for record in records if "s0_" in record.id} == {"train"}
+
+
 def test_columns_of_bytes_and_of_lists_say_no_split_and_no_group(tmp_path):
     path = tables(tmp_path / "x")
     for file in path.iterdir():

@@ -35,6 +35,7 @@ from itl.sources.listed.signs import other_source, surely_other_source
 from itl.sources.packed import describe_packed, describe_tar, is_archive
 from itl.sources.records import (
     Record,
+    describe_val_parts,
     examples,
     is_image,
     refuse_group_alone,
@@ -163,6 +164,11 @@ class ClassFolders(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
+        return list(self._records)
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        """The records, of which val_fraction has made some val; notes are on them too."""
         records = self.folders.records(self.listing.files)
         photos: Mapping[str, str] = {}
         if self.val_fraction and self._merges:
@@ -230,13 +236,14 @@ class ClassFolders(Source):
             if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
         notes += [*self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+        notes += describe_val_parts(self._records, self.val_fraction) if self.val_fraction else []
         return [*notes, *self._describe_divided(), *self._describe_nameless()]
 
     def _describe_divided(self) -> list[str]:
         """Return a note on folders in classes that val_fraction divides, or on images that group lacks."""
         if not (self.val_fraction and (self._merges or self.group is not None)):
             return []
-        records = [record for record in self.records() if record.split in ("train", "val")]
+        records = [record for record in self._records if record.split in ("train", "val")]
         if self.group is not None:
             alone = len(records) - len(self._groups(records))
             text = f"group={self.group} matches nothing in {counted(alone, 'images')}, held out one by one"
