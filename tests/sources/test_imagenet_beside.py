@@ -1,6 +1,7 @@
 """ImageNet's tars in a folder beside others: read all the same, or refused, never passed over."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,54 @@ def test_a_tar_in_an_archive_of_both_splits_is_to_be_unpacked(tmp_path):
     path = tarred(tmp_path / "set.tar", classes | {VAL_TAR: b"x"})
     with pytest.raises(ItlError, match=re.escape(f"alone; `tar xf {path} -C {tmp_path}`")):
         ImageNet(path).records()
+
+
+@pytest.mark.parametrize("beside", ["annotations/train/{}/1.xml", "code/train/train.py", "code/test/t.py"])
+def test_a_folder_called_like_a_split_without_images_holds_no_split(tmp_path, beside):
+    names = [f"{wnid}/sketch_{number}.JPEG" for wnid in (FOX, CAR) for number in (1, 2)]
+    alone = listed(ImageNet(tree(tmp_path / "alone", *(f"sketch/{name}" for name in names))))
+    assert [record[1:] for record in alone] == [(FOX, "test")] * 2 + [(CAR, "test")] * 2
+    path = tree(tmp_path / "x", *(f"sketch/{name}" for name in names))
+    for wnid in (FOX, CAR):
+        file = path / beside.format(wnid)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("text")
+    assert [record[1:] for record in listed(ImageNet(path))] == [record[1:] for record in alone]
+
+
+def test_class_folders_beside_a_folder_with_a_split_are_not_passed_over(tmp_path):
+    path = tree(tmp_path, f"{FOX}/1.JPEG", f"{CAR}/1.JPEG", f"extra/train/{FOX}/2.JPEG")
+    with pytest.raises(ItlError, match="extra"):
+        ImageNet(path).records()
+
+
+def test_a_folder_that_cannot_be_read_beside_those_of_images_changes_no_record(ilsvrc, monkeypatch):
+    locked, iterdir = ilsvrc.parent / "locked", Path.iterdir
+
+    def refuse(path):
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    alone = listed(ImageNet(ilsvrc.parent))
+    for folder in (locked, ilsvrc / "locked"):
+        folder.mkdir()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    source = ImageNet(ilsvrc.parent)
+    assert (listed(source), [*source.notes]) == (alone, [])
+    assert source.left_out.total() == 2
+
+
+def test_tars_that_are_kept_after_unpacking_are_not_missing(ilsvrc):
+    set_, path = ilsvrc.parent / "set", ilsvrc.parent
+    ilsvrc.rename(set_)
+    (path / "archives").mkdir()
+    (set_ / VAL_TAR).rename(path / "archives" / VAL_TAR)
+    with pytest.raises(ItlError, match="2 folders with splits of their own, archives, set; give one"):
+        ImageNet(path).records()
+    tree(set_, *(f"val/{wnid}/{name}" for name, wnid in IMAGES.items()))
+    assert [record[1:] for record in listed(ImageNet(path))] == [
+        record[1:] for record in listed(ImageNet(set_))
+    ]
+    tarred(path / "archives" / TRAIN_TAR, {f"{FOX}.tar": b"x"})
+    assert len(listed(ImageNet(path))) == 4

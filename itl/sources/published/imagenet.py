@@ -4,8 +4,10 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from posixpath import basename
 from typing import ClassVar
@@ -19,7 +21,7 @@ from itl.sources.folders import class_folders
 from itl.sources.folders.layout import Choice, Layout
 from itl.sources.folders.layout_options import image_counts, recognise, way_to
 from itl.sources.packed import describe_packed, unpack_command
-from itl.sources.published.inner_tars import innermost_wnid, open_class_tars, open_split_tar
+from itl.sources.published.inner_tars import has_images, innermost_wnid, open_class_tars, open_split_tar
 from itl.sources.published.val_labels import (
     DEVKIT,
     LABELS_CURE,
@@ -32,7 +34,7 @@ from itl.sources.published.val_labels import (
 )
 from itl.sources.records import Record, examples, is_image, split_off_val, stem_of, validate_records
 from itl.sources.source import Source
-from itl.sources.split_names import split_of_any_word, split_of_name
+from itl.sources.split_names import split_of_any_word, split_of_folders, split_of_name
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
@@ -96,7 +98,7 @@ class ImageNet(Source):
     def folders(self) -> Layout:
         """What the folders stand for; ItlError if that is unclear, or a list of val contradicts them."""
         counts = image_counts(self.listing)
-        self._refuse_unopened()
+        self._refuse_unopened(counts)
         if not counts:
             self._refuse_several()
             raise ItlError(self._one_tar or class_folders.no_images(self.listing, self.path))
@@ -157,6 +159,7 @@ class ImageNet(Source):
             f"what is to be read beside {read[0][0]}, or give {folder} as the path"
             for folder in inner
             if not (split_of_name(folder.name) or archives.is_stray([folder.name]))
+            and _holds_splits(folder)
             and (names := ", ".join(name for name, _ in _split_paths(folder)))
         ]
 
@@ -275,20 +278,26 @@ class ImageNet(Source):
             raise ItlError(f"there is nothing at {path}; {self.kind} takes {self.expected}")
         while path.is_dir() and not any(_split_paths(path)):
             folders = _folders_in(path)
-            inner = [folder for folder in folders if folder.name in INNER_FOLDERS]
-            others = [folder for folder in folders if not WNID.match(folder.name)]
-            with_splits = [folder for folder in others if any(_split_paths(folder))]
-            step = inner or with_splits or (folders if len(folders) == 1 else [])
+            step = [folder for folder in folders if folder.name in INNER_FOLDERS] or folders
+            if len(step) > 1 and not any(map(_holds_classes, [path, *folders])):
+                step = [folder for folder in step if _holds_splits(folder)]
             if len(step) != 1 or WNID.match(step[0].name):
                 break
             path = step[0]
         return path
 
-    def _refuse_unopened(self) -> None:
-        """Raise ItlError if a published tar lies where it is not opened: its split would be missing."""
+    def _refuse_unopened(self, folders: Iterable[str]) -> None:
+        """Raise ItlError if a published tar lies where it is not opened, and its split would be missing.
+
+        It is there all the same if *folders*, which hold images, are of all splits side by side.
+        """
         root = self._root
         tars = [name for name in self.listing.files if basename(name) in (TRAIN_TAR, VAL_TAR)]
-        if tars and not (root.is_dir() and any(_split_paths(root))):
+        if not tars or (root.is_dir() and any(_split_paths(root))):
+            return
+        splits = {folder: split for folder in folders if (split := split_of_folders(f"{folder}/"))}
+        around = {(*takewhile(lambda part: not split_of_name(part), name.split("/")),) for name in splits}
+        if len(around) > 1 or not {*splits.values()} >= {split_of_name(basename(tar)[:-4]) for tar in tars}:
             self._refuse_several()
             folder = tars[0].rpartition("/")[0]
             way = f"give {root / folder} as the path" if root.is_dir() else f"`{unpack_command(str(root))}`"
@@ -423,6 +432,20 @@ def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
 def _folders_in(path: Path) -> list[Path]:
     """Return the folders in *path*, but for those of an operating system."""
     return [folder for folder in path.iterdir() if folder.is_dir() and not archives.is_stray([folder.name])]
+
+
+def _holds_splits(folder: Path) -> bool:
+    """Say whether *folder* can be read, and holds a split that has images or tars, not code or XML alone."""
+    with suppress(PermissionError):
+        return any(map(has_images, (path for _, path in _split_paths(folder))))
+    return False
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Say whether *folder* can be read, and holds folders of wnids that have images or tars."""
+    with suppress(PermissionError):
+        return any(map(has_images, (path for path in folder.iterdir() if WNID.match(path.name))))
+    return False
 
 
 def _count_beside(root: Path, read: Collection[Path]) -> Counter[str]:

@@ -1,7 +1,10 @@
 """Tars inside the folders and tars of ImageNet: of a split, and of each class."""
 
+import os
 from contextlib import suppress
 from functools import cache
+from itertools import chain
+from pathlib import Path
 from posixpath import basename
 
 from itl import ItlError, counted
@@ -10,6 +13,12 @@ from itl.sources.files.archives import Listing
 from itl.sources.folder_names import wnid_of
 from itl.sources.records import examples, is_image
 from itl.sources.split_names import split_of_name
+
+
+def has_images(path: Path) -> bool:
+    """Say whether *path* is a tar or an image, or a folder with any; reads up to the first."""
+    inside = (name for _, _, names in os.walk(path, followlinks=True) for name in names)
+    return any(is_image(name) or name.endswith(".tar") for name in chain([path.name], inside))
 
 
 @cache
