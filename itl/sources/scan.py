@@ -15,7 +15,7 @@ from itl import ItlError, counted, no_such
 from itl.sources.boxes import AnnotatedObject, Box, Size, turn_box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import read_header
-from itl.sources.records import Record, examples, grouped, plain_line
+from itl.sources.records import Record, classes_by_split, examples, grouped, plain_line
 
 IMAGE_HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
@@ -235,12 +235,16 @@ class Scan:
 
     @property
     def skippable(self) -> set[str]:
-        """The images that bad=skip leaves out; none where that is not all that helps, or a split is lost."""
+        """The images that bad=skip leaves out; none where more is wrong, or a split or class is lost."""
         if not all(problem.images for problem in self.problems):
             return set()
         images = {image for problem in self.problems for image in problem.images}
-        kept = {record.split for record in self.records if record.id not in images}
-        return images if kept == {record.split for record in self.records} else set()
+        classes = classes_by_split(record for record in self.records if record.id not in images)
+        trained = classes.get("train", set().union(*classes.values()))
+        are_all_trained = all(names <= trained for names in classes.values())
+        return (
+            images if are_all_trained and classes.keys() == classes_by_split(self.records).keys() else set()
+        )
 
     def valid_records(self) -> list[Record]:
         """Return the records; ItlError if there are problems, or no records."""

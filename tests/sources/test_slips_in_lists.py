@@ -4,7 +4,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.registry import open_source
-from tests.annotated import images, text, written
+from tests.annotated import check_lines, images, text, written
 
 IDS = images(*(f"images/{split}_{number}.jpg" for split in "abc" for number in range(4)))
 
@@ -99,3 +99,22 @@ def test_long_json_lines_are_a_list(tmp_path):
     line = '{{"caption": "{0}", "id": "a_{1}", "label": "{1}"}}'
     lines = [line.format("w" * 70_000, number) for number in range(4)]
     assert len(open_source("lists", written(tmp_path, IDS | {"labels.jsonl": text(*lines)})).records()) == 4
+
+
+@pytest.mark.parametrize(("gone", "is_offered"), [((0,), True), ((0, 2), False)])
+def test_bad_skip_is_offered_only_where_train_keeps_every_class(tmp_path, gone, is_offered):
+    lists = {"train.csv": of_split("a"), "test.csv": of_split("b")}
+    path = written(tmp_path, IDS | lists)
+    for number in gone:  # of class x
+        (path / f"images/a_{number}.jpg").unlink()
+    lines = check_lines("lists", path)
+    assert [line for line in lines if line.startswith("problem")]
+    assert any("bad=skip" in line for line in lines) == is_offered
+    with pytest.raises(ItlError, match="no such image") as refused:
+        open_source("lists", path).records()
+    assert ("bad=skip" in str(refused.value)) == is_offered
+    if is_offered:
+        assert len(open_source("lists", path, bad="skip").records()) == 7
+    else:
+        with pytest.raises(ItlError, match="test has 1 class that train does not have, such as x"):
+            open_source("lists", path, bad="skip").records()
