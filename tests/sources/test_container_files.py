@@ -104,6 +104,26 @@ def test_two_versions_in_a_cache_that_share_a_file_are_refused(tmp_path, kind):
     assert len(open_source(kind, tmp_path / "snapshots/bb").records()) == 2
 
 
+@pytest.mark.parametrize("names", [("test-0", "validation-0"), ("test/0", "validation/0")])
+@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+def test_splits_of_one_version_that_share_a_file_are_noted_as_copies_are(tmp_path, kind, names):
+    def write(path):
+        return tarred(path, TWO) if kind == "webdataset" else parquet_file(path, ROWS)
+
+    suffix = ".tar" if kind == "webdataset" else ".parquet"
+    blob, *links = (write(tmp_path / f"blobs/{suffix}").rename(tmp_path / "blobs/0a1b"), *names)
+    write(tmp_path / f"version/data/train-0{suffix}")
+    for name in links:
+        link = tmp_path / f"version/data/{name}{suffix}"
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(blob)
+    lines = check_lines(kind, tmp_path / "version")
+    assert not [line for line in lines if line.startswith("problem")]
+    assert [line for line in lines if "byte by byte" in line]
+    records = open_source(kind, tmp_path / "version").records()
+    assert sorted(record.split for record in records) == ["test"] * 2 + ["train"] * 2 + ["val"] * 2
+
+
 def test_a_copy_of_a_folder_of_tables_is_refused(tmp_path):
     for folder in ("aa", "bb"):
         parquet_file(tmp_path / folder / "part-0.parquet", ROWS)

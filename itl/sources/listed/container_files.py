@@ -16,7 +16,7 @@ from itl.sources.listed.numbered_classes import describe_zero
 from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.source import Source
-from itl.sources.split_names import SPLIT_OF_WORD, split_of_folders, split_of_path
+from itl.sources.split_names import SPLIT_OF_WORD, split_of_folders, split_of_name, split_of_path
 
 COMPARED_BYTES = 4 << 10  # of files, before those of one size are compared whole
 
@@ -167,15 +167,24 @@ def describe_copies(files: Mapping[str, Path]) -> list[str]:
 
 
 def _refuse_links(files: Mapping[str, Path], path: Path) -> None:
-    """Raise ItlError if two of *files* are one by a link, as in a cache with two versions of a data set."""
+    """Raise ItlError if two of *files* are one by a link, as in a cache with two versions of a data set.
+
+    Links in one folder, or in those of splits side by side, are of one version: `describe_copies` notes them.
+    """
     first: dict[tuple[int, int], str] = {}
     for name, file in files.items():
         status = file.stat()
-        if (other := first.setdefault((status.st_dev, status.st_ino), name)) != name:
+        other = first.setdefault((status.st_dev, status.st_ino), name)
+        if _without_splits(other) != _without_splits(name):
             raise ItlError(
                 f"{path}: {other} and {name} are one file, as one is a link, so each of its images would be "
                 f"there twice; give the folder of one as the path, or remove the link"
             )
+
+
+def _without_splits(name: str) -> list[str]:
+    """Return the folders around the file *name* but for those of splits."""
+    return [folder for folder in name.split("/")[:-1] if not split_of_name(folder)]
 
 
 def _refuse_two_divisions(names: Iterable[str]) -> None:
