@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from itl import ItlError
+from itl.sources.listed.image_lists import rows_of
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, images, text, written
 from tests.pictures import encoded, smooth
@@ -182,6 +183,38 @@ def test_columns_of_bytes_and_of_lists_say_no_split_and_no_group(tmp_path):
     assert ["patient_id" in line for line in shared] == [True]
     with pytest.raises(ItlError, match="called 'clip_embedding'"):
         open_source("parquet", path, val_fraction=0.25, group="clip_embedding").records()
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "limits"),
+    [
+        ("colour", {}, [1]),
+        ("patient_id", {}, [1, None]),
+        ("colour", {"group": "colour"}, [1, None]),
+    ],
+)
+def test_a_table_is_read_again_only_where_a_column_may_say_groups(
+    tmp_path, monkeypatch, column, options, limits
+):
+    of_calls = []
+
+    def count(data, file, limit=None):
+        of_calls.append(limit)
+        return rows_of(data, file, limit)
+
+    monkeypatch.setattr("itl.sources.listed.listed_source.rows_of", count)
+    path = lists(tmp_path, header=f"image,label,{column}")
+    assert sides(open_source("lists", path, val_fraction=0.25, **options).records())[1]
+    assert of_calls == limits
+
+
+def test_first_rows_of_a_table_are_read_without_those_behind_them():
+    table = b'image,case\n\n1.jpg,a\n2.jpg,"b'
+    assert rows_of(table, "a.csv", limit=1) == [(3, {"image": "1.jpg", "case": "a"})]
+    with pytest.raises(ItlError, match="a.csv cannot be read as ','-separated values"):
+        rows_of(table, "a.csv")
+    lines = b'{"image": "1.jpg"}\n{"image": "2.jpg", "case": 1}\n'
+    assert [row.keys() for _, row in rows_of(lines, "a.jsonl", limit=1)] == [{"image"}, {"image", "case"}]
 
 
 def test_what_is_wrong_in_a_list_comes_before_what_is_held_out(tmp_path):

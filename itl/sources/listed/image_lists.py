@@ -297,24 +297,22 @@ def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> 
         )
 
 
-def _rows_of_cells(text: str, delimiter: str, file: str) -> list[tuple[int, list[str]]]:
-    """Return the first line of each row of a table, and its cells; ItlError if it is none."""
+def _rows_of_cells(text: str, delimiter: str, file: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line of each row of a table, and its cells; ItlError if it is none."""
     reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
-    numbered: list[tuple[int, list[str]]] = []
     try:
         for row in reader:
             if any(row):
-                numbered.append((line, [cell.strip() for cell in row]))
+                yield line, [cell.strip() for cell in row]
             line = reader.line_num + 1  # where the next row begins, as a value may have line ends
     except csv.Error as error:
         raise ItlError(f"{file} cannot be read as {delimiter!r}-separated values ({error})") from None
-    return numbered
 
 
 def _from_table(
     text: str, delimiter: str, file: str, image: str | None, label: str | None, is_chosen: bool
 ) -> list[ListedImage]:
-    numbered = _rows_of_cells(text, delimiter, file)
+    numbered = list(_rows_of_cells(text, delimiter, file))
     if not numbered:
         return []
     header = numbered[0][1]
@@ -337,14 +335,15 @@ def _from_table(
     return _from_objects(objects, file, image, label, header)
 
 
-def rows_of(data: bytes, file: str) -> list[tuple[int, Row]]:
-    """Return the line of each row of a table or of JSON lines, and the row; empty for what has no columns."""
+def rows_of(data: bytes, file: str, limit: int | None = None) -> list[tuple[int, Row]]:
+    """Return lines and rows of a table, the first *limit* alone, or of all JSON lines; [] without columns."""
     text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
     if suffix in ("jsonl", "ndjson"):
         return list(_json_lines(text, file))
     if suffix not in ("csv", "tsv") or _has_lines_of_text(text):
         return []
-    rows = _rows_of_cells(text, delimiter_of_table(text, suffix), file)
+    cells = _rows_of_cells(text, delimiter_of_table(text, suffix), file)
+    rows = list(cells if limit is None else islice(cells, 1 + limit))
     header = rows[0][1] if rows else [""]
     if IMAGE_AND_LABEL.fullmatch(header[0]):  # no header
         return []

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, starmap
 from typing import ClassVar
 
@@ -107,14 +107,16 @@ class ListedSource(ScannedSource):
             return
         files = dict.fromkeys(file for file, _ in scan.lines.values())
         members = {file: self.listing.files.get(file) or Member(file) for file in files}
-        tables = {file: dict(rows_of(member.read(), file)) for file, member in members.items()}
-        rows = {image: tables[file].get(line, {}) for image, (file, line) in scan.lines.items()}
+        first = [row for file, member in members.items() for _, row in rows_of(member.read(), file, limit=1)]
+        table = cache(lambda file: dict(rows_of(members[file].read(), file)))  # whole only if it is needed
         scan.records, notes = hold_out(
             scan.records,
             self.val_fraction,
             group,
-            [name for name in dict.fromkeys(chain.from_iterable(rows.values())) if name not in others],
-            lambda column: {image: row.get(column) for image, row in rows.items()},
+            [name for name in dict.fromkeys(chain.from_iterable(first)) if name not in others],
+            lambda column: {
+                image: table(file).get(line, {}).get(column) for image, (file, line) in scan.lines.items()
+            },
         )
         scan.notes += notes
 
