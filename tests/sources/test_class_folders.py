@@ -486,9 +486,13 @@ def test_images_without_a_suffix_beside_others_are_noted(tmp_path, end):
     pictures = {f"{label}/{number}.jpg": jpeg() for label in ("cat", "dog") for number in range(2)}
     others = {"dog/notes.txt": b"x", "dog/2.json": b"{}", "dog/Makefile": b"x", "other": jpeg()}
     path = written(tmp_path, pictures | others)
-    assert not [line for line in check_lines("folder", path) if "the suffix" in line], "as none is an image"
+    assert not [line for line in check_lines("folder", path) if "such as .jpg" in line], "as none is an image"
     written(tmp_path, {f"dog/x{number}{end}": jpeg() for number in range(3)})
     assert (
-        f"note: 4 files in class folders are without the suffix of an image, and left out, though "
-        f"'dog/x0{end}' is one; give each image a suffix, as in 'dog/x0{end}.jpg'"
+        f"note: without a suffix such as .jpg, 3 images are left out; give each one, as in 'dog/x0{end}.jpg'"
+    ) in check_lines("folder", path)
+    written(tmp_path, {f"dog/{number:02}.yaml": b"x" for number in range(18)})
+    assert (
+        f"note: without a suffix such as .jpg, 1 image is left out (of 22 such files 20 were opened); give "
+        f"each one, as in 'dog/x0{end}.jpg'"
     ) in check_lines("folder", path)

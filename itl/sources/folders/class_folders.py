@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -271,11 +271,13 @@ class ClassFolders(Source):
             and name.rpartition("/")[0] in self.folders.class_of
             and suffix_of(name) not in {*LIST_SUFFIXES, *UNREAD_SUFFIXES, *UNREAD_TABLES, ".json"}
         }
-        if not (name := _first_nameless(others)):
+        if not (images := list(_nameless(others))):
             return []
+        limit = dividing_lists.MAX_OPENED
+        opened = f" (of {len(others):,} such files {limit} were opened)" if len(others) > limit else ""
         return [
-            f"{counted(len(others), 'files in class folders are')} without the suffix of an image, and left "
-            f"out, though {name!r} is one; give each image a suffix, as in {name + '.jpg'!r}"
+            f"without a suffix such as .jpg, {counted(len(images), 'images are')} left out{opened}; give "
+            f"each one, as in {images[0] + '.jpg'!r}"
         ]
 
     def _describe_unread_splits(self) -> list[str]:
@@ -387,7 +389,7 @@ def no_images(listing: Listing, path: Path) -> str:
         return f"{path} holds {count}, such as {unread[0]}; convert them to one of {read}"
     if foreign := foreign_format(listing.files, archives.LATER_FORMATS):
         return f"{path} holds no images in class folders; {foreign}"
-    if nameless := _first_nameless(listing.files):
+    if nameless := next(_nameless(listing.files), ""):
         return (
             f"{path} holds no images by their names; {nameless!r} is an image without such a suffix; give "
             f"each image one, as in {nameless + '.jpg'!r}"
@@ -403,13 +405,12 @@ def no_images(listing: Listing, path: Path) -> str:
     )
 
 
-def _first_nameless(files: Mapping[str, Member]) -> str:
-    """Return the name of the first of *files* that is an image; '' if none of the first few is."""
+def _nameless(files: Mapping[str, Member]) -> Iterator[str]:
+    """Yield the names of those of *files* that are images, of the first few."""
     for name in sorted(files)[: dividing_lists.MAX_OPENED]:
         with suppress(ItlError, OSError):
             image_header(files[name])
-            return name
-    return ""
+            yield name
 
 
 def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:
