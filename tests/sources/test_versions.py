@@ -9,6 +9,7 @@ import pytest
 from itl import ItlError
 from itl.sources.folders.class_folders import ClassFolders
 from itl.sources.listed.shards import WebDataset
+from itl.sources.records import split_off_val
 from tests.pictures import tarred, tree
 
 LABELS = ("cat", "dog")
@@ -126,6 +127,21 @@ def test_folders_in_classes_that_are_divided_are_noted_and_group_is_checked(tmp_
         ItlError, match="group=p1 says what val_fraction holds out together, which is not set"
     ):
         ClassFolders(tmp_path, class_level=1, group="p1").records()
+
+
+def test_records_are_divided_once_for_all_notes(tmp_path, monkeypatch):
+    fractions = []
+
+    def count(records, fraction, *others):
+        fractions.append(fraction)
+        return split_off_val(records, fraction, *others)
+
+    monkeypatch.setattr("itl.sources.folders.class_folders.split_off_val", count)
+    photos(tmp_path, (".",), [f"p{case}/{number}.png" for case in "12" for number in range(5)])
+    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)
+    assert source.records() == source.records()
+    assert source.describe(source.records())
+    assert fractions == [0.2]
 
 
 def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):
