@@ -97,8 +97,11 @@ def _begun(folder: Path) -> tuple[dict[str, Any], float]:
     A run goes on from a checkpoint of its own, or from the search for a learning rate.
     """
     begun = folder / BEGUN
+    if not begun.exists():  # a search is that of a finished run, which is done again
+        (folder / LR_SCORES_FILE).unlink(missing_ok=True)
+        return {}, 0.0
     kept = [*folder.glob(f"**/{CHECKPOINT_FILE}"), *folder.glob(LR_SCORES_FILE)]
-    if not kept or not begun.exists():
+    if not kept:
         return {}, 0.0
     earlier, last = read_mapping(begun), min(time.time(), max(path.stat().st_mtime for path in kept))
     return earlier, earlier.get("seconds", 0.0) + max(0.0, last - begun.stat().st_mtime)

@@ -255,6 +255,27 @@ def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixe
     assert 2000 <= provenance["seconds"] < 2100
 
 
+def test_a_finished_run_that_is_done_again_searches_its_learning_rate_again(tmp_path, monkeypatch):
+    """Its result is removed, as the message on a damaged file says; the code is another by then."""
+    store, machine, searched = Store(tmp_path), here(tmp_path), []
+    spec = Transfer(Pretrain(Subset("p")), "finetune", "images", "p", recipe=Recipe(lrs=(0.1, 0.2)))
+
+    def score(recipe: Recipe, folder: Path) -> float:
+        searched.append(recipe.lr)
+        return 50.0 + len(searched)
+
+    def search(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
+        return {"metrics": {"accuracy": select_lr(spec.recipe, folder, score).lr}}
+
+    monkeypatch.setattr("itl.runs.perform.transfer", search)
+    for commit in ("old", "new"):
+        monkeypatch.setattr("itl.runs.provenance.commit", lambda commit=commit: commit)
+        assert perform(spec, store, machine)["metrics"] == {"accuracy": 0.2}
+        assert store.read(spec, "provenance.json")["commit"] == commit
+        (store.path(spec) / "result.json").unlink()
+    assert searched == [0.1, 0.2, 0.1, 0.2]
+
+
 @pytest.mark.timeout(120)
 def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
