@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import current_process, get_context, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
+from multiprocessing.util import get_temp_dir
 
 from itl import ItlError
 from itl.machine import OPENMP_THREADS
 
 PRELOADED = "itl.runs.preload"
+SOCKETS = "/tmp"
+TEMPORARY_FOLDER_BYTES = 75  # a socket's path has at most 107, 32 of them in the names multiprocessing gives
 NO_SEMAPHORE = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOENT)
 UNDER_MAIN = 'put what it does under `if __name__ == "__main__":`'
 
@@ -101,9 +105,28 @@ def process_context(device: str = "cpu") -> BaseContext:
     """
     if sys.platform != "linux" or device != "cpu":
         return get_context("spawn")
+    _make_folder_of_sockets()
     context = get_context("forkserver")
     context.set_forkserver_preload([PRELOADED])
     return context
+
+
+def _make_folder_of_sockets() -> None:
+    """Let the server's socket be in /tmp where the path of TMPDIR, as in a job of a cluster, is too long."""
+    temporary = tempfile.gettempdir()
+    if len(os.fsencode(temporary)) <= TEMPORARY_FOLDER_BYTES:
+        return
+    tempfile.tempdir = SOCKETS
+    try:
+        get_temp_dir()  # which keeps it, and removes it at the end
+    except OSError as error:
+        raise ItlError(
+            f"no worker process can be started: the path of TMPDIR, {temporary}, is too long for a socket, "
+            f"and {SOCKETS} cannot be written ({error.strerror}); set TMPDIR to a folder whose path has at "
+            f"most {TEMPORARY_FOLDER_BYTES} bytes"
+        ) from error
+    finally:
+        tempfile.tempdir = temporary
 
 
 def start_process(

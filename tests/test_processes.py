@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,6 +61,15 @@ def work(words):
 if __name__ == "__main__":
     itl.commands = types.SimpleNamespace(main=work)
     sys.exit(script())
+"""
+SOCKET_AND_TEMPORARY_FOLDER = """
+import tempfile
+from multiprocessing import util
+import itl.processes
+itl.processes.PRELOADED = "os"  # a server without torch is faster
+if __name__ == "__main__":
+    with itl.processes.process_pool(1, threads=1) as pool:
+        print(pool.submit(tempfile.gettempdir).result(), tempfile.gettempdir(), util.get_temp_dir())
 """
 CHECKOUT = Path(__file__).parents[1]
 
@@ -216,6 +226,37 @@ def test_where_no_semaphore_can_be_made_their_folder_is_named(monkeypatch, numbe
     )
     with pytest.raises(kind, match=says):
         process_pool(1, 1)
+
+
+@ON_LINUX
+@pytest.mark.parametrize(("length", "sockets"), [(75, ""), (76, "/tmp"), (200, "/tmp")])
+def test_a_long_path_of_the_temporary_folder_is_none_of_a_socket(length, sockets):
+    """A socket's path has at most 107 bytes; in a job of a cluster, TMPDIR is often longer."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        folder = Path(short, "x" * (length - len(short) - 1))
+        folder.mkdir()
+        command, environment = [sys.executable, "-c", SOCKET_AND_TEMPORARY_FOLDER], {"TMPDIR": str(folder)}
+        out = subprocess.check_output(command, cwd=CHECKOUT, env=os.environ | environment, text=True).split()
+        assert out[:2] == [str(folder)] * 2, "all but sockets stay in the temporary folder"
+        assert str(Path(out[2]).parent) == (sockets or str(folder))
+        assert not Path(out[2]).exists()
+
+
+@ON_LINUX
+def test_where_no_folder_is_short_enough_for_a_socket_it_is_said(monkeypatch):
+    monkeypatch.setattr(
+        "itl.processes.get_temp_dir", Mock(side_effect=PermissionError(13, "Permission denied"))
+    )
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 74)
+    process_pool(1, 1).shutdown()
+    monkeypatch.setattr(tempfile, "tempdir", long := "/" + "é" * 38)
+    with pytest.raises(
+        ItlError,
+        match=f"TMPDIR, {long}, is too long .* /tmp cannot .*Permission denied.*; set TMPDIR .* 75 bytes",
+    ):
+        process_pool(1, 1)
+    assert tempfile.tempdir == long
+    process_pool(1, 1, device="cuda:0").shutdown()
 
 
 @pytest.mark.parametrize("error", [EOFError, ConnectionRefusedError])
