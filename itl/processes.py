@@ -6,11 +6,13 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import current_process, get_context, parent_process, resource_tracker
+from contextlib import suppress
+from multiprocessing import current_process, forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.util import get_temp_dir
 
@@ -20,6 +22,7 @@ from itl.machine import OPENMP_THREADS
 PRELOADED = "itl.runs.preload"
 SOCKETS = "/tmp"
 TEMPORARY_FOLDER_BYTES = 75  # a socket's path has at most 107, 32 of them in the names multiprocessing gives
+SERVER_ENDS_S = 10.0  # at most, after a kill
 NO_SEMAPHORE = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOENT)
 UNDER_MAIN = 'put what it does under `if __name__ == "__main__":`'
 
@@ -67,7 +70,24 @@ class _Pool(ProcessPoolExecutor):
         try:
             return super().submit(*work, **settings)
         except (EOFError, ConnectionError) as error:
+            _wait_for_end_of_server()
             raise BrokenProcessPool(f"what starts processes has ended ({error})") from error
+
+
+def _wait_for_end_of_server() -> None:
+    """Wait until a killed server can be reaped: multiprocessing replaces it no earlier.
+
+    Its pipes and its socket are closed before, so that the next process would not start either.
+    """
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if server is None:  # as on macOS, whose Python may have no waitid
+        return
+    end = time.monotonic() + SERVER_ENDS_S
+    with suppress(ChildProcessError):  # reaped by another thread
+        while not os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            if time.monotonic() > end:
+                break
+            time.sleep(0.01)
 
 
 def _forget_standard_input() -> None:

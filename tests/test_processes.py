@@ -9,6 +9,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -259,9 +260,19 @@ def test_where_no_folder_is_short_enough_for_a_socket_it_is_said(monkeypatch):
     process_pool(1, 1, device="cuda:0").shutdown()
 
 
+@ON_LINUX
 @pytest.mark.parametrize("error", [EOFError, ConnectionRefusedError])
-def test_a_pool_is_broken_where_what_starts_its_processes_was_killed(monkeypatch, error):
-    with process_pool(1, 1) as pool, monkeypatch.context() as patch:
+def test_a_pool_is_broken_where_what_starts_its_processes_was_killed_and_the_next_may_start(
+    monkeypatch, error
+):
+    """Python replaces a server once it can be reaped, which is after its socket has closed."""
+    with (
+        process_pool(1, 1) as pool,
+        subprocess.Popen(["sleep", "0.3"]) as server,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(forkserver._forkserver, "_forkserver_pid", server.pid)
         patch.setattr(ProcessPoolExecutor, "submit", Mock(side_effect=error("refused")))
         with pytest.raises(BrokenProcessPool, match="what starts processes has ended .refused"):
             pool.submit(abs, -1)
+        assert psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE

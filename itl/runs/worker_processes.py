@@ -50,13 +50,21 @@ class LocalWorkers:
         machine = self.machine
         return process_pool(1, machine.threads, start_worker, self.lifeline, device=machine.device)
 
+    def _restart(self, number: int) -> None:
+        self.pools[number].shutdown()
+        self.pools[number] = self._start()
+
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec*; None where every process is busy.
 
         ItlError if no process can be started.
         """
-        self.running = {number: future for number, future in self.running.items() if not future.done()}
+        done = {number: future for number, future in self.running.items() if future.done()}
+        self.running = {number: future for number, future in self.running.items() if number not in done}
         free = [number for number in range(len(self.pools)) if number not in self.running]
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in done.values()):
+            for number in free:  # the kill may be of what starts processes: all break, idle ones unnoticed
+                self._restart(number)
         if not free:
             return None
         load = Counter(self.devices[number] for number in self.running)
@@ -65,8 +73,7 @@ class LocalWorkers:
         try:
             future = self.pools[number].submit(perform_here, spec, store, machine)
         except (BrokenProcessPool, EOFError, ConnectionError):  # it, or what starts it, was killed
-            self.pools[number].shutdown()
-            self.pools[number] = self._start()
+            self._restart(number)
             try:
                 future = self.pools[number].submit(perform_here, spec, store, machine)
             except BrokenProcessPool as error:

@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -327,6 +328,36 @@ def test_a_run_beside_one_whose_process_is_killed_goes_on(tmp_path, monkeypatch)
         executors.execute([net(0), net(1)], store, machine)
     assert [(store.path(net(number)) / "begun").read_text() for number in (0, 1)] == ["x", "xx"]
     assert store.is_done(net(0))
+
+
+def server_killed_beside_an_idle_process(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Run 0 ends once run 1 has begun; run 1 then kills the server that both are forks of, once."""
+    folder = store.folder(spec)
+    (folder / "claim").touch()
+    with (folder / "begun").open("a") as file:
+        file.write("x")
+    if spec.seed:
+        while not store.is_done(net(0)):
+            time.sleep(0.01)
+        if (folder / "begun").read_text() == "x":
+            time.sleep(1)  # until the other process waits for a run
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
+    else:
+        while not (store.path(net(1)) / "begun").exists():
+            time.sleep(0.01)
+    store.finish(spec, {"metrics": {}})
+    return {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forks of a server on Linux alone")
+@pytest.mark.timeout(60)
+def test_one_kill_of_what_starts_processes_costs_a_run_one_process(tmp_path, monkeypatch):
+    """Of all pools at once, also of those that wait: a run that one of them took died for the same kill."""
+    monkeypatch.setattr(worker_processes, "perform_here", server_killed_beside_an_idle_process)
+    store = Store(tmp_path)
+    executors.execute([net(0), net(1)], store, Machine(home=tmp_path, workers=2, threads=1))
+    assert [(store.path(net(number)) / "begun").read_text() for number in (0, 1)] == ["x", "xx"]
 
 
 @pytest.mark.parametrize(("allowed", "workers", "then"), [(600, 10, 600), (600, 20, 672)])
