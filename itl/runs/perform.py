@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ from itl.training.numerics import autocast, described, repeatable
 from itl.training.weights import fill_body, load_kept
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
+TRAINING_TOGETHER = Event()  # on rank 0: the others train with it, and would wait for it if it failed
 BEGUN = "begun.json"  # provenance of a run that is not done, and the seconds of earlier processes
 CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
 
@@ -159,10 +161,12 @@ def tree_of(spec: Pretrain, machine: Machine) -> Taxonomy:
 def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine: Machine) -> Classifier:
     """Build and train the net of *spec*, with every rank of a torchrun at once."""
     if machine.ranks > 1 and machine.rank == 0:
+        TRAINING_TOGETHER.set()
         distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECT_DEVICE)
     net = build_for(spec, len(selection.classes)).to(device(machine))
     batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
     train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=epoch_log(folder, machine))
+    TRAINING_TOGETHER.clear()
     return net
 
 
@@ -239,11 +243,11 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
     """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains.
 
     Returns:
-        On rank 0 what failed, with the runs that need it; a training only as it diverged, which all ranks
-        notice alike.
+        On rank 0 what failed, with the runs that need it.
 
     Raises:
         ItlError: Another rank ended, or cannot be reached.
+        Exception: Rank 0 failed, other than by `Diverged`, while the others trained with it.
     """
     failed: dict[Spec, BaseException] = {}
     join_ranks(machine, timedelta(days=1))
@@ -253,11 +257,12 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
                 if (net := pretraining_of(spec)) in failed:
                     failed[spec] = failed[net]
                     continue
+                TRAINING_TOGETHER.clear()
                 try:
                     perform(spec, store, machine)
                 except Exception as error:
-                    if isinstance(spec, Pretrain) and not isinstance(error, Diverged):
-                        raise  # other ranks may wait for this one in mid-training
+                    if TRAINING_TOGETHER.is_set() and not isinstance(error, Diverged):
+                        raise  # all ranks notice alike that a training diverges, and nothing else
                     free_frames(error)  # they hold the net, and memory of the GPU
                     failed[spec] = error
             distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)

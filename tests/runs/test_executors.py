@@ -23,10 +23,11 @@ from itl import ItlError
 from itl.evaluation.finetune import select_lr
 from itl.machine import Machine
 from itl.runs.executors import execute, with_needs
-from itl.runs.perform import perform, perform_together
+from itl.runs.perform import fit, perform, perform_together
 from itl.runs.store import Store
 from itl.runs.worker_processes import perform_here
 from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.training.loop import Diverged
 from tests.worlds import (
     FOUR,
     SETTINGS,
@@ -373,6 +374,47 @@ def test_a_rank_that_loses_another_says_that_repeating_resumes(tmp_path, monkeyp
     reason = "of this rank itself"
     with pytest.raises(RuntimeError, match=reason):
         perform_together([Pretrain(Subset("a pack"))], Store(machine.runs), machine)
+
+
+@pytest.mark.parametrize(
+    ("fails", "error", "stops"),
+    [
+        ("before", OSError, False),
+        ("training", OSError, True),
+        ("training", Diverged, False),
+        ("after", OSError, False),
+    ],
+)
+def test_a_run_of_several_ranks_that_fails_stops_the_others_only_in_mid_training(
+    tmp_path, monkeypatch, fails, error, stops
+):
+    """Before and after, the others wait for the next training. Run 1 fails, run 2 does not need it."""
+    steps = []
+
+    def step(name: str, seed: int) -> None:
+        steps.append((name, seed))
+        if (name, seed) == (fails, 1):
+            raise error("the disk is full")
+
+    def perform(spec: Pretrain, store: Store, machine: Machine) -> None:
+        step("before", spec.seed)
+        fit(spec, Mock(), Mock(classes=()), tmp_path, machine)
+        step("after", spec.seed)
+
+    for name in ("join_ranks", "distributed", "build_for", "Batches"):
+        monkeypatch.setattr(f"itl.runs.perform.{name}", Mock())
+    monkeypatch.setattr("itl.runs.perform.distributed.DistError", torch.distributed.DistError)
+    monkeypatch.setattr("itl.runs.perform.train", lambda *_, seed, log: step("training", seed))
+    monkeypatch.setattr("itl.runs.perform.perform", perform)
+    specs = [Pretrain(Subset("a pack"), seed=seed) for seed in (0, 1, 2)]
+    machine = here(tmp_path).replace(ranks=2)
+    if stops:
+        with pytest.raises(error, match="the disk is full"):
+            perform_together(specs, Store(machine.runs), machine)
+        assert steps[-1] == (fails, 1)
+    else:
+        assert list(perform_together(specs, Store(machine.runs), machine)) == [specs[1]]
+        assert steps[-3:] == [("before", 2), ("training", 2), ("after", 2)]
 
 
 @pytest.mark.parametrize("chain", ["alone", "caused", "replaced"])
