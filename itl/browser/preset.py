@@ -76,7 +76,7 @@ def save(
             f"preset {name} would train nets on one class, which teaches them nothing; choose more"
         )
     question = dict(base.notebooks[DATA_SIZE])
-    images = _images_of(pack, question["images"])
+    images = images_of(pack, question["images"])
     limit = min(kept.images.values(), default=0)
     question |= {"images": images, "subset": settings(subset)}
     if counts := question.get("images_per_class"):  # else that of subset
@@ -91,7 +91,7 @@ def save(
     return write_preset(name, {"about": about, "notebooks": notebooks}, folder)
 
 
-def _images_of(pack: Pack, usual: Mapping[str, object]) -> dict[str, object]:
+def images_of(pack: Pack, usual: Mapping[str, object]) -> dict[str, object]:
     """Say which images *pack* is made of: as *usual* where runs built it so, else with where they lie."""
     if is_built_of(pack.folder, spec_of(Packing, usual, "images"), "images"):
         return dict(usual)

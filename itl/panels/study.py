@@ -17,7 +17,6 @@ from itl import ItlError, one_of, warn
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
-from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, expand_home, project_folder
 from itl.packs.paths import size_of
@@ -34,6 +33,7 @@ from itl.panels.panel import (
 )
 from itl.panels.plan_facts import plan_facts, progress_facts
 from itl.panels.quick_store import QuickStore
+from itl.panels.selection import with_selection
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess, of_others
 from itl.panels.typed_text import read_conditions, read_options, read_seeds
 from itl.presets import load_preset, write_preset
@@ -164,10 +164,7 @@ class StudyPanel(Panel):
         for name, folder in (("images", self.images_folder), ("target", self.target_folder)):
             if options[name] and not folder:
                 raise ItlError(f"options of {name} are for its folder, which is not given; give it, or none")
-        if self.images_folder:
-            settings["images"] = self._own_images(
-                "folder", self.images_folder, options["images"], settings["images"]
-            )
+        settings["images"] = self._usual_images(options["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
             targets[OWN_TARGET] = self._own_target(options["target"], settings["images"])
@@ -194,6 +191,13 @@ class StudyPanel(Panel):
         if self.taxonomy is not None and conditions.get("taxonomy", self.taxonomy) != self.taxonomy:
             raise ItlError("conditions name another taxonomy than the selection was made on; remove it there")
         return on_taxonomy(settings | conditions | chosen, self.taxonomy)
+
+    def _usual_images(self, options: Mapping[str, object]) -> dict[str, object]:
+        """Return the images that are asked on where conditions name none."""
+        usual = dict(self.preset.notebooks[self.question]["images"])
+        if not self.images_folder:
+            return usual
+        return self._own_images("folder", self.images_folder, options, usual)
 
     def _own_images(
         self, source: str, path: str, options: Mapping[str, object], usual: Mapping[str, object]
@@ -225,25 +229,21 @@ class StudyPanel(Panel):
         return plan([self.ask()], self.store, self.machine, measure=measure)
 
     def take_selection(self) -> None:
-        """Take the selection of the browser into the conditions.
+        """Take the selection of the browser, and the images of its pack, into the conditions.
 
         ItlError if there is no browser, or the question takes no selection of classes.
         """
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
-        values, subset, taken = read_conditions(self.conditions), self.browser.subset, self.study.model_fields
-        if "subset" in taken:
-            values["subset"] = subset_settings(subset)
-        elif "label_sets" in taken:
-            values["label_sets"] = list(dict.fromkeys([*values.get("label_sets", []), subset.labels]))
-        else:
-            raise ItlError(
-                f"{self.study.name} takes no selection of classes; choose data-size or class-count"
-            )
-        self.taxonomy = self.browser.taxonomy_of_labels()
-        self.conditions = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
-        if "subset" not in taken and (subset.classes or subset.images_per_class):
-            self.message = f"The labels are taken; {self.study.name} takes no numbers of classes or images."
+        usual = self._usual_images(read_options(self.options)["images"])
+        taken, note = with_selection(read_conditions(self.conditions), self.browser, self.study, usual)
+        text = yaml.safe_dump(taken, sort_keys=False, default_flow_style=None, width=100)
+        taxonomy = self.browser.taxonomy_of_labels()
+        with self.hold_trait_notifications():
+            if self.browser.pack is not None and "images" in taken:
+                self.images_folder = ""
+            self.taxonomy, self.conditions = taxonomy, text
+        self.message = note
 
     def run(self) -> None:
         """Do the missing runs, in a separate process; call it again to resume.

@@ -5,14 +5,17 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from itl import ItlError, counted, errors_about, pick
+from itl import ItlError, counted, errors_about, pick, warn
 from itl.evaluation.methods import METHODS
-from itl.machine import data_entry, expand_home
+from itl.machine import Machine, data_entry, expand_home
+from itl.packs.paths import packed
+from itl.runs.plan import UNPACKED
 from itl.runs.planned_run import Design
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
@@ -70,10 +73,11 @@ class DataSize(Study):
             )
         if self.subset and self.subset.tree and not self.taxonomy:
             raise ItlError("this subset is of another taxonomy; give that too, as taxonomy=browser.taxonomy")
-        if self.subset:
-            self._check_subset(self.subset)
         if self.subset and not self.seeds and "seeds" not in self.model_fields_set:
             return self.model_copy(update={"seeds": (self.subset.seed,)}).question()
+        if self.subset:
+            self._check_subset(self.subset)
+            self._note_other_pack(self.subset)
         return super().question()
 
     def _check_subset(self, subset: Subset) -> None:
@@ -88,6 +92,20 @@ class DataSize(Study):
         ):
             if own is not None and given and own not in given:
                 raise ItlError(SUBSET_IGNORED.format(name=name, names=names, own=own, given=list(given)))
+
+    def _note_other_pack(self, subset: Subset) -> None:
+        """Warn if *subset* is of another pack than the images: it may be meant, as images of another size."""
+        if subset.pack in ("", UNPACKED):
+            return
+        pack = None
+        with suppress(ItlError):  # images that are not here are looked for when they are needed
+            pack = packed(self.images, "images", Machine.from_environment())
+        if pack and pack.digest != subset.pack:
+            warn(
+                f"subset was made of the pack {subset.pack}, and images of data-size are packed as "
+                f"{pack.digest}: its labels and numbers are taken, its images are not; give images of that "
+                f"pack, as a preset that the browser saves does"
+            )
 
     def conditions(self) -> list[Condition]:
         """Return one for each number of images, trained for equal steps and for equal passes."""

@@ -19,7 +19,9 @@ from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
+from itl.machine import Machine
 from itl.packs.pack import Pack
+from itl.packs.paths import pack_for
 from itl.packs.subset import count_subset, select
 from itl.packs.thumbnails import Gallery
 from itl.runs import questions
@@ -157,6 +159,24 @@ def test_a_question_is_asked_of_the_subset():
     assert questions.data_size(subset={}, **SETTINGS) == questions.data_size(**SETTINGS)
     with pytest.raises(ItlError, match="no setting of subset called 'label'; did you mean 'labels'"):
         questions.data_size(subset={"label": "original"}, **SETTINGS)
+
+
+def test_a_subset_of_another_pack_than_the_images_is_noted(demo, tmp_path, monkeypatch, recwarn):
+    monkeypatch.setenv("ITL_HOME", str(tmp_path))
+    given = {name: value for name, value in SETTINGS.items() if name not in ("images_per_class", "seeds")}
+    questions.data_size(subset=Subset(demo.digest), **given)
+    assert not recwarn, "what is not packed here is not known"
+    pack = pack_for(questions.data_size(**SETTINGS).images, "images", Machine.from_environment())
+    for subset in (Subset(pack.digest), Subset(""), HierarchyBrowser().subset):
+        questions.data_size(subset=subset, **given)
+    assert not recwarn
+    questions.data_size(subset=Subset(demo.digest), **given)
+    (note,) = [str(warning.message) for warning in recwarn]
+    assert note == (
+        f"subset was made of the pack {demo.digest}, and images of data-size are packed as {pack.digest}: "
+        f"its labels and numbers are taken, its images are not; give images of that pack, as a preset that "
+        f"the browser saves does"
+    )
 
 
 # images

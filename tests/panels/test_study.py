@@ -15,12 +15,14 @@ import yaml
 
 from itl import ItlError
 from itl.browser.widget import HierarchyBrowser
+from itl.packs.pack import Pack
+from itl.packs.paths import pack_for
 from itl.panels import answer_steps, study
 from itl.panels.panel import ForestPicture
 from itl.panels.study import StudyPanel
 from itl.runs.plan import plan
 from itl.runs.store import Store
-from itl.specs import Subset, key
+from itl.specs import Packing, Subset, key
 from tests.pictures import encoded, smooth
 from tests.sources import containers
 from tests.worlds import SETTINGS, run_here, small_study
@@ -408,6 +410,31 @@ def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
     unnamed = StudyPanel("rooms", HierarchyBrowser(tree=of_rooms.browser.tree), machine)
     unnamed.take_selection()
     assert unnamed.ask().taxonomy == "rooms.csv", "which tree it shows is not known by name"
+
+
+def test_a_selection_brings_the_images_that_it_was_made_of(project, machine):
+    """The preset's images are others: its classes would be left out by none of the labels."""
+    write_classes(project / "rooms", "train/bath", "train/street", "val/bath", "val/street", images=4)
+    (project / "rooms.csv").write_text("child,parent\nbath,indoor\nstreet,outdoor\nindoor,all\noutdoor,all\n")
+    rooms = {"source": "folder", "path": str(project / "rooms"), "size": 16}
+    pack = Pack.build(Packing(**rooms), project / "of-rooms", path=project / "rooms", workers=1)
+    browser = HierarchyBrowser(pack, taxonomy="rooms.csv")
+    panel = StudyPanel("smallest", browser, machine)
+    usual = panel.ask().images
+    panel.images_folder = str(project)
+    panel.take_selection()
+    assert (panel.ask().images, panel.ask().taxonomy) == (Packing(**rooms), "rooms.csv")
+    assert panel.message == "The images are those of the browser's pack."
+    assert yaml.safe_load(panel.conditions)["images"] == rooms | {"fit": "squash"}
+    own = StudyPanel("smallest", browser, machine)
+    own.images_folder = str(project / "rooms")
+    browser.pack = pack_for(own.ask().images, "images", machine)
+    own.take_selection()
+    assert (own.images_folder, own.message) == (str(project / "rooms"), ""), "these are its images already"
+    panel.browser = HierarchyBrowser(pack_for(usual, "images", machine))
+    panel.take_selection()
+    assert (panel.ask().images, panel.ask().taxonomy, panel.message) == (usual, "", "")
+    assert "images" not in yaml.safe_load(panel.conditions)
 
 
 def test_what_is_typed_twice_or_in_vain_is_refused(project, panel):
