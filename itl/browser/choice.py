@@ -3,6 +3,7 @@
 page/choice.js has the same operations; a test runs both side by side.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -201,15 +202,17 @@ def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: 
     """
     candidates = [wnid for wnid in tree if leaves[wnid] and leaves[wnid] <= wanted]
     chosen: list[str] = []
-    covered: set[str] = set()
+    times_covered = Counter[str]()
     for wnid in sorted(candidates, key=lambda wnid: (-len(leaves[wnid]), -tree.depth(wnid), wnid)):
-        if not leaves[wnid] <= covered:
+        if not all(times_covered[leaf] for leaf in leaves[wnid]):
             chosen.append(wnid)
-            covered |= leaves[wnid]
+            times_covered.update(leaves[wnid])
+    needed = set(chosen)
     for wnid in reversed(chosen):  # leaves with several parents may be covered by other nodes together
-        if leaves[wnid] <= _union(leaves, (node for node in chosen if node != wnid)):
-            chosen.remove(wnid)
-    return set(chosen)
+        if all(times_covered[leaf] > 1 for leaf in leaves[wnid]):
+            needed.remove(wnid)
+            times_covered.subtract(leaves[wnid])
+    return needed
 
 
 def fewest_ticks(tree: Taxonomy, kept: frozenset[str]) -> set[str]:

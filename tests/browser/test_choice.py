@@ -7,7 +7,7 @@ import pytest
 
 import itl.browser.choice
 from itl import ItlError
-from itl.browser.choice import Choice, label_expression
+from itl.browser.choice import Choice, label_expression, minimal_cover
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.specs import Pretrain, Subset, Transfer, key
@@ -128,6 +128,24 @@ def test_only_and_without_together_where_that_is_shorter(imagenet):
     for wnid in ("n00001740", "n00015388", "n02084071"):  # nothing, then animals, then no dogs
         choice = choice.toggle(imagenet, wnid)
     assert label_expression(imagenet, choice.unticked) == ["only@n00015388", "without@n02084071"]
+
+
+def test_the_work_for_a_cover_grows_with_the_nodes_and_not_with_their_square():
+    """In ImageNet-21k's tree a click would take many seconds."""
+
+    class Counting(dict):
+        lookups = 0
+
+        def __getitem__(self, wnid):
+            self.lookups += 1
+            return super().__getitem__(wnid)
+
+    names = [f"n{number}" for number in range(100)]
+    synsets = [Synset("root", "root", ("root",), "", ())]
+    tree = Taxonomy([*synsets, *(Synset(name, name, (name,), "", ("root",)) for name in names)], names)
+    leaves = Counting({wnid: frozenset(tree.leaves_under(wnid)) for wnid in tree})
+    assert minimal_cover(tree, leaves, set(names[1:])) == set(names[1:])
+    assert leaves.lookups <= 8 * len(tree)
 
 
 def test_nothing_ticked_is_no_selection(tree):
