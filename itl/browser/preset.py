@@ -16,16 +16,18 @@ from itl.settings import spec_of
 from itl.specs import Packing, Subset
 
 
-def as_yaml(subset: Subset) -> str:
-    """Write *subset* as a notebook's block in a preset holds it.
+def as_yaml(subset: Subset, taxonomy: str | None) -> str:
+    """Write *subset* as a notebook's block in a preset holds it, with the name of its *taxonomy* if any.
 
-    >>> print(as_yaml(Subset("", "bottom-up@9", images_per_class=50)), end="")
+    >>> print(as_yaml(Subset("", "bottom-up@1", images_per_class=50), "rooms.csv"), end="")
     subset:
-      labels: bottom-up@9
+      labels: bottom-up@1
       images_per_class: 50
       seed: 0
+    taxonomy: rooms.csv
     """
-    return yaml.safe_dump({"subset": settings(subset)}, sort_keys=False, width=10_000)
+    block = on_taxonomy({"subset": settings(subset)}, taxonomy)
+    return yaml.safe_dump(block, sort_keys=False, width=10_000)
 
 
 def settings(subset: Subset) -> dict[str, Any]:
@@ -81,11 +83,20 @@ def save(
     question |= {"images": images, "subset": settings(subset)}
     if counts := question.get("images_per_class"):  # else that of subset
         sizes = [count for count in counts if count != "all" and count < limit]
+        if not sizes:
+            raise ItlError(
+                f"preset {name} would compare numbers of images per class as {base.name} does, which has "
+                f"{', '.join(map(str, counts))}, and none is below the {limit} of the smallest class chosen; "
+                f"choose more images or larger classes, or give HierarchyBrowser a preset with a smaller "
+                f"number, such as 0"
+            )
         question["images_per_class"] = [*sizes, subset.images_per_class or "all"]
     seeds = question.get("seeds", [subset.seed])
     if subset.seed not in seeds:  # the first is what the browser shows
         question["seeds"] = [subset.seed + number for number in range(len(seeds))]
-    notebooks = {"00-hierarchy": {"images": images}, DATA_SIZE: question, "99-summary": {}}
+    notebooks = {DATA_SIZE: question, "99-summary": {}}
+    if not question.get("taxonomy"):  # the page shows WordNet, where other classes have no place
+        notebooks = {"00-hierarchy": {"images": images}, **notebooks}
     about = f"{counted(len(kept.images), 'classes')} chosen in the browser, with the recipe of {base.name}."
     questions_of(Preset(name=name, about=about, notebooks=notebooks))  # refuses what cannot be asked
     return write_preset(name, {"about": about, "notebooks": notebooks}, folder)

@@ -254,7 +254,7 @@ class HierarchyBrowser(AnyWidget):
             subset = self.subset
             kept = count_subset(self.tree, self.images, subset)
             summary["facts"] = list(facts(self.tree, self.images, kept, self.pack is not None))
-            summary["yaml"] = as_yaml(subset)
+            summary["yaml"] = self._yaml(subset)
             class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
             picked = {wnid for wnid, name in class_of.items() if name in kept.images}
             summary["outside"] = sorted(picked - self._number.keys())  # which the page has no node of
@@ -264,6 +264,13 @@ class HierarchyBrowser(AnyWidget):
         except ItlError as error:
             summary["problem"] = str(error)
         self.summary = summary
+
+    def _yaml(self, subset: Subset) -> str:
+        """Write *subset* for a preset; a comment says why where none can have it."""
+        try:
+            return as_yaml(subset, self.taxonomy_of_labels())
+        except ItlError as error:
+            return f"# {error}"
 
     def _dropped(self, subset: Subset, unpicked: Collection[str]) -> list[str]:
         """List the classes that only the kernel knows to be left out: by a half, or *unpicked*."""

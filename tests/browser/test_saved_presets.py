@@ -111,13 +111,47 @@ def test_labels_of_a_tree_without_a_name_are_in_no_preset(demo, project):
     )
     browser = HierarchyBrowser(demo, tree=mine)
     assert browser.save("all-of-them").exists()  # their own labels need no tree
+    assert yaml.safe_load(browser.summary["yaml"]) == {"subset": {"labels": "original", "seed": 0}}
     browser.subset = Subset(demo.digest, "bottom-up@1", tree=mine.digest)
+    assert browser.summary["yaml"].startswith("# labels bottom-up@1 are made from a tree without a name, ")
+    assert dict(browser.summary["facts"])["classes"] == "2", "which is shown all the same"
     with pytest.raises(ItlError, match="^labels bottom-up@1 are made from a tree without a name, which"):
         browser.save("two")
     browser = HierarchyBrowser(demo, tree=Taxonomy.snapshot())
     browser.subset = Subset(demo.digest, "bottom-up@9")
     (question,) = questions.questions_of(load_preset(browser.save("of-wordnet").stem, project / "params"))
     assert question.taxonomy == ""
+
+
+def test_what_is_saved_or_copied_names_the_tree_and_has_no_page_on_wordnet(demo, project):
+    wnids = sorted(set(demo.table["wnid"]))
+    pairs = [("a", "all"), ("b", "all"), *((wnid, "ab"[wnid > wnids[3]]) for wnid in wnids)]
+    rows = "".join(f"{child},{parent}\n" for child, parent in pairs)
+    (project / "mine.csv").write_text(f"child,parent\n{rows}")
+    browser = HierarchyBrowser(demo, taxonomy="mine.csv")
+    browser.subset = Subset(demo.digest, "bottom-up@1", tree=browser.tree.digest)
+    copied = yaml.safe_load(browser.summary["yaml"])
+    assert copied == {"subset": {"labels": "bottom-up@1", "seed": 0}, "taxonomy": "mine.csv"}
+    saved = load_preset(browser.save("mine").stem, project / "params").notebooks
+    assert list(saved) == ["01-data-size", "99-summary"]
+    assert saved["01-data-size"].items() >= copied.items()
+
+
+def test_a_preset_that_would_compare_no_numbers_of_images_is_not_saved(demo, project):
+    settings = yaml.safe_load((project / "params/demo.yaml").read_text())
+    settings["notebooks"]["01-data-size"]["images_per_class"] = [3, 12]
+    (project / "params/few.yaml").write_text(yaml.safe_dump(settings))
+    browser = HierarchyBrowser(demo, preset="few")
+    browser.save("three-and-all")
+    (question,) = questions.questions_of(load_preset("three-and-all", project / "params"))
+    assert {condition.images_per_class for condition in question.conditions} == {3, None}
+    browser.subset = Subset(demo.digest, "original", images_per_class=3)
+    says = (
+        "preset three would compare numbers of images per class as few does, which has 3, 12, and none is "
+        "below the 3 of the smallest class chosen; choose more images or larger classes, or give Hierarchy"
+    )
+    with pytest.raises(ItlError, match=f"^{says}"):
+        browser.save("three")
 
 
 def test_a_preset_without_the_question_of_data_size_is_no_base(demo, project):
