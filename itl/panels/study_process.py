@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
+from weakref import finalize
 
 import yaml
 
@@ -34,10 +36,9 @@ class StudyProcess:
                 f"{machine.shard[1]}; leave the shard out"
             )
         self.question, self.machine, self.store = question, machine, Store(machine.runs)
-        self._folder = TemporaryDirectory(prefix="itl-study-")
-        self._preset, self._log = (Path(self._folder.name) / name for name in ("study.yaml", "log.txt"))
         content = {"about": "A study of the panel.", "notebooks": dict(notebooks)}
-        self._preset.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+        self._preset = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        self._log: Path | None = None
         self._process: subprocess.Popen | None = None
         self._was_stopped = False
         self._progress: Progress | None = None
@@ -46,10 +47,13 @@ class StudyProcess:
     def start(self) -> None:
         """Start, or resume, doing the runs."""
         self._was_stopped = False
+        folder = Path(mkdtemp(prefix="itl-study-"))
+        preset, self._log = folder / "study.yaml", folder / "log.txt"
+        preset.write_text(self._preset, "utf-8")
         variables = {"PYTHONUNBUFFERED": "1", OPENMP_THREADS: str(self.machine.threads)}
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "itl", "run", str(self._preset)],
+                [sys.executable, "-m", "itl", "run", str(preset)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -57,6 +61,7 @@ class StudyProcess:
                 env=os.environ | self.machine.environment | variables,
                 start_new_session=True,  # so that a signal reaches its workers, and not this kernel
             )
+        finalize(self, _remove_unused, folder, self._process)
 
     def stop(self) -> None:
         """Ask the process to stop as a cluster does; what is finished and all checkpoints are kept.
@@ -94,7 +99,7 @@ class StudyProcess:
         """
         if self._was_stopped:
             return ""
-        text = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+        text = self._log.read_text("utf-8", "replace") if self._log and self._log.exists() else ""
         lines = [line.rpartition("\r")[2].strip() for line in text.splitlines()]
         return next((line for line in reversed(lines) if line and "|" not in line), "")
 
@@ -121,6 +126,12 @@ class StudyProcess:
         minutes = dict(zip(made.runs["run"], made.runs["minutes"], strict=True))
         specs = with_needs(run.spec for run in self.question.runs(self.machine))
         return Progress(specs, self.store, minutes, self.machine.slots)
+
+
+def _remove_unused(folder: Path, process: subprocess.Popen) -> None:
+    """Remove the *folder* of a *process*, unless it goes on: then it reads its preset and writes its log."""
+    if process.poll() is not None:
+        rmtree(folder, ignore_errors=True)
 
 
 def of_others(question: Question, store: Store, machine: Machine) -> str:

@@ -1,10 +1,13 @@
 """The runs of a study's panel: started, watched, stopped, killed and resumed."""
 
+import gc
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,6 +21,7 @@ from itl.runs.questions import questions_of
 from tests.accessible import faults
 from tests.worlds import SETTINGS, write_rates
 
+ROOT = Path(__file__).parents[2]
 LONG = {"steps": 80, "batch": 8, "pixels": 24}
 
 
@@ -131,6 +135,35 @@ def test_a_process_is_stopped_while_it_starts(panel, rates):
         time.sleep(seconds)
         panel.stop()
         assert panel.process.wait(60) == "stopped"
+
+
+def test_a_run_whose_kernel_ends_at_once_reads_its_preset_and_keeps_its_log(project, rates, tmp_path):
+    kernel = """
+from pathlib import Path
+from itl.panels.study import StudyPanel
+from tests.worlds import here
+panel = StudyPanel("smallest", machine=here(Path.cwd(), workers=1))
+panel.seeds = "0"
+panel.run()
+"""
+    files = tmp_path / "files"
+    files.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(files)}
+    subprocess.run([sys.executable, "-c", kernel], cwd=project, env=environment, check=True)
+    (log,) = files.glob("itl-study-*/log.txt")
+    until(lambda: len(list((project / "runs").rglob("result.json"))) == 6)
+    assert log.with_name("study.yaml").exists()
+
+
+def test_what_a_run_that_ended_has_read_is_removed(panel, rates, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    panel.run()
+    assert len(list(tmp_path.glob("itl-study-*/study.yaml"))) == 1
+    panel.stop()
+    panel.process.wait(120)
+    panel.process = None
+    gc.collect()
+    assert list(tmp_path.glob("itl-study-*")) == []
 
 
 def until(condition, seconds: float = 240.0) -> None:
