@@ -311,7 +311,7 @@ class HierarchyBrowser(AnyWidget):
             display(self._without_kernel(), raw=True, display_id=self._display_id)
         else:
             live, _ = self._repr_mimebundle_() or ({}, {})
-            display(live | self.static_data(), raw=True)
+            display(live | as_displayed(self.static_data()), raw=True)
 
     def _redraw(self) -> None:
         """Keep the picture at the last state where a notebook is executed and no page follows."""
@@ -332,6 +332,12 @@ class HierarchyBrowser(AnyWidget):
         counts = {"leaves": classes} if self.pack is None else {"classes": classes, "images": images}
         html = tree_html(self.tree, self.opened, self._shown, self.choice.unticked, counts, summary)
         return {"text/plain": summary_text(summary), "text/html": html}
+
+
+def as_displayed(picture: Mapping[str, str]) -> dict[str, str]:
+    """Say in a *picture*, by MIME type, that it stays as it is: a notebook keeps it beside a live widget."""
+    note = "<p>As it was when the cell was run; changes by clicks since then are not shown here.</p>"
+    return {**picture, "text/html": note + picture["text/html"]}
 
 
 def is_executed_by_program() -> bool:

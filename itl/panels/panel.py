@@ -31,7 +31,7 @@ from traitlets import Bunch, HasTraits, MetaHasTraits
 
 from itl import ItlError
 from itl.analysis.figures import figure_of, forest, forest_labels
-from itl.browser.widget import is_executed_by_program
+from itl.browser.widget import as_displayed, is_executed_by_program
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 
@@ -293,7 +293,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
             display(self.static_data(), raw=True, display_id=self._display_id)
         else:
             with announced("Drawing the panel …"):
-                shown = self.widget()._repr_mimebundle_() | self.static_data()
+                shown = self.widget()._repr_mimebundle_() | as_displayed(self.static_data())
             display(shown, raw=True)
 
 
@@ -318,12 +318,12 @@ def picture_of(part: Callable[[], str]) -> str:
     """Write a *part* of a picture; what cannot be shown is a message in it."""
     try:
         return part()
-    except ItlError as error:
+    except (ItlError, OSError) as error:
         return render("problem.html.j2", problem=message_of(error))
 
 
-def message_of(error: ItlError) -> str:
-    """Write *error* for a notebook, which has no command line."""
+def message_of(error: ItlError | OSError) -> str:
+    """Write *error* for a notebook, which has no command line; OSErrors are of paths that people give."""
     arguments = "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA"
     preset = "panels take no options: set them in a preset, which `itl init` copies"
     ways = {"--data": f"in a notebook: {arguments}", "options: {": preset}

@@ -123,7 +123,7 @@ class ResultsPanel(Panel):
             self.below.children = [ipywidgets.HTML(f"<p>Opening the net of run {self.opened} …</p>")]
             try:
                 self.below.children = [self.net(self.opened).widget()]
-            except ItlError as error:
+            except (ItlError, OSError) as error:
                 self.below.children = [ipywidgets.HTML(render("problem.html.j2", problem=message_of(error)))]
 
     @cached_property

@@ -307,7 +307,7 @@ class StudyPanel(Panel):
         with self.lock:  # not while settings change
             try:
                 self._answer_steps().take_step()
-            except ItlError:
+            except (ItlError, OSError):
                 self._at_once = True  # the picture says why
             if self._at_once or self._has("answer"):
                 super().redraw()
@@ -369,7 +369,7 @@ class StudyPanel(Panel):
         """Write the picture: question, plan, progress with loss curves, and the answer."""
         try:
             planned, problem = self._present_plan(), ""
-        except ItlError as error:
+        except (ItlError, OSError) as error:
             planned, problem = None, message_of(error)
         self._is_done = self.state != RUNNING and planned is not None and planned.left.empty
         return render(
@@ -474,7 +474,7 @@ class StudyPanel(Panel):
         """Do what a button asks; why it cannot be done is a message in the picture."""
         try:
             action()
-        except ItlError as error:
+        except (ItlError, OSError) as error:
             self.message = message_of(error)
 
     def _run(self) -> None:

@@ -273,6 +273,14 @@ def test_the_picture_is_all_that_a_program_leaves_and_follows_python(panel, monk
     assert "Target scenes." in updates[0]["text/html"]
 
 
+def test_the_picture_beside_live_controls_says_of_when_it_is(panel, monkeypatch):
+    shown = []
+    monkeypatch.setattr("itl.panels.panel.display", lambda data, **_: shown.append(data))
+    panel._ipython_display_()
+    note = "<p>As it was when the cell was run; changes by clicks since then are not shown here.</p>"
+    assert shown[-1]["text/html"] == note + panel.picture()
+
+
 def test_a_node_without_images_is_refused_and_changes_nothing(panel):
     with pytest.raises(ItlError, match="none of the 16 images is under n00000000"):
         panel.node = "n00000000"

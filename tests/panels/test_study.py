@@ -1,7 +1,6 @@
 """StudyPanel without a page: choose, plan, run in a process, stop, resume, answer, save."""
 
 import asyncio
-import contextlib
 import re
 import shutil
 import threading
@@ -14,15 +13,12 @@ import pytest
 import yaml
 
 from itl import ItlError
-from itl.browser.widget import HierarchyBrowser
-from itl.packs.pack import Pack
-from itl.packs.paths import pack_for
 from itl.panels import answer_steps, study
 from itl.panels.panel import ForestPicture
 from itl.panels.study import StudyPanel
 from itl.runs.plan import plan
 from itl.runs.store import Store
-from itl.specs import Packing, Subset, key
+from itl.specs import key
 from tests.pictures import encoded, smooth
 from tests.sources import containers
 from tests.worlds import SETTINGS, run_here, small_study
@@ -269,6 +265,23 @@ def test_what_cannot_be_asked_is_a_message_and_nothing_is_saved_or_run(panel, pr
     assert not (project / "params/other.yaml").exists()
 
 
+@pytest.mark.parametrize("setting", ["images_folder", "target_folder", "conditions"])
+def test_a_path_that_the_system_refuses_is_a_message_and_the_panel_goes_on(panel, machine, setting):
+    path = "x" * 300
+    run_here(small_study(seeds=[0]), machine)
+    panel.seeds = "0"
+    *_, picture, _ = panel.widget().children
+    assert "6 of 6 runs exist already" in picture.value
+    usual = getattr(panel, setting)
+    setattr(panel, setting, f"{usual}taxonomy: {path}.csv" if setting == "conditions" else path)
+    assert "File name too long" in picture.value
+    assert "runs exist already" not in picture.value
+    panel.receive(Mock(), kind="press", button="Run or resume")
+    assert "File name too long" in panel.message
+    setattr(panel, setting, usual)
+    assert "6 of 6 runs exist already" in picture.value
+
+
 def test_own_folders_become_images_and_a_target(panel, project):
     write_classes(project / "things", "train/mug", "train/plate", "test/mug", "test/plate", images=4)
     panel.target_folder = "things"
@@ -349,92 +362,6 @@ def test_an_own_target_is_read_by_the_source_that_is_chosen(panel, project):
         panel.target_source = "parket"
     with pytest.raises(ItlError, match="called 'coco'"):  # boxes, which need a recipe of detection
         panel.target_source = "coco"
-
-
-def test_the_browsers_selection_is_taken_over(machine):
-    browser = HierarchyBrowser()
-    panel = StudyPanel("smallest", browser, machine)
-    browser.subset = Subset("", "bottom-up@9", images_per_class=4)
-    panel.take_selection()
-    assert yaml.safe_load(panel.conditions)["subset"] == {
-        "labels": "bottom-up@9",
-        "images_per_class": 4,
-        "seed": 0,
-    }
-    panel.question = "02-class-count"
-    panel.take_selection()
-    assert yaml.safe_load(panel.conditions)["label_sets"][-1] == "bottom-up@9"
-    with pytest.raises(ItlError, match=r"StudyPanel\(browser=browser\)"):
-        StudyPanel("smallest", machine=machine).take_selection()
-
-
-@pytest.mark.parametrize("numbers", [{"classes": 5}, {"images_per_class": 4}])
-def test_numbers_of_a_selection_are_not_left_out_silently(machine, numbers):
-    browser = HierarchyBrowser()
-    browser.subset = Subset("", "bottom-up@9", **numbers)
-    panel = StudyPanel("smallest", browser, machine)
-    panel.question = "02-class-count"
-    panel.take_selection()
-    assert panel.message == "The labels are taken; class-count takes no numbers of classes or images."
-    assert yaml.safe_load(panel.conditions)["label_sets"] == [
-        "none",
-        "bottom-up@5",
-        "original",
-        "bottom-up@9",
-    ]
-
-
-def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
-    """The preset's own tree is another: its label sets would mean other classes."""
-    (project / "rooms.csv").write_text("child,parent\npan,kitchen\nbed,room\nkitchen,house\nroom,house\n")
-    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
-    for question in preset["notebooks"].values():
-        question["taxonomy"] = "rooms.csv"
-    (project / "params/rooms.yaml").write_text(yaml.safe_dump(preset))
-    browser = HierarchyBrowser()
-    panel = StudyPanel("rooms", browser, machine)
-    assert panel.ask().taxonomy == "rooms.csv"
-    panel.take_selection()
-    assert panel.ask().taxonomy == ""
-    panel.question = "02-class-count"
-    assert panel.ask().taxonomy == "rooms.csv", "its label sets are the preset's again"
-    (project / "notebooks").mkdir(exist_ok=True)
-    with contextlib.chdir(project / "notebooks"):  # the tree lies in the project, as for presets
-        browser = HierarchyBrowser(taxonomy="rooms.csv")
-    of_rooms = StudyPanel("smallest", browser, machine)
-    of_rooms.take_selection()
-    assert of_rooms.ask().taxonomy == "rooms.csv"
-    of_rooms.conditions += "\ntaxonomy: other.csv"
-    with pytest.raises(ItlError, match="conditions name another taxonomy than the selection was made on"):
-        of_rooms.ask()
-    unnamed = StudyPanel("rooms", HierarchyBrowser(tree=of_rooms.browser.tree), machine)
-    unnamed.take_selection()
-    assert unnamed.ask().taxonomy == "rooms.csv", "which tree it shows is not known by name"
-
-
-def test_a_selection_brings_the_images_that_it_was_made_of(project, machine):
-    """The preset's images are others: its classes would be left out by none of the labels."""
-    write_classes(project / "rooms", "train/bath", "train/street", "val/bath", "val/street", images=4)
-    (project / "rooms.csv").write_text("child,parent\nbath,indoor\nstreet,outdoor\nindoor,all\noutdoor,all\n")
-    rooms = {"source": "folder", "path": str(project / "rooms"), "size": 16}
-    pack = Pack.build(Packing(**rooms), project / "of-rooms", path=project / "rooms", workers=1)
-    browser = HierarchyBrowser(pack, taxonomy="rooms.csv")
-    panel = StudyPanel("smallest", browser, machine)
-    usual = panel.ask().images
-    panel.images_folder = str(project)
-    panel.take_selection()
-    assert (panel.ask().images, panel.ask().taxonomy) == (Packing(**rooms), "rooms.csv")
-    assert panel.message == "The images are those of the browser's pack."
-    assert yaml.safe_load(panel.conditions)["images"] == rooms | {"fit": "squash"}
-    own = StudyPanel("smallest", browser, machine)
-    own.images_folder = str(project / "rooms")
-    browser.pack = pack_for(own.ask().images, "images", machine)
-    own.take_selection()
-    assert (own.images_folder, own.message) == (str(project / "rooms"), ""), "these are its images already"
-    panel.browser = HierarchyBrowser(pack_for(usual, "images", machine))
-    panel.take_selection()
-    assert (panel.ask().images, panel.ask().taxonomy, panel.message) == (usual, "", "")
-    assert "images" not in yaml.safe_load(panel.conditions)
 
 
 def test_what_is_typed_twice_or_in_vain_is_refused(project, panel):
