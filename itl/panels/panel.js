@@ -112,7 +112,12 @@ export default {
       else return;
       event.stopImmediatePropagation();  // else the widget would send it at once
     };
-    const listeners = { focusin: keep, click, input: type, change, focusout: leave };
+    const enter = (event) => {  // saves, as the field's only use is
+      if (event.key !== "Enter" || !fieldModel(event.target) || label(event.target) !== "preset name") return;
+      leave(event);
+      inTurn({ kind: "press", button: "Save preset" });
+    };
+    const listeners = { focusin: keep, click, input: type, change, focusout: leave, keydown: enter };
     const observer = new MutationObserver(makeButtons);
     for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
     observer.observe(document.body, { childList: true, subtree: true });

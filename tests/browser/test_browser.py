@@ -132,9 +132,13 @@ def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home, rated, monke
     settled(page)
     go_to(page, "cat")
     row(page, "cat").locator(".box").click()
+    assert page.get_by_role("tree", name="tree of classes").count() == 1
     page.get_by_label("name of the preset").fill("no-cats")
-    page.get_by_text("Save preset").click()
+    page.get_by_label("name of the preset").press("Enter")
     page.wait_for_selector(".itl-browser .said:text('Saved')")
+    row(page, "cat").locator(".box").click()
+    settled(page)
+    assert page.locator(".itl-browser .said").inner_text() == "", "what was saved is not shown any more"
     (question,) = questions_of(load_preset("no-cats", home / "params"))
     assert question.conditions[0].labels == "without@n02121620"
     monkeypatch.chdir(home)

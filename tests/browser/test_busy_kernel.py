@@ -36,6 +36,16 @@ def test_a_name_is_saved_whole(panel, page, home, trained):
     assert (home / "params/busy-study.yaml").exists()
 
 
+def test_enter_saves_what_is_typed(panel, page, home, trained):
+    panel(STUDY)
+    set_seeds(page, "0")
+    page.get_by_label("preset name", exact=True).click()
+    page.keyboard.type("entered")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".itl-panel :text('Saved: itl plan entered')")
+    assert (home / "params/entered.yaml").exists()
+
+
 def test_a_button_takes_the_last_of_two_quick_changes_and_two_clicks_save_once(panel, page, home, trained):
     panel(STUDY)
     set_seeds(page, "3", "4, 5")

@@ -95,6 +95,7 @@ export class Browser {
   changed() {
     const revision = (this.model.get("_revision") ?? 0) + 1;
     this.send({ _choice: this.choice.toDict(), _revision: revision });
+    this.selection.say("");  // what was saved or copied is another choice
     this.refresh();
   }
 
@@ -128,6 +129,7 @@ export class Browser {
     if (this.sending) return;
     this.past.push(this.choice.toDict());
     this.begin(this.model.get("_choice"));
+    this.selection.say("");
     this.refresh();
   }
 

@@ -126,8 +126,10 @@ export class SelectionPanel {
         this.undo, element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
       hasKernel ? this.saving(ask, hasPack) : this.labelsForm(ask),
       this.said);
-    this.root.addEventListener("keydown", ({ key, target }) => {
-      if (key === "Enter" && target.type === "number") (target.blur(), target.focus());  // a change, as in forms
+    this.root.addEventListener("keydown", (event) => {  // as in forms, which JupyterLab does not send by Enter
+      const { key, target } = event;
+      if (key === "Enter" && target.type === "number") (target.blur(), target.focus());
+      if (key === "Enter" && target === this.name) (event.preventDefault(), this.save());
     });
     // What is being typed stays until it is sent: the answer to what was done before may come meanwhile.
     this.typing = null;
@@ -141,8 +143,9 @@ export class SelectionPanel {
 
   saving(ask, hasPack) {
     this.name.disabled = !hasPack;
+    this.save = () => ask("save", { name: this.name.value });
     const form = element("form", {
-      class: "buttons", onsubmit: (event) => (event.preventDefault(), ask("save", { name: this.name.value })),
+      class: "buttons", onsubmit: (event) => (event.preventDefault(), this.save()),
     }, this.name, element("button", { disabled: !hasPack }, "Save preset"));
     const why = "A preset needs images: HierarchyBrowser(pack=...) saves one, and so does StudyPanel(browser=browser).";
     return element("div", {}, form, ...(hasPack ? [] : [element("p", { class: "said" }, why)]));

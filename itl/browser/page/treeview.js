@@ -16,7 +16,7 @@ export class TreeView {
     this.query = "";
     this.hits = [];
     this.look = { states: null, sizes: new Map(), most: Infinity, alive: null, colours: null };
-    this.viewport = element("div", { class: "viewport", role: "tree", "aria-label": "WordNet" });
+    this.viewport = element("div", { class: "viewport", role: "tree", "aria-label": "tree of classes" });
     this.rows = new Rows(this.viewport, (row, key, index) => this.dress(row, key, index));
     this.viewport.addEventListener("click", (event) => this.clicked(event));
     this.viewport.addEventListener("keydown", (event) => this.pressed(event));
