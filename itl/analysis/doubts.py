@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns, rows_by_condition, rows_of
 from itl.analysis.scored_images import effective_images, scored_images
 from itl.analysis.statistics import LEVEL
-from itl.analysis.wording import GAIN, LOSS, columns_text, in_markdown, leak_text, p_text, signed
+from itl.analysis.wording import GAIN, LOSS, SAME, columns_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS, is_share, main_metric
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
@@ -63,6 +64,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
         no_better_than_one_class(main["task"], answer, machine),
         without_pascal(main["task"], answer, machine),
+        trained_otherwise(answer),
         unlike_budgets(answer),
         alike_by_other_halves(answer),
         exposure(answer.results, compared),
@@ -145,6 +147,29 @@ def unlike_budgets(answer: Answer) -> str:
         f"The change is a mean over budgets that differ: {few} points with {least:,} images, {many} with "
         f"{most:,} (p of no difference: {p_text(difference.p)})."
     )
+
+
+def trained_otherwise(answer: Answer) -> str:
+    """Say what the main comparison is of nets that train longer or shorter, if its verdict is another there.
+
+    '' for a verdict that decides nothing, and where no such nets are compared.
+    """
+    main, question = answer.main, answer.question
+    data_of = {one.columns: replace(one, columns=(), recipe=None) for one in question.conditions}
+    sides = [[data_of.get(one) for one in (pair.of, pair.against)] for pair in question.comparisons]
+    decided = {GAIN, LOSS, SAME}
+    if main["verdict"] not in decided or None in sides[0]:
+        return ""
+    for pair, data in zip(question.comparisons[1:], sides[1:], strict=True):
+        rows = answer.contrasts_of(pair)
+        others = rows["verdict"].isin(decided - {main["verdict"]}) & (rows["task"] == main["task"])
+        if data == sides[0] and others.any():
+            row = rows[others].iloc[0]
+            return (
+                f"It depends on how long nets are trained: {row['compared']} is {row['verdict']} "
+                f"({signed(row['change'])} points)."
+            )
+    return ""
 
 
 def alike_by_other_halves(answer: Answer) -> str:

@@ -12,8 +12,8 @@ from itl import ItlError, nearest
 WNID = re.compile(r"n\d{8}")
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")
 ANOTHER_TREE = (
-    "--taxonomy nltk@FOLDER, in a preset taxonomy: nltk@FOLDER, has every noun of WordNet, and a CSV with "
-    "lines child,parent any classes"
+    "--taxonomy nltk@FOLDER (in a preset, taxonomy: nltk@FOLDER) has every noun of WordNet, and a CSV with "
+    "lines child,parent, as --taxonomy FILE.csv, has any other classes"
 )
 SNAPSHOT_DIGEST = "364251832f3b"  # of the tree in it, which runs need not name
 

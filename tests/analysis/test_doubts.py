@@ -24,6 +24,7 @@ from itl.analysis.doubts import (
     no_better_than_one_class,
     sampling_error,
     thin_classes,
+    trained_otherwise,
     unfinished,
     unlike_budgets,
     without_pascal,
@@ -308,19 +309,49 @@ def test_budgets_that_lie_on_a_plane_are_seldom_said_to_differ():
 
 def of_halves(random_change: float, change: float = -8.0, noise: int = 0) -> str:
     """What is said where A + B instead of A changes scores by *change*, and by *random_change* if random."""
+    return alike_by_other_halves(on_halves(random_change, change, noise))
+
+
+def on_halves(random_change: float, change: float, noise: int = 0, longer: float = 5.0) -> Answer:
+    """The answer where A + B, as many passes instead of A changes scores by *longer*; see `of_halves`."""
     study = split(**SHARED | {"halves": ["minimal", "random"], "tasks": ["probe@images/half-a"]})
     random, rows = np.random.default_rng(noise), []
     for condition in study.conditions:
         (_, kind), (_, learned) = condition.columns
         changes = {"minimal": change, "random": random_change}
-        level = {"none": 20.0, "A": 60.0, BOTH: 60.0 + changes[kind]}.get(learned, 65.0)
+        level = {"none": 20.0, "A": 60.0, BOTH: 60.0 + changes[kind]}.get(learned, 60.0 + longer)
         for seed in range(5):
             value = level + random.normal(0, 1.0)
             sizes = {"classes": 4 * condition.trained, "images": 100 * condition.trained}
             named = dict(condition.columns) | {"task": study.tasks[0].name, "metric": "accuracy"}
             rows.append(named | sizes | {"seed": seed, "value": value})
     results = pd.DataFrame(rows)
-    return alike_by_other_halves(Answer(study, results, contrasts(study, results)))
+    return Answer(study, results, contrasts(study, results))
+
+
+@pytest.mark.parametrize(
+    ("change", "longer", "verdict"),
+    [
+        (-8.0, 15.0, "a gain"),
+        (-8.0, -9.0, ""),
+        (-8.0, 0.0, "the same"),
+        (9.0, -15.0, "a loss"),
+        (0.3, 20.0, "a gain"),
+        (0.3, 0.5, ""),
+    ],
+)
+def test_a_verdict_that_turns_with_longer_training_says_so(change, longer, verdict):
+    text = trained_otherwise(on_halves(0.0, change, longer=longer))
+    if not verdict:
+        assert text == ""
+        return
+    says = re.fullmatch(
+        r"It depends on how long nets are trained: A \+ B, as many passes instead of A, minimal halves is "
+        r"(.+) \(([+−]\d+\.\d) points\)\.",
+        text,
+    )
+    assert says[1] == verdict
+    assert float(says[2].replace("−", "-")) == pytest.approx(longer, abs=1.5)
 
 
 def test_a_loss_that_random_halves_have_too_is_not_one_of_far_classes():
