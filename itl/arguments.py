@@ -89,17 +89,21 @@ def split_budget(argv: Sequence[str]) -> list[str]:
     (['advise', '--budget', '2', 'hours', 'birds'], ['--budget', '2', 'hours'])
     """
     words: list[str] = []
-    for word in argv:
-        words += word.split("=", 1) if word.startswith("--budget=") else [word]
-    if "--budget" not in words[:-1]:
-        return words
-    before, after = words[: words.index("--budget") + 1], words[words.index("--budget") + 2 :]
-    value = words[len(before)]
-    quoted = re.fullmatch(r"\s*(.*\d)\s*([A-Za-z]+)\s*", value)
-    parts = quoted.groups() if quoted else value.split() or [value]
-    is_last = not after or after[0].startswith("-")
-    lacking = [""] if is_last and re.fullmatch(r"[\d.,]+", value) else []
-    return [*before, *parts, *lacking, *after]
+    for at, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if equals and name == "--budget":
+            words.append(name)
+        elif words and words[-1] == "--budget":
+            value = word
+        else:
+            words.append(word)
+            continue
+        quoted = re.fullmatch(r"\s*(.*\d)\s*([A-Za-z]+)\s*", value)
+        words += quoted.groups() if quoted else value.split() or [value]
+        is_last = not argv[at + 1 :] or argv[at + 1].startswith("-")
+        if is_last and re.fullmatch(r"[\d.,]+", value):
+            words.append("")
+    return words
 
 
 def command_line(command: str, args: Namespace) -> str:

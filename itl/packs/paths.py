@@ -13,8 +13,6 @@ from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
-import pandas as pd
-
 from itl import ItlError, __version__, cannot_read, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content, is_known
@@ -269,10 +267,13 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
 
 def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:
     """Count the images of each split that show each class; of *objects*, difficult ones count not."""
-    table = pd.DataFrame(objects, columns=["split", "image", "name", "difficult"])
-    table["image"] = table["image"].mask(table["difficult"].astype(bool))
-    shown = table.groupby(["name", "split"])["image"].nunique()
-    return {name: counts.droplevel("name").to_dict() for name, counts in shown.groupby("name")}
+    images: dict[str, dict[str, set]] = defaultdict(lambda: defaultdict(set))
+    for split, image, name, difficult in objects:
+        images[name][split] |= set() if difficult else {image}
+    return {
+        name: {split: len(shown) for split, shown in by_split.items()}
+        for name, by_split in sorted(images.items())
+    }
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:

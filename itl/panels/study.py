@@ -35,7 +35,7 @@ from itl.panels.plan_facts import plan_facts, progress_facts
 from itl.panels.quick_store import QuickStore
 from itl.panels.selection import with_selection
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess, of_others
-from itl.panels.typed_text import read_conditions, read_options, read_seeds
+from itl.panels.typed_text import options_of_target, read_conditions, read_options, read_seeds
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE
@@ -240,8 +240,9 @@ class StudyPanel(Panel):
         text = yaml.safe_dump(taken, sort_keys=False, default_flow_style=None, width=100)
         taxonomy = self.browser.taxonomy_of_labels()
         with self.hold_trait_notifications():
-            if self.browser.pack is not None and "images" in taken:
-                self.images_folder = ""
+            if self.browser.pack is not None and "images" in taken and self.images_folder:
+                self.images_folder, self.options = "", options_of_target(self.options)
+                note += " The folder of images is emptied."
             self.taxonomy, self.conditions = taxonomy, text
         self.message = note
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from itl import ItlError
 from itl.storage import read_yaml
 
@@ -44,3 +46,13 @@ def read_options(text: str) -> dict[str, dict[str, Any]]:
     if others := values.keys() - set(FOLDERS):
         raise ItlError(f"options are those of {' or '.join(FOLDERS)}, not of {min(map(str, others))}")
     return {folder: dict(values.get(folder, {})) for folder in FOLDERS}
+
+
+def options_of_target(text: str) -> str:
+    """Return the options of the target's folder alone that *text* has, as people type them; '' for none.
+
+    >>> options_of_target("{images: {empty: skip}, target: {val_fraction: 0.1}}"), options_of_target("")
+    ('target: {val_fraction: 0.1}', '')
+    """
+    options = read_options(text)["target"]
+    return yaml.safe_dump({"target": options}, default_flow_style=None).strip() if options else ""

@@ -51,7 +51,7 @@ def refuse_other_colours(
 
     if not are_ours(said) and are_ours(tuple(values[::-1] for values in said)):
         order = "red, green and blue: leave bgr out" if weights.bgr else "blue, green and red: give bgr: true"
-        raise ItlError(f"{path} has mean and std in the order {order}, or mean and std, in RGB")
+        raise ItlError(f"{path} has mean and std in the order {order}, or give mean and std, in RGB")
     if not are_ours(said):
         raise ItlError(
             f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give "

@@ -84,10 +84,11 @@ def test_a_selection_brings_the_images_that_it_was_made_of(project, machine):
     browser = HierarchyBrowser(pack, taxonomy="rooms.csv")
     panel = StudyPanel("smallest", browser, machine)
     usual = panel.ask().images
-    panel.images_folder = str(project)
+    panel.images_folder, panel.options = str(project), "{images: {empty: skip}}"
     panel.take_selection()
+    assert (panel.images_folder, panel.options) == ("", ""), "the conditions name the images"
     assert (panel.ask().images, panel.ask().taxonomy) == (Packing(**rooms), "rooms.csv")
-    assert panel.message == "The images are those of the browser's pack."
+    assert panel.message == "The images are those of the browser's pack. The folder of images is emptied."
     assert yaml.safe_load(panel.conditions)["images"] == rooms | {"fit": "squash"}
     own = StudyPanel("smallest", browser, machine)
     own.images_folder = str(project / "rooms")

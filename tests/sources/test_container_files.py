@@ -134,3 +134,14 @@ def test_a_copy_of_a_folder_of_tables_is_refused(tmp_path):
         "note: 1 file is there twice, byte by byte, such as bb/part-0.parquet as aa/part-1.parquet: each of"
     )
     assert any(line.startswith(twice) for line in check_lines("parquet", tmp_path))
+
+
+@pytest.mark.parametrize("names", [("train", "train-00000-of-00001"), ("train/0", "test/0")])
+def test_a_link_that_makes_images_train_twice_or_train_and_test_is_refused(tmp_path, names):
+    first, second = (tmp_path / f"{name}.parquet" for name in names)
+    for path in (first, second):
+        path.parent.mkdir(exist_ok=True)
+    parquet_file(first, ROWS)
+    second.symlink_to(first)
+    with pytest.raises(ItlError, match="are one file, as one is a link, .* or remove the link"):
+        open_source("parquet", tmp_path).records()

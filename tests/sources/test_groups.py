@@ -229,3 +229,13 @@ def test_what_is_wrong_in_a_list_comes_before_what_is_held_out(tmp_path):
     )
     lines = check_lines("lists", gone, val_fraction=0.25, group="patient_id")
     assert not [line for line in lines if "group" in line]
+
+
+def test_a_group_may_be_a_column_of_bytes(tmp_path):
+    path = tables(tmp_path / "x")
+    for file in path.iterdir():
+        table = pq.read_table(file)
+        at = table.schema.get_field_index("patient_id")
+        pq.write_table(table.set_column(at, "patient_id", table["patient_id"].cast(pa.binary())), file)
+    train, val = sides(open_source("parquet", path, val_fraction=0.25, group="patient_id").records())
+    assert (len(train | val), train & val) == (8, set())

@@ -101,3 +101,13 @@ def test_tars_that_are_kept_after_unpacking_are_not_missing(ilsvrc):
     ]
     tarred(path / "archives" / TRAIN_TAR, {f"{FOX}.tar": b"x"})
     assert len(listed(ImageNet(path))) == 4
+
+
+def test_links_in_a_circle_beside_the_splits_end(ilsvrc):
+    code = ilsvrc / "code/train"
+    code.mkdir(parents=True)
+    for name in ("one", "two"):
+        (code / name).symlink_to("..")
+    before = len(ImageNet(ilsvrc).records())
+    assert not [note for note in ImageNet(ilsvrc).notes if "code" in note]
+    assert before == len(ImageNet(ilsvrc).records())

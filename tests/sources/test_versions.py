@@ -111,7 +111,7 @@ def test_folders_in_classes_that_are_divided_are_noted_and_group_is_checked(tmp_
     tree(tmp_path, *(f"{label}/p{case}/{label}{case}_{n}.png" for label, case in folders for n in range(9)))
     source = ClassFolders(tmp_path, class_level=1, val_fraction=0.5)
     assert list(source.notes) == [
-        "train and val share 4 folders inside of classes, such as cat/p1, cat/p2, dog/p1 …; if each is of "
+        "train and val share 4 folders in or around classes, such as cat/p1, cat/p2, dog/p1 …; if each is of "
         "one person or thing, set group to a regular expression for its name, and its images are held out "
         "together"
     ]
@@ -276,3 +276,19 @@ def test_shards_with_labels_are_those_of_webdataset(tmp_path):
     tarred(tmp_path / "train-0.tar", {"1.png": b"x"})
     with pytest.raises(ItlError, match=r"such as 1.png in train-0.tar$"):
         WebDataset(tmp_path).records()
+
+
+def test_folders_of_patients_around_classes_are_noted_and_those_held_out_whole_too(tmp_path):
+    names = [
+        f"patient{case}/{label}/{label}{case}_{n}.png" for case in range(4) for label in LABELS for n in "12"
+    ]
+    tree(tmp_path / "around", *names)
+    (note,) = ClassFolders(tmp_path / "around", class_level=2, val_fraction=0.3).notes
+    assert note.startswith("train and val share ")
+    assert "in or around classes, such as patient" in note
+    tree(
+        tmp_path / "sizes",
+        *(f"{label}/size{side}/{n}.png" for label in LABELS for side in (64, 128) for n in "12"),
+    )
+    (note,) = ClassFolders(tmp_path / "sizes", class_level=1, val_fraction=0.5).notes
+    assert note.startswith("each numbered folder in cat, dog is held out whole, as of one person or thing")

@@ -52,6 +52,7 @@ from itl.sources.split_names import (
     may_be_split_list,
     may_have_codes,
     split_of_folders,
+    split_of_name,
     split_of_path,
 )
 from itl.storage import text_lines
@@ -189,18 +190,21 @@ class ClassFolders(Source):
         Folders in a class that differ in a number alone, as case01 and case02, with images called alike, are
         of one person or thing each: then it is the folder.
         """
-        names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        below = {record.id: self.folders.below_class(record.id).rpartition("/") for record in records}
-        for record in records:
-            folder, _, name = below[record.id]
-            names[record.wnid][folder.partition("/")[0]].append(name)
-        of_cases = {wnid for wnid, names_in in names.items() if _are_cases(names_in)}
+        of_cases = self._classes_of_cases(records)
         return {
-            record.id: below[record.id][0].partition("/")[0]
+            record.id: self.folders.below_class(record.id).partition("/")[0]
             if record.wnid in of_cases
             else basename(record.id)
             for record in records
         }
+
+    def _classes_of_cases(self, records: Iterable[Record]) -> set[str]:
+        """Return the classes whose images lie in folders of one person or thing each."""
+        names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for record in records:
+            folder, _, name = self.folders.below_class(record.id).rpartition("/")
+            names[record.wnid][folder.partition("/")[0]].append(name)
+        return {wnid for wnid, names_in in names.items() if _are_cases(names_in)}
 
     def _groups(self, records: Iterable[Record]) -> dict[str, str]:
         """Return what the option group matches in the id of each image that it matches in, by ids."""
@@ -250,17 +254,25 @@ class ClassFolders(Source):
             return [text] if alone else []
         splits: dict[str, set[str]] = defaultdict(set)
         for record in records:
-            folder, name = record.id.rpartition("/")[0], self.folders.below_class(record.id)
-            if "/" in name and re.search(r"\d", basename(folder)):
-                splits[folder].add(record.split)
+            folders = record.id.split("/")[:-1]
+            at_class = len(folders) - 1 - self.folders.below_class(record.id).count("/")
+            for at, name in enumerate(folders):
+                if at != at_class and re.search(r"\d", name) and not split_of_name(name):
+                    splits["/".join(folders[: at + 1])].add(record.split)
         divided = sorted(folder for folder, of_folder in splits.items() if len(of_folder) > 1)
-        if not divided:
-            return []
-        return [
-            f"train and val share {counted(len(divided), 'folders')} inside of classes, such as "
-            f"{examples(divided)}; if each is of one person or thing, set group to a regular expression for "
-            f"its name, and its images are held out together"
-        ]
+        notes, way = [], "set group to a regular expression for its name"
+        if cases := sorted(self._classes_of_cases(records)):
+            notes.append(
+                f"each numbered folder in {examples(cases)} is held out whole, as of one person or thing, as "
+                f"images in several are called alike; if that is not meant, {way.replace('its', 'what is')}"
+            )
+        if divided and len(splits) > 1:
+            notes.append(
+                f"train and val share {counted(len(divided), 'folders')} in or around classes, such as "
+                f"{examples(divided)}; if each is of one person or thing, {way}, and its images are held out "
+                f"together"
+            )
+        return notes
 
     def _describe_nameless(self) -> list[str]:
         """Return a note if files in class folders are images, but have no suffix of one."""

@@ -169,13 +169,15 @@ def describe_copies(files: Mapping[str, Path]) -> list[str]:
 def _refuse_links(files: Mapping[str, Path], path: Path) -> None:
     """Raise ItlError if two of *files* are one by a link, as in a cache with two versions of a data set.
 
-    Links in one folder, or in those of splits side by side, are of one version: `describe_copies` notes them.
+    A val and a test of one version that are one file are noted by `describe_copies`.
     """
     first: dict[tuple[int, int], str] = {}
     for name, file in files.items():
         status = file.stat()
         other = first.setdefault((status.st_dev, status.st_ino), name)
-        if _without_splits(other) != _without_splits(name):
+        splits = {split_of_path(other), split_of_path(name)}
+        is_noted = splits == {"val", "test"} and _without_splits(other) == _without_splits(name)
+        if other != name and not is_noted:
             raise ItlError(
                 f"{path}: {other} and {name} are one file, as one is a link, so each of its images would be "
                 f"there twice; give the folder of one as the path, or remove the link"

@@ -257,7 +257,9 @@ class ParquetImages(ContainerSource):
     def _division(self) -> tuple[list[Record], list[str]]:
         """Records, of which the option val_fraction has made some val, and notes on that."""
         records = [record for record, _, _ in self._rows.values()]
-        columns = self._plain_columns.keys()
+        columns, group, schema = [*self._plain_columns], self.group, self._first_schema
+        if group and group in schema.names and not pa.types.is_nested(schema.field(group).type):
+            columns.append(group)  # also of bytes, as which some tools write texts
         divided, notes = hold_out(records, self.val_fraction, self.group, columns, self._cells)
         return self._validate(divided), notes
 

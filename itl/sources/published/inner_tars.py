@@ -3,7 +3,6 @@
 import os
 from contextlib import suppress
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from posixpath import basename
 
@@ -17,8 +16,16 @@ from itl.sources.split_names import split_of_name
 
 def has_images(path: Path) -> bool:
     """Say whether *path* is a tar or an image, or a folder with any; reads up to the first."""
-    inside = (name for _, _, names in os.walk(path, followlinks=True) for name in names)
-    return any(is_image(name) or name.endswith(".tar") for name in chain([path.name], inside))
+    names, entered = [path.name], set()
+    for folder, folders, files in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(folder)) in entered:  # a link to a folder around it
+            folders.clear()
+            continue
+        entered.add(real)
+        names += files
+        if any(is_image(name) or name.endswith(".tar") for name in files):
+            return True
+    return is_image(path.name) or path.name.endswith(".tar")
 
 
 @cache
