@@ -9,6 +9,7 @@ import torch
 from itl import ItlError
 from itl.machine import Machine
 from itl.runs.own_weights import OwnWeights
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD
 from tests.training.filled_nets import resnet18_state
 
 CIFAR = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
@@ -17,10 +18,11 @@ BEFORE = "mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]"
 
 
 def check(content, path, net="resnet18", **entry):
-    """Check a file of *content* as a plan does."""
+    """Check a file of *content* as a plan does, and return what is read."""
     torch.save(content, path)
     own = OwnWeights.read({"net": net, "file": str(path), "pixels": 32} | entry)
     own.check(Machine(home=path.parent), 32)
+    return own
 
 
 def as_tensors(name, colours):
@@ -57,7 +59,8 @@ def test_a_file_that_normalises_otherwise_is_refused_until_it_is_said_how(tmp_pa
 )
 def test_a_file_that_normalises_alike_or_says_nothing_certain_is_read(beside, tmp_path):
     body = {f"model.{name}": value for name, value in resnet18_state().items()}
-    check({"state_dict": body | beside}, tmp_path / "a.pth")
+    read = check({"state_dict": body | beside}, tmp_path / "a.pth")
+    assert (read.weights.mean, read.weights.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def test_a_mean_and_std_beside_the_names_of_the_net_are_no_layers(tmp_path):
@@ -106,4 +109,5 @@ def test_a_net_that_differs_in_padding_alone_is_refused_under_the_others_name(tm
 def test_two_names_of_one_net_and_names_of_no_net_are_read(tmp_path):
     state = timm.create_model("deit_tiny_patch16_224", img_size=32).state_dict()
     for arch in ("deit_tiny_patch16_224", "vit_tiny_patch16_384", "vit_tiny", "resnet50", 3):
-        check({"arch": arch, "state_dict": state}, tmp_path / "a.pth", "timm:vit_tiny_patch16_224")
+        read = check({"arch": arch, "state_dict": state}, tmp_path / "a.pth", "timm:vit_tiny_patch16_224")
+        assert read.net == "timm:vit_tiny_patch16_224"

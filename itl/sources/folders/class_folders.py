@@ -244,7 +244,7 @@ class ClassFolders(Source):
         return [*notes, *self._describe_divided(), *self._describe_nameless()]
 
     def _describe_divided(self) -> list[str]:
-        """Return a note on folders in classes that val_fraction divides, or on images that group lacks."""
+        """Return notes on folders that val_fraction divides or holds whole, or on images that group lacks."""
         if not (self.val_fraction and (self._merges or self.group is not None)):
             return []
         records = [record for record in self._records if record.split in ("train", "val")]
@@ -260,17 +260,17 @@ class ClassFolders(Source):
                 if at != at_class and re.search(r"\d", name) and not split_of_name(name):
                     splits["/".join(folders[: at + 1])].add(record.split)
         divided = sorted(folder for folder, of_folder in splits.items() if len(of_folder) > 1)
-        notes, way = [], "set group to a regular expression for its name"
+        notes = []
         if cases := sorted(self._classes_of_cases(records)):
             notes.append(
                 f"each numbered folder in {examples(cases)} is held out whole, as of one person or thing, as "
-                f"images in several are called alike; if that is not meant, {way.replace('its', 'what is')}"
+                f"images in several are called alike; else set group to a regular expression for what is one"
             )
         if divided and len(splits) > 1:
             notes.append(
                 f"train and val share {counted(len(divided), 'folders')} in or around classes, such as "
-                f"{examples(divided)}; if each is of one person or thing, {way}, and its images are held out "
-                f"together"
+                f"{examples(divided)}; if each is of one person or thing, set group to a regular expression "
+                f"for its name, and its images are held out together"
             )
         return notes
 
