@@ -9,7 +9,6 @@ import pytest
 
 from itl import ItlError
 from itl.__main__ import main
-from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.annotated.detection_files import read_detections
 from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.boxes import SIDES
@@ -33,6 +32,11 @@ def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame, side: int = 
         (notes / f"{image}.xml").write_text(f"<annotation>{size}{things}</annotation>")
     answers.to_csv(folder / "detections.csv", index=False)
     return ["--annotations", str(folder), "--detections", str(folder / "detections.csv")]
+
+
+def result(image, category, bbox=(0, 0, 10, 10), score=0.5) -> dict:
+    """One row of COCO results."""
+    return {"image_id": image, "category_id": category, "bbox": list(bbox), "score": score}
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -271,144 +275,6 @@ def test_results_of_the_development_kit(files, words, tmp_path, capsys):
         assert "give the folder with those of all classes" in run_on(tmp_path / "one", one, capsys)[2]
 
 
-def result(image, category, bbox=(0, 0, 10, 10), score=0.5) -> dict:
-    """One row of COCO results."""
-    return {"image_id": image, "category_id": category, "bbox": list(bbox), "score": score}
-
-
-CATEGORIES = {
-    "images": [{"id": 1, "file_name": "JPEGImages/a.jpg"}, {"id": 2, "file_name": "000007.jpg"}],
-    "categories": [{"id": 18, "name": "dog"}, {"id": 17, "name": "cat"}],
-}
-
-
-@pytest.mark.parametrize(
-    ("rows", "categories", "words"),
-    [
-        ([result(1, 18), result(2, 17)], CATEGORIES, ""),
-        ([result("a", 18), result(7, 17)], {"categories": CATEGORIES["categories"]}, ""),
-        ([result(1.0, 18.0), result(2.0, 17.0)], CATEGORIES, ""),
-        ([result(1.5, 18), result(2, 17)], CATEGORIES, "no image called '1.5' is annotated"),
-        ([result("a", 12), result(7, 8)], None, "taken for 1 aeroplane, 2 bicycle, 3 bird … 20 tvmonitor"),
-        ([result("a", "dog"), result("000007", "cat")], ["cat", "dog"], ""),
-        ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
-        ([result("a", 1), result(7, 0)], None, "category ids are taken for 0 cat, 1 dog"),
-        ([result("a", 11), result(7, 7)], None, "taken for 0 aeroplane, 1 bicycle, 2 bird … 19 tvmonitor"),
-        ([result("a", 12), result(7, 21)], None, "category_id 12; nothing says which class has which id"),
-        ([result("a", 3), result(7, 5)], None, "category_id 3; nothing says which class has which id"),
-        (
-            [result("a", 1)],
-            ["cat", "dog"],
-            "no category_id is 0, for which 'cat' stands in {categories}; if category_ids count from 1",
-        ),
-        ([result("a", 3)], ["cat", "dog"], "no class has the category_id 3; ids are 0 cat, 1 dog"),
-        ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
-        ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
-        (
-            [result("a", 12, (0.1, 0.1, 0.4, 0.4))],
-            None,
-            "all others lie between 0 and 1, as parts of the image",
-        ),
-        ([result("a", 1, score="high")], None, "score is 'high'"),
-        ([result(5, 1)], None, "no image called '5' is annotated"),
-        ([{"image_id": 1}], None, "is no object with image_id, category_id, bbox, score"),
-        ([], None, "holds no detections"),
-        ({"annotations": []}, None, "annotations, not results"),
-        ("no JSON", None, "not valid JSON"),
-    ],
-)
-def test_coco_results(rows, categories, words, tmp_path, capsys):
-    answers = tmp_path / "answers.json"
-    answers.write_text(rows if isinstance(rows, str) else json.dumps(rows))
-    (tmp_path / "categories.json").write_text(json.dumps(categories))
-    more = ["--categories", tmp_path / "categories.json"] if categories else []
-    status, out, err = run_on(tmp_path, answers, capsys, *more)
-    assert words.format(categories=tmp_path / "categories.json") in err
-    assert (status, out) == ((0, SCORED) if not words or "taken for" in words else (1, ""))
-    names_an_image_by_digits = status == 0 and 7 in [row["image_id"] for row in rows]
-    assert ("image ids are taken for the digits" in err) == names_an_image_by_digits
-
-
-def test_a_number_that_may_be_two_images_is_refused(tmp_path, capsys):
-    """As of frames of videos: 1_12 and 11_2."""
-    notes = write_world(tmp_path, WORLD.replace({"image": {"a": "1_12", "000007": "11_2"}}), detections())
-    (answers := tmp_path / "answers.json").write_text(json.dumps([result(112, 12)]))
-    assert main(["voc-ap", *notes[:2], "--detections", str(answers)]) == 1
-    assert "the image_id 112 may be 11_2 or 1_12; give the JSON of the" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("more", "note"),
-    [
-        ([], ""),
-        ([result("a", 12, score=0.4)] * 2, "1 detection is there twice, such as number 4; all are scored"),
-        (
-            [result("a", 12, (-3, 0, 9, 9), 0.1)],
-            "1 detection is partly outside the image, such as number 3; all are scored",
-        ),
-    ],
-)
-def test_odd_boxes_are_scored_and_said(more, note, tmp_path, capsys):
-    answers = tmp_path / "answers.json"
-    answers.write_text(json.dumps([result("a", 12), result(7, 8), *more]))
-    status, out, err = run_on(tmp_path, answers, capsys)
-    assert (status, out) == (0, SCORED)
-    assert note in err
-    assert "note: image ids are taken for the digits of names, such as 7 for 000007; --categories FILE" in err
-    assert err.count("note: ") == 2 + bool(note)  # also of what the category ids were taken for
-
-
-def test_ids_of_own_classes_are_not_guessed(tmp_path, capsys):
-    world, answers = objects(("a", "fox", DOG, False)), tmp_path / "answers.json"
-    arguments = [
-        *write_world(tmp_path, world, detections())[:2],
-        "--metric",
-        "area",
-        "--detections",
-        str(answers),
-    ]
-    answers.write_text(json.dumps([result("a", 1)]))
-    assert main(["voc-ap", *arguments]) == 1
-    assert "category_id 1; nothing says which class has which id; give " in capsys.readouterr().err
-    answers.write_text(json.dumps([result("a", "fox")]))
-    assert main(["voc-ap", *arguments]) == 0
-    assert capsys.readouterr() == ("class,ap\nfox,1.0\nmean,1.0\n", "")
-
-
-@pytest.mark.parametrize(("first", "lacking"), [(1, 19), (0, 0), (0, 7), (1, 7)])
-def test_numbers_of_all_classes_of_pascal_are_read_where_they_tell_the_first(
-    first, lacking, tmp_path, capsys
-):
-    """Without the class of the first or the last number, either could be meant."""
-    names = [*PASCAL]
-    world = objects(*(("a", name, DOG, False) for name in names))
-    (answers := tmp_path / "answers.json").write_text(
-        json.dumps([result("a", first + number) for number in range(20) if number != lacking])
-    )
-    status = main(["voc-ap", *write_world(tmp_path, world, detections())[:2], "--detections", str(answers)])
-    out, err = capsys.readouterr()
-    if lacking in (0, 19):
-        assert (status, out) == (1, "")
-        assert "category_id 1; nothing says which class has which id" in err
-    else:
-        assert status == 0
-        assert f"category ids are taken for {first} aeroplane, {first + 1} bicycle" in err
-        assert dict(line.split(",") for line in out.splitlines()[1:]) == {
-            name: "0.0" if name == names[lacking] else "1.0" for name in names
-        } | {"mean": "0.95"}
-
-
-def test_ids_that_fit_two_orders_are_not_guessed(tmp_path, capsys):
-    world, answers = (
-        objects(("a", "bicycle", DOG, False), ("a", "bird", DOG, False)),
-        tmp_path / "answers.json",
-    )
-    arguments = [*write_world(tmp_path, world, detections())[:2], "--detections", str(answers)]
-    answers.write_text(json.dumps([result("a", 2)]))  # the second of PASCAL's classes, or of the annotated
-    assert main(["voc-ap", *arguments]) == 1
-    assert "category_id 2; nothing says which class has which id" in capsys.readouterr().err
-
-
 def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
     world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False))
     arguments = write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG)))
@@ -515,13 +381,3 @@ def test_boxes_outside_of_annotated_images_can_be_cut_as_the_message_says(comman
     assert {"voc-ap": "dog,1.0", "proposals": "300,0.5,1,1.0"}.get(
         command, "next: "
     ) in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["answers.csv", "."])
-def test_categories_are_refused_where_classes_have_names(tmp_path, capsys, name):
-    answers = tmp_path / name
-    (tmp_path / "answers.csv").write_text("\n".join([HEADER, "a,dog,0.5,1,1,10,10"]))
-    (tmp_path / "names.txt").write_text("cat\ndog\n")
-    status, out, err = run_on(tmp_path, answers, capsys, "--categories", tmp_path / "names.txt")
-    says = f"categories say what COCO's category ids are, and {answers} is no COCO results JSON"
-    assert (status, out, err.count("\n"), says in err) == (1, "", 1, True)

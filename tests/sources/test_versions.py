@@ -292,6 +292,6 @@ def test_folders_of_patients_around_classes_are_noted_and_those_held_out_whole_t
     )
     (note,) = ClassFolders(tmp_path / "sizes", class_level=1, val_fraction=0.5).notes
     assert note == (
-        "each numbered folder in cat, dog is held out whole, as of one person or thing, as images in several are "
-        "called alike; else set group to a regular expression for what is one"
+        "each numbered folder in cat, dog is held out whole, as of one person or thing, as images in several "
+        "are called alike; else set group to a regular expression for what is one"
     )
