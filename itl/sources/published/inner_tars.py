@@ -16,16 +16,15 @@ from itl.sources.split_names import split_of_name
 
 def has_images(path: Path) -> bool:
     """Say whether *path* is a tar or an image, or a folder with any; reads up to the first."""
-    names, entered = [path.name], set()
+    entered: set[str] = set()
     for folder, folders, files in os.walk(path, followlinks=True):
         if (real := os.path.realpath(folder)) in entered:  # a link to a folder around it
             folders.clear()
             continue
         entered.add(real)
-        names += files
         if any(is_image(name) or name.endswith(".tar") for name in files):
             return True
-    return is_image(path.name) or path.name.endswith(".tar")
+    return is_image(path.name) or path.name.endswith(".tar")  # a file, in which nothing is walked
 
 
 @cache
