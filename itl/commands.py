@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
+    if not argv:
+        parser().print_help(sys.stderr)
+        return 2
     args = parse(parser(argv), argv)
     prints_data = args.function in (labels, subset, duplicates, voc_ap, proposals, results, compare)
     if not prints_data:

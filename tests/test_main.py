@@ -377,6 +377,11 @@ def test_a_summary_of_no_question_is_refused(capsys, tmp_path):
     assert "99-summary is over questions, and preset empty asks none" in err
 
 
+def test_without_a_command_there_is_the_list_of_all(capsys):
+    assert command.main([]) == 2
+    assert "check " in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(ValueError, match="no preset"):
         command.main(["--debug", "run", "nothing"])

@@ -14,7 +14,15 @@ from itl.analysis.findings import Columns, Pair, findings, pair_of, rows_by_cond
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
-from itl.analysis.wording import condition_text, interval, p_text, percent_interval, signed, verdict_text
+from itl.analysis.wording import (
+    condition_text,
+    interval,
+    p_text,
+    percent_interval,
+    signed,
+    sizes_text,
+    verdict_text,
+)
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
@@ -28,7 +36,8 @@ DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 LESS_OWN = ", less the change on own classes"
 CHANCE = "chance"  # in every column of a condition: what guessing scores, which is no net
 COLUMNS = [
-    *("question", "compared", "task", "metric", "share", "share_low", "share_high", "change", "low", "high"),
+    *("question", "compared", "sizes", "task", "metric"),
+    *("share", "share_low", "share_high", "change", "low", "high"),
     *("n", "margin", "gain", "gain_low", "gain_high", "p", "p_adjusted", "p_same", "p_same_adjusted"),
     *("standard_error", "df", "unequal", "control", "mixed", "cap"),
     *("verdict", "note"),
@@ -65,6 +74,7 @@ class Row:
     task: str
     metric: str
     evidence: Evidence
+    sizes: str = ""  #: classes and images that the nets of both conditions were trained on, where they differ
     share: tuple[float, float, float] = (math.nan, math.nan, math.nan)  #: of the gain kept, with its interval
     gain: Estimate | None = None  #: of the reference condition over no pre-training
     unequal: bool = False  #: one of the conditions spreads more than the others
@@ -195,9 +205,10 @@ def contrasts(
     are compared only where both conditions have the same classes.
 
     Returns:
-        One row a comparison and task. Columns: question, compared, task, metric; share of the gain from
-        pre-training that the first condition keeps of the second's (95 %, Fieller); change in points (95 %);
-        n seeds; margin in points within which a change does not matter; gain from pre-training; p of no
+        One row a comparison and task. Columns: question, compared, sizes (the numbers of classes and images
+        in which it differs, as text), task, metric; share of the gain from pre-training that the first
+        condition keeps of the second's (95 %, Fieller); change in points (95 %); n seeds; margin in points
+        within which a change does not matter; gain from pre-training; p of no
         change, and p_same of a change of the margin or more, both also adjusted for all rows
         (`itl.analysis.statistics.main_first`); standard_error and df of the change; unequal (whether a
         condition spreads more than the others); control (why conditions cannot be called the same on this
@@ -294,7 +305,8 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     used = np.flatnonzero((first != 0) | (second != 0))
     unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
     compared = condition_text(dict(of), dict(against))
-    return Row(compared, data.task, data.metric, evidence, share, gain, unequal, runs)
+    sizes = "" if fitted else sizes_text(*(data.sizes[side == 1][0] for side in (first, second)))
+    return Row(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs)
 
 
 def _not_measured(data: TaskValues, of: Columns, against: Columns) -> Row:
@@ -344,7 +356,8 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
         df = squares.sum() ** 2 / (squares**2 / dfs)[noisy].sum() if noisy.any() else math.nan
         mean, n = changes[0].mean - changes[1].mean, min(change.n for change in changes)
         evidence = Evidence(Estimate(mean, math.sqrt(squares.sum()), df, n))
-        rows.append(Row(row.compared + LESS_OWN, task, row.metric, evidence, runs=row.runs | own.runs))
+        runs = row.runs | own.runs
+        rows.append(Row(row.compared + LESS_OWN, task, row.metric, evidence, row.sizes, runs=runs))
     return rows
 
 
@@ -364,7 +377,7 @@ def tabulate(question: Question, rows: Sequence[Row], made: Origins = MappingPro
         evidence, change = row.evidence, row.evidence.change
         low, high = change.interval()
         gain = (row.gain.mean, *row.gain.interval()) if row.gain else (math.nan,) * 3
-        names = (question.name, row.compared, row.task, row.metric)
+        names = (question.name, row.compared, row.sizes, row.task, row.metric)
         p_values = (change.p, verdict.p_adjusted, evidence.p_same, verdict.p_same_adjusted)
         numbers = (*row.share, change.mean, low, high, change.n, evidence.margin, *gain, *p_values)
         doubts = (row.unequal, evidence.control_fault, mixed(row.runs, made), question.cap)
@@ -383,8 +396,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "95 % interval": [interval(row.low, row.high) for row in table.itertuples()],
         "n": table["n"],
         "margin": table["margin"].map("±{:.1f}".format),
-        "p": table["p_adjusted"].map(p_text),
-        "p of not the same": table["p_same_adjusted"].where(table["margin"].notna()).map(p_text),
+        "p of a change": table["p_adjusted"].map(p_text),
+        "p of equivalence": table["p_same_adjusted"].where(table["margin"].notna()).map(p_text),
         "verdict": [verdict_text(row) for _, row in table.iterrows()],
     }
     flags = [_flags(row) for row in table.itertuples()]

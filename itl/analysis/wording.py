@@ -36,10 +36,11 @@ once the main one is decided. If seeds may be added, up to a cap, each look has 
 *Share of the gain kept*: what the first condition gains over no pre-training, divided by what the second
 gains, with its 95 % interval (Fieller). *Change*: in points, the first condition minus the second. *Margin*:
 a change within it does not matter; it was declared before any result, as a share of the gain or in points.
-The verdict is *a gain* or *a loss* if `p` is below {LEVEL}. It is *the same* if `p of not the same` is below
-{LEVEL} and pre-training itself, judged alone, is a gain on that task. Otherwise it is *cannot tell*. Both p
-values are adjusted for all comparisons of this page, but intervals are not. So an interval without 0 may
-appear beside *cannot tell*, and the same change may be judged differently on a page with fewer comparisons.
+The verdict is *a gain* or *a loss* if `p of a change` is below {LEVEL}. It is *the same* if
+`p of equivalence` (two one-sided tests) is below {LEVEL} and pre-training itself, judged alone, is a gain on
+that task. Otherwise it is *cannot tell*. Both p values are adjusted for all comparisons of this page, but
+intervals are not. So an interval without 0 may appear beside *cannot tell*, and the same change may be judged
+differently on a page with fewer comparisons.
 """
 PAPER_SETTING = """
 The paper trained AlexNet for long on full-size ImageNet and fine-tuned it on PASCAL VOC 2007 detection, VOC
@@ -71,10 +72,11 @@ def without_markup(markdown: str) -> str:
 def answer_text(row: pd.Series) -> str:
     """Write a row of `itl.analysis.comparisons.contrasts` as an answer in Markdown, the share kept first.
 
-    >>> row = {"compared": "25 instead of all images per class", "task": "probe@scenes", "change": -2, "n": 3}
-    >>> row |= {"low": -4.1, "high": 0.1, "share": 0.83, "share_low": 0.61, "share_high": 1.05}
-    >>> print(answer_text(pd.Series(row | {"verdict": "cannot tell", "note": "", "margin": 2.4})))
-    25 instead of all images per class: nets keep **83 % (61 to 105 %)** of the gain from pre-training on
+    >>> row = {"compared": "cut at depth 5", "task": "probe@scenes", "n": 3}
+    >>> row |= {"sizes": "6 instead of 40 classes", "share": 0.83, "share_low": 0.61, "share_high": 0.99}
+    >>> row |= {"change": -2, "low": -4.1, "high": 0.1, "verdict": "cannot tell", "note": "", "margin": 2.4}
+    >>> print(answer_text(pd.Series(row)))
+    Cut at depth 5 (6 instead of 40 classes): nets keep **83 % (61 to 99 %)** of the gain from pre-training on
     scenes, linear probe; that is −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
     """
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
@@ -82,7 +84,8 @@ def answer_text(row: pd.Series) -> str:
     effect = f"{metric_name(row['task'])} on\n{task} changes by"
     if share:
         effect = f"nets keep **{share}** of the gain from pre-training on\n{task}; that is"
-    compared = in_markdown(row["compared"][:1].upper() + row["compared"][1:])
+    sizes = f" ({row['sizes']})" if row["sizes"] else ""
+    compared = in_markdown(row["compared"][:1].upper() + row["compared"][1:] + sizes)
     note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"
     verdict = in_markdown(verdict_text(row))
     return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict}**.{note}"
@@ -198,6 +201,22 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     untrained = all(of[name] in UNTRAINED for name in differing)
     first = "no pre-training" if untrained else f"{first}{unit}"
     return f"{first} instead of {second if second == 'chance' else 'no pre-training'}{shared}"
+
+
+def sizes_text(of: Sequence[float], against: Sequence[float]) -> str:
+    """Say in which numbers of classes, and of images in all, nets of two conditions were trained.
+
+    Each is given as (classes, images of each class); '' for what they share, and for nets trained elsewhere.
+
+    >>> sizes_text((6, 200), (40, 30)), sizes_text((40, 25), (40, 200)), sizes_text((40, 25), (0, math.nan))
+    ('6 instead of 40 classes', '1,000 instead of 8,000 images', '')
+    """
+    pairs = {"classes": (of[0], against[0]), "images": (of[0] * of[1], against[0] * against[1])}
+    return ", ".join(
+        f"{first:,.0f} instead of {second:,.0f} {unit}"
+        for unit, (first, second) in pairs.items()
+        if first > 0 and second > 0 and round(first) != round(second)
+    )
 
 
 def columns_text(columns: Iterable[tuple[str, object]]) -> str:

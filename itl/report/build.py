@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
-from itl.analysis.comparisons import main_contrasts
+from itl.analysis.comparisons import COLUMNS, main_contrasts
 from itl.machine import Machine
 from itl.packs.paths import pack_folder
 from itl.presets import Preset, find_presets, load_preset, working_folder
@@ -352,6 +352,7 @@ def overview_of(pages: list[NotebookPage], out: Path, under_way: str) -> Overvie
     rows = main_contrasts(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
     if rows.empty:
         return Overview(tables=joined)
+    rows = rows.reindex(columns=COLUMNS).fillna({"sizes": ""})  # some may be of an earlier report
     return Overview(answers(rows), "" if under_way else figure(rows), joined)
 
 

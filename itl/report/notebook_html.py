@@ -21,6 +21,7 @@ CODE_LABELS = {
 }
 LIVE_TYPES = ("application/vnd.jupyter.widget-view+json", "application/javascript")  # dead in a page
 FIGURE_TYPES = {"image/svg+xml": ".svg", "image/png": ".png"}  # that every figure is drawn as
+TASK = re.compile(r"^[a-z-]+@\S+$")
 CODE_STYLES = {"xcode": "{}", "monokai": "@media (prefers-color-scheme: dark) {{\n{}\n}}"}
 
 
@@ -165,6 +166,9 @@ def simplify_tables(html: str, name: str) -> str:
             cell.clear()
         for text in table.find_all(string=INTERVAL):
             text.replace_with(unbroken(text))
+        for text in table.find_all(string=TASK):  # the browser may break a line in it
+            words = re.split("(?<=[@/])", text)
+            text.replace_with(*(part for word in words for part in (word, soup.new_tag("wbr"))))
         head, body = table.find("thead"), table.find("tbody")
         if head and body:
             _drop_row_numbers(head, body)

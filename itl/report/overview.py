@@ -24,9 +24,10 @@ def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
     Returns:
         The comparisons with each verdict, by the beginning of a sentence about them.
 
-    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "control": "", "share": 1.25}
-    >>> answers(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}]))
-    {'Features transfer better with': ['A + B, not A (125 % (110 to 140 %) of the gain on own classes)']}
+    >>> row = {"compared": "A + B, not A", "sizes": "4 instead of 2 classes", "task": "own", "control": ""}
+    >>> row |= {"verdict": "a gain", "share": 1.25, "share_low": 1.1, "share_high": 1.4}
+    >>> answers(pd.DataFrame([row]))["Features transfer better with"]
+    ['A + B, not A (4 instead of 2 classes; 125 % (110 to 140 %) of the gain on own classes)']
     """
     # Without a gain from pre-training, a change says nothing of what makes one.
     says_nothing = rows["control"].astype(str).str.startswith(NO_GAIN) & rows["verdict"].isin([GAIN, LOSS])
@@ -42,7 +43,8 @@ def _clause(row: Any) -> str:
     """Write one row of the main comparisons, as `itertuples` gives it, as a part of a sentence."""
     share = percent_interval(row.share, row.share_low, row.share_high)
     of_the_gain = f"{share} of the gain on " if share else ""
-    return f"{row.compared} ({of_the_gain}{task_name(row.task)})"
+    sizes = f"{row.sizes}; " if row.sizes else ""
+    return f"{row.compared} ({sizes}{of_the_gain}{task_name(row.task)})"
 
 
 def figure(rows: pd.DataFrame) -> str:

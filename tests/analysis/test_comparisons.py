@@ -245,11 +245,33 @@ def test_contrasts_are_written_for_people():
     row = readable(contrasts(question(0, 25, 50, "all"), noisy({0: 30, 25: 60, 50: 60, "all": 70}))).iloc[0]
     assert row["share of the gain kept"].startswith("75 % (")
     assert (row["change"], row["n"], row["margin"], row["verdict"]) == ("−10.0", 5, "±8.0", "a loss")
-    assert row["p"] == "<0.001"
+    assert row["p of a change"] == "<0.001"
     no_gain = readable(contrasts(question(25, 50, "all"), noisy({25: 60, 50: 60, "all": 70}))).iloc[0]
-    assert (no_gain["margin"], no_gain["p of not the same"]) == ("", ""), "no margin to be within"
+    assert (no_gain["margin"], no_gain["p of equivalence"]) == ("", ""), "no margin to be within"
     alone = readable(contrasts(question(25, 50), frame({25: [1], 50: [2]}))).iloc[0]
-    assert (alone["change"], alone["95 % interval"], alone["p"], alone["margin"]) == ("−1.0", "", "", "")
+    assert (alone["change"], alone["95 % interval"], alone["p of a change"], alone["margin"]) == (
+        "−1.0",
+        "",
+        "",
+        "",
+    )
+
+
+def test_what_nets_were_trained_on_stands_beside_a_change_where_it_differs():
+    sizes = {"none": (0, 0), "coarse": (6, 8000), "few": (40, 1000), "original": (40, 8000)}
+    results = noisy({"none": 20, "coarse": 60, "few": 50, "original": 70}, column="label_set")
+    results[["classes", "images"]] = [sizes[name] for name in results["label_set"]]
+    study = question(*sizes, column="label_set")
+    study.comparisons = tuple(
+        Comparison((("label_set", of),), (("label_set", against),))
+        for of, against in [("coarse", "original"), ("few", "original"), ("coarse", "few"), ("few", "none")]
+    )
+    assert contrasts(study, results)["sizes"].tolist() == [
+        "6 instead of 40 classes",
+        "1,000 instead of 8,000 images",
+        "6 instead of 40 classes, 8,000 instead of 1,000 images",
+        "",
+    ]
 
 
 def test_fits_of_one_net_are_averaged():

@@ -11,7 +11,12 @@ from itl.report.html import Overview, index_html
 from itl.report.overview import answers, figure
 from tests.accessible import faults
 
-ROW = dict.fromkeys(COLUMNS, math.nan) | {"task": "probe@scenes", "metric": "accuracy", "margin": 2.0}
+ROW = dict.fromkeys(COLUMNS, math.nan) | {
+    "task": "probe@scenes",
+    "sizes": "",
+    "metric": "accuracy",
+    "margin": 2.0,
+}
 
 
 def table(question: str, compared: str, verdict: str, **values: float) -> pd.DataFrame:

@@ -140,6 +140,11 @@ def test_tables_lose_what_says_nothing():
     assert [
         re.sub("<.*?>", "", cell) for cell in re.findall(CELL, simplify_tables(levels._repr_html_(), "t"))
     ] == ["p", "x", "y", "1", "2"], "row numbers go from every row of headings"
+    tasks = pd.DataFrame({"task": ["probe@images/half-a:50", "a@b c"]})
+    cells = re.findall(CELL, simplify_tables(tasks._repr_html_(), "t"))
+    assert cells[1:] == ["<td>probe@<wbr/>images/<wbr/>half-a:50<wbr/></td>", "<td>a@b c</td>"], (
+        "lines may break"
+    )
     both = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="of")).rename_axis(columns="size")
     assert simplify_tables(both._repr_html_(), "t").count("<tr") == 3, "a name of the columns is kept"
 
