@@ -2,7 +2,8 @@
 PRESET ?= demo
 PYTHON ?= python3
 BIN := .venv/bin
-WANTED := --constraint constraints.txt --editable '.[test,docs]'
+# compat: else Python started beside a clone called itl takes that folder for the package
+WANTED := --constraint constraints.txt -C editable_mode=compat --editable '.[test,docs]'
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder  # which tests share a process: tests/conftest.py
 
