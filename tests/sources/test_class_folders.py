@@ -78,7 +78,8 @@ def test_archives_among_class_folders_are_named(tmp_path):
     assert ClassFolders(tmp_path / "in").left_out == {"archives that are not opened (dog/more.tar.gz …)": 2}
     tree(tmp_path / "cat", "cat/1.jpg", "dog.zip", "fox.zip")
     with pytest.raises(
-        ItlError, match="all images are of one class, 'cat'.*; dog.zip is a zip inside the folder"
+        ItlError,
+        match="all images are of one class, 'cat'.*; dog.zip, fox.zip in this folder are not opened",
     ):
         ClassFolders(tmp_path / "cat").records()
 
@@ -192,7 +193,7 @@ def test_images_of_one_name_in_two_classes_that_are_merged_are_two_photos(tmp_pa
         ),
         (
             ["train.zip", "val.zip"],
-            "holds no images: train.zip is a zip inside the folder; unpack it: `unzip",
+            "holds no images: train.zip, val.zip in this folder are not opened; unpack each: `unzip",
         ),
         (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folder holds no images, such as dog"),
         (["1.jpg"], "it holds 1 image, but no class folders; put the images of"),

@@ -55,7 +55,7 @@ def test_archives_and_other_sources_go_before_what_may_lie_beside_them(tmp_path)
     beside = {"demo.mp4": b"x", "a.mat": b"x"}
     path = written(tmp_path / "packed", beside | {"set.zip": zipped(images("cat/1.jpg", "dog/1.jpg"))})
     assert problem(path).endswith(
-        f"set.zip is a zip inside the folder; unpack it: `unzip {path}/set.zip -d {path}`"
+        f"set.zip in this folder is not opened; unpack it: `unzip {path}/set.zip -d {path}/set`"
     )
     path = written(tmp_path / "table", beside | {"train.parquet": b"x"})
     assert problem(path).endswith(

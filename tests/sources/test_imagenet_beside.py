@@ -48,7 +48,8 @@ def test_tars_that_are_not_opened_are_refused(ilsvrc):
 def test_a_tar_in_an_archive_of_both_splits_is_to_be_unpacked(tmp_path):
     classes = {f"train/{wnid}/{wnid}_1.JPEG": b"x" for wnid in (FOX, CAR)}
     path = tarred(tmp_path / "set.tar", classes | {VAL_TAR: b"x"})
-    with pytest.raises(ItlError, match=re.escape(f"alone; `tar xf {path} -C {tmp_path}`")):
+    command = f"mkdir -p {tmp_path}/set && tar xf {path} -C {tmp_path}/set"
+    with pytest.raises(ItlError, match=re.escape(f"alone; unpack {path}, `{command}`, and give that folder")):
         ImageNet(path).records()
 
 

@@ -145,7 +145,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         (
             {"a.csv": b"id,label\nfar/7.jpg,a\nfar/8.jpg,a", "far.tar": b""},
             {},
-            "no such image; far.tar in this folder was not opened; unpack it if images are missing",
+            "no such image; far.tar in this folder is not opened; unpack it: `mkdir -p",
         ),
         ({"a.txt": b"0 a"}, {}, r"\(a.txt, line 1: '0' is no name of an image, with its suffix"),
         *(

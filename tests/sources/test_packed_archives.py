@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import subprocess
 import zipfile
 from pathlib import Path
@@ -36,38 +37,64 @@ def problem(kind: str, path: Path) -> str:
     return str(caught.value)
 
 
-def test_the_command_that_unpacks_a_tar_works_from_anywhere(tmp_path, monkeypatch):
-    path = tmp_path / "my data"
-    (path / "deep").mkdir(parents=True)
-    packed = tarred(tmp_path / "plain.tar", IMAGES).rename(
-        path / "deep/cats.tar.gz"
-    )  # tar sees that it is plain
-    command = problem("folder", path).rpartition("unpack it: `")[2].rstrip("`")
-    assert command == f"tar xf '{packed}' -C '{path}/deep'"
+def follow(message: str) -> None:
+    """Run the last command that a message names."""
+    command = re.findall("`([^`]*)`", message)[-1]
+    if match := re.fullmatch("unzip (.*) -d (.*)", command):
+        path, folder = shlex.split(f"{match[1]} {match[2]}")
+        with zipfile.ZipFile(path) as archive:  # as unzip does
+            archive.extractall(folder)
+    else:
+        subprocess.run(["bash", "-c", command], check=True)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".zip"])
+def test_archives_of_one_class_each_are_unpacked_into_folders_of_their_names(tmp_path, monkeypatch, suffix):
+    path = tmp_path / "my set"
+    for label in ("cat", "dog"):
+        file = path / f"train/{label}{suffix}"
+        tarred(file, {f"./{label}_0.jpg": jpeg()})  # tar sees that it is plain
+        if suffix == ".zip":
+            file.write_bytes(zipped({f"{label}_0.jpg": jpeg()}))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    subprocess.run(["bash", "-c", command], check=True)
-    assert [record.wnid for record in open_source("folder", path / "deep").records()] == ["cat", "dog"]
+    unpack = f"mkdir -p '{path}/train/cat' && tar xf '{path}/train/cat{suffix}' -C '{path}/train/cat'"
+    if suffix == ".zip":
+        unpack = f"unzip '{path}/train/cat.zip' -d '{path}/train/cat'"
+    both = f"train/cat{suffix}, train/dog{suffix} in this folder are not opened; unpack each: `{unpack}`"
+    message = problem("folder", path)
+    assert message.endswith(both)
+    follow(message)
+    rest = problem("folder", path)
+    assert f"train/dog{suffix} in this folder is not opened; unpack it: `" in rest
+    assert f"cat{suffix}" not in rest
+    follow(rest)
+    assert [record.wnid for record in open_source("folder", path).records()] == ["cat", "dog"]
 
 
-def test_a_zip_in_a_folder_is_unpacked_there_and_one_in_a_zip_after_that(tmp_path):
-    path = written(
-        tmp_path, {"in/train.zip": zipped(IMAGES), "out.zip": zipped({"train.zip": zipped(IMAGES)})}
+def test_tars_may_be_shards_or_class_folders(tmp_path):
+    for label in ("cat", "dog"):
+        tarred(tmp_path / f"{label}.tar", {f"{label}/0.jpg": jpeg()})
+    assert problem("folder", tmp_path) == (
+        f"{tmp_path} holds no images in class folders; cat.tar is a file of the source webdataset: "
+        f"`itl check webdataset {tmp_path}`; if that is no shard, cat.tar, dog.tar in this folder are not "
+        f"opened; unpack each: `mkdir -p {tmp_path}/cat && tar xf {tmp_path}/cat.tar -C {tmp_path}/cat`"
     )
-    unpack = f"`unzip {path}/in/train.zip -d {path}/in`"
-    assert problem("folder", path / "in").endswith(
-        f"train.zip is a zip inside the folder; unpack it: {unpack}"
+    unpacked = "if folders are classes, unpack the tars and take the source folder"
+    assert unpacked in problem("webdataset", tmp_path)
+    follow(problem("folder", tmp_path))
+    follow(problem("folder", tmp_path))
+    records = open_source("folder", tmp_path).records()
+    assert [record.id for record in records] == ["cat/cat/0.jpg", "dog/dog/0.jpg"]
+    assert [record.wnid for record in records] == ["cat", "dog"]
+
+
+def test_imagenet21k_that_is_compressed_is_unpacked_first(tmp_path):
+    path, folder = written(tmp_path / "21k", {"fall11_whole.tar.gz": b""}), tmp_path / "21k/fall11_whole"
+    assert problem("imagenet21k", path).endswith(
+        f"`mkdir -p {folder} && tar xf {folder}.tar.gz -C {folder}` leaves a plain tar for each wnid; then "
+        f"give that folder"
     )
-    for kind in ("folder", "caltech101"):
-        assert problem(kind, path / "out.zip").endswith(
-            f"train.zip is packed itself; unpack {path}/out.zip to a folder, then train.zip in it, and give "
-            f"that folder"
-        )
-
-
-def test_imagenet21k_that_is_compressed_is_unpacked_where_it_is(tmp_path):
-    path = written(tmp_path / "21k", {"fall11_whole.tar.gz": b""})
-    assert f"`tar xf {path}/fall11_whole.tar.gz -C {path}` leaves" in problem("imagenet21k", path)
 
 
 def test_names_in_a_zip_of_macos_are_those_of_the_folder(tmp_path):
@@ -86,58 +113,9 @@ def test_names_in_a_zip_of_macos_are_those_of_the_folder(tmp_path):
     assert [record.wnid for record in records] == ["bus", "caf\u00e9\u00e2"]
 
 
-def test_archives_of_one_class_each_are_unpacked_into_folders_of_their_names(tmp_path):
-    path = written(
-        tmp_path / "my set", {f"{label}.zip": zipped({"0.jpg": jpeg()}) for label in ("cat", "dog")}
-    )
-    command = problem("folder", path).rpartition("unpack each into a folder of its own: `")[2].rstrip("`")
-    assert command == f"unzip '{path}/cat.zip' -d '{path}/cat'"
-    for label in ("cat", "dog"):
-        with zipfile.ZipFile(path / f"{label}.zip") as archive:  # as unzip does
-            archive.extractall(path / label)
-    records = open_source("folder", path).records()
-    assert [(record.id, record.wnid) for record in records] == [("cat/0.jpg", "cat"), ("dog/0.jpg", "dog")]
-
-
-@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
-def test_so_are_tars_without_labels(tmp_path, suffix):
-    path = tmp_path / "set"
-    for label in ("cat", "dog"):
-        file = tarred(path / f"train/{label}.tar", {f"./{label}_0.jpg": jpeg()})
-        if suffix == ".tar.gz":
-            subprocess.run(["gzip", file], check=True)
-    said = "each into a folder of its own: `"
-    command = problem("folder", path).rpartition(said)[2].rstrip("`")
-    cat = f"{path}/train/cat"
-    assert command == f"mkdir -p {cat} && tar xf {cat}{suffix} -C {cat}"
-    for each in (command, command.replace("/cat", "/dog")):
-        subprocess.run(["bash", "-c", each], check=True)
-    assert [record.wnid for record in open_source("folder", path).records()] == ["cat", "dog"]
-
-
-def test_archives_with_folders_or_labels_one_alone_and_damaged_ones_are_unpacked_beside(tmp_path):
-    flat, deep = zipped({"0.jpg": jpeg()}), zipped(IMAGES)
-    for number, files in enumerate(
-        (
-            {"a.zip": deep, "b.zip": flat},
-            {"a.zip": flat},
-            {"a.zip": b"PK", "b.zip": flat},
-            {"a.zip": flat, "b/c.zip": flat},
-            {"a.zip": zipped({"0.jpg": jpeg(), "0.cls": b"0"}), "b.zip": flat},  # of a WebDataset
-        )
-    ):
-        path = written(tmp_path / str(number), files)
-        assert problem("folder", path).endswith(f"unpack it: `unzip {path}/a.zip -d {path}`")
-
-
 def tar_of(members: dict[str, bytes], folder: Path) -> bytes:
     """Return a plain tar."""
     return tarred(folder / "inner.tar", members).read_bytes()
-
-
-def follow(command: str) -> None:
-    """Run what a message names, but for its `itl check` at the end."""
-    subprocess.run(["bash", "-c", command.partition(" && itl check ")[0]], check=True)
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".zip"])
@@ -156,19 +134,15 @@ def test_a_tar_of_class_folders_in_an_archive_is_read_after_what_each_message_sa
     first = next(iter(members))
     file = f"'{path}'"
     unpack = {".tar": f"mkdir -p {folder} && tar xf {file} -C {folder}", ".zip": f"unzip {file} -d {folder}"}
-    command = f"{unpack[suffix]} && itl check folder {folder}"
-    says = f"{first} is a tar inside of {path}; unpack that, and look at it there: `{command}`"
-    assert problem("folder", path) == f"{path} holds no images in class folders; {says}"
-    if suffix == ".tar":
-        follow(command)
-    else:
-        with zipfile.ZipFile(path) as archive:  # as unzip does
-            archive.extractall(path.with_suffix(""))
+    says = f"{first} is packed in {path}; unpack that, `{unpack[suffix]}`, and give that folder"
+    message = problem("folder", path)
+    assert message == f"{path} holds no images in class folders; {says}"
+    follow(message)
     outer = path.with_suffix("")
     for tar in (first, "middle/inner.tar")[:depth]:
         message = problem("folder", outer)
-        assert f"{tar} is a tar inside the folder, with " in message
-        follow(message.rpartition(": `")[2].rstrip("`"))
+        assert f"; if that is no shard, {tar} in this folder is not opened; unpack it: " in message
+        follow(message)
     records = open_source("folder", outer).records()
     assert [(one.split, one.wnid) for one in records] == [
         *(("train", name) for name in ("cat", "dog")),
@@ -179,10 +153,9 @@ def test_a_tar_of_class_folders_in_an_archive_is_read_after_what_each_message_sa
 def test_shards_in_an_archive_are_read_where_it_is_unpacked(tmp_path):
     shard = tar_of({"0.jpg": jpeg(), "0.cls": b"0", "1.jpg": jpeg(), "1.cls": b"1"}, tmp_path / "a")
     path = tarred(tmp_path / "outer.tar", {"train-0.tar": shard})
-    follow(problem("folder", path).rpartition(": `")[2].rstrip("`"))
-    assert problem("folder", tmp_path / "outer").endswith(
-        f"train-0.tar is a file of the source webdataset: `itl check webdataset {tmp_path}/outer`"
-    )
+    follow(problem("folder", path))
+    check = f"train-0.tar is a file of the source webdataset: `itl check webdataset {tmp_path}/outer`; if "
+    assert check in problem("folder", tmp_path / "outer")
     assert len(open_source("webdataset", tmp_path / "outer").records()) == 2
 
 
@@ -190,8 +163,8 @@ def test_a_tar_of_class_folders_with_a_list_is_no_shard(tmp_path):
     members = {f"{split}/{name}/0.jpg": jpeg() for split in ("train", "val") for name in ("cat", "dog")}
     tarred(tmp_path / "set.tar", members | {"val.txt": b"0.jpg cat"})
     message = problem("imagenet", tmp_path)
-    assert "set.tar is a tar inside the folder, with images in folders, such as train/cat/0.jpg" in message
-    follow(message.rpartition(": `")[2].rstrip("`"))
+    assert "if that is no shard, set.tar in this folder is not opened; unpack it: " in message
+    follow(message)
     assert len(open_source("folder", tmp_path).records()) == 4
 
 
@@ -214,7 +187,7 @@ def test_files_of_sources_that_open_no_archive_are_unpacked_first(tmp_path, file
     assert problem("folder", path).endswith(
         f"{start}, which reads it unpacked: `{unpack} && itl check {kind} {folder}`"
     )
-    follow(unpack)
+    follow(f"`{unpack}`")
     assert problem("folder", folder).endswith(f"{start}: `itl check {kind} {folder}`")
 
 
@@ -235,24 +208,24 @@ def test_several_zips_of_one_class_each_in_a_tar_are_not_mixed(tmp_path):
     members = {f"{label}.zip": zipped({"0.jpg": jpeg()}) for label in ("cat", "dog")}
     path, folder = tarred(tmp_path / "outer.tar", members), tmp_path / "outer"
     unpack = f"mkdir -p {folder} && tar xf {path} -C {folder}"
-    says = f"cat.zip is packed itself; unpack {path}, `{unpack}`, and give that folder"
+    says = f"cat.zip, dog.zip are packed in {path}; unpack that, `{unpack}`, and give that folder"
     assert problem("folder", path) == f"{path} holds no images: {says}"
-    follow(unpack)
-    assert "unpack each into a folder of its own: `" in problem("folder", folder)
+    follow(says)
+    assert "cat.zip, dog.zip in this folder are not opened; unpack each: `" in problem("folder", folder)
 
 
 def test_an_archive_without_a_suffix_is_unpacked_beside_its_own_name(tmp_path):
     path = tarred(tmp_path / "outer.tar", {"in.tar": tar_of(IMAGES, tmp_path / "a")}).rename(
         tmp_path / "outer"
     )
-    follow(problem("folder", path).rpartition(": `")[2].rstrip("`"))
+    follow(problem("folder", path))
     assert (tmp_path / "outer-unpacked/in.tar").is_file()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SOURCES if reads_files(kind)])
 def test_every_source_says_of_a_folder_with_a_zip_alone_how_to_unpack_it(tmp_path, kind):
     (tmp_path / "data.zip").write_bytes(zipped(IMAGES))
-    with pytest.raises(ItlError, match="data.zip is a zip inside the folder; unpack it: `unzip "):
+    with pytest.raises(ItlError, match="data.zip in this folder is not opened; unpack it: `unzip "):
         open_source(kind, tmp_path).records()
 
 

@@ -88,37 +88,29 @@ def test_published_tars_are_told_from_shards(tmp_path, tars, kind):
     assert f" is a file of the source {kind}: `itl check {kind} " in problem("folder", tmp_path / "set")
 
 
-def test_the_archive_that_holds_a_missing_list_is_the_one_to_unpack(tmp_path):
+def test_archives_are_named_where_a_list_or_images_are_missing(tmp_path):
     files, _, by_split, *_ = SETS["stanford-dogs"]
     parts = {
-        "annotation.tar": {f"Annotation/{DOG}-Chihuahua/{DOG}_1": b"x"},
-        "images.tar": {name: data for name, data in files.items() if name.startswith("Images/")},
-        "lists.tar": {name: data for name, data in files.items() if name.endswith(".mat")},
+        "annotation": {f"Annotation/{DOG}-Chihuahua/{DOG}_1": b"x"},
+        "images": {name: data for name, data in files.items() if name.startswith("Images/")},
+        "lists": {name: data for name, data in files.items() if name.endswith(".mat")},
     }
     path = tmp_path / "my dogs"
     for name, members in parts.items():
-        tarred(path / name, members)
-    assert "images.tar is a tar inside the folder, with images in folders, such as" in problem("folder", path)
-    said = problem("stanford-dogs", path)
-    assert said == (
-        f"{path} has no train_list.mat; lists.tar holds it: unpack that, "
-        f"`tar xf '{path}/lists.tar' -C '{path}'`"
-    )
-    subprocess.run(["bash", "-c", said.rpartition(", `")[2].rstrip("`")], check=True)
-    source = open_source("stanford-dogs", path)
-    assert "annotation.tar, images.tar, lists.tar in this folder were not opened; unpack" in str(source.notes)
-    subprocess.run(["tar", "xf", path / "images.tar", "-C", path], check=True)
+        tarred(path / f"{name}.tar", members)
+    names = "annotation.tar, images.tar, lists.tar in this folder are not opened"
+    folder = f"'{path}/annotation'"
+    unpack = f"`mkdir -p {folder} && tar xf '{path}/annotation.tar' -C {folder}`"
+    assert problem("stanford-dogs", path) == f"{path} holds no images: {names}; unpack each: {unpack}"
+    for name in ("images", "lists"):
+        (path / name).mkdir()
+        subprocess.run(["tar", "xf", path / f"{name}.tar", "-C", path / name], check=True)
     records = open_source("stanford-dogs", path).records()
     assert {split: sum(one.split == split for one in records) for split in by_split} == by_split
-
-
-def test_what_is_unpacked_is_not_to_be_unpacked_again(tmp_path):
-    path = written(tmp_path / "cars", {"devkit/cars_meta.mat": b"x"})
-    shutil.make_archive(str(path / "car_devkit"), "gztar", path)  # of the devkit alone
-    (path / "car_devkit.tar.gz").rename(path / "car_devkit.tgz")
-    images_of = written(tmp_path / "train", images("cars_train/00001.jpg"))
-    shutil.make_archive(str(path / "cars_train"), "gztar", images_of)
-    assert problem("stanford-cars", path).endswith(f"unpack it: `tar xf {path}/cars_train.tar.gz -C {path}`")
+    shutil.rmtree(path / "lists")
+    assert problem("stanford-dogs", path).startswith(
+        f"{path} has no train_list.mat; annotation.tar, lists.tar in this folder are not opened; unpack each"
+    )
 
 
 def test_images_of_coco_may_be_in_zips_beside(tmp_path):
@@ -128,9 +120,9 @@ def test_images_of_coco_may_be_in_zips_beside(tmp_path):
     archive = shutil.make_archive(
         str(path / "train2017"), "zip", written(tmp_path / "t", images("train2017/1.jpg"))
     )
-    note = f"{Path(archive).name} in this folder was not opened; unpack it if images are missing"
+    note = f"train2017.zip in this folder is not opened; unpack it: `unzip {archive} -d {path}/train2017`"
     assert note in open_source("coco", path).notes
-    shutil.unpack_archive(archive, path)
+    shutil.unpack_archive(archive, path / "train2017")
     assert note not in open_source("coco", path).notes
     big = coco.replace(
         b'"annotations": []',

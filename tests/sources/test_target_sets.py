@@ -202,7 +202,10 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
         tmp_path, {"images.tar.gz": b"", "annotations/trainval.txt": b"", "annotations/test.txt": b""}
     )
     for kind in ("pets", "food101"):
-        assert f"unpack it: `tar xf {path}/images.tar.gz -C {path}`" in check_lines(kind, path)[0]
+        unpack = f"`mkdir -p {path}/images && tar xf {path}/images.tar.gz -C {path}/images`"
+        assert (
+            f"images.tar.gz in this folder is not opened; unpack it: {unpack}" in check_lines(kind, path)[0]
+        )
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,11 @@ TWO_BIRDS = images("images/001.Ibis/Ibis_1.jpg", "images/002.Auk/Auk_1.jpg") | {
         ("mit67", {"TrainImages.txt": b""}, "TrainImages.txt is empty; copy it again"),
         ("mit67", {"TrainImages.txt": "bar/c.jpg".encode("utf-16")}, "TrainImages.txt is not text in UTF-8"),
         ("mit67", {"TrainImages.txt": text("c.jpg")}, "'c.jpg' in a list of MIT-67 is not CLASS/NAME"),
-        ("mit67", {"TrainImages.txt": None, "all.tar": b""}, "all.tar was not opened: unpack it"),
+        (
+            "mit67",
+            {"TrainImages.txt": None, "all.tar": b""},
+            "all.tar in this folder is not opened; unpack it: ",
+        ),
         (
             "stanford-cars",
             {

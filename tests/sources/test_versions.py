@@ -254,21 +254,6 @@ def test_a_class_in_a_format_that_is_not_read_is_said_first(tmp_path, suffix):
     assert "1 class folder holds no images, such as train/bird; fill them" in error
 
 
-def test_tars_of_class_folders_are_to_be_unpacked(tmp_path):
-    for label in LABELS:
-        tarred(tmp_path / f"{label}.tar", {f"{label}/1.png": b"x"})
-    command = f"unpack each tar: `tar xf {tmp_path}/cat.tar -C {tmp_path}`"
-    error = str(pytest.raises(ItlError, ClassFolders(tmp_path).records).value)
-    assert error == (
-        f"{tmp_path} holds no images: cat.tar is a tar inside the folder, with images in folders, such as "
-        f"cat/1.png; {command}"
-    )
-    with pytest.raises(
-        ItlError, match="; if folders are classes, unpack the tars and take the source folder"
-    ):
-        WebDataset(tmp_path).records()
-
-
 def test_shards_with_labels_are_those_of_webdataset(tmp_path):
     tarred(tmp_path / "train-0.tar", {"a/1.png": b"x", "a/1.cls": b"0"})
     with pytest.raises(ItlError, match="train-0.tar is a file of the source webdataset"):

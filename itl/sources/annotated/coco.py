@@ -24,7 +24,7 @@ from itl.sources.boxes import (
 )
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import ImageNames
-from itl.sources.packed import describe_packed, describe_unopened
+from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
@@ -292,7 +292,7 @@ class Coco(AnnotatedSource):
         scan.add_problems(missing, summary, with_first=True)
         if missing:
             scan.refused_splits.add(split)
-            if self.path.is_dir() and (text := describe_unopened(self.listing.files)):
+            if text := describe_packed(self.listing.files):
                 scan.notes += [] if text in scan.notes else [text]
 
 

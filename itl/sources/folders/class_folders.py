@@ -32,7 +32,7 @@ from itl.sources.listed.image_lists import LIST_SUFFIXES
 from itl.sources.listed.lists import Lists
 from itl.sources.listed.numbered_classes import names_of_numbers
 from itl.sources.listed.signs import other_source, surely_other_source
-from itl.sources.packed import describe_packed, describe_tar, is_archive
+from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import (
     Record,
     describe_val_parts,
@@ -389,11 +389,12 @@ def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, what was looked for, and what there is instead."""
     other = other_source(listing.files, path)
-    if "source webdataset" in other and (packed := describe_tar(listing)):
-        return f"{path} holds no images: {packed}"
+    packed = describe_packed(listing.files)
+    if "source webdataset" in other and packed:  # which may also be class folders, packed
+        other = packed if path.is_file() else f"{other}; if that is no shard, {packed}"
     if foreign := foreign_format(listing.files) or other:
         return f"{path} holds no images in class folders; {foreign}"
-    if packed := describe_packed(listing.files):
+    if packed:
         return f"{path} holds no images: {packed}"
     read = ", ".join(sorted(FORMATS_OF_SUFFIX))
     if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):

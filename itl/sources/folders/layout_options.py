@@ -72,7 +72,7 @@ def way_to(folder: str, path: Path | None) -> str:
     """Say how one takes a *folder* inside *path*, a folder or an archive, alone."""
     if path is None or path.is_dir():
         return f"give one, such as {folder if path is None else path / folder}, as the path"
-    command = unpack_command(str(path), in_own_folder=True)
+    command = unpack_command(str(path))
     return f"unpack the archive, `{command}`, and give one, such as {folder} in it, as the path"
 
 

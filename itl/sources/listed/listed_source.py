@@ -13,7 +13,7 @@ from itl.sources.files.option_files import folder_around
 from itl.sources.listed.groups import hold_out
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
 from itl.sources.listed.image_lists import ListedImage, rows_of, text_of
-from itl.sources.packed import describe_holder, describe_packed, describe_unopened
+from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, is_image, plain_label, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
@@ -58,7 +58,7 @@ class ListedSource(ScannedSource):
         if by_stem := len(self.finder.found_by_stem):
             scan.notes.append(f"{counted(by_stem, 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.describe_elsewhere()
-        if scan.problems and (text := describe_unopened(self.listing.files)):
+        if scan.problems and (text := describe_packed(self.listing.files)):
             scan.notes.append(text)
         if repeated:
             scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
@@ -94,7 +94,7 @@ class ListedSource(ScannedSource):
             count = counted(len(missing), "images that are")
             are_gone = all("no such image" in text for text in missing.values())
             what = f"{count} not there" if are_gone else f"{count} not found as listed"
-            if are_gone and not images and (unopened := describe_unopened(self.listing.files)):
+            if are_gone and not images and (unopened := describe_packed(self.listing.files)):
                 missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
             scan.add_problems(missing, f"{name} lists {what}", with_first=True)
 
@@ -155,7 +155,7 @@ class ListedSource(ScannedSource):
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):
             return member
-        way = describe_holder(name, self.listing.files, self.path) or f"{self.kind} takes {self.expected}"
+        way = describe_packed(self.listing.files) or f"{self.kind} takes {self.expected}"
         raise ItlError(f"{self.path} has no {name}; {way}")
 
     def optional_file(self, name: str) -> Member | None:

@@ -118,9 +118,6 @@ def _advise_source(name: str, kind: str, path: Path) -> str:
         is_packed = False
     if not (path.is_file() and is_packed):
         return f"{start}: `itl check {kind} {shlex.quote(str(path))}`"
-    command = unpack_command(str(path), in_own_folder=True)
+    command = unpack_command(str(path))
     folder = shlex.quote(unpacked_folder(str(path)))
-    if kind == "webdataset":  # or a tar of class folders, which is known where it is unpacked
-        what = f"{name} is a tar inside of {path}; unpack that, and look at it there"
-        return f"{what}: `{command} && itl check folder {folder}`"
     return f"{start}, which reads it unpacked: `{command} && itl check {kind} {folder}`"

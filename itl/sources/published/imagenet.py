@@ -300,7 +300,9 @@ class ImageNet(Source):
         if len(around) > 1 or not {*splits.values()} >= {split_of_name(basename(tar)[:-4]) for tar in tars}:
             self._refuse_several()
             folder = tars[0].rpartition("/")[0]
-            way = f"give {root / folder} as the path" if root.is_dir() else f"`{unpack_command(str(root))}`"
+            way = f"give {root / folder} as the path"
+            if root.is_file():
+                way = f"unpack {root}, `{unpack_command(str(root))}`, and give that folder"
             raise ItlError(f"{root}: {tars[0]} is opened in the folder of its splits alone; {way}")
 
     def _refuse_several(self) -> None:
@@ -362,7 +364,8 @@ class ImageNet21k(Source):
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
             command = unpack_command(outer.files[packed[0]].path)
             raise ItlError(
-                f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid"
+                f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid; then "
+                f"give that folder"
             )
         return open_class_tars(outer)
 
