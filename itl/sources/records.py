@@ -18,7 +18,6 @@ from itl.sources.boxes import Box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.folder_names import is_container, wnid_of
-from itl.sources.split_names import split_at_start
 from itl.storage import unique_keys
 
 K = TypeVar("K")
@@ -100,33 +99,6 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
                 f"{path}: {folder} and {other} are one folder, as one is a link, so each of its images would "
                 f"be there twice; remove the link, or copy the images that should be there"
             )
-
-
-def describe_doubts(records: Collection[Record]) -> list[str]:
-    """Return notes on *records* that may be of another class or split by their names."""
-    return [*describe_doubtful_names(records), *describe_named_splits(records)]
-
-
-def describe_linked(records: Iterable[Record]) -> list[str]:
-    """Return a note if links make one file images of two splits, or of two classes.
-
-    *records* are of files of their own, or in an archive; those of one table would all have its file.
-
-    >>> file = Member("pool/1.jpg")
-    >>> describe_linked([Record("a/1.jpg", "a", "train", file), Record("b/2.jpg", "a", "test", file)])
-    ['1 image has the file of one in another split or class, by a link: b/2.jpg is a/1.jpg']
-    """
-    first: dict[tuple[str, int], Record] = {}
-    pairs = []
-    for record in records:
-        member = record.member
-        if record.box:
-            continue  # one of several people
-        earlier = first.setdefault((member.path, member.offset), record)
-        if earlier.split != record.split or earlier.wnid != record.wnid:
-            pairs.append(f"{record.id} is {earlier.id}")
-    text = f"{counted(len(pairs), 'images have')} the file of one in another split or class, by a link"
-    return [f"{text}: {examples(pairs, 1)}"] if pairs else []
 
 
 def parse_json(text: str) -> Any:
@@ -240,61 +212,6 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
         ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),
     )
     return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]
-
-
-def describe_named_splits(records: Iterable[Record]) -> list[str]:
-    """Return a note if names of images begin with those of several splits, and some are in another.
-
-    >>> one, two = Record("a/train_1.jpg", "cat", "train"), Record("a/COCO_val2014_2.jpg", "cat", "train")
-    >>> describe_named_splits([one, two])
-    ['of train, 1 image is named as of another split: a/COCO_val2014_2.jpg']
-    >>> describe_named_splits([one, Record("a/val_2.jpg", "cat", "val")])
-    []
-    """
-    named, elsewhere = set(), defaultdict(list)
-    for record in records:  # of which there may be millions
-        start = record.id[record.id.rfind("/") + 1 :][:14].lower()
-        if ("train" in start or "val" in start or "test" in start) and (split := split_at_start(start)):
-            named.add(split)
-            if split != record.split:
-                elsewhere[record.split].append(record.id)
-    if len(named) < 2:
-        return []
-    return [
-        f"of {split}, {counted(len(images), 'images are')} named as of another split: {examples(images)}"
-        for split, images in elsewhere.items()
-    ]
-
-
-def describe_versions(records: Collection[Record]) -> list[str]:
-    """Return a note on images called as another of their class, but for the suffix or a folder as images.
-
-    >>> names = ["cat/1.jpg", "cat/1.png", "cat/2.png", "cat/images/1.gif"]
-    >>> print(*describe_versions([Record(name, "cat", "train") for name in names]))
-    2 images are called as another of their class, but for the suffix or a folder such as images: cat/1.png \
-and cat/1.jpg …; if these are masks or copies, move them elsewhere
-    """
-    suffixes = defaultdict(set)  # of images, by their folder
-    for record in records:  # of which there may be millions: stems only where there are several suffixes
-        if is_image(record.id):
-            suffixes[record.id.rpartition("/")[0]].add(record.id[record.id.rfind(".") :])
-    around = {folder: without_containers(folder) for folder in suffixes}
-    kinds = Counter[str]()
-    for folder, outer in around.items():
-        kinds[outer] += len(suffixes[folder])
-    if max(kinds.values(), default=0) < 2:
-        return []
-    first: dict[tuple[str, str, str], str] = {}
-    pairs = []
-    for record in records:
-        outer = around.get(record.id.rpartition("/")[0], "")
-        if kinds[outer] > 1 and is_image(record.id):
-            other = first.setdefault((outer, record.wnid, stem_of(record.id)), record.id)
-            if other != record.id:
-                pairs.append(f"{record.id} and {other}")
-    text = f"{counted(len(pairs), 'images are')} called as another of their class, but for the suffix or a"
-    cure = "if these are masks or copies, move them elsewhere"
-    return [f"{text} folder such as images: {examples(pairs, 1)}; {cure}"] if pairs else []
 
 
 def without_containers(path: str) -> str:

@@ -1,9 +1,7 @@
 """The interface of every source, and what is common to sources that are scanned before decoding."""
 
-import re
-import unicodedata
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,19 +12,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from itl import counted, one_line
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import Taxonomy, describe_alike
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
-from itl.sources.records import (
-    Record,
-    classes_by_split,
-    describe_doubts,
-    describe_linked,
-    describe_versions,
-    examples,
-    suffix_of,
-)
+from itl.sources.records import Record, classes_by_split, describe_doubtful_names, examples, suffix_of
 from itl.sources.scan import Resized, Scan
 from itl.sources.split_names import SPLIT_ORDER
 
@@ -126,10 +116,7 @@ class Source(ABC):
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
         notes = [*self.describe_lacking(records), *self._compare_with_published(images, len(names))]
-        # What the option has made val may be named as of train.
-        divided = [one for one in records if one.split != "val"] if self.val_fraction else records
-        notes += [*_describe_alike(names), *describe_versions(records), *describe_doubts(divided)]
-        notes += describe_linked(divided) if self.listing is not None else []
+        notes += [*map(one_line, describe_alike(names)), *describe_doubtful_names(records)]
         notes += self.notes
         if unread := self._unread_formats.total():
             notes.append(f"{counted(unread, 'images are')} left out for their format; convert them to JPEG")
@@ -213,22 +200,6 @@ class Source(ABC):
         """Return the region proposals of *record*, float32 (n, 4), where the source `has_regions`."""
         assert self.scan
         return self.scan.regions[record.id]
-
-
-def _describe_alike(names: Sequence[str]) -> list[str]:
-    """Return a note for each two or more of the classes *names* that may be meant as one."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-        shown = "".join(char for char in name if unicodedata.category(char) != "Cf")  # blanks of no width
-        words = re.split(r"[\s_-]+", shown.casefold().strip())
-        alike[number[1] if number else " ".join(words)].append(repr(name))
-    return [
-        f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
-        f"underscores or the form of a number alone"
-        for several in alike.values()
-        if len(several) > 1
-    ]
 
 
 @dataclass(frozen=True)

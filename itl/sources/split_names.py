@@ -40,7 +40,6 @@ OBJECT_WORDS = {  # beside a split in the name of a JSON with objects, unlike ca
 EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the JSON in a split's folder
 CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
 SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
-SPLIT_AND_NUMBER = re.compile(rf"(?:coco_)?({'|'.join(SPLIT_OF_WORD)})[ _-]*[0-9]")  # test_1, COCO_val2014_1
 OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what detectors write
     *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
     *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
@@ -205,11 +204,6 @@ def class_folder(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
     folder = image.rpartition("/")[0].rpartition("/")[2]
     return "" if split_of_name(folder) else folder
-
-
-def split_at_start(name: str) -> str | None:
-    """Return the split with which *name*, in lower case, begins before a number: test_1.jpg, coco_val2014."""
-    return SPLIT_OF_WORD[match[1]] if (match := SPLIT_AND_NUMBER.match(name)) else None
 
 
 def split_of_usual_json(path: str) -> str | None:

@@ -94,33 +94,6 @@ def test_every_file_in_a_stray_folder_counts(tmp_path):
     assert source.left_out == {"stray files": 4}
 
 
-def test_an_image_that_a_link_makes_one_of_two_splits_or_classes_is_said(tmp_path, monkeypatch):
-    tree(tmp_path, "train/cat/1.jpg", "train/cat/2.jpg", "train/dog/1.jpg", "test/cat/3.jpg")
-    (tmp_path / "train/cat/same.jpg").symlink_to("1.jpg")
-    says = "by a link: "
-    assert not [line for line in check_lines("folder", tmp_path) if says in line], "one class, as a copy is"
-    (tmp_path / "test/cat/4.jpg").symlink_to("../../train/cat/2.jpg")
-    (tmp_path / "train/dog/2.jpg").symlink_to("../cat/2.jpg")
-    (tmp_path.parent / "linked").symlink_to(tmp_path)
-    note = "note: 2 images have the file of one in another split or class, by a link: train/cat/2.jpg is test"
-    monkeypatch.chdir(tmp_path)
-    for path in (tmp_path, Path(), Path("../linked"), tmp_path.parent / "linked"):
-        assert [line[: len(note)] for line in check_lines("folder", path) if says in line] == [note]
-
-
-def test_a_link_to_a_file_without_a_suffix_is_said_too(tmp_path):
-    """As in a cache of the Hugging Face hub, and of git-annex."""
-    tree(tmp_path, "blobs/0a1b", "blobs/2c3d")
-    for name, file in (("train/cat/1.jpg", "0a1b"), ("test/cat/2.jpg", "0a1b"), ("train/cat/3.jpg", "2c3d")):
-        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "set" / name).symlink_to(tmp_path / "blobs" / file)
-    says = (
-        "note: 1 image has the file of one in another split or class, by a link: train/cat/1.jpg is test/cat"
-    )
-    lines = check_lines("folder", tmp_path / "set", class_level=1)
-    assert [line[: len(says)] for line in lines if "by a link" in line] == [says]
-
-
 def test_a_link_among_images_in_the_current_folder_is_one_of_them(tmp_path, monkeypatch):
     tree(tmp_path, "0.jpg", "1.jpg", "2.jpg")
     (tmp_path / "3.jpg").symlink_to("0.jpg")
@@ -427,30 +400,19 @@ def test_an_image_with_another_word_behind_the_name_of_one_is_no_mask(tmp_path):
     assert not [line for line in check_lines("folder", tmp_path) if "mask" in line]
 
 
-def test_classes_that_are_the_same_number_are_named(tmp_path):
-    tree(tmp_path, "1/a.jpg", "1.0/a.jpg", "01/a.jpg", "10/a.jpg", "1.5/a.jpg")
-    said = "note: '01' and '1' and '1.0' are classes of their own, and differ in case, blanks,"
-    assert [line[: len(said)] for line in check_lines("folder", tmp_path) if "of their own" in line] == [said]
-
-
 def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not_read_too(tmp_path):
     tree(
         tmp_path,
         "Cat/1.jpg",
         "cat/1.jpg",
         "cat /1.jfif",
-        "cat\u200b/1.jpg",
         "dog/1.jpg",
         "dog/2.HEIC",
         "dog/3.avif",
         "dog/a.txt",
     )
     lines = check_lines("folder", tmp_path)
-    same = "'Cat' and 'cat' and 'cat ' and 'cat\\u200b' are classes of their own"
-    assert (
-        f"note: {same}, and differ in case, blanks, hyphens, underscores or the form of a number alone"
-        in lines
-    )
+    assert "note: Cat and cat and cat  differ in case or blanks alone" in lines
     assert (
         lines[1].partition("left out: ")[2]
         == "2 images in formats that are not read (.avif, .heic), 1 other file"

@@ -372,17 +372,6 @@ def test_an_image_that_is_only_in_another_folder_decides_nothing_for_the_others(
         open_source("lists", path).records()
 
 
-def test_images_named_as_of_two_splits_in_one_list_are_noted(tmp_path):
-    images = dict.fromkeys(("train_01.jpg", "test_01.jpg", "test_02.jpg"), jpeg())
-    listed = b"train_01.jpg 1\ntest_01.jpg 1\ntest_02.jpg 2\n"
-    note = "note: of train, 2 images are named as of another split: test_01.jpg, test_02.jpg"
-    assert note in check_lines("lists", written(tmp_path / "all", images | {"labels.txt": listed}))
-    of_class = dict.fromkeys(("test_tube/test_tube_1.jpg", "train/train_2.jpg"), jpeg())
-    listed = b"test_tube/test_tube_1.jpg a\ntrain/train_2.jpg b\n"
-    path = written(tmp_path / "classes", of_class | {"train.txt": listed})
-    assert not [line for line in check_lines("lists", path) if "named as" in line]
-
-
 def test_a_list_of_val_may_be_a_part_of_the_folder_of_train(tmp_path):
     images = {f"train/{number}.png": jpeg() for number in range(3)} | {"test/0.png": jpeg()}
     lists = {"train.csv": b"image,label\n0.png,x\n", "val.csv": b"image,label\n1.png,x\n2.png,x\n"}

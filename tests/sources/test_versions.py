@@ -1,6 +1,5 @@
 """Versions and copies of photos in class folders: held out together, noted; and files that are no images."""
 
-import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -156,40 +155,15 @@ def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):
         ClassFolders(tmp_path / "one", class_level=1, val_fraction=0.2).records()
 
 
-TWO_OF_EACH = {  # files of one photo -> the note on four photos of it
-    ("{}.jpg", "{}.png"): "cat/0.png and cat/0.jpg",
-    ("{}.jpg", "{}.JPG"): "cat/0.jpg and cat/0.JPG",
-    ("images/{}.jpg", "jpg/{}.jpg"): "cat/jpg/0.jpg and cat/images/0.jpg",
-}
-
-
-@pytest.mark.parametrize("files", TWO_OF_EACH)
-def test_two_files_of_one_photo_are_noted_and_held_out_together(tmp_path, files):
+@pytest.mark.parametrize(
+    "files", [("{}.jpg", "{}.png"), ("{}.jpg", "{}.JPG"), ("images/{}.jpg", "jpg/{}.jpg")]
+)
+def test_two_files_of_one_photo_are_held_out_together(tmp_path, files):
     photos(tmp_path, (".",), [file.format(number) for file in files for number in range(4)])
     source = ClassFolders(tmp_path, val_fraction=0.5)
     splits = sides(source)
     assert (len(splits), max(map(len, splits.values()))) == (8, 1)
     assert sorted(record.split for record in source.records()) == ["train"] * 8 + ["val"] * 8
-    note = (
-        f"note: 8 images are called as another of their class, but for the suffix or a folder such as "
-        f"images: {TWO_OF_EACH[files]} …; if these are masks or copies, move them elsewhere"
-    )
-    assert note in source.describe(source.records())
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["1.jpg", "2.png", "10.jpg"],
-        ["1.jpg", "1.b.png"],
-        ["img_1/0.jpg", "img_2/0.jpg"],  # numbered folders, as of cases
-    ],
-)
-def test_images_of_other_names_are_not_noted(tmp_path, files):
-    photos(tmp_path, ("train", "val"), files)
-    source = ClassFolders(tmp_path, class_level=1)
-    lines = source.describe(source.records())
-    assert not [line for line in lines if line.startswith("note")]
 
 
 def test_images_of_other_names_are_held_out_one_by_one_as_ever(tmp_path):
@@ -201,39 +175,6 @@ def test_images_of_other_names_are_held_out_one_by_one_as_ever(tmp_path):
         record.id for record in leveled if record.split == "val"
     ]
     assert [record.split for record in plain].count("val") == 6
-
-
-def test_one_name_in_two_splits_of_several_folders_is_noted(tmp_path):
-    photos(tmp_path, ("fold0/train", "fold1/val"), ["1.png", "2.png"])
-    photos(tmp_path, ("fold1/train", "fold0/val"), ["3.png"])
-    several = ClassFolders(tmp_path, splits="fold0/train,fold1/train,fold0/val,fold1/val")
-    assert list(several.notes) == [
-        "6 images have the class and the name of one in another split: fold0/val/cat/3.png (val) and "
-        "fold1/train/cat/3.png (train) …; if these are one photo, let the option splits name one folder for "
-        "each split"
-    ]
-    one = ClassFolders(tmp_path, splits="fold0/train,fold1/val")  # numbers from 1 on in each split, as usual
-    assert list(one.notes) == []
-
-
-def test_parts_of_a_split_with_names_of_their_own_are_not_noted(tmp_path):
-    photos(tmp_path, ("train.X1", "train.X2", "val.X"), ["0.png"])
-    for folder in ("train.X1", "train.X2", "val.X"):
-        for label in LABELS:
-            shutil.move(tmp_path / folder / label / "0.png", tmp_path / folder / label / f"{folder}.png")
-    source = ClassFolders(tmp_path, splits="train.X1,train.X2,val.X")
-    assert len(source.records()) == 6
-    assert list(source.notes) == []
-
-
-@pytest.mark.parametrize("copy", ["cat - Copy", "cat - Copy (2)", "cat (1)", "cat_copy", "Cat copy 2"])
-def test_a_class_named_like_a_copy_of_another_is_noted(tmp_path, copy):
-    other = copy[:3]
-    tree(tmp_path, f"{other}/1.png", f"{copy}/1.png", "dog/1.png", "photocopy/1.png", "fox (red)/1.png")
-    note = f"'{copy}' is a class of its own beside '{other}'; if it is a copy, move it elsewhere"
-    assert list(ClassFolders(tmp_path).notes) == [note]
-    shutil.rmtree(tmp_path / other)
-    assert list(ClassFolders(tmp_path).notes) == []
 
 
 UNREAD = {  # the files of bird -> how the refusal begins

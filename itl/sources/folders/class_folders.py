@@ -57,7 +57,6 @@ from itl.sources.split_names import (
 )
 from itl.storage import text_lines
 
-COPY = re.compile(r"(.+?)(?:[ _-]+copy(?: ?\(?\d+\)?)?| \(\d+\))", re.IGNORECASE)  # cat - Copy, cat (1)
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {
     *(".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml", ".lst"),
@@ -225,21 +224,15 @@ class ClassFolders(Source):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Classes that may be copies or none, and images of one name in two splits of several folders."""
+        """Folders that may be no class, files that are not read, and what val_fraction has divided."""
         classes = set(self.folders.classes)
-        copies = {name: match[1] for name in sorted(classes) if (match := COPY.fullmatch(name))}
-        notes = [
-            f"{name!r} is a class of its own beside {other!r}; if it is a copy, move it elsewhere"
-            for name, other in copies.items()
-            if other in classes
-        ]
         others = [name for name in classes if not is_unlabelled(basename(name))]
-        notes += [
+        notes = [
             f"{name!r} is a class of its own; if its images have no label, move it elsewhere"
             for name in sorted(classes.difference(others))
             if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
-        notes += [*self._describe_names_in_two_splits(), *self._describe_unread_splits()]
+        notes += self._describe_unread_splits()
         notes += describe_val_parts(self._records, self.val_fraction) if self.val_fraction else []
         return [*notes, *self._describe_divided(), *self._describe_nameless()]
 
@@ -306,28 +299,6 @@ class ClassFolders(Source):
         if not unread:
             return []
         return [f"not read: {examples(unread)}, by the name a division of the images, which are all train"]
-
-    def _describe_names_in_two_splits(self) -> list[str]:
-        """Return a note on images of one class and name in two splits, if several folders are one split."""
-        class_of = self.folders.class_of
-        splits = {split for split, _ in class_of.values()}
-        one_of_each = not self.splits or self.splits.count(",") < len(splits)
-        if one_of_each or len(set(class_of.values())) == len(class_of):
-            return []
-        first_of: dict[tuple[str, str], tuple[str, str]] = {}  # of a class and a name: split and image
-        pairs = []
-        for name in sorted(filter(is_image, self.listing.files)):
-            folder, _, file = name.rpartition("/")
-            split, label = class_of.get(folder, ("", ""))
-            other, first = first_of.setdefault((label, file), (split, name))
-            if split and split != other:
-                pairs.append(f"{first} ({other}) and {name} ({split})")
-        text = (
-            f"{counted(len(pairs), 'images have')} the class and the name of one in another split: "
-            f"{examples(pairs, 1)}; if these are one photo, let the option splits name one folder for each "
-            f"split"
-        )
-        return [text] if pairs else []
 
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
