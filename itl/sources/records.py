@@ -17,7 +17,7 @@ from itl.hierarchy.taxonomy import WNID
 from itl.sources.boxes import Box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
-from itl.sources.folder_names import is_container, wnid_of
+from itl.sources.folder_names import wnid_of
 from itl.storage import unique_keys
 
 K = TypeVar("K")
@@ -25,7 +25,6 @@ V = TypeVar("V")
 MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
-ROBOFLOW = re.compile(r"\.rf\.[^./]+")  # dog_jpg.rf.0a1b2c.jpg: of one photo there may be several
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
@@ -214,16 +213,6 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
     return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]
 
 
-def without_containers(path: str) -> str:
-    """Return *path* without folders such as images, but with those that are numbered.
-
-    >>> without_containers("cat/images/1.jpg"), without_containers("cat/images_2/1.jpg")
-    ('cat/1.jpg', 'cat/images_2/1.jpg')
-    """
-    parts = path.split("/")
-    return "/".join(part for part in parts if re.search(r"\d", part) or not is_container(part))
-
-
 def refuse_group_alone(group: str | None, fraction: float) -> None:
     """Raise ItlError for an option *group* without val_fraction, whose value is *fraction*."""
     if group is not None and not fraction:
@@ -234,18 +223,18 @@ def refuse_group_alone(group: str | None, fraction: float) -> None:
 
 
 def split_off_val(
-    records: list[Record],
-    fraction: float,
-    photos: Mapping[str, str] = MappingProxyType({}),
-    groups: Mapping[str, str] = MappingProxyType({}),
+    records: list[Record], fraction: float, groups: Mapping[str, str] = MappingProxyType({})
 ) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Images of one of *groups*, by their ids, go together whatever their classes, and else versions of one
-    photo: those of a class that *photos* give one name, Roboflow's, and images of one folder that differ in
-    their suffix alone.
-    ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or no class has
-    two.
+    Images of one of *groups*, by their ids, go together whatever their classes. A group with which val would
+    have more than its part of a class stays in train.
+    ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or none would be.
+
+    >>> cats = [Record(f"{number}.jpg", "cat", "train") for number in range(4)]
+    >>> group_of = {"0.jpg": "a", "1.jpg": "b", "2.jpg": "a", "3.jpg": "c"}
+    >>> [record.split for record in split_off_val(cats, 0.5, group_of)]
+    ['val', 'train', 'val', 'train']
     """
     if not 0 <= fraction < 1:
         raise ItlError(
@@ -259,69 +248,30 @@ def split_off_val(
             f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
             f"leave it out"
         )
-    ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
-    together: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in ranked:
-        if record.split == "train":
-            photo = ROBOFLOW.sub("", photos.get(record.id, record.id))
-            version = record.wnid, photo.rpartition(".")[0] if is_image(photo) else photo
-            together[(group,) if (group := groups.get(record.id, "")) else version].append(record)
-    train = Counter(record.wnid for record in records if record.split == "train")
-    val = _choose_val(together.values(), train, fraction)
+    train = [record for record in records if record.split == "train"]
+    together: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in sorted(train, key=lambda record: hashlib.sha256(record.id.encode()).digest()):
+        group = groups.get(record.id, "")
+        together[group, "" if group else record.id].append(record)
+    totals = Counter(record.wnid for record in train)
+    parts = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in totals.items()}
+    val = _choose_val(together.values(), parts)
     if train and not val:
-        alone = "images of one group alone" if groups else "versions of one photo alone, by their names"
-        alone = "one alone" if max(train.values()) == 1 else alone
-        raise ItlError(
-            f"val_fraction={fraction} holds out no image, as every class has {alone}; leave it out"
-        )
+        why, cure = "every class has one alone", "leave it out"
+        if any(parts.values()):
+            why = "every group is more than this part of one of its classes"
+            cure = "set a larger one, or another group"
+        raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
     return [replace(record, split="val") if record.id in val else record for record in records]
 
 
-def describe_val_parts(records: Iterable[Record], fraction: float) -> list[str]:
-    """Return a note on classes of which val has far more or less than *fraction*.
-
-    >>> describe_val_parts([Record(f"{n}.jpg", "cat", "val" if n else "train") for n in range(9)], 0.1)
-    ['val_fraction=0.1 divides no group or photo: val has far more or less of 1 class: cat (8 of 9 images)']
-    """
-    counts = Counter((record.wnid, record.split) for record in records)
-    totals = {
-        wnid: count + counts[wnid, "val"] for (wnid, split), count in counts.items() if split == "train"
-    }
-    parts = _parts_for_val(totals, fraction)
-    far = [wnid for wnid, part in parts.items() if not part <= 2 * counts[wnid, "val"] <= 4 * part]
-    names = examples([f"{name} ({counts[name, 'val']} of {totals[name]} images)" for name in sorted(far)])
-    text = f"val_fraction={fraction} divides no group or photo: val has far more or less of"
-    return [f"{text} {counted(len(far), 'classes')}: {names}"] if far else []
-
-
-def _parts_for_val(train: Mapping[str, int], fraction: float) -> dict[str, int]:
-    """Return how many images of each class *fraction* is, of those that *train* counts."""
-    return {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
-
-
-def _choose_val(groups: Iterable[list[Record]], train: Mapping[str, int], fraction: float) -> set[str]:
-    """Return the ids of the first of *groups* that make up *fraction* of each class.
-
-    Each class keeps an image at least of those that *train* counts. A group of several classes is taken only
-    while val is smaller than all these parts, as else rare classes would draw most of the groups into it. A
-    group with which val would be twice its part is taken, the smallest first, only where val lacks a class.
-    """
-    to_move = _parts_for_val(train, fraction)
-    total = sum(to_move.values())
+def _choose_val(groups: Iterable[Collection[Record]], parts: Mapping[str, int]) -> set[str]:
+    """Return the ids of the first of *groups* that together have at most so many images of each class."""
     held_out: Counter[str] = Counter()
     val: set[str] = set()
-    for is_last, goal in ((False, to_move), (True, dict.fromkeys(to_move, 1))):
-        large = []
-        for images in groups:
-            if not any(held_out[record.wnid] < goal[record.wnid] for record in images):
-                continue
-            counts = Counter(record.wnid for record in images)
-            if not is_last and len(images) > sum(2 * to_move[wnid] - held_out[wnid] for wnid in counts):
-                large.append(images)
-                continue
-            leaves_some = all(held_out[wnid] + count < train[wnid] for wnid, count in counts.items())
-            if leaves_some and (len(counts) == 1 or len(val) < total):
-                held_out.update(counts)
-                val.update(record.id for record in images)
-        groups = sorted(large, key=len)
+    for images in groups:
+        of_class = Counter(record.wnid for record in images)
+        if all(held_out[wnid] + count <= parts[wnid] for wnid, count in of_class.items()):
+            held_out.update(of_class)
+            val.update(record.id for record in images)
     return val

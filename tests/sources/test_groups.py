@@ -76,7 +76,10 @@ def test_an_option_group_that_says_nothing_is_refused(tmp_path, kind, write):
     ):
         open_source(kind, path, group="patient", val_fraction=0.1).records()
     one = write(tmp_path / "one", [(name, label, label) for name, label, _ in ROWS])
-    with pytest.raises(ItlError, match="as every class has images of one group alone; leave it out"):
+    with pytest.raises(
+        ItlError,
+        match="as every group is more than this part of one of its classes; set a larger",
+    ):
         open_source(kind, one, group="patient_id", val_fraction=0.1).records()
 
 
@@ -113,27 +116,31 @@ def test_columns_that_are_of_no_person_or_thing_or_are_the_label_are_not_noted(t
         open_source("lists", text_list, val_fraction=0.25, group="seq").records()
 
 
-def test_groups_of_many_classes_do_not_all_go_to_val_for_the_rare_ones(tmp_path):
+def test_groups_of_many_classes_are_taken_while_no_class_has_more_than_its_part(tmp_path):
     """As cameras: each has ten common animals, and another rare one that a second camera has too."""
     rows = [(f"{camera}_{number}.jpg", "fox", f"c{camera}") for camera in range(20) for number in range(10)]
     rows += [(f"{camera}_rare.jpg", f"rare{camera // 2}", f"c{camera}") for camera in range(20)]
-    path = lists(tmp_path, rows, "image,label,location")
-    records = open_source("lists", path, val_fraction=0.1, group="location").records()
-    assert [record.split for record in records].count("val") == 33, "three cameras"
+    path, options = lists(tmp_path, rows, "image,label,location"), {"val_fraction": 0.1, "group": "location"}
+    records = open_source("lists", path, **options).records()
+    assert [record.split for record in records].count("val") == 22, "two cameras"
+    (line,) = [line for line in check_lines("lists", path, **options) if "val has no image of" in line]
+    assert line.startswith("note: val has no image of 8 classes, such as rare")
 
 
-SIZES = {  # images of each group of a class, and val_fraction -> the images in val, and how many are noted
-    (0.1, 90, *[1] * 10): (10, None),
-    (0.1, 30, 20, 20, 20, 30): (20, None),  # of 120, twice as many as there should be
-    (0.1, 40, 30, 35): (30, "30 of 105"),
-    (0.1, 96, 4): (4, "4 of 100"),
-    (0.05, 95, 5): (5, None),
-    (0.3, 3, 3): (3, None),
+SIZES = {  # val_fraction, images of each group of a class -> the images in val; 0: refused
+    (0.1, 90, *[1] * 10): 10,
+    (0.2, 30, 20, 20, 20, 30): 20,  # of 24
+    (0.1, 30, 20, 20, 20, 30): 0,
+    (0.1, 40, 30, 35): 0,
+    (0.1, 96, 4): 4,
+    (0.05, 95, 5): 5,
+    (0.5, 3, 3): 3,
+    (0.3, 3, 3): 0,
 }
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_a_group_far_larger_than_val_stays_in_train_unless_all_are(tmp_path, sizes):
+def test_a_group_larger_than_the_part_of_a_class_stays_in_train(tmp_path, sizes):
     fraction, *counts = sizes
     rows = [
         (f"{label}{number}_{image}.jpg", label, f"{label}{number}")
@@ -141,19 +148,13 @@ def test_a_group_far_larger_than_val_stays_in_train_unless_all_are(tmp_path, siz
         for number, count in enumerate(counts)
         for image in range(count)
     ]
-    path = lists(tmp_path, rows)
-    options = {"val_fraction": fraction, "group": "patient_id"}
-    in_val, noted = SIZES[sizes]
-    records = open_source("lists", path, **options).records()
-    assert sorted(record.wnid for record in records if record.split == "val") == [
-        *["cat"] * in_val,
-        *["dog"] * in_val,
-    ]
-    lines = [line for line in check_lines("lists", path, **options) if "far more or less" in line]
-    assert lines == [
-        f"note: val_fraction={fraction} divides no group or photo: val has far more or less of 2 classes: "
-        f"cat ({noted} images), dog ({noted} images)"
-    ] * bool(noted)
+    source = open_source("lists", lists(tmp_path, rows), val_fraction=fraction, group="patient_id")
+    if SIZES[sizes]:
+        in_val = [record.wnid for record in source.records() if record.split == "val"]
+        assert sorted(in_val) == ["cat"] * SIZES[sizes] + ["dog"] * SIZES[sizes]
+    else:
+        with pytest.raises(ItlError, match=r"every group is more than .*; set a larger one, or another"):
+            source.records()
 
 
 def test_a_site_with_most_images_of_all_classes_stays_in_train(tmp_path):

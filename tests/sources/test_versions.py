@@ -1,4 +1,4 @@
-"""Versions and copies of photos in class folders: held out together, noted; and files that are no images."""
+"""The option group of class folders, such as for versions of one photo; and files that are no images."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -21,60 +21,25 @@ def photos(root: Path, folders: tuple[str, ...], names: list[str]) -> Path:
     )
 
 
-def sides(source: ClassFolders) -> dict[tuple[str, str], set[str]]:
-    """The splits that the versions of one photo are in, by class and the start of the name."""
-    splits = defaultdict(set)
-    for record in source.records():
-        name = record.id.rpartition("/")[2]
-        splits[record.wnid, name.split(".")[0]].add(record.split)
-    return splits
+VERSIONS = {  # files of one photo, and the option group that holds them out together
+    ("{}_jpg.rf.0ac.jpg", "{}_jpg.rf.1bc.jpg"): r"[^/]+(?=\.rf\.)",
+    ("{}.jpg", "{}.png"): r"[^/]+(?=\.[a-z]+$)",
+    ("color/{}.png", "grey/{}.png"): "[^/]+$",
+}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"class_level": 2},
-        {"splits": "train=color,train=grey,train=cut"},
-        {"splits": "none", "class_level": 2},
-    ],
-)
-def test_versions_in_several_folders_are_held_out_together(tmp_path, options):
-    photos(tmp_path, ("color", "grey", "cut"), [f"{number}.png" for number in range(10)])
-    source = ClassFolders(tmp_path, val_fraction=0.3, **options)
-    splits = sides(source)
-    assert len(splits) == 20
-    assert all(len(of_photo) == 1 for of_photo in splits.values())
-    assert sorted(record.split for record in source.records()) == ["train"] * 42 + ["val"] * 18
-
-
-def test_versions_by_roboflow_are_held_out_together(tmp_path):
-    names = [f"{number}_jpg.rf.{version}c.jpg" for number in range(10) for version in ("0a", "1b")]
-    photos(tmp_path, ("train",), names)
-    source = ClassFolders(tmp_path, val_fraction=0.2)
-    assert all(len(of_photo) == 1 for of_photo in sides(source).values())
-    assert [record.split for record in source.records()].count("val") == 8
-
-
-def test_all_versions_of_the_one_photo_of_a_class_stay_in_train(tmp_path):
-    tree(tmp_path, "a/cat/1.png", "b/cat/1.png", "a/dog/1.png", "a/dog/2.png", "b/dog/1.png", "b/dog/2.png")
-    records = ClassFolders(tmp_path, class_level=2, val_fraction=0.5).records()
-    assert {record.wnid for record in records if record.split == "val"} == {"dog"}
-    assert [record.split for record in records].count("val") == 2
-
-
-@pytest.mark.parametrize("around", ["", "set/train/"])
-@pytest.mark.parametrize("slices", [1, 3])
-def test_folders_of_one_case_each_are_held_out_as_a_whole(tmp_path, around, slices):
-    cases = [f"case{number:02}" for number in range(10)]
-    names = [f"{case}/slice_{number}.png" for case in cases for number in range(slices)]
-    photos(tmp_path, (around or ".",), names)
-    of_split = defaultdict(set)
-    records = ClassFolders(tmp_path, class_level=1, val_fraction=0.2).records()
-    for record in records:
-        of_split[record.split].add((record.wnid, record.id.split("/")[-2]))
-    assert [record.split for record in records].count("val") == 2 * 2 * slices
-    assert [len(of_split[split]) for split in ("train", "val")] == [16, 4]
-    assert not of_split["train"] & of_split["val"]
+@pytest.mark.parametrize("files", VERSIONS)
+def test_versions_of_one_photo_are_held_out_one_by_one_or_by_the_option_group(tmp_path, files):
+    photos(tmp_path, (".",), [file.format(number) for file in files for number in range(10)])
+    divided = {}
+    for group in (None, VERSIONS[files]):
+        records = ClassFolders(tmp_path, class_level=1, val_fraction=0.2, group=group).records()
+        assert sorted((record.wnid, record.split) for record in records).count(("cat", "val")) == 4
+        splits = defaultdict(set)
+        for record in records:
+            splits[record.id.rpartition("/")[2][0]].add(record.split)
+        divided[group] = any(len(of_photo) > 1 for of_photo in splits.values())
+    assert divided == {None: True, VERSIONS[files]: False}
 
 
 CASES = {  # the images of one case, the level of its class, and the option group
@@ -105,20 +70,16 @@ def test_images_with_one_match_of_group_are_held_out_together(tmp_path, name, le
     assert list(source.notes) == []
 
 
-def test_folders_in_classes_that_are_divided_are_noted_and_group_is_checked(tmp_path):
+def test_the_option_group_is_checked(tmp_path):
     folders = [(label, case) for label in LABELS for case in "12"]
     tree(tmp_path, *(f"{label}/p{case}/{label}{case}_{n}.png" for label, case in folders for n in range(9)))
-    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.5)
-    assert list(source.notes) == [
-        "train and val share 4 folders in or around classes, such as cat/p1, cat/p2, dog/p1 …; if each is of "
-        "one person or thing, set group to a regular expression for its name, and its images are held out "
-        "together"
-    ]
     one = ClassFolders(tmp_path, class_level=1, val_fraction=0.5, group="p1")
     assert list(one.notes) == ["group=p1 matches nothing in 18 images, held out one by one"]
     for group, error in (
         ("(", "is no regular expression"),
         ("q[0-9]", "matches no image, such as cat/p1/cat1_0.png"),
+        ("^", "matches no image, such as cat/p1/cat1_0.png"),
+        ("cat|dog", "holds out no image, as every group is more than this part of one of its classes"),
     ):
         with pytest.raises(ItlError, match=error):
             ClassFolders(tmp_path, class_level=1, val_fraction=0.5, group=group).records()
@@ -128,7 +89,7 @@ def test_folders_in_classes_that_are_divided_are_noted_and_group_is_checked(tmp_
         ClassFolders(tmp_path, class_level=1, group="p1").records()
 
 
-def test_records_are_divided_once_for_all_notes(tmp_path, monkeypatch):
+def test_records_are_divided_once_for_notes_too(tmp_path, monkeypatch):
     fractions = []
 
     def count(records, fraction, *others):
@@ -137,37 +98,13 @@ def test_records_are_divided_once_for_all_notes(tmp_path, monkeypatch):
 
     monkeypatch.setattr("itl.sources.folders.class_folders.split_off_val", count)
     photos(tmp_path, (".",), [f"p{case}/{number}.png" for case in "12" for number in range(5)])
-    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)
+    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2, group="p1/[01]")
     assert source.records() == source.records()
     assert source.describe(source.records())
     assert fractions == [0.2]
 
 
-def test_versions_in_folders_of_a_class_are_held_out_together(tmp_path):
-    photos(tmp_path, (".",), [f"{kind}/{number}.png" for kind in ("color", "grey") for number in range(10)])
-    source = ClassFolders(tmp_path, class_level=1, val_fraction=0.2)
-    assert all(len(of_photo) == 1 for of_photo in sides(source).values())
-    assert [record.split for record in source.records()].count("val") == 8
-    photos(tmp_path / "one", (".",), ["color/0.png", "grey/0.png"])
-    with pytest.raises(
-        ItlError, match="as every class has versions of one photo alone, by their names; leave"
-    ):
-        ClassFolders(tmp_path / "one", class_level=1, val_fraction=0.2).records()
-
-
-@pytest.mark.parametrize(
-    "files", [("{}.jpg", "{}.png"), ("{}.jpg", "{}.JPG"), ("images/{}.jpg", "jpg/{}.jpg")]
-)
-def test_two_files_of_one_photo_are_held_out_together(tmp_path, files):
-    photos(tmp_path, (".",), [file.format(number) for file in files for number in range(4)])
-    source = ClassFolders(tmp_path, val_fraction=0.5)
-    splits = sides(source)
-    assert (len(splits), max(map(len, splits.values()))) == (8, 1)
-    assert sorted(record.split for record in source.records()) == ["train"] * 8 + ["val"] * 8
-
-
-def test_images_of_other_names_are_held_out_one_by_one_as_ever(tmp_path):
-    """Of one class in two folders with other names, and of two classes of one name, each by its own hash."""
+def test_images_are_held_out_alike_however_their_classes_are_told(tmp_path):
     names = [f"{number}.png" for number in range(6)]
     plain = ClassFolders(photos(tmp_path / "x", (".",), names), val_fraction=0.5).records()
     leveled = ClassFolders(tmp_path / "x", val_fraction=0.5, class_level=1).records()
@@ -202,22 +139,3 @@ def test_shards_with_labels_are_those_of_webdataset(tmp_path):
     tarred(tmp_path / "train-0.tar", {"1.png": b"x"})
     with pytest.raises(ItlError, match=r"such as 1.png in train-0.tar$"):
         WebDataset(tmp_path).records()
-
-
-def test_folders_of_patients_around_classes_are_noted_and_those_held_out_whole_too(tmp_path):
-    names = [
-        f"patient{case}/{label}/{label}{case}_{n}.png" for case in range(4) for label in LABELS for n in "12"
-    ]
-    tree(tmp_path / "around", *names)
-    (note,) = ClassFolders(tmp_path / "around", class_level=2, val_fraction=0.3).notes
-    assert note.startswith("train and val share ")
-    assert "in or around classes, such as patient" in note
-    tree(
-        tmp_path / "sizes",
-        *(f"{label}/size{side}/{n}.png" for label in LABELS for side in (64, 128) for n in "12"),
-    )
-    (note,) = ClassFolders(tmp_path / "sizes", class_level=1, val_fraction=0.5).notes
-    assert note == (
-        "each numbered folder in cat, dog is held out whole, as of one person or thing, as images in several "
-        "are called alike; else set group to a regular expression for what is one"
-    )

@@ -35,7 +35,6 @@ from itl.sources.listed.signs import other_source, surely_other_source
 from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import (
     Record,
-    describe_val_parts,
     examples,
     is_image,
     refuse_group_alone,
@@ -43,7 +42,6 @@ from itl.sources.records import (
     stem_of,
     suffix_of,
     validate_records,
-    without_containers,
 )
 from itl.sources.scan import image_header
 from itl.sources.source import Source
@@ -52,7 +50,6 @@ from itl.sources.split_names import (
     may_be_split_list,
     may_have_codes,
     split_of_folders,
-    split_of_name,
     split_of_path,
 )
 from itl.storage import text_lines
@@ -170,40 +167,8 @@ class ClassFolders(Source):
     def _records(self) -> list[Record]:
         """The records, of which val_fraction has made some val; notes are on them too."""
         records = self.folders.records(self.listing.files)
-        photos: Mapping[str, str] = {}
-        if self.val_fraction and self._merges:
-            photos = self._photos_in_any_folder(records)
-        elif self.val_fraction:  # cat/images/1.jpg, and cat/jpg/1.jpg
-            photos = {record.id: without_containers(record.id) for record in records}
-        groups = self._groups(records)
-        return validate_records(split_off_val(records, self.val_fraction, photos, groups), self.path)
-
-    @property
-    def _merges(self) -> bool:
-        """Whether several folders may be of one class."""
-        return self.class_level is not None or self.splits is not None
-
-    def _photos_in_any_folder(self, records: Iterable[Record]) -> dict[str, str]:
-        """Return the photo of each image, by ids: what is called alike in several folders of a class is one.
-
-        Folders in a class that differ in a number alone, as case01 and case02, with images called alike, are
-        of one person or thing each: then it is the folder.
-        """
-        of_cases = self._classes_of_cases(records)
-        return {
-            record.id: self.folders.below_class(record.id).partition("/")[0]
-            if record.wnid in of_cases
-            else basename(record.id)
-            for record in records
-        }
-
-    def _classes_of_cases(self, records: Iterable[Record]) -> set[str]:
-        """Return the classes whose images lie in folders of one person or thing each."""
-        names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        for record in records:
-            folder, _, name = self.folders.below_class(record.id).rpartition("/")
-            names[record.wnid][folder.partition("/")[0]].append(name)
-        return {wnid for wnid, names_in in names.items() if _are_cases(names_in)}
+        divided = split_off_val(records, self.val_fraction, self._groups(records))
+        return validate_records(divided, self.path)
 
     def _groups(self, records: Iterable[Record]) -> dict[str, str]:
         """Return what the option group matches in the id of each image that it matches in, by ids."""
@@ -224,7 +189,7 @@ class ClassFolders(Source):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Folders that may be no class, files that are not read, and what val_fraction has divided."""
+        """Folders that may be no class, files that are not read, and images that group does not match."""
         classes = set(self.folders.classes)
         others = [name for name in classes if not is_unlabelled(basename(name))]
         notes = [
@@ -233,39 +198,16 @@ class ClassFolders(Source):
             if len(others) > 1 and not are_of_labels(basename(name), others)
         ]
         notes += self._describe_unread_splits()
-        notes += describe_val_parts(self._records, self.val_fraction) if self.val_fraction else []
-        return [*notes, *self._describe_divided(), *self._describe_nameless()]
+        return [*notes, *self._describe_ungrouped(), *self._describe_nameless()]
 
-    def _describe_divided(self) -> list[str]:
-        """Return notes on folders that val_fraction divides or holds whole, or on images that group lacks."""
-        if not (self.val_fraction and (self._merges or self.group is not None)):
+    def _describe_ungrouped(self) -> list[str]:
+        """Return a note on images that the option group does not match."""
+        if self.group is None:
             return []
         records = [record for record in self._records if record.split in ("train", "val")]
-        if self.group is not None:
-            alone = len(records) - len(self._groups(records))
-            text = f"group={self.group} matches nothing in {counted(alone, 'images')}, held out one by one"
-            return [text] if alone else []
-        splits: dict[str, set[str]] = defaultdict(set)
-        for record in records:
-            folders = record.id.split("/")[:-1]
-            at_class = len(folders) - 1 - self.folders.below_class(record.id).count("/")
-            for at, name in enumerate(folders):
-                if at != at_class and re.search(r"\d", name) and not split_of_name(name):
-                    splits["/".join(folders[: at + 1])].add(record.split)
-        divided = sorted(folder for folder, of_folder in splits.items() if len(of_folder) > 1)
-        notes = []
-        if cases := sorted(self._classes_of_cases(records)):
-            notes.append(
-                f"each numbered folder in {examples(cases)} is held out whole, as of one person or thing, as "
-                f"images in several are called alike; else set group to a regular expression for what is one"
-            )
-        if divided and len(splits) > 1:
-            notes.append(
-                f"train and val share {counted(len(divided), 'folders')} in or around classes, such as "
-                f"{examples(divided)}; if each is of one person or thing, set group to a regular expression "
-                f"for its name, and its images are held out together"
-            )
-        return notes
+        alone = len(records) - len(self._groups(records))
+        text = f"group={self.group} matches nothing in {counted(alone, 'images')}, held out one by one"
+        return [text] if alone else []
 
     def _describe_nameless(self) -> list[str]:
         """Return a note if files in class folders are images, but have no suffix of one."""
@@ -436,17 +378,6 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
             f"apart; list two or more"
         )
     return chosen, [tree.with_words(name) for name in listed if name not in chosen]
-
-
-def _are_cases(names: Mapping[str, Collection[str]]) -> bool:
-    """Say whether folders differ in a number alone, and the *names* of images in several are alike.
-
-    >>> _are_cases({"case1": ["0.png"], "case2": ["0.png"]}), _are_cases({"color": ["0"], "grey": ["0"]})
-    (True, False)
-    """
-    without_numbers = {re.sub(r"\d+", "", folder) for folder in names}
-    are_numbered = len(names) > 1 and len(without_numbers) == 1 and "" not in names
-    return are_numbered and max(Counter(name for inside in names.values() for name in {*inside}).values()) > 1
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:

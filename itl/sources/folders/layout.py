@@ -91,17 +91,6 @@ class Layout:
         """Return the id of the image called *name*: without the folder around everything."""
         return name.removeprefix(f"{self.root}/")
 
-    def below_class(self, image_id: str) -> str:
-        """Return the part of an id that is below the folder of the image's class.
-
-        >>> layout = Layout({"a/cat/case1": ("train", "cat")}, root="a", containers=frozenset({"a"}))
-        >>> layout.below_class("cat/case1/0.png")
-        'case1/0.png'
-        """
-        parts = join(self.root, image_id).split("/")
-        ends = (end for end in range(len(parts) - 1) if "/".join(parts[:end]) in self.containers)
-        return "/".join(parts[max(ends, default=-1) + 1 :])
-
 
 class Tree:
     """The folders that hold images, themselves or further down."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from itl import counted, pick
 from itl.hierarchy.class_lists import is_missing
-from itl.sources.records import Record, describe_val_parts, examples, refuse_group_alone, split_off_val
+from itl.sources.records import Record, examples, refuse_group_alone, split_off_val
 from itl.sources.split_names import words_of
 
 GROUP_WORDS = {  # in names of columns
@@ -30,7 +30,7 @@ def hold_out(
         cells: Returns the values of one of them, by the ids of training images.
 
     Returns:
-        The records, and notes: on val's part, and on other columns whose persons or things are divided.
+        The records, and notes: on images without a value, and on other columns that train and val share.
 
     Raises:
         ItlError: If there is no such column, or nothing to be held out.
@@ -44,7 +44,6 @@ def hold_out(
     divided = split_off_val(records, fraction, groups=groups)
     others = [name for name in columns if name != group and not GROUP_WORDS.isdisjoint(words_of(name))]
     notes = [note for name in others if (note := _describe_divided(divided, name, _texts(cells(name))))]
-    notes += describe_val_parts(divided, fraction)
     alone = sum(record.split in ("train", "val") and record.id not in groups for record in divided)
     if group is not None and alone:
         notes.append(f"{counted(alone, 'images have')} no value of {group}, and are held out one by one")
