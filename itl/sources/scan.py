@@ -32,6 +32,7 @@ class Problem:
 
     text: str
     images: tuple[str, ...] = ()  # empty: leaving images out does not help
+    kind: str = ""  # many of one kind are one line; empty: those whose texts differ in names and numbers
 
 
 @dataclass
@@ -83,17 +84,9 @@ class Scan:
         except ItlError as error:
             self.add_problem(str(error), *images)
 
-    def add_problems(self, texts: dict[str, str], summary: str, with_first: bool = False) -> None:
-        """Add a problem for each image of *texts*, or for very many images one *summary* with examples.
-
-        The summary may end with what is said of the first, behind the name of its file.
-        """
-        if len(texts) > MAX_SINGLE_PROBLEMS:
-            more = f"; {next(iter(texts.values())).partition(': ')[2]}" if with_first else ""
-            self.add_problem(f"{summary}, such as {examples(texts)}{more}", *texts)
-            return
-        for image, text in texts.items():
-            self.add_problem(text, image)
+    def add_problems(self, texts: dict[str, str], kind: str) -> None:
+        """Add a problem for each image of *texts*, all of one *kind* however these differ."""
+        self.problems += [Problem(plain_line(text), (image,), kind) for image, text in texts.items()]
 
     def add_split_conflicts(self, in_two: dict[str, str], what: str, verb: str = "are") -> None:
         """Add a problem for each two splits that share names: a score on training images means nothing."""
@@ -264,7 +257,7 @@ class Scan:
 
 def _merge_alike(problems: list[Problem]) -> Iterator[Problem]:
     """Yield *problems* with one line, its count and examples, for more than a few of one kind."""
-    for alike in grouped((_kind_of(problem), problem) for problem in problems).values():
+    for alike in grouped((problem.kind or _kind_of(problem), problem) for problem in problems).values():
         if len(alike) <= MAX_SINGLE_PROBLEMS:
             yield from alike
             continue

@@ -18,7 +18,7 @@ CHECKED = {  # arguments: exit status, and words of the output
     "check coco 25-coco/coco2017": (0, "train 2 images, val 2 images"),
     "check coco 25-coco/fiftyone": (0, "train 2 images, val 2 images"),
     "check coco 25-coco/roboflow": (0, "train 2 images, val 2 images, test 2 images"),
-    "check coco coco-many-missing": (1, "lists 200 images that are not there, of 200, such as 000000.jpg,"),
+    "check coco coco-many-missing": (1, "or remove it (200 problems of this kind, on 000000.jpg,"),
     "check sun397 sun-gz-beside": (1, "is compressed, so single images cannot be read in place"),
     f"{VOC_AP}good.csv": (0, "cat,1.0\ndog,1.0\nmean,1.0"),
     f"{VOC_AP}jpgnames.csv": (0, "cat,1.0\ndog,0.0\nmean,0.5"),

@@ -67,7 +67,7 @@ def test_of_images_that_are_not_all_unpacked_those_of_one_letter_are_no_wrapper(
     some = {name: content for name, content in IMAGES.items() if name.startswith("SUN397/a/")}
     path = written(tmp_path, some | below("Partitions", LISTS)) / "SUN397"
     problems = "\n".join(problems_of(open_source("sun397", path)))
-    assert "4 of 6 images of partition 1 do not exist, such as c/church/" in problems
+    assert "no such image; unpack the images again (4 problems of this kind, on c/church/" in problems
 
 
 def test_a_pack_is_made_anew_where_lists_beside_the_images_have_changed(tmp_path):
@@ -141,8 +141,9 @@ def test_very_many_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     files = changed(IMAGES | LISTS, Training_01=LISTS["Training_01.txt"] + more)
     root = written(tmp_path, files)
     assert problems_of(Sun397(root)) == [
-        "100 of 106 images of partition 1 do not exist, such as a/abbey/sun_100.jpg, a/abbey/sun_101.jpg, "
-        "a/abbey/sun_102.jpg …"
+        "partition 1 lists 'a/abbey/sun_100.jpg' for train, but there is no such image; unpack the images "
+        "again (100 problems of this kind, on a/abbey/sun_100.jpg, a/abbey/sun_101.jpg, "
+        "a/abbey/sun_102.jpg …)"
     ]
     source = Sun397(root, bad="skip")
     assert len(source.records()) == 6

@@ -276,8 +276,8 @@ def test_every_problem_is_told_not_only_the_first(tmp_path):
         source.records()
     many = changed(voc2007(), **{"Main__test.txt": "\n".join(map(str, range(900))).encode()})
     assert problems_of(Voc2007(written(tmp_path / "many", many))) == [
-        "ImageSets/Main/test.txt lists 900 images that JPEGImages does not have, such as VOC2007/0, "
-        "VOC2007/1, VOC2007/10 …"
+        "ImageSets/Main/test.txt lists '0', but JPEGImages has no such image; copy it again, or remove it "
+        "from the list (900 problems of this kind, on VOC2007/0, VOC2007/1, VOC2007/10 …)"
     ]
 
 

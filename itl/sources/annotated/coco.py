@@ -286,10 +286,7 @@ class Coco(AnnotatedSource):
         scan.notes += self._names.describe_other_split(
             [record.id for record in scan.records if record.split == split], split, name
         )
-        summary = (
-            f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
-        )
-        scan.add_problems(missing, summary, with_first=True)
+        scan.add_problems(missing, f"missing images of {name}")
         if missing:
             scan.refused_splits.add(split)
             if text := describe_packed(self.listing.files):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
-from itl import ItlError, counted
+from itl import ItlError
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.annotated import voc_devkit
 from itl.sources.annotated.proposals import add_regions
@@ -148,7 +148,7 @@ class Voc2007(VocSource):
                     f"{start} {image[:60]!r}, but JPEGImages has no such image; copy it again, or remove it "
                     f"from the list"
                 )
-            scan.add_problems(texts, f"{start} {counted(len(texts), 'images')} that JPEGImages does not have")
+            scan.add_problems(texts, f"missing images of {file_of[name]}")
         return split_of
 
     def _leave_out_unannotated_test(self, scan: Scan, split_of: dict[str, str]) -> None:

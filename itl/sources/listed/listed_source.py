@@ -64,7 +64,7 @@ class ListedSource(ScannedSource):
             scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
         scan.records = list(records.values())
         self._compare_folders(scan)
-        scan.add_problems(two_classes, f"{counted(len(two_classes), 'images are')} of two classes")
+        scan.add_problems(two_classes, "images of two classes")
         scan.add_split_conflicts(in_two, "images")
         listed = len(records) + scan.left_out.total()  # what entries has left out is in a list too
         scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - listed
@@ -91,12 +91,10 @@ class ListedSource(ScannedSource):
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
             scan.notes += self.finder.describe_other_split(images, split, name)
-            count = counted(len(missing), "images that are")
             are_gone = all("no such image" in text for text in missing.values())
-            what = f"{count} not there" if are_gone else f"{count} not found as listed"
             if are_gone and not images and (unopened := describe_packed(self.listing.files)):
                 missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
-            scan.add_problems(missing, f"{name} lists {what}", with_first=True)
+            scan.add_problems(missing, f"missing images of {name}")
 
     def hold_out(self, scan: Scan, group: str | None, others: Collection[str | None]) -> None:
         """Make a part of the training images of *scan* val, as the options val_fraction and *group* say.
@@ -133,10 +131,10 @@ class ListedSource(ScannedSource):
                 others[record.id] = (
                     f"{record.id} is {record.wnid!r} by its list, and {named!r} by its folder; correct one"
                 )
-        count = counted(len(others), "images have")
         if self.labels_are_folders:
-            scan.add_problems(others, f"{count} another class by their lists than by their folders")
+            scan.add_problems(others, "images of another class by their folders")
         elif others:
+            count = counted(len(others), "images have")
             scan.notes.append(
                 f"{count} the name of another image's folder as a label, such as {examples(others)}; "
                 f"the list is taken"

@@ -70,8 +70,7 @@ class Sun397(ScannedSource):
                     f"{partition} lists {image[:80]!r} for {split}, but there is no such image; unpack the "
                     f"images again"
                 )
-        summary = f"{len(missing):,} of {len(split_of):,} images of {partition} do not exist"
-        scan.add_problems(missing, summary)
+        scan.add_problems(missing, f"missing images of {partition}")
         self._compare_classes(scan)
         scan.left_out[f"images in neither list of {partition}"] += len(images.keys() - split_of)
         return scan.finish(self.bad)
