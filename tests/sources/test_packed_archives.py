@@ -159,15 +159,6 @@ def test_shards_in_an_archive_are_read_where_it_is_unpacked(tmp_path):
     assert len(open_source("webdataset", tmp_path / "outer").records()) == 2
 
 
-def test_a_tar_of_class_folders_with_a_list_is_no_shard(tmp_path):
-    members = {f"{split}/{name}/0.jpg": jpeg() for split in ("train", "val") for name in ("cat", "dog")}
-    tarred(tmp_path / "set.tar", members | {"val.txt": b"0.jpg cat"})
-    message = problem("imagenet", tmp_path)
-    assert "if that is no shard, set.tar in this folder is not opened; unpack it: " in message
-    follow(message)
-    assert len(open_source("folder", tmp_path).records()) == 4
-
-
 @pytest.mark.parametrize(
     ("file", "kind"),
     [
