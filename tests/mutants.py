@@ -223,7 +223,7 @@ def is_killed(mutant: Mutant, copy: Path, seconds: float | None) -> bool:
 
 def checkout_copy(folder: Path) -> Path:
     """Copy what the tests need of the checkout into *folder*."""
-    for part in ("itl", "tests", "params", "notebooks", "docs"):
+    for part in ("itl", "tests", "params", "notebooks", "docs", "studies"):
         shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("pyproject.toml", "conftest.py"):
         shutil.copy(CHECKOUT / part, folder / part)

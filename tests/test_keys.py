@@ -1,4 +1,4 @@
-"""The keys of the runs that every shipped preset asks for: they name folders that users keep."""
+"""The keys of the runs that presets ask for, those shipped and those of studies: they name folders."""
 
 import os
 import re
@@ -9,21 +9,22 @@ from itl.presets import load_preset
 from itl.runs.question import Question, Run
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.specs import Pretrain, key
+from tests.worlds import PRESETS
 
-PARAMS = Path(__file__).parents[1] / "params"
+ROOT = Path(__file__).parents[1]
 FIXTURE = Path(__file__).with_name("keys.txt")
-TABLE = Path(__file__).parents[1] / "docs/presets.md"
+TABLES = [ROOT / "docs/presets.md", ROOT / "studies/README.md"]
 
 
 @cache
 def asked() -> list[tuple[str, Question, list[Run]]]:
-    """All questions of shipped presets, each with the name of its preset and its runs.
+    """All questions of PRESETS, each with the name of its preset and its runs.
 
     Packs need data, so the key of its packing stands for the digest of each.
     """
     rows = []
-    for path in sorted(PARAMS.glob("*.yaml")):
-        for question in questions_of(load_preset(path.stem, PARAMS)):
+    for path in PRESETS:
+        for question in questions_of(load_preset(path)):
             digests = {name: key(packing) for name, packing in question.packings().items()}
             rows.append((path.stem, question, list(question.runs_on(digests))))
     return rows
@@ -44,7 +45,7 @@ def lines() -> list[str]:
     return rows
 
 
-def test_keys_of_shipped_presets_stay():
+def test_keys_of_presets_stay():
     """A change that is meant to rename runs rewrites the file: with ITL_REWRITE_KEYS=1 in the environment.
 
     Numbers that change under the same spec raise `itl.specs.NUMERICS`, which renames all of them, or one of
@@ -57,10 +58,9 @@ def test_keys_of_shipped_presets_stay():
 
 
 def test_the_docs_say_how_many_nets_and_evaluations_a_preset_has():
-    rows = re.findall(
-        r"^\| `([\w-]+)` \|[^|]+\|[^|]+\| (\d+), (\d+) \|", TABLE.read_text("utf-8"), re.MULTILINE
-    )
-    assert rows
+    text = "".join(table.read_text("utf-8") for table in TABLES)
+    rows = re.findall(r"^\| `([\w-]+)` \|[^|]+\|[^|]+\| (\d+), (\d+) \|", text, re.MULTILINE)
+    assert {name for name, *_ in rows} == {path.stem for path in PRESETS}
     for name, nets, evaluations in rows:
         specs = {run.spec for preset, _, runs in asked() if preset == name for run in runs}
         measured = {spec for spec in specs if not isinstance(spec, Pretrain)}
@@ -70,5 +70,5 @@ def test_the_docs_say_how_many_nets_and_evaluations_a_preset_has():
 
 def test_every_preset_and_question_is_among_them():
     named = {tuple(line.split(" / ")[:2]) for line in lines()}
-    assert {preset for preset, _ in named} == {path.stem for path in PARAMS.glob("*.yaml")}
+    assert {preset for preset, _ in named} == {path.stem for path in PRESETS}
     assert {question for _, question in named} == {study.name for study in QUESTIONS.values()}

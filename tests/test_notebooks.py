@@ -14,10 +14,10 @@ from itl.presets import load_preset
 from itl.report.notebook_file import check_parameters, declared_parameters, tags
 from itl.runs.question import Margin
 from itl.runs.questions import QUESTIONS
+from tests.worlds import PRESETS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PRESETS = sorted((ROOT / "params").glob("*.yaml"))
 ORDER = ["parameters", "plan", "run", "table", "figure", "paper", "answer", "provenance"]
 RUNS = {"plan", "run", "paper"}  # tags of notebooks that ask a question of the study
 ASKS_NOTHING = {"00", "99"}
@@ -163,7 +163,7 @@ def test_parameters_are_written_as_people_would():
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_presets_give_only_what_notebooks_declare(preset):
-    loaded = load_preset(preset.stem, preset.parent)
+    loaded = load_preset(preset)
     notebooks = {path.stem: path for path in NOTEBOOKS}
     for stem, parameters in loaded.notebooks.items():
         check_parameters(notebooks[stem], parameters)

@@ -22,6 +22,8 @@ from itl.runs.throughput import FrozenRate, Rate, frozen_name, name_of
 from itl.sources.boxes import OBJECT_COLUMNS
 from itl.specs import Pretrain, Recipe, Transfer
 
+ROOT = Path(__file__).parents[1]
+PRESETS = sorted([*ROOT.glob("params/*.yaml"), *ROOT.glob("studies/params/*.yaml")], key=lambda p: p.name)
 IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4, "size": 32}}
 SCENES = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 6, "test": 4, "size": 32}}
 SETTINGS = {

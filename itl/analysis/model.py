@@ -17,7 +17,7 @@ from scipy.special import fdtrc
 from itl import ItlError
 from itl.analysis.statistics import LEVEL, critical, fieller, p_above
 
-PRIOR_DF = 1.2  # chosen by simulation: `python -m itl.bench.decisions`
+PRIOR_DF = 1.2  # chosen by simulation: docs/statistics.md
 FLAG_LEVEL = 0.1  # of the test for unequal spreads
 ROUNDING = 1e-9  # points: 61.2 - 51.2 is not quite 10
 

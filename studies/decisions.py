@@ -1,6 +1,6 @@
 """How often verdicts are right: simulated questions in which the truth is known.
 
-`python -m itl.bench.decisions [STUDIES]` prints the tables of docs/statistics.md. A question has six
+`python -m studies.decisions [STUDIES]` prints two tables of docs/statistics.md. A question has six
 pre-trained conditions and three tasks; its first three conditions are compared with the last on each task:
 nine comparisons, the first of them the main one. Scores have a spread of 1 within a seed.
 """
@@ -12,11 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
-from itl.analysis.model import Estimate, TaskModel, fit, residual_variance
+from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.seeds import look_level
-from itl.analysis.statistics import LEVEL, holm, main_first
 from itl.analysis.verdicts import Evidence, Verdict, judge
 from itl.analysis.wording import GAIN, LOSS, SAME
 
@@ -24,7 +22,6 @@ SEEDS = (3, 5, 10)
 CONDITIONS, TASKS, COMPARED = 6, 3, 3
 TWO_SD = 2 * math.sqrt(2)  # two standard deviations of the difference of two conditions
 NOISY = 3.0  # how many times as wide the spread of a noisy condition is
-NEIGHBOURS_ALIKE = 0.8  # correlation of what neighbouring conditions vary by within a seed
 NO_EFFECT = (0.0, 0.0, 0.0)  # true changes of the compared conditions
 LAST = CONDITIONS - 1
 
@@ -35,19 +32,15 @@ def simulated(
     effects: tuple[float, ...] = NO_EFFECT,
     spread: float = 1.0,
     only: int = TASKS,
-    correlation: float = 0.0,
 ) -> Iterable[list[np.ndarray]]:
     """Yield so many *studies*, each the values (seeds, CONDITIONS) of its tasks.
 
     The first conditions have true *effects*, on the first *only* tasks. *spread* is that of the first
-    condition within a seed; that of the others is 1. *correlation* is that of the noise of neighbouring
-    conditions; between two that are k apart it is its kth power.
+    condition within a seed; that of the others is 1.
     """
     random = np.random.default_rng(seeds)
-    steps = np.abs(np.subtract.outer(range(CONDITIONS), range(CONDITIONS)))
-    mixing = np.linalg.cholesky(correlation**steps).T
     for _ in range(studies):
-        noise = random.normal(size=(TASKS, seeds, CONDITIONS)) @ mixing
+        noise = random.normal(size=(TASKS, seeds, CONDITIONS))
         noise[:, :, 0] *= spread
         tasks = noise + random.normal(size=(TASKS, seeds, 1))
         tasks[:only, :, : len(effects)] += effects
@@ -114,71 +107,6 @@ def _any_change(judged: list[Verdict]) -> bool:
     return any(row.word in (GAIN, LOSS) for row in judged)
 
 
-def estimator_table(studies: int) -> pd.DataFrame:
-    """Tabulate tests of one pair at 5 %, by how they estimate the variance of its difference."""
-    rows = []
-    for seeds in SEEDS:
-        worlds = [
-            simulated(seeds, studies),
-            simulated(seeds, studies, spread=NOISY),
-            simulated(seeds, studies, correlation=NEIGHBOURS_ALIKE),
-            simulated(seeds, studies, (TWO_SD,)),
-        ]
-        significant = [pd.DataFrame([_p_values(tasks[0]) for tasks in world]) < LEVEL for world in worlds]
-        for name in significant[0]:
-            rows.append((seeds, name, *(_percent(world[name]) for world in significant)))
-    others = ("one condition three times as noisy: false", "neighbours alike: false", "2 SD found")
-    return pd.DataFrame(rows, columns=["seeds", "variance", "false", *others])
-
-
-def _p_values(values: np.ndarray) -> dict[str, float]:
-    """P values of the first condition against the last, by estimator of the variance of their difference."""
-    n = len(values)
-    differences = values[:, 0] - values[:, LAST]
-    pair, pooled = differences.var(ddof=1), 2 * residual_variance(values)
-    by_estimator = {
-        "of the pair (paired t)": (pair, n - 1),
-        "pooled over all conditions": (pooled, (n - 1) * (CONDITIONS - 1)),
-        "of the pair, moderated by the pooled (2 df)": ((2 * pooled + (n - 1) * pair) / (n + 1), n + 1),
-    }
-    p = {
-        name: float(2 * stdtr(df, -abs(differences.mean()) / math.sqrt(variance / n)))
-        for name, (variance, df) in by_estimator.items()
-    }
-    return p | {"of each condition, moderated (itl)": model_of(values).estimate(contrast(0)).p}
-
-
-def family_table(studies: int) -> pd.DataFrame:
-    """Tabulate how often a true 2 SD is found, by how nine comparisons share the level.
-
-    In the main comparison alone, in another one alone, and in another one where all nine have it.
-    """
-    rules = {
-        "the main one first, others after it": lambda p: [p[0], *(max(p[0], after) for after in holm(p[1:]))],
-        "four fifths for the main one (itl)": main_first,
-        "Holm over all": holm,
-    }
-    worlds = {
-        "main alone": ((TWO_SD, 0.0, 0.0), 0),
-        "another alone": ((0.0, TWO_SD, 0.0), 1),
-        "another of nine": ((TWO_SD,) * COMPARED, 1),
-    }
-    rows = []
-    for seeds in SEEDS:
-        p_values = {}
-        for world, (effects, _) in worlds.items():
-            only = TASKS if world == "another of nine" else 1
-            questions = simulated(seeds, studies, effects, only=only)
-            p_values[world] = [[change.p for change in changes(tasks)] for tasks in questions]
-        for rule, adjust in rules.items():
-            rates = [
-                _percent(adjust(question)[row] < LEVEL for question in p_values[world])
-                for world, (_, row) in worlds.items()
-            ]
-            rows.append((seeds, rule, *rates))
-    return pd.DataFrame(rows, columns=["seeds", "rule", *worlds])
-
-
 def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.DataFrame:
     """Tabulate seeds that are added until the main comparison is decided: how often falsely, and how many.
 
@@ -213,7 +141,7 @@ def _percent(happened: Iterable[bool]) -> str:
 
 def main(studies: int = 2000) -> None:
     """Print every table."""
-    for table in (estimator_table, family_table, verdict_table, until_decided_table):
+    for table in (verdict_table, until_decided_table):
         print((table.__doc__ or "").splitlines()[0])
         print(table(studies).to_string(index=False), end="\n\n", flush=True)
 

@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,15 +10,14 @@ import pytest
 
 from itl import ItlError
 from itl.analysis.option_grid import Grid
-from itl.bench import advice
-from itl.bench.advice import ADVICE, CEILING, EVERYTHING, KNN, NEAREST, PILOT_MEAN, losses
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.presets import find_presets, load_preset
+from itl.presets import load_preset
 from itl.sources.synthetic.classes import DemoKinds
+from studies import advice
+from studies.advice import ADVICE, CEILING, EVERYTHING, KNN, NEAREST, PILOT_MEAN, losses
+from tests.worlds import PRESETS
 
 TASKS, OPTIONS, SEEDS, BEST = 3, 5, 8, 2
-
-PARAMS = Path(__file__).parents[2] / "params"
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +128,12 @@ def test_intervals_are_for_other_tasks():
 def test_the_targets_of_the_fourth_set_follow_the_rule():
     """Inner nodes with four leaves, none under another preset's target, and no smaller such node below."""
     tree, under = Taxonomy.snapshot(), {}
-    for name in find_presets(PARAMS):
-        for target in load_preset(name, PARAMS).notebooks.get("10-advice", {}).get("targets", {}).values():
+    for path in PRESETS:
+        for target in load_preset(path).notebooks.get("10-advice", {}).get("targets", {}).values():
             nodes = (
                 target["options"].get("under", DemoKinds.under) if target["source"] == "demo-kinds" else ""
             )
-            under.setdefault(name, []).extend(filter(None, nodes.split(",")))
+            under.setdefault(path.stem, []).extend(filter(None, nodes.split(",")))
     fourth = set(under.pop("my-task-fourth"))
     others = {leaf for nodes in under.values() for node in nodes for leaf in tree.leaves_under(node)}
     inner = {node for leaf in tree.leaves for node in tree.path(leaf)[1:]}

@@ -1,18 +1,18 @@
 """How often claims about effects of classes are right: simulated nets whose true effects are known.
 
-`python -m itl.bench.influence` prints three tables for 40 classes of the demo world. First, how
+`python -m studies.influence` prints three tables for 40 classes of the demo world. First, how
 often something is claimed where no class has an effect. Then, how well each estimator finds ten classes that
 help and ten that hurt, in whole subtrees, from so many nets; and the same with effects of half the size for
 both kinds of halves. The noise of a net's score is 1.
 
-`python -m itl.bench.influence HOME PRESET` uses the nets of PRESET's 08-influence in the store of HOME in two
+`python -m studies.influence HOME PRESET` uses the nets of PRESET's 08-influence in the store of HOME in two
 ways without any effect. First, their own scores are shuffled among the nets, so that the noise is real.
 Second, their k-NN is scored on the images of the target under labels drawn at random, where no class can
 help, but nets of similar classes make similar errors.
 
-`python -m itl.bench.influence HOME PRESET --train` trains the nets of PRESET's 08-influence anew in every
+`python -m studies.influence HOME PRESET --train` trains the nets of PRESET's 08-influence anew in every
 world, whose images are drawn from a seed of its own, and counts the worlds in which anything is claimed. If
-the source of PRESET plants nothing, as in preset my-task-nothing, all these claims are false.
+the source of PRESET plants nothing, as in params/my-task-nothing.yaml here, all these claims are false.
 """
 
 import argparse
@@ -249,7 +249,7 @@ def main(worlds: int, show: Callable[[str], object] = print) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m itl.bench.influence")
+    parser = argparse.ArgumentParser(prog="python -m studies.influence")
     parser.add_argument("home", nargs="?", help="where runs/ and packs/ lie, such as .")
     parser.add_argument("preset", nargs="?", help="with 08-influence, such as my-task")
     parser.add_argument("--worlds", type=int, help="how many (40; 400 that are simulated without nets)")

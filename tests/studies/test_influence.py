@@ -1,11 +1,12 @@
-"""Simulated effects of classes at reduced size; `python -m itl.bench.influence` prints whole tables."""
+"""Simulated effects of classes at reduced size; `python -m studies.influence` prints whole tables."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from itl import ItlError
 from itl.analysis.influence import HalvesScored, nodes_above, runs_on_halves
-from itl.bench import influence
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.presets import load_preset, write_preset
 from itl.runs.executors import with_needs
@@ -13,8 +14,10 @@ from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
+from studies import influence
 from tests.worlds import SETTINGS, here
 
+PRESET = Path(__file__).parents[2] / "studies/params/my-task-nothing.yaml"
 PLANTED = {"size": 16, "classes": 8, "train": 4, "val": 2, "planted": False}
 
 
@@ -85,7 +88,7 @@ def test_worlds_have_images_and_nets_of_their_own():
 def test_trained_worlds_are_counted(tmp_path, monkeypatch):
     """A world of twenty nets that have learned nothing, so that there is nothing to be claimed."""
     monkeypatch.setenv("ITL_WORKERS", "1")
-    study = dict(load_preset("my-task-nothing").notebooks["08-influence"], halves=20)
+    study = dict(load_preset(PRESET).notebooks["08-influence"], halves=20)
     study["images"] = {"source": "demo-planted", "size": 16, "options": PLANTED}
     surfaces = {"source": "demo-surfaces", "size": 16, "options": {"train": 4, "test": 4}}
     study["targets"] = {"surfaces": surfaces}

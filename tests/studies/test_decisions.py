@@ -1,9 +1,9 @@
-"""Verdicts on simulated questions, at reduced size; `python -m itl.bench.decisions` prints whole tables."""
+"""Verdicts on simulated questions, at reduced size; `python -m studies.decisions` prints whole tables."""
 
 import numpy as np
 import pytest
 
-from itl.bench.decisions import estimator_table, family_table, until_decided_table, verdict_table
+from studies.decisions import until_decided_table, verdict_table
 
 STUDIES = 250
 
@@ -36,27 +36,6 @@ def test_true_changes_are_found(verdicts):
     assert (verdicts["main, 2 SD found"][[5, 10]] > 93).all()
     assert verdicts["main, same found"].is_monotonic_increasing
     assert verdicts["flagged"].is_monotonic_increasing
-
-
-def test_the_estimator_is_better_than_the_paired_test_and_safer_than_the_pooled():
-    table = rates(estimator_table(STUDIES), "variance").loc[3]
-    paired, pooled, ours = (table.loc[name] for name in table.index[[0, 1, 3]])
-    assert ours["2 SD found"] > paired["2 SD found"] + 15
-    noisy = "one condition three times as noisy: false"
-    assert ours[noisy] < pooled[noisy] - 4
-    assert (
-        paired["neighbours alike: false"]
-        < ours["neighbours alike: false"]
-        < pooled["neighbours alike: false"]
-    )
-
-
-def test_with_the_whole_level_for_the_main_comparison_no_other_is_found_alone():
-    table = rates(family_table(STUDIES), "rule")["another alone"]
-    for seeds in (5, 10):
-        gated, shared, _ = table.loc[seeds]
-        assert gated < 12
-        assert shared > gated + 20
 
 
 def test_seeds_added_until_it_is_decided_keep_the_rate():

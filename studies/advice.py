@@ -1,4 +1,4 @@
-"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [PRESET ...]`.
+"""How good advice is on tasks that are left out: `python -m studies.advice HOME PRESET [PRESET ...]`.
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden except for a
 pilot. The method itself chooses the nets of the pilot one by one, until they have taken a quarter of the time
@@ -256,9 +256,9 @@ def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m itl.bench.advice")
+    parser = argparse.ArgumentParser(prog="python -m studies.advice")
     parser.add_argument("home", help="where runs/ and packs/ lie, such as .")
-    parser.add_argument("presets", nargs="+", help="whose 10-advice is done, such as my-task-judge")
+    parser.add_argument("presets", nargs="+", help="whose 10-advice is done, such as my-task")
     parser.add_argument("--splits", type=int, default=SPLITS, help="of the seeds (%(default)s)")
     parser.add_argument("--seen", type=int, default=GRID_SEEDS, help="seeds of the grid (%(default)s)")
     print(main(**vars(parser.parse_args())))
