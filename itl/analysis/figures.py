@@ -419,19 +419,3 @@ def new_axes(width: float, height: float) -> Axes:
     """Make one styled figure of *width* × *height* inches and return its Axes."""
     with styled():
         return plt.subplots(figsize=(width, height))[1]
-
-
-def estimated_time(estimates: pd.DataFrame) -> Axes:
-    """Draw the estimated total time of runs against the actual one, with ± 30 % as a band.
-
-    Args:
-        estimates: as `itl.runs.progress.estimates` returns them.
-    """
-    truth = estimates["minutes"].iloc[-1]
-    ax = new_axes(6.4, 3.6)
-    ax.axhspan(0.7 * truth, 1.3 * truth, color=QUIET, alpha=0.2, linewidth=0)
-    ax.axhline(truth, color=QUIET, linewidth=1)
-    sns.lineplot(x=100 * estimates["minutes"] / truth, y=estimates["total"], color=COLOURS[0], ax=ax)
-    ax.set(xlabel="time that had passed (% of the total)", ylabel="estimated total (minutes)", ylim=(0, None))
-    ax.annotate("what it took, ± 30 %", (100, truth), ha="right", va="bottom")
-    return ax

@@ -5,12 +5,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from itl import ItlError, warn
+from itl import warn
 from itl.machine import about
 from itl.runs.store import HOLDER, LOG_FILE, RESULT, Store
 from itl.specs import Pretrain, Transfer, key
@@ -20,8 +18,6 @@ PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, m
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
 WORSE_THAN_GUESSING = 0.2  # nats above the loss of guessing; a net that has learned nothing yet has less
 ROW_NUMBERS = ("epoch", "step", "loss")
-LOG = "progress.jsonl"  # of the estimates, in the store
-LOG_STEP = 0.01  # of the work, between two rows of it
 TAIL_BYTES = 4096  # of a log that is read; a row is shorter
 
 
@@ -65,7 +61,6 @@ class Progress:
         self.began: float | None = None  # when the first run was: starting workers is not work
         self.started_runs: dict[object, float] = {}  # when a run was first seen under way
         self.handle = None
-        self.logged = -LOG_STEP  # part of the work that was done when the last estimate was logged
 
     def __enter__(self) -> "Progress":
         """Show where things stand."""
@@ -141,47 +136,11 @@ class Progress:
         self.bar.n = self.done
         self.bar.set_description_str("; ".join([str(self), *epochs[:4], *more]), refresh=False)
         self.bar.update(0)
-        self._log()
-
-    def _log(self) -> None:
-        """Keep the estimate, to be held against the truth later: see `estimates`."""
-        if self.work and (self.done >= self.logged + LOG_STEP or (self.done == 1 and self.logged < 1)):
-            self.logged = self.done
-            passed = (self.clock() - self.started) / 60
-            row = {"process": os.getpid(), "start": self.started, "minutes": passed}
-            row |= {"left": self.minutes_left, "done": self.done}
-            path = self.store.root / LOG
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-            except OSError as error:  # runs go on without it
-                self.logged, why = math.inf, f"cannot write {path}: {error.strerror}"
-                warn(f"{why}; `itl.runs.progress.estimates` will lack these runs")
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
         self.update()
         self.bar.close()
-
-
-def estimates(store: Store) -> pd.DataFrame:
-    """Return what was estimated while the last runs of *store* that ended were under way.
-
-    Returns:
-        A row for each percent of the work: minutes (that had passed), left (minutes, as estimated then), done
-        (part of the work, 0 to 1), and total (minutes of all, as estimated then). The last row is the truth.
-
-    Raises:
-        ItlError: No runs that ended have estimates here.
-    """
-    rows = log_rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
-    ends = [row for row in rows if row["done"] == 1]
-    if not ends:
-        raise ItlError(f"no estimates of runs that ended are in {store.root / LOG}; `itl run` writes them")
-    same = [row for row in rows if (row["process"], row["start"]) == (ends[-1]["process"], ends[-1]["start"])]
-    table = pd.DataFrame(same)[["minutes", "left", "done"]]
-    return table.assign(total=table["minutes"] + table["left"])
 
 
 def last_row(folder: Path) -> dict:
@@ -193,7 +152,7 @@ def last_row(folder: Path) -> dict:
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
     except OSError:  # no file, or ESTALE: one that another host has just removed, on NFS
         return {}
-    return _row(lines.rpartition(b"\n")[2], ROW_NUMBERS)
+    return _row(lines.rpartition(b"\n")[2])
 
 
 def worse_than_guessing(folder: Path, classes: int) -> str:
@@ -207,26 +166,26 @@ def worse_than_guessing(folder: Path, classes: int) -> str:
     return f"a loss of {loss:.4g} in its last epoch, and guessing among {classes} classes has {guessing:.2f}"
 
 
-def log_rows(log: Path, numbers: Sequence[str] = ROW_NUMBERS) -> list[dict]:
-    """Return the rows of the file *log*, by default of a run, in order; [] without it.
+def log_rows(log: Path) -> list[dict]:
+    """Return the rows of the file *log* of a run, in order; [] without it.
 
-    A line that a power cut has damaged lacks some of *numbers*. It is warned of and left out: the run's
+    A line that a power cut has damaged lacks some of ROW_NUMBERS. It is warned of and left out: the run's
     numbers do not depend on it.
     """
     lines = log.read_bytes().splitlines() if log.exists() else []
-    rows = [row for line in lines if (row := _row(line, numbers))]
+    rows = [row for line in lines if (row := _row(line))]
     if len(rows) < len(lines):
         warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out")
     return rows
 
 
-def _row(line: bytes, numbers: Sequence[str]) -> dict:
-    """Return the row that *line* of a log holds; {} for one that is not whole, with all of *numbers*."""
+def _row(line: bytes) -> dict:
+    """Return the row that *line* of a log holds; {} for one that is not whole, with all of ROW_NUMBERS."""
     try:
         row = json.loads(line or b"{}")
     except ValueError:  # a power cut has shortened it
         return {}
-    whole = isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in numbers)
+    whole = isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in ROW_NUMBERS)
     return row if whole else {}
 
 

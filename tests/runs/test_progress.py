@@ -1,7 +1,6 @@
 """What is shown while runs are under way."""
 
 import errno
-import json
 import os
 import sys
 import time
@@ -11,11 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from itl import ItlError
-from itl.analysis.figures import estimated_time
 from itl.machine import Machine
 from itl.runs.perform import perform
-from itl.runs.progress import Progress, estimates, last_epoch, last_row, log_rows, worse_than_guessing
+from itl.runs.progress import Progress, last_epoch, last_row, log_rows, worse_than_guessing
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer, key
 
@@ -126,39 +123,6 @@ def test_a_training_of_so_many_epochs_counts_by_these(tmp_path):
         under_way(store, net, ROW % 1 + "\n")
         progress.update()
         assert progress.done == 0.25
-
-
-def test_the_end_is_logged_however_near_the_last_estimate_was(tmp_path):
-    store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
-    with Progress(specs, store, {key(specs[0]): 199.0, key(specs[1]): 1.0}, clock=Clock()) as progress:
-        for spec in specs:
-            store.finish(spec, {"metrics": {}})
-            progress.update()
-    assert estimates(store)["done"].tolist() == [0.995, 1.0]
-    before = (tmp_path / "progress.jsonl").read_text()
-    with Progress(specs, store, clock=Clock()) as progress:
-        assert (progress.done, progress.minutes_left) == (1.0, 0.0)
-    assert (tmp_path / "progress.jsonl").read_text() == before, "there was nothing to do"
-
-
-def test_estimates_are_those_of_the_last_runs_that_ended(tmp_path):
-    rows = [
-        (3, 50, 1.0),
-        (1, 0, 0.5),
-        (1, 0, 1.0),
-        (2, 70, 0.5),
-        (1, 70, 0.6),
-        (2, 0, 0.7),
-        (2, 70, 1.0),
-        (4, 90, 0.1),
-    ]
-    texts = [
-        json.dumps({"process": process, "start": start, "minutes": 2.0, "left": 1.0, "done": done})
-        for process, start, done in rows
-    ]
-    (tmp_path / "progress.jsonl").write_text("\n".join(texts) + "\n")
-    table = estimates(Store(tmp_path))
-    assert table.to_dict("list") == {"minutes": [2, 2], "left": [1, 1], "done": [0.5, 1], "total": [3, 3]}
 
 
 def test_nothing_is_shown_where_nothing_is_left_and_no_table_outside_of_notebooks(tmp_path, capsys):
@@ -319,19 +283,6 @@ def test_rows_of_a_log_that_a_power_cut_damaged_are_left_out_and_named(tmp_path)
         assert [row["epoch"] for row in log_rows(log)] == [1, 2]
 
 
-def test_runs_go_on_where_their_estimates_cannot_be_kept(tmp_path):
-    """As in a folder that users share, where the file is another's; said once."""
-    specs = [Subset(name) for name in "ab"]
-    (tmp_path / "progress.jsonl").mkdir()
-    store = Store(tmp_path)
-    with warnings.catch_warnings(record=True, action="always") as notes, Progress(specs, store) as progress:
-        for spec in specs:
-            store.finish(spec, {"metrics": {}})
-            progress.update()
-    assert (progress.done, len(notes)) == (1, 1)
-    assert "progress.jsonl: Is a directory; `itl.runs.progress.estimates` will lack" in str(notes[0].message)
-
-
 def test_starting_workers_is_not_taken_for_slow_work(tmp_path):
     store, clock, run = Store(tmp_path), Clock(), Subset("a")
     with Progress([run], store, {key(run): 2.0}, clock=clock) as progress:
@@ -346,24 +297,16 @@ def test_starting_workers_is_not_taken_for_slow_work(tmp_path):
         assert (progress.done, progress.minutes_left) == (0.5, pytest.approx((1 + 0.2) / 0.6 * 0.5))
 
 
-def test_estimates_are_kept_to_be_held_against_the_truth(tmp_path):
+def test_the_time_left_is_planned_at_first_and_then_measured(tmp_path):
     store, clock, specs = Store(tmp_path), Clock(), [Subset(name) for name in "ab"]
-    with pytest.raises(ItlError, match="no estimates of runs that ended are in"):
-        estimates(store)
     with Progress(specs, store, {key(spec): 1.0 for spec in specs}, clock=clock) as progress:
         progress.update()
-        progress.update()
+        assert (progress.done, progress.minutes_left) == (0, 2)
         clock.seconds = 180
         store.finish(specs[0], {"metrics": {}})
         progress.update()
+        assert (progress.done, progress.minutes_left) == (0.5, pytest.approx((3 + 0.2) / 0.6 * 0.5))
         clock.seconds = 300
         store.finish(specs[1], {"metrics": {}})
-    table = estimates(store)
-    assert table["minutes"].tolist() == [0, 3, 5]
-    assert table["done"].tolist() == [0, 0.5, 1]
-    assert table["total"].tolist() == pytest.approx([2, 3 + (3 + 0.2) / 0.6 * 0.5, 5])
-    with Progress([*specs, Subset("c")], store, clock=clock) as progress:
         progress.update()
-    assert len(estimates(store)) == 3, "of runs that are not done the truth is not known"
-    drawn = estimated_time(table)
-    assert drawn.lines[-1].get_xydata()[-1].tolist() == [100, 5]
+        assert (progress.done, progress.minutes_left) == (1, 0)
