@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from itl import ItlError, one_of, pick, warn
+from itl import ItlError, one_of, pick
 from itl.machine import project_folder
 from itl.settings import plain_error
 from itl.storage import read_yaml
@@ -117,8 +117,7 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
     except ItlError as error:
         raise ItlError(f"{error} (in {folder or project_folder() / 'params'}, and of itl)") from None
     try:
-        text = path.read_text("utf-8")
-        fields = read_yaml(text, f"preset {path}")
+        fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:
         hint = f"give its path, or the name of one in {project_folder() / 'params'}"
         if isinstance(error, PermissionError):
@@ -134,31 +133,9 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
     for field in fields:
         one_of(FIELDS, field, f"field of preset {path}")
     try:
-        preset = Preset(name=path.stem, path=path if by_path else None, **fields)
+        return Preset(name=path.stem, path=path if by_path else None, **fields)
     except ValidationError as error:
         raise plain_error(error, Preset, f"preset {path}") from None
-    _warn_of_unused_anchors(path, text)
-    return preset
-
-
-def _warn_of_unused_anchors(path: Path, text: str) -> None:
-    """Name what lies under shared, in the YAML *text* of the preset at *path*, and nothing refers to."""
-
-    def below(node: yaml.Node) -> set[yaml.Node]:
-        """Return *node* and all that it holds; an alias is the very node that it refers to."""
-        parts = node.value if isinstance(node, yaml.CollectionNode) else []
-        pairs = (part if isinstance(part, tuple) else (part,) for part in parts)
-        return {node}.union(*(below(one) for pair in pairs for one in pair))
-
-    fields = {key.value: value for key, value in yaml.compose(text, yaml.SafeLoader).value}
-    shared, used = fields.pop("shared", None), set().union(*map(below, fields.values()))
-    if not isinstance(shared, yaml.MappingNode) or shared in used:
-        return
-    if unused := [key.value for key, value in shared.value if not below(value) & used]:
-        warn(
-            f"preset {path}: no notebook takes {', '.join(unused)} of shared; refer to an anchor of it, as "
-            f"in {unused[0]}: &{unused[0]} and *{unused[0]}, or leave it out"
-        )
 
 
 def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:

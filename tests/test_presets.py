@@ -27,25 +27,6 @@ def test_a_preset(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shared", "notebook", "unused"),
-    [
-        ("&all {net: small, margin: {share: 0.1}}", "{<<: *all, seeds: [0]}", ""),
-        ("&all {net: small, cap: 3}", "{<<: *all, net: alexnet, cap: 4}", ""),
-        ("{some: &some {net: small}, size: &size 40}", "{<<: *some, images: {size: *size}}", ""),
-        ("{}", "{}", ""),
-        ("{net: small, margin: {share: 0.1}}", "{net: small}", "net, margin"),
-        ("{some: &some {net: small}, seeds: [0], cap: &cap 3}", "{<<: *some}", "seeds, cap"),
-    ],
-)
-def test_what_no_notebook_takes_of_shared_is_named(tmp_path, recwarn, shared, notebook, unused):
-    file = tmp_path / "mine.yaml"
-    file.write_text(f"about: a test\nshared: {shared}\nnotebooks: {{01-data-size: {notebook}}}\n")
-    load_preset("mine", tmp_path)
-    says = f"preset {file}: no notebook takes {unused} of shared"
-    assert [str(one.message).partition(";")[0] for one in recwarn] == ([says] if unused else [])
-
-
-@pytest.mark.parametrize(
     ("name", "text", "says"),
     [
         ("mime", GOOD, "no preset called 'mime'; did you mean 'mine'"),
