@@ -73,37 +73,13 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     for option, count in times.items():
         if count > 1 and option not in REPEATABLE:
             parser.error(f"{option} is given {count} times; leave one of them")
-    args, unknown = parser.parse_known_args(split_budget(argv))
+    args, unknown = parser.parse_known_args(argv)
     if unknown:
         command: ArgumentParser = args.parser
         options = re.findall(r"(?<=[ \[])--[a-z-]+", command.format_usage())
         texts = [f"unrecognized arguments: {' '.join(unknown)}", did_you_mean(unknown[0], options).strip()]
         command.error("; ".join(filter(None, texts)))
     return args
-
-
-def split_budget(argv: Sequence[str]) -> list[str]:
-    """Write the value of --budget as two words, NUMBER UNIT, however it was given; a missing unit is ''.
-
-    >>> split_budget(["advise", "--budget=2hours", "birds"]), split_budget(["--budget", "2 hours"])
-    (['advise', '--budget', '2', 'hours', 'birds'], ['--budget', '2', 'hours'])
-    """
-    words: list[str] = []
-    for at, word in enumerate(argv):
-        name, equals, value = word.partition("=")
-        if equals and name == "--budget":
-            words.append(name)
-        elif words and words[-1] == "--budget":
-            value = word
-        else:
-            words.append(word)
-            continue
-        quoted = re.fullmatch(r"\s*(.*\d)\s*([A-Za-z]+)\s*", value)
-        words += quoted.groups() if quoted else value.split() or [value]
-        is_last = not argv[at + 1 :] or argv[at + 1].startswith("-")
-        if is_last and re.fullmatch(r"[\d.,]+", value):
-            words.append("")
-    return words
 
 
 def command_line(command: str, args: Namespace) -> str:
