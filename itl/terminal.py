@@ -1,7 +1,6 @@
 """What commands print for people: notes beside their output, and what went wrong in one line."""
 
 import io
-import os
 import sys
 
 from itl import ItlError
@@ -34,8 +33,6 @@ def explain(error: Exception, command: str) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.strerror.lower()} (while doing {command})"
         return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
-    if isinstance(error, FileNotFoundError) and _is_in_deleted_folder():
-        return "the current folder has been deleted; change to another and repeat"
     if is_disk_full(error):
         return (
             f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
@@ -50,11 +47,3 @@ def explain(error: Exception, command: str) -> str:
             f"{command} needs more memory than there is; give a smaller batch, pixels or size of the images"
         )
     return f"{type(error).__name__} while doing {command}: {error}; itl --debug {command} … shows where"
-
-
-def _is_in_deleted_folder() -> bool:
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return True
-    return False

@@ -101,13 +101,3 @@ def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, 
     stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"
     assert command.main(["labels", "original"]) == 130
     assert capsys.readouterr() == ("", stopped)
-
-
-@pytest.mark.parametrize("words", [["plan", "demo"], ["results", "demo", "--home", "/tmp"]])
-def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path, words):
-    (tmp_path / "gone").mkdir()
-    shell = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", sys.executable, "-P", "-m", "itl", *words]
-    environment = os.environ | {"PYTHONPATH": str(Path(command.__file__).parents[1])}
-    done = subprocess.run(shell, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "itl: the current folder has been deleted; change to another and repeat\n"
