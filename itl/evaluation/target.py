@@ -33,9 +33,9 @@ class Target:
     def __post_init__(self) -> None:
         """Refuse a target on which a score would mean nothing."""
         if self.train.classes != self.test.classes:
-            raise ItlError(
-                f"a target's training and test classes must be the same; {self._class_difference()}"
-            )
+            names = sorted({*self.train.classes} ^ {*self.test.classes})
+            which = f"; {len(names)} not in both, such as {', '.join(names[:3])}" if names else ""
+            raise ItlError(f"a target's training and test classes must be the same, in one order{which}")
         shared = np.intersect1d(self.train.rows, self.test.rows).size
         if shared:
             raise ItlError(
@@ -46,16 +46,6 @@ class Target:
             raise ItlError("the target has no test images; it needs at least one")
         if self.train.labels.ndim == 1:
             check_classes(self.train.labels, self.train.classes)
-
-    def _class_difference(self) -> str:
-        """Describe in which classes the two splits differ, with a few names."""
-        train, test = set(self.train.classes), set(self.test.classes)
-        parts = [
-            f"{len(extra)} only in {name} ({', '.join(sorted(extra)[:3])}{', ...' * (len(extra) > 3)})"
-            for name, extra in (("training", train - test), ("test", test - train))
-            if extra
-        ]
-        return "; ".join(parts) or "they are, but in another order"
 
     def fit_and_val_rows(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Divide the positions in ``train``: to fit on, and to choose settings by (val, or by `hold_out`)."""

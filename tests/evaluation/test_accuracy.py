@@ -63,21 +63,9 @@ def test_top5_is_shown_only_where_it_can_fail(classes, names):
     assert all(type(value) is float and value == 100.0 for value in metrics.values())
 
 
-@pytest.mark.parametrize(
-    ("outputs", "labels", "k", "words"),
-    [
-        (OUTPUTS, LABELS, 4, "k from 1 to 3, not 4"),
-        (OUTPUTS, LABELS, 0, "k from 1 to 3, not 0"),
-        (OUTPUTS, LABELS[:2], 1, r"got \(4, 3\) and \(2,\)"),
-        (OUTPUTS[:0], LABELS[:0], 1, "N of at least 1"),
-        (OUTPUTS, LABELS + 1, 1, "labels from 2 to 3 do not fit 3 outputs"),
-        (OUTPUTS, LABELS - 2, 1, "labels from -1 to 0"),
-        (OUTPUTS * torch.tensor([1, 1, torch.nan]), LABELS, 1, "4 of 4 rows of outputs are not finite"),
-    ],
-)
-def test_top_k_refuses_what_has_no_score(outputs, labels, k, words):
-    with pytest.raises(ItlError, match=words):
-        top_k(outputs, labels, k)
+def test_top_k_refuses_what_has_no_score():
+    with pytest.raises(ItlError, match="4 of 4 rows of outputs are not finite"):
+        top_k(OUTPUTS * torch.tensor([1, 1, torch.nan]), LABELS, 1)
 
 
 def selection(rows: list[int], labels: list[int], classes: str = "ab") -> Selection:
@@ -93,8 +81,12 @@ def test_a_target_names_what_is_learnt_and_what_is_scored():
 @pytest.mark.parametrize(
     ("train", "test", "words"),
     [
-        (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ac"), r"only in training \(b\); 1 .* \(c\)"),
-        (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ba"), "another order"),
+        (
+            selection([0, 1], [0, 1]),
+            selection([2, 3], [0, 1], "ac"),
+            r"in one order; 2 not in both, such as b, c$",
+        ),
+        (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ba"), "must be the same, in one order$"),
         (
             selection([0, 1], [0, 1]),
             selection([1, 2], [0, 1]),
