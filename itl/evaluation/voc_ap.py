@@ -127,25 +127,18 @@ def action_ap(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Of *labels* (N, C) 1 is a positive, 0 a negative, and −1 is left out.
 
     Raises:
-        ItlError: Shapes differ, a score is NaN, or a label is another number.
+        ItlError: A score is NaN.
 
     >>> action_ap(np.array([[0.9], [0.8], [0.7], [0.6]]), np.array([[1], [-1], [0], [1]]))
     array([0.83333333])
     """
     scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
-    if scores.ndim != 2 or labels.shape != scores.shape:
-        raise ItlError(
-            f"action AP takes scores (N, C) and labels of the same shape; got {scores.shape} and "
-            f"{labels.shape}"
-        )
     if np.isnan(scores).any():
         rows = int(np.isnan(scores).any(1).sum())
         raise ItlError(
             f"{rows} of {len(scores)} rows of scores hold NaN, which has no rank; the net has "
             f"diverged, or give −inf to what is not scored"
         )
-    if other := np.setdiff1d(labels, (TRUE_POSITIVE, FALSE_POSITIVE, IGNORED)).tolist():
-        raise ItlError(f"action AP takes labels that are 1, 0 or, to leave out, -1; got {other[:3]}")
     ranked = np.take_along_axis(labels, np.argsort(-scores, axis=0, kind="stable"), 0)
     columns = (column[column != IGNORED] == TRUE_POSITIVE for column in ranked.T)
     return np.array([average_precision(hits, int(hits.sum()), "area") for hits in columns])
