@@ -7,9 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from itl import ItlError
 from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
-from itl.evaluation.finetune import at_best_lr, recipe_of
+from itl.evaluation.finetune import at_best_lr
 from itl.evaluation.methods import Metrics
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import mean_ap, voc_ap
@@ -32,12 +31,7 @@ def detection(spec: Transfer, net: Classifier, target: Target, folder: Path, mac
         In percent: map (11-point, as VOC 2007 is scored), map_area (as VOC is since 2010) and recall (of
         objects that are not difficult: how many some region proposal overlaps by half or more); see
         `itl.evaluation.finetune.at_best_lr`.
-
-    Raises:
-        ItlError: The recipe of *spec* is not one of detection.
     """
-    if not isinstance(recipe_of(spec), DetectionRecipe):
-        raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")
 
     def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> Metrics:
         detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
