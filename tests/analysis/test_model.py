@@ -238,11 +238,6 @@ def test_what_rounding_leaves_is_no_noise():
     assert math.isnan(change.p)
 
 
-def test_weights_of_a_contrast_add_up_to_nothing():
-    with pytest.raises(ItlError, match="add up to 0"):
-        fit(drawn(3, 4), TRAINED, np.array([1, 2])).estimate(np.array([0, 1.0, 0, 0]))
-
-
 @pytest.mark.parametrize("untrained", [(10.0, 10.0, 10.0), (10.0, 16.0, 13.0)])
 def test_a_share_of_the_gain_by_hand(untrained):
     """With the untrained net and two others: what varies is in the differences alone, or in all three."""
