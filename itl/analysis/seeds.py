@@ -60,10 +60,8 @@ def cheapest(
     seed take so many *minutes*: what is done once, and each repeat of the fits.
 
     Raises:
-        ItlError: not one of the two is given, or no number of seeds up to *cap*, or MAX_SEEDS, is enough.
+        ItlError: no number of seeds up to *cap*, or MAX_SEEDS, is enough.
     """
-    if (detect > 0) == (within > 0):
-        raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
     chance, points = (power_same, within) if within else (power_different, detect)
     most, designs = cap or MAX_SEEDS, []
     for repeats in range(1, (MAX_REPEATS if variances.fit else 1) + 1):
@@ -187,14 +185,11 @@ def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:
     """Return the level of a test at *seeds* when a seed is added at a time, from *first* to at most *cap*.
 
     The chance of a false verdict at any look stays LEVEL: by a look at fraction t of the seeds,
-    LEVEL · ln(1 + (e − 1) t) of it is spent (Lan and DeMets 1983, Pocock's type). ItlError if *seeds* is not
-    between *first* and *cap*.
+    LEVEL · ln(1 + (e − 1) t) of it is spent (Lan and DeMets 1983, Pocock's type).
 
     >>> [round(look_level(seeds, cap=6), 3) for seeds in (3, 4, 5, 6)]
     [0.03, 0.016, 0.013, 0.013]
     """
-    if not first <= seeds <= cap:
-        raise ItlError(f"seeds are added from {first} to {cap}, and {seeds} is not between them")
     return _look_levels(first, cap)[seeds - first]
 
 

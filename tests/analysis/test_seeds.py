@@ -148,20 +148,10 @@ def test_without_noise_everything_is_shown():
     assert smallest_detectable(0.0, 3, 4) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("wanted", "words"),
-    [
-        ({}, "give a change to detect or a margin, above 0; got 0 and 0"),
-        ({"detect": 1.0, "within": 2.0}, "give a change to detect or a margin, above 0; got 1 and 2"),
-        (
-            {"detect": 0.01},
-            "0.01 points are too few for 100 seeds: scores spread by 2.0 points between seeds",
-        ),
-    ],
-)
-def test_what_no_design_can_show_is_refused(wanted, words):
+def test_what_no_design_can_show_is_refused():
+    words = "0.01 points are too few for 100 seeds: scores spread by 2.0 points between seeds"
     with pytest.raises(ItlError, match=words):
-        cheapest(Variances(1.0, 3.0), (4.0, 4.0), 4, **wanted)
+        cheapest(Variances(1.0, 3.0), (4.0, 4.0), 4, detect=0.01)
 
 
 def test_the_smallest_detectable_change_is_found_four_times_in_five():
@@ -189,9 +179,6 @@ def test_looks_spend_the_level_and_no_more():
     assert all(0 < level < LEVEL for level in levels)
     assert sum(levels) > LEVEL, "looks at the same seeds overlap, so that their levels may add up to more"
     assert look_level(5, cap=5, first=5) == pytest.approx(LEVEL, rel=0.02)
-    for seeds in (2, 9):
-        with pytest.raises(ItlError, match=f"from 3 to 8, and {seeds} is not between them"):
-            look_level(seeds, cap=8)
 
 
 def test_levels_of_looks_stay_as_they_are():
