@@ -43,10 +43,8 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
         pixels: Side of the result: float32 (B, 3, pixels, pixels), channels_last, on the device of *images*.
 
     Raises:
-        ItlError: *images* have another type or shape, or, on the CPU, a box is not inside its image.
+        ItlError: on the CPU, a box is not inside its image.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ItlError(f"batch_crop takes uint8 (B, H, W, 3), not {images.dtype} {tuple(images.shape)}")
     if images.device.type == "cpu":  # checking on a GPU would wait for it
         _refuse_boxes_outside(boxes.numpy(), images.shape[1:3])
     top, left, height, width = boxes.to(images.device, torch.float32).unbind(1)

@@ -127,9 +127,7 @@ def test_a_box_outside_its_image_is_refused(box):
         batch_crop(torch.from_numpy(pack.images), torch.tensor([box]), torch.zeros(1, dtype=torch.bool), 8)
 
 
-def test_other_images_and_rows_are_refused():
-    with pytest.raises(ItlError, match="uint8"):
-        batch_crop(torch.zeros(1, 8, 8, 3), torch.tensor([[0, 0, 8, 8]]), torch.zeros(1, dtype=torch.bool), 8)
+def test_other_rows_are_refused():
     with pytest.raises(ItlError, match="take 0 to 0"):
         cropped(world(1)[0].images, np.array([1]), np.array([[0, 0, 8, 8]]), np.zeros(1, bool), 8)
 
