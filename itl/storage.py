@@ -226,10 +226,8 @@ def read_yaml(text: str, name: str) -> Any:
         root = loader.get_single_node()
         if root is None:
             return None
-        if _values(root, {}) > YAML_VALUES:
+        if _values(root, {}, name) > YAML_VALUES:
             raise ItlError(f"{name} stands for over {YAML_VALUES:,} values; use fewer aliases (*name)")
-        if repeated := _repeated_key(root, set()):
-            raise ItlError(f"{name} has the key {repeated}; PyYAML would take the last: keep one of them")
         return loader.construct_document(root)  # of what was checked: parsing takes longest
     except RecursionError:
         raise ItlError(f"{name} is nested too deeply, or contains itself; write it flat") from None
@@ -239,34 +237,31 @@ def read_yaml(text: str, name: str) -> Any:
         raise ItlError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _values(node: Any, counts: dict[int, int]) -> int:
-    """Return how many values a YAML *node* stands for, an alias as many as what it refers to."""
+def _values(node: Any, counts: dict[int, int], name: str) -> int:
+    """Return how many values a YAML *node* stands for, an alias as many as what it refers to.
+
+    ItlError if a mapping in it, which is in what people call *name*, has a key twice.
+    """
     if id(node) not in counts:
         children = node.value if isinstance(node.value, list) else []
-        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
-        counts[id(node)] = 1 + sum(_values(part, counts) for part in parts)
+        pairs = [child for child in children if isinstance(child, tuple)]  # of a mapping
+        _refuse_repeated_key(pairs, name)
+        parts = [part for pair in pairs for part in pair] or children
+        counts[id(node)] = 1 + sum(_values(part, counts, name) for part in parts)
     return counts[id(node)]
 
 
-def _repeated_key(node: Any, seen: set[int]) -> str:
-    """Name a key that one mapping of a YAML *node* has twice, with its lines; '' if there is none.
-
-    What a merge (<<) brings may be overridden: it is no key of the mapping that is written.
-    """
-    if not isinstance(getattr(node, "value", None), list) or id(node) in seen:
-        return ""
-    seen.add(id(node))
+def _refuse_repeated_key(pairs: list[tuple], name: str) -> None:
+    """Raise ItlError if a YAML mapping, *pairs* of nodes, has a key twice; what a merge brings is none."""
     lines: dict[tuple[str, str], int] = {}
-    for child in node.value:
-        if isinstance(child, tuple):
-            key, child = child
-            identity, line = (key.tag, str(key.value)), key.start_mark.line + 1
-            if identity in lines:
-                return f"{key.value} twice, in lines {lines[identity]} and {line}"
-            lines[identity] = line
-        if repeated := _repeated_key(child, seen):
-            return repeated
-    return ""
+    for key, _ in pairs:
+        identity, line = (key.tag, str(key.value)), key.start_mark.line + 1
+        if identity in lines:
+            raise ItlError(
+                f"{name} has the key {key.value} twice, in lines {lines[identity]} and {line}; PyYAML would "
+                "take the last: keep one of them"
+            )
+        lines[identity] = line
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
