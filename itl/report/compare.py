@@ -91,9 +91,9 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
     if table.empty:
         raise ItlError(f"{folder / VERDICTS} has no comparison; repeat `itl report`")
     numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in ("change", *JUDGED_BY)}
-    if table["verdict"].isna().any() or not np.isfinite(numbers["change"]).all():
+    if table["verdict"].isna().any() or not np.isfinite([numbers["change"], numbers["cap"]]).all():
         raise ItlError(
-            f"{folder / VERDICTS} is damaged: a verdict is missing, or a change is no number; repeat "
+            f"{folder / VERDICTS} is damaged: a verdict is missing, or a change or cap is no number; repeat "
             "`itl report`"
         )
     if table.duplicated(COMPARISON).any():
@@ -124,7 +124,7 @@ def _settings(folder: Path, verdicts: pd.DataFrame) -> dict[str, dict[str, set[s
     for name, rows in verdicts.groupby("question"):
         values, main = by_question.setdefault(str(name), {}), rows.iloc[0]  # the first is the main one
         values["margin"] = {f"{margin:.1f} points" for margin in rows["margin"].dropna()}
-        values["cap"] = {f"{cap:.0f}" for cap in rows["cap"].dropna()}
+        values["cap"] = {f"{cap:.0f}" for cap in rows["cap"]}
         values["main comparison"] = {f"{main['compared']}, {main['task']}"}
     return by_question
 

@@ -107,10 +107,11 @@ def test_a_page_does_not_call_the_same_what_answers_otherwise(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda text: text[:-16], "a verdict is missing, or a change is no number"),
-        (lambda text: text.replace("2.0", "abc", 1), "a verdict is missing, or a change is no number"),
-        (lambda text: text.replace("2.0", "inf", 1), "a verdict is missing, or a change is no number"),
-        (lambda text: text.replace("2.0", "", 1), "a verdict is missing, or a change is no number"),
+        (lambda text: text[:-2], "a verdict is missing, or a change or cap is no number"),
+        (lambda text: text[:-16], "a verdict is missing, or a change or cap is no number"),
+        (lambda text: text.replace("2.0", "abc", 1), "a verdict is missing, or a change or cap is no number"),
+        (lambda text: text.replace("2.0", "inf", 1), "a verdict is missing, or a change or cap is no number"),
+        (lambda text: text.replace("2.0", "", 1), "a verdict is missing, or a change or cap is no number"),
         (lambda text: text + text.splitlines()[1] + "\n", "it repeats a comparison"),
     ],
 )
