@@ -104,40 +104,40 @@ def test_two_versions_in_a_cache_that_share_a_file_are_refused(tmp_path, kind):
     assert len(open_source(kind, tmp_path / "snapshots/bb").records()) == 2
 
 
-@pytest.mark.parametrize("names", [("test-0", "validation-0"), ("test/0", "validation/0")])
 @pytest.mark.parametrize("kind", ["webdataset", "parquet"])
-def test_splits_of_one_version_that_share_a_file_are_noted_as_copies_are(tmp_path, kind, names):
-    def write(path):
-        return tarred(path, TWO) if kind == "webdataset" else parquet_file(path, ROWS)
-
-    suffix = ".tar" if kind == "webdataset" else ".parquet"
-    blob, *links = (write(tmp_path / f"blobs/{suffix}").rename(tmp_path / "blobs/0a1b"), *names)
-    write(tmp_path / f"version/data/train-0{suffix}")
-    for name in links:
-        link = tmp_path / f"version/data/{name}{suffix}"
-        link.parent.mkdir(exist_ok=True)
-        link.symlink_to(blob)
-    lines = check_lines(kind, tmp_path / "version")
-    assert not [line for line in lines if line.startswith("problem")]
-    assert [line for line in lines if "byte by byte" in line]
-    records = open_source(kind, tmp_path / "version").records()
-    assert sorted(record.split for record in records) == ["test"] * 2 + ["train"] * 2 + ["val"] * 2
-
-
-def test_a_copy_of_a_folder_of_tables_is_refused(tmp_path):
-    for folder in ("aa", "bb"):
-        parquet_file(tmp_path / folder / "part-0.parquet", ROWS)
-    with pytest.raises(ItlError, match="aa and bb have files of the same names and rows, as of one data set"):
-        open_source("parquet", tmp_path).records()
-    (tmp_path / "aa/part-0.parquet").rename(tmp_path / "aa/part-1.parquet")
-    twice = (
-        "note: 1 file is there twice, byte by byte, such as bb/part-0.parquet as aa/part-1.parquet: each of"
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("aa/part-0", "bb/part-0", "aa and bb both have part-0{}"),  # two versions in a cache
+        ("fine/train/0", "coarse/train/0", "coarse and fine both have train/0{}"),
+        ("train/coarse/0", "train/fine/0", "coarse and fine both have train/0{}"),
+        ("train", "fine/train", "fine and the folder itself both have train{}"),
+        ("a/train", "b/test", ""),
+        ("train/0", "test/0", ""),
+        ("aa/part-0", "bb/part-1", ""),
+    ],
+)
+def test_two_versions_of_one_data_set_are_refused(tmp_path, kind, first, second, both):
+    for number, name in enumerate((first, second)):
+        if kind == "webdataset":
+            suffix = ".tar"
+            tarred(tmp_path / f"{name}.tar", {f"{number}{file}": data for file, data in TWO.items()})
+        else:
+            suffix = ".parquet"
+            parquet_file(tmp_path / f"{name}.parquet", [(f"{number}{file}", *row) for file, *row in ROWS])
+    if not both:
+        assert len(open_source(kind, tmp_path).records()) == 4
+        return
+    with pytest.raises(ItlError) as refused:
+        open_source(kind, tmp_path).records()
+    assert str(refused.value) == (
+        f"{tmp_path}: {both.format(suffix)}, as two versions of one data set do; give one of them as the "
+        f"path, or, to read all, give the files different names"
     )
-    assert any(line.startswith(twice) for line in check_lines("parquet", tmp_path))
 
 
-@pytest.mark.parametrize("names", [("train", "train-00000-of-00001"), ("train/0", "test/0")])
-def test_a_link_that_makes_images_train_twice_or_train_and_test_is_refused(tmp_path, names):
+@pytest.mark.parametrize("names", [("train", "train-00000-of-00001"), ("train/0", "test/0"), ("val", "test")])
+def test_a_link_that_makes_images_train_twice_or_of_two_splits_is_refused(tmp_path, names):
     first, second = (tmp_path / f"{name}.parquet" for name in names)
     for path in (first, second):
         path.parent.mkdir(exist_ok=True)

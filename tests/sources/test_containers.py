@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pickle
 import zipfile
 
 import numpy as np
@@ -17,15 +16,13 @@ from itl.sources.listed import parquet_images
 from itl.sources.published import cifar, downsampled
 from itl.sources.registry import open_source
 from itl.specs import Packing
-from tests.annotated import check_lines, written
+from tests.annotated import written
 from tests.pictures import CAR, FOX, REAL, encoded, forked, tarred
 from tests.sources import containers
 from tests.sources.containers import (
     DATA,
     IMAGES,
-    MAP,
     TWO,
-    arrays,
     mutated,
     parquet_file,
     read,
@@ -127,32 +124,6 @@ def test_real_images_give_one_pack(tmp_path, monkeypatch):
         for kind in ("folder", "webdataset", "parquet", "lists")
     }
     assert len(set(digests.values())) == 1, digests
-
-
-def test_what_is_there_twice_is_said(tmp_path):
-    for number in (0, 1):
-        tarred(tmp_path / f"shards/train-{number}.tar", TWO)
-        parquet_file(tmp_path / f"tables/train-{number}.parquet", [("1.png", "cat", DATA)])
-    tarred(tmp_path / "samples/train-0.tar", TWO)
-    tarred(
-        tmp_path / "samples/train-1.tar", sample("a.png", DATA, cls=0) | sample("b.png", DATA + b"0", cls=1)
-    )
-    twice = "there twice, byte by byte, such as"
-    for kind, folder, note in (
-        (
-            "webdataset",
-            "shards",
-            f"1 file is {twice} train-1.tar as train-0.tar: each of their images counts",
-        ),
-        ("parquet", "tables", f"1 file is {twice} train-1.parquet as train-0.parquet: each of their images"),
-        ("webdataset", "samples", f"1 sample is {twice} a of train-0.tar in train-1.tar; each counts twice"),
-    ):
-        assert any(line.startswith(f"note: {note}") for line in check_lines(kind, tmp_path / folder)), kind
-    batch = arrays()["train_data_batch_1"]
-    files = {f"train_data_batch_{number}": pickle.dumps(batch) for number in (1, 2)}
-    files |= {"val_data": pickle.dumps(arrays()["train_data_batch_2"]), "map_clsloc.txt": MAP}
-    notes = open_source("imagenet-downsampled", written(tmp_path / "arrays", files)).notes
-    assert notes[0].startswith(f"1 file is {twice} train_data_batch_2 as train_data_batch_1: ")
 
 
 def test_files_of_two_divisions_into_parts_are_refused(tmp_path):
@@ -376,18 +347,6 @@ def test_tables_whose_labels_are_numbers_and_text_are_refused(tmp_path):
         ItlError, match="label is int64 in train-0.parquet, but string in train-1.parquet; give"
     ):
         open_source("parquet", tmp_path).records()
-
-
-def test_two_data_sets_of_one_split_are_refused(tmp_path):
-    for one, other in (("train", "train-small"), ("imagenet-val", "imagenet-validation"), ("dev", "val-20")):
-        folder = tmp_path / other
-        for name in (f"{one}-0", f"{one}-1", f"{other}-0"):
-            tarred(folder / f"{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
-        with pytest.raises(ItlError, match=f"{one}-0.tar and {other}-0.tar are of one split by their names"):
-            open_source("webdataset", folder).records()
-    for name in ("train-cat-0", "train-dog-0", "train-face-0", "a/train-1"):
-        tarred(tmp_path / f"parts/{name}.tar", {f"{name}{key}": data for key, data in TWO.items()})
-    assert len(open_source("webdataset", tmp_path / "parts").records()) == 8
 
 
 def test_parts_that_are_missing_are_named(tmp_path):

@@ -13,28 +13,6 @@ from tests.pictures import encoded, tarred
 from tests.sources.containers import DATA, parquet_file
 
 
-def test_two_configurations_of_one_data_set_are_refused(tmp_path):
-    """As the hub keeps them: the same images under fine and under coarse labels."""
-    for folder, label in (("fine", "tabby"), ("coarse", "cat")):
-        for split in ("train", "test"):
-            rows = [(f"{number}.png", f"{label} {number}", DATA) for number in range(2)]
-            parquet_file(tmp_path / folder / split / "0000.parquet", rows)
-    with pytest.raises(
-        ItlError, match="coarse and fine have files of the same names and rows, as of one data"
-    ):
-        open_source("parquet", tmp_path).records()
-    assert len(open_source("parquet", tmp_path / "fine").records()) == 4
-    rows = [(f"{number + 5}.png", f"cat {number % 2}", DATA) for number in range(3)]
-    parquet_file(tmp_path / "coarse/train/0000.parquet", rows)  # another part, as it may be
-    assert len(open_source("parquet", tmp_path).records()) == 9
-    (tmp_path / "coarse/train/0000.parquet").rename(tmp_path / "coarse/train.parquet")
-    (tmp_path / "fine/train/0000.parquet").rename(tmp_path / "fine/train.parquet")
-    with pytest.raises(ItlError, match="both have train.parquet, as two configurations of one data set do"):
-        open_source("parquet", tmp_path).records()
-    (tmp_path / "fine/train.parquet").rename(tmp_path / "fine/train-2.parquet")
-    assert len(open_source("parquet", tmp_path).records()) == 9
-
-
 def test_one_name_of_two_numbers_is_refused_wherever_it_stands(tmp_path):
     rows = [(f"{number}.png", number, DATA) for number in range(3)]
     parquet_file(tmp_path / "hub/train.parquet", rows, ["cat", "dog", "cat"])

@@ -33,6 +33,7 @@ COMPRESSION_TOOLS = {
 }
 TOOL_OF_SUFFIX = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # what it takes off
 TOOL_OF_TAR_SUFFIX = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
+NAMED_AGAIN = "files whose name comes again"  # that are left out: of a tar the last one counts
 LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
@@ -129,7 +130,6 @@ class Listing:
     folders: set[str] = field(default_factory=set)  # every folder, empty ones too
     left_out: Counter = field(default_factory=Counter)  # reason -> how many members
     prefix: str = ""  # of all names that are added
-    again: list[str] = field(default_factory=list)  # names that came before: of a tar the last one counts
 
     def add(self, name: str, member: Member) -> None:
         """Add the file *name*, unless it is a stray file of an operating system."""
@@ -141,8 +141,7 @@ class Listing:
         else:
             name = self.prefix + "/".join(parts)
             if name in self.files:
-                self.again.append(name)
-                self.left_out["files whose name comes again"] += 1
+                self.left_out[NAMED_AGAIN] += 1
             self.files[name] = member
             self._add_folders(name.rpartition("/")[0])
 

@@ -1,6 +1,5 @@
 """Shards and tables, files that hold many images: which ones there are, and the split of each."""
 
-import filecmp
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -16,18 +15,11 @@ from itl.sources.listed.numbered_classes import describe_zero
 from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.source import Source
-from itl.sources.split_names import SPLIT_OF_WORD, split_of_folders, split_of_name, split_of_path
-
-COMPARED_BYTES = 4 << 10  # of files, before those of one size are compared whole
+from itl.sources.split_names import split_of_folders, split_of_name, split_of_path
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)
-VARIANTS = {  # words in the names of two versions of a data set, which share images
-    *("small", "mini", "tiny", "toy", "lite", "large", "full", "subset", "sample", "samples", "debug"),
-    *("extra", "aug", "augmented", "resized", "raw", "clean", "noisy"),
-}
 DOCUMENTS = ("README.md", "LICENSE", "LICENSE.txt")  # beside the files of a data set
-HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{4,}")  # with a digit: face is a word
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class ContainerSource(Source):
             way = foreign_images(members) or describe_packed(members) or f"give {self.expected}"
             raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
         files = {name: self._listed[name] for name in names}
-        _refuse_links(files, self.path)
+        _refuse_two_versions(files, self.path)
         _refuse_two_divisions(names)
         return files
 
@@ -147,46 +139,30 @@ def foreign_images(names: Collection[str]) -> str:
     return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.LATER_FORMATS)
 
 
-def describe_copies(files: Mapping[str, Path]) -> list[str]:
-    """Return a note if some of *files* have the same bytes, as each of their images is there twice."""
-    alike: dict[tuple[int, bytes], list[str]] = defaultdict(list)  # by size and start: few are read whole
-    for name, file in files.items():
-        with file.open("rb") as opened:
-            alike[file.stat().st_size, opened.read(COMPARED_BYTES)].append(name)
-    copies = []
-    for names in alike.values():
-        different: list[str] = []
-        for name in names:
-            same = (other for other in different if filecmp.cmp(files[other], files[name], shallow=False))
-            if first := next(same, ""):
-                copies.append(f"{name} as {first}")
-            else:
-                different.append(name)
-    text = f"{counted(len(copies), 'files are')} there twice, byte by byte, such as {examples(copies)}"
-    return [f"{text}: each of their images counts twice"] if copies else []
+def _refuse_two_versions(files: Mapping[str, Path], path: Path) -> None:
+    """Raise ItlError if *files* may be two versions of a data set, whose images would be there twice.
 
-
-def _refuse_links(files: Mapping[str, Path], path: Path) -> None:
-    """Raise ItlError if two of *files* are one by a link, as in a cache with two versions of a data set.
-
-    A val and a test of one version that are one file are noted by `describe_copies`.
+    As in a cache with two versions, or where a hub has fine and coarse labels in folders of their own: two
+    files are one by a link, or two folders have files of one name. Folders of splits do not count as such.
     """
     first: dict[tuple[int, int], str] = {}
+    folder_of: dict[str, str] = {}  # by the folders of splits and the name of a file
     for name, file in files.items():
         status = file.stat()
-        other = first.setdefault((status.st_dev, status.st_ino), name)
-        splits = {split_of_path(other), split_of_path(name)}
-        is_noted = splits == {"val", "test"} and _without_splits(other) == _without_splits(name)
-        if other != name and not is_noted:
+        if (other := first.setdefault((status.st_dev, status.st_ino), name)) != name:
             raise ItlError(
                 f"{path}: {other} and {name} are one file, as one is a link, so each of its images would be "
                 f"there twice; give the folder of one as the path, or remove the link"
             )
-
-
-def _without_splits(name: str) -> list[str]:
-    """Return the folders around the file *name* but for those of splits."""
-    return [folder for folder in name.split("/")[:-1] if not split_of_name(folder)]
+        *folders, last = name.split("/")
+        folder = "/".join(part for part in folders if not split_of_name(part))
+        inside = "/".join([*filter(split_of_name, folders), last])
+        if (other := folder_of.setdefault(inside, folder)) != folder:
+            raise ItlError(
+                f"{path}: {other or 'the folder itself'} and {folder or 'the folder itself'} both have "
+                f"{inside}, as two versions of one data set do; give one of them as the path, or, to read "
+                f"all, give the files different names"
+            )
 
 
 def _refuse_two_divisions(names: Iterable[str]) -> None:
@@ -212,8 +188,7 @@ def _refuse_two_divisions(names: Iterable[str]) -> None:
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     """Return the split of each of the files *names* at *path*: all are train if no name tells any.
 
-    ItlError if the names of some tell their split, and those of others do not, or if those of one split are
-    of two data sets by their names, as train-0.tar and train-small-0.tar.
+    ItlError if the names of some tell their split, and those of others do not.
     """
     split_of = {name: split_of_path(name) for name in names}
     unclear = [name for name, split in split_of.items() if split is None]
@@ -222,38 +197,7 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
             f"{path}: the name of {examples(unclear)} tells no split, though those of other files do; put "
             f"train, val or test into it"
         )
-    for split in {*split_of.values()} - {None}:
-        _refuse_two_of_one_split([name for name, other in split_of.items() if other == split], path)
     return {name: split or "train" for name, split in split_of.items()}
-
-
-def _refuse_two_of_one_split(names: Iterable[str], path: Path) -> None:
-    """Raise ItlError if one of *names* is another with words of `VARIANTS` more, or with a synonym.
-
-    Names that differ otherwise, as train-cat-0.tar and train-dog-0.tar, are parts of one data set.
-    """
-    first: dict[frozenset[str], str] = {}  # with these words
-    for name in names:
-        first.setdefault(_words(name), name)
-    plain: dict[frozenset[str], str] = {}  # without variants and synonyms
-    for words, name in sorted(first.items(), key=lambda entry: len(entry[0])):
-        other = plain.setdefault(frozenset(SPLIT_OF_WORD.get(word, word) for word in words - VARIANTS), name)
-        if other != name:
-            raise ItlError(
-                f"{path}: {other} and {name} are of one split by their names, but of two data sets, which "
-                f"may share images; move the files of one elsewhere, or give one as the path"
-            )
-
-
-def _words(name: str) -> frozenset[str]:
-    """Return the words in the path *name*, without numbers and hexadecimal ones.
-
-    >>> sorted(_words("small/train2-00000-of-00001-3f2a9c.parquet"))
-    ['of', 'parquet', 'small', 'train']
-    """
-    words = re.split(r"[\W_]+", name.lower())
-    words = [word.rstrip("0123456789") for word in words if not HEXADECIMAL.fullmatch(word)]
-    return frozenset(filter(None, words))
 
 
 def sample_id(image: str, split: str, wnid: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
-from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
+from itl.sources.listed.container_files import ContainerSource, sample_id
 from itl.sources.listed.groups import hold_out
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
 from itl.sources.listed.list_columns import choose_column
@@ -32,7 +32,7 @@ from itl.sources.listed.split_columns import (
     split_column,
 )
 from itl.sources.records import Record, grouped, plain_label
-from itl.sources.split_names import split_of_cell, split_of_name, split_of_path
+from itl.sources.split_names import split_of_cell, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
@@ -94,9 +94,9 @@ class ParquetImages(ContainerSource):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Labels that may be no classes, files that are twice, and names that may be of other numbers."""
+        """Labels that may be no classes, and names that may be of other numbers."""
         labels = {record.wnid for record, _, _ in self._rows.values()}
-        notes = [*describe_labels(labels, self.label), *self._division[1], *describe_copies(self._files)]
+        notes = [*describe_labels(labels, self.label), *self._division[1]]
         if not self._split_column and {split_of_path(name) or "train" for name in self._files} == {"train"}:
             notes += describe_unread_columns(self._texts_of_others, next(iter(self._files)))
         if not self.names:
@@ -147,7 +147,6 @@ class ParquetImages(ContainerSource):
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
-        self._refuse_configurations()
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
@@ -162,35 +161,6 @@ class ParquetImages(ContainerSource):
     @property
     def _all_groups(self) -> list[RowGroup]:
         return [group for of_split in self._groups.values() for group in of_split]
-
-    def _refuse_configurations(self) -> None:
-        """Raise ItlError where the files of one folder may be another version of those of another.
-
-        With the same names and rows they are the same images, perhaps under other labels, such as fine and
-        coarse ones. With the same names of splits they are configurations, as those of a hub.
-        """
-        rows: dict[str, dict[str, int]] = defaultdict(dict)  # by folder, then by what follows it
-        for name, file in self._files.items():
-            *parts, last = name.split("/")
-            folder = "/".join(part for part in parts if not split_of_name(part))
-            inside = "/".join([*filter(split_of_name, parts), last])
-            rows[folder][inside] = open_table(file).metadata.num_rows
-        first: dict[frozenset[tuple[str, int]], str] = {}
-        named: dict[str, str] = {}  # the first folder with a file that is named after a split
-        for folder, inner in rows.items():
-            other = first.setdefault(frozenset(inner.items()), folder)
-            if other != folder:
-                raise ItlError(
-                    f"{self.path}: {other or 'the folder itself'} and {folder} have files of the same names "
-                    f"and rows, as of one data set, perhaps under other labels; give one of them as the path"
-                )
-            for name in (name for name in inner if split_of_path(name.rpartition("/")[2])):
-                if (other := named.setdefault(name, folder)) != folder:
-                    raise ItlError(
-                        f"{self.path}: {other or 'the folder itself'} and {folder} both have {name}, as two "
-                        f"configurations of one data set do; give one of them as the path, or the files "
-                        f"different names to read all"
-                    )
 
     @cached_property
     def _columns(self) -> tuple[Column, str]:

@@ -1,20 +1,18 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from itl import ItlError, counted, no_such, pick
 from itl.hierarchy.taxonomy import WNID
-from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
+from itl.sources.files.archives import NAMED_AGAIN, Listing, Member, ZipMember, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
-from itl.sources.listed.container_files import ContainerSource, describe_copies, sample_id
+from itl.sources.listed.container_files import ContainerSource, sample_id
 from itl.sources.listed.labels import NO_LABEL, describe_missing, ranks_of_class
 from itl.sources.listed.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import (
@@ -31,7 +29,6 @@ from itl.sources.records import (
 from itl.sources.split_names import split_of_cell, split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
-RARE_NAME_KEYS = ("name", "text")  # which may also be of the image
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
 LABEL_FILES = ("json", "cls", "txt")  # suffixes, in the order in which they are read
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
@@ -48,8 +45,6 @@ class Sample:
     member: Member  # of the image
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
-    rare_name: str = ""  # what its JSON has by one of RARE_NAME_KEYS
-    unread: str = ""  # a label file that has a dot in its key, as the image has, if there is one
     keys: str = ""  # what its JSON has, if that tells no class
     split: str = ""  # that its JSON has
 
@@ -133,17 +128,12 @@ class WebDataset(ContainerSource):
         return self._validate(split_off_val(records, self.val_fraction))
 
     def _refuse_unlabelled(self) -> None:
-        """Raise ItlError if some samples of a split have no label, if none has, or if one is not read."""
+        """Raise ItlError if some samples of a split have no label, or if none has."""
         unlabelled = [sample for sample in self._samples if not sample.label]
         bare = grouped((self._split_of[sample.shard], sample) for sample in unlabelled)
         total = Counter(self._split_of[sample.shard] for sample in self._samples)
         for split, samples in bare.items():
             count = f"{len(samples):,} of {total[split]:,} samples of {split} have no label, such as"
-            if example := next((sample for sample in samples if sample.unread), None):
-                raise ItlError(
-                    f"{self.path}: {count} {example.image} in {example.shard}, as keys end at the first dot "
-                    f"and {example.unread} is not read; write the shards again with keys without dots"
-                )
             if len(samples) < total[split] and samples[0].keys:
                 raise ItlError(f"{self.path}: {count} {samples[0].key}: {_describe_keys(samples[0])}")
             if len(samples) < total[split]:
@@ -163,27 +153,9 @@ class WebDataset(ContainerSource):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Samples that are there twice, names that may be those of other numbers, and words for no label."""
-        copies = describe_copies(self._files) or self._describe_copies()
+        """Names that may be those of other numbers, and words for no label."""
         missing = describe_missing(set(self._classes[0].values()))
-        return [*self._describe_zero({sample.number for sample in self._labelled}), *missing, *copies]
-
-    def _describe_copies(self) -> list[str]:
-        """Return a note on samples that are there twice, byte by byte."""
-        keys = Counter(sample.key for sample in self._samples)
-        if len(keys) == len(self._samples):
-            return []
-        first_of: dict[tuple[str, bytes], Sample] = {}  # by key and digest of the bytes
-        sizes = Counter((sample.key, sample.member.size) for sample in self._samples if keys[sample.key] > 1)
-        twice = []
-        for sample in self._samples:
-            if sizes[sample.key, sample.member.size] > 1:
-                digest = hashlib.sha256(sample.member.read()).digest()
-                first = first_of.setdefault((sample.key, digest), sample)
-                if first.shard != sample.shard:
-                    twice.append(f"{sample.key} of {first.shard} in {sample.shard}")
-        text = f"{counted(len(twice), 'samples are')} there twice, byte by byte, such as {examples(twice)}"
-        return [f"{text}; each counts twice"] if twice else []
+        return [*self._describe_zero({sample.number for sample in self._labelled}), *missing]
 
     @cached_property
     def _shards(self) -> dict[str, Listing]:
@@ -192,10 +164,11 @@ class WebDataset(ContainerSource):
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
-            if why := _why_keys_repeat(listing):
+            if again := listing.left_out[NAMED_AGAIN]:
                 raise ItlError(
-                    f"{self.path}: in {name} {why}, so several samples have one key; write the shard again, "
-                    f"each under a key of its own, such as CLASS_NUMBER"
+                    f"{self.path}: in {name} {counted(again, 'files have')} a name that came before, so "
+                    f"several samples have one key; write the shard again, each under a key of its own, such "
+                    f"as CLASS_NUMBER"
                 )
         return shards
 
@@ -254,37 +227,30 @@ class WebDataset(ContainerSource):
                     wanted = self._image_suffix
                     images = {suffix: name for suffix, name in images.items() if suffix == wanted}
                     listing.left_out[f"samples without an image {wanted}"] += not images
-                self._refuse_several_images(shard, images, by_suffix)
-                for end, name in images.items():
-                    sample = Sample(shard, key, name, listing.files[name])
-                    sample.unread = self._unread_label(end, by_suffix)
-                    self._add_label(
-                        sample, {suffix: listing.files[name] for suffix, name in by_suffix.items()}, file
+                if len(images) > 1:
+                    raise ItlError(
+                        f"{self.path}: a sample of {shard} has several images, {examples(images.values())}, "
+                        f"as keys end at the first dot; choose one by what follows that, with the option "
+                        f"image={min(images, key=len)}, or write the shards again with keys without dots"
                     )
+                for suffix, name in images.items():
+                    sample = Sample(shard, key, name, listing.files[name])
+                    members = {end: listing.files[other] for end, other in by_suffix.items()}
+                    self._add_label(sample, members, file)
+                    if not sample.label:
+                        self._refuse_dots(shard, name, suffix, by_suffix)
                     yield sample
 
-    def _refuse_several_images(self, shard: str, images: dict[str, str], by_suffix: dict[str, str]) -> None:
-        """Raise ItlError if a sample with the files *by_suffix* has more than one of *images*."""
-        if len(images) < 2:
-            return
-        ends = {suffix.rpartition(".")[0] for suffix in images} - {""}
-        labels = {suffix.rpartition(".")[0] for suffix in by_suffix.keys() - images.keys()}
-        way = (
-            "as keys end at the first dot: write the shards again with keys without dots"
-            if ends & labels  # a.0.jpg and a.0.cls
-            else f"choose one by what follows the first dot of its name, with the option "
-            f"image={min(images, key=len)}"
-        )
-        raise ItlError(
-            f"{self.path}: a sample of {shard} has several images, {examples(images.values())}; {way}"
-        )
-
-    def _unread_label(self, suffix: str, by_suffix: dict[str, str]) -> str:
-        """Return the label file of an image whose *suffix* has a dot: x.cls of x.png; empty without one."""
+    def _refuse_dots(self, shard: str, image: str, suffix: str, by_suffix: Mapping[str, str]) -> None:
+        """Raise ItlError if an unlabelled *image* has a label file with the dots of its name."""
         end, dot, _ = suffix.rpartition(".")
         labels = [self.label] if self.label else LABEL_FILES
-        files = (by_suffix.get(f"{end}.{label}", "") for label in labels if dot)
-        return next(filter(None, files), "")
+        unread = next((by_suffix[f"{end}.{label}"] for label in labels if f"{end}.{label}" in by_suffix), "")
+        if dot and unread:
+            raise ItlError(
+                f"{self.path}: {image} in {shard} has no label, as keys end at the first dot and {unread} is "
+                f"not read; write the shards again with keys without dots"
+            )
 
     def _add_label(self, sample: Sample, members: dict[str, Member], file: BinaryIO) -> None:
         """Read number and name of the class from the label files of a sample in its open shard."""
@@ -300,8 +266,6 @@ class WebDataset(ContainerSource):
             sample.split = split_of_cell(str(content.get("split", "")))
             sample.number, name, sample.keys = _labels_of_json(content, where)
             sample.name = self._text_label(sample, name, "json")
-            rare_names = [content[key] for key in RARE_NAME_KEYS if isinstance(content.get(key), str)]
-            sample.rare_name = plain_label(rare_names[0]) if rare_names else ""
         for suffix in ("cls", "txt"):
             label = texts[suffix]
             if label in ("", NO_LABEL):
@@ -372,20 +336,6 @@ class WebDataset(ContainerSource):
         """Yield what may name the numbers of samples, the surest first, and numbers and names by it."""
         yield "the JSON of samples", [(sample.number, sample.name) for sample in numbered]
         yield "the wnids in their keys", [(sample.number, _wnid_of(sample.key)) for sample in numbered]
-        yield "name or text in their JSON", self._rarely_named(numbered)
-
-    def _rarely_named(self, numbered: Iterable[Sample]) -> list[tuple[str, str]]:
-        """Return numbers and rare names, of splits in which these repeat: else they may be of images.
-
-        ItlError if two splits have the same names, of other numbers.
-        """
-        named = [sample for sample in numbered if sample.rare_name]
-        by_split = grouped((self._split_of[sample.shard], (sample, sample.rare_name)) for sample in named)
-        repeating = [pairs for pairs in by_split.values() if len({name for _, name in pairs}) < len(pairs)]
-        counts = Counter(chain.from_iterable({name for _, name in pairs} for pairs in repeating))
-        pairs = list(chain.from_iterable(repeating))
-        self._refuse_two_numberings(pair for pair in pairs if counts[pair[1]] > 1)
-        return [(sample.number, name) for sample, name in pairs]
 
     def _refuse_two_numberings(self, named: Iterable[tuple[Sample, str]]) -> None:
         """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
@@ -395,14 +345,14 @@ class WebDataset(ContainerSource):
         by_split: dict[str, dict[tuple[str, str], tuple[Sample, str]]] = defaultdict(dict)
         for sample, name in named:
             names = by_split[self._split_of[sample.shard]]
-            names.setdefault((sample.number, name.casefold()), (sample, name))
+            names.setdefault((sample.number, name), (sample, name))
         first_of: dict[str, tuple[Sample, str]] = {}  # by number
         for names in by_split.values():
             if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
                 continue
             for (number, _), (sample, name) in names.items():
                 first, first_name = first_of.setdefault(number, (sample, name))
-                if not _may_be_one(first_name.casefold(), name.casefold()):
+                if name != first_name:
                     raise ItlError(
                         f"{self.path}: the class {number} is {first_name!r} by {first.key} in {first.shard}, "
                         f"but {name!r} by {sample.key} in {sample.shard}; number the classes alike in "
@@ -415,34 +365,6 @@ def _key_of(name: str) -> str:
     """Return the key of the sample that the file *name* of a shard is of: up to the first dot."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + last.partition(".")[0]
-
-
-def _why_keys_repeat(listing: Listing) -> str:
-    """Say how samples of a shard share a key, which a reader of streams takes apart; '' if they do not.
-
-    A file has a name that came before, of which *listing* has the last alone, or an image and a label of one
-    key come again after those of others.
-    """
-    whole = set()
-    for key, names in groupby(listing.files, _key_of):
-        files = list(names)
-        if any(map(is_image, files)) and any(suffix_of(file)[1:] in LABEL_FILES for file in files):
-            if key in whole:
-                return f"an image and a label of {key} come again"
-            whole.add(key)
-    of_images = {_key_of(name) for name in listing.files if is_image(name)}
-    again = [name for name in listing.again if _key_of(name) in of_images]
-    return f"{counted(len(again), 'files have')} a name that came before" if again else ""
-
-
-def _may_be_one(name: str, other: str) -> bool:
-    """Say whether two names, in lower case, may be of one class: synonyms, or a wnid and a word.
-
-    >>> _may_be_one("cat", "cat, domestic"), _may_be_one("cat", "n02121808"), _may_be_one("cat", "dog")
-    (True, True, False)
-    """
-    is_wnid = [bool(WNID.fullmatch(text)) for text in (name, other)]
-    return name in other or other in name or is_wnid[0] != is_wnid[1]
 
 
 def _describe_keys(sample: Sample) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from itl.sources.files.archives import Member, open_listing
 from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import npz_arrays, refuse_large
-from itl.sources.listed.container_files import describe_copies
 from itl.sources.listed.numbered_classes import first_number, lists_names_alone, name_of, read_names
 from itl.sources.packed import describe_packed
 from itl.sources.published.cifar import image_array, label_list
@@ -46,11 +45,6 @@ class DownsampledImageNet(Source):
     def layout(self) -> str:
         """How many batches there are."""
         return f"downsampled ImageNet in {len(self._files)} batches"
-
-    @cached_property
-    def notes(self) -> Sequence[str]:
-        """Batches that are there twice."""
-        return describe_copies({file.name: file for file in self._files.values()})
 
     @property
     def labelled_by(self) -> str:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from itl import ItlError, counted, errors_about
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files import archives
-from itl.sources.files.archives import Listing
+from itl.sources.files.archives import NAMED_AGAIN, Listing
 from itl.sources.folder_names import wnid_of
 from itl.sources.folders import class_folders
 from itl.sources.folders.layout import Choice, Layout
@@ -89,7 +89,7 @@ class ImageNet(Source):
         for prefix, path in parts:
             listing = open_class_tars(open_split_tar(archives.open_listing(path, f"{prefix}/"), prefix))
             again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
-            joined.left_out += listing.left_out + Counter({"files whose name comes again": again})
+            joined.left_out += listing.left_out + Counter({NAMED_AGAIN: again})
             joined.files = listing.files | joined.files
             joined.folders |= listing.folders
         return joined
