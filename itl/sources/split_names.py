@@ -12,7 +12,6 @@ val/1.json      - val val val val
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
@@ -33,18 +32,9 @@ NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_tra
 }
 WORDS_OF_SPLITS = {"split", "splits", "partition", "partitions"}
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
-OBJECT_WORDS = {  # beside a split in the name of a JSON with objects, unlike captions_val2017 of COCO
-    *("annotation", "annotations", "instance", "instances", "label", "labels", "object", "objects"),
-    *("box", "boxes", "bbox", "bboxes", "coco", "det", "detection", "detections"),
-}
-EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the JSON in a split's folder
+JSON_WORDS = {"annotations", "labels", "instances", "coco"}  # beside a split in the name of a JSON with boxes
 CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
 SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
-OTHER_JSON = {  # words in the names of COCO's files without boxes, and of what detectors write
-    *("info", "captions", "keypoints", "stuff", "panoptic", "image"),
-    *("result", "results", "prediction", "predictions", "config", "meta", "metadata"),
-}
-SPLIT_OF_PART = {"minival": "val", "trainval35k": "train"}  # of COCO 2014, as detectors divide its val
 
 
 def words_of(name: str) -> list[str]:
@@ -206,80 +196,46 @@ def class_folder(image: str) -> str:
     return "" if split_of_name(folder) else folder
 
 
-def split_of_usual_json(path: str) -> str | None:
-    """Return the split of COCO-style JSON that is called as by COCO or tools, by a number at its end too.
+def split_of_json(path: str, any_word: bool = False) -> str | None:
+    """Return the split that a JSON file's name, or the last word of it, tells, or its folders; None if none.
 
-    >>> split_of_usual_json("instances_train2017.json"), split_of_usual_json("valid/labels.json")
-    ('train', 'val')
-    """
-    *folders, last = path.split("/")
-    stem = last.rpartition(".")[0].lower()
-    if stem in EXPORTED:
-        return split_of_name(folders[-1]) if folders else None
-    match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
-    return SPLIT_OF_WORD.get(match[1]) if match else None
-
-
-def split_of_objects_json(path: str) -> str | None:
-    """Return the split that its name tells beside words of objects; None if it may be of something else.
-
-    >>> split_of_objects_json("val_annotations.json"), split_of_objects_json("captions_val2017.json")
-    ('val', None)
-    """
-    return split_of_name(" ".join(word for word in stem_words(path) if word not in OBJECT_WORDS))
-
-
-def split_of_json(path: str) -> str | None:
-    """Return the split that a JSON file's name, or the last word of it, tells, or its folder; None if none.
+    With *any_word* the other words of its name do, as of files whose names differ in the split alone.
 
     >>> split_of_json("test/boats.json"), split_of_json("boats_test.json"), split_of_json("test_tubes.json")
     ('test', 'test', None)
+    >>> split_of_json("test_tubes.json", any_word=True)
+    'test'
     """
-    by_name = split_of_usual_json(path) or split_of_objects_json(path)
-    return by_name or split_of_name("".join(stem_words(path)[-1:])) or split_of_folders(path)
+    words = stem_words(path)
+    if any_word:
+        by_name = split_of_path(path.rpartition("/")[2])
+    else:
+        by_name = split_of_name(" ".join(word for word in words if word not in JSON_WORDS))
+        by_name = by_name or split_of_name("".join(words[-1:]))
+    return by_name or _only({split for part in path.split("/")[:-1] if (split := split_of_name(part))})
 
 
-def json_of_splits(paths: Sequence[str]) -> dict[str, list[str]]:
-    """Return the files of each split, by names alone.
+def is_split_json(path: str) -> bool:
+    """Say whether a JSON file is by its name of the objects of a split, and of nothing else.
 
-    Other words count where no file has a usual name, parts of COCO 2014's val where no file is of their
-    split, and where there are none of these, names that differ in their split alone.
-
-    >>> json_of_splits(["instances_train2014.json", "instances_minival2014.json"])
-    {'train': ['instances_train2014.json'], 'val': ['instances_minival2014.json']}
-    >>> json_of_splits(["pascal_train2012.json", "pascal_val2012.json"])
-    {'train': ['pascal_train2012.json'], 'val': ['pascal_val2012.json']}
-    >>> json_of_splits(["cars_train.json", "people_val.json"])
-    {}
+    >>> [is_split_json(path) for path in ("test.json", "val/labels.json", "image_info_test2017.json")]
+    [True, True, False]
     """
-    usual: dict[str, list[str]] = defaultdict(list)
-    other_words: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        if split := split_of_usual_json(path):
-            usual[split].append(path)
-        elif split := split_of_objects_json(path):
-            other_words[split].append(path)
-    by_split = other_words | usual
-    for part, split in SPLIT_OF_PART.items():
-        parts = [path for path in paths if split_of_usual_json(path.replace(part, split)) == split]
-        if parts and split not in by_split:
-            by_split[split] = parts
-    return dict(by_split) or _alike_but_for_split(paths)
+    words = {*stem_words(path)}
+    return bool(words and split_of_json(path)) and words <= {*SPLIT_OF_WORD, *JSON_WORDS}
 
 
-def _alike_but_for_split(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the file of each split, if the words of all names are alike but for one that is a split."""
-    file_of: dict[str, list[str]] = {}
-    beside = set()
+def without_keypoints(paths: list[str]) -> list[str]:
+    """Return instances_val2017.json alone, if the others are COCO's of the same split, with boxes too.
+
+    >>> without_keypoints(["a/instances_val2017.json", "a/person_keypoints_val2017.json"])
+    ['a/instances_val2017.json']
+    """
     for path in paths:
-        words = stem_words(path)
-        splits = [split for word in words if (split := split_of_name(word))]
-        if OTHER_JSON.isdisjoint({*words} - {"keypoints"}):  # which have boxes too
-            if len(splits) != 1 or splits[0] in file_of:
-                return {}
-            file_of[splits[0]] = [path]
-            beside.add(tuple(word for word in words if not split_of_name(word)))
-    return file_of if len(file_of) > 1 and len(beside) == 1 else {}
+        start, instances, end = path.rpartition("instances_")
+        if instances and all(other.startswith(start) and other.endswith(f"_{end}") for other in paths):
+            return [path]
+    return paths
 
 
 def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:

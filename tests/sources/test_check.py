@@ -187,7 +187,7 @@ def test_the_command_line_counts_problems_of_one_kind_and_fails(tmp_path, capsys
         ("voc2007", {"outside": "clip"}, "no value of the option outside called 'clip'"),
         ("voc2012", {}, "should hold a folder VOC2012"),
         ("sun397", {}, "but not Training_01.txt"),
-        ("coco", {}, "train/_annotations.coco.json, and no other JSON file"),
+        ("coco", {}, "train/_annotations.coco.json, but no JSON file"),
         ("voc2007", {"classes": "cat,cat"}, "classes are different names"),
     ],
 )

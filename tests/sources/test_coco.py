@@ -216,24 +216,68 @@ def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
     path = written(tmp_path, files | {train: TRAIN, test: TEST} | others)
     assert Coco(path).layout == f"COCO-style JSON (train in {train}, test in {test})"
     note = (
-        f"not read: annotations/val_corrected.json, of another name than those with objects have; the option "
-        f"annotations=train={train},test={test},val=annotations/val_corrected.json would read it"
+        f"not read: annotations/captions_val2017.json, annotations/val_corrected.json; the option "
+        f"annotations names the files that are read, as annotations=train={train},test={test}"
     )
     assert note in Coco(path).scan.notes
     assert Coco(path, annotations=f"train={train}").scan.notes == []
 
 
-def test_a_second_json_of_a_split_is_noted(tmp_path):
-    files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
-    jsons = {
-        "train.json": TRAIN,
-        "test.json": TEST,
-        "coco_train.json": TRAIN,
-        "captions_train2017.json": b"{}",
-    }
-    assert Coco(written(tmp_path, files | jsons)).scan.notes == [
-        "not read: coco_train.json, as train is in train.json"
-    ]
+NO_OBJECTS = coco_json({3: "three.jpg"}).replace(b"annotations", b"captions")
+
+
+@pytest.mark.parametrize(
+    ("jsons", "layout"),
+    [
+        (
+            {"instances_val.json": TEST, "person_keypoints_val.json": TEST, "captions_val.json": NO_OBJECTS},
+            "val in instances_val.json",
+        ),
+        (
+            {"person_keypoints_val.json": TEST, "captions_val.json": NO_OBJECTS},
+            "val in person_keypoints_val.js",
+        ),
+        ({"val.json": b'{"epoch": 3}', "instances_val.json": TEST}, "val in instances_val.json"),
+        ({"config.json": b"{}", "labels.json": TEST}, "train in labels.json"),
+        (
+            {"val/boats.json": TEST, "train/boats.json": TRAIN},
+            "train in train/boats.json, val in val/boats.json",
+        ),
+        ({"val_predictions.json": TEST, "labels.json": TEST}, "train in labels.json"),
+        ({"val.json": TEST, "coco_val.json": TEST}, ""),
+        ({"val.json": TEST, "instances_val.json": TEST}, ""),
+        ({"val.json": TEST, "all.json": TEST}, ""),
+        ({"val.json": TEST, "val_v2.json": TEST}, ""),
+        ({"instances_val2014.json": TEST, "instances_minival2014.json": TEST}, ""),
+        ({"cars_train/labels.json": TEST, "people_val/labels.json": TEST}, ""),
+        ({"val.json": b"{", "train.json": TRAIN}, "train in train.json, val in val.json"),  # and then refused
+    ],
+)
+def test_json_files_with_boxes_are_read_if_there_is_one_for_each_split(tmp_path, jsons, layout):
+    source = Coco(written(tmp_path, {"images/three.jpg": jpeg(), **jsons}))
+    if layout:
+        assert source.layout.startswith(f"COCO-style JSON ({layout}")
+        return
+    with pytest.raises(ItlError) as refused:
+        source.records()
+    assert str(refused.value) == (
+        f"{tmp_path} has not one COCO-style JSON file for each split, such as train.json or "
+        f"train/_annotations.coco.json, but {', '.join(sorted(jsons))}; name the files with the option "
+        f"annotations=train=a.json,test=b.json"
+    )
+
+
+@pytest.mark.parametrize("name", ["test_tubes.json", "testBoxes.json", "instances_minival2014.json"])
+def test_one_json_file_with_an_unclear_split_is_refused(tmp_path, name):
+    path = written(tmp_path, {name: TEST, "images/three.jpg": jpeg()})
+    for options in ({}, {"annotations": name}):
+        with pytest.raises(ItlError) as refused:
+            Coco(path, **options).records()
+        assert str(refused.value) == (
+            f"the split of {name} is unclear by its name; say it with the option annotations, as "
+            f"annotations=train={name}"
+        )
+    assert Coco(path, annotations=f"test={name}").layout == f"COCO-style JSON (test in {name})"
 
 
 def test_one_json_file_is_of_the_split_that_its_name_or_folder_tells(tmp_path):
@@ -241,8 +285,6 @@ def test_one_json_file_is_of_the_split_that_its_name_or_folder_tells(tmp_path):
         path = written(tmp_path / name.replace("/", "-"), {name: TEST, "images/three.jpg": jpeg()})
         assert Coco(path).layout == f"COCO-style JSON (test in {name})"
         assert Coco(path, annotations=name).layout == Coco(path).layout
-    path = written(tmp_path / "tubes", {"test_tubes.json": TEST, "images/three.jpg": jpeg()})
-    assert Coco(path).layout == "COCO-style JSON (train in test_tubes.json)"
 
 
 def test_an_image_of_the_same_name_in_another_split_is_not_taken(tmp_path):
@@ -363,8 +405,7 @@ def test_two_names_are_two_images():
         ({"images/one.jpg": b"no"}, "images/one.jpg cannot be read: not an image"),
         (
             {"a/train.json": TRAIN},
-            "has 2 JSON files for train, a/train.json, train.json; choose one with --option "
-            "annotations=train=train.json,test=test.json",
+            "but a/train.json, test.json, train.json; name the files with the option annotations=train",
         ),
     ],
 )
@@ -421,7 +462,7 @@ def test_one_json_file_of_any_name_is_train(tmp_path):
     files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
     source = Coco(written(tmp_path, files | {"labels.json": TRAIN}))
     assert {record.split for record in source.records()} == {"train"}
-    with pytest.raises(ItlError, match="and no other JSON file; export the boxes as COCO JSON, a file"):
+    with pytest.raises(ItlError, match="but no JSON file; export the boxes as COCO JSON, a file"):
         Coco(written(tmp_path / "none", files)).records()
 
 

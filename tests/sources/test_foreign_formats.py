@@ -149,4 +149,4 @@ def test_boxes_in_other_layouts_are_named(tmp_path, kind, names, says):
 
 def test_json_of_other_programs_is_not_taken_for_labelmes(tmp_path):
     path = written(tmp_path, dict.fromkeys(("a.json", "b.json"), b'{"shapes": 3}'))
-    assert "only a.json, b.json; name the files with the option annotations=" in problem(path, "coco")
+    assert "but a.json, b.json; export the boxes as COCO JSON, a file for each split" in problem(path, "coco")

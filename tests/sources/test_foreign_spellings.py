@@ -115,8 +115,7 @@ def test_ids_may_be_whole_floats(tmp_path, number, is_read):
         ("pascal_train2012.json", "pascal_val2012.json"),
         ("lvis_v1_train.json", "lvis_v1_val.json"),
         ("person_keypoints_train2017.json", "person_keypoints_val2017.json"),
-        ("instances_train2014.json", "instances_minival2014.json"),
-        ("instances_trainval35k.json", "instances_minival2014.json"),
+        ("train_v2.json", "val_v2.json"),
     ],
 )
 def test_pairs_of_json_files_whose_names_tell_splits(tmp_path, names):
@@ -125,22 +124,14 @@ def test_pairs_of_json_files_whose_names_tell_splits(tmp_path, names):
     assert not any("not read" in note for note in source.scan.notes)
 
 
-def test_json_files_that_no_split_takes_are_named(tmp_path):
-    names = ("instances_train2014.json", "instances_val2014.json", "instances_minival2014.json")
-    source = Coco(written(tmp_path, coco_world(*names) | {"annotations/colours.json": b"{}"}))
-    assert [record.split for record in source.records()] == ["train", "val"]
-    assert source.scan.notes[-1:] == [
-        f"not read: annotations/{names[2]}, without a split in the name; the option annotations names the "
-        f"files that are read, as annotations=train=annotations/{names[0]},val=annotations/{names[1]}"
-    ]
-
-
 @pytest.mark.parametrize(
     "names",
     [
         ("cars_train.json", "people_val.json"),  # two data sets
         ("pascal_train_val.json", "pascal_test.json"),  # two splits in one name
-        ("predictions_train.json", "predictions_val.json"),
+        ("instances_train2014.json", "instances_val2014.json", "instances_minival2014.json"),
+        ("train_a.json", "train_b.json", "val_a.json"),
+        ("a.json", "b.json"),
     ],
 )
 def test_json_files_that_may_be_of_several_sets_or_splits_are_not_paired(tmp_path, names):
@@ -148,18 +139,9 @@ def test_json_files_that_may_be_of_several_sets_or_splits_are_not_paired(tmp_pat
         Coco(written(tmp_path, coco_world(*names))).records()
 
 
-@pytest.mark.parametrize(
-    ("names", "option"),
-    [
-        (
-            ("train_a.json", "train_b.json", "val_a.json"),
-            "train=annotations/train_a.json,val=annotations/val_a.json",
-        ),
-        (("a.json", "b.json"), "train=a.json,test=b.json"),
-    ],
-)
-def test_files_that_tell_no_split_alone_are_in_the_advice(tmp_path, names, option):
-    with pytest.raises(ItlError, match=f"name the files with the option annotations={option}"):
+def test_json_files_of_predictions_are_not_read(tmp_path):
+    names = ("predictions_train.json", "predictions_val.json")
+    with pytest.raises(ItlError, match="export the boxes as COCO JSON, a file for each split"):
         Coco(written(tmp_path, coco_world(*names))).records()
 
 

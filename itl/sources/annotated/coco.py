@@ -1,9 +1,9 @@
 """Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
 
 import json
-import shlex
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,26 +22,25 @@ from itl.sources.boxes import (
     voc_box,
     whole_pixel,
 )
-from itl.sources.files.archives import Member
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
-    EXPORTED,
-    OTHER_JSON,
+    JSON_WORDS,
     SPLIT_OF_WORD,
     SPLIT_ORDER,
-    json_of_splits,
-    one_for_each_split,
+    is_split_json,
     split_of_folders,
     split_of_json,
     split_of_name,
     split_of_path,
-    words_of,
+    stem_words,
+    without_keypoints,
 )
 
+OF_DETECTORS = {"prediction", "predictions", "result", "results"}  # words in the names of what these write
 PASCAL_FLAGS = ("ignore", "difficult")  # of PASCAL's difficult objects, in JSON that tools convert
 WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
@@ -55,8 +54,9 @@ TABLES = {  # of the JSON, and what their rows must have
 class Coco(AnnotatedSource):
     """Images in a folder, tar or zip, with COCO-style JSON for each split.
 
-    Without *annotations* the files are found by name: annotations/instances_train2017.json, val.json,
-    test/_annotations.coco.json and the like. A record's class is empty; `annotation` has its objects.
+    Without *annotations* those that have boxes are read, if their names tell one for each split, such as
+    annotations/instances_train2017.json, val.json or test/_annotations.coco.json. A record's class is empty;
+    `annotation` has its objects.
     """
 
     annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
@@ -118,7 +118,7 @@ class Coco(AnnotatedSource):
                     f"list, such as image_id {ids}; export it again"
                 )
         scan.notes += self._names.describe_elsewhere()
-        scan.notes += (unread := list(self._describe_unread()))
+        scan.notes += (unread := self._describe_unread())
         if not refused:  # else they may be in that file
             reason = "images in no JSON file that is read" if unread else "images in no JSON file"
             scan.left_out[reason] += max(0, len(self._names.images) - len(json_of))
@@ -133,76 +133,67 @@ class Coco(AnnotatedSource):
 
     @cached_property
     def _json_files(self) -> dict[str, str]:
-        """Each split's JSON file: as the option says, or by names; one alone that tells none is train's."""
+        """Each split's JSON file: as the option says, or by names; one alone may be of all splits."""
         files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
-            chosen = {split: self._named_file(name, files) for split, name in named.items()}
-            if len(set(chosen.values())) < len(chosen):
+            json_of = {split: self._named_file(name, files) for split, name in named.items()}
+            if len(set(json_of.values())) < len(json_of):
                 raise ItlError(
                     "the option annotations names one file for several splits; write a file for each, or "
                     "leave the option out: one JSON alone is divided by a field split of its images, or by "
                     "their folders"
                 )
-            return chosen
-        by_split = json_of_splits(files)
-        if not by_split and len(files) == 1:
-            return {split_of_json(files[0]) or "train": files[0]}
-        for split, names in by_split.items():
-            if len(names) > 1:
-                refuse_labelme(self.path, self.listing)
-                option = _option_text(one_for_each_split(by_split, split))
-                raise ItlError(
-                    f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
-                    f"with --option {shlex.quote(option)}"
-                )
-        if not by_split:
-            (refuse_labelme if files else refuse_other_formats)(self.path, self.listing)
-            if not files and (packed := describe_packed(self.listing.files)):
-                raise ItlError(f"{self.path} holds no JSON file: {packed}")
-            others, cure = "and no other JSON file", "export the boxes as COCO JSON, a file for each split"
-            if files:
-                others = f"only {examples(files)}"
-                cure = f"name the files with the option {_likely_option(files)}"
-            raise ItlError(
-                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
-                f", {others}; {cure}"
-            )
-        return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
-
-    def _describe_unread(self) -> Iterator[str]:
-        """Yield notes on other files whose names tell a split, where no option chose."""
-        if self.annotations is not None:
-            return
-        unread: dict[str, list[str]] = defaultdict(list)
-        others: list[str] = []  # of no split
-        read = self._json_files
-        for name in sorted(self.listing.files.keys() - set(read.values())):
-            last = name.rpartition("/")[2]
-            if last.lower().endswith(".json") and OTHER_JSON.isdisjoint(words_of(last)):
-                split = split_of_path(last) or split_of_folders(name)
-                if split in read:
-                    yield f"not read: {name}, as {split} is in {read[split]}"
-                elif split:
-                    unread[split].append(name)
-                elif _has_objects(self.listing.files[name]):
-                    others.append(name)
-        if others:
-            yield (
-                f"not read: {examples(others)}, without a split in the name; the option annotations names "
-                f"the files that are read, as {_option_text(read)}"
-            )
-        if not unread:
-            return
-        files = [name for names in unread.values() for name in names]
-        first = max(unread, key=lambda split: len(unread[split]))  # with others like the one that is chosen
-        chosen = read | one_for_each_split(unread, first)
-        what = "it" if len(files) == 1 else "them"
-        yield (
-            f"not read: {examples(files, len(files))}, of another name than those with objects have; the "
-            f"option {_option_text(chosen)} would read "
-            f"{what if len(files) + len(read) == len(chosen) else 'one for each split'}"
+            return json_of
+        candidates = self._with_boxes if len(files) > 1 else files
+        if len(candidates) == 1:
+            return {_split_of_one(candidates[0]): candidates[0]}
+        by_split = grouped((split_of_json(name, any_word=True), name) for name in candidates)
+        chosen = {split: without_keypoints(names) for split, names in by_split.items()}
+        beside = {
+            frozenset(stem_words(name)).difference(SPLIT_OF_WORD, JSON_WORDS)
+            for names in chosen.values()
+            for name in names
+        }
+        if None not in chosen and len(beside) == 1 and all(len(names) == 1 for names in chosen.values()):
+            return {split: chosen[split][0] for split in SPLIT_ORDER if split in chosen}
+        (refuse_labelme if files else refuse_other_formats)(self.path, self.listing)
+        if not files and (packed := describe_packed(self.listing.files)):
+            raise ItlError(f"{self.path} holds no JSON file: {packed}")
+        way = "name the files with the option annotations=train=a.json,test=b.json"
+        raise ItlError(
+            f"{self.path} has not one COCO-style JSON file for each split, such as train.json or "
+            f"train/_annotations.coco.json, but {examples(candidates or files, 10) or 'no JSON file'}; "
+            f"{way if candidates else 'export the boxes as COCO JSON, a file for each split'}"
         )
+
+    @cached_property
+    def _with_boxes(self) -> list[str]:
+        """JSON files with boxes, by their content; those of a split without one that are called after it."""
+        files = [
+            name
+            for name in sorted(self.listing.files)
+            if name.lower().endswith(".json") and OF_DETECTORS.isdisjoint(stem_words(name))
+        ]
+        with_boxes = [name for name in files if _has_boxes(self.listing.files[name].read())]
+        splits = {split_of_json(name, any_word=True) for name in with_boxes}
+        return with_boxes + [
+            name for name in files if is_split_json(name) and split_of_json(name) not in splits
+        ]
+
+    def _describe_unread(self) -> list[str]:
+        """Return a note on other files with boxes, or of another split by their names, if no option chose."""
+        if self.annotations is not None:
+            return []
+        read = self._json_files
+        unread = [
+            name
+            for name in sorted(self.listing.files.keys() - set(read.values()))
+            if name.lower().endswith(".json")
+            and (name in self._with_boxes or split_of_json(name, any_word=True) not in (None, *read))
+        ]
+        text = f"not read: {examples(unread, 10)}; the option annotations names the files that are read, as"
+        return [f"{text} {_option_text(read)}"] if unread else []
 
     def _named_file(self, name: str, files: list[str]) -> str:
         if name in files:
@@ -221,9 +212,10 @@ class Coco(AnnotatedSource):
         Each is in the split that its field split says; without such fields in that of its folder, if these
         are of several splits. ItlError where this tells only some of them.
         """
-        if self.annotations is None and split_of_json(name):
+        if self.annotations is not None:
+            return {split: rows}
+        if len(self._json_files) > 1 or split_of_json(name):
             refuse_other_splits(split, name, rows)
-        if self.annotations is not None or len(self._json_files) > 1 or split_of_json(name):
             return {split: rows}
         if any("split" in row for row in rows):
             splits = [split_of_name(str(row.get("split"))) for row in rows]
@@ -293,29 +285,29 @@ class Coco(AnnotatedSource):
                 scan.notes += [] if text in scan.notes else [text]
 
 
-def _likely_option(files: Sequence[str]) -> str:
-    """Return the option annotations for some of *files*, by any splits in their names; else as an example."""
-    by_split: dict[str, list[str]] = defaultdict(list)
-    for file in files:
-        if split := split_of_json(file) or split_of_path(file):
-            by_split[split].append(file)
-    if len(by_split) < 2:
-        return "annotations=train=a.json,test=b.json"
-    return _option_text(one_for_each_split(by_split, max(by_split, key=lambda split: len(by_split[split]))))
+def _split_of_one(name: str) -> str:
+    """Return the split of the JSON file *name*, train if nothing tells one; ItlError if a word may tell it.
+
+    >>> _split_of_one("boats_val.json"), _split_of_one("labels.json")
+    ('val', 'train')
+    """
+    split = split_of_json(name)
+    if not split and (split_of_path(name) or re.search("train|val|test", " ".join(stem_words(name)))):
+        raise ItlError(
+            f"the split of {name} is unclear by its name; say it with the option annotations, as "
+            f"annotations=train={name}"
+        )
+    return split or "train"
+
+
+def _has_boxes(data: bytes) -> bool:
+    """Say whether a JSON file has images and boxes, without parsing it."""
+    return b'"images"' in data and b'"bbox"' in data
 
 
 def _option_text(files: Mapping[str, str]) -> str:
     """Return the option annotations that names the file of each split."""
     return f"annotations={','.join(f'{split}={name}' for split, name in files.items())}"
-
-
-def _has_objects(file: Member) -> bool:
-    """Say whether a JSON file has images and annotations, without parsing it; a damaged one has none."""
-    try:
-        data = file.read()
-    except ItlError:
-        return False
-    return b'"images"' in data and b'"annotations"' in data
 
 
 def _describe_twice(image: str, split: str, first: str, name: str) -> str:
@@ -341,7 +333,7 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
         pairs = []
         for part in option.split(","):
             split, equals, name = part.strip().partition("=")
-            pairs.append((split, name) if equals else (split_of_json(split) or "train", split))
+            pairs.append((split, name) if equals else (_split_of_one(split), split))
     files = {SPLIT_OF_WORD.get(split, split): name for split, name in pairs}
     if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
         raise ItlError(
