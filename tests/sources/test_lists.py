@@ -275,18 +275,6 @@ def test_no_split_is_left_out_for_what_follows_its_labels(tmp_path, lines):
     assert len(open_source("lists", path).records()) == 2, "there is another list of that split"
 
 
-def test_images_of_a_list_in_a_folder_of_another_split_are_said(tmp_path):
-    files = images("train/a.jpg", "train/b.jpg", "train/c.jpg", "test/d.jpg")
-    lists = {"train.csv": text("image,label", "a.jpg,x", "c.jpg,y")}
-    lists |= {"test.csv": text("image,label", "b.jpg,x", "d.jpg,y")}
-    path = written(tmp_path, files | lists)
-    (line,) = [line for line in check_lines("lists", path) if "another split" in line]
-    assert line == (
-        "note: test.csv: 1 image is in a folder of another split, such as train/b.jpg; "
-        "they are test images, as the list says"
-    )
-
-
 def test_accents_of_lists_and_of_files_may_be_composed_or_not(tmp_path):
     files = {"caf\u00e9.jpg": jpeg(), "the\u0301.jpg": jpeg(), "x.jpg": jpeg()}
     lines = text("cafe\u0301.jpg cafe\u0301", "th\u00e9.jpg caf\u00e9", "x.jpg x")

@@ -213,7 +213,7 @@ ONLY_TEST = {image: data for image, data in IN_BOTH.items() if image.startswith(
 BY_ID = b"id,label\n0,cat\n1,dog\n2,cat\n"
 
 
-@pytest.mark.parametrize("name", ["trainLabels.csv", "train.csv", "labels.csv"])
+@pytest.mark.parametrize("name", ["trainLabels.csv", "train.csv"])
 def test_an_id_is_never_an_image_of_another_split_that_has_the_same_names(tmp_path, name):
     files = IN_BOTH | {name: BY_ID}
     assert splits(written(tmp_path / "whole", files)) == {
@@ -226,24 +226,22 @@ def test_an_id_is_never_an_image_of_another_split_that_has_the_same_names(tmp_pa
             splits(written(tmp_path / stem, left))
 
 
-def test_a_list_of_no_split_is_of_train_beside_a_test_of_the_same_names_but_not_beside_a_val(
-    tmp_path,
+@pytest.mark.parametrize("entries", ["0 1 2", "1.png", "data/1.png"])
+@pytest.mark.parametrize("missing", ["", "train/0.png", "test/2.png"])
+def test_a_list_of_no_split_is_refused_where_folders_of_several_have_an_image_of_it(
+    tmp_path, entries, missing
 ):
-    """Labels of test are often secret, those of val are not. Who lists all images of one split means it."""
-    path = written(tmp_path / "test", IN_BOTH | {"labels.csv": BY_ID})
-    said = "labels.csv names no split, and folders of train and test have all its images"
-    assert f"note: {said}: it is taken as a list of train" in check_lines("lists", path)
-    in_val = {image.replace("test/", "valid/"): data for image, data in IN_BOTH.items()}
-    path = written(tmp_path / "val", in_val | {"labels.csv": BY_ID})
-    with pytest.raises(ItlError, match="folders of train and val have all its images; write a column split"):
+    rows = "".join(f"{entry},x\n" for entry in entries.split())
+    files = {image: data for image, data in IN_BOTH.items() if image != missing}
+    path = written(tmp_path, files | {"labels.csv": f"id,label\n{rows}".encode()})
+    says = (
+        "^labels.csv names no split, and '.*' could be any of test/(.).png, train/(.).png; write a column "
+        "split, or set the option train=labels.csv to take all as train$"
+    )
+    with pytest.raises(ItlError, match=says):
         splits(path)
-    assert set(splits(path, train="labels.csv")) == {f"train/{number}.png" for number in range(3)}
-    path = written(tmp_path / "more", in_val | {"labels.csv": BY_ID, "valid/3.png": jpeg()})
-    assert set(splits(path)) == {f"train/{number}.png" for number in range(3)}
-    for number, files in enumerate((IN_BOTH, in_val)):
-        path = written(tmp_path / f"fewer-{number}", files | {"labels.csv": BY_ID, "train/3.png": jpeg()})
-        with pytest.raises(ItlError, match="folders of (val|test) have all its images; write a column split"):
-            splits(path)
+    if missing != "train/0.png":
+        assert set(splits(path, train="labels.csv").values()) == {"train"}
 
 
 def test_a_list_of_train_is_not_read_from_a_folder_of_test_alone(tmp_path):
@@ -254,14 +252,6 @@ def test_a_list_of_train_is_not_read_from_a_folder_of_test_alone(tmp_path):
     told = BY_ID.replace(b"\n", b"\ntest/").rpartition(b"test/")[0]
     assert set(splits(written(tmp_path / "told", ONLY_TEST | {"train.csv": told})).values()) == {"train"}
     assert set(splits(written(tmp_path / "none", ONLY_TEST | {"labels.csv": BY_ID})).values()) == {"test"}
-
-
-def test_images_of_names_that_one_split_has_may_be_divided_anew(tmp_path):
-    images = {f"val2017/00000000{number}.jpg": jpeg() for number in range(3)}
-    rows = "".join(f"{image.rpartition('/')[2]},x\n" for image in images)
-    path = written(tmp_path, images | {"train.csv": f"image,label\n{rows}".encode()})
-    assert set(splits(path).values()) == {"train"}
-    assert any("3 images are in a folder of another split" in line for line in check_lines("lists", path))
 
 
 def test_a_column_of_images_goes_before_one_of_ids(tmp_path):
@@ -277,17 +267,9 @@ def test_words_of_splits_end_where_another_script_begins(tmp_path):
     assert splits(written(tmp_path, images | lists)) == {"a.jpg": "train", "b.jpg": "test"}
 
 
-def test_lists_may_divide_the_folder_of_one_split_by_names_of_its_own(tmp_path):
-    images = dict.fromkeys(("train/a.jpg", "train/b.jpg", "test/c.jpg"), jpeg())
-    lists = {"train.csv": b"image,label\na.jpg,x\n", "test.csv": b"image,label\nb.jpg,x\n"}
-    path = written(tmp_path, images | lists)
-    assert splits(path) == {"train/a.jpg": "train", "train/b.jpg": "test"}
-    assert (
-        "note: test.csv: 1 image is in a folder of another split, such as train/b.jpg; they are test images, "
-        "as the list says" in check_lines("lists", path)
-    )
+def test_a_list_of_no_split_is_divided_by_folders_whose_images_have_other_names(tmp_path):
     by_class = dict.fromkeys(("train/a/1.jpg", "test/b/1.jpg"), jpeg())
-    path = written(tmp_path / "classes", by_class | {"all.csv": b"image,label\na/1.jpg,a\nb/1.jpg,a\n"})
+    path = written(tmp_path, by_class | {"all.csv": b"image,label\na/1.jpg,a\nb/1.jpg,a\n"})
     assert splits(path) == {"train/a/1.jpg": "train", "test/b/1.jpg": "test"}
 
 
@@ -372,14 +354,22 @@ def test_an_image_that_is_only_in_another_folder_decides_nothing_for_the_others(
         open_source("lists", path).records()
 
 
-def test_a_list_of_val_may_be_a_part_of_the_folder_of_train(tmp_path):
+def test_a_list_of_val_that_is_a_part_of_the_folder_of_train_is_named_by_an_option(tmp_path):
     images = {f"train/{number}.png": jpeg() for number in range(3)} | {"test/0.png": jpeg()}
     lists = {"train.csv": b"image,label\n0.png,x\n", "val.csv": b"image,label\n1.png,x\n2.png,x\n"}
-    assert splits(written(tmp_path, images | lists)) == {
-        "train/0.png": "train",
-        "train/1.png": "val",
-        "train/2.png": "val",
-    }
+    path = written(tmp_path, images | lists)
+    expected = {"train/0.png": "train", "train/1.png": "val", "train/2.png": "val"}
+    says = (
+        "lists '1.png', but of that name there is only train/1.png, in a folder of another split; copy .*, "
+    )
+    with pytest.raises(ItlError, match=f"{says}write its folder too, or name each list by an option"):
+        splits(path)
+    assert splits(path, train="train.csv", val="val.csv") == expected
+    note = "val.csv: 2 images are in a folder of another split, such as train/1.png; they are val images, as"
+    lines = check_lines("lists", path, train="train.csv", val="val.csv")
+    assert any(line.startswith(f"note: {note}") for line in lines)
+    written(path, {"val.csv": b"image,label\ntrain/1.png,x\ntrain/2.png,x\n"})
+    assert splits(path) == expected
 
 
 def test_an_option_says_that_images_of_another_folder_are_meant(tmp_path):

@@ -1,19 +1,17 @@
 """Finding the images that lists and JSON files name: by their whole path, its last parts, or ids."""
 
-import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from functools import cached_property
 
-from itl import ItlError, counted, did_you_mean
+from itl import ItlError, counted
 from itl.sources.files.archives import Listing
 from itl.sources.records import examples, grouped, is_image, stem_of
-from itl.sources.split_names import SPLIT_ORDER, split_of_folders, split_of_path
+from itl.sources.split_names import split_of_folders, split_of_path
 
 COPY_AGAIN = "copy it again, or remove it"
 FEW = 8  # images of one last name, that are looked at one by one
-MAX_COMPARED = 20_000  # folders: comparing names letter by letter takes a second for so many
 
 
 class ImageNames:
@@ -25,7 +23,6 @@ class ImageNames:
         self.by_last_name = grouped((image.rpartition("/")[2], image) for image in self.images)
         self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
         self._by_tail: dict[int, dict[tuple[str, str], list[str]]] = {}  # depth -> as `_tails` says
-        self._compared = 0  # folders, to find one of almost the name that a list has
         self._named: dict[str, str] = {}  # image -> its name in a list
         self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
 
@@ -46,15 +43,12 @@ class ImageNames:
             if matches and depth < len(parts) and parts[-depth - 1] in self.folders:
                 break  # the image of its own folder is missing
             if matches:
-                if depth < len(parts):
-                    self._refuse_near_folder(name, parts[-depth - 1], matches)
                 raise ItlError(
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
                     f"{max(matches[:FEW], key=len)}"
                 )
-        folder = next(filter(self.folders.__contains__, parts[-2:-1]), "")
-        near = self._first_of_stem.get((folder, stem_of(name).casefold()), "")
-        cure = f"did you mean {near}?" if near else COPY_AGAIN
+        near = self._by_stem.get(stem_of(name).casefold(), [])
+        cure = f"did you mean {near[0]}?" if len(near) == 1 else COPY_AGAIN
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 
     def _ending_in(self, tail: str, depth: int, split: str) -> list[str]:
@@ -79,15 +73,9 @@ class ImageNames:
                 yield from (((tail, split), image) for split in {"", split_of_folders(image) or ""})
 
     @cached_property
-    def _first_of_stem(self) -> dict[tuple[str, str], str]:
-        """The first image of a name without suffix and case, in folders of one name, or in any: ""."""
-        first: dict[tuple[str, str], str] = {}
-        for last, images in self.by_last_name.items():
-            stem = stem_of(last).casefold()
-            for image in images:
-                for folder in ("", *image.split("/")[-2:-1]):
-                    first.setdefault((folder, stem), image)
-        return first
+    def _by_stem(self) -> dict[str, list[str]]:
+        """The images of each name without suffix and case."""
+        return grouped((stem_of(image).casefold(), image) for image in self.images)
 
     def take(self, image: str, name: str) -> str:
         """Return *image*, taken for what a list calls *name*; ItlError if it was for another name too."""
@@ -108,59 +96,21 @@ class ImageNames:
         return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
 
     def refuse_other_split(self, image: str, name: str, split: str) -> None:
-        """Raise ItlError if *image* may be another than a list of *split* means, which calls it *name*.
+        """Raise ItlError if *image* is in a folder of another split than *split*, that of a list.
 
-        That is so in a folder of another split that *name* does not tell, where folders of splits share names
-        of images, or where that of train is missing and *name* is a number as in any, such as 1.png.
+        A *name* in that list which tells the other split is clear.
         """
         other = split_of_folders(image)
-        if other in (None, split) or other in (split_of_path(name), split_of_folders(name)):
-            return
-        if split in self.splits:
-            may_be_another = self.splits_share_names
-        else:  # 000000000139 is of one split of COCO, but any may have 139
-            may_be_another = split == "train" and bool(re.fullmatch("0|[1-9][0-9]*", stem_of(name)))
-        if may_be_another:
+        if other not in (None, split, split_of_path(name), split_of_folders(name)):
             raise ItlError(
                 f"lists {name[:80]!r}, but of that name there is only {image}, in a folder of another split; "
-                f"copy the image that is meant, write its folder too, or name the list by an option"
+                f"copy the image that is meant, write its folder too, or name each list by an option"
             )
 
     @cached_property
     def splits(self) -> set[str]:
         """The splits whose folders hold images."""
-        return {split for splits in self._splits_of_name.values() for split in splits}
-
-    @cached_property
-    def splits_share_names(self) -> bool:
-        """Whether half of the images in the folders of a split are called as those of another, or more."""
-        images = Counter(split for splits in self._splits_of_name.values() for split in splits)
-        shared = sum(len(splits) > 1 for splits in self._splits_of_name.values())
-        return bool(shared) and 2 * shared >= min(images.values())
-
-    @cached_property
-    def _splits_of_name(self) -> Mapping[str, set[str]]:
-        """The splits that have an image of a name, which is without the folders up to that of the split."""
-        splits: dict[str, set[str]] = defaultdict(set)
-        for image in self.images:
-            if split := split_of_folders(image):
-                splits[_inside_split(image)].add(split)
-        return splits
-
-    def splits_with(self, images: Collection[str], names: Collection[str]) -> list[str]:
-        """List the splits whose folders have all *images* that a list calls by *names*, without a folder.
-
-        If these are all images of some of the splits, it is those alone.
-        """
-        if any("/" in name for name in names) or not all(images) or not self.splits_share_names:
-            return []
-        wanted = {_inside_split(image) for image in images}
-        of_split = {
-            split: {name for name, splits in self._splits_of_name.items() if split in splits}
-            for split in self.splits
-        }
-        having = [split for split in SPLIT_ORDER if wanted <= of_split.get(split, set())]
-        return [split for split in having if of_split[split] == wanted] or having
+        return {split for image in self.images if (split := split_of_folders(image))}
 
     @staticmethod
     def describe_other_split(images: Collection[str], split: str, file: str) -> list[str]:
@@ -171,20 +121,6 @@ class ImageNames:
         count = counted(len(elsewhere), "images are")
         folder = f"in a folder of another split, such as {elsewhere[0]}"
         return [f"{file}: {count} {folder}; they are {split} images, as the list says"]
-
-    def _refuse_near_folder(self, name: str, folder: str, matches: Collection[str]) -> None:
-        """Raise ItlError if one of the *matches* is in a folder called almost like *folder*."""
-        if self._compared > MAX_COMPARED:  # a list may name very many images that are not there
-            return
-        self._compared += len(matches)
-        folders = sorted({part for match in matches for part in match.split("/")[:-1]})
-        if any(part.split() == folder.split() for part in folders):
-            cure = "one is there that differs in its blanks: rename it"  # which a line of text does not show
-        elif hint := did_you_mean(folder, folders):
-            cure = f"{hint.rstrip('; ')} Correct the list, or rename the folder"
-        else:
-            return
-        raise ItlError(f"lists {name[:80]!r}, but there is no folder {folder!r}; {cure}")
 
     def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
         """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""
@@ -199,17 +135,6 @@ class ImageNames:
             )
         if depth == 1:
             self._elsewhere.setdefault(image, "/".join(parts))
-
-
-def _inside_split(image: str) -> str:
-    """Return the name of *image* inside the folder of its split; whole where no folder is one.
-
-    >>> _inside_split("data/train/cat/1.jpg"), _inside_split("cat/1.jpg")
-    ('cat/1.jpg', 'cat/1.jpg')
-    """
-    parts = image.split("/")
-    of_split = [number for number, part in enumerate(parts[:-1]) if split_of_folders(f"{part}/")]
-    return "/".join(parts[of_split[0] + 1 :]) if of_split else image
 
 
 class ImageFinder(ImageNames):

@@ -251,12 +251,13 @@ class Lists(ListedSource):
         """Give each of *images* the split whose folder holds it, as *file* says none; ItlError if unclear."""
         names = [self._found(entry.image) for entry in images]
         cure = f"write a column split, or set the option train={file} to take all as train"
-        fitting = self.finder.splits_with(names, [entry.image for entry in images])
-        if fitting not in ([], ["train"]):
-            said = f"{file} names no split, and folders of {' and '.join(fitting)} have all its images"
-            if fitting != ["train", "test"]:  # of which the labels of test are often kept back
-                raise ItlError(f"{said}; {cure}")
-            scan.notes.append(f"{said}: it is taken as a list of train")
+        for entry, name in zip(images, names, strict=True):
+            alike = {name, *(self._found(entry.image, split) for split in self.finder.splits)} - {""}
+            if name and len(alike) > 1:
+                raise ItlError(
+                    f"{file} names no split, and {entry.image[:80]!r} could be any of "
+                    f"{examples(sorted(alike))}; {cure}"
+                )
         splits = [split_of_folders(name) if name else "" for name in names]
         if not any(splits):
             outer = sorted({name.rpartition("/")[0] for name in names} - {""})
@@ -287,7 +288,7 @@ class Lists(ListedSource):
     def _found(self, name: str, split: str = "") -> str:
         """Return the image that a list of *split*, or of none, calls *name*; '' if it is not there."""
         try:
-            return self.find(name, split or ("train" if "train" in self.finder.splits else ""))
+            return self.find(name, split) if split else self.finder.find(name, "train")
         except ItlError:  # which names its line where the list is read
             return ""
 
