@@ -142,14 +142,13 @@ def _changes(request: PackRequest, out: Path) -> str:
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
     summary = _read_summary(out)
-    same = summary["request"] == request.pixel_settings()
-    changes = source_state.changes_since(out, summary, request) if same else ""
-    if not same or (changes and summary["path"] != request.absolute_path()):
+    ours = (request.pixel_settings(), request.absolute_path())
+    if (summary["request"], summary["path"]) != ours:
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
             f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another folder"
         )
-    return changes
+    return source_state.changes_since(out, summary, request)
 
 
 def _read_summary(folder: Path) -> dict:
@@ -223,11 +222,10 @@ def _check_unfinished(folder: Path, wanted: dict) -> None:
             f"move that folder, or pack to another one"
         )
     differing = [name for name in ("request", "path", *CONTENTS) if present.get(name) != wanted[name]]
-    if differing in ([], ["path"]):
+    if not differing:
         return
-    is_moved_too = differing == ["path", "itl"]
-    if is_moved_too or set(differing) <= set(CONTENTS):
-        what = "itl" if is_moved_too or differing == ["itl"] else "its source"
+    if set(differing) <= set(CONTENTS):
+        what = "itl" if differing == ["itl"] else "its source"
         log.info(f"{folder} was begun, and {what} has changed since; it is begun anew")
         for path in {*folder.iterdir()} - {*others_in(folder)}:
             path.unlink()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
-from itl.packs.journal import REFUSALS, JournalRow, checksum, decode_record
+from itl.packs.journal import REFUSALS, JournalRow, checksum
 from itl.sources.annotated.proposal_files import find_regions, region_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import ZipMember, is_stray
@@ -37,8 +37,6 @@ LABEL_SUFFIXES = (  # of files that may label images below them
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),
     *(".zip", ".tar", ".gz", ".tgz"),  # with such files, as SUN397's Partitions.zip
 )
-COMPARED_IMAGES = 64  # of a source that was moved, by their pixels
-MAX_CRC = (1 << 32) - 1  # no file was last changed so soon after 1970
 UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
 
 
@@ -117,25 +115,21 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
     """Say how the source of *request* differs from what the pack in *folder* was made of; '' if it does not.
 
     If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
-    and each image compared. Images that lie elsewhere are compared by size, as a copy has other times, or by
-    CRC in zips, and COMPARED_IMAGES of them by pixels. If none has changed, pack.json, whose content is
-    *summary*, takes the state of now.
+    and each image compared. If none has changed, pack.json, whose content is *summary*, takes the state of
+    now.
     """
-    moved = summary["path"] != request.absolute_path()
-    if not moved and (refused := _refused_images(folder, summary)):
+    if refused := _refused_images(folder, summary):
         return _in_words({"left out that the system did not let be read": refused})
     state = request.source_state()
-    if not moved and state == summary.get("source_state", "unknown"):
+    if state == summary.get("source_state", "unknown"):
         return ""
     if "source_state" not in summary:
         return "the pack does not say which files it was made of"
     source, records = request.open_source()
-    changes = _compare(folder, records, by_time=not moved)
-    if moved and not changes:
-        changes = _in_words({"changed": _other_pixels(folder, source, records, request.packing)})
+    changes = _compare(folder, records)
     if not changes and summary["records"] != listing_digest(source, records):
         changes = f"other annotations{' or region proposals' * source.has_regions}"
-    if not changes and not moved and os.access(folder, os.W_OK):
+    if not changes and os.access(folder, os.W_OK):
         _keep_state(folder, summary, state)
     return changes
 
@@ -172,7 +166,7 @@ def _in_words(images: Mapping[str, Sequence[str]]) -> str:
     )
 
 
-def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> str:
+def _compare(folder: Path, records: Sequence[Record]) -> str:
     """Compare each of *records* with the row of the pack in *folder* that has its id."""
     before = {image: label for image, *label in read_rows(folder / "index.parquet", "image", "wnid", "split")}
     files = read_files(folder)
@@ -181,8 +175,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> str:
         if record.id not in files:
             continue
         file = files[record.id]
-        has_crc = isinstance(record.member, ZipMember) and file.time_ns <= MAX_CRC  # as it had in a zip then
-        if not (file.is_unchanged(stamp) if by_time or has_crc else stamp[0] == file.bytes):
+        if not file.is_unchanged(stamp):
             changed.append(record.id)
         if file.row is not None and before[record.id] != [record.wnid, record.split]:
             labelled.append(record.id)
@@ -191,16 +184,6 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> str:
     return _in_words(
         {"added": added, "gone": gone, "changed": changed, "of another class or split": labelled}
     )
-
-
-def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
-    """Return which of some *records*, evenly spread, have other pixels than those of the pack in *folder*."""
-    stored = dict(read_rows(folder / "index.parquet", "image", "checksum"))
-    spread = records[:: -(-len(records) // COMPARED_IMAGES)]
-    checksums = {
-        one.id: decode_record(source, packing, one)[0].checksum for one in spread if one.id in stored
-    }
-    return [image for image, now in checksums.items() if now != stored[image]]  # or it is unreadable now
 
 
 class PackedFile(NamedTuple):

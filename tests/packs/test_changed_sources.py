@@ -1,11 +1,9 @@
 """Packs of a source that has changed since: only what changed is decoded, to the bytes of a new pack."""
 
-import io
 import os
 import pickle
 import shutil
 import signal
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -328,42 +326,6 @@ def test_a_pack_behind_a_link_stays_there(few, tmp_path):
         assert link.is_symlink()
         assert sorted(path.name for path in tmp_path.glob("pack*")) == ["pack"]
         assert [path.name for path in disk.iterdir() if path.is_dir()] == ["images"]
-
-
-def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
-    Pack.build(PACKING, tmp_path / "pack", path=few)
-    other = tmp_path / "other"
-    shutil.copytree(few, other)
-    assert len(Pack.build(PACKING, tmp_path / "pack", path=other)) == 11
-    (other / "train/cat/00.png").write_bytes(encoded(smooth(90, 90)))
-    with pytest.raises(ItlError, match="is the pack of"):
-        Pack.build(PACKING, tmp_path / "pack", path=other)
-
-
-def test_a_zip_elsewhere_is_compared_by_the_checksums_of_all_its_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(source_state, "COMPARED_IMAGES", 1)  # the first by its name
-    colours = {"cat/0": 1, "cat/1": 2, "dog/0": 3, "dog/1": 4, "dog/2": 5}
-
-    def zipped(folder: str) -> Path:
-        path = tmp_path / folder / "few.zip"
-        path.parent.mkdir()
-        with zipfile.ZipFile(path, "w") as file:
-            for name, colour in colours.items():
-                pixels = io.BytesIO()
-                Image.new("RGB", (8, 8), (colour, 0, 99)).save(pixels, "BMP")
-                file.writestr(f"{name}.bmp", pixels.getvalue())
-        return path
-
-    pack = Pack.build(Packing("folder", size=8), tmp_path / "pack", path=zipped("a"), workers=1)
-    same_images = Pack.build(Packing("folder", size=8), tmp_path / "pack", path=zipped("b"), workers=1)
-    assert same_images.digest == pack.digest
-    for name in colours:
-        colours[name] += 100
-        with pytest.raises(ItlError, match="is the pack of"):
-            Pack.build(
-                Packing("folder", size=8), tmp_path / "pack", path=zipped(name.replace("/", "")), workers=1
-            )
-        colours[name] -= 100
 
 
 DAMAGES = {

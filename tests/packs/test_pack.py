@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from itl import ItlError, __version__, log_lines
 from itl.packs import source_state, writer
@@ -107,33 +106,25 @@ def test_the_same_pack_again_is_opened_and_another_is_refused(undisturbed, photo
         Pack.build(Packing("folder", size=32), undisturbed.folder, path=photos)
 
 
-def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, photos, tmp_path):
-    (tmp_path / "moved").symlink_to(photos)
-    other = tmp_path / "other"
-    for name in ("cat", "fox"):
-        (other / "train" / name).mkdir(parents=True)
-        (other / "train" / name / "1.png").write_bytes(encoded(smooth(9, 9)))
+def test_images_at_another_path_are_another_pack_though_they_may_be_a_copy(undisturbed, photos, tmp_path):
+    (tmp_path / "link").symlink_to(photos)
+    assert same(Pack.build(PACKING, undisturbed.folder, path=tmp_path / "link"), undisturbed)
     copied = tmp_path / "copy"
-    subprocess.run(["cp", "-r", photos, copied], check=True)
-    assert same(Pack.build(PACKING, undisturbed.folder, path=copied), undisturbed)
-    with pytest.raises(ItlError, match="is the pack of"):
-        Pack.build(PACKING, undisturbed.folder, path=other)
+    subprocess.run(["cp", "-rp", photos, copied], check=True)
+    with pytest.raises(ItlError) as refused:
+        Pack.build(PACKING, undisturbed.folder, path=copied)
+    assert str(refused.value) == (
+        f"{undisturbed.folder} is the pack of folder at 24 pixels (squash) from {photos}, not of folder at "
+        f"24 pixels (squash) from {copied}; pack to another folder"
+    )
 
 
-def test_other_images_of_the_same_names_and_sizes_are_not_taken_for_moved_ones(tmp_path):
-    """As all BMPs of one size have."""
-    random = np.random.default_rng(0)
-    for folder in ("one", "two"):
-        for name in ("cat/1.bmp", "dog/2.bmp"):
-            path = tmp_path / folder / name
-            path.parent.mkdir(parents=True)
-            Image.fromarray(random.integers(0, 256, (9, 9, 3), np.uint8)).save(path)
-    packing = Packing("folder", size=8)
-    pack = Pack.build(packing, tmp_path / "pack", path=tmp_path / "one")
-    shutil.copytree(tmp_path / "one", tmp_path / "copy")
-    assert Pack.build(packing, tmp_path / "pack", path=tmp_path / "copy").digest == pack.digest
-    with pytest.raises(ItlError, match="is the pack of .* from .*/one, not of .*/two; pack to another"):
-        Pack.build(packing, tmp_path / "pack", path=tmp_path / "two")
+def test_an_unfinished_pack_of_images_at_another_path_is_refused(photos, tmp_path, monkeypatch):
+    half_built(tmp_path / "pack", photos, monkeypatch)
+    copied = tmp_path / "copy"
+    subprocess.run(["cp", "-rp", photos, copied], check=True)
+    with pytest.raises(ItlError, match="is the unfinished pack of other images, not of folder at 24 pixels"):
+        Pack.build(PACKING, tmp_path / "pack", path=copied)
 
 
 @pytest.mark.parametrize("place", ["", "ILSVRC", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC"])
