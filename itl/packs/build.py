@@ -6,7 +6,6 @@ import errno
 import json
 import logging
 import os
-import shutil
 import time
 import warnings
 from collections import Counter
@@ -71,7 +70,7 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
                 if not changes:
                     return
                 log.info(f"the source has changed since {out} was packed: {changes}; packing these anew")
-            _refuse_another(request, _replaced_by(out))
+            _refuse_others(request, out)
             folder = partial_of(out)
             _write_folder(request, folder, out if out.exists() else None, workers)
             (folder / "journal").unlink(missing_ok=True)
@@ -83,16 +82,17 @@ def _publish(folder: Path, out: Path) -> None:
     replaced = _replaced_by(out)
     if out.exists():
         if replaced.exists():  # left by a kill before it was removed
-            _remove(replaced, out)
+            _remove(replaced)
         os.rename(out, replaced)
     os.rename(folder, out)
     flush_to_disk(out.parent)
     if replaced.exists():
-        _remove(replaced, out)
+        _remove(replaced)
 
 
-def _refuse_another(request: PackRequest, replaced: Path) -> None:
-    """Raise ItlError if *replaced* is no earlier pack of *request*, as another pack may be called so."""
+def _refuse_others(request: PackRequest, out: Path) -> None:
+    """Raise ItlError if what is to be replaced, or is in the way of that, may be somebody's own."""
+    replaced = _replaced_by(out)
     summary = _read_summary(replaced) if replaced.is_dir() and not replaced.is_symlink() else {}
     ours = (request.pixel_settings(), request.absolute_path())
     if os.path.lexists(replaced) and (summary.get("request"), summary.get("path")) != ours:
@@ -100,22 +100,19 @@ def _refuse_another(request: PackRequest, replaced: Path) -> None:
             f"{replaced} is in the way, where an earlier pack lies while it is replaced; move that, or pack "
             f"to another folder"
         )
+    if out.is_dir() and (others := others_in(out)):
+        raise ItlError(
+            f"{out} has {others[0].name}, which is no file of a pack, and is to be replaced, as its source "
+            f"has changed; move that out of it and repeat"
+        )
 
 
-def _remove(pack: Path, out: Path) -> None:
-    """Remove the folder of a *pack*, and pack.json last: after a kill it still says which pack it is.
-
-    Other files in it, which are somebody's, go to *out*, by another name where theirs is taken.
-    """
-    for path in others_in(pack):
-        target = out / path.name
-        while os.path.lexists(target):
-            target = target.with_name(f"{target.name}.earlier")
-        os.rename(path, target)
-    for path in pack.iterdir():
-        if path.name != "pack.json":
-            path.unlink()
-    shutil.rmtree(pack)
+def _remove(pack: Path) -> None:
+    """Remove the folder of a *pack*, and pack.json last: after a kill it still says which pack it is."""
+    for path in {*pack.iterdir()} - {*others_in(pack), pack / "pack.json"}:
+        path.unlink()
+    (pack / "pack.json").unlink(missing_ok=True)
+    pack.rmdir()  # which fails if somebody has put a file there meanwhile
 
 
 def others_in(folder: Path) -> list[Path]:
