@@ -300,7 +300,8 @@ def listing_digest(source: Source, records: list[Record]) -> str:
     """Return 12 hex digits that identify the listing, with annotations and regions where files hold them."""
     digest = hashlib.sha256()
     for record in records:
-        digest.update(text_line((record.id, record.wnid, record.split)))
+        # A person who does none of the actions has a box, but no object.
+        digest.update(text_line((record.id, record.wnid, record.split, *(record.box or ()))))
         if source.annotates and source.scan is not None:
             digest.update(_annotation_text(source.annotation(record)))
         if source.has_regions:

@@ -1,5 +1,6 @@
 """VOC's action task as a source: a record for each person, whole and damaged."""
 
+import numpy as np
 import pytest
 
 from itl import ItlError
@@ -66,6 +67,17 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
         "note: 2 of 3,134 train people, 1 of 3,144 val people as published; scores cannot be compared with "
         "those of papers"
     ) in lines
+
+
+def test_a_pack_is_built_again_once_the_box_of_a_person_without_an_action_is_another(tmp_path):
+    path = written(tmp_path / "voc", voc2012())
+    packing = Packing("voc2012-action", size=16)
+    first = np.array(Pack.build(packing, tmp_path / "pack", path=path).images)
+    other = xml(thing("person", (1, 1, 20, 20), actions="<other>1</other><jumping>0</jumping>"))
+    written(path, {"VOCdevkit/VOC2012/Annotations/2011_2.xml": other})
+    again = Pack.build(packing, tmp_path / "pack", path=path).images
+    assert [(again[row] == first[row]).all() for row in range(3)] == [True, True, False]
+    assert (again == Pack.build(packing, tmp_path / "new", path=path).images).all()
 
 
 def test_all_published_people_have_the_protocol_of_papers(tmp_path, monkeypatch):
