@@ -169,7 +169,7 @@ def test_files_can_be_named(tmp_path):
         "images/one.jpg",
         "images/two.jpg",
     ]
-    assert len(Coco(root, annotations={"train": "a.json", "val": "b.json"}).records()) == 3
+    assert len(Coco(root, annotations="train=a.json,val=b.json").records()) == 3
     written(root, {"deep/a.json": TEST})
     assert Coco(root, annotations="train=a.json").layout == "COCO-style JSON (train in a.json)"
     written(root, {"other/b.json": TEST})
@@ -361,8 +361,8 @@ def test_two_names_are_two_images():
         ({"train.json": b"[" * 100_000}, "train.json cannot be read as JSON (RecursionError)"),
         ({"train.json": one({"image_id": 3})}, "number 1 of its annotations lacks image_id or"),
         (
-            {"train.json": one(row(3, 1, [0, 0, 9, 9], iscrowd="0"))},
-            "'dog': iscrowd is '0'; it should be 0 or 1",
+            {"train.json": one(row(3, 1, [0, 0, 9, 9], iscrowd="2"))},
+            "'dog': iscrowd is '2'; it should be 0 or 1",
         ),
         ({"train.json": one(row(3, 9, [0, 0, 9, 9]))}, "no category has the id 9; categories are 1 dog"),
         ({"train.json": one(row(8, 1, [0, 0, 9, 9]))}, "1 annotation is of images that the file does"),

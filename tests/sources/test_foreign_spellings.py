@@ -43,6 +43,9 @@ def coco_world(*names: str) -> dict[str, bytes]:
         ({"difficult": True}, True),
         ({"difficult": "1", "ignore": None}, True),
         ({"difficult": "", "ignore": "false"}, False),
+        ({"iscrowd": None}, False),
+        ({"iscrowd": "0"}, False),
+        ({"iscrowd": "1"}, True),
     ],
 )
 def test_objects_to_be_ignored_are_difficult(tmp_path, flags, difficult):

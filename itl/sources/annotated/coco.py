@@ -41,7 +41,7 @@ from itl.sources.split_names import (
 )
 
 OF_DETECTORS = {"prediction", "predictions", "result", "results"}  # words in the names of what these write
-PASCAL_FLAGS = ("ignore", "difficult")  # of PASCAL's difficult objects, in JSON that tools convert
+FLAGS = ("iscrowd", "ignore", "difficult")  # the latter two of PASCAL's objects, in JSON that tools convert
 WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
@@ -59,7 +59,7 @@ class Coco(AnnotatedSource):
     `annotation` has its objects.
     """
 
-    annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
+    annotations: str | None = None  # train=a.json,test=b.json: names inside path
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "coco"
     expected = (
@@ -319,7 +319,7 @@ def _describe_twice(image: str, split: str, first: str, name: str) -> str:
     return f"in {first} and again in {name}; leave it in one"
 
 
-def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
+def parse_annotations_option(option: str) -> dict[str, str]:
     """Read the option annotations: SPLIT=FILE, several with commas; a file alone tells its split by its name.
 
     ItlError for two files of one split, or a split other than train, val and test.
@@ -327,13 +327,10 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
     >>> parse_annotations_option("train=a.json,instances_val2017.json")
     {'train': 'a.json', 'val': 'instances_val2017.json'}
     """
-    if isinstance(option, Mapping):
-        pairs = list(option.items())
-    else:
-        pairs = []
-        for part in option.split(","):
-            split, equals, name = part.strip().partition("=")
-            pairs.append((split, name) if equals else (_split_of_one(split), split))
+    pairs = []
+    for part in option.split(","):
+        split, equals, name = part.strip().partition("=")
+        pairs.append((split, name) if equals else (_split_of_one(split), split))
     files = {SPLIT_OF_WORD.get(split, split): name for split, name in pairs}
     if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
         raise ItlError(
@@ -459,12 +456,11 @@ def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: s
         raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")
     name = classes[row["category_id"]]
     box = voc_box(row.get("bbox"), size, f"{where}, {name!r}")
-    flags = {"iscrowd": row.get("iscrowd", 0)}
-    for key in PASCAL_FLAGS:
+    flags = {}
+    for key in FLAGS:
         flag = row.get(key) or 0
         flags[key] = FLAG_OF_TEXT.get(flag.lower(), flag) if isinstance(flag, str) else flag
-    for key, flag in flags.items():
-        if flag not in (0, 1):
+        if flags[key] not in (0, 1):
             raise ItlError(f"{where}, {name!r}: {key} is {str(flag)[:20]!r}; it should be 0 or 1")
     return AnnotatedObject(name, box, any(flags.values()))
 
