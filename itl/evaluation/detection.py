@@ -11,7 +11,7 @@ from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statis
 from itl.evaluation.finetune import at_best_lr
 from itl.evaluation.methods import Metrics
 from itl.evaluation.target import Target
-from itl.evaluation.voc_ap import mean_ap, voc_ap
+from itl.evaluation.voc_ap import average_precision, mean_ap, ranked_hits
 from itl.machine import Machine
 from itl.sources.annotated.proposals import recall
 from itl.sources.boxes import SIDES
@@ -35,11 +35,13 @@ def detection(spec: Transfer, net: Classifier, target: Target, folder: Path, mac
 
     def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> Metrics:
         detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
-        objects, metrics = part.pack.objects[part.pack.objects["row"].isin(part.test.rows)], {}
-        for name, metric in (("map", "07"), ("map_area", "area")):
-            images = objects.rename(columns={"row": "image"})
-            by_class = voc_ap(images, detections, metric, known=part.test.classes)
-            metrics[name] = 100 * mean_ap(by_class.values())
+        objects = part.pack.objects[part.pack.objects["row"].isin(part.test.rows)]
+        by_image = objects.rename(columns={"row": "image"})
+        ranked = ranked_hits(by_image, detections, known=part.test.classes).values()
+        metrics = {
+            name: 100 * mean_ap(average_precision(*of_class, metric) for of_class in ranked)
+            for name, metric in (("map", "07"), ("map_area", "area"))
+        }
         if part is target:  # else a learning rate is being chosen
             write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
             metrics["recall"] = 100 * recall(objects, regions.__getitem__)

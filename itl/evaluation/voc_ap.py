@@ -9,6 +9,7 @@ from itl import ItlError, pick
 from itl.sources.boxes import SIDES, first_invalid_box, iou_of
 
 RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # as 0:0.1:1 in Octave; 0.1 * 3 is not 0.3
+PAIRS_AT_ONCE = 1_000_000  # of a detection and an object of one image, about 200 bytes each
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1  # what a detection, or a label, counts as
 
 
@@ -45,17 +46,27 @@ def voc_ap(
 ) -> dict[str, float]:
     """Compute the average precision of each class by name, as ``VOCevaldet`` does: see `judge`.
 
-    Args:
-        objects: Columns image, name, xmin, ymin, xmax, ymax and difficult; boxes are 1-based, inclusive.
-        detections: Columns image, class, score, xmin, ymin, xmax and ymax, with boxes as for *objects*. Equal
-            scores rank in their order.
-        metric: "07" or "area"; see `average_precision`.
-        iou: Overlap from which a detection counts.
-        known: Classes that may be detected although no object here is of them.
+    *metric* is "07" or "area", as in `average_precision`; the other arguments are as in `ranked_hits`.
 
     Returns:
         0 to 1 for each class of *objects* and each class detected, sorted by name; NaN for a class without
         objects, or with difficult ones alone.
+    """
+    ranked = ranked_hits(objects, detections, iou, known)
+    return {name: average_precision(hits, positives, metric) for name, (hits, positives) in ranked.items()}
+
+
+def ranked_hits(
+    objects: pd.DataFrame, detections: pd.DataFrame, iou: float = 0.5, known: Iterable[str] = ()
+) -> dict[str, tuple[np.ndarray, int]]:
+    """Return the hits and the number of positives of each class by name, as `average_precision` takes them.
+
+    Args:
+        objects: Columns image, name, xmin, ymin, xmax, ymax and difficult; boxes are 1-based, inclusive.
+        detections: Columns image, class, score, xmin, ymin, xmax and ymax, with boxes as for *objects*. Equal
+            scores rank in their order.
+        iou: Overlap from which a detection counts.
+        known: Classes that may be detected although no object here is of them.
 
     Raises:
         ItlError: for a detection of another class, with a score of NaN or an invalid box, by its number.
@@ -72,7 +83,7 @@ def voc_ap(
     hits = {name: column.to_numpy() for name, column in ranked}
     positives = objects.loc[~objects["difficult"].to_numpy(bool), "name"].value_counts()
     return {
-        name: average_precision(hits.get(name, np.zeros(0, bool)), int(positives.get(name, 0)), metric)
+        name: (hits.get(name, np.zeros(0, bool)), int(positives.get(name, 0)))
         for name in sorted(annotated | detected)
     }
 
@@ -93,8 +104,21 @@ def judge(objects: pd.DataFrame, detections: pd.DataFrame, iou: float = 0.5) -> 
     A detection is matched to the object of its class and image that it overlaps most, the first of equals,
     whether or not that object is matched already. Below *iou* it is a false positive. One that is matched to
     a difficult object is ignored. Of several matched to one object, the highest score is the true positive,
-    the first of equals. Columns are as in `voc_ap`.
+    the first of equals. Columns are as in `ranked_hits`.
     """
+    images = pd.concat([objects["image"], detections["image"]]).factorize()[0]
+    annotated, detected = np.split(images, [len(objects)])
+    counts = [np.bincount(part, minlength=len(images)) for part in (annotated, detected)]
+    block_of = np.cumsum(counts[0] * counts[1]) // PAIRS_AT_ONCE  # of each image
+    verdicts = np.full(len(detections), FALSE_POSITIVE, np.int8)
+    for block in np.unique(block_of[detected]):
+        rows, others = (np.flatnonzero(block_of[part] == block) for part in (detected, annotated))
+        verdicts[rows] = _judge_block(objects.iloc[others], detections.iloc[rows], iou)
+    return verdicts
+
+
+def _judge_block(objects: pd.DataFrame, detections: pd.DataFrame, iou: float) -> np.ndarray:
+    """Do what `judge` does, on images of which all pairs of a detection and an object are in memory."""
     detected = detections[["image", "class", "score"]].assign(detection=np.arange(len(detections)))
     annotated = objects[["image", "name"]].assign(object=np.arange(len(objects)))
     pairs = detected.merge(annotated, left_on=["image", "class"], right_on=["image", "name"])

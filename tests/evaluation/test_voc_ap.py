@@ -19,7 +19,7 @@ from itl.evaluation.voc_ap import (
     mean_ap,
     voc_ap,
 )
-from itl.sources.boxes import SIDES
+from itl.sources.boxes import SIDES, iou_of
 
 METRICS = ["07", "area"]
 DOG, FAR = (1, 1, 10, 10), (50, 50, 60, 60)
@@ -117,6 +117,28 @@ def test_random_sets_score_as_the_development_kit_has_it():
             cases.update(round(value, 1) for value in precisions.values() if not math.isnan(value))
             cases["NaN"] += sum(map(math.isnan, precisions.values()))
     assert len(cases) == 12, "the worlds are too tame"  # NaN, and all from 0.0 to 1.0
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(100, [12]), (9, [8, 4]), (8, [4, 8]), (1, [4, 4, 4])])
+def test_few_pairs_are_held_at_once_and_the_verdicts_are_the_same(limit, sizes, monkeypatch):
+    """Two objects and two detections on each of three images, in turn: in blocks of whole images."""
+    world = objects(*((image, "dog", box, False) for box in (DOG, FAR) for image in "cab"))
+    answers = detections(*((image, "dog", 0.5, box) for box in (DOG, (1, 1, 9, 9)) for image in "abc"))
+    held = []
+    monkeypatch.setattr("itl.evaluation.voc_ap.PAIRS_AT_ONCE", limit)
+    monkeypatch.setattr(
+        "itl.evaluation.voc_ap.iou_of", lambda *pairs: held.append(len(pairs[0])) or iou_of(*pairs)
+    )
+    assert judge(world, answers).tolist() == [TRUE_POSITIVE] * 3 + [FALSE_POSITIVE] * 3
+    assert held == sizes
+
+
+@pytest.mark.parametrize("limit", [1, 20])
+def test_random_sets_are_judged_alike_in_blocks(limit, monkeypatch):
+    worlds = [random_world(seed) for seed in range(30)]
+    whole = [judge(*world).tolist() for world in worlds]
+    monkeypatch.setattr("itl.evaluation.voc_ap.PAIRS_AT_ONCE", limit)
+    assert [judge(*world).tolist() for world in worlds] == whole
 
 
 def test_recall_that_hits_a_level_exactly():
