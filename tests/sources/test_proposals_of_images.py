@@ -153,10 +153,17 @@ def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
         "note: 1 of 8 regions reach outside their image, such as 1 on VOC2007/000003; pixels count from 1, "
         "and sides may have another order; only what lies inside counts"
     ) in check_lines("voc2007", world, proposals=str(file), outside="cut")
-    before = REGIONS | {"000004": np.array([[-9, -9, -1, -1]])}  # all of it before the first pixel
-    write_regions(file, before)
+    beyond = [(-9, -9, -1, -1), (50, 1, 70, 9), (61, 1, 70, 9), (1, -9, 9, 0), (1, 40.5, 9, 70)]
+    write_regions(file, REGIONS | {"000004": np.array(beyond), "000005": np.array(beyond[:1])})
     scan = open_source("voc2007", world, proposals=str(file), outside="cut").scan
-    assert scan.regions["VOC2007/000004"].tolist() == [[1, 1, 1, 1]]
+    cut = scan.regions["VOC2007/000004"]
+    assert cut.tolist() == [[50, 1, 60, 9], [1, 40, 9, 40]], "three have no pixel of the image"
+    assert cut.dtype == np.float32
+    assert "VOC2007/000005" not in scan.regions
+    (text,) = [
+        line for line in check_lines("voc2007", world, proposals=str(file), outside="cut") if "lem: " in line
+    ]
+    assert "has no regions of 1 of 5 images (1 of test), such as VOC2007/000005" in text
     over = REGIONS | {"000004": np.array([[0.3, 1, 60.9, 40]])}  # less than a pixel: a fraction
     assert problems(world, over, file) == []
     pack = Pack.build(packing(file), tmp_path / "pack", path=world)
@@ -251,11 +258,11 @@ def test_regions_are_cut_where_annotations_are(tmp_path, capsys):
         "--recall",
         str(tmp_path / "xml"),
         "--count",
-        "2",
+        "1",  # as the region entirely outside is none
     ]
     assert main([*arguments, "--outside", "cut"]) == 0
     output = capsys.readouterr()
-    assert output.out.splitlines()[1::4] == ["2,0.5,2,0.5", "2,0.9,2,0.5"]
+    assert output.out.splitlines()[1::4] == ["1,0.5,2,0.5", "1,0.9,2,0.5"]
     assert output.err == (
         "note: 2 of 2 regions reach outside their image, such as 2 on a; pixels count from 1, and sides may "
         "have another order; only what lies inside counts\n"

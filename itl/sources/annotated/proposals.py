@@ -103,8 +103,15 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
         return
     scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
-    _refuse_without_regions(scan, path, matched, from_file)
     unclear = {image: boxes.doubt for image, boxes in scan.size_doubts.items() if boxes.are_changed}
+    measured = {
+        image: boxes for image, boxes in matched.items() if image in scan.sizes and image not in unclear
+    }
+    counts = _counts_outside(measured, scan.sizes)
+    if counts and outside == "cut":
+        scan.notes.append(_describe_outside(counts, measured, "cut"))
+        measured |= {image: _cut(measured[image], scan.sizes[image]) for image in counts}
+    _refuse_without_regions(scan, path, matched | measured, from_file)
     refused = {image for image, doubt in unclear.items() if (doubt, resized) == ("resized", "refuse")}
     if changed := sorted(unclear.keys() & matched.keys() - refused):
         scan.add_problem(
@@ -113,16 +120,10 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
             f"the annotation states; save these images upright and in the stated size",
             *changed,
         )
-    measured = {
-        image: boxes for image, boxes in matched.items() if image in scan.sizes and image not in unclear
-    }
     for image, boxes in measured.items():
         if len(boxes):
             scan.regions[image] = np.clip(boxes, 1, np.array(2 * scan.sizes[image], np.float32))
-    counts = _counts_outside(measured, scan.sizes)
-    if counts and outside == "cut":
-        scan.notes.append(_describe_outside(counts, measured, "cut"))
-    elif counts:
+    if counts and outside != "cut":
         first = next(iter(counts))
         width, height = scan.sizes[first]
         scan.add_problem(
@@ -137,6 +138,12 @@ def _counts_outside(regions: Regions, sizes: Mapping[str, Size]) -> dict[str, in
     """Return how many *regions* reach outside their image, of images where any do."""
     counts = {image: int(reaching_outside(boxes, sizes[image]).sum()) for image, boxes in regions.items()}
     return {image: count for image, count in counts.items() if count}
+
+
+def _cut(boxes: np.ndarray, size: Size) -> np.ndarray:
+    """Return *boxes* (n, 4) cut to their image of *size*, without those entirely outside."""
+    inside = clip_boxes(boxes, size).astype(boxes.dtype)
+    return inside[~reaching_outside(inside, size)]
 
 
 def _describe_outside(counts: Mapping[str, int], regions: Regions, outside: str) -> str:
@@ -273,7 +280,7 @@ def measure_recall(
     if reaching := _counts_outside(matched, sizes):
         notes.append(_describe_outside(reaching, matched, outside))
     if outside == "cut":
-        matched = {image: clip_boxes(boxes, sizes[image]) for image, boxes in matched.items()}
+        matched = {image: _cut(boxes, sizes[image]) for image, boxes in matched.items()}
     objects = objects[objects["image"].isin(list(matched))]
     table = recall_table(objects, lambda image, count: matched[image][:count], counts)
     return table, notes
