@@ -165,7 +165,8 @@ DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_t
 
 PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
 
-Boxes are 1-based and inclusive, the best of an image first. A file is one of
+Boxes are 1-based and inclusive, the best of an image first. Images that share a name go by their paths, as
+train/000005. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
            or one image a file: 000005_boxes.mat with boxes, K × 4
 .npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]

@@ -120,7 +120,9 @@ def test_a_folder_is_all_files_in_it(tmp_path):
     regions = read_regions(tmp_path)
     assert same(dict(sorted(regions.items())), REGIONS)
     write_regions(tmp_path / "train.npz", {"000001": REGIONS["000002"]})
-    with pytest.raises(ItlError, match="trainval.mat and another file .* have other regions of '000001'"):
+    with pytest.raises(
+        ItlError, match="trainval.mat and another file .* have other regions of '000001'; .* as train/000001$"
+    ):
         read_regions(tmp_path)
 
 

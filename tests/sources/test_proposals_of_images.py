@@ -16,7 +16,8 @@ from itl.sources.annotated.proposal_files import read_regions, write_regions
 from itl.sources.annotated.proposals import match_images
 from itl.sources.registry import open_source
 from itl.specs import Packing
-from tests.annotated import check_lines, thing, voc2007, written, xml
+from tests.annotated import check_lines, jpeg, thing, voc2007, written, xml
+from tests.sources.test_foreign_spellings import coco_file
 from tests.sources.test_proposal_files import REGIONS, same
 
 
@@ -25,6 +26,36 @@ def test_images_go_by_id_or_by_a_name_that_is_theirs_alone():
     regions = match_images(["VOC2007/000001", "a/2.png", "x/3", "c/3", "4"], held)
     numbers = {name: boxes[0, 0] for name, boxes in regions.items()}
     assert numbers == {"VOC2007/000001": 0, "a/2.png": 1, "c/3": 3}
+
+
+@pytest.mark.parametrize(
+    ("names", "matched"),
+    [
+        (["train/0.jpg", "test/0.jpg"], {"train/0.jpg": 0, "test/0.jpg": 1}),
+        (["train/0", "test/0"], {"train/0.jpg": 0, "test/0.jpg": 1}),
+        (["train/0", "test/0.jpg", "test/0"], {"train/0.jpg": 0, "test/0.jpg": 1}),
+        (["0"], {}),
+        (["x/0", "test/0"], {"test/0.jpg": 1}),
+        (["test/1"], {}),  # of which there are two, with and without a suffix of their own
+    ],
+)
+def test_images_of_two_splits_with_one_name_go_by_their_paths(names, matched):
+    held = {name: np.full((1, 4), number) for number, name in enumerate(names)}
+    regions = match_images(["train/0.jpg", "test/0.jpg", "test/1.jpg", "test/1.png"], held)
+    assert {image: boxes[0, 0] for image, boxes in regions.items()} == matched
+
+
+def test_names_that_several_images_share_are_refused_until_they_are_paths(tmp_path):
+    files = {f"{split}/0.jpg": jpeg() for split in ("train", "test")}
+    files |= {f"{split}.json": coco_file("0.jpg") for split in ("train", "test")}
+    path, file = written(tmp_path / "coco", files), tmp_path / "regions.npz"
+    write_regions(file, {"0": np.array([[1, 1, 9, 9]])})
+    (line,) = [line for line in check_lines("coco", path, proposals=str(file)) if "no regions" in line]
+    says = "images share this name, so let the file name them by their paths, as train/0.jpg"
+    assert line.endswith(f"it is on 1 image, 0; {says}")
+    write_regions(file, {"train/0": np.array([[1, 1, 9, 9]]), "test/0": np.array([[2, 2, 9, 9]])})
+    regions = open_source("coco", path, proposals=str(file)).scan.regions
+    assert (regions["train/0.jpg"][0, 0], regions["test/0.jpg"][0, 0]) == (1, 2)
 
 
 @pytest.fixture

@@ -70,7 +70,10 @@ def read_regions(path: str | Path, order: str | None = None) -> Regions:
     for file in files:
         for image, boxes in _read(file, order or "yxyx").items():
             if image in regions and not np.array_equal(regions[image], boxes):
-                raise ItlError(f"{file} and another file in {path} have other regions of {image!r}; keep one")
+                raise ItlError(
+                    f"{file} and another file in {path} have other regions of {image!r}; keep one, or name "
+                    f"two images by their paths, as train/{image}"
+                )
             regions[image] = boxes
     if not regions:
         raise ItlError(f"{path} holds no regions; {FORMAT_HINT}")

@@ -162,11 +162,15 @@ def _refuse_without_regions(scan: Scan, path: Path, matched: Regions, from_file:
     if bare:
         counts = sorted(Counter(bare.values()).items())
         splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
+        names = {stem_of(image) for image in from_file}
+        shared = [image for image in bare if image not in matched and stem_of(image) in names]
+        cure = "give the file made for these images, or a folder with the files of all splits"
+        if shared:
+            cure = f"images share this name, so let the file name them by their paths, as {shared[0]}"
         scan.add_problem(
             f"{path} has no regions of {len(bare):,} of {len(scan.records):,} images ({splits}), "
             f"such as {examples(bare)}; it is on {counted(len(from_file), 'images')}, "
-            f"{examples(from_file)}; give the file made for these images, or a folder with the files "
-            f"of all splits",
+            f"{examples(from_file)}; {cure}",
             *bare,
         )
 
@@ -174,26 +178,27 @@ def _refuse_without_regions(scan: Scan, path: Path, matched: Regions, from_file:
 def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Regions:
     """Return the regions of those of *images* that *regions* has.
 
-    An image is matched by its id, or by its name without folders and suffix if that is unique on both sides.
+    An image is matched by its id, by that without the suffix of a file, or by its name without folders and
+    suffix; the latter two if they are unique on both sides.
 
     >>> file = {"000005.jpg": np.ones((1, 4)), "9": np.ones((1, 4))}
     >>> list(match_images(["VOC2007/000005", "000007"], file))
     ['VOC2007/000005']
     """
-    images = list(images)
-    keys_by_name = _by_unique_name(regions)
-    unique_names = {image: name for name, image in _by_unique_name(images).items()}
-    matched = {}
-    for image in images:
-        key = image if image in regions else keys_by_name.get(unique_names.get(image, ""))
-        if key is not None:
-            matched[image] = regions[key]
-    return matched
+    images, matched = list(images), Regions()
+    for name_of in (stem_of, _without_suffix, str):  # the surest last
+        keys, names = _by_unique_name(regions, name_of), _by_unique_name(images, name_of)
+        matched |= {image: regions[keys[name]] for name, image in names.items() if name in keys}
+    return {image: matched[image] for image in images if image in matched}
 
 
-def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
-    """Return *images* by their names without folders and suffix, those whose names are unique."""
-    names = {image: stem_of(image) for image in images}
+def _without_suffix(image: str) -> str:
+    return f"{image.rpartition('/')[0]}/{stem_of(image)}"
+
+
+def _by_unique_name(images: Iterable[str], name_of: Callable[[str], str]) -> dict[str, str]:
+    """Return *images* by the names that *name_of* gives them, those whose names are unique."""
+    names = {image: name_of(image) for image in images}
     counts = Counter(names.values())
     return {name: image for image, name in names.items() if counts[name] == 1}
 
