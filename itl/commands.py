@@ -279,10 +279,10 @@ def voc_ap(args: argparse.Namespace) -> None:
     from itl.sources.annotated.detection_files import Annotations, describe_without_detection, load_detections
     from itl.sources.annotated.voc_xml import read_objects
 
-    annotations = Annotations(*read_objects(args.annotations, args.images, args.outside))
+    annotations = Annotations(*read_objects(args.annotations, args.images, args.outside), args.images)
     detections, notes = load_detections(args.detections, annotations, args.categories, args.outside)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
-    print_notes(*notes, *describe_without_detection(detections, annotations, args.images))
+    print_notes(*notes, *describe_without_detection(detections, annotations))
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 

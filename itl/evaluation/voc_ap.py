@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.sources.boxes import SIDES, first_invalid_box, iou_of
+from itl.sources.boxes import NO_SIDE, SIDES, first_invalid_box, iou_of
 
 RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # as 0:0.1:1 in Octave; 0.1 * 3 is not 0.3
 PAIRS_AT_ONCE = 1_000_000  # of a detection and an object of one image, about 200 bytes each
@@ -94,7 +94,7 @@ def _refuse_invalid(detections: pd.DataFrame) -> None:
             f"detection {invalid.argmax() + 1} has the score nan, which has no rank; the net has "
             f"diverged, or the scores are damaged"
         )
-    if first := first_invalid_box(detections[SIDES].to_numpy(np.float64)):
+    if first := first_invalid_box(detections[SIDES].to_numpy(np.float64), NO_SIDE):
         raise ItlError(f"detection {first[0] + 1}: {first[1]}")
 
 

@@ -15,6 +15,7 @@ from itl import ItlError
 Box = tuple[float, float, float, float]
 Size = tuple[int | None, int | None]  # width and height of an image, None where it is not known
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
+NO_SIDE = -1e-6  # a side above it may be 0, rounded: detectors clip boxes to 0, and VOCevaldet scores these
 OUTSIDE = {"refuse": "correct it", "cut": "clip it"}  # a box that reaches outside its image
 FLAG_OF_TEXT = {  # as difficult in annotations
     **dict.fromkeys(("1", "1.0", "true"), True),
@@ -104,14 +105,16 @@ def area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[..., 2:] - boxes[..., :2] + 1).prod(-1)
 
 
-def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
+def first_invalid_box(boxes: np.ndarray, above: float = 0) -> tuple[int, str] | None:
     """Return the number, from 0, of the first of *boxes* (n, 4) that is not a box, and the reason.
+
+    Sides have more than *above* pixels, as in `has_area`.
 
     >>> first_invalid_box(np.array([[1, 1, 10, 5], [3, 1, 2, 5]]))
     (1, 'the box (3, 1, 2, 5) has no area; xmax and ymax must be at least xmin and ymin')
     """
     finite = np.isfinite(boxes).all(1)
-    valid = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)  # as in `has_area`
+    valid = finite & (boxes[:, 2:] - boxes[:, :2] + 1 > above).all(1)
     if valid.all():
         return None
     first = int(valid.argmin())
@@ -252,10 +255,10 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
     return xmin, ymin, max(xmin, xmax), max(ymin, ymax)  # a pixel at least
 
 
-def voc_corners(bbox: object, where: str) -> Box:
+def voc_corners(bbox: object, where: str, above: float = 0) -> Box:
     """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
 
-    ItlError, about *where*, if *bbox* is not four finite numbers, or has no area.
+    ItlError, about *where*, if *bbox* is not four finite numbers, or width or height is not *above* that.
 
     >>> voc_corners([9, 9, 41, 51], "here")
     (10, 10, 50, 60)
@@ -263,7 +266,7 @@ def voc_corners(bbox: object, where: str) -> Box:
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_finite_number, bbox))):
         raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
     x, y, width, height = bbox
-    if width <= 0 or height <= 0:
+    if min(width, height) <= above:
         raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
     return x + 1, y + 1, x + width, y + height
 

@@ -35,7 +35,7 @@ CATEGORIES = {
             "no category_id is 0, for which 'cat' stands in {categories}; if category_ids count from 1",
         ),
         ([result("a", 3)], ["cat", "dog"], "no class has the category_id 3; ids are 0 cat, 1 dog"),
-        ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
+        ([result("a", 1, (1, 1, -1, 5))], None, "has no area"),
         ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
         (
             [result("a", 12, (0.1, 0.1, 0.4, 0.4))],

@@ -128,7 +128,7 @@ HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
         (f"{HEADER}\n{GOOD}\na,dog,0.5,9,1,1,9\n", "row 2: the box (9, 1, 1, 9) has no area"),
         (
             f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n",
-            "row 2: no image called 'b' is annotated (with --images: and listed); 1 of 2 detections",
+            "row 2: no image called 'b' is annotated; 1 of 2 detections are on such images; annotate",
         ),
         (f"{HEADER}\n{GOOD}\nc.jpg,dog,0.5,1,1,9,9\n", "row 2: no image called 'c.jpg' is annotated"),
         (f"{HEADER}\n", "holds no detections, so there is nothing to score"),
@@ -297,6 +297,39 @@ def test_only_listed_images_count(tmp_path, capsys):
             (tmp_path / "test.txt").write_text(text)
         assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_detections_on_images_that_are_not_listed_are_refused_without_a_guess(tmp_path, capsys):
+    names, listed = [f"00000{number}" for number in range(1, 5)], tmp_path / "test.txt"
+    world = objects(*((name, "dog", DOG, False) for name in names))
+    arguments = write_world(tmp_path, world, detections(*((name, "dog", 0.5, DOG) for name in names)))
+    listed.write_text("000001\n000002\n")
+    assert main(["voc-ap", *arguments, "--images", str(listed)]) == 1
+    assert capsys.readouterr().err.endswith(
+        f"row 3: no image called '000003' is in {listed}; 2 of 4 detections are on such images; list these, "
+        f"or leave them out\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "coco"])
+def test_detections_without_a_width_are_wrong_as_the_kit_has_it(kind, tmp_path, capsys):
+    """The second ranks between two that are right: precision 1 and 2/3."""
+    far = (12.3, 3, 20, 40)
+    arguments = write_world(
+        tmp_path, objects(("a", "dog", DOG, False), ("a", "dog", far, False)), detections()
+    )
+    rows = [("a", "dog", 0.9, DOG), ("a", "dog", 0.8, (12.3, 3, 12.3 - 1, 40)), ("a", "dog", 0.7, far)]
+    file = tmp_path / "detections.csv"
+    detections(*rows).to_csv(file, index=False)
+    if kind == "coco":
+        boxes = [(0, 0, 10, 10), (11.3, 2, 0, 38), (11.3, 2, 8.7, 38)]
+        file = tmp_path / "x.json"
+        results = [result("a", "dog", box, row[2]) for box, row in zip(boxes, rows, strict=True)]
+        file.write_text(json.dumps(results))
+    assert main(["voc-ap", *arguments[:3], str(file), "--metric", "area"]) == 0
+    output = capsys.readouterr()
+    assert output.out == "class,ap\ndog,0.8333333333333333\nmean,0.8333333333333333\n"
+    assert output.err == "note: 1 detection has no width or height, such as number 2; all are scored\n"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from itl.sources.annotated.coco import category_names, read_tables
 from itl.sources.annotated.voc_devkit import images_named
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.boxes import (
+    NO_SIDE,
     SIDES,
     Size,
     clip_boxes,
@@ -48,6 +49,7 @@ class Annotations:
 
     objects: pd.DataFrame  # as `itl.sources.annotated.voc_xml.read_objects` returns them
     images: Mapping[str, Size]  # by image
+    listed: Path | None = None  # the file that says which of the annotated images are scored
 
     @property
     def classes(self) -> list[str]:
@@ -88,11 +90,11 @@ def load_detections(
     if not len(detections):
         raise ItlError(f"{path} holds no detections, so there is nothing to score; every class would be 0")
     refuse_normalised(detections[SIDES].to_numpy(), f"{path}, row 1")
-    if invalid := first_invalid_box(detections[SIDES].to_numpy()):
+    if invalid := first_invalid_box(detections[SIDES].to_numpy(), NO_SIDE):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
     names = images_named(detections["image"].unique(), annotations.images)
     detections["image"] = [names.get(name, name) for name in detections["image"]]
-    refuse_other_images(detections, annotations.images, path)
+    refuse_other_images(detections, annotations, path)
     detections[SIDES], doubts = _scored_boxes(detections, annotations, outside)
     return detections, [*notes, *doubts, *_describe_classes(detections, annotations)]
 
@@ -102,20 +104,17 @@ def images_without_detection(detections: pd.DataFrame, annotations: Annotations)
     return annotations.images.keys() - set(detections["image"])
 
 
-def describe_without_detection(
-    detections: pd.DataFrame, annotations: Annotations, listed: Path | None = None
-) -> list[str]:
-    """Return a note if many images have no detection, though an object is to be found, as those of train.
-
-    *listed* is the file that says which of the annotated images are scored.
-    """
+def describe_without_detection(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
+    """Return a note if many images have no detection, though an object is to be found, as those of train."""
     bare, total = images_without_detection(detections, annotations), len(annotations.images)
     objects = annotations.objects[~annotations.objects["difficult"].astype(bool)]
     if len(bare & set(objects["image"])) <= FEW_WITHOUT * total:
         return []
-    cure = "--images a list without them" if listed else "the list of those that were with --images FILE"
+    kind, cure = "annotated", "the list of those that were with --images FILE"
+    if annotations.listed:
+        kind, cure = "listed", "--images a list without them"
     return [
-        f"{len(bare):,} of {total:,} {'listed' if listed else 'annotated'} images have no detection, and "
+        f"{len(bare):,} of {total:,} {kind} images have no detection, and "
         f"their objects count as missed; if these were not to be scored, give {cure}"
     ]
 
@@ -126,6 +125,7 @@ def _scored_boxes(
     """Return the boxes to score, (n, 4), and notes on those that are there twice or reach outside."""
     boxes, sizes = detections[SIDES].to_numpy(), [annotations.images[image] for image in detections["image"]]
     reaching, doubts = reaching_outside(boxes, sizes), {"are there twice": detections.duplicated()}
+    doubts["have no width or height"] = (boxes[:, 2:] - boxes[:, :2] + 1 <= -NO_SIDE).any(1)
     if outside == "cut":
         inside = clip_boxes(boxes, sizes)
         is_cut = (inside != boxes).any(1)
@@ -159,10 +159,7 @@ def read_detections(path: Path) -> pd.DataFrame:
     """
     texts = _columns_as_text(path)
     numbers = {name: _numbers(texts[name], name, path) for name in ("score", *SIDES)}
-    frame = pd.DataFrame({"image": texts["image"], "class": [*map(plain_label, texts["class"])], **numbers})
-    if invalid := first_invalid_box(frame[SIDES].to_numpy()):
-        raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
-    return frame
+    return pd.DataFrame({"image": texts["image"], "class": [*map(plain_label, texts["class"])], **numbers})
 
 
 def check_detections(
@@ -208,17 +205,20 @@ def check_detections(
     yield Finding("next", shlex.join(words))
 
 
-def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:
-    """Raise ItlError if *detections*, read from *path*, are on an image that is not among *images*."""
+def refuse_other_images(detections: pd.DataFrame, annotations: Annotations, path: Path) -> None:
+    """Raise ItlError if *detections*, read from *path*, are on an image that is not to be scored."""
+    images, listed = annotations.images, annotations.listed
     unknown = ~detections["image"].isin(list(images))
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
         name = detections["image"].iloc[row]
         padded = name.zfill(6)  # 5 for 000005: someone's program took ids for numbers
-        hint = f"did you mean {padded!r}? " if padded in images else did_you_mean(name, images)
+        kind, cure = (f"in {listed}", "list") if listed else ("annotated", "annotate")
+        hint = "" if listed else did_you_mean(name, images)  # what is not listed may well be annotated
+        hint = f"did you mean {padded!r}? " if padded in images else hint
         raise ItlError(
-            f"{path}, row {row + 1}: no image called {name!r} is annotated (with --images: and listed); "
-            f"{hint}{unknown.sum():,} of {counted(len(detections), 'detections are')} on such images"
+            f"{path}, row {row + 1}: no image called {name!r} is {kind}; {hint}{unknown.sum():,} of "
+            f"{counted(len(detections), 'detections are')} on such images; {cure} these, or leave them out"
         )
 
 
@@ -325,7 +325,7 @@ def read_coco_results(
         bbox, score = row["bbox"], row["score"]
         if not is_finite_number(score):
             raise ItlError(f"{where}: score is {str(score)[:40]!r}; it should be a finite number")
-        result.append((image, names.get(category, category), score, *voc_corners(bbox, where)))
+        result.append((image, names.get(category, category), score, *voc_corners(bbox, where, NO_SIDE)))
     if by_digits:
         image_id, image = next(iter(by_digits.items()))
         notes.append(
