@@ -119,17 +119,17 @@ def test_random_sets_score_as_the_development_kit_has_it():
     assert len(cases) == 12, "the worlds are too tame"  # NaN, and all from 0.0 to 1.0
 
 
-@pytest.mark.parametrize(("limit", "sizes"), [(100, [12]), (9, [8, 4]), (8, [4, 8]), (1, [4, 4, 4])])
+@pytest.mark.parametrize(("limit", "sizes"), [(100, [18]), (13, [12, 6]), (12, [6, 12]), (1, [6, 6, 6])])
 def test_few_pairs_are_held_at_once_and_the_verdicts_are_the_same(limit, sizes, monkeypatch):
-    """Two objects and two detections on each of three images, in turn: in blocks of whole images."""
+    """Two objects and three detections on each of three images, in turn: in blocks of whole images."""
     world = objects(*((image, "dog", box, False) for box in (DOG, FAR) for image in "cab"))
-    answers = detections(*((image, "dog", 0.5, box) for box in (DOG, (1, 1, 9, 9)) for image in "abc"))
+    answers = detections(*((image, "dog", 0.5, box) for box in (DOG, (1, 1, 9, 9), FAR) for image in "abc"))
     held = []
     monkeypatch.setattr("itl.evaluation.voc_ap.PAIRS_AT_ONCE", limit)
     monkeypatch.setattr(
         "itl.evaluation.voc_ap.iou_of", lambda *pairs: held.append(len(pairs[0])) or iou_of(*pairs)
     )
-    assert judge(world, answers).tolist() == [TRUE_POSITIVE] * 3 + [FALSE_POSITIVE] * 3
+    assert judge(world, answers).tolist() == [TRUE_POSITIVE] * 3 + [FALSE_POSITIVE] * 3 + [TRUE_POSITIVE] * 3
     assert held == sizes
 
 

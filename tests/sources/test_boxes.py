@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from itl import ItlError
 from itl.sources.boxes import (
+    NO_SIDE,
     AnnotatedObject,
     box_text,
     box_with_area,
@@ -19,6 +20,7 @@ from itl.sources.boxes import (
     padded_size,
     refuse_normalised,
     turn_box,
+    voc_corners,
 )
 
 
@@ -86,6 +88,14 @@ def test_the_first_box_that_is_none_is_named():
     assert first_invalid_box(np.array([[1.0, 1, 9, 9], [3, 5, 4, 4]]))[0] == 1
     number, reason = first_invalid_box(np.array([[1, 1, 9, 9], [1, 1, np.nan, 9], [5, 5, 1, 1]]))
     assert (number, reason) == (1, "the box (1, 1, nan, 9) is not finite")
+
+
+def test_a_detection_may_have_a_side_of_0_and_none_below():
+    assert first_invalid_box(np.array([[3, 3, 2, 9], [3.3, 3, 3.3 - 1, 9]]), NO_SIDE) is None
+    assert first_invalid_box(np.array([[3, 3, 2, 9], [3, 3, 1.9, 9]]), NO_SIDE)[0] == 1
+    assert voc_corners([9, 9, 0, 5], "x", NO_SIDE) == (10, 10, 9, 14)
+    with pytest.raises(ItlError, match="has no area"):
+        voc_corners([9, 9, -0.1, 5], "x", NO_SIDE)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
