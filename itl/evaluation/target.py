@@ -28,7 +28,7 @@ class Target:
     test: Selection
     val_rows: np.ndarray | None = None  # positions in train of the val images; None: a part is held out
     per_class: bool = False  # accuracy is the mean of the classes' accuracies, as in papers on the source
-    photos: np.ndarray | None = None  # number, from 0, of the photo that each image of train is a part of
+    groups: np.ndarray | None = None  # number, from 0, of each image of train's photo, patient or the like
 
     def __post_init__(self) -> None:
         """Refuse a target on which a score would mean nothing."""
@@ -50,7 +50,7 @@ class Target:
     def fit_and_val_rows(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Divide the positions in ``train``: to fit on, and to choose settings by (val, or by `hold_out`)."""
         if self.val_rows is None:
-            return hold_out(self.train.labels, seed, self.photos)
+            return hold_out(self.train.labels, seed, self.groups)
         return np.setdiff1d(np.arange(len(self.train.rows)), self.val_rows), self.val_rows
 
     def validation_target(self, seed: int) -> "Target":
@@ -104,9 +104,17 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
     of_val = table.loc[table["split"] == "val", "wnid"]
     val_is_kept = of_val.isin(table["wnid"].iloc[train.rows]).any()
     if spec.images_per_class or not (has_val_beside_test(pack) and val_is_kept):
-        return Target(pack, train, test, per_class=per_class)
+        return Target(pack, train, test, per_class=per_class, groups=_groups(pack, train.rows))
     both = merge(train, select(pack, subset, "val", tree))
     return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)), per_class)
+
+
+def _groups(pack: Pack, rows: np.ndarray) -> np.ndarray | None:
+    """Number the groups of the images in *rows*, from 0; None if *pack* has none. One without is a group."""
+    table = pack.table.iloc[rows]
+    if "group" not in table:
+        return None
+    return table["image"].where(table["group"] == "", "\n" + table["group"]).factorize()[0]
 
 
 def multilabel_target(spec: Transfer, pack: Pack) -> Target:
@@ -134,7 +142,7 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     images = pack.table["image"].iloc[fit_rows]
     if spec.method == "actions":  # names of other images may end in a number too
         images = images.str.replace(PERSON, "", regex=True)
-    return Target(pack, train, test, val_rows, photos=images.factorize()[0])
+    return Target(pack, train, test, val_rows, groups=images.factorize()[0])
 
 
 def _labels(pack: Pack, names: tuple[str, ...]) -> np.ndarray:
@@ -178,23 +186,26 @@ def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
 
 
 def hold_out(
-    labels: np.ndarray, seed: int, photos: np.ndarray | None = None
+    labels: np.ndarray, seed: int, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Divide the rows of *labels*: those to fit on, and a fifth of every class, at least one, held out.
 
     Both are sorted. A class of one image is fitted on. A row with several classes (N, C) counts as of its
-    rarest. Rows (N, C) of one number in *photos* (N,) stay together. ItlError where no class has two images.
+    rarest. Rows of one number in *groups* (N,) stay together: of rows with one class (N,) a fifth of every
+    class's groups is held out, unless each has a class of its own. ItlError where no class has two images.
     """
-    if photos is not None:
-        of_photos = np.zeros((photos.max() + 1, labels.shape[1]), labels.dtype)
-        np.maximum.at(of_photos, photos, labels)
-        fitted, held = (np.isin(photos, part) for part in hold_out(of_photos, seed))
+    if groups is not None and labels.ndim == 2:
+        of_groups = np.zeros((groups.max() + 1, labels.shape[1]), labels.dtype)
+        np.maximum.at(of_groups, groups, labels)
+        fitted, held = (np.isin(groups, part) for part in hold_out(of_groups, seed))
         return np.flatnonzero(fitted), np.flatnonzero(held)
-    groups = labels if labels.ndim == 1 else _rarest(labels)
+    if groups is not None and (is_held := np.isin(groups, _hold_out_groups(labels, seed, groups))).any():
+        return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    classes = labels if labels.ndim == 1 else _rarest(labels)
     random = np.random.default_rng(seed)
     parts = []
-    for label in np.unique(groups):
-        rows = random.permutation(np.flatnonzero(groups == label))
+    for label in np.unique(classes):
+        rows = random.permutation(np.flatnonzero(classes == label))
         parts.append(rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0])
     held = np.sort(np.concatenate(parts))
     if not len(held):
@@ -203,6 +214,20 @@ def hold_out(
             f"its {len(labels)} is the only one of its class; give two per class"
         )
     return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def _hold_out_groups(labels: np.ndarray, seed: int, groups: np.ndarray) -> list[int]:
+    """Return a fifth of the *groups* of every class, at least one, but never all: each class is fitted on."""
+    has_class = np.zeros((groups.max() + 1, labels.max() + 1), bool)
+    has_class[groups, labels] = True
+    counts = has_class.sum(0)
+    wanted, held_out, held = np.maximum(1, np.round(HELD_OUT_FRACTION * counts)), np.zeros_like(counts), []
+    for group in np.random.default_rng(seed).permutation(len(has_class)):
+        classes = has_class[group]
+        if (held_out < wanted)[classes].any() and (held_out + 1 < counts)[classes].all():
+            held_out += classes
+            held.append(group)
+    return held
 
 
 def _rarest(labels: np.ndarray) -> np.ndarray:

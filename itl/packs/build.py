@@ -37,7 +37,7 @@ OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody ha
     *("images.npy", "index.parquet", "objects.parquet", FILES, "regions.npz", "thumbnails-*.npy"),
     *(UNREADABLE, "journal", "pack.json", CHECKED, ".DS_Store"),
 )
-INDEX = {name: pa.string() for name in ("image", "wnid", "split")}
+INDEX = {name: pa.string() for name in ("image", "wnid", "split", "group")}  # group: if any is known
 INDEX |= {"width": pa.int32(), "height": pa.int32(), "checksum": pa.string()}
 
 
@@ -247,7 +247,10 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "height": [row.height for _, row in packed],
         "checksum": [row.checksum for _, row in packed],
     }
-    pq.write_table(pa.table(columns, pa.schema(INDEX)), folder / "index.parquet")
+    if any(record.group for record in records):
+        columns["group"] = [record.group for record in records]
+    schema = pa.schema([(name, INDEX[name]) for name in columns])
+    pq.write_table(pa.table(columns, schema), folder / "index.parquet")
     source = writer.source
     objects, regions = None, None
     if source.annotates:

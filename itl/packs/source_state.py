@@ -307,6 +307,8 @@ def listing_digest(source: Source, records: list[Record]) -> str:
         if source.has_regions:
             regions = source.regions(record)
             digest.update(text_line((len(regions),)) + regions.tobytes())
+        if record.group:
+            digest.update(text_line((record.group,)))
     return digest.hexdigest()[:12]
 
 

@@ -38,6 +38,7 @@ class Record:
     split: str  # train, val or test
     member: Member = NO_FILE
     box: Box | None = None  # the part of the image that the record shows; None: all of it
+    group: str = ""  # such as its patient: held out together with the images of the same; "" is none
 
 
 def is_image(name: str) -> bool:
@@ -228,7 +229,7 @@ def split_off_val(
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
     Images of one of *groups*, by their ids, go together whatever their classes. A group with which val would
-    have more than its part of a class stays in train.
+    have more than its part of a class stays in train. Records keep their group.
     ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or none would be.
 
     >>> cats = [Record(f"{number}.jpg", "cat", "train") for number in range(4)]
@@ -262,7 +263,12 @@ def split_off_val(
             why = "every group is more than this part of one of its classes"
             cure = "set a larger one, or another group"
         raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
-    return [replace(record, split="val") if record.id in val else record for record in records]
+    return [
+        replace(record, split="val" if record.id in val else record.split, group=groups.get(record.id, ""))
+        if record.id in val or record.id in groups
+        else record
+        for record in records
+    ]
 
 
 def _choose_val(groups: Iterable[Collection[Record]], parts: Mapping[str, int]) -> set[str]:

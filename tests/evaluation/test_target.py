@@ -190,6 +190,28 @@ def test_people_of_one_photo_are_held_out_together():
         assert 3 <= len(held) <= 5  # a fifth of each action's photos, in whole photos
 
 
+@pytest.mark.parametrize(
+    ("labels", "groups", "sizes"),
+    [
+        ("aaaabbbb", "00112233", {2 + 2}),  # one of two groups of each class
+        ("aaaaaaaaaabbbbbbbbbb", "01234567890123456789", {2 * 2}),  # a fifth of ten that are of both classes
+        ("aaaabb", "001122", {2}),  # all images of b are of one group: it is fitted on
+        ("aabbcc", "010212", {2}),  # of two groups each, of two classes each: a second would leave one bare
+        ("aaaaaabb", "00000011", {1 + 1}),  # each class is of one group: one by one
+    ],
+)
+def test_images_of_one_group_are_held_out_together(labels, groups, sizes):
+    labels = np.array([ord(label) - ord("a") for label in labels])
+    groups = np.array([int(group) for group in groups])
+    alone = all(len(set(groups[labels == label])) == 1 for label in labels)
+    for seed in range(20):
+        fitted, held = hold_out(labels, seed, groups)
+        assert sorted([*fitted, *held]) == list(range(len(labels)))
+        assert set(labels[fitted]) == set(labels)
+        assert len(held) in sizes
+        assert alone or set(groups[fitted]).isdisjoint(groups[held])
+
+
 def test_frames_of_one_clip_are_not_taken_for_people_of_one_photo():
     pack = boxes_pack({"train": 40, "test": 4})
     pack.table["image"] = [f"clip#{row:06d}" for row in range(len(pack))]

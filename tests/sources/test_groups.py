@@ -7,8 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from itl import ItlError
+from itl.evaluation.target import target_of
+from itl.packs.pack import Pack
 from itl.sources.listed.image_lists import rows_of
 from itl.sources.registry import open_source
+from itl.specs import Packing, Pretrain, Subset, Transfer
 from tests.annotated import check_lines, images, text, written
 from tests.pictures import encoded, smooth
 
@@ -240,3 +243,37 @@ def test_a_group_may_be_a_column_of_bytes(tmp_path):
         pq.write_table(table.set_column(at, "patient_id", table["patient_id"].cast(pa.binary())), file)
     train, val = sides(open_source("parquet", path, val_fraction=0.25, group="patient_id").records())
     assert (len(train | val), train & val) == (8, set())
+
+
+@pytest.mark.parametrize(("kind", "write"), [("lists", lists), ("parquet", tables)])
+def test_settings_are_chosen_on_whole_groups_which_a_pack_keeps(tmp_path, kind, write):
+    """Eight patients of each class, three images each, and one image of each class without a patient."""
+    numbers = range(48)
+    rows = [(f"{number:02}.jpg", "cat" if number < 24 else "dog", f"p{number // 3}") for number in numbers]
+    path = write(tmp_path / "x", [*rows, ("48.jpg", "cat", ""), ("49.jpg", "dog", "")])
+    options = {"val_fraction": 0.25, "group": "patient_id"}
+    pack = Pack.build(Packing(kind, size=4, options=options), tmp_path / "pack", path=path)
+    patient_of = {name: patient for name, _, patient in rows}
+    names = [name[-6:] for name in pack.table["image"]]
+    assert list(pack.table["group"]) == [patient_of.get(name, "") for name in names]
+    plain = Pack.build(Packing(kind, size=4, options={"val_fraction": 0.25}), tmp_path / "plain", path=path)
+    assert "group" not in plain.table
+    target = target_of(Transfer(Pretrain(Subset("")), "probe", "patients", pack.digest), pack)
+    for seed in range(5):
+        fitted, held = (
+            {patient_of.get(names[row]) for row in target.train.rows[part]}
+            for part in target.fit_and_val_rows(seed)
+        )
+        assert held - {None}
+        assert not fitted & held - {None}
+
+
+def test_a_pack_is_built_again_once_a_group_has_another_name(tmp_path):
+    packing = Packing("lists", size=4, options={"val_fraction": 0.25, "group": "patient_id"})
+    path = lists(tmp_path / "x")
+    first = Pack.build(packing, tmp_path / "pack", path=path).table
+    patient = first["group"][first["split"] == "train"].iloc[0]
+    (path / "all.csv").write_text((path / "all.csv").read_text().replace(patient, "new"))
+    again = Pack.build(packing, tmp_path / "pack", path=path).table
+    assert list(again["group"]) == ["new" if group == patient else group for group in first["group"]]
+    assert list(again["split"]) == list(first["split"])
