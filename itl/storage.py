@@ -99,6 +99,14 @@ def system_error(error: Exception) -> OSError | None:
     return None
 
 
+def refuse_system_error(path: Path, error: Exception) -> None:
+    """Raise ItlError if *error*, from reading *path*, says nothing of what it holds: it may be whole."""
+    if cause := system_error(error):
+        reason = os.strerror(cause.errno or 0)  # Arrow's own has several lines
+        path = cause.filename or path
+        raise ItlError(f"cannot read {path}: {reason}; correct that, then repeat") from error
+
+
 def flush_to_disk(path: Path) -> None:
     """Wait until the file or folder *path* is on the disk, so that a power failure cannot lose it.
 
@@ -273,13 +281,15 @@ def file_sizes(folder: Path) -> dict[str, int]:
 def changed_file(folder: Path, sizes: Mapping[str, int]) -> str:
     """Name the first file in *folder* that is missing or no longer has its size of *sizes*; '' for none.
 
-    A power cut shortens files, and people remove them.
+    A power cut shortens files, and people remove them. ItlError if the system does not let one be looked at.
     """
     for name, size in sizes.items():
         try:
             if (folder / name).stat().st_size != size:
                 return name
-        except (OSError, ValueError):  # missing, or a name that no file can have: the sizes are damaged
+        except (OSError, ValueError) as error:
+            refuse_system_error(folder / name, error)
+            # Missing, or a name that no file can have: the sizes are damaged.
             return name
     return ""
 

@@ -230,6 +230,18 @@ def test_a_file_that_was_cut_or_removed_is_named(tmp_path):
     assert changed_file(tmp_path, sizes) == "a"
 
 
+def test_a_file_that_cannot_be_looked_at_for_now_is_not_called_changed(tmp_path, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "of this test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refused)
+        with pytest.raises(ItlError) as caught:
+            changed_file(tmp_path, {"a": 4})
+    reason = os.strerror(errno.ESTALE)
+    assert str(caught.value) == f"cannot read {tmp_path / 'a'}: {reason}; correct that, then repeat"
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "[1]", "null", "0"])
 def test_json_without_values_is_damaged(tmp_path, text):
     path = tmp_path / "a.json"

@@ -1,8 +1,10 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
 import json
+import resource
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
@@ -52,6 +54,17 @@ def small_study(**changes) -> Question:
     from itl.runs.questions import data_size
 
     return data_size(**SETTINGS | changes)
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open no file: too many are open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def here(home: Path, **changes) -> Machine:

@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.machine import cpu_count, expand_home
 from itl.packs.journal import checksum
 from itl.specs import Packing
-from itl.storage import changed_file, read_mapping
+from itl.storage import changed_file, read_mapping, refuse_system_error
 
 PACK_AGAIN = "move the pack away, then repeat or run `itl pack` again"
 
@@ -108,7 +108,7 @@ class Pack:
         """Open the finished pack in the folder *out*.
 
         Raises:
-            ItlError: With what to do, if there is no finished pack or it is damaged.
+            ItlError: With what to do, if there is no finished pack, or it is damaged or cannot be read.
         """
         out = _named(Path(out))
         if out.name.endswith(".partial") or not out.exists():
@@ -126,9 +126,8 @@ class Pack:
             pack = cls(out, summary)
             shape, rows = pack.images.shape, pq.read_metadata(out / "index.parquet").num_rows
             expected = (len(pack), pack.size, pack.size, 3)
-        except PermissionError as error:
-            raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            refuse_system_error(out, error)
             reason = " ".join(str(error).split())  # Arrow's errors have several lines
             raise ItlError(
                 f"{out} should be a pack but is not one, or is damaged ({reason}); {PACK_AGAIN}"

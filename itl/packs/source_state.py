@@ -26,7 +26,7 @@ from itl.sources.records import Record, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import read_mapping, try_lock, write_text
+from itl.storage import read_mapping, refuse_system_error, try_lock, write_text
 
 FILES = "files.parquet"  # of a pack
 UNREADABLE = "unreadable.csv"  # in its folder: images that cannot be read, and why
@@ -227,6 +227,7 @@ def read_rows(path: Path, *columns: str) -> Iterator[tuple]:
         table = pq.read_table(path, columns=list(columns)).select(columns)
         return zip(*(column.to_pylist() for column in table.columns), strict=True)
     except (OSError, ValueError, pa.ArrowException) as error:
+        refuse_system_error(path, error)
         reason = " ".join(str(error).split())  # Arrow's errors have several lines
         raise ItlError(
             f"{path} is missing or damaged ({reason}); move {path.parent} away and repeat: it is packed again"

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from itl import ItlError, warn
-from itl.storage import CHECKPOINT_FILE, write_atomic
+from itl.storage import CHECKPOINT_FILE, DamagedFile, refuse_system_error, write_atomic
 
 CHECKSUM = "checksum"  # a tensor of each checkpoint, over the others
 
@@ -49,16 +49,23 @@ def separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Read the tensors and the note that `save_tensors` wrote; ItlError where they are missing or damaged."""
+    """Read the tensors and the note that `save_tensors` wrote.
+
+    Raises:
+        DamagedFile: If it does not hold them.
+        ItlError: If it is missing, or cannot be read, which says nothing of what it holds.
+    """
     try:
+        path.open("rb").close()  # safetensors says of all that it cannot open that it does not exist
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
             return tensors, json.loads((file.metadata() or {})["note"])
     except FileNotFoundError as error:
         raise ItlError(f"no weights at {path}; train the net first, or name another file") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:
+        refuse_system_error(path, error)
         of_run = " and result.json beside it" * path.with_name("result.json").exists()  # so that it is redone
-        raise ItlError(f"{path} is damaged ({error}); remove it{of_run}, then repeat") from error
+        raise DamagedFile(f"{path} is damaged ({error}); remove it{of_run}, then repeat") from error
 
 
 @contextmanager
@@ -124,6 +131,7 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     """Restore *net* and *optimizer* from the checkpoint in *folder*, in place, and return its history.
 
     Without a checkpoint, or with one that a power cut has damaged, nothing changes and the history is empty.
+    ItlError if it cannot be read: it may be whole, and must not be replaced.
     """
     path = Path(folder) / CHECKPOINT_FILE
     if not path.exists():
@@ -132,8 +140,8 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
         tensors, history = load_tensors(path)
         checksum = tensors.pop(CHECKSUM, None)  # of an older itl there is none
         if checksum is not None and checksum != _checksum(tensors):
-            raise ItlError("its tensors are not those that were written")
-    except ItlError as error:
+            raise DamagedFile("its tensors are not those that were written")
+    except DamagedFile as error:
         warn(f"{path} is damaged ({error.__cause__ or error}); training starts again")
         return []
     fill(net, tensors_below(tensors, "net."), path)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from itl import ItlError
+from itl.storage import refuse_system_error
 
 Tensors = dict[str, Tensor]
 OTHER_FILES = {  # that lie under the name of weights, by their first bytes
@@ -62,6 +63,7 @@ def _read_safetensors(path: Path) -> Tensors:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
+        refuse_system_error(path, error)
         reason = reason_of(error)
         raise ItlError(f"{path} is damaged, or not safetensors ({reason}); copy it again") from error
 
@@ -79,6 +81,7 @@ def _read_pickle(path: Path) -> object:
         with torch.serialization.safe_globals([argparse.Namespace]), open(path, "rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make torch raise all kinds of errors
+        refuse_system_error(path, error)
         if code := re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error)):
             raise ItlError(
                 f"{path} names {code[1]}, code that would be run; none was; where you trust it, load it and "

@@ -22,12 +22,14 @@ from itl.packs import source_state, writer
 from itl.packs.fit import decode
 from itl.packs.journal import Journal
 from itl.packs.pack import Pack
+from itl.packs.source_state import read_files
 from itl.packs.writer import npy_header
 from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing
 from itl.storage import hold_lock
 from tests.annotated import jpeg, written
 from tests.pictures import CAR, FOX, encoded, forked, same, smooth, tree
+from tests.worlds import no_more_files
 
 COUNT = 240
 PACKING = Packing("folder", size=24)
@@ -413,6 +415,14 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
             ItlError, match=r"cut should be a pack but is not one, or is damaged \(.*; move the"
         ):
             Pack.open(tmp_path / "cut")
+
+
+def test_a_pack_that_cannot_be_read_for_now_is_not_called_damaged(undisturbed):
+    for read, name in ((Pack.open, "pack.json"), (read_files, "files.parquet")):
+        read(undisturbed.folder)  # imports what it needs
+        message = f"^cannot read {undisturbed.folder / name}: Too many open files; correct that, then repeat$"
+        with no_more_files(), pytest.raises(ItlError, match=message):
+            read(undisturbed.folder)
 
 
 @pytest.mark.parametrize(("folder", "path"), [("pack", "."), ("pack/inside", "..")])

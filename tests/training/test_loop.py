@@ -21,10 +21,11 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
-from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
+from itl.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, load_tensors
 from itl.training.loop import Diverged, load_weights, predict, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16, repeatable
+from tests.worlds import no_more_files
 
 MACHINE = Machine(threads=1, checkpoint_seconds=0)
 RECIPE = Recipe(epochs=4, batch=16, pixels=16, lr=0.05)
@@ -229,6 +230,18 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_again(tmp_path, how):
     with pytest.warns(UserWarning, match=f"{CHECKPOINT_FILE} is damaged .*; training starts again"):
         again = train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
     assert losses(again) == losses(train(plain(), batches(), RECIPE, tmp_path / "whole", MACHINE, seed=0))
+
+
+def test_weights_that_cannot_be_opened_for_now_are_neither_missing_nor_damaged(tmp_path):
+    """Nobody may train again over the checkpoint of hours, as where it is another user's."""
+    net = plain()
+    train(net, batches(), RECIPE, tmp_path, MACHINE, seed=0)
+    path = tmp_path / CHECKPOINT_FILE
+    message = f"^cannot read {path}: Too many open files; correct that, then repeat$"
+    for read in (lambda: load_checkpoint(tmp_path, net, sgd(net, RECIPE)), lambda: load_weights(net, path)):
+        with no_more_files(), pytest.raises(ItlError, match=message):
+            read()
+    assert len(load_checkpoint(tmp_path, net, sgd(net, RECIPE))) == RECIPE.epochs
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):

@@ -131,6 +131,20 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
             read_tensors(tmp_path / f"{number}.pth")
 
 
+def test_files_that_cannot_be_read_for_now_are_not_called_damaged(tmp_path, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("itl.training.weight_files.load_file", refused)
+    monkeypatch.setattr("torch.load", refused)
+    for path in (tmp_path / "net.safetensors", tmp_path / "net.pth"):
+        path.write_bytes(b"whole")
+        with pytest.raises(
+            ItlError, match=f"^cannot read {path}: Cannot allocate memory; correct that, then"
+        ):
+            read_tensors(path)
+
+
 def test_the_content_of_a_file_says_what_it_is_and_not_its_name(tmp_path):
     state = resnet18_state()
     save_file(state, tmp_path / "named.pth")
