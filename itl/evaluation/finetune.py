@@ -25,11 +25,12 @@ from itl.machine import Machine
 from itl.specs import Recipe, Transfer
 from itl.storage import read_mapping, write_text
 from itl.training.batches import Batches
+from itl.training.checkpoint import trained_seconds
 from itl.training.loop import Diverged, Objective, classify, predict, train
 from itl.training.nets import Classifier
 
 R = TypeVar("R", bound=Recipe)
-LR_SCORES_FILE = "choice.json"  # in the run's folder: the score of every learning rate on val
+LR_SCORES_FILE = "choice.json"  # in the run's folder: scores of learning rates on val, and the seconds
 
 
 def finetune(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
@@ -129,6 +130,7 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 lr_scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
             except Diverged:
                 lr_scores[repr(lr)] = None
+            lr_scores["seconds"] = lr_scores.get("seconds", 0.0) + trained_seconds(lr_folder)
             write_text(path, json.dumps(lr_scores, indent=1))
         shutil.rmtree(lr_folder, ignore_errors=True)  # or what a kill left of it
     scored = ((lr, lr_scores[repr(lr)]) for lr in recipe.lrs)  # the lowest first

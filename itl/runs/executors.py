@@ -15,7 +15,6 @@ from itl.runs.cluster import DaskWorkers, cluster
 from itl.runs.store import CLAIM, Store
 from itl.runs.worker_processes import LocalWorkers, failure_text, local_workers, needs
 from itl.specs import Spec, key, pretraining_of
-from itl.storage import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def execute(
     for spec in ordered:
         if store.has_checkpoint(spec) and store.is_done(spec):  # its process was killed just then
             with suppress(OSError):  # of a store that may only be read
-                (store.path(spec) / CHECKPOINT_FILE).unlink()
+                store.remove_temporary(spec)
     if machine.ranks > 1:  # all of them, or some would wait for one that sees nothing left
         from itl.runs.perform import perform_together
 

@@ -29,10 +29,11 @@ from itl.packs.subset import Selection, manifest, select
 from itl.processes import free_frames
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
-from itl.runs.store import LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FILE, Store
+from itl.runs.store import BEGUN, LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FILE, Store
 from itl.specs import DetectionRecipe, Pretrain, Spec, Transfer, Weights, key, pretraining_of
 from itl.storage import CHECKPOINT_FILE, read_mapping, write_atomic
 from itl.training.batches import Batches, device
+from itl.training.checkpoint import trained_seconds
 from itl.training.loop import Diverged, join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build_for, set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
@@ -40,7 +41,6 @@ from itl.training.weights import fill_body, load_kept
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
 TRAINING_TOGETHER = Event()  # on rank 0: the others train with it, and would wait for it if it failed
-BEGUN = "begun.json"  # provenance of a run that is not done, and the seconds of earlier processes
 CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
 
 
@@ -52,8 +52,7 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
     try:
         with store.claim(spec) as folder:
             result = store.result(spec) or _perform(spec, store, folder, machine)
-            # Also that of a process that was killed just before this.
-            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+            store.remove_temporary(spec)
             return result
     except OSError as error:
         raise ItlError(
@@ -69,7 +68,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         (folder / LOG_FILE).unlink(missing_ok=True)
     begun = mixed(earlier, _provenance(spec, machine))
     started = time.monotonic() - seconds
-    store.write(spec, BEGUN, begun | {"seconds": seconds})  # of whatever code goes on from it
+    store.write(spec, BEGUN, begun)  # of whatever code goes on from it
     with repeatable(machine):
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
@@ -80,7 +79,6 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     labels = spec.labels if isinstance(spec, Transfer) else spec.subset.labels
     seconds = time.monotonic() - started
     store.write(spec, PROVENANCE_FILE, made | {"labels": labels, "seconds": seconds})
-    (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
     return result
 
@@ -96,17 +94,14 @@ def _provenance(spec: Spec, machine: Machine) -> dict[str, Any]:
 def _begun(folder: Path) -> tuple[dict[str, Any], float]:
     """Return the provenance of what the run in *folder* goes on from, and its seconds; {} and 0 for nothing.
 
-    A run goes on from a checkpoint of its own, or from the search for a learning rate.
+    A run goes on from a checkpoint of its own, or from the search for a learning rate. Its seconds are those
+    of their epochs: times of files would follow the clock and copies.
     """
-    begun = folder / BEGUN
-    if not begun.exists():  # a search is that of a finished run, which is done again
+    if not (folder / BEGUN).exists():  # a search is that of a finished run, which is done again
         (folder / LR_SCORES_FILE).unlink(missing_ok=True)
-        return {}, 0.0
-    kept = [*folder.glob(f"**/{CHECKPOINT_FILE}"), *folder.glob(LR_SCORES_FILE)]
-    if not kept:
-        return {}, 0.0
-    earlier, last = read_mapping(begun), min(time.time(), max(path.stat().st_mtime for path in kept))
-    return earlier, earlier.get("seconds", 0.0) + max(0.0, last - begun.stat().st_mtime)
+    search, trainings = read_mapping(folder / LR_SCORES_FILE), list(folder.glob(f"**/{CHECKPOINT_FILE}"))
+    seconds = search.get("seconds", 0.0) + sum(trained_seconds(path.parent) for path in trainings)
+    return read_mapping(folder / BEGUN) if search or trainings else {}, seconds
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:

@@ -23,6 +23,7 @@ from itl.storage import (
 RESULT = "result.json"
 PROVENANCE_FILE, MANIFEST_FILE = "provenance.json", "manifest.csv"
 WEIGHTS_FILE = "weights.safetensors"
+BEGUN = "begun.json"  # provenance of a run that is not done
 LOG_FILE = "log.jsonl"  # a row an epoch; may be written by a rank that ends later
 CLAIM = "claim"
 HOLDER = f"{CLAIM}.holder"  # there while a process computes the run, or was killed doing so
@@ -133,11 +134,16 @@ class Store:
         """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")
-        temporary = (CHECKPOINT_FILE, CLAIM, HOLDER, LOG_FILE, RESULT)
+        temporary = (CHECKPOINT_FILE, BEGUN, CLAIM, HOLDER, LOG_FILE, RESULT)
         folder = self.folder(spec)
         files = {name: size for name, size in file_sizes(folder).items() if name not in temporary}
         digests = {name: _digest(folder / name) for name in files if not name.endswith(".json")}
         self.write(spec, RESULT, result | {"files": files, "digests": digests})
+
+    def remove_temporary(self, spec: object) -> None:
+        """Remove what a finished run does not need, also if a process was killed before it could."""
+        for name in (BEGUN, CHECKPOINT_FILE):  # the latter last: it shows that something is left
+            (self.path(spec) / name).unlink(missing_ok=True)
 
     @contextmanager
     def claim(self, spec: object) -> Iterator[Path]:

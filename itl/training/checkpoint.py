@@ -153,6 +153,15 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     return history
 
 
+def trained_seconds(folder: Path) -> float:
+    """Return the seconds of the epochs of the checkpoint in *folder*; 0 if it is missing or damaged."""
+    path = Path(folder) / CHECKPOINT_FILE
+    try:
+        return sum(row["seconds"] for row in load_tensors(path)[1]) if path.exists() else 0.0
+    except DamagedFile:  # `load_checkpoint` says so
+        return 0.0
+
+
 def tensors_below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return those of *tensors* whose names begin with *prefix*, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
