@@ -41,6 +41,7 @@ from itl.training.weights import fill_body, load_kept
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
 TRAINING_TOGETHER = Event()  # on rank 0: the others train with it, and would wait for it if it failed
+RANKS_WAIT = timedelta(days=3650)  # without end: rank 0 may evaluate for days; a rank that ends is noticed
 CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
 
 
@@ -245,7 +246,7 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
         Exception: Rank 0 failed, other than by `Diverged`, while the others trained with it.
     """
     failed: dict[Spec, BaseException] = {}
-    join_ranks(machine, timedelta(days=1))
+    join_ranks(machine, RANKS_WAIT)
     try:
         if machine.rank == 0:
             for spec in specs:

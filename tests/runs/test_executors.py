@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 import weakref
+from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import Mock
@@ -410,8 +411,9 @@ def test_a_run_of_several_ranks_that_fails_stops_the_others_only_in_mid_training
         fit(spec, Mock(), Mock(classes=()), tmp_path, machine)
         step("after", spec.seed)
 
-    for name in ("join_ranks", "distributed", "build_for", "Batches"):
+    for name in ("distributed", "build_for", "Batches"):
         monkeypatch.setattr(f"itl.runs.perform.{name}", Mock())
+    monkeypatch.setattr("itl.runs.perform.join_ranks", joins := Mock())
     monkeypatch.setattr("itl.runs.perform.distributed.DistError", torch.distributed.DistError)
     monkeypatch.setattr("itl.runs.perform.train", lambda *_, seed, log: step("training", seed))
     monkeypatch.setattr("itl.runs.perform.perform", perform)
@@ -424,6 +426,8 @@ def test_a_run_of_several_ranks_that_fails_stops_the_others_only_in_mid_training
     else:
         assert list(perform_together(specs, Store(machine.runs), machine)) == [specs[1]]
         assert steps[-3:] == [("before", 2), ("training", 2), ("after", 2)]
+        _, timeout = joins.call_args.args
+        assert timeout > timedelta(days=365), "rank 0 may evaluate for days"
 
 
 @pytest.mark.parametrize("chain", ["alone", "caused", "replaced"])
