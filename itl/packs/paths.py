@@ -154,6 +154,7 @@ class Size:
     objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     scored: Sequence[str] = ()  #: classes of the images that targets are scored on: test, or val without test
     val: Mapping[str, int] = field(default_factory=dict)  #: images of val of each class
+    regions: int = 0  #: region proposals that are to be packed
 
     @property
     def images(self) -> int:
@@ -252,7 +253,8 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
     pairs = ((record, obj) for record in records for obj in source.annotation(record))
     shown = ((record.split, record.id, obj.name, obj.difficult) for record, obj in pairs)
     reading = options_as_settings("\n".join(source.describe(records)))
-    return replace(size, reading=reading, objects=_count_shown(shown))
+    regions = sum(len(source.regions(record)) for record in records) if source.has_regions else 0
+    return replace(size, reading=reading, objects=_count_shown(shown), regions=regions)
 
 
 def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:

@@ -38,7 +38,7 @@ class Cost:
 
     minutes: float
     disk: int  # bytes that stay
-    checkpoint: int  # bytes on disk while it is under way
+    checkpoint: int  # bytes on disk while it is under way, also while another replaces it
     memory: int  # bytes of the machine's memory
     device: int  # bytes of the GPU's; 0 on a CPU
 
@@ -79,7 +79,7 @@ def cost(spec: Spec, size: Size, rates: Rates, machine: Machine) -> Cost:
         weights = rate.weights + 4 * images.classes * (rate.features + 1)
         seconds = _training_seconds(recipe, images.n_train, images.n_test, rate)
         disk = weights + MANIFEST_BYTES_PER_IMAGE * images.n_train
-        return Cost(seconds / 60, disk, 2 * weights, memory, device)
+        return Cost(seconds / 60, disk, 3 * weights, memory, device)  # the fourth stays
     if spec.recipe is None:
         features = FEATURE_BYTES * rate.features * (images.n_train + images.n_test)
         on_gpu = features if device else 0
@@ -90,7 +90,7 @@ def cost(spec: Spec, size: Size, rates: Rates, machine: Machine) -> Cost:
         one_lr = _training_seconds(recipe, images.n_train - images.n_val, images.n_val, rate)
         seconds += len(recipe.lrs) * one_lr
     disk = DETECTION_BYTES_PER_IMAGE * images.n_test if isinstance(recipe, DetectionRecipe) else 0
-    return Cost(seconds / 60, disk, 2 * rate.weights, memory, device)
+    return Cost(seconds / 60, disk, 4 * rate.weights, memory, device)
 
 
 def _training_seconds(recipe: Recipe, n_train: int, n_test: int, rate: Rate) -> float:

@@ -47,7 +47,7 @@ WAITING = (
     "note: runs whose pack is not built yet are listed as to do; if the pack, once built, holds the same "
     "images as an earlier one, its finished runs are found again (on a target, if it has kept its name)"
 )
-ROW_BYTES = 200  # of an image in a pack's table
+ROW_BYTES, REGION_BYTES = 200, 16  # of an image in a pack's table, and of a region proposal
 
 Questions = Iterable[Any]  # each an `itl.runs.question.Question`, whose module imports this one
 
@@ -336,7 +336,8 @@ def _packs(questions: Questions, machine: Machine) -> tuple[dict[Path, Size], pd
         state, minutes, disk = "done", 0.0, 0
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
-            disk = max(0, size.images * (3 * packing.size**2 + ROW_BYTES) - _written(folder))
+            written = size.images * (3 * packing.size**2 + ROW_BYTES) + REGION_BYTES * size.regions
+            disk = max(0, written - _written(folder))
         rows.append((name, packing.source, size.images, packing.size, state, minutes, disk, size.reading))
     if missing:
         several = f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,9 +16,11 @@ from itl.packs import paths, source_state
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_for, pack_of_runs, size_of
 from itl.packs.source_state import PackRequest, changes_since
+from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.folders.class_folders import ClassFolders
 from itl.specs import Packing, key
 from itl.storage import hold_lock
+from tests.annotated import voc2007, written
 from tests.pictures import encoded, smooth
 from tests.worlds import IMAGES, here
 
@@ -135,6 +138,14 @@ def test_options_that_are_offered_are_written_as_in_a_preset_and_are_read(tmp_pa
     options = tuple(yaml.safe_load(offered[1]).items())
     assert options[0] == ("splits", "train=train,val=held out")
     assert size_of(Packing("folder", str(photos), options=options), "images", machine).images == 4
+
+
+def test_region_proposals_are_counted(tmp_path):
+    path = written(tmp_path, voc2007())
+    boxes = np.array([[1.0, 1, 9, 9], [2, 2, 30, 30]])
+    write_regions(path / "regions.npz", {f"{number:06d}": boxes for number in range(1, 6)})
+    packing = Packing("voc2007", str(path), 32, "pad", {"proposals": str(path / "regions.npz")})
+    assert size_of(packing, "images", here(tmp_path)).regions == 10
 
 
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):

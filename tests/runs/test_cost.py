@@ -110,18 +110,20 @@ def test_time_is_images_learned_looked_at_and_fitted(spec, seconds):
 
 
 def test_disk_and_memory_of_runs():
+    """Two checkpoints of two nets each while one is written, or two beside the weights that stay."""
     weights = 400 + 4 * 4 * (10 + 1)
     memory = 1000 + 52 * cost.TABLE_BYTES_PER_IMAGE
     assert reckoned(NET) == cost.Cost(
-        61 / 60, weights + 40 * cost.MANIFEST_BYTES_PER_IMAGE, 2 * weights, memory, 0
+        61 / 60, weights + 40 * cost.MANIFEST_BYTES_PER_IMAGE, 3 * weights, memory, 0
     )
     knn = reckoned(Transfer(NET, "knn", "t", "q"))
     assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE_BYTES * 52 * 10)
     boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
     work = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
-    assert (work.minutes * 60, work.disk) == (
+    assert (work.minutes * 60, work.disk, work.checkpoint) == (
         pytest.approx(5 * 2 * 0.5 + 4 * 0.125),
         4 * cost.DETECTION_BYTES_PER_IMAGE,
+        4 * 400,
     )
     assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes, Machine()).n_train == 20
 

@@ -238,6 +238,15 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
     assert before["scenes"] - after["scenes"] == (partial / "images.npy").stat().st_blocks * 512
 
 
+def test_a_pack_takes_16_bytes_of_disk_for_a_region_proposal(tmp_path, rated, monkeypatch):
+    def with_regions(*of: object) -> paths.Size:
+        return replace(paths.size_of(*of), regions=1000)
+
+    monkeypatch.setattr(plan, "size_of", with_regions)
+    packs = plan.plan([small_study()], Store(tmp_path), here(tmp_path)).packs.set_index("pack")
+    assert packs["disk"]["scenes"] == 30 * (3 * 32 * 32 + plan.ROW_BYTES) + 16 * 1000
+
+
 def test_told_by_condition_or_by_run(tmp_path, rated):
     made = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
     short, long = describe(made), describe(made, every_run=True)
