@@ -44,6 +44,7 @@ def explain(error: Exception, command: str) -> str:
         )
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # numpy, or torch
         return (
-            f"{command} needs more memory than there is; give a smaller batch, pixels or size of the images"
+            f"{command} needs more memory than there is; give fewer --workers, or a smaller batch, pixels or "
+            f"size of the images"
         )
     return f"{type(error).__name__} while doing {command}: {error}; itl --debug {command} … shows where"

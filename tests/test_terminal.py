@@ -71,7 +71,7 @@ def test_closed_streams_are_no_error(capsys, monkeypatch):
             UnicodeEncodeError("ascii", "\u2212", 0, 1, "no"),
             "has characters that ascii, .* lacks; set PYTHONIOENCODING=utf-8",
         ),
-        (MemoryError(), "needs more memory than there is; give a smaller batch"),
+        (MemoryError(), "needs more memory than there is; give fewer --workers, or a smaller batch"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "needs more memory than there is"),
     ],
 )

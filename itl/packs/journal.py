@@ -37,7 +37,7 @@ class JournalRow:
 def decode_record(source: Source, packing: Packing, record: Record) -> tuple[JournalRow, np.ndarray | None]:
     """Return the journal row of *record*, and its pixels (size, size, 3); None where it is unreadable.
 
-    ItlError where the system does not let it be read, which says nothing of the image.
+    ItlError where the system does not let it be read, or memory is short, which says nothing of the image.
     """
     try:
         image = decode(source.read(record), record.id, packing.size, packing.fit)
@@ -51,6 +51,11 @@ def decode_record(source: Source, packing: Packing, record: Record) -> tuple[Jou
         if isinstance(error, OSError):
             return JournalRow(error=UNREADABLE_FILE.format(error.strerror or error)), None
         return JournalRow(error=str(error)), None
+    except MemoryError as error:
+        raise ItlError(
+            f"{record.id} needs more memory than there is; use fewer --workers, or make the image smaller, "
+            f"then repeat, which keeps what is done"
+        ) from error
     return JournalRow(image.width, image.height, checksum(image.pixels), image.kinds), image.pixels
 
 

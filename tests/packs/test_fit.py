@@ -1,6 +1,9 @@
 """Decoding: hostile images, each turned into pixels or refused with a reason."""
 
 import io
+import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from itl.packs.fit import LOW_CONTRAST, decode, resize, to_square
 from itl.sources.files import image_files
 from itl.sources.files.image_files import pixels_of
 from itl.sources.folders.class_folders import ClassFolders
-from tests.pictures import REAL, encoded, smooth
+from tests.pictures import REAL, encoded, forked, smooth
 
 PICTURE = smooth(24, 36)
 SIXTEEN = (PICTURE[:, :, 1].astype(np.uint16) << 8) + 255
@@ -187,3 +190,20 @@ def test_real_images_differ_from_pillows_by_less_than_a_grey_level():
         pillow = Image.open(io.BytesIO(data)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
         pixels = decode(data, record.id, 64, "squash").pixels
         assert np.abs(pixels.astype(int) - np.asarray(pillow)).mean() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
+def test_a_lack_of_memory_is_not_taken_for_damage(kind):
+    """Pillow's decoders say the same of both."""
+    whole, small = (encoded(np.zeros((side, side, 3), np.uint8), kind) for side in (5000, 30))
+
+    def without_memory() -> None:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20),) * 2)
+        with pytest.raises(MemoryError):
+            pixels_of(whole, "image")
+
+    assert os.waitpid(forked(without_memory), 0)[1] == 0
+    assert pixels_of(whole, "image")[0].shape == (5000, 5000, 3)
+    with pytest.raises(ItlError, match="OSError"):
+        pixels_of(small[:-9], "image")

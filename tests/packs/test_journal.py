@@ -126,3 +126,7 @@ def test_what_the_system_refuses_ends_the_packing_instead():
             ItlError, match=f"cat/1.png cannot be read: {reason}; this says nothing of the image"
         ):
             row_of(error)
+    with pytest.raises(
+        ItlError, match=r"^cat/1.png needs more memory than there is; use fewer --workers, or"
+    ):
+        row_of(MemoryError())

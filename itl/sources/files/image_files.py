@@ -35,6 +35,8 @@ PNG_BITS_OFFSET = 24  # where a PNG has the bits of a sample, in bytes
 ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
 BITS_PER_SAMPLE_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANES_TAG = 0x0102, 0x0103, 0x0106, 0x011C  # of TIFF
 SAMPLE_FORMAT_TAG = 0x0153  # 2: signed numbers
+OPENING_BYTES = 1 << 30  # of memory: WebP's decoder takes 8 bytes a pixel before it says how many there are
+DECODING_BYTES = 32  # of memory, of a pixel: JPEG 2000's decoder takes most
 UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -97,7 +99,7 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:  # Pillow's readers raise all kinds of errors
         if data[4:8] == b"ftyp" and data[8:12].decode("latin-1") in HEIF_BRANDS:
             raise ItlError("a HEIC or AVIF image, whatever its name; convert it to JPEG or PNG") from error
-        raise ItlError(_reason(error)) from error
+        raise ItlError(_reason(error, OPENING_BYTES)) from error
     for name in XMP:
         image.info.pop(name, None)
     if image.format == "PNG" and "transparency" in image.info:
@@ -221,7 +223,7 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:
-        raise ItlError(_reason(error)) from error
+        raise ItlError(_reason(error, DECODING_BYTES * image.width * image.height)) from error
 
 
 def _bits(image: Image.Image) -> int:
@@ -239,13 +241,17 @@ def _to_8_bit(image: Image.Image) -> np.ndarray:
     return 255 - pixels if is_white_zero else pixels
 
 
-def _reason(error: Exception) -> str:
-    """Return in one line why Pillow failed; without addresses, so that it is the same every time."""
+def _reason(error: Exception, memory: int) -> str:
+    """Return in one line why Pillow failed; without addresses, so that it is the same every time.
+
+    MemoryError where there are fewer bytes than *memory*: its decoders say of that what they say of damage.
+    """
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
     if isinstance(error, Image.DecompressionBombError):
         return (
             f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, which Pillow refuses; make it smaller"
         )
+    np.empty(memory, np.uint8)
     text = " ".join(re.sub(r"0x[0-9a-f]+", "", str(error)).split())
     return f"{text or 'damaged'} ({type(error).__name__})"
