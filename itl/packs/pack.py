@@ -227,8 +227,8 @@ def _refuse_unfinished(out: Path) -> None:
         )
     if partial.exists():
         raise ItlError(
-            f"the packing of {finished} was interrupted or is still running; run the same "
-            f"`itl pack` again: it keeps what is done and finishes it"
+            f"the packing of {finished} was interrupted or is still running; run the same `itl pack` again: "
+            f"unless the source has changed since, it keeps what is done"
         )
     raise ItlError(
         f"no pack at {finished}; make one with `itl pack SOURCE PATH --size S --out "

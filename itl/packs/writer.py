@@ -144,8 +144,6 @@ class ImageWriter:
                 if not show_bar and time.monotonic() - last_message > PROGRESS_INTERVAL_S:
                     last_message = time.monotonic()
                     log.info(f"{len(self.journal.rows):,} of {total:,} images packed")
-                if len(pixels) < len(rows):
-                    self._check_unreadable()
 
     def _check_unreadable(self) -> None:
         unreadable, total = self.unreadable(), len(self.records)
@@ -161,9 +159,9 @@ class ImageWriter:
         allowed = self.packing.unreadable
         if len(unreadable) > allowed * total:
             raise ItlError(
-                f"{len(unreadable):,} of {len(self.journal.rows):,} images so far cannot be read, more than "
-                f"{100 * allowed:g} % of {total:,}, {example}; repair them, or allow more: `itl pack` takes "
-                f"--allow-unreadable, and a preset unreadable: 0.05 beside source:"
+                f"{len(unreadable):,} of {counted(total, 'images')} cannot be read, more than "
+                f"{100 * allowed:g} %, {example}; repair them, after which all are packed anew, or allow "
+                f"more: `itl pack` takes --allow-unreadable, and a preset unreadable: 0.05 beside source:"
             )
 
     @contextmanager

@@ -319,10 +319,12 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, capl
     for out in (tmp_path / "pack", tmp_path / "other"):
         reasons = out.with_name(out.name + ".partial") / "unreadable.csv"  # there is no pack
         with pytest.raises(
-            ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an"
+            ItlError, match=r"^1 of 30 images cannot be read, more than 1 %, such as cat/03.png \(not an"
         ) as caught:
             Pack.build(packing, out, path=photos)
-        assert f"); {reasons} lists all; repair them, or allow more" in str(caught.value)
+        assert f"); {reasons} lists all; repair them, after which all are packed anew, or allow more" in str(
+            caught.value
+        )
         assert f"1 image cannot be read; {reasons} says why" in caplog.messages
         assert reasons.read_text() == "image,reason\ncat/03.png,not an image that Pillow can read\n"
         with pytest.raises(ItlError, match="1 image cannot be read, as .*csv says; repair .*--allow-unread"):
@@ -343,6 +345,19 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, capl
         ItlError, match="none of 30 images can be read.*/none.partial/unreadable.csv lists all"
     ):
         Pack.build(replace(packing, unreadable=1.0), tmp_path / "none", path=photos)
+
+
+def test_all_unreadable_images_are_named_before_the_first_are_too_many(tmp_path):
+    photos, packing = tmp_path / "photos/train", Packing("folder", size=8, unreadable=0.0)
+    for number in range(200):  # several tasks of the pool
+        path = photos / "ab"[number % 2] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"broken" if number % 60 == 9 else encoded(smooth(8, 8) + number))
+    with pytest.raises(ItlError, match="^4 of 200 images cannot be read, more than 0 %"):
+        Pack.build(packing, tmp_path / "pack", path=photos.parent, workers=1)
+    _, *rows = (tmp_path / "pack.partial/unreadable.csv").read_text().splitlines()
+    names = ["train/b/009.png", "train/b/069.png", "train/b/129.png", "train/b/189.png"]
+    assert [row.partition(",")[0] for row in rows] == names
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path, monkeypatch):
