@@ -33,10 +33,9 @@ def explain(error: Exception, command: str) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.strerror.lower()} (while doing {command})"
         return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
-    if is_disk_full(error):
-        return (
-            f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
-        )
+    if isinstance(error, OSError) and is_disk_full(error):
+        lost = f"the output of {command} could not be written: {error.strerror}"
+        return f"{lost}; make room, or write it elsewhere"
     if isinstance(error, UnicodeEncodeError):
         return (
             f"the output of {command} has characters that {error.encoding}, the encoding of this terminal or "

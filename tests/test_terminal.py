@@ -19,7 +19,8 @@ def test_a_full_disk_is_named():
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == (
-        "itl: the output of labels could not be written: no space left; make room, or write it elsewhere\n"
+        "itl: the output of labels could not be written: No space left on device; make room, or write it "
+        "elsewhere\n"
     )
 
 

@@ -310,8 +310,8 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
         if is_disk_full(error):
             free_mib = free_disk(out.parent) / 2**20
             raise ItlError(
-                f"the disk is too full to pack to {out} ({free_mib:,.0f} MiB are free); make room and run "
-                f"the command again, it keeps what is done"
+                f"cannot pack to {out}: {error.strerror} ({free_mib:,.0f} MiB are free); make room, or raise "
+                f"your quota or ulimit -f, and run the command again, it keeps what is done"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ItlError(f"no permission to write {error.filename or out}; choose another") from error

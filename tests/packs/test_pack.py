@@ -380,7 +380,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path
     for reserve, rows in ((True, range(1)), (False, range(80, 120))):
         os.waitpid(forked(limited(reserve)), 0)
         message = (tmp_path / "message").read_text()
-        assert message.startswith(f"the disk is too full to pack to {out}")
+        assert message.startswith(f"cannot pack to {out}: File too large (")
         assert "\n" not in message
         assert len(Journal(tmp_path / "pack.partial/journal").rows) in rows
         assert not out.exists()
@@ -390,7 +390,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "the disk is too full"),
+        (errno.ENOSPC, r"cannot pack to .*: No space left on device \(.* free\); make room"),
+        (errno.EDQUOT, "cannot pack to .*: Disk quota exceeded .*; make room, or raise your quota or ulimit"),
         (errno.EROFS, "no permission to write"),
         (errno.EIO, "cannot be written"),
     ],
