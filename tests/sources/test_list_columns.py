@@ -9,7 +9,6 @@ from PIL import Image
 
 from itl import ItlError
 from itl.sources.listed.image_lists import has_no_labels, read_list_file
-from itl.sources.listed.list_columns import describe_boxes
 from itl.sources.listed.numbered_classes import lists_names_alone, read_names
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, text, written
@@ -362,66 +361,27 @@ def test_two_columns_that_differ_are_refused(content, message):
         read_list_file(content, "train.csv")
 
 
-@pytest.mark.parametrize(
-    ("columns", "boxes"),
-    [
-        ("filename,class,xmin,ymin,xmax,ymax", "xmin, ymin, xmax, ymax"),
-        # GTSRB, Open Images, Stanford Cars, DeepFashion, Global Wheat
-        ("Filename;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId", "Roi.X1, Roi.Y1, Roi.X2, Roi.Y2"),
-        ("ImageID,XMin,XMax,YMin,YMax,LabelName", "XMin, YMin, XMax, YMax"),
-        ("fname,bbox_x1,bbox_y1,bbox_x2,bbox_y2,class", "bbox_x1, bbox_y1, bbox_x2, bbox_y2"),
-        ("image_name,x_1,y_1,x_2,y_2,label", "x_1, y_1, x_2, y_2"),
-        ("image,label,x,y,w,h", "x, y, w, h"),
-        ("image_id,width,height,bbox,source", "bbox"),
-        ("image,width,height,label", None),
-        ("image,left,right,x,y,label", None),
-        ("box,image,label", None),
-    ],
-)
-def test_columns_of_boxes_are_said(columns, boxes):
-    said = [
-        note.partition(", which are not read: the class of a box ")[0]
-        for note in describe_boxes(columns, "a.csv")
-    ]
-    assert said == ([f"a.csv has boxes ({boxes})"] if boxes else [])
-
-
-@pytest.mark.parametrize(
-    ("column", "cells", "shown"),
-    [
-        ("subset", "012", "0, 1, 2"),
-        ("usage", "010", "0, 1"),
-        ("dev", ("no", "yes", "no"), "no, yes"),
-        ("cohort", ("development", "test", "test"), "development, test"),
-        ("cohort", ("internal", "external test", "internal"), "external test, internal"),
-        ("camera", "012", ""),
-        ("fold", ("1", "1", "1"), ""),
-        ("state", ("valid", "broken", "valid"), ""),
-        ("source", ("web", "web", "phone"), ""),
-        ("next", ("val_1.jpg", "test_2.jpg", "0.jpg"), ""),
-    ],
-)
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
-def test_a_column_that_probably_divides_and_is_not_read_is_noted(tmp_path, column, cells, shown, suffix):
-    rows = [(f"{number}.jpg", "ab"[number % 2], cell) for number, cell in enumerate(cells)]
-    names = ("image", "label", column)
+def test_columns_that_are_not_read_are_named(tmp_path, suffix):
+    names = ("patient_id", "image", "cohort", "label", "use", "Roi.X1")
+    rows = [
+        (f"p{number}", f"{number}.jpg", "test", "ab"[number // 4], ("train", "test")[number % 2], "7")
+        for number in range(8)
+    ]
     if suffix == "jsonl":
-        text = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
+        lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
     else:
-        text = "\n".join(("," if suffix == "csv" else "\t").join(row) for row in [names, *rows])
-    path = written(
-        tmp_path, {f"{number}.jpg": jpeg() for number in range(3)} | {f"all.{suffix}": text.encode()}
-    )
-    notes = [line for line in check_lines("lists", path) if "is not read" in line]
-    says = (
-        f"note: all.{suffix}: the column {column} ({shown}) is not read; if it divides the images, "
-        f"write train, val or test there"
-    )
-    assert notes == [says] * bool(shown)
-    written(path, {f"all.{suffix}": f"\n{text}".encode()})  # an empty line first
-    assert [line for line in check_lines("lists", path) if "is not read" in line] == notes
-    written(path, {"9.jpg": jpeg(), "test.csv": b"image,label\n9.jpg,a\n"})
-    assert not any("is not read" in line for line in check_lines("lists", path)), "another list divides them"
+        lines = [("," if suffix == "csv" else "\t").join(row) for row in [names, *rows]]
+    images = {f"{number}.jpg": jpeg() for number in range(8)}
+    path = written(tmp_path, images | {f"all.{suffix}": "\n".join(lines).encode()})
+
+    def notes(**options):
+        return [line for line in check_lines("lists", path, **options) if "not read" in line]
+
+    says = f"note: all.{suffix}: columns that are not read:"
+    assert notes() == [f"{says} patient_id, cohort, Roi.X1"]
+    assert notes(label="cohort") == [f"{says} patient_id, label, Roi.X1"]
+    assert notes(val_fraction=0.5, group="patient_id") == [f"{says} cohort, Roi.X1"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.registry import open_source
-from tests.annotated import check_lines, images, text, written
+from tests.annotated import images, text, written
 from tests.pictures import encoded, smooth
 
 HELD_OUT = {  # column -> its cells
@@ -45,13 +45,6 @@ def test_a_column_that_holds_images_out_is_refused_whatever_its_cells(tmp_path, 
 def test_a_column_of_such_a_name_with_other_cells_divides_nothing(tmp_path, column):
     path = written(tmp_path, listed(column, OTHERS[column]))
     assert {record.split for record in open_source("lists", path).records()} == {"train"}
-
-
-@pytest.mark.parametrize(("cells", "shown"), [(("", "", "", "x"), "x"), (("n", "n", "y", "n"), "n, y")])
-def test_marks_in_a_column_that_may_divide_are_noted(tmp_path, cells, shown):
-    path = written(tmp_path, listed("dev", cells))
-    says = f"note: all.csv: the column dev ({shown}) is not read; if it divides the images, write train, val"
-    assert f"{says} or test there" in check_lines("lists", path)
 
 
 @pytest.mark.parametrize("cells", [[None, None, 1.0, 1.0], [None, True, True, None], ["", "x", None, ""]])

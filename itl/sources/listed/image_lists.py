@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 from itl import ItlError, counted
@@ -25,8 +25,6 @@ from itl.sources.listed.list_columns import (
 )
 from itl.sources.listed.split_columns import (
     are_codes_of_splits,
-    describe_unread_columns,
-    few_texts,
     split_column,
     splits_of_labels,
 )
@@ -100,7 +98,12 @@ def text_of(data: bytes, file: str) -> str:
 
 
 def read_list_file(
-    data: bytes, file: str, image: str | None = None, label: str | None = None, is_chosen: bool = False
+    data: bytes,
+    file: str,
+    image: str | None = None,
+    label: str | None = None,
+    is_chosen: bool = False,
+    unread: list[str] | None = None,
 ) -> list[ListedImage]:
     """Read a list of images.
 
@@ -113,6 +116,7 @@ def read_list_file(
         image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
         label: Column of the label; None finds it among `LABEL_COLUMNS`.
         is_chosen: Whether an option names the file as the list of a split, so that numbers are its labels.
+        unread: Gets the columns that are not read.
 
     Raises:
         CodesOfSplitsError: If numbers may be codes of splits, as 0, 1 and 2 of CelebA.
@@ -122,12 +126,13 @@ def read_list_file(
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
-    text = text_of(data, file)
+    text, unread = text_of(data, file), [] if unread is None else unread
     suffix = "txt" if _has_lines_of_text(text) else file.lower().rpartition(".")[2]
     if suffix in ("jsonl", "ndjson"):
-        images = _from_objects(_json_lines(text, file), file, image, label)
+        images = _from_objects(_json_lines(text, file), file, image, label, unread)
     elif suffix in ("csv", "tsv"):
-        images = _from_table(text, delimiter_of_table(text, suffix), file, image, label, is_chosen)
+        delimiter = delimiter_of_table(text, suffix)
+        images = _from_table(text, delimiter, file, image, label, is_chosen, unread)
     else:
         lines = enumerate(text_lines(text), 1)
         images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
@@ -310,7 +315,13 @@ def _rows_of_cells(text: str, delimiter: str, file: str) -> Iterator[tuple[int, 
 
 
 def _from_table(
-    text: str, delimiter: str, file: str, image: str | None, label: str | None, is_chosen: bool
+    text: str,
+    delimiter: str,
+    file: str,
+    image: str | None,
+    label: str | None,
+    is_chosen: bool,
+    unread: list[str],
 ) -> list[ListedImage]:
     numbered = list(_rows_of_cells(text, delimiter, file))
     if not numbered:
@@ -332,7 +343,7 @@ def _from_table(
                 f"{file}, line {number}: {counted(len(row), 'values')}, but the header names {len(header)}"
             )
     objects = ((number, dict(zip(header, row, strict=True))) for number, row in numbered[1:])
-    return _from_objects(objects, file, image, label, header)
+    return _from_objects(objects, file, image, label, unread, header)
 
 
 def rows_of(data: bytes, file: str, limit: int | None = None) -> list[tuple[int, Row]]:
@@ -348,20 +359,6 @@ def rows_of(data: bytes, file: str, limit: int | None = None) -> list[tuple[int,
     if IMAGE_AND_LABEL.fullmatch(header[0]):  # no header
         return []
     return [(line, dict(zip(header, row, strict=False))) for line, row in rows[1:]]
-
-
-def describe_unread_splits(data: bytes, file: str, label: str | None) -> list[str]:
-    """Return notes on columns of a list without splits that probably divide its images all the same.
-
-    Arguments are as in `read_list_file`, which can read it.
-    """
-    rows = [row for _, row in rows_of(data, file)]
-    labels = {label, *LABEL_COLUMNS}
-    names = [
-        name for name in dict.fromkeys(chain.from_iterable(rows)) if labels.isdisjoint((name, name.lower()))
-    ]
-    texts_of = {name: few_texts(row[name] for row in rows if name in row) for name in names}
-    return describe_unread_columns(texts_of, file)
 
 
 def write_whole_numbers(lists: dict[tuple[str, str], list[ListedImage]]) -> None:
@@ -392,6 +389,7 @@ def _from_objects(
     file: str,
     image: str | None,
     label: str | None,
+    unread: list[str],
     columns: Sequence[str] | None = None,
 ) -> list[ListedImage]:
     numbered = list(rows)
@@ -414,6 +412,7 @@ def _from_objects(
     others = [name for name in others if name != label_column]
     _refuse_denied(numbered, others, file)
     of_split = split_column({name: values_of(name) for name in others}, file)
+    unread += [name for name in others if name not in (of_split, "")]
     images = []
     columns = [column for column in (image_column, label_column) if column]
     for number, row in numbered:

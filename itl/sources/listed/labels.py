@@ -63,20 +63,9 @@ def refuse_running_numbers(images: Sequence[str], labels: Sequence[str], file: s
         )
 
 
-def describe_labels(labels: Collection[str], column: str | None) -> list[str]:
-    """Return notes on *labels*, of a chosen *column*, that may be no classes."""
-    return [*describe_joined(labels), *describe_missing(labels), *describe_flags(labels, column)]
-
-
-def describe_flags(labels: Collection[str], column: str | None) -> list[str]:
-    """Return a note if the *labels* of a chosen *column* are yes and no.
-
-    >>> describe_flags({"0.0", "1.0"}, "melanoma")
-    ['the classes are 0.0, 1.0: no and yes of the column melanoma alone']
-    """
-    if not column or column.lower() in LABEL_COLUMNS or not FLAGS.issuperset(map(str.lower, labels)):
-        return []
-    return [f"the classes are {examples(sorted(labels))}: no and yes of the column {column} alone"]
+def describe_labels(labels: Collection[str]) -> list[str]:
+    """Return notes on *labels* that may be no classes."""
+    return [*describe_joined(labels), *describe_missing(labels)]
 
 
 def describe_joined(labels: Collection[str]) -> list[str]:

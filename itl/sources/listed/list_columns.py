@@ -1,7 +1,7 @@
 """Which column of a list or table has the images, and which has their labels."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 
 from itl import ItlError, pick
@@ -16,12 +16,6 @@ IMAGE_COLUMNS = (
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 # Where there is none of these; in such names a blank is as good as an underscore.
 RARE_IMAGE_COLUMNS = (*IMAGE_COLUMNS, "img_path", "file_path", "image_file", "img_name")
-# What says where a box is in columns of a list, without other signs and words such as Roi. and bbox_.
-BOX_COLUMNS = (
-    *("xmin ymin xmax ymax", "x1 y1 x2 y2", "left top right bottom", "x y w h", "x y width height"),
-    *("bbox", "boundingbox"),
-)
-_NOT_OF_A_SIDE = re.compile(r"^(roi|bb|bbox)[\W_]*(?=[xylrtwh])|[\W_]")
 _PIXEL = re.compile(r"pixel[ _]?\d+|\d+x\d+", re.IGNORECASE)  # the name of a column of one: pixel0, 28x28
 
 
@@ -103,21 +97,13 @@ def choose_column(
     )
 
 
-def describe_boxes(line: str, file: str) -> list[str]:
-    """Return a note if the header *line* of *file* says where boxes are, which lists do not have.
+def describe_unread(columns: Collection[str], file: str) -> list[str]:
+    """Return a note that names the *columns* of *file* that are not read, if there are any.
 
-    >>> describe_boxes("Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId", "a.csv")
-    ['a.csv has boxes (Roi.X1, Roi.Y1, Roi.X2, Roi.Y2), which are not read: ... the class of each image']
+    >>> describe_unread(["patient_id", "cohort"], "a.csv"), describe_unread([], "a.csv")
+    (['a.csv: columns that are not read: patient_id, cohort'], [])
     """
-    cells = [cell.strip(' "\r') for cell in line.split(delimiter_of(line))]
-    column_of = {_NOT_OF_A_SIDE.sub("", cell.lower()): cell for cell in cells}
-    for columns in map(str.split, BOX_COLUMNS):
-        if column_of.keys() >= {*columns}:
-            return [
-                f"{file} has boxes ({', '.join(column_of[name] for name in columns)}), which are not read: "
-                f"the class of a box is taken as the class of each image"
-            ]
-    return []
+    return [f"{file}: columns that are not read: {examples(columns, 12)}"] if columns else []
 
 
 def delimiter_of(line: str) -> str:

@@ -19,7 +19,6 @@ from itl.sources.listed.image_lists import (
     ClassColumnsError,
     CodesOfSplitsError,
     ListedImage,
-    describe_unread_splits,
     first_line,
     first_rows,
     is_list_of_labels,
@@ -31,7 +30,7 @@ from itl.sources.listed.image_lists import (
     write_whole_numbers,
 )
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
-from itl.sources.listed.list_columns import describe_boxes, refuse_without_header
+from itl.sources.listed.list_columns import describe_unread, refuse_without_header
 from itl.sources.listed.listed_source import Entries, ListedSource
 from itl.sources.listed.numbered_classes import (
     CLASS_NAME_FILES,
@@ -134,10 +133,8 @@ class Lists(ListedSource):
             scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
         read = {split for split, _ in lists}
         scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
-        for file in content if read == {"train"} else ():
-            scan.notes += describe_unread_splits(self._member(file).read(), file, self.label)
         labelled = [entry for entry in taken if entry.label]  # but not what is not there, by folders
-        scan.notes += describe_labels({entry.label for entry in labelled}, self.label)
+        scan.notes += describe_labels({entry.label for entry in labelled})
         class_of = self._class_of_label(labelled, scan)
         for (split, file), images in lists.items():
             images = [entry._replace(label=entry.label and class_of(entry.label)) for entry in images]
@@ -201,8 +198,9 @@ class Lists(ListedSource):
         data = self._member(file).read()
         header = first_line(text_of(data, file))
         refuse_without_header(header, file, self.finder.has_stem)
-        scan.notes += describe_boxes(header, file)
-        images = read_list_file(data, file, self.image, self.label, is_chosen=bool(self._options))
+        unread: list[str] = []
+        images = read_list_file(data, file, self.image, self.label, bool(self._options), unread)
+        scan.notes += describe_unread([name for name in unread if name != self.group], file)
         if not images:
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"

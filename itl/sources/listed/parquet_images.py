@@ -22,11 +22,10 @@ from itl.sources.files.untrusted_files import explain_damage, refuse_large
 from itl.sources.listed.container_files import ContainerSource, sample_id
 from itl.sources.listed.groups import hold_out
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
-from itl.sources.listed.list_columns import choose_column
+from itl.sources.listed.list_columns import choose_column, describe_unread
 from itl.sources.listed.numbered_classes import names_in_card, read_names, refuse_repeated
 from itl.sources.listed.split_columns import (
     SPLIT_COLUMNS,
-    describe_unread_columns,
     few_texts,
     may_be_split_column,
     split_column,
@@ -94,11 +93,12 @@ class ParquetImages(ContainerSource):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Labels that may be no classes, and names that may be of other numbers."""
+        """Labels that may be no classes, names that may be of other numbers, and unread columns."""
         labels = {record.wnid for record, _, _ in self._rows.values()}
-        notes = [*describe_labels(labels, self.label), *self._division[1]]
-        if not self._split_column and {split_of_path(name) or "train" for name in self._files} == {"train"}:
-            notes += describe_unread_columns(self._texts_of_others, next(iter(self._files)))
+        notes = [*describe_labels(labels), *self._division[1]]
+        read = (self._columns[0].name, self._columns[1], self._split_column, self.group)
+        unread = [name for name in self._first_schema.names if name not in read]
+        notes += describe_unread(unread, next(iter(self._files)))
         if not self.names:
             return notes
         numbers = set(map(str, self._column(self._all_groups, self._columns[1]))) - {NO_LABEL}

@@ -7,7 +7,7 @@ from itl import ItlError
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.listed.labels import FLAGS
 from itl.sources.listed.numbered_classes import is_number
-from itl.sources.records import examples, is_image
+from itl.sources.records import is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
     NEUTRAL,
@@ -72,39 +72,6 @@ def may_be_split_column(name: str) -> bool:
     """
     words = _words_of_flag(name)
     return name.lower() in SPLIT_FLAGS or not words.isdisjoint({*SPLIT_COLUMNS, *BARE_SPLIT_FLAGS, "splits"})
-
-
-def describe_unread_columns(columns: Mapping[str, Collection[str]], file: str) -> list[str]:
-    """Return notes on *columns* of *file*, by `few_texts`, that are not read, but probably divide its images.
-
-    >>> describe_unread_columns({"dev": {"0", "1"}, "camera": {"0", "1"}}, "a.csv")
-    ['a.csv: the column dev (0, 1) is not read; if it divides the images, write train, val or test there']
-    """
-    return [
-        f"{file}: the column {name} ({examples(sorted(filter(None, texts)))}) is not read; if it divides the "
-        f"images, write train, val or test there"
-        for name, texts in columns.items()
-        if not any(map(is_image, texts)) and _may_divide(name, texts)
-    ]
-
-
-def _may_divide(name: str, texts: Collection[str]) -> bool:
-    """Say whether a column that is not read, with the values *texts*, probably divides images all the same.
-
-    It is called after splits and has two or three numbers, or yes and no; or some of few values have a word
-    of val or test, but for valid, which may be of a quality.
-
-    >>> _may_divide("subset", {*"012"}), _may_divide("dev", {"no", "yes"}), _may_divide("fold", {*"01234"})
-    (True, True, False)
-    >>> _may_divide("cohort", {"development", "external test"}), _may_divide("state", {"valid", "broken"})
-    (True, False)
-    """
-    is_named = not {*words_of(name)}.isdisjoint({*SPLIT_COLUMNS, *SPLIT_OF_WORD})
-    are_flags = _holds_flags(texts)
-    are_codes = 1 < len(texts) <= 3 and (are_flags or all(map(is_number, texts)))
-    words = [_words_of_flag(text) - {"valid"} for text in texts]
-    held_out = sum(not splits_of_words(of_text).isdisjoint({"val", "test"}) for of_text in words)
-    return (is_named and are_codes) or 0 < held_out < len(texts) <= 4
 
 
 def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
