@@ -287,7 +287,10 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
             {"image": [b"x", b"y"], "label": [0, 1], "phase": ["train", "test"]},
             "is of train by its name, and has rows of test by its column phase",
         ),
-        ({"image": [b"x"], "label": [0], "is_test": [True]}, "has a column is_test, whose images would all"),
+        (
+            {"image": [b"x"], "label": [0], "is_test": [True]},
+            "has a column is_test with 'True', which is no split",
+        ),
         (
             {"image": [b"x", b"y"], "label": ["a", "a"], "split": ["test", ""]},
             "split with empty cells, which",

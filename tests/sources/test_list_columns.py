@@ -387,11 +387,11 @@ def test_columns_that_are_not_read_are_named(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("column", "cells", "says"),
     [
-        ("train_mask", "110", "has a column train_mask, whose images would all be train"),
-        ("val_mask", "001", "has a column val_mask, whose images would all be train"),
-        ("train_or_test", "110", "has a column train_or_test, whose images would all be train"),
-        ("traintest", "110", "has a column traintest, whose images would all be train"),
-        ("TrainVal", "110", "has a column TrainVal, whose images would all be train"),
+        ("train_mask", "110", "has a column train_mask with '0', which is no split"),
+        ("val_mask", "001", "has a column val_mask with '0', which is no split"),
+        ("train_or_test", "110", "has a column train_or_test with '0', which is no split"),
+        ("traintest", "110", "has a column traintest with '0', which is no split"),
+        ("TrainVal", "110", "has a column TrainVal with '0', which is no split"),
         ("Train/Val", ("Tr", "Val", "Tr"), "has a column Train/Val with 'Tr', which is no split"),
     ],
 )

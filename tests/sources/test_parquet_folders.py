@@ -122,12 +122,12 @@ def test_a_list_of_labels_is_said_of_its_file(tmp_path):
 
 def test_columns_of_a_table_that_are_not_read_are_named(tmp_path):
     image = pa.array([{"bytes": DATA, "path": f"{number}.png"} for number in range(3)])
-    columns = {"dev": [0, 1, 0], "x": [0.5, 1.0, 2.0], "use": ["train", "test", "train"]}
+    columns = {"camera": [0, 1, 0], "x": [0.5, 1.0, 2.0], "use": ["train", "test", "train"]}
     table = pa.table({"image": image, "label": ["a", "a", "b"], **columns})
     pq.write_table(table, tmp_path / "data.parquet")
     notes = [line for line in check_lines("parquet", tmp_path) if "not read" in line]
-    assert notes == ["note: data.parquet: columns that are not read: dev, x"]
-    options = {"val_fraction": 0.5, "group": "dev"}
+    assert notes == ["note: data.parquet: columns that are not read: camera, x"]
+    options = {"val_fraction": 0.5, "group": "camera"}
     pq.write_table(table.drop(["use"]), tmp_path / "data.parquet")
     notes = [line for line in check_lines("parquet", tmp_path, **options) if "not read" in line]
     assert notes == ["note: data.parquet: columns that are not read: x"]

@@ -408,7 +408,7 @@ def test_names_of_ordinary_classes_are_read(tmp_path, classes):
         ("errors.json", json.dumps({"phase": "val", "wrong": ["cat_0.jpg", "cat_1.jpg"]})),
         ("test_config.yaml", "show: [cat_0.jpg, cat_1.jpg]\n"),
         ("texts.json", json.dumps({f"cat_{n}.jpg": "a train, dev, test" for n in range(4)})),
-        ("cameras.csv", "image,set\ncat_0.jpg,0\ncat_1.jpg,1\n"),
+        ("cameras.csv", "image,camera\ncat_0.jpg,0\ncat_1.jpg,1\n"),
         ("used.csv", "image,is_train\ncat_0.jpg,1\ncat_1.jpg,1\n"),
         ("how_to_train_and_test.txt", "train as on cat_0.jpg\n"),
     ],

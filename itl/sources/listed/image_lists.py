@@ -24,6 +24,7 @@ from itl.sources.listed.list_columns import (
     without_repeated,
 )
 from itl.sources.listed.split_columns import (
+    FewRowsError,
     are_codes_of_splits,
     split_column,
     splits_of_labels,
@@ -47,10 +48,6 @@ _NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)"
 IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
-
-
-class ClassColumnsError(ItlError):
-    """A table has a column of 0 and 1 for each class, and none of labels."""
 
 
 class CodesOfSplitsError(ItlError):
@@ -447,7 +444,7 @@ def _refuse_denied(numbered: Sequence[tuple[int, Row]], columns: Sequence[str], 
 
 
 def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: str | None, file: str) -> None:
-    """Raise ClassColumnsError if the flags among *columns* are classes: one set in each row, or any number.
+    """Raise FewRowsError if the flags among *columns* are classes: one set in each row, or any number.
 
     The former where *label* chooses none, or one of them; the latter where it chooses none, and there are no
     columns but these and one of splits. In few rows, as at the start of a file, other columns may look alike:
@@ -468,12 +465,12 @@ def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: st
     counts = Counter(min(sum(of_row), 2) for of_row in zip(*flags.values(), strict=True))
     start = f"{file} has a column for each class, {examples(flags)}, of which"
     if counts[1] == len(rows) and (label is None or (label in flags and are_all_rows)):
-        raise ClassColumnsError(
+        raise FewRowsError(
             f"{start} one is 1 in each line; "
             f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
         )
     if counts[1] < len(rows) and label is None and others.keys() <= {split_column(others, file)}:
-        raise ClassColumnsError(
+        raise FewRowsError(
             f"{start} {_describe_unequal(counts)}, but an image of a list is of one class; write one column "
             f"label and leave such lines out, or give all classes of an image as boxes in COCO-style JSON "
             f"(source coco), for tasks actions@ or detection@"

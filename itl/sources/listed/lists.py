@@ -16,7 +16,6 @@ from itl.sources.listed.container_files import foreign_images
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
     PEEKED_TREE_BYTES,
-    ClassColumnsError,
     CodesOfSplitsError,
     ListedImage,
     first_line,
@@ -42,6 +41,7 @@ from itl.sources.listed.numbered_classes import (
     read_names,
 )
 from itl.sources.listed.signs import surely_other_source
+from itl.sources.listed.split_columns import FewRowsError
 from itl.sources.records import examples, grouped, is_image, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
@@ -435,9 +435,10 @@ class Lists(ListedSource):
             return "" if split_of_path(name) else str(error)  # read, and refused: its split would be missing
         try:
             refuse_without_header(first_line(text_of(data, name)), name, self.finder.has_stem)
-            rows = read_list_file(data, name, self.image, self.label)
-        except ClassColumnsError:  # of which the first lines may be unlike the others
-            return str(self._fault_of(name) or "")
+            try:
+                rows = read_list_file(data, name, self.image, self.label)
+            except FewRowsError:
+                rows = read_list_file(self.listing.files[name].read(), name, self.image, self.label)
         except CodesOfSplitsError:  # of which the first lines may not tell all
             return self._why_codes(name)
         except ItlError as error:

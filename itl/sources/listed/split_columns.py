@@ -5,37 +5,41 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from itl import ItlError
 from itl.hierarchy.class_lists import is_missing
-from itl.sources.listed.labels import FLAGS
-from itl.sources.listed.numbered_classes import is_number
 from itl.sources.records import is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
     NEUTRAL,
+    SPLIT_OF_SHORT_WORD,
     SPLIT_OF_WORD,
+    WORDS_OF_SPLITS,
     may_have_codes,
     split_of_cell,
-    splits_of_words,
     words_of,
 )
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
-CODED_SPLIT_COLUMNS = {"partition", "partitions", "split", "splits", "set"}  # words; 0, 1, 2 in CelebA
-SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLIT_OF_WORD}  # columns: refused
-# Columns with these words are refused too, if they hold FLAGS: train, is_training_image, holdout.
-BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing", *LIKE_SPLITS}
-CODES = {"tr", "trn", "t", "te", "ts", "tst", "va", "vl", "v", "public", "private"}  # the last two of Kaggle
-FLAG_CELLS = FLAGS | {*"xyntf", ""}  # of a column for one split: a mark, letters for yes and no, empty cells
+CODED_COLUMNS = {
+    *WORDS_OF_SPLITS,
+    "set",
+    "subset",
+    "usage",
+}  # words of their names; codes as 0, 1, 2 of CelebA
+BESIDE_SPLITS = {*NEUTRAL, "is", "in", "for", "used", "flag", "mask", "or", "and", "vs"}  # in names of flags
+MAX_CODES = 3  # different values of a column of codes, such as yes, no and empty
 SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or val between
-BESIDE_SPLIT_FLAGS = {*NEUTRAL, "is", "in", "for", "used", "flag", "mask", "or", "and", "vs"}
 MAX_SPLIT_TEXTS = 3 * len(SPLIT_OF_WORD)  # different values of a column of splits, as Train, train and TRAIN
+
+
+class FewRowsError(ItlError):
+    """Columns seem to be of splits, or of a class each, which more rows may show to be wrong."""
 
 
 def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
 
     That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
-    of two splits and nothing else. *columns* are the values of all, but for images and labels. ItlError if a
-    column of splits holds something else, two hold splits, or flags of one split divide the images alone.
+    of two splits and nothing else. *columns* are the values of all, but for images and labels. ItlError if
+    two hold splits; FewRowsError if one seems to be of splits, but has other values.
     """
     few = {name: few_texts(values) for name, values in columns.items()}
     splits = {name: {split_of_cell(text) for text in texts} for name, texts in few.items()}
@@ -49,17 +53,12 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     if holding:
         return holding[0]
     for name, texts in few.items():
-        other = _value_of_no_split(name, texts)
-        if other is not None:
+        if any(texts) and (_is_named_after_splits(name, texts) or _has_words_of_splits(name, texts)):
+            other = min([text for text in texts if not split_of_cell(text)] or texts)
             shown = repr(other) if other else "empty cells"
-            raise ItlError(
-                f"{file} has a column {name} with {shown}, which is no split; write train, val or test, "
-                f"{'or name the column otherwise' if name.lower() == 'split' else 'or leave the column out'}"
-            )
-        if _is_flag(name, texts):
-            raise ItlError(
-                f"{file} has a column {name}, whose images would all be train; write a column split with "
-                f"train, val or test, or leave {name} out"
+            raise FewRowsError(
+                f"{file} has a column {name} with {shown}, which is no split; write train, val or test in a "
+                f"column split, or leave {name} out"
             )
     return ""
 
@@ -70,8 +69,8 @@ def may_be_split_column(name: str) -> bool:
     >>> may_be_split_column("Split"), may_be_split_column("is_training_image"), may_be_split_column("caption")
     (True, True, False)
     """
-    words = _words_of_flag(name)
-    return name.lower() in SPLIT_FLAGS or not words.isdisjoint({*SPLIT_COLUMNS, *BARE_SPLIT_FLAGS, "splits"})
+    words = _words(name)
+    return not words.isdisjoint({*SPLIT_COLUMNS, *CODED_COLUMNS}) or _is_flag(words)
 
 
 def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
@@ -83,12 +82,7 @@ def has_split_column(table: Sequence[Sequence[str]], file: str) -> bool:
     header, *rows = table
     rows = [row for row in rows if len(row) == len(header)]
     columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
-    columns = {  # of one value divide nothing, and sets may be of cameras
-        name: values
-        for name, values in columns.items()
-        if len(set(values)) > 1
-        and (name.strip().lower() != "set" or any(map(split_of_cell, values)) or _has_letters(values))
-    }
+    columns = {name: values for name, values in columns.items() if len(set(values)) > 1}
     try:
         return bool(split_column(columns, file))
     except ItlError:  # which says why no list may have that column
@@ -134,70 +128,56 @@ def likely_header(cells: Iterable[str]) -> str:
     )
 
 
-def _value_of_no_split(name: str, texts: Collection[str]) -> str | None:
-    """Return one of *texts*, the values of the column *name* of splits, that is none; None if all are.
+def _is_named_after_splits(name: str, texts: Collection[str]) -> bool:
+    """Say whether a column is by its *name* one of splits, and its *texts* may be codes or flags of them.
 
-    It is one of splits if it is called split, if its name says splits and it has codes of them, two or three
-    numbers or `CODES`, or if one of few values is a split, and its name, another split or a word such as eval
-    says so too, or all have the words of one split each, as train_1 and test_1.
-
-    >>> _value_of_no_split("phase", ["train", "eval"]), _value_of_no_split("split", ["test", "val", ""])
-    ('eval', '')
-    >>> _value_of_no_split("source", ["train", "web"])  # a column of something else
+    >>> _is_named_after_splits("split_id", {*"012"}), _is_named_after_splits("split_id", {*"0123"})
+    (True, False)
+    >>> _is_named_after_splits("test", {"x", ""}), _is_named_after_splits("test_score", {"low", "high"})
+    (True, False)
     """
-    others = sorted(text for text in texts if not split_of_cell(text))
-    if name.lower() != "split":
-        words = {word for text in texts for word in _words_of_flag(text)}
-        is_named = name.lower() in SPLIT_COLUMNS or not LIKE_SPLITS.isdisjoint(words)
-        several = len(splits_of_words(words)) > 1
-        in_words = several and all(len(splits_of_words(words_of(text))) == 1 for text in texts)
-        if _has_codes(name, texts):
-            return others[0]
-        if len(texts) > MAX_SPLIT_TEXTS or not (is_named or several):
-            return None
-        if len(others) == len(texts) and not in_words:
-            return None
-    return others[0] if others and any(texts) else None
+    words, are_few = _words(name), len(texts) <= MAX_CODES
+    has_codes = are_few and len(texts) > 1 and not words.isdisjoint(CODED_COLUMNS)
+    return name.lower() in WORDS_OF_SPLITS or has_codes or (_is_flag(words) and (are_few or "is" in words))
 
 
-def _has_codes(name: str, texts: Collection[str]) -> bool:
-    """Say whether the column *name* of splits has a code of each, as numbers or letters.
+def _is_flag(words: Collection[str]) -> bool:
+    """Say whether a column whose name has these *words* says yes or no of a split; valid may be a quality.
 
-    >>> _has_codes("split_id", {"0", "1"}), _has_codes("set", {"trn", "tst"}), _has_codes("fold", {"0", "1"})
-    (True, True, False)
+    >>> _is_flag({"is", "valid"}), _is_flag({"valid"}), _is_flag({"train", "or", "test"})
+    (True, False, True)
     """
-    words = set(words_of(name))
-    has_numbers = 1 < len(texts) <= 3 and all(map(is_number, texts)) and words & CODED_SPLIT_COLUMNS
-    of_splits = words & {*SPLIT_COLUMNS} or len(splits_of_words(words)) > 1
-    return bool(has_numbers or (of_splits and len(texts) > 1 and _has_letters(texts)))
+    of_splits = {*SPLIT_OF_WORD, *LIKE_SPLITS} - ({"valid"} if "is" not in words else set())
+    return not of_splits.isdisjoint(words) and of_splits | BESIDE_SPLITS >= {*words}
 
 
-def _has_letters(values: Iterable[str]) -> bool:
-    """Say whether all *values* are letters or words for a split, as tr and te, or tr and val."""
-    lowered = {*map(str.lower, values)}
-    return bool(lowered & CODES) and lowered <= CODES | SPLIT_OF_WORD.keys()
+def _has_words_of_splits(name: str, texts: Collection[str]) -> bool:
+    """Say whether *texts*, of a column *name*, are or have words of splits, and something else.
 
+    One that is a split is enough where the name is one of splits; otherwise another text has to name another
+    split, or what is like one, as eval; or each of them names one split with other words.
 
-def _is_flag(name: str, texts: Collection[str]) -> bool:
-    """Say whether the column *name*, with the values *texts*, says yes or no of one split."""
-    words = _words_of_flag(name)
-    is_of_split = words & BARE_SPLIT_FLAGS and words <= BARE_SPLIT_FLAGS | BESIDE_SPLIT_FLAGS
-    return name.lower() in SPLIT_FLAGS or bool(_holds_flags(texts) and is_of_split)
-
-
-def _holds_flags(texts: Collection[str]) -> bool:
-    """Say whether *texts*, the values of a column, are flags alone, of which not all are empty.
-
-    >>> _holds_flags({"x", ""}), _holds_flags({"N", "Y"}), _holds_flags({""}), _holds_flags({"x", "2"})
-    (True, True, False, False)
+    >>> _has_words_of_splits("phase", {"test", ""}), _has_words_of_splits("source", {"train", "web"})
+    (True, False)
+    >>> _has_words_of_splits("source", {"train", "eval"}), _has_words_of_splits("set", {"ISIC val", "test 1"})
+    (True, True)
     """
-    return any(texts) and FLAG_CELLS.issuperset(map(str.lower, texts))
+    if len(texts) > MAX_SPLIT_TEXTS:
+        return False
+    is_named = name.lower() in SPLIT_COLUMNS
+    are_splits = any(map(split_of_cell, texts))
+    are_short = is_named and not SPLIT_OF_SHORT_WORD.keys().isdisjoint(map(str.lower, texts))
+    names = SPLIT_OF_WORD | dict.fromkeys(LIKE_SPLITS, "other")
+    splits = [{names[word] for word in _words(text) & names.keys()} for text in texts]
+    several = len(set().union(*splits)) > 1
+    in_words = several and all(len(of_text) == 1 for of_text in splits)
+    return in_words or are_short or (are_splits and (is_named or several))
 
 
-def _words_of_flag(name: str) -> set[str]:
-    """Return the words in a column's *name* or a cell: holdout for hold_out, train and test for traintest."""
-    name = re.sub(r"(hold|held)[\W_]?out", r"\1out", name.lower())
-    return set(words_of(re.sub(r"(train|val|test)(?=train|val|test)", r"\1 ", name)))
+def _words(text: str) -> set[str]:
+    """Return the words in a column's name or a cell: holdout for hold_out, train and test for traintest."""
+    text = re.sub(r"(hold|held)[\W_]?out", r"\1out", text, flags=re.IGNORECASE)
+    return set(words_of(re.sub(r"(is|train|val|test)(?=train|val|test)", r"\1 ", text, flags=re.IGNORECASE)))
 
 
 def few_texts(values: Iterable[object]) -> set[str]:
