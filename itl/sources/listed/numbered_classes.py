@@ -26,27 +26,15 @@ NUMBER_HEADERS = {  # of numbers, beside names
     *("id", "class_id", "classid", "label", "label_id", "labelid", "category_id", "index", "class_index"),
     *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
 }
-LONGEST_LINE = 500  # of a number and a name that may have signs and quotes
 _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
-_COMMENT = re.compile(r"(#|//|%)\s*[^\W\d]")
-_OTHER_NUMBERED = re.compile(
-    r"[0-9]+\s*[=|;)\]>]\s*\S.*|[0-9]+\s*[.-]\s+\S.*|[^\W\d].*[=|;:>([]\s*[0-9]+[)\]]?|"
-    r"n[0-9]{8}\s*[;:_|]\s*[0-9]+([;:_|].*)?|[(\[]\s*[0-9]+\s*[)\]].*\S"
-)
-_KEYED = re.compile(  # label: 0, name: cat
-    r"[^\W\d]\w*\s*[:=]\s*[0-9]+[\s,;]+[^\W\d]\w*\s*[:=].*|[^\W\d]\w*\s*[:=].*[\s,;][^\W\d]\w*\s*[:=]\s*[0-9]+"
-)
-_NUMBER = r"""(?P<quote>['"]?)(?P<number>-?[0-9]+)(?P=quote)"""
-_SIGN = r"\s+(?:[:;=|]|[-=]?>)\s+"  # 0 : cat
-_DASH = r"\s+[-–—]\s+"  # 0 - cat; beside a number on both sides it may be a range
-_NUMBER_FIRST = re.compile(rf"{_NUMBER}(?:{_SIGN}|{_DASH}(?!\d)|[:;](?!\d)\s*|[\s,]+)(?P<name>\S.*)")
-_NUMBER_LAST = re.compile(
-    rf"""(?P<name>\S.*?)(?:{_SIGN}|(?<!\d){_DASH}|[:;=|]\s+|(?<=['"])[:;]|[\s,]+){_NUMBER}"""
-)
 _IN_QUOTES = re.compile(r"""'[^']+'|"[^"]+\"""")
-_WITH_SIGNS = re.compile(r"""[-=|;:>'"].*|\[.*\s.*\]|.*(?:[=|;:]|[-=]>)""")  # no names, where all are so
-_WITH_DASH = re.compile(r"[-–—]\s.*|.*\s[-–—]")  # no name
+_NO_NAME = re.compile(  # but perhaps a name with a number, others or a comment beside it
+    rf"""[-–—#%].*|//.*|.*[-–—]|.*[=|;:>{{}}"].*|'[^']*('.*')?|\[.*[\s,].*|{WNID.pattern}_[0-9].*"""
+)
 _NUMBER_NAME_NUMBER = re.compile(r"[0-9]+\s*,.*,\s*[0-9.]+")  # the second may be a count of images
+_WITH_NUMBER = re.compile(
+    r".*[(\[]\s*[0-9]+\s*[)\]]|[(\[]?\s*[0-9]+\s*(?:[)\]].*|[.-]\s.*)"
+)  # (0) cat, 0. cat
 
 
 def is_number(text: str) -> bool:
@@ -79,12 +67,12 @@ def names_of_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def read_names(data: bytes, file: str) -> dict[str, str]:
     """Read which names numbers stand for.
 
-    A line is `NAME` (numbered from 0), `NAME NUMBER`, `NUMBER NAME` or `NUMBER: NAME`, with spaces or commas,
-    or `WNID NUMBER WORDS`. A name may be in quotes, and have a sign such as : or - between blanks beside it.
-    JSON, or what Python prints, is a list of names, or an object of names by number or of numbers by name. A
-    slash at the start of a name is dropped. A wnid with words is that wnid, as `WNID WORDS` on a line, or
-    ``["n01440764", "tench"]`` in JSON. ItlError, about *file*, for any other content, for a header above
-    names, and for a number or a name that is there twice.
+    A line is `NAME` (numbered from 0), `NAME NUMBER`, `NUMBER NAME`, with spaces, a comma or a colon and a
+    space between, or `WNID NUMBER WORDS`. A name may be in quotes. JSON, or what Python prints, is a list of
+    names, or an object of names by number or of numbers by name. A slash at the start of a name is dropped. A
+    wnid with words is that wnid, as `WNID WORDS` on a line, or ``["n01440764", "tench"]`` in JSON. ItlError,
+    about *file*, for any other content, for a header above names, and for a number or a name that is there
+    twice.
 
     >>> read_names(b"/a/airfield 0\\n/a/alcove 1\\n", "categories.txt")
     {'0': 'a/airfield', '1': 'a/alcove'}
@@ -92,7 +80,7 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     try:
         text = data.decode("utf-8-sig")
         pairs = _json_pairs(text) if _is_json(text, file) else _line_pairs(text, file)
-    except (ValueError, SyntaxError, RecursionError) as error:
+    except (ValueError, SyntaxError, RecursionError, csv.Error) as error:
         if isinstance(error, ItlError):
             raise
         raise ItlError(f"{file} cannot be read as names of classes ({error}); write a name a line") from None
@@ -218,10 +206,6 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     if table := _table_pairs(text, file):
         return table
     lines = _lines(text)
-    if more := next((line for line in lines if _NUMBER_NAME_NUMBER.fullmatch(line)), ""):
-        raise ItlError(
-            f"{file}: {more[:60]!r} has a number on both sides; leave that of the class and its name"
-        )
     pairs = [_numbered_line(line) for line in lines]
     numbered = [pair for pair in pairs if pair]
     if numbered and None in pairs:
@@ -230,22 +214,20 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number"
         )
+    named = numbered or [(str(number), _unquoted(line)) for number, line in enumerate(lines)]
     if not numbered:
         _refuse_heading(lines, file)
-    is_other = not numbered and all(map(_OTHER_NUMBERED.fullmatch, lines))
-    if lines and (is_other or all(map(_KEYED.fullmatch, lines))):
-        raise ItlError(
-            f"{file}: {lines[0][:60]!r} has a number and a name; write them as `0 cat`, on each line"
-        )
-    named = numbered or [(str(number), _unquoted(line)) for number, line in enumerate(lines)]
     unclear = [
-        line for line, (_, name) in zip(lines, named, strict=True) if not name or _WITH_DASH.fullmatch(name)
+        line
+        for line, (_, name) in zip(lines, named, strict=True)
+        if not name or _NO_NAME.fullmatch(name) or _NUMBER_NAME_NUMBER.fullmatch(line)
     ]
-    if all(_WITH_SIGNS.fullmatch(name) for _, name in named):
+    if not numbered and all(map(_WITH_NUMBER.fullmatch, lines)):
         unclear = lines
     if unclear:
         raise ItlError(
-            f"{file}: {unclear[0][:60]!r} has more than a name; write `cat` or `0 cat` on each line"
+            f"{file}: {unclear[0][:60]!r} is not plainly a name, or a number and a name; write `cat` or "
+            f"`0 cat` on each line, or a list of names in JSON"
         )
     return [(number, name.lstrip("/")) for number, name in named]
 
@@ -253,66 +235,54 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
 def _refuse_heading(lines: Sequence[str], file: str) -> None:
     """Raise ItlError if the first of *lines*, names without numbers, is none: others would move on."""
     first = lines[0] if lines else ""
-    is_count = first == str(len(lines) - 1) and not any(map(is_number, lines[1:]))
-    for is_so, what in (
-        (first.strip('"[]<>: ').replace(" ", "_").casefold() in HEADERS, "a header"),
-        (_COMMENT.match(first), "a comment"),
-        (is_count, "their number"),
-    ):
-        if is_so:
-            raise ItlError(f"{file}: {first[:60]!r}, its first line, is no class, but {what}; remove it")
+    is_header = first.strip('"[]<>: ').replace(" ", "_").casefold() in HEADERS
+    if is_header or (first == str(len(lines) - 1) and not any(map(is_number, lines[1:]))):
+        what = "a header" if is_header else "their number"
+        raise ItlError(f"{file}: {first[:60]!r}, its first line, is no class, but {what}; remove it")
 
 
 def _table_pairs(text: str, file: str) -> list[tuple[str, str]]:
     """Return number and name of each row below a header that says which is which; nothing without one."""
     lines = [line.strip() for line in text_lines(text) if line.strip()]
-    sign = next((sign for sign in ",;\t" if lines and sign in lines[0]), "")
-    if not sign:
+    sign = next((sign for sign in ",;\t" if lines and sign in lines[0]), ",")
+    header = [re.sub(r"[\s_]+", "_", cell.strip('" ').casefold()) for cell in "".join(lines[:1]).split(sign)]
+    if len(header) != 2:
         return []
-    header = next(csv.reader([lines[0][:100]], delimiter=sign, skipinitialspace=True))
-    column = _column_of_numbers(header)
-    if column is None:
+    is_first, is_last = (header[n] in NUMBER_HEADERS and header[1 - n] in HEADERS for n in (0, 1))
+    if is_first == is_last:
         return []
-    try:
-        rows = list(csv.reader(lines[1:], delimiter=sign, skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise ItlError(f"{file} cannot be read as {sign!r}-separated values ({error})") from None
-    for row in rows:
+    column, pairs = int(is_last), []
+    for row in csv.reader(lines[1:], delimiter=sign, skipinitialspace=True, strict=True):
         if len(row) != 2 or not _WHOLE.fullmatch(row[column].strip()) or not row[1 - column].strip():
             raise ItlError(
                 f"{file}: {sign.join(row)[:60]!r} is not a number and a name, as its header "
-                f"{sign.join(header)!r} says; correct it, or remove the header"
+                f"{lines[0]!r} says; correct it, or remove the header"
             )
-    return [(row[column].strip().partition(".")[0], row[1 - column].strip().lstrip("/")) for row in rows]
-
-
-def _column_of_numbers(header: Sequence[str]) -> int | None:
-    """Return which column of *header* is of numbers, the other being of names; None where that is unclear.
-
-    >>> [_column_of_numbers(row) for row in (["ClassId", "Name"], ["class name", "y"], ["label", "label"])]
-    [0, 1, None]
-    """
-    names = [re.sub(r"[\s_]+", "_", name.strip().casefold()) for name in header]
-    if len(names) != 2:
-        return None
-    columns = [n for n in (0, 1) if names[n] in NUMBER_HEADERS and names[1 - n] in HEADERS]
-    return columns[0] if len(columns) == 1 else None
+        pairs.append((row[column].strip().partition(".")[0], row[1 - column].strip().lstrip("/")))
+    return pairs
 
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
-    """Return number and name of a line that has both."""
-    wnid, *parts = line.replace(",", " ").split() or [""]
-    if WNID.fullmatch(wnid) and parts and is_number(parts[0]):
-        return parts[0], wnid
-    if len(line) > LONGEST_LINE:  # of a list of synonyms: patterns would take too long
-        if is_number(wnid) and parts:
-            return wnid, " ".join(parts)
-        return (parts[-1], " ".join([wnid, *parts[:-1]])) if parts and is_number(parts[-1]) else None
-    match = _NUMBER_FIRST.fullmatch(line) or _NUMBER_LAST.fullmatch(line)
-    if not match:
+    """Return number and name of a line that has both: the number first, or behind a wnid, or else last.
+
+    >>> [_numbered_line(line) for line in ("0: 'cat, domestic'", "sea lion, 1", "n02119789 1 kit fox", "cat")]
+    [('0', 'cat, domestic'), ('1', 'sea lion'), ('1', 'n02119789'), None]
+    """
+    words = line.replace(",", " ").split()
+    if len(words) < 2:
         return None
-    name = _unquoted(match["name"])
-    return match["number"], name if name != match["name"] else " ".join(name.replace(",", " ").split())
+    first, last = words[0], words[-1]
+    if WNID.fullmatch(first) and is_number(words[1]):
+        return words[1], first
+    for number, name in (
+        (first.removesuffix(":"), line[len(first) :]),
+        (last, line[: -len(last)].rstrip().removesuffix(":")),
+    ):
+        if is_number(_unquoted(number)):
+            name = name.strip(", \t")
+            whole = _unquoted(name)
+            return _unquoted(number), whole if whole != name else " ".join(name.replace(",", " ").split())
+    return None
 
 
 def _unquoted(name: str) -> str:
