@@ -4,14 +4,14 @@ import csv
 import json
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from itl import ItlError, cannot_read, counted, errors_about, nearest, warn
+from itl import ItlError, cannot_read, errors_about, nearest, warn
 from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy, describe_alike
 from itl.storage import python_literal, text_lines, unique_keys
 
@@ -24,9 +24,9 @@ OTHER_COLUMNS = (  # of a header, certainly not what a class counts as
     *("name", "names", "words", "description", "gloss", "index", "id", "number", "split"),
     *("count", "counts", "n", "images", "n_images", "num_images", "number of images", "frequency"),
 )
-MARKS = {  # columns that say with YES or NO which classes are taken, and the answer that takes one
-    **dict.fromkeys(("keep", "kept", "use", "used", "include", "included", "select", "selected"), True),
-    **dict.fromkeys(("drop", "exclude", "excluded", "remove", "removed", "skip", "ignore", "ignored"), False),
+MARKS = {  # columns that say which classes are taken; refused
+    *("keep", "kept", "use", "used", "include", "included", "select", "selected"),
+    *("drop", "exclude", "excluded", "remove", "removed", "skip", "ignore", "ignored"),
 }
 LIKE_MISSING = {"nan", "none", "null", "na", "n/a", "<na>", "?"}  # for no label; may be classes too
 HEADER_CHARACTERS = 10_000  # of a first line that are looked at: it may have all wnids
@@ -34,7 +34,7 @@ SPLITS = {  # of images, or of the classes of few-shot benchmarks; no superclass
     *("train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing"),
     *("base", "novel"),
 }
-YES, NO = {"1", "1.0", "true", "yes", "y", "x"}, {"0", "0.0", "false", "no", "n", ""}
+YES_NO = {"1", "1.0", "true", "yes", "y", "x", "0", "0.0", "false", "no", "n", ""}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     A line has a wnid or a name, or all wnids are on one line; or a CSV has them with a header such as
     ``wnid,label`` or ``name,wnid``; or it is a JSON list or mapping. Lines that start with # are comments.
     What stands beside a wnid is a superclass where it repeats (``n02085620 dog``), else a name or an index; a
-    number that repeats is unclear. A column ``keep`` of a CSV, or one of MARKS, says which classes are taken.
+    number that repeats is unclear.
 
     A wnid that *tree* lacks is taken as it is: it may be another noun of WordNet. *classes* has classes by
     further names, such as those of folders; '' stands for several of one name. Errors name the line.
@@ -70,19 +70,11 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
     names, known = [], classes or {}
     own = {_plain(name) for name, one in known.items() if one and not WNID.fullmatch(one)}
-    relations = [_relation(row, tree, known, own) for row in rows]
-    all_relations = set(relations)  # a list has one reading
-    for row, relation in zip(rows, relations, strict=True):
+    for row in rows:
         with errors_about(f"{path}, {row.where}"):
-            if relation == "other" and not {"same", "kind", "unknown"} & all_relations:
-                raise ItlError(
-                    f"{row.key!r} stands beside {row.wnid}, which has another name; under the header "
-                    f"wnid,label give its own wnid, and what it counts as"
-                )
-            is_wnid = relation in ("same", "unknown") or (relation == "other" and "kind" not in all_relations)
+            is_wnid = _is_of_wnid(row, tree, known, own)
             names.append(row.wnid if is_wnid else _class_of(row.key, tree, known))
-    _refuse_repeated_names(rows, names, tree, path)
-    _note_synonyms(rows, names, tree, path)
+    _refuse_repeated_names(rows, names, path)
     with_labels = _has_labels(rows, names, tree, path)
     listed: dict[str, str] = {}
     for row, name in zip(rows, names, strict=True):
@@ -117,44 +109,38 @@ def is_missing(value: object) -> bool:
     return value is None or str(value).strip().lower() in ("", "nan")
 
 
-def _relation(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collection[str]) -> str:
-    """Say what the name of *row* is to the wnid beside it: its name, a kind of it, unknown, or another noun.
+def _is_of_wnid(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Collection[str]) -> bool:
+    """Say whether the wnid of *row* is the class that its name means, not what the class counts as.
 
-    A broader name of the wnid is its name too. '' where it has no wnid, or the name is that of a class for
-    certain: among the *own* names of *classes*, which are no wnids, or nearly one of them.
+    It is not where the name certainly is a class: among the *own* names of *classes*, which are no wnids, or
+    nearly one of them. ItlError if the name is that of other nouns alone.
     """
     key, wnid, word = row.key, row.wnid, _plain(row.key)
     if not wnid or word in own or WNID.fullmatch(key) or key in tree:
-        return ""
+        return False
     if wnid in tree and word in _names(tree[wnid]):
-        return "same"
-    nouns = [synset.wnid for synset in tree.search(word) if word in _names(synset)]
+        return True
+    nouns = {synset.wnid for synset in tree.search(word) if word in _names(synset)}
     if not nouns and nearest(word, own):
-        return ""
-    if wnid not in tree:
-        return "unknown"
-    nouns += [one for one in [classes.get(key, "")] if one in tree]
-    if any(noun in tree.ancestors(wnid) for noun in nouns):
-        return "same"
-    if any(wnid in tree.ancestors(noun) for noun in nouns):
-        return "kind"
-    return "other" if nouns else "unknown"
+        return False
+    nouns |= {classes[key]} if classes.get(key) in tree else set()
+    if nouns and wnid in tree and wnid not in nouns:
+        raise ItlError(
+            f"{key!r} stands beside {tree.with_words(wnid)}, and is the name of another noun; give the wnids "
+            f"alone, or what each counts as under the header wnid,label"
+        )
+    return True
 
 
-def _refuse_repeated_names(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:
-    """Raise ItlError if a name that is no word for its wnid has several, or the wnid several names."""
-    pairs = [(row, name) for row, name in zip(rows, names, strict=True) if row.wnid == row.value == name]
-    wnids_of, keys_of = defaultdict(set), defaultdict(set)
-    for row, name in pairs:
-        wnids_of[row.key].add(name)
-        keys_of[name].add(row.key)
-    for row, name in pairs:
-        is_one = len(wnids_of[row.key]) == len(keys_of[name]) == 1
-        if not is_one and not _is_name(row.key, name, tree):
+def _refuse_repeated_names(rows: Sequence[Row], names: Sequence[str], path: Path) -> None:
+    """Raise ItlError if a name has several wnids, or a wnid several names, and no label says more."""
+    both = zip(rows, names, strict=True)
+    pairs = {(row.key, name) for row, name in both if row.wnid == row.value == name}
+    for column in zip(*sorted(pairs), strict=True):
+        if several := _repeated(column):
             raise ItlError(
-                f"{path}, {row.where}: {row.key!r} stands beside {' and '.join(sorted(wnids_of[row.key]))}, "
-                f"and {name} beside {' and '.join(sorted(keys_of[name]))}; name each wnid once, or say what "
-                f"it counts as under the header wnid,label"
+                f"{path}: {several[0]!r} stands beside several names or wnids; give the wnids alone, or what "
+                f"each counts as under the header wnid,label"
             )
 
 
@@ -188,24 +174,6 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
         few = f"{', '.join(sorted(classes)[:3])}{' …' * (len(classes) > 3)}"
         raise ItlError(f"neither the images nor the tree have a class {key!r}; the images have {few}")
     return same[0].wnid if same else tree[key].wnid
-
-
-def _note_synonyms(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:
-    """Warn of nouns that *rows* call by another name than the usual one, which may mean another noun."""
-    synonyms = {
-        row.key: name
-        for row, name in zip(rows, names, strict=True)
-        if _is_name(row.key, name, tree)
-        and name not in (row.key, row.wnid)
-        and row.key != tree[name].name
-        and _plain(row.key) != _plain(tree[name].lemmas[0])  # the usual word
-    }
-    if synonyms:
-        key, name = next(iter(synonyms.items()))
-        warn(
-            f"{path} calls {counted(len(synonyms), 'classes')} by a synonym, such as {tree.with_words(name)} "
-            f"{key!r}; where another noun is meant, give its wnid"
-        )
 
 
 def _names(synset: Synset) -> set[str]:
@@ -310,57 +278,36 @@ def _refuse_repeated_numbers(rows: Sequence[Row], path: Path) -> None:
     """Raise ItlError if a number or mark stands beside several classes, and no header says what it is."""
     values = [row.value for row in rows if row.value and not row.is_label]
     first_words = {value: re.split(r"[\s,;]", value)[0] for value in values}  # a number has no letter there
-    unclear = [one for one in values if not LETTER.search(first_words[one]) or one.casefold() in YES | NO]
+    unclear = [one for one in values if not LETTER.search(first_words[one]) or one.casefold() in YES_NO]
     if repeated := _repeated(unclear) + _repeated([row.index for row in rows if row.index]):
         raise ItlError(
             f"{path}: {repeated[0]!r} stands beside several classes, and may be a count, a mark or what they "
-            f"count as; give a CSV with the header wnid,count or wnid,keep or wnid,label, or the wnids alone"
+            f"count as; give a CSV with the header wnid,count or wnid,label, or the wnids alone"
         )
 
 
-def _mark_columns(header: list[str], rows: Sequence[list[str]], path: Path) -> dict[int, set[str]]:
-    """Return the columns of *rows* that mark classes, and the cells that take one; ItlError if it is unclear.
-
-    Of another column it is unclear whether its marks choose classes, where no column is that of labels.
-    """
-    marks = {}
+def _refuse_marks(header: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> None:
+    """Raise ItlError if a column may say which classes are taken, by its name or its cells, yes and no."""
     cells = [cell.casefold() for cell in header]
     has_label = not set(LABEL_COLUMNS).isdisjoint(cells[1:])
-    for number, name in enumerate(cells):
-        values = {_cell(row, number) for row in rows}
-        is_of_words = not values & (YES | NO) - {""} and (name == "use" or name not in MARKS)
-        if number == 0 or name in OTHER_COLUMNS or is_of_words:  # use may be what things are for
-            continue
-        unknown = sorted(values - YES - NO)
-        if name in MARKS and unknown:
+    for number, name in enumerate(cells[1:], 1):
+        values = {row[number].casefold() for row in rows if number < len(row)}
+        is_known = has_label or name in OTHER_COLUMNS or COARSE.search(name)
+        if name in MARKS or (not is_known and any(values) and values <= YES_NO):
             raise ItlError(
-                f"{path}: its column {name!r} has {unknown[0]!r}, no mark; write 1 or 0 for each class"
+                f"{path}: its column {header[number]!r} may say which classes are taken; list those alone, "
+                f"without it"
             )
-        if name in MARKS:
-            marks[number] = YES if MARKS[name] else NO
-        elif not unknown and not has_label and values & YES and values & NO and not COARSE.search(name):
-            raise ItlError(
-                f"{path}: its column {name!r} marks classes; call it keep to take those with "
-                f"{min(values & YES)!r}, or label where they count as their marks, else remove it"
-            )
-    return marks
 
 
-def _cell(cells: list[str], column: int) -> str:
-    """Return the cell of a *column* as marks are compared, '' if the line ends before."""
-    return cells[column].casefold() if column < len(cells) else ""
-
-
-def _label_column(
-    header: list[str], rows: Sequence[list[str]], marks: Collection[int], path: Path
-) -> tuple[int, bool]:
+def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> tuple[int, bool]:
     """Return the column of what classes count as by the *header*, 0 if there is none, and if it says so.
 
     A column of COARSE whose words repeat is that. Of another its values in *rows* say whether it is, as of
-    lines without a header. Those of *marks* are not.
+    lines without a header.
     """
     cells = [cell.casefold() for cell in header]
-    others = [n for n, cell in enumerate(cells) if n and cell not in OTHER_COLUMNS and n not in marks]
+    others = [n for n, cell in enumerate(cells) if n and cell not in OTHER_COLUMNS]
     for number in others:
         if cells[number] in LABEL_COLUMNS:
             return number, True
@@ -387,20 +334,18 @@ def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[
     """
     delimiter = _delimiter(lines[0][1])
     header, *rows = [_cells(line, delimiter)[start:] for _, line in lines]
-    marks = _mark_columns(header, rows, path)
-    column, is_label = _label_column(header, rows, marks, path)
+    _refuse_marks(header, rows, path)
+    column, is_label = _label_column(header, rows, path)
     beside = next((n for n, cell in enumerate(header) if n and cell.casefold() in ("wnid", "synset")), 0)
     classes = []
     for (number, line), cells in zip(lines[1:], rows, strict=True):
-        if not all(_cell(cells, mark) in taken for mark, taken in marks.items()):
-            continue
         where = f"{path}, line {number}: {line[:50]!r}"
         if any(map(WNID.fullmatch, cells[len(header) :])):
             raise ItlError(f"{where} has several wnids; give one class on each line")
         value = cells[column] if column and column < len(cells) else ""
         if not any(cells[:1]) or (is_label and not value):
             raise ItlError(f"{where} lacks a class or its label")
-        wnid = _cell(cells, beside) if beside else ""
+        wnid = cells[beside].casefold() if beside and beside < len(cells) else ""
         wnid = wnid if WNID.fullmatch(wnid) else ""
         classes.append(Row(f"line {number}", cells[0], value, is_label, wnid=wnid))
     return classes

@@ -103,23 +103,28 @@ def test_superclasses_may_have_numbers_for_names(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "lines",
+    "lines", [f"wnid,num_images\n{TENCH},1\n{GOLDFISH},0\n", f"{TENCH} 1300\n{GOLDFISH} 1299\n"]
+)
+def test_counts_say_nothing_of_classes(tmp_path, lines):
+    assert read(tmp_path, lines) == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
     [
-        "wnid,keep\nA,1\nB,1\nC,0\n",
-        "wnid,name,include\nA,a,yes\nB,b,TRUE\nC,c,no\n",
-        "wnid;selected\nA;x\nB;x\nC;\nD\n",
-        "wnid,exclude\nA,0\nB,0\nC,1\n",
-        "wnid,use,drop\nA,1,0\nB,1,0\nC,1,1\nD,0,0\n",
-        "wnid,count,keep\nA,1300,1\nB,1300,1\nC,1300,0\n",
-        "wnid,n\nA,1300\nB,1300\n",
-        "wnid,num_images\nA,1\nB,0\n",
-        "A 1300\nB 1299\n",
+        *((name, ("1", "0")) for name in ("keep", "use", "include", "exclude", "in_subset")),
+        *((name, ("in", "out")) for name in ("Keep", "selected", "drop")),
+        *(("wild", cells) for cells in (("no", "yes"), ("x", ""), ("TRUE", "true"), ("1.0", "N"))),
+        ("label,keep", ("fish,1", "cold fish,0")),
     ],
 )
-def test_a_column_marks_the_classes_that_are_taken(tmp_path, lines):
-    for letter, wnid in zip("ABCD", FISH, strict=True):
-        lines = re.sub(rf"^{letter}", wnid, lines, flags=re.MULTILINE)
-    assert read(tmp_path, lines) == CLASSES
+def test_a_column_that_may_say_which_classes_are_taken_is_refused(tmp_path, header, cells):
+    text = f"wnid,{header}\n{TENCH},{cells[0]}\n{GOLDFISH},{cells[1]}\n"
+    name = header.rpartition(",")[2]
+    with pytest.raises(
+        ItlError, match=f"its column '{name}' may say which classes are taken; list those alone"
+    ):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize("header", ["coarse", "Coarse label", "super-category", "group", "parent_name"])
@@ -133,13 +138,9 @@ def test_of_a_column_that_is_called_coarse_two_classes_of_one_label_are_enough(t
         read(tmp_path, f"wnid,{header},fine\n{rows}".replace(f"{CHIHUAHUA},dog,c", f"{SPANIEL},,d"))
 
 
-def test_labels_beside_marks_and_columns_that_are_called_like_marks(tmp_path):
+def test_yes_and_no_beside_a_label_say_nothing(tmp_path):
     rows = [f"{wnid},{label},{int(label == 'fish')}" for wnid, label in FISH.items()]
-    text = "\n".join(["wnid,label,keep", *rows])
-    assert read(tmp_path, text) == {TENCH: "fish", GOLDFISH: "fish"}
-    assert read(tmp_path, text.replace("keep", "on_land")) == FISH, "the header says what labels are"
-    rows = [f"{wnid},{label}" for wnid, label in FISH.items()]
-    assert read(tmp_path, "\n".join(["wnid,use", *rows])) == FISH
+    assert read(tmp_path, "\n".join(["wnid,label,on_land", *rows])) == FISH
 
 
 def test_names_of_folders_may_stand_for_wnids_in_json(tmp_path):
@@ -231,20 +232,6 @@ def test_names_of_folders(tmp_path):
                 f'{{"{TENCH}": 1, "{GOLDFISH}": 1, "{CHIHUAHUA}": 2, "{SPANIEL}": 2}}',
             )
         ),
-        (
-            f"wnid,in_subset\n{TENCH},1\n{GOLDFISH},0\n",
-            "its column 'in_subset' marks classes; call it keep to",
-        ),
-        (
-            f"wnid,wild\n{TENCH},no\n{GOLDFISH},yes\n",
-            "its column 'wild' marks classes; .* with 'yes', or label",
-        ),
-        (
-            f"wnid,keep\n{TENCH},1\n{GOLDFISH},maybe\n",
-            "its column 'keep' has 'maybe', no mark; write 1 or 0",
-        ),
-        (f"wnid,keep\n{TENCH},in\n{GOLDFISH},out\n", "its column 'keep' has 'in', no mark"),
-        (f"wnid,keep\n{TENCH},0\n{GOLDFISH},0\n", "lists no class"),
         ("[" * 100_000, "is nested too deeply; give a list or a mapping of classes"),
         (
             f'{{"{TENCH}": {{"label": "fish"}}}}',
@@ -411,14 +398,6 @@ def test_of_several_nouns_with_one_name_none_is_guessed(tmp_path):
     images["n02129604"] = "n02129604"
     with pytest.raises(ItlError, match=r"'tiger' may be n\d+ \(.*\) or n\d+ \(.*\); give the wnid"):
         read_class_list(path, tree, images)
-
-
-def test_what_is_called_by_a_synonym_is_said(tmp_path):
-    """ImageNet has no moles, but breakwaters, which are called so too."""
-    with pytest.warns(
-        UserWarning, match=r"calls 1 class by a synonym, such as n02894605 \(breakwater\) 'mole'"
-    ):
-        assert list(read(tmp_path, "mole\ngoldfish\ntench\n")) == ["n02894605", GOLDFISH, TENCH]
 
 
 @pytest.mark.parametrize(
