@@ -444,11 +444,10 @@ def _refuse_denied(numbered: Sequence[tuple[int, Row]], columns: Sequence[str], 
 
 
 def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: str | None, file: str) -> None:
-    """Raise FewRowsError if the flags among *columns* are classes: one set in each row, or any number.
+    """Raise FewRowsError if *columns* of 0 and 1 seem to be classes: one is 1 in each row, or all are such.
 
-    The former where *label* chooses none, or one of them; the latter where it chooses none, and there are no
-    columns but these and one of splits. In few rows, as at the start of a file, other columns may look alike:
-    then a chosen one is taken, and two alone are no classes.
+    A column of splits may be beside them. Where *label* chooses one of them, it is a class only if one of
+    three or more is 1 in each row.
     """
     if not rows or (label is None and not {*LABEL_COLUMNS}.isdisjoint(map(str.lower, columns))):
         return
@@ -457,37 +456,18 @@ def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: st
         for name in columns
         if name and all(_flag(row, name) in FLAGS for row in rows)
     }
-    are_all_rows = len(rows) > MAX_PEEKED_ROWS
-    least = 2 if are_all_rows and label is None else 3  # of two, each says the same as the other
-    if len(flags) < least:
-        return
     others = {name: [row.get(name, "") for row in rows] for name in columns if name and name not in flags}
-    counts = Counter(min(sum(of_row), 2) for of_row in zip(*flags.values(), strict=True))
-    start = f"{file} has a column for each class, {examples(flags)}, of which"
-    if counts[1] == len(rows) and (label is None or (label in flags and are_all_rows)):
+    is_one = set(map(sum, zip(*flags.values(), strict=True))) == {1}
+    are_classes = label in flags and len(flags) > 2 and is_one
+    if label is None and len(flags) > 1:
+        are_classes = is_one or {*others} <= {split_column(others, file)}
+    if are_classes:
         raise FewRowsError(
-            f"{start} one is 1 in each line; "
-            f"write one column label with the name of that column (pandas: table[columns].idxmax(axis=1))"
+            f"{file} has a column of 0 and 1 for each class, {examples(flags)}; write one column label with "
+            f"the name of the one that is 1 (pandas: table[columns].idxmax(axis=1)), and leave out images of "
+            f"none or several, or give all classes of an image as boxes in COCO-style JSON (source coco), "
+            f"for tasks actions@ or detection@"
         )
-    if counts[1] < len(rows) and label is None and others.keys() <= {split_column(others, file)}:
-        raise FewRowsError(
-            f"{start} {_describe_unequal(counts)}, but an image of a list is of one class; write one column "
-            f"label and leave such lines out, or give all classes of an image as boxes in COCO-style JSON "
-            f"(source coco), for tasks actions@ or detection@"
-        )
-
-
-def _describe_unequal(counts: Counter[int]) -> str:
-    """Say in how many lines none or several flags are 1; *counts* of lines are by 0, 1 and 2 for more.
-
-    >>> _describe_unequal(Counter({0: 2, 1: 7, 2: 1}))
-    'none is 1 in 2 of 10 lines and several are in 1'
-    """
-    of_all = f"of {counted(counts.total(), 'lines')}"
-    if not counts[0]:
-        return f"several are 1 in {counts[2]:,} {of_all}"
-    none = f"none is 1 in {counts[0]:,} {of_all}"
-    return f"{none} and several are in {counts[2]:,}" if counts[2] else none
 
 
 def _flag(row: Row, column: str) -> str:
