@@ -42,6 +42,24 @@ def test_a_column_that_holds_images_out_is_refused_whatever_its_cells(tmp_path, 
         open_source("lists", path).records()
 
 
+@pytest.mark.parametrize(("column", "cells"), [("set", ("left", "right")), ("holdout", ("0", "1"))])
+def test_a_list_with_such_a_column_is_refused_beside_another_and_a_table_without_labels_is_no_list(
+    tmp_path, column, cells
+):
+    files = images(*(f"{number}.jpg" for number in range(4)))
+    files |= {"test.csv": text("image,label", "2.jpg,a", "3.jpg,b")}
+    rows = [f"0.jpg,a,{cells[0]}", f"1.jpg,b,{cells[1]}"]
+    labelled = files | {"labels.csv": text(f"image,label,{column}", *rows)}
+    with pytest.raises(
+        ItlError, match=f"^labels.csv has a column {column} with '{cells[0]}', which is no split"
+    ):
+        open_source("lists", written(tmp_path / "a", labelled)).records()
+    bare = {"train.csv": text("image,label", "0.jpg,a", "1.jpg,b")}
+    bare |= {"table.csv": text(f"image,{column}", f"0.jpg,{cells[0]}", f"1.jpg,{cells[1]}")}
+    records = open_source("lists", written(tmp_path / "b", files | bare)).records()
+    assert [record.split for record in records] == ["train", "train", "test", "test"]
+
+
 @pytest.mark.parametrize("column", OTHERS)
 def test_a_column_of_such_a_name_with_other_cells_divides_nothing(tmp_path, column):
     path = written(tmp_path, listed(column, OTHERS[column]))

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -25,6 +25,7 @@ from itl.sources.listed.list_columns import (
 )
 from itl.sources.listed.split_columns import (
     FewRowsError,
+    UnclearListError,
     are_codes_of_splits,
     split_column,
     splits_of_labels,
@@ -44,7 +45,6 @@ MAX_PEEKED_ROWS = 3  # at most so many rows of a file are looked at to see wheth
 Row = Mapping[str, object]  # of a table or of JSON lines, by column
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
-_NAME_AND_NUMBERS = re.compile(r"(.*?[^\W\d_].*?)((?:[\s,;|]+-?\d+(?:\.\d+)?)+)")  # cat 0, cat 0.9 1
 IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
@@ -267,36 +267,27 @@ def is_list_of_labels(data: bytes, name: str, image: str | None = None, label: s
 
 
 def _refuse_more_values(images: Sequence[ListedImage], text: str, file: str) -> None:
-    """Raise ItlError if lines of *text* have more than an image and its label, as a fold, score or split.
+    """Raise UnclearListError if lines of *text* have more than an image and its label, as a fold or score.
 
-    That is what follows a second comma or tab, a split at an end of all labels, and numbers after all that
-    each name has alike, as folds, or that are several or no whole ones. Others belong to it (Audi S4 2012).
+    That is what follows a second comma or tab, and a label of several words of which one is a number or a
+    split. Several numbers alone are refused as such.
     """
     lines = list(text_lines(text))
-    more = []
     for entry in images:
         rest = lines[entry.line - 1].strip()[len(entry.image) :].lstrip(" ")
-        if rest[:1] in {*",;\t"} & {*entry.label}:
-            more.append(entry)
-    words = [label.split() for label in {entry.label for entry in images}]
-    if words and any(all(len(parts) > 1 and split_of_cell(parts[end]) for parts in words) for end in (0, -1)):
-        more += images
-    matches = [_NAME_AND_NUMBERS.fullmatch(label) for label in {entry.label for entry in images}]
-    if matches and all(matches):
-        numbers_of: dict[str, set[str]] = defaultdict(set)
-        for match in filter(None, matches):
-            numbers_of[match[1]].add(match[2].strip())
-        first, *others = numbers_of.values()
-        are_no_whole = any(
-            re.search(r"[\s,;|.]", number) for numbers in numbers_of.values() for number in numbers
-        )
-        if others and (are_no_whole or (len(first) > 1 and all(numbers == first for numbers in others))):
-            more += images
-    if more := [entry for entry in more if not SEVERAL_LABELS.fullmatch(entry.label)]:
-        raise ItlError(
-            f"{file}, line {more[0].line}: {more[0].label[:40]!r} may be more than a label; write a CSV with "
-            f"a header that says which is which, such as image,label,other"
-        )
+        words = re.split(r"[\s,;|]+", entry.label)
+        has_value = len(words) > 1 and any(map(_may_be_value, words))
+        if (has_value or rest[:1] in {*",;\t"} & {*entry.label}) and not SEVERAL_LABELS.fullmatch(
+            entry.label
+        ):
+            raise UnclearListError(
+                f"{file}, line {entry.line}: {entry.label[:40]!r} may be more than a label; write a CSV with "
+                f"a header that says which is which, such as image,label,other"
+            )
+
+
+def _may_be_value(word: str) -> bool:
+    return bool(re.fullmatch(r"-?\d+(?:\.\d+)?", word) or split_of_cell(word))
 
 
 def _rows_of_cells(text: str, delimiter: str, file: str) -> Iterator[tuple[int, list[str]]]:
@@ -403,7 +394,11 @@ def _from_objects(
 
     is_split = len(others) == 1 and label is None and others[0].lower() not in LABEL_COLUMNS
     label_column = ""
-    if not (is_split and split_column({others[0]: values_of(others[0])}, file)):  # else without labels
+    try:
+        is_bare = is_split and split_column({others[0]: values_of(others[0])}, file)
+    except UnclearListError as error:
+        raise FewRowsError(str(error)) from None  # a table without labels is no list
+    if not is_bare:
         once = names if label else without_repeated(names, LABEL_COLUMNS, objects)
         label_column = choose_column(once, label, LABEL_COLUMNS, "label", file)
     others = [name for name in others if name != label_column]

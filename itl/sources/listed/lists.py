@@ -41,7 +41,7 @@ from itl.sources.listed.numbered_classes import (
     read_names,
 )
 from itl.sources.listed.signs import surely_other_source
-from itl.sources.listed.split_columns import FewRowsError
+from itl.sources.listed.split_columns import FewRowsError, UnclearListError
 from itl.sources.records import examples, grouped, is_image, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
@@ -442,8 +442,9 @@ class Lists(ListedSource):
         except CodesOfSplitsError:  # of which the first lines may not tell all
             return self._why_codes(name)
         except ItlError as error:
-            is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
-            return "" if is_metadata else str(error)
+            is_metadata = name.rpartition("/")[2].startswith("metadata.")
+            is_list = is_metadata or (isinstance(error, UnclearListError) and not split_of_path(name))
+            return "" if is_list else str(error)  # read, and refused
         if not rows:  # of a split, it is read and refused
             return "" if split_of_path(name) else f"{name} lists nothing"
         is_table = not name.lower().endswith(".txt")

@@ -34,12 +34,16 @@ class FewRowsError(ItlError):
     """Columns seem to be of splits, or of a class each, which more rows may show to be wrong."""
 
 
+class UnclearListError(FewRowsError):
+    """A list of images and labels has more, which may divide the images or be no part of the labels."""
+
+
 def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
 
     That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
     of two splits and nothing else. *columns* are the values of all, but for images and labels. ItlError if
-    two hold splits; FewRowsError if one seems to be of splits, but has other values.
+    two hold splits; UnclearListError if one seems to be of splits, but has other values.
     """
     few = {name: few_texts(values) for name, values in columns.items()}
     splits = {name: {split_of_cell(text) for text in texts} for name, texts in few.items()}
@@ -56,7 +60,7 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
         if any(texts) and (_is_named_after_splits(name, texts) or _has_words_of_splits(name, texts)):
             other = min([text for text in texts if not split_of_cell(text)] or texts)
             shown = repr(other) if other else "empty cells"
-            raise FewRowsError(
+            raise UnclearListError(
                 f"{file} has a column {name} with {shown}, which is no split; write train, val or test in a "
                 f"column split, or leave {name} out"
             )
