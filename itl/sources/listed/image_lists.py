@@ -334,15 +334,14 @@ def _from_table(
     return _from_objects(objects, file, image, label, unread, header)
 
 
-def rows_of(data: bytes, file: str, limit: int | None = None) -> list[tuple[int, Row]]:
-    """Return lines and rows of a table, the first *limit* alone, or of all JSON lines; [] without columns."""
+def rows_of(data: bytes, file: str) -> list[tuple[int, Row]]:
+    """Return lines and rows of a table or of JSON lines; [] without columns."""
     text, suffix = text_of(data, file), file.lower().rpartition(".")[2]
     if suffix in ("jsonl", "ndjson"):
         return list(_json_lines(text, file))
     if suffix not in ("csv", "tsv") or _has_lines_of_text(text):
         return []
-    cells = _rows_of_cells(text, delimiter_of_table(text, suffix), file)
-    rows = list(cells if limit is None else islice(cells, 1 + limit))
+    rows = list(_rows_of_cells(text, delimiter_of_table(text, suffix), file))
     header = rows[0][1] if rows else [""]
     if IMAGE_AND_LABEL.fullmatch(header[0]):  # no header
         return []

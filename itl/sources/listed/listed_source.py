@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain, starmap
 from typing import ClassVar
 
@@ -103,18 +103,16 @@ class ListedSource(ScannedSource):
         """
         if scan.problems:  # which come first, and without which there would be more images
             return
-        files = dict.fromkeys(file for file, _ in scan.lines.values())
-        members = {file: self.listing.files.get(file) or Member(file) for file in files}
-        first = [row for file, member in members.items() for _, row in rows_of(member.read(), file, limit=1)]
-        table = cache(lambda file: dict(rows_of(members[file].read(), file)))  # whole only if it is needed
+        tables = {}
+        for file in {file for file, _ in scan.lines.values()} if group is not None else ():
+            tables[file] = dict(rows_of((self.listing.files.get(file) or Member(file)).read(), file))
+        rows = {image: tables.get(file, {}).get(line, {}) for image, (file, line) in scan.lines.items()}
         scan.records, notes = hold_out(
             scan.records,
             self.val_fraction,
             group,
-            [name for name in dict.fromkeys(chain.from_iterable(first)) if name not in others],
-            lambda column: {
-                image: table(file).get(line, {}).get(column) for image, (file, line) in scan.lines.items()
-            },
+            [name for name in dict.fromkeys(chain.from_iterable(rows.values())) if name not in others],
+            lambda column: {image: row.get(column) for image, row in rows.items()},
         )
         scan.notes += notes
 

@@ -27,7 +27,6 @@ from itl.sources.listed.numbered_classes import names_in_card, read_names, refus
 from itl.sources.listed.split_columns import (
     SPLIT_COLUMNS,
     few_texts,
-    may_be_split_column,
     split_column,
 )
 from itl.sources.records import Record, grouped, plain_label
@@ -263,31 +262,26 @@ class ParquetImages(ContainerSource):
         return split_column(self._texts_of_others, str(self.path))
 
     @cached_property
-    def _plain_columns(self) -> dict[str, pa.DataType]:
-        """The type of each column but those of images and labels, and of other bytes and lists of values."""
+    def _plain_columns(self) -> list[str]:
+        """The columns but those of images and labels, and of other bytes and lists of values."""
         image, label = self._columns
         kinds = {name: self._first_schema.field(name).type for name in self._first_schema.names}
-        return {
-            name: kind
+        return [
+            name
             for name, kind in kinds.items()
             if name not in (image.name, label)
             and (name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_TEXT))
-        }
+        ]
 
     @cached_property
     def _texts_of_others(self) -> dict[str, set[str]]:
         """The different values, or the first of them, of each column that may say a split."""
-        plain = [
-            name
-            for name, kind in self._plain_columns.items()
-            if may_be_split_column(name) or not pa.types.is_floating(kind)
-        ]
         by_file = grouped((group.file, group) for group in self._all_groups)
 
         def values(column: str) -> Iterator[object]:  # of as many files as are looked at
             return (value for groups in by_file.values() for value in self._column(groups, column))
 
-        return {name: few_texts(values(name)) for name in plain}
+        return {name: few_texts(values(name)) for name in self._plain_columns}
 
     def _splits(self, groups: list[RowGroup], split: str) -> list[str]:
         """Return the split of each row of *groups*, whose files are of *split* by their names."""
