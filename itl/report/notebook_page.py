@@ -181,11 +181,10 @@ class NotebookPage:
         contents |= {self.published(ending).name: text.encode() for ending, text in texts.items()}
         for name, content in contents.items():
             (executed.parent / name).write_bytes(content)
+        names, earlier = [self.published(".ipynb").name, *contents], read_mapping(self.published(".json"))
+        for name in earlier.get("files", {}).keys() - {*names}:  # the new page may have fewer figures
+            (self.folder / name).unlink(missing_ok=True)
         self.published(".json").unlink(missing_ok=True)
-        for kind in ("figure-*", "browser*.html"):  # the new page may have fewer
-            for earlier in self.folder.glob(f"{self.stem}-{kind}"):
-                earlier.unlink()
-        names = [self.published(".ipynb").name, *contents]
         for name in names:
             flush_to_disk(executed.parent / name)
             os.replace(executed.parent / name, self.folder / name)

@@ -252,3 +252,15 @@ def test_a_report_that_may_only_be_read_says_what_helps(tmp_path, monkeypatch):
         ItlError, match="it may only be read; where runs may only be read, make a folder with"
     ):
         make(tmp_path, of_sizes(tmp_path))
+
+
+def test_a_page_that_is_made_again_leaves_other_pages_whose_names_begin_like_it(tmp_path):
+    for name in ("a", "a-figure-mine", "a-browser-mine"):
+        write_notebook(tmp_path / f"notebooks/{name}.ipynb", new_markdown_cell("# So?"))
+    wanted, folder = preset(a={}, a_figure_mine={}, a_browser_mine={}), tmp_path / "reports/test"
+    make(tmp_path, wanted)
+    pages = {path.name for path in folder.glob("a*")}
+    assert len(pages) == 3 * len((".ipynb", ".html", ".json"))
+    write_notebook(tmp_path / "notebooks/a.ipynb", new_markdown_cell("# How so?"))
+    make(tmp_path, wanted, only="a")
+    assert {path.name for path in folder.glob("a*")} == pages
