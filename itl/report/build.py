@@ -322,6 +322,9 @@ def make_page(page: NotebookPage) -> str:
             return (
                 f"{page.stem}: preset {page.preset.name} was changed while the report was made; make it again"
             )
+        if page.asks:  # until they are joined again, tables of all questions would have its earlier rows
+            for name in JOINED:
+                (page.folder / name).unlink(missing_ok=True)
         page.publish(executed, fingerprint)
         failed.unlink(missing_ok=True)
         return ""

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from itl import ItlError
 from itl.presets import Preset, load_preset
-from itl.report.build import pages_of, report
+from itl.report.build import make_page, pages_of, report
 from itl.runs.executors import with_needs
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
@@ -264,3 +264,20 @@ def test_a_page_that_is_made_again_leaves_other_pages_whose_names_begin_like_it(
     write_notebook(tmp_path / "notebooks/a.ipynb", new_markdown_cell("# How so?"))
     make(tmp_path, wanted, only="a")
     assert {path.name for path in folder.glob("a*")} == pages
+
+
+def test_tables_of_all_questions_are_never_older_than_a_page(tmp_path):
+    """Also where the report is killed before it joins them again."""
+    wanted, folder = of_sizes(tmp_path), tmp_path / "reports/test"
+    write_notebook(tmp_path / "notebooks/50-any.ipynb", new_markdown_cell("# Any"))
+    pretend_runs(wanted, tmp_path)
+    wanted.notebooks["50-any"] = {}
+    make(tmp_path, wanted)
+    sizes, other = pages_of(wanted, folder, here(tmp_path), tmp_path / "notebooks")
+    joined = [folder / "results.csv", folder / "contrasts.csv"]
+    assert make_page(other) == ""
+    assert [path.exists() for path in joined] == [True, True], "it has no table"
+    assert make_page(sizes) == ""
+    assert [path.exists() for path in joined] == [False, False]
+    make(tmp_path, wanted)
+    assert [path.exists() for path in joined] == [True, True]
