@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from itl.analysis.tables import is_percent
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import find_pack
@@ -93,6 +94,7 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
                 "run.html.j2",
                 preset=preset,
                 entry=entry,
+                is_percent=is_percent,
                 settings=flatten_spec(entry.spec),
                 facts=facts(entry.provenance),
                 related=[other for other in related if other is not entry],

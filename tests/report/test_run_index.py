@@ -202,3 +202,18 @@ def test_a_run_has_a_page_where_its_pack_is_not(machine, out):
     html = (out / f"runs/{key(spec)}.html").read_text()
     assert "Images that it learned from" not in html
     assert "subset.images_per_class" in html
+
+
+def test_what_is_not_in_percent_is_not_called_so_on_the_page_of_a_run(tmp_path):
+    machine = here(tmp_path)
+    question = small_study(images_per_class=[4, 12], tasks=["knn@scenes", "scores@scenes"], seeds=[0])
+    spec = next(run.spec for run in question.runs(machine) if run.method == "scores")
+    store = Store(machine.runs)
+    store.write(spec, "provenance.json", MADE)
+    store.finish(spec, {"metrics": {"knn5": 40.0, "logme": -0.25}})
+    publish_runs(run_index([question], machine), tmp_path / "out", "test", machine)
+    html = (tmp_path / f"out/runs/{key(spec)}.html").read_text()
+    assert re.findall(r'<th scope="row">(knn5|logme)</th><td>(.*?)</td>', html) == [
+        ("knn5", "40.00 %"),
+        ("logme", "-0.25"),
+    ]
