@@ -87,6 +87,22 @@ def test_a_browser_of_the_tree_is_a_file_that_page_and_index_link():
     assert "browser.html" not in index_html([read_summary(notebook(), "lost")], "test", "", {})
 
 
+def test_links_lead_to_files_whatever_the_notebook_is_called():
+    name, stem = "my #1 notes?", "my%20%231%20notes%3F"
+    html = index_html([PageSummary(name, "A?", "So.", PNG, verdict="a gain", table=True)], "test", "", {})
+    endings = (".html", ".html", ".ipynb", ".csv", "-contrasts.csv", ".html")
+    links = re.findall(r'href="(.*?)"', html)
+    assert links[-6:] == [f"{stem}{ending}" for ending in endings]
+    assert f"#{stem}" in links
+    executed = notebook()
+    tree = new_output("display_data", {"text/html": "<p>tree</p>", PAGE_TYPE: "<html>all of it</html>"})
+    figure = new_output("display_data", {"image/png": PNG, "image/svg+xml": "<svg></svg>"})
+    executed.cells.append(new_code_cell("browser", outputs=[tree, figure]))
+    html = notebook_html(executed, read_summary(executed, name), "test")
+    endings = ("-browser.html", ".ipynb", "-browser.html", "-figure-1.svg", "-figure-1.png")
+    assert re.findall(r'href="(my.*?)"', html) == [f"{stem}{ending}" for ending in endings]
+
+
 def test_the_strongest_doubt_stands_below_the_answer():
     executed, says = notebook(), "A reason to doubt it: It rests on <3> seeds."
     assert read_summary(executed, "lost").doubt == ""
