@@ -20,7 +20,7 @@ from itl.analysis.findings import (
     pair_of,
 )
 from itl.analysis.statistics import LEVEL, holm_of_known, p_above
-from itl.analysis.verdicts import DECIDED, NO_GAIN, count_text
+from itl.analysis.verdicts import DECIDED, NO_GAIN, answered, count_text
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
@@ -118,7 +118,8 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
 
 
 def summary_text(contrasts: pd.DataFrame, judged: pd.DataFrame) -> str:
-    """Count the verdicts of *contrasts*, of the main ones among them, and of *judged* findings."""
+    """Count the answers of *contrasts*, of the main ones among them, and of *judged* findings."""
+    contrasts = contrasts.assign(verdict=answered(contrasts))
     decided, main = contrasts["verdict"].isin(DECIDED).sum(), main_contrasts(contrasts)
     parts = [f"**{counted(decided, 'comparisons are')} decided** of {len(contrasts)}."]
     if len(main):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from itl.analysis.model import Estimate
 from itl.analysis.seeds import level_of
@@ -136,6 +137,17 @@ def _verdict(evidence: Evidence, different: float, same: float, among: str) -> V
     elif not note and evidence.p_same < LEVEL:
         note = f"a hint of the same, not firm among {among}"
     return Verdict(CANNOT_TELL, note, different, same)
+
+
+def answered(rows: pd.DataFrame) -> pd.Series:
+    """Return the verdicts of *rows* of contrasts; where pre-training gives too little, a change is no answer.
+
+    >>> rows = {"verdict": ["a loss", "a loss", "the same"], "control": ["", "a floor", ""]}
+    >>> answered(pd.DataFrame(rows)).tolist()
+    ['a loss', 'cannot tell', 'the same']
+    """
+    no_gain = rows["control"].astype(str).str.startswith(NO_GAIN)  # read from a file, '' is nan
+    return rows["verdict"].mask(no_gain & rows["verdict"].isin([GAIN, LOSS]), CANNOT_TELL)
 
 
 def count_text(counts: Mapping[str, int]) -> str:

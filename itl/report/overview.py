@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from itl.analysis.verdicts import NO_GAIN
+from itl.analysis.verdicts import answered
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
@@ -29,9 +29,7 @@ def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
     >>> answers(pd.DataFrame([row]))["Features transfer better with"]
     ['A + B, not A (4 instead of 2 classes; 125 % (110 to 140 %) of the gain on own classes)']
     """
-    # Without a gain from pre-training, a change says nothing of what makes one.
-    says_nothing = rows["control"].astype(str).str.startswith(NO_GAIN) & rows["verdict"].isin([GAIN, LOSS])
-    verdicts = rows["verdict"].mask(says_nothing, CANNOT_TELL)
+    verdicts = answered(rows)
     by_opening = {
         opening: list(map(_clause, rows[verdicts == verdict].itertuples()))
         for verdict, opening in OPENINGS.items()

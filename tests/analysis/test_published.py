@@ -212,12 +212,14 @@ def test_far_classes_are_those_of_minimal_halves(halves):
 
 
 def test_a_summary_counts_what_is_decided_and_leaves_out_what_is_not_asked():
-    rows = [("a", "a gain"), ("a", "cannot tell"), ("b", "the same"), ("advice", "a gain")]
+    rows = [("a", "a gain"), ("a", "cannot tell"), ("b", "the same"), ("advice", "a gain"), ("c", "a loss")]
     table = pd.DataFrame(rows, columns=["question", "verdict"])
+    table["control"] = ["", "", "", "", "the control fails: pre-training itself gives +0.6 points"]
     judged = pd.DataFrame({"finding": ["supports it", "cannot tell"]})
     assert published.summary_text(table, judged) == (
-        "**3 comparisons are decided** of 4. The main ones of 2 questions: 1 a gain, 1 the same. Of the "
-        "paper's findings, 1 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 1."
+        "**3 comparisons are decided** of 5. The main ones of 3 questions: 1 a gain, 1 the same, 1 cannot "
+        "tell. Of the paper's findings, 1 supported, 0 contradicted, 0 consistent in size; these runs cannot "
+        "tell for 1."
     )
     text = published.summary_text(table[table["question"] == "advice"], judged.head(0))
     assert text == "**1 comparison is decided** of 1."
