@@ -19,6 +19,7 @@ from itl.analysis.findings import (
     judge_finding,
     pair_of,
 )
+from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, holm_of_known, p_above
 from itl.analysis.verdicts import DECIDED, NO_GAIN, answered, count_text
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
@@ -80,7 +81,7 @@ def _judge(row: pd.Series, finding: Finding, p_size: float) -> str:
 
 
 def _p_size(row: Any, finding: Finding, results: pd.DataFrame) -> float:
-    """Return the p value of the change of a row of contrasts being that of *finding*.
+    """Return the p value of the change of a row of contrasts being that of *finding*, adjusted for looks.
 
     It is nan where one of them is not known or measured in another way, and where scores could not show it:
     at a floor or ceiling, or without a gain from pre-training.
@@ -88,7 +89,8 @@ def _p_size(row: Any, finding: Finding, results: pd.DataFrame) -> float:
     shows_none = bool(row.control) and not math.isnan(row.gain)
     if not finding.is_measured_so(row.task, row.metric, results) or shows_none or not row.standard_error > 0:
         return math.nan
-    return 2 * p_above(abs(row.change - finding.size) / row.standard_error, row.df)
+    p = 2 * p_above(abs(row.change - finding.size) / row.standard_error, row.df)
+    return min(1.0, p * LEVEL / level_of(row.n, row.cap))
 
 
 def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:

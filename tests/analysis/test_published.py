@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from itl.analysis import published
 from itl.analysis.comparisons import Answer, contrasts
 from itl.analysis.findings import Pair, findings, judge_finding, pair_of
+from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.runs import questions
 from itl.runs.question import Comparison, Condition, Task
@@ -265,6 +267,14 @@ def test_sizes_are_held_against_our_interval_and_margin():
     for nothing in (0.0, UNKNOWN):
         known["standard_error"] = nothing
         assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == ["cannot tell"] * 2
+
+
+@pytest.mark.parametrize(("cap", "level"), [(0, LEVEL), (10, look_level(5, 10))])
+def test_a_size_is_tested_at_the_level_of_the_look(cap, level):
+    errors = stats.norm.isf(level / 4)  # two-sided, and of two sizes
+    for beyond, word in ((0.999, "cannot tell"), (1.001, "contradicts its size")):
+        known = {"change": -1.5 + beyond * errors, "standard_error": 1.0, "df": 1e9, "cap": cap}
+        assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == [word] * 2
 
 
 def test_a_finding_without_figure_is_held_against_the_comparison_it_speaks_of():
