@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
-from itl.analysis.findings import Columns, Pair, findings, pair_of, rows_by_condition, rows_of, tasks_in_order
+from itl.analysis.findings import (
+    Columns,
+    Pair,
+    findings,
+    main_task,
+    pair_of,
+    rows_by_condition,
+    rows_of,
+    tasks_in_order,
+)
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
@@ -199,8 +208,9 @@ def contrasts(
 ) -> pd.DataFrame:
     """Tabulate the comparisons of *question* on every task that has results for them, the main one first.
 
-    Each task is judged by its main metric, and by one model of all its runs (`itl.analysis.model`). The
-    main comparison has a row, with its part of the error rate, even where others alone have results yet.
+    Each task that measures transfer is judged by its main metric, and by one model of all its runs
+    (`itl.analysis.model`). The main comparison has a row on its first task, with its part of the error rate,
+    even where others alone have results yet.
     Comparisons that the paper has a finding on belong to the same family. Accuracies on nets' own classes
     are compared only where both conditions have the same classes.
 
@@ -236,10 +246,11 @@ def contrasts(
         wanted = [task for task in pair.comparison.tasks or tasks if task in data]
         if not _same_classes(question, of, against):
             wanted = [task for task in wanted if task != "own"]
-        by_task = {task: compare(question, data[task], of, against) for task in wanted}
-        if not rows and wanted:
-            by_task[wanted[0]] = by_task[wanted[0]] or _not_measured(data[wanted[0]], of, against)
-        rows += _less_own(by_task) if pair.beside_own else [row for row in by_task.values() if row]
+        by_task = {task: row for task in wanted if (row := compare(question, data[task], of, against))}
+        if not rows:
+            main = main_task(question)
+            by_task = {main: _not_measured(main, of, against)} | by_task
+        rows += _less_own(by_task) if pair.beside_own else by_task.values()
     if all(row.evidence.change.n == 0 for row in rows):
         rows = []
     table = tabulate(question, rows, made)
@@ -309,9 +320,9 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     return Row(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs)
 
 
-def _not_measured(data: TaskValues, of: Columns, against: Columns) -> Row:
+def _not_measured(task: str, of: Columns, against: Columns) -> Row:
     change = Estimate(math.nan, math.nan, math.nan, 0)
-    return Row(condition_text(dict(of), dict(against)), data.task, data.metric, Evidence(change))
+    return Row(condition_text(dict(of), dict(against)), task, main_metric(task), Evidence(change))
 
 
 def _is_chance(columns: Columns) -> bool:
@@ -341,14 +352,14 @@ def _margin(
     return share * known.mean, p_same([model.estimate(share * gain + sign * change) for sign in (1, -1)])
 
 
-def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
+def _less_own(by_task: Mapping[str, Row]) -> list[Row]:
     """Contrast the change on each transfer task with that on nets' own classes: a contrast of contrasts.
 
     The two are taken as independent; nets that are good at both make the true error smaller.
     """
     own, rows = by_task.get("own"), []
     for task, row in by_task.items():
-        if row is None or own is None or task == "own":
+        if own is None or task == "own":
             continue
         changes = row.evidence.change, own.evidence.change
         squares = np.array([change.standard_error for change in changes]) ** 2

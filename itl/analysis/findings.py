@@ -125,10 +125,21 @@ def rows_of(results: pd.DataFrame, task: str, metric: str = "") -> pd.DataFrame:
     return results[(results["task"] == task) & (results["metric"] == (metric or main_metric(task)))]
 
 
+def comparison_on(question: Question, task: str) -> Comparison | None:
+    """Return the first comparison of *question* that is made on *task*; None where none is."""
+    return next((pair for pair in question.comparisons if task in (pair.tasks or [task])), None)
+
+
+def main_task(question: Question) -> str:
+    """Return the first task of the main comparison, which may be on some of the tasks of *question* alone."""
+    own = question.comparisons[0].tasks if question.comparisons else ()
+    return own[0] if own else question.tasks[0].name
+
+
 def tasks_in_order(question: Question, results: pd.DataFrame, own: bool = True) -> list[str]:
-    """List the tasks that have *results* in the order of *question*, with *own* nets' own classes last."""
+    """List the tasks with *results* that measure transfer, in the order of *question*; *own* classes last."""
     order = [task.name for task in question.tasks]
-    tasks = [task for task in results["task"].unique() if task != "own"]
+    tasks = [task for task in results["task"].unique() if task != "own" and Task.read(task).measures_transfer]
     tasks.sort(key=lambda task: order.index(task) if task in order else len(order))
     return [*tasks, *(["own"] if own and "own" in set(results["task"]) else [])]
 

@@ -1,14 +1,15 @@
 """What can be said of questions before all of their runs are done: too few seeds, and controls that fail."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 import pandas as pd
 
-from itl import counted
+from itl import ItlError, counted
 from itl.analysis.comparisons import compare, task_values
-from itl.analysis.findings import tasks_in_order
+from itl.analysis.findings import comparison_on, tasks_in_order
 from itl.machine import Machine
-from itl.runs.question import Question, Task
+from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS, by_training
 
@@ -47,20 +48,21 @@ def few_seeds_lines(questions: Sequence[Question]) -> list[str]:
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """Say on which tasks nothing could be called the same, and why: what a pilot shows before a long run.
 
-    It looks at the untrained net and the condition that the main comparison is against (for doublings the
-    first). If nothing is compared, it says nothing.
+    It looks at the untrained net and the condition that the first comparison on a task is against, for
+    doublings at all designs, or the first until all have results. What is not compared, it says nothing of.
     """
-    if not question.comparisons:
-        return []
-    main, lines = question.comparisons[0], []
+    lines = []
     untrained, trained = ([one.columns for one in part] for part in by_training(question.conditions))
-    of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
-    against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
     for task in tasks_in_order(question, results, own=False):
-        if not Task.read(task).measures_transfer:
+        if (main := comparison_on(question, task)) is None:
             continue
+        of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
+        against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
         data = task_values(question, results, task)
         row = compare(question, data, of, against)
+        with suppress(ItlError):  # too few designs for doublings
+            whole = compare(question, data, main.of, main.against)
+            row = whole if whole and whole.gain else row
         if row and (fault := row.evidence.control_fault):
             seeds = counted(row.evidence.change.n, "seeds")
             lines.append(f"{task}: {fault}; by {seeds} so far, nothing on it can be called the same")

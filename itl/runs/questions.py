@@ -347,7 +347,8 @@ class Split(Study):
         for kind in self.halves:
             for both in (BOTH, f"{BOTH}, {AS_MANY_PASSES}"):
                 for name, other in (("A", "half-b"), ("B", "half-a")):
-                    if scored := tuple(task.name for task in self.tasks if task.labels != other):
+                    measured = (task for task in self.tasks if task.measures_transfer)
+                    if scored := tuple(task.name for task in measured if task.labels != other):
                         of, against = ((("halves", kind), ("pretrained_on", on)) for on in (both, name))
                         comparisons.append(Comparison(of, against, scored))
         return comparisons

@@ -198,6 +198,11 @@ class Study(BaseModel):
         example = f"one, such as probe@{next(iter(self.targets), 'images')}"
         for task in self._needed("a task", self.tasks, example):
             self._check_task(task)
+        if not self.tasks[0].measures_transfer:
+            raise ItlError(
+                f"{self.name} is judged by its first task, and {self.tasks[0].name} measures no transfer; "
+                f"put another first, such as probe@{self.tasks[0].target}"
+            )
         self._check_margin()
         self._check_counts()
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
@@ -296,15 +301,13 @@ class Study(BaseModel):
         metrics = dict.fromkeys(main_metric(task.name) for task in self.tasks if task.measures_transfer)
         for metric, points in self.margin.points:
             given = f"margin of {self.name} has {points:g} {'point' if points == 1 else 'points'} of {metric}"
-            if not metrics:
-                raise ItlError(f"{given}, and no task of this question measures transfer; leave points out")
             if metric not in metrics:
                 raise ItlError(
                     f"{given}, and no task of this question "
                     f"has {metric}; there is {' and '.join(metrics)}: name that, or leave {metric} out"
                 )
         without_points = metrics.keys() - dict(self.margin.points).keys()
-        if self.margin.share != Margin.share and metrics and not without_points:
+        if self.margin.share != Margin.share and not without_points:
             raise ItlError(
                 f"margin of {self.name} has a share of {self.margin.share:g}, which no task is judged by: "
                 f"points are declared for {' and '.join(metrics)}; leave the share out, or points"

@@ -30,7 +30,7 @@ NOISE = np.random.default_rng(0).normal(scale=0.4, size=(8, 5))  # of eight cond
 NOISE -= NOISE.mean(axis=1, keepdims=True)  # so that levels are means
 
 
-PLAIN = {"tasks": (), "margin": Margin(), "cap": 0, "leave_out_duplicates": False}
+PLAIN = {"tasks": (Task.read("probe@x"),), "margin": Margin(), "cap": 0, "leave_out_duplicates": False}
 
 
 def question(*counts, column: str = "images_per_class", **conditions) -> SimpleNamespace:
@@ -211,6 +211,21 @@ def test_the_main_comparison_stays_the_main_one_where_only_others_have_results()
     assert (partial["n"][0], math.isnan(partial["change"][0])) == (0, True)
     p = partial["p"][1]
     assert partial["p_adjusted"][1] == pytest.approx(p / (1 - MAIN_SHARE)), "the main one keeps its part"
+
+
+def test_the_main_task_stays_the_main_one_where_only_others_have_results():
+    study = question(25, 50)
+    study.tasks = (Task.read("knn@x"), Task.read("probe@x"))
+    table = contrasts(study, frame({25: [20, 21, 23], 50: [30, 32, 33]}))
+    rows = table[["task", "metric", "n", "verdict"]].to_numpy().tolist()
+    assert rows == [["knn@x", "knn5", 0, TOO_FEW], ["probe@x", "accuracy", 3, LOSS]]
+    assert table["p_adjusted"][1] == pytest.approx(table["p"][1] / (1 - MAIN_SHARE))
+
+
+def test_scores_which_only_predict_transfer_are_compared_with_nothing():
+    study, results = question(25, 50), frame({25: [20, 21, 23], 50: [30, 32, 33]})
+    both = pd.concat([results, results.assign(task="scores@x", metric="knn5")])
+    pd.testing.assert_frame_equal(contrasts(study, both), contrasts(study, results))
 
 
 def test_nets_on_halves_which_vary_by_their_classes_add_nothing_to_the_noise_of_others():
@@ -429,6 +444,8 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
     ]
     study.comparisons = study.comparisons[::-1]
     assert failed_controls(study, floor) == [], "the other halves have another untrained net"
+    study.comparisons = (replace(pairs[1], tasks=("knn@x",)), pairs[0])
+    assert len(failed_controls(study, floor)) == 1, "the main comparison is not made on this task"
 
 
 def test_both_ends_of_the_margin_are_refuted_for_the_same():

@@ -82,6 +82,22 @@ def test_a_budget_that_knows_the_untrained_net_can_say_the_same():
     assert table["share"].iloc[1] == pytest.approx(1, abs=0.03)
 
 
+def test_a_pilot_of_doublings_looks_at_all_designs_as_the_main_comparison_does():
+    """Designs of twice the images lie 4 points higher; the first of the smaller is 1 above the untrained."""
+    study, results = grid(4.0, 4.0, designs=((40, 25), (20, 50), (40, 50), (20, 100)))
+    none = Condition((("design", "none"),), trained=False)
+    study.conditions = (none, *study.conditions)
+    first = results[results["design"] == "40 × 25"]
+    for added, says in ((-1.0, []), (1.5, ["probe@x: the control fails: pre-training itself gives +0."])):
+        untrained = first.assign(design="none", classes=0, images=0, value=first["value"] + added)
+        given = pd.concat([results, untrained])
+        assert [line[: len(says[0])] for line in failed_controls(study, given)] == says
+        control = contrasts(study, given)["control"].iloc[0]
+        assert [f"probe@x: {control}"[: len(says[0])] for _ in says] == says
+        assert bool(control) == bool(says)
+        assert failed_controls(study, given[given["design"].isin(["none", "40 × 25"])])
+
+
 def test_one_number_of_images_is_no_grid():
     study, results = grid(1.0, 1.0)
     with pytest.raises(ItlError, match="no results of designs with two numbers of images"):

@@ -308,7 +308,7 @@ def measured(tmp_path_factory):
     """A net that was trained for a moment, its target, and the result of its run of scores."""
     machine = here(tmp_path_factory.mktemp("scores"))
     store = Store(machine.runs)
-    question = small_study(**FOUR, tasks=["scores@scenes"], seeds=[0])
+    question = small_study(**FOUR, tasks=["knn@scenes", "scores@scenes"], seeds=[0])
     question.prepare(machine)
     for run in question.runs(machine):
         perform(run.spec, store, machine)

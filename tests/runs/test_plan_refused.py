@@ -37,7 +37,7 @@ def test_images_from_which_a_run_could_not_learn_are_refused_before_anything_is_
     tmp_path, monkeypatch, task, says
 ):
     monkeypatch.setattr("itl.runs.plan.calibrated", lambda *_: pytest.fail("measured"))
-    changes = {"targets": {"scenes": SCENES, "few": FEW}, "tasks": [task]}
+    changes = {"targets": {"scenes": SCENES, "few": FEW}, "tasks": ["knn@scenes", task]}
     question = small_study(**FOUR | TUNED | changes)
     with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
         plan.plan([question], Store(tmp_path), here(tmp_path))

@@ -41,6 +41,9 @@ def test_tasks_on_halves_of_another_kind_compare_with_both_halves_of_a_split():
     tasks = ["probe@images/half-balanced@0", "probe@images/half-along-tree@1", "probe@images/half-b:2"]
     split = questions.split(**SHARED | {"halves": ["random"], "tasks": tasks})
     assert [pair.tasks for pair in split.comparisons] == [tuple(tasks[:2]), tuple(tasks)] * 2
+    scored = {"halves": ["random"], "tasks": ["knn@images/half-b", "scores@images/half-b", "scores@scenes"]}
+    (pair, _) = questions.split(**SHARED | scored).comparisons
+    assert (dict(pair.against)["pretrained_on"], pair.tasks) == ("B", ("knn@images/half-b",))
 
 
 def test_passes_are_compared_with_equal_steps():

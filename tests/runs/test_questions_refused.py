@@ -52,6 +52,11 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             {"tasks": ["knn@scenes", "knn@scenes/original"]},
             "data-size needs each task once; knn@scenes/original is another of them, written otherwise",
         ),
+        (
+            {"tasks": ["scores@scenes", "knn@scenes"]},
+            "data-size is judged by its first task, and scores@scenes measures no transfer; put another "
+            "first, such as probe@scenes",
+        ),
         ({"tasks": ["detection@scenes"]}, "detection@scenes needs annotated objects, and source demo-scenes"),
         (
             PEOPLE | {"tasks": ["knn@people"]},
@@ -179,10 +184,3 @@ def test_presets_that_ask_wrongly(settings, says):
 def test_margins_that_are_none(margin, message):
     with pytest.raises(ItlError, match=message):
         small_study(margin=margin)
-
-
-def test_points_where_no_task_measures_transfer_are_refused():
-    with pytest.raises(
-        ItlError, match="has 2 points of knn5, and no task of this question measures transfer"
-    ):
-        small_study(tasks=["scores@scenes"], margin={"points": {"knn5": 2}})
