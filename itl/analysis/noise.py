@@ -10,35 +10,33 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.doubts import sampling_error
-from itl.analysis.findings import rows_of
+from itl.analysis.findings import comparison_on, main_task, rows_of, tasks_in_order
 from itl.analysis.model import ROUNDING, residual_variance
-from itl.analysis.seeds import Variances, cheapest, smallest_detectable
+from itl.analysis.seeds import Minutes, Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
-from itl.runs.question import Question, Task
+from itl.runs.question import Question
 from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Spec, Transfer
 
 SEEDS_SHOWN = (3, 5, 10)
 NEEDS_TWO = "noise is known from two pre-trained conditions or more; add one"
-UNKNOWN = Variances(math.nan)
 RUN_FIRST = "run two seeds or more of it first"
 NO_NOISE_SEEN = (
     "no noise is seen in so few runs: scores are at a ceiling or in steps of few test images; run more seeds"
 )
 
 
-def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
-    """Estimate the variances of a score on *task*, pooled over pre-trained conditions; None for too few runs.
+def variances(question: Question, results: pd.DataFrame, task: str) -> Variances:
+    """Estimate the variances of a score on *task*, pooled over pre-trained conditions.
 
-    If each net was fitted once, the variance between fits is part of that between nets.
+    That between nets is nan for too few runs. If each net was fitted once, the variance between fits is part
+    of it.
     """
     data = task_values(question, results, task)
     values = data.values[:, data.trained & data.distinct & data.shared]
     values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
     per_seed = residual_variance(values[~pd.isna(values).any(axis=1)])
-    if math.isnan(per_seed):
-        return None
     rows = rows_of(results, task)
     rows = rows[rows["classes"] > 0]
     names = [name for name, _ in question.conditions[0].columns]
@@ -47,7 +45,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     if repeated.empty:
         return Variances(per_seed)
     fit = float((repeated["var"] * (repeated["count"] - 1)).sum() / (repeated["count"] - 1).sum())
-    return Variances(max(0.0, per_seed - fit * (1 / fits["count"]).mean()), fit)
+    return Variances(max(per_seed - fit * (1 / fits["count"]).mean(), 0.0), fit)  # in this order nan stays
 
 
 def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
@@ -57,16 +55,14 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
         Columns question, task; between nets and between fits, standard deviations (the latter '' where each
         net was fitted once: it is then part of the former); test set, the standard error that a finite test
         set leaves in an accuracy; and for several numbers of seeds, up to the question's cap, the change of
-        the main comparison that they detect four times in five.
+        the first comparison on the task that they detect four times in five.
     """
     rows = []
     for answer in answers:
-        for task in dict.fromkeys(answer.results.loc[answer.results["task"] != "own", "task"]):
-            if not Task.read(task).measures_transfer:
-                continue
-            spread = variances(answer.question, answer.results, task) or UNKNOWN
+        for task in tasks_in_order(answer.question, answer.results, own=False):
+            spread = variances(answer.question, answer.results, task)
             detectable = _detectable(answer.question, answer.results, task, spread)
-            if spread is UNKNOWN and all(map(math.isnan, detectable)):
+            if all(map(math.isnan, (spread.net, *detectable))):
                 continue
             error, _ = sampling_error(answer, task, machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error, *detectable]
@@ -112,21 +108,23 @@ def designs(
         raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
     rows: list[dict[str, object]] = []
     for question in questions:
-        task = question.tasks[0].name
+        task = main_task(question)
         row: dict[str, object] = {"question": question.name, "task": task}
         rows.append(row)
         results = question.results_so_far(store, machine)
         if results.empty:
             row["note"] = RUN_FIRST
             continue
-        spread = variances(question, results, task) or UNKNOWN
+        spread = variances(question, results, task)
         row["between nets"] = _points(math.sqrt(spread.net))
         row["between fits"] = _points(math.sqrt(spread.fit) or math.nan)
         aim = {"detect": detect, "within": within}
         try:
             noise, judged, squares = _main_contrast(question, results, task, spread)
-            minutes = _minutes(question, store, machine)
-            design = cheapest(noise, minutes, judged, **aim, cap=question.cap, squares=squares)
+            minutes, fixed = _minutes(question, store, machine)
+            design = cheapest(
+                noise, minutes, judged, **aim, cap=question.cap, squares=squares, fixed_minutes=fixed
+            )
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)
@@ -137,7 +135,7 @@ def designs(
 def _main_contrast(
     question: Question, results: pd.DataFrame, task: str, spread: Variances
 ) -> tuple[Variances, int, float]:
-    """Return what the error of the main comparison on *task* follows from.
+    """Return what the error of the first comparison on *task* follows from.
 
     Conditions that are not pre-trained are not pooled: of a comparison with one, what its differences vary by
     between seeds counts, as in a paired t test of two conditions.
@@ -155,8 +153,7 @@ def _main_contrast(
     """
     data = task_values(question, results, task)
     judged, squares = int((data.trained & data.distinct & data.shared).sum()), 2.0
-    if question.comparisons:
-        main = question.comparisons[0]
+    if main := comparison_on(question, task):
         of, against = data.side(main.of), data.side(main.against)
         weights = of - against
         if np.any(weights[~data.trained]):
@@ -175,24 +172,28 @@ def _main_contrast(
     return spread, judged, squares
 
 
-def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float, float]:
-    """Estimate the minutes of all runs of one seed: those that are done once, and those of each repeat.
+def _minutes(question: Question, store: Store, machine: Machine) -> tuple[Minutes, Minutes]:
+    """Estimate the minutes of all runs of one seed, and of those whose conditions have seeds of their own.
 
     By the mean of the finished nets, and of the finished runs of each task; ItlError where one has none.
     """
-    specs: dict[str, dict[Spec, None]] = {}  # of each task, each once
+    own = {condition.columns for condition in question.conditions if condition.seeds}
+    specs: dict[str, dict[Spec, bool]] = {}  # of each task, once: whether of own seeds
     runs = question.runs(machine)
     for run in runs:
-        specs.setdefault(run.task, {})[run.spec] = None
-    seeds, once, per_repeat = len({run.seed for run in runs}), 0.0, 0.0
+        specs.setdefault(run.task, {})[run.spec] = run.columns in own
+    seeds = len({run.seed for run in runs if run.columns not in own})
+    minutes = np.zeros((2, 2))  # of a seed, and fixed; done once, and in each repeat
     for task, every in specs.items():
         done = [spec for spec in every if store.state(spec) == "done"]
         seconds = [store.read(spec, PROVENANCE_FILE)["seconds"] for spec in done]
         if not seconds:
             raise ItlError(f"no run of {task} is done yet, which would tell its hours; do one of each task")
-        minutes = sum(seconds) / len(seconds) * len(every) / seeds / 60
+        fixed = sum(every.values())
+        of_runs = np.array([(len(every) - fixed) / seeds, fixed]) * sum(seconds) / len(seconds) / 60
         if any(isinstance(spec, Transfer) and METHODS[spec.method].recipe for spec in every):
-            per_repeat += minutes / question.repeats
+            minutes[:, 1] += of_runs / question.repeats
         else:
-            once += minutes
-    return once, per_repeat
+            minutes[:, 0] += of_runs
+    per_seed, fixed_minutes = minutes.tolist()
+    return per_seed, fixed_minutes

@@ -1,6 +1,7 @@
 """How many seeds and repeats a comparison needs, and when seeds that are added one by one may stop."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +19,7 @@ MAX_SEEDS, MAX_REPEATS = 100, 10
 MOST_ERRORS = 1e4  # standard errors: a change of as many is detected by three seeds at any look
 STUDIES = 200_000  # simulated, that the levels of the looks are taken from
 VARIANCES = 5_000  # simulated, that power is averaged over
+Minutes = Sequence[float]  # of what is done once, and of each repeat of the fits
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,14 @@ class Design:
 
 def cheapest(
     variances: Variances,
-    minutes: tuple[float, float],
+    minutes: Minutes,
     conditions: int,
     *,
     detect: float = 0.0,
     within: float = 0.0,
     cap: int = 0,
     squares: float = 2.0,
+    fixed_minutes: Minutes = (0.0, 0.0),
 ) -> Design:
     """Return the cheapest seeds and repeats with which the main comparison is decided four times in five.
 
@@ -57,7 +60,8 @@ def cheapest(
     same *within* so many points, of so many *conditions* that are pre-trained and judged together. Where
     seeds are added up to a *cap*, that is the power of the look at so many: earlier looks only add to it.
     The squared weights of conditions in the main comparison add up to *squares*: 2 for a pair. All runs of a
-    seed take so many *minutes*: what is done once, and each repeat of the fits.
+    seed take so many *minutes*: what is done once, and each repeat of the fits. Whatever the number of seeds,
+    other runs take *fixed_minutes*.
 
     Raises:
         ItlError: no number of seeds up to *cap*, or MAX_SEEDS, is enough.
@@ -68,7 +72,8 @@ def cheapest(
         variance = variances.of_seed(repeats) * squares / 2
         for seeds in range(MIN_SEEDS, most + 1):
             if chance(points, variance, seeds, conditions, cap) >= POWER:
-                designs.append(Design(seeds, repeats, seeds * (minutes[0] + repeats * minutes[1])))
+                once, in_each = seeds * np.array(minutes) + fixed_minutes
+                designs.append(Design(seeds, repeats, float(once + repeats * in_each)))
                 break
     if not designs:
         spread = math.sqrt(variances.of_seed(1))

@@ -63,8 +63,9 @@ def test_the_untrained_net_and_what_is_missing_stay_out():
     own = results.assign(task="own", value=range(8))
     given = pd.concat([results, wild, own, results.assign(metric="top5", value=range(8))])
     assert variances(data_size, given, "probe@x") == Variances(5.25, 2.0)
-    assert variances(data_size, given[given["seed"] == 0], "probe@x") is None
-    assert variances(data_size, given[given["images_per_class"] != 25], "probe@x") is None
+    for few in (given[given["seed"] == 0], given[given["images_per_class"] != 25]):
+        spread = variances(data_size, few, "probe@x")
+        assert (math.isnan(spread.net), spread.fit) == (True, 2.0)
 
 
 def test_a_seed_that_only_some_conditions_have_hides_no_noise():
@@ -106,7 +107,7 @@ def test_nets_on_halves_are_no_noise_of_others(monkeypatch):
     half, most, untrained = data_size.conditions
     data_size.conditions = (replace(half, seeds=(0, 1)), most, untrained)
     data_size.comparisons, data_size.repeats = (Comparison(most.columns, untrained.columns),), 1
-    assert variances(data_size, results, "probe@x") is None
+    assert math.isnan(variances(data_size, results, "probe@x").net)
     (row,) = variance_table([SimpleNamespace(question=data_size, results=results)], None).to_dict("records")
     # Differences 9 and −1 have variance 50, half of which each side has.
     assert (row["between nets"], row["3 seeds detect"]) == ("", f"{smallest_detectable(25.0, 3, 2):.1f}")
@@ -122,6 +123,45 @@ def test_where_no_noise_is_seen_no_number_of_seeds_is_promised(monkeypatch):
     data_size.results_so_far = lambda store, machine: alike
     (row,) = designs([data_size], store, None, detect=5.0).to_dict("records")
     assert (row["seeds"], row["note"]) == ("", noise.NO_NOISE_SEEN)
+
+
+def test_fits_of_the_one_pretrained_condition_are_known_apart(monkeypatch):
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    data_size, store = study_of_runs()
+    few, results = study({50: FITS[50]}, 0)
+    given = pd.concat([results, frame({0: [1, 11]}).assign(classes=0)]).assign(task="finetune@x")
+    few.tasks, few.repeats, few.runs = data_size.tasks, 2, data_size.runs
+    few.results_so_far = lambda store, machine: given
+    # Nets of means 11 and 9 lie 10 and −2 above the untrained: variance 72. Each side has half of it, and of
+    # that the mean of two fits has half of 2, the variance of fits of one net.
+    known = Variances(net=72 / 2 - 2 / 2, fit=2.0)
+    expected = cheapest(known, (390.0, 180.0), 2, detect=20.0)
+    (row,) = designs([few], store, None, detect=20.0).to_dict("records")
+    assert (row["between nets"], row["between fits"]) == ("", "1.4")
+    assert (row["seeds"], row["repeats"]) == (expected.seeds, expected.repeats)
+    (row,) = variance_table([SimpleNamespace(question=few, results=given)], None).to_dict("records")
+    assert (row["between fits"], row["3 seeds detect"]) == ("1.4", f"{smallest_detectable(36.0, 3, 2):.1f}")
+
+
+def test_a_task_is_planned_by_the_comparison_that_is_made_on_it(monkeypatch):
+    """As in split, whose main comparison is not made on half B, though a task on it may come first."""
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    data_size, store = study_of_runs()
+    none, few, more = (condition.columns for condition in data_size.conditions)
+    data_size.tasks = (Task.read("knn@y"), Task.read("finetune@x"))
+    data_size.comparisons = (Comparison(few, more, ("finetune@x",)), Comparison(more, none, ("knn@y",)))
+    fits = data_size.results_so_far(None, None)
+    other = pd.concat([frame({25: [1, 4], 50: [10, 8]}), frame({0: [1, 9]}).assign(classes=0)])
+    results = pd.concat([other.assign(task="knn@y", metric="knn5"), fits])
+    data_size.results_so_far = lambda store, machine: results
+    (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
+    assert (row["task"], row["between nets"]) == ("finetune@x", "2.3")
+    table = variance_table([SimpleNamespace(question=data_size, results=results)], None)
+    assert table["task"].tolist() == ["knn@y", "finetune@x"]
+    # As in test_against_no_pretraining_noise_is_that_of_the_differences, and test_nets_and_fits_by_hand.
+    variances_of_seed = (28.125 + 3.125) / 2, 5.25 + 2 / 2
+    detected = [smallest_detectable(variance, 3, 2) for variance in variances_of_seed]
+    assert table["3 seeds detect"].tolist() == [f"{points:.1f}" for points in detected]
 
 
 def test_scores_of_training_images_have_no_test_set(monkeypatch):
@@ -208,7 +248,9 @@ def study_of_runs() -> tuple[SimpleNamespace, Finished]:
             tasks = [getattr(spec, "method", "own") for spec in specs]
             names = {"own": "own", "finetune": "finetune@x", "knn": "knn@y"}
             runs += [
-                SimpleNamespace(spec=spec, task=names[task], seed=seed)
+                SimpleNamespace(
+                    spec=spec, task=names[task], seed=seed, columns=(("images_per_class", count),)
+                )
                 for spec, task in zip(specs, tasks, strict=True)
             ]
             seconds |= specs
@@ -241,6 +283,28 @@ def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     data_size.cap = 5
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row["note"].startswith("4 points are too few for 5 seeds, the cap: scores spread by 2.7 points")
+
+
+def test_runs_of_conditions_with_seeds_of_their_own_take_the_same_hours_whatever_the_seeds():
+    """As of influence, whose nets on halves are many more than its seeds."""
+    data_size, store = study_of_runs()
+    none, half, most = data_size.conditions
+    data_size.conditions = (none, replace(half, seeds=(0, 7)), most)
+    data_size.comparisons = (Comparison(most.columns, none.columns),)
+    for run in data_size.runs(None):
+        run.seed = 7 if run.columns == half.columns and run.seed else run.seed
+    results = pd.concat([study()[1], frame({0: [1, 11]}).assign(classes=0)]).assign(task="finetune@x")
+    data_size.results_so_far = lambda store, machine: results
+    (row,) = designs([data_size], store, None, detect=20.0).to_dict("records")
+    # Of one seed: a net of 180 minutes, two runs of 10, and in each repeat two fits of 60. Two halves take
+    # two such nets, two runs, and in each repeat two fits.
+    seeds, repeats = row["seeds"], row["repeats"]
+    minutes = seeds * (180 + 20 + repeats * 120) + 360 + 20 + repeats * 120
+    assert row["hours"] == f"{minutes / 60:.1f}"
+    known = Variances(72 / 2 - 2 / 2, 2.0)
+    fixed = {"fixed_minutes": (380.0, 120.0)}
+    expected = cheapest(known, (200.0, 120.0), 2, detect=20.0, **fixed)
+    assert (seeds, repeats, minutes) == (expected.seeds, expected.repeats, expected.minutes)
 
 
 def test_a_design_for_doublings_counts_in_that_they_vary_less():
@@ -307,7 +371,7 @@ def test_variances_separate_nets_from_fits():
     assert (spread.net, spread.fit) == (pytest.approx(4.0, rel=0.15), pytest.approx(1.0, rel=0.15))
     once = variances(study, repeated.drop_duplicates(["images_per_class", "seed"]), "probe@x")
     assert (once.net, once.fit) == (pytest.approx(5.0, rel=0.15), 0.0)
-    assert variances(study, frame({25: [1.0], 50: [2.0]}), "probe@x") is None
+    assert math.isnan(variances(study, frame({25: [1.0], 50: [2.0]}), "probe@x").net)
 
 
 def test_the_variance_table_says_what_seeds_detect(monkeypatch):
