@@ -373,7 +373,8 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
     palette = dict(zip(groups.unique(), cycle(COLOURS)))
     ax.barh(table["row"], 2 * table["margin"], left=-table["margin"], height=0.8, color=QUIET, zorder=0)
     ax.hlines(table["row"], table["low"], table["high"], colors=groups.map(palette), lw=2)
-    for same, rows in table.groupby(table["verdict"] == SAME):
+    known = table.dropna(subset="change")  # the main comparison may have no results yet
+    for same, rows in known.groupby(known["verdict"] == SAME):
         colours = groups[rows.index].map(palette)
         faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}

@@ -293,5 +293,9 @@ def signed_interval(value: float, low: float, high: float) -> str:
 
 
 def signed(value: float) -> str:
-    """Write a change in points with its sign."""
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # 0.0 for -0.0
+    """Write a change in points with its sign.
+
+    >>> signed(-0.04), signed(-1.25), signed(math.nan)
+    ('+0.0', '−1.2', '?')
+    """
+    return "?" if math.isnan(value) else f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # 0.0 for -0.0

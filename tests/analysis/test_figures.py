@@ -309,6 +309,15 @@ def test_forest_has_no_two_names_of_one_colour():
     assert len(figures.forest(pd.DataFrame(rows[:6], columns=columns)).figure.legends) == 1
 
 
+def test_forest_leaves_the_row_of_a_comparison_without_results_empty():
+    """As the main one, which has its row while others alone have results."""
+    rows = [("probe@scenes", "accuracy", *[np.nan] * 4, "too few seeds to say")]
+    rows += [(task, "accuracy", 1.0, -1.0, 3.0, 2.0, "cannot tell") for task in ("probe@x", "probe@y")]
+    columns = ["task", "metric", "change", "low", "high", "margin", "verdict"]
+    ax = figures.forest(pd.DataFrame(rows, columns=columns).assign(compared="25 instead of 200"))
+    assert dots(ax).tolist() == [[1.0, 1.0], [1.0, 2.0]]
+
+
 def test_forest_fills_what_is_decided_and_shows_the_margin():
     rows = [
         ("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, np.nan, "a loss"),
