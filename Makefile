@@ -3,7 +3,7 @@ PRESET ?= demo
 PYTHON ?= python3
 BIN := .venv/bin
 # compat: else Python started beside a clone called itl takes that folder for the package
-WANTED := --constraint constraints.txt -C editable_mode=compat --editable '.[test,docs]'
+WANTED := --constraint constraints.txt --config-settings editable_mode=compat --editable '.[test,docs]'
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder  # which tests share a process: tests/conftest.py
 

@@ -58,9 +58,13 @@ def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
         if name in options:
             raise ItlError(f"--option {name} is given twice; give it once")
-        options[name] = read_yaml(value, f"--option {name}")
+        quoted = f"write it in quotes: '{name}=\"{value}\"'"
+        try:
+            options[name] = read_yaml(value, f"--option {name}")
+        except ItlError as error:
+            raise ItlError(f"{error}; if it is a text, {quoted}") from error
         if options[name] is None:
-            way = f", or write it in quotes: '{name}=\"{value}\"'" if value.strip() else ""
+            way = f", or {quoted}" if value.strip() else ""
             raise ItlError(f"--option {name}={value} gives no value; leave it out{way}")
     return tuple(options.items())
 

@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
         parser().print_help(sys.stderr)
         return 2
     args = parse(parser(argv), argv)
-    prints_data = args.function in (labels, subset, duplicates, voc_ap, proposals, results, compare)
+    prints_data = args.function in (labels, subset, duplicates, voc_ap, proposals, results)
+    prints_data |= args.function is compare and args.format != "text"
     if not prints_data:
         print_all_characters()
     write = partial(print, file=sys.stderr) if prints_data else print

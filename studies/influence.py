@@ -12,7 +12,7 @@ help, but nets of similar classes make similar errors.
 
 `python -m studies.influence HOME PRESET --train` trains the nets of PRESET's 08-influence anew in every
 world, whose images are drawn from a seed of its own, and counts the worlds in which anything is claimed. If
-the source of PRESET plants nothing, as in params/my-task-nothing.yaml here, all these claims are false.
+the source of PRESET plants nothing, as in studies/params/my-task-nothing.yaml, all these claims are false.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def test_options_are_names_and_yaml():
     [
         (["size"], "^--option takes NAME=VALUE, got 'size'$"),
         (["size=1", "size=2"], "^--option size is given twice; give it once$"),
-        (["size=["], "^--option size is not YAML: "),
+        (["size=["], "^--option size is not YAML: .*; if it is a text, write it in quotes: 'size=\"\\[\"'$"),
         (["label="], "^--option label= gives no value; leave it out$"),
         (
             ["label=null"],

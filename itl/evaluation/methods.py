@@ -49,7 +49,7 @@ METHODS = {
     "knn": Method("itl.evaluation.frozen:knn", "nearest neighbours", "knn5", cost=("compare",)),
     "induction": Method(
         "itl.evaluation.induction:induction",
-        "frozen",
+        "frozen features",
         "accuracy",
         nodes=True,
         tree=True,

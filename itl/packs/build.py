@@ -142,8 +142,8 @@ def _changes(request: PackRequest, out: Path) -> str:
     ours = (request.pixel_settings(), request.absolute_path())
     if (summary["request"], summary["path"]) != ours:
         raise ItlError(
-            f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
-            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another folder"
+            f"{out} is the pack of {_describe(summary['request'], summary['path'])}, not of "
+            f"{_describe(request.pixel_settings(), request.absolute_path())}; pack to another folder"
         )
     return source_state.changes_since(out, summary, request)
 
@@ -296,9 +296,10 @@ def _describe_kinds(kinds: Counter[str], images: int) -> Iterator[str]:
         yield text
 
 
-def _describe(settings: dict) -> str:
+def _describe(settings: dict, path: object = None) -> str:
     options = "".join(f" {name}={value}" for name, value in settings["options"].items())
-    return f"{settings['source']}{options} at {settings['size']} pixels ({settings['fit']})"
+    origin = f" from {path}" if path else ""  # what is rendered has none
+    return f"{settings['source']}{options} at {settings['size']} pixels ({settings['fit']}){origin}"
 
 
 @contextlib.contextmanager
@@ -306,6 +307,8 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
     """Turn errors of the operating system into one line with what to do."""
     try:
         yield
+    except BrokenPipeError:  # of the output: it says nothing of the pack
+        raise
     except OSError as error:
         if is_disk_full(error):
             free_mib = free_disk(out.parent) / 2**20

@@ -21,6 +21,7 @@ VERDICTS = "contrasts.csv"  # of a finished report
 NOTES = "notes"  # name of an attribute of a frame
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
+NETS = ("Transfer.pretrain.", "Pretrain.")  # before the settings of a net
 SHOWN_VALUES = 4
 
 
@@ -112,7 +113,7 @@ def _settings(folder: Path, verdicts: pd.DataFrame) -> dict[str, dict[str, set[s
     by_question: dict[str, dict[str, set[str]]] = {}
     for row in runs.explode("questions").itertuples():
         try:
-            settings = flatten(json.loads(row.spec))
+            settings = _used(flatten(json.loads(row.spec)))
         except (TypeError, ValueError):  # cut off, or not there
             raise ItlError(
                 f"{folder / 'runs.csv'} is damaged: a run has no spec as JSON; repeat `itl report`"
@@ -129,6 +130,16 @@ def _settings(folder: Path, verdicts: pd.DataFrame) -> dict[str, dict[str, set[s
     return by_question
 
 
+def _used(settings: dict[str, object]) -> dict[str, object]:
+    """Leave out of the *settings* of a run the recipe and subset of a net that is not trained."""
+    unused: tuple[str, ...] = ()
+    for net in NETS:
+        recipe = f"{net}recipe."
+        if settings.get(f"{recipe}epochs") == 0 and not settings.get(f"{recipe}steps"):
+            unused += (recipe, f"{net}subset.")
+    return {name: value for name, value in settings.items() if not name.startswith(unused)}
+
+
 def _plain_name(name: str, settings: Mapping[str, object]) -> str:
     """Name a setting of a run, one of *settings*: that of a net as it is, others with their method or target.
 
@@ -138,7 +149,7 @@ def _plain_name(name: str, settings: Mapping[str, object]) -> str:
     >>> _plain_name("Transfer.recipe.lr", settings), _plain_name("Transfer.pack", settings)
     ('recipe.lr of finetune', 'pack of scenes')
     """
-    of_net = name.removeprefix("Transfer.pretrain.").removeprefix("Pretrain.")
+    of_net = name.removeprefix(NETS[0]).removeprefix(NETS[1])
     of_task = of_net.removeprefix("Transfer.")
     if of_task in (of_net, *ONLY_OF_TASKS):
         return of_task

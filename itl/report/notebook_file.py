@@ -6,9 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError, one_line, one_of, pick
+from pydantic import TypeAdapter, ValidationError
+
+from itl import ItlError, one_line, pick
 from itl.presets import Preset, find_notebooks
 
+TYPES: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # of parameters
 PAGES_OF_REPORT = ("index", "runs")  # that no notebook makes
 
 
@@ -44,26 +47,49 @@ def first_tagged(cells: Iterable[Mapping], tag: str) -> Mapping[str, Any]:
     return next((cell for cell in cells if tag in tags(cell)), {"source": "", "outputs": [], "metadata": {}})
 
 
-def declared_parameters(path: Path) -> list[str]:
-    """Return the name of every parameter that the notebook at *path* declares, as in seeds: list = [0].
+def declared_parameters(path: Path) -> dict[str, Any]:
+    """Return the type of every parameter that the notebook at *path* declares, as str or list[int].
 
     ItlError if its cell of parameters cannot be read.
     """
     source = first_tagged(read_cells(path), "parameters")["source"]
     try:
         statements = ast.parse(source).body
-    except (SyntaxError, ValueError) as error:
+        return {
+            statement.target.id: _type_of(statement.annotation)
+            for statement in statements
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        }
+    except (SyntaxError, ValueError, KeyError, TypeError) as error:
         reason = f"the parameters of {path} cannot be read ({one_line(error)})"
-        raise ItlError(f"{reason}; declare them as seeds: list = [0]") from error
-    targets = [statement.target for statement in statements if isinstance(statement, ast.AnnAssign)]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+        raise ItlError(f"{reason}; declare them as seeds: list[int] = [0]") from error
 
 
-def check_parameters(path: Path, parameters: Iterable[str]) -> None:
-    """Refuse *parameters* that a notebook lacks: papermill would only warn."""
+def _type_of(annotation: ast.expr) -> Any:
+    """Return the type that *annotation* names, such as list[int]; no code of a notebook is executed."""
+    if isinstance(annotation, ast.Name):
+        return TYPES[annotation.id]
+    if isinstance(annotation, ast.Subscript):
+        return TYPES[ast.unparse(annotation.value)][_type_of(annotation.slice)]
+    if isinstance(annotation, ast.Tuple):
+        return tuple(_type_of(part) for part in annotation.elts)
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return _type_of(annotation.left) | _type_of(annotation.right)
+    if isinstance(annotation, ast.Constant) and annotation.value is None:
+        return None
+    raise TypeError(f"{ast.unparse(annotation)} is not a type")
+
+
+def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:
+    """Refuse *parameters* that a notebook lacks, or has of another type: papermill would only warn."""
     declared = declared_parameters(path)
-    for name in parameters:
-        one_of(declared, name, f"parameter of {path.stem}")
+    for name, value in parameters.items():
+        wanted = pick(declared, name, f"parameter of {path.stem}")
+        try:
+            TypeAdapter(wanted).validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise ItlError(f"{path.stem}: the parameter {name} is {value!r}; {reason}") from None
 
 
 def notebooks_of(

@@ -228,8 +228,9 @@ def split_off_val(
 ) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Images of one of *groups*, by their ids, go together whatever their classes. A group with which val would
-    have more than its part of a class stays in train. Records keep their group.
+    Images of one of *groups*, by their ids, go together whatever their classes: where val has too few of one
+    of these, but not with more than twice its part of any, or all of it; groups of several classes until val
+    has its part of all images. Records keep their group.
     ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or none would be.
 
     >>> cats = [Record(f"{number}.jpg", "cat", "train") for number in range(4)]
@@ -256,12 +257,11 @@ def split_off_val(
         together[group, "" if group else record.id].append(record)
     totals = Counter(record.wnid for record in train)
     parts = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in totals.items()}
-    val = _choose_val(together.values(), parts)
+    val = _choose_val(together.values(), parts, totals)
     if train and not val:
         why, cure = "every class has one alone", "leave it out"
         if any(parts.values()):
-            why = "every group is more than this part of one of its classes"
-            cure = "set a larger one, or another group"
+            why, cure = "every group has too much of a class", "set another group, or leave both out"
         raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
     return [
         replace(record, split="val" if record.id in val else record.split, group=groups.get(record.id, ""))
@@ -271,13 +271,18 @@ def split_off_val(
     ]
 
 
-def _choose_val(groups: Iterable[Collection[Record]], parts: Mapping[str, int]) -> set[str]:
-    """Return the ids of the first of *groups* that together have at most so many images of each class."""
-    held_out: Counter[str] = Counter()
+def _choose_val(
+    groups: Iterable[Collection[Record]], parts: Mapping[str, int], totals: Mapping[str, int]
+) -> set[str]:
+    """Return the ids of the first of *groups* that make up *parts* of classes: see `split_off_val`."""
+    most = {wnid: min(2 * part, totals[wnid] - 1) for wnid, part in parts.items()}
+    wanted, held_out = sum(parts.values()), Counter[str]()
     val: set[str] = set()
     for images in groups:
         of_class = Counter(record.wnid for record in images)
-        if all(held_out[wnid] + count <= parts[wnid] for wnid, count in of_class.items()):
+        is_short = any(held_out[wnid] < parts[wnid] for wnid in of_class)
+        is_short &= len(of_class) == 1 or len(val) < wanted
+        if is_short and all(held_out[wnid] + count <= most[wnid] for wnid, count in of_class.items()):
             held_out.update(of_class)
             val.update(record.id for record in images)
     return val

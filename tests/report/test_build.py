@@ -195,9 +195,19 @@ def test_a_failure_leaves_the_earlier_page(home):
     assert "made earlier" not in (folder / "index.html").read_text()
 
 
-def test_parameters_are_checked_before_anything_runs(home):
-    with pytest.raises(ItlError, match="no parameter of a called 'numbr'; did you mean 'number'"):
-        make(home, preset(a={"numbr": 6}, b_summary={}))
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"numbr": 6}, "no parameter of a called 'numbr'; did you mean 'number'"),
+        ({"number": "six"}, "number is 'six'; input should be a valid integer"),
+        ({"number": True}, "number is True; input should be a valid integer"),
+        ({"names": "one"}, "names is 'one'; input should be a valid list"),
+        ({"names": [1]}, r"names is \[1\]; input should be a valid string"),
+    ],
+)
+def test_parameters_are_checked_before_anything_runs(home, given, message):
+    with pytest.raises(ItlError, match=message):
+        make(home, preset(a=given, b_summary={}))
     check_parameters(home / "notebooks/a.ipynb", {"number": 6, "names": ["one"]})
 
 

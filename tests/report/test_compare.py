@@ -245,6 +245,16 @@ def runs_of(folder: Path, *rows: tuple[str, str]) -> None:
     table.to_csv(folder / "runs.csv", index=False)
 
 
+def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    net = {"recipe": {"epochs": 0, "lr": 0.3}, "subset": {"images_per_class": 1}, "seed": 0}
+    specs = [json.dumps({"Pretrain": net}), json.dumps({"Transfer": {"pretrain": net, "method": "knn"}})]
+    runs = pd.DataFrame({"spec": specs, "questions": "data-size", "state": "done"})
+    runs = pd.concat([pd.read_csv(first / "runs.csv"), runs.assign(commit="abc", device="cpu")])
+    runs.to_csv(first / "runs.csv", index=False)
+    assert set(compare_reports(first, second)["why"]) == {"method: knn → none"}
+
+
 def test_rankings_are_not_compared_and_said_not_to_be(tmp_path, capsys):
     """The contrast of an advice is of whatever option is last, which is not its answer."""
     first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")

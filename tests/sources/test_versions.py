@@ -79,7 +79,7 @@ def test_the_option_group_is_checked(tmp_path):
         ("(", "is no regular expression"),
         ("q[0-9]", "matches no image, such as cat/p1/cat1_0.png"),
         ("^", "matches no image, such as cat/p1/cat1_0.png"),
-        ("cat|dog", "holds out no image, as every group is more than this part of one of its classes"),
+        ("cat|dog", "holds out no image, as every group has too much of a class"),
     ):
         with pytest.raises(ItlError, match=error):
             ClassFolders(tmp_path, class_level=1, val_fraction=0.5, group=group).records()
