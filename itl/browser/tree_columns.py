@@ -5,6 +5,7 @@ from importlib.resources import files
 
 from itl.hierarchy.label_sets import top_down_rounds
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.voc_classes import PASCAL
 
 MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main", "standalone")  # in their order
 
@@ -12,14 +13,16 @@ MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main", "s
 def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[str, object]:
     """Lay out *tree* as columns with one entry a node, sorted by wnid.
 
-    *images* has how many images each labelled class has; *counted* says whether these are known. Classes
-    outside of the tree are listed beside the columns, with their images.
+    *images* has how many images each labelled class has; *counted* says whether these are known. Beside the
+    columns lie the classes outside of the tree with their images, for every round top-down the node that is
+    the class of each labelled one, and which of these are under a class of PASCAL.
 
     >>> sum(columns(Taxonomy.snapshot(), {}, False)["leaf"])
     1000
     """
     number = {wnid: index for index, wnid in enumerate(tree)}
-    leaves = set(tree.leaves)
+    leaves, pascal = set(tree.leaves), set(PASCAL.values())
+    labelled = [wnid for wnid in tree if wnid in images]
     synsets = [tree[wnid] for wnid in tree]
     hypernyms = []
     for synset in synsets:
@@ -37,13 +40,11 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
         "labelled": [int(wnid in images) for wnid in tree],
         "counted": counted,
         "outside": [[wnid, images[wnid]] for wnid in sorted(images) if wnid not in number],
+        "rounds": [
+            [number[class_of[wnid]] for wnid in labelled] for class_of in top_down_rounds(tree, labelled)[1:]
+        ],
+        "underPascal": [number[wnid] for wnid in labelled if tree.ancestors(wnid) & pascal],
     }
-
-
-def rounds(tree: Taxonomy, wnids: list[str]) -> list[list[int]]:
-    """Return, for every round top-down, the number of the node that is the class of each of *wnids*."""
-    number = {wnid: index for index, wnid in enumerate(tree)}
-    return [[number[class_of[wnid]] for wnid in wnids] for class_of in top_down_rounds(tree, wnids)[1:]]
 
 
 def script(modules: tuple[str, ...] = MODULES) -> str:

@@ -15,11 +15,10 @@ from itl import ItlError, shortened, warn
 from itl.browser.choice import Choice
 from itl.browser.preset import as_yaml, save, with_taxonomy
 from itl.browser.static_html import facts, standalone_html, summary_text, tree_html
-from itl.browser.tree_columns import columns, rounds, script, style
+from itl.browser.tree_columns import columns, script, style
 from itl.hierarchy.label_sets import label_set, needs_tree
 from itl.hierarchy.taxonomies import open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import project_folder
 from itl.packs.pack import Pack
 from itl.packs.subset import MAX_LABELS_SHOWN, SubsetCounts, count_subset
@@ -30,10 +29,8 @@ from itl.runs.plan import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_text
 
-PAGE_FIELDS = (  # what the page reads of the widget
-    *("columns", "_rounds", "_pascal", "_choice", "_revision"),
-    *("summary", "colours", "opened", "_shown"),
-)
+# What the page reads of the widget.
+PAGE_FIELDS = ("columns", "_choice", "_revision", "summary", "colours", "opened", "_shown")
 OPEN_DEPTH = 3  # nodes at lesser depths are open at first
 
 
@@ -56,8 +53,6 @@ class HierarchyBrowser(AnyWidget):
     _esm = script()
     _css = style()
     columns = traitlets.Dict().tag(sync=True)
-    _rounds: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    _pascal: traitlets.List[int] = traitlets.List().tag(sync=True)
     _choice = traitlets.Dict().tag(sync=True)
     _revision = traitlets.Int(0).tag(sync=True)  # of the choice, counted by the page
     summary = traitlets.Dict().tag(sync=True)
@@ -99,11 +94,8 @@ class HierarchyBrowser(AnyWidget):
         self._display_id = ""  # of the static picture; '' where the live browser is shown
         self._summarised: tuple[int, dict[str, Any]] | None = None
         self._number = {wnid: index for index, wnid in enumerate(tree)}
-        pascal = set(PASCAL.values())
         super().__init__(
             columns=columns(tree, self.images, pack is not None),
-            _rounds=rounds(tree, self.wnids),
-            _pascal=[self._number[wnid] for wnid in self.wnids if tree.ancestors(wnid) & pascal],
             _choice=Choice().to_dict(),
             opened=[wnid for wnid in tree if tree.depth(wnid) < OPEN_DEPTH],
         )

@@ -13,11 +13,10 @@ import pytest
 
 from itl import ItlError
 from itl.browser.choice import Choice
-from itl.browser.tree_columns import columns, rounds, script
+from itl.browser.tree_columns import columns, script
 from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.hierarchy.voc_classes import PASCAL
 from itl.specs import Subset
 
 BASES = ["original", *(f"bottom-up@{n}" for n in range(19)), *(f"top-down@{n}" for n in (1, 2, 3))]
@@ -30,13 +29,13 @@ NO_CLASS = "no class is left; tick some, or choose another cut"
 RUN = """
 const tree = new Tree(COLUMNS), search = new Search(tree);
 function click(clicks) {
-    const choice = new Choice(tree, NOTHING, ROUNDS);
+    const choice = new Choice(tree, NOTHING);
     for (const [act, value] of clicks) {
         if (act === "tick") choice.toggle(tree.number.get(value));
         else if (act === "cut") choice.cutAt(tree.number.get(value));
         else choice[act] = value;
     }
-    const dropped = new Set(choice.pascal ? [] : PASCAL.map((wnid) => tree.number.get(wnid)));
+    const dropped = new Set(choice.pascal ? [] : tree.underPascal);
     const sizes = tally(tree, choice.kept(dropped)).map(([node, leaves]) => [tree.wnid[node], leaves]);
     return [choice.toDict(), sizes, Array.from(choice.states()), choice.labelsCsv(choice.kept(dropped))];
 }
@@ -124,9 +123,7 @@ def page(imagenet) -> Callable:
     context = quickjs.Context()
     values = {
         "COLUMNS": columns(imagenet, dict.fromkeys(imagenet.leaves, 0), False),
-        "ROUNDS": rounds(imagenet, imagenet.leaves),
         "NOTHING": Choice().to_dict(),
-        "PASCAL": [wnid for wnid in imagenet.leaves if imagenet.ancestors(wnid) & set(PASCAL.values())],
     }
     for name, value in values.items():
         context.eval(f"const {name} = {json.dumps(value)};")
@@ -235,5 +232,5 @@ def test_without_a_kernel_what_classes_outside_of_the_tree_cannot_be_is_a_proble
 
 def test_classes_outside_of_the_tree_are_in_the_labels(page):
     kept = "new Map([[tree.number.get('n02084071'), tree.number.get('n02084071')]])"
-    labels = page(f"((names) => new Choice(tree, NOTHING, ROUNDS).labelsCsv({kept}, names))", ["yak", "a,b"])
+    labels = page(f"((names) => new Choice(tree, NOTHING).labelsCsv({kept}, names))", ["yak", "a,b"])
     assert labels == 'wnid,label\n"a,b","a,b"\nn02084071,n02084071\nyak,yak\n'

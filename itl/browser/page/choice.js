@@ -6,10 +6,9 @@ export const UNTOUCHED = {
 };
 
 export class Choice {
-  // fields: what Choice.to_dict returns in Python; cuts: for each top-down round the class of every labelled class
-  constructor(tree, fields, cuts) {
+  // fields: what Choice.to_dict returns in Python
+  constructor(tree, fields) {
     this.tree = tree;
-    this.cuts = cuts;
     Object.assign(this, fields);
     const numbers = (wnids) => new Set(wnids.map((wnid) => tree.number.get(wnid)).filter((at) => at !== undefined));
     this.nodes = numbers(fields.nodes);
@@ -49,7 +48,7 @@ export class Choice {
     let classOf = null;
     if (method === "bottom-up") classOf = this.tree.atDepth(Number(argument));
     if (method === "cut") classOf = this.tree.nearest(this.nodes);
-    if (method === "top-down") classOf = this.cuts[Number(argument) - 1] ?? [];
+    if (method === "top-down") classOf = this.tree.rounds[Number(argument) - 1] ?? [];
     return new Map(labelledNodes.map((at, nth) => [
       at, classOf === null ? at : method === "top-down" ? classOf[nth] : classOf[at],
     ]));

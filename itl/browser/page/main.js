@@ -12,7 +12,6 @@ export class Browser {
     this.model = model;
     this.hasKernel = hasKernel;
     this.tree = new Tree(model.get("columns"));
-    this.cuts = model.get("_rounds");
     this.view = new TreeView(this.tree, {
       choose: (at) => this.chosen(at),
       toggle: (at) => this.change((choice) => choice.toggle(at)),
@@ -20,7 +19,7 @@ export class Browser {
       opened: (nodes) => this.send({ opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
     });
     this.past = [];  // the choices before this one, for undo
-    this.cut = new CutPanel(this.tree, this.cuts.length, (base) =>
+    this.cut = new CutPanel(this.tree, (base) =>
       this.change((choice) => (choice.base = base), base.split("@")[0]));
     this.selection = new SelectionPanel(
       (fields) => this.change((choice) => Object.assign(choice, fields)),
@@ -121,7 +120,7 @@ export class Browser {
   }
 
   begin(fields) {
-    this.choice = new Choice(this.tree, fields, this.cuts);
+    this.choice = new Choice(this.tree, fields);
     this.lastChange = "";
   }
 
@@ -137,8 +136,7 @@ export class Browser {
     const { tree, choice, view } = this;
     const summary = this.model.get("summary");
     const waiting = (summary.revision ?? 0) !== this.model.get("_revision");
-    const dropped = new Set();
-    if (!choice.pascal) for (const at of this.model.get("_pascal")) dropped.add(at);
+    const dropped = new Set(choice.pascal ? [] : tree.underPascal);
     if ((choice.half || choice.classes !== null) && !waiting) for (const at of summary.dropped) dropped.add(at);
     const kept = choice.kept(dropped);
     const sizes = tally(tree, kept);

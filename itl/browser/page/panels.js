@@ -11,15 +11,15 @@ const HALVES = ["", "half-random-a", "half-random-b", "half-minimal-a", "half-mi
 
 // How the tree is cut: as it is, in two ways with a slider, or by the user's own cut.
 export class CutPanel {
-  // rounds: how many rounds of top-down there are; changed(base): called when another is chosen
-  constructor(tree, rounds, changed) {
+  // changed(base): called when another is chosen
+  constructor(tree, changed) {
     this.changed = changed;
-    this.most = { "bottom-up": tree.deepest, "top-down": rounds };
+    this.most = { "bottom-up": tree.deepest, "top-down": tree.rounds.length };
     this.at = { "bottom-up": tree.deepest, "top-down": 1 };
     const name = `cut-${Math.random().toString(36).slice(2)}`;
     this.radios = BASES.map(([base]) => element("input", {
       type: "radio", name, value: base, onchange: () => this.send(base),
-      disabled: (base === "top-down" && rounds < 1),
+      disabled: base === "top-down" && !tree.rounds.length,
     }));
     this.slider = element("input", { type: "range", min: 0, class: "slider", oninput: () => this.slid() });
     this.text = element("output", { class: "base-text", "aria-live": "polite" });

@@ -34,8 +34,8 @@ export class FileModel {
   }
 
   summary() {
-    const choice = new Choice(this.tree, this.fields._choice, this.fields._rounds);
-    const dropped = new Set(choice.pascal ? [] : this.fields._pascal);
+    const choice = new Choice(this.tree, this.fields._choice);
+    const dropped = new Set(choice.pascal ? [] : this.tree.underPascal);
     const { name, outside } = this.tree;
     const sizes = [
       ...tally(this.tree, choice.kept(dropped)).map(([node, leaves, images]) => [name[node], leaves, images]),

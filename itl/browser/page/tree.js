@@ -2,7 +2,8 @@
 
 export class Tree {
   // columns: wnid, synset, name, words, gloss, hypernyms (numbers of nodes, the parent first), leaf, images, labelled;
-  // outside: the classes that are none of these, with their images
+  // outside: the classes that are none of these, with their images; rounds: for each round top-down the class of every
+  // labelled class; underPascal: those of them under a class of PASCAL
   constructor(columns) {
     Object.assign(this, columns);
     this.size = this.wnid.length;
