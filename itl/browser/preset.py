@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from itl import ItlError, counted
+from itl.machine import project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import is_built_of
 from itl.packs.subset import SubsetCounts
@@ -48,26 +49,20 @@ def on_taxonomy(question: Mapping[str, Any], taxonomy: str | None) -> dict[str, 
     return others | ({"taxonomy": taxonomy} if taxonomy else {})
 
 
-def with_taxonomy(base: Preset, taxonomy: str | None) -> Preset:
-    """Return *base* with the question of data size `on_taxonomy`; ItlError if it does not ask that."""
+def save(
+    name: str, subset: Subset, kept: SubsetCounts, pack: Pack | None, base: Preset, taxonomy: str | None
+) -> Path:
+    """Write ``params/NAME.yaml``, *base*'s question of data size within *subset*, `on_taxonomy`.
+
+    It has those numbers of images per class of *base* that the smallest class allows, and all images.
+
+    ItlError if *base* does not ask it, without a pack, which says what images are, and for a single class.
+    """
     if DATA_SIZE not in base.notebooks:
         raise ItlError(
             f"a selection becomes the question {DATA_SIZE}, which preset {base.name} does not ask; give "
             f"HierarchyBrowser a preset that does, such as demo"
         )
-    question = on_taxonomy(base.notebooks[DATA_SIZE], taxonomy)
-    return base.model_copy(update={"notebooks": base.notebooks | {DATA_SIZE: question}})
-
-
-def save(
-    name: str, subset: Subset, kept: SubsetCounts, pack: Pack | None, base: Preset, folder: Path
-) -> Path:
-    """Write preset *name*, the question of data size within *subset*, else as in *base*; returns its path.
-
-    It has those numbers of images per class of *base* that the smallest class allows, and all images.
-
-    ItlError without a pack, which says what these are, and for a single class.
-    """
     if pack is None:
         raise ItlError(
             f"preset {name} needs images to name and to count, and this browser shows the tree alone; make "
@@ -77,7 +72,7 @@ def save(
         raise ItlError(
             f"preset {name} would train nets on one class, which teaches them nothing; choose more"
         )
-    question = dict(base.notebooks[DATA_SIZE])
+    question = on_taxonomy(base.notebooks[DATA_SIZE], taxonomy)
     images = images_of(pack, question["images"])
     limit = min(kept.images.values(), default=0)
     question |= {"images": images, "subset": settings(subset)}
@@ -99,7 +94,7 @@ def save(
         notebooks = {"00-hierarchy": {"images": images}, **notebooks}
     about = f"{counted(len(kept.images), 'classes')} chosen in the browser, with the recipe of {base.name}."
     questions_of(Preset(name=name, about=about, notebooks=notebooks))  # refuses what cannot be asked
-    return write_preset(name, {"about": about, "notebooks": notebooks}, folder)
+    return write_preset(name, {"about": about, "notebooks": notebooks}, project_folder() / "params")
 
 
 def images_of(pack: Pack, usual: Mapping[str, object]) -> dict[str, object]:

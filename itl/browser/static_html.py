@@ -1,11 +1,9 @@
 """The browser's last state where no kernel runs, in pages and in mail; a choice described in words."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from itl.browser.tree_columns import script, style
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.subset import SubsetCounts
 from itl.report.html import render
@@ -42,13 +40,6 @@ def tree_html(
     rows = [_row(tree, wnid, unticked, counts, summary) | {"shown": wnid == shown} for wnid in first]
     table = {"headings": headings, "rows": rows, "hidden": sum(1 for _ in nodes)}
     return render("tree.html.j2", facts=summary.get("facts", ()), problem=summary.get("problem"), **table)
-
-
-def standalone_html(fields: Mapping[str, object], picture: str, title: str) -> str:
-    """Write the browser, with the widget's traits, as a page; the *picture* is for where no script runs."""
-    data = json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c")  # no name may end the script
-    parts = {"title": title, "fields": data, "picture": picture, "style": style(), "script": script()}
-    return render("browser.html.j2", **parts)
 
 
 def _row(

@@ -1,6 +1,7 @@
 """HierarchyBrowser: the tree of classes to browse, cut and select from, with the images of a pack."""
 
-from collections.abc import Callable, Collection, Mapping
+import json
+from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ import pandas as pd
 import traitlets
 from anywidget import AnyWidget
 from IPython import get_ipython
-from IPython.display import display, update_display
+from IPython.display import DisplayHandle, display
 
 from itl import ItlError, shortened, warn
 from itl.browser.choice import Choice
-from itl.browser.preset import as_yaml, save, with_taxonomy
-from itl.browser.static_html import facts, standalone_html, summary_text, tree_html
+from itl.browser.preset import as_yaml, save
+from itl.browser.static_html import facts, summary_text, tree_html
 from itl.browser.tree_columns import columns, script, style
 from itl.hierarchy.label_sets import label_set, needs_tree
 from itl.hierarchy.taxonomies import open_taxonomy
@@ -24,7 +25,7 @@ from itl.packs.pack import Pack
 from itl.packs.subset import MAX_LABELS_SHOWN, SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
-from itl.report.html import PAGE_TYPE
+from itl.report.html import PAGE_TYPE, render
 from itl.runs.plan import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_text
@@ -91,7 +92,7 @@ class HierarchyBrowser(AnyWidget):
         if set(in_tree) - set(tree.leaves):
             tree = Taxonomy(map(tree.__getitem__, tree), {*tree.leaves, *in_tree})
         self.tree, self.wnids = tree, sorted(in_tree)
-        self._display_id = ""  # of the static picture; '' where the live browser is shown
+        self._static: DisplayHandle | None = None  # the static picture; None where the live browser is shown
         self._summarised: tuple[int, dict[str, Any]] | None = None
         self._number = {wnid: index for index, wnid in enumerate(tree)}
         super().__init__(
@@ -205,14 +206,15 @@ class HierarchyBrowser(AnyWidget):
         It opens as it is now. Search, cuts, ticks and colours work, and the labels can be
         downloaded; images, halves and presets need JupyterLab.
         """
-        path, page = Path(path), self._standalone(title)
-        write_text(path, page)
-        return path
+        write_text(Path(path), self._standalone(title))
+        return Path(path)
 
     def _standalone(self, title: str = "Hierarchy of classes") -> str:
-        """Write the browser as a page that needs no kernel."""
-        fields = {name: getattr(self, name) for name in PAGE_FIELDS}
-        return standalone_html(fields, self.static_data()["text/html"], title)
+        """Write the browser as a page that needs no kernel; the picture is for where no script runs."""
+        fields = json.dumps({name: getattr(self, name) for name in PAGE_FIELDS}, ensure_ascii=False)
+        picture, parts = self.static_data()["text/html"], {"style": style(), "script": script()}
+        fields = fields.replace("<", "\\u003c")  # no name may end the script
+        return render("browser.html.j2", title=title, fields=fields, picture=picture, **parts)
 
     def taxonomy_of_labels(self) -> str | None:
         """Return the name of the tree that the selected labels are made from; None if they need none.
@@ -232,9 +234,8 @@ class HierarchyBrowser(AnyWidget):
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, the question of data size within the selection; returns the path."""
-        folder = project_folder() / "params"
-        base = with_taxonomy(load_preset(self.preset), self.taxonomy_of_labels())
-        return save(name, self.subset, self.kept, self.pack, base, folder)
+        base, taxonomy = load_preset(self.preset), self.taxonomy_of_labels()
+        return save(name, self.subset, self.kept, self.pack, base, taxonomy)
 
     def _summarise(self) -> None:
         """Count what the choice keeps, for the page and the static picture."""
@@ -251,8 +252,7 @@ class HierarchyBrowser(AnyWidget):
             picked = {wnid for wnid, name in class_of.items() if name in kept.images}
             summary["outside"] = sorted(picked - self._number.keys())  # which the page has no node of
             if self.choice.half or self.choice.classes is not None:
-                unpicked = class_of.keys() - picked
-                summary["dropped"] = [self._number[wnid] for wnid in self._dropped(subset, unpicked)]
+                summary["dropped"] = [self._number[wnid] for wnid in self.wnids if wnid not in picked]
         except ItlError as error:
             summary["problem"] = str(error)
         self.summary = summary
@@ -263,12 +263,6 @@ class HierarchyBrowser(AnyWidget):
             return as_yaml(subset, self.taxonomy_of_labels())
         except ItlError as error:
             return f"# {error}"
-
-    def _dropped(self, subset: Subset, unpicked: Collection[str]) -> list[str]:
-        """List the classes that only the kernel knows to be left out: by a half, or *unpicked*."""
-        half = next((part for part in subset.labels.split("+") if part.startswith("half")), "original")
-        in_half = label_set(self.tree, half, list(self.images)).class_of  # some may be outside of the tree
-        return [wnid for wnid in self.wnids if wnid not in in_half or wnid in unpicked]
 
     def answer(self, message: Mapping[str, Any]) -> None:
         """Answer the page with a page of images or a saved preset, or say in the page what failed."""
@@ -299,16 +293,15 @@ class HierarchyBrowser(AnyWidget):
     def _ipython_display_(self) -> None:
         """Show the live browser with its static picture, which is shown where there are no widgets."""
         if self.comm is None:
-            self._display_id = f"itl-browser-{id(self)}"
-            display(self._without_kernel(), raw=True, display_id=self._display_id)
+            self._static = display(self._without_kernel(), raw=True, display_id=True)
         else:
             live, _ = self._repr_mimebundle_() or ({}, {})
             display(live | as_displayed(self.static_data()), raw=True)
 
     def _redraw(self) -> None:
         """Keep the picture at the last state where a notebook is executed and no page follows."""
-        if self._display_id:
-            update_display(self._without_kernel(), raw=True, display_id=self._display_id)
+        if self._static is not None:
+            self._static.update(self._without_kernel(), raw=True)
 
     def _without_kernel(self) -> dict[str, str]:
         """Return what an executed notebook keeps: the picture, and the page that a report links."""

@@ -23,7 +23,7 @@ import pandas as pd
 import traitlets
 from anywidget import AnyWidget
 from IPython import get_ipython
-from IPython.display import display, update_display
+from IPython.display import DisplayHandle, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -116,7 +116,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
         super().__init__()
         # JupyterLab handles what widgets send in a thread of its own, beside the one that runs cells.
         self.lock = RLock()
-        self._display_id: str | None = None
+        self._static: DisplayHandle | None = None  # the picture where a program executes the notebook
         self._controls: dict[str, Any] = {}  # by their descriptions, once there is a widget
         self._pictures: dict[Callable[[], str], ipywidgets.HTML] = {}  # of each part, once there is a widget
         self._drawn: dict[Callable[[], str], tuple[object, ...]] = {}  # the settings that each part shows
@@ -279,8 +279,8 @@ class Panel(HasTraits, metaclass=PanelMeta):
             for part, picture in self._pictures.items():
                 if parts is None or part in parts:
                     picture.value = picture_of(part)
-            if self._display_id is not None:
-                update_display(self.static_data(), raw=True, display_id=self._display_id)
+            if self._static is not None:
+                self._static.update(self.static_data(), raw=True)
 
     def static_data(self) -> dict[str, str]:
         """Return the picture by MIME type, for where nothing runs."""
@@ -289,8 +289,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
     def _ipython_display_(self) -> None:
         """Show controls and picture; only the picture in a notebook that a program executes."""
         if is_executed_by_program():
-            self._display_id = f"itl-panel-{id(self)}"
-            display(self.static_data(), raw=True, display_id=self._display_id)
+            self._static = display(self.static_data(), raw=True, display_id=True)
         else:
             with announced("Drawing the panel …"):
                 shown = self.widget()._repr_mimebundle_() | as_displayed(self.static_data())

@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from itertools import product
+from unittest.mock import Mock
 
 import pytest
 
@@ -262,15 +263,13 @@ def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
 
 
 def test_the_picture_is_all_that_a_program_leaves_and_follows_python(panel, monkeypatch):
-    shown, updates = [], []
     monkeypatch.setattr("itl.panels.panel.is_executed_by_program", lambda: True)
-    monkeypatch.setattr("itl.panels.panel.display", lambda data, **_: shown.append(data))
-    monkeypatch.setattr("itl.panels.panel.update_display", lambda data, **_: updates.append(data))
+    monkeypatch.setattr("itl.panels.panel.display", display := Mock())
     panel._ipython_display_()
-    assert set(shown[0]) == {"text/plain", "text/html"}
+    assert set(display.call_args.args[0]) == {"text/plain", "text/html"}
     panel.over = "scenes"
-    assert len(updates) == 1
-    assert "Target scenes." in updates[0]["text/html"]
+    display.return_value.update.assert_called_once()
+    assert "Target scenes." in display.return_value.update.call_args.args[0]["text/html"]
 
 
 def test_the_picture_beside_live_controls_says_of_when_it_is(panel, monkeypatch):
