@@ -48,7 +48,7 @@ class InfluencePanel(Panel):
     ) -> None:
         if effects.empty:
             raise ItlError("effects has no node, so there is nothing to show; run more halves of the classes")
-        self.question, self.effects = question, effects.set_index("node")
+        self.question, self.effects, self._task = question, effects.set_index("node"), effects["task"].iloc[0]
         self.machine = machine or Machine.from_environment()
         trees = [question.tree(self.machine), *([browser.tree] if browser is not None else [])]
         self._known = {*self.effects.index, *(wnid for tree in trees for wnid in tree)}
@@ -78,10 +78,6 @@ class InfluencePanel(Panel):
             reason = "it has all classes, none, or those of a node below"
             raise ItlError(f"{self.node} has no effect of its own: {reason}; choose one of the list")
         return self.scored.effects(self.node)
-
-    @property
-    def _task(self) -> str:
-        return self.effects["task"].iloc[0]
 
     @cached_property
     def _gallery(self) -> Gallery:

@@ -240,7 +240,7 @@ class NetPanel(Panel):
             "wrong": len(self.wrong()),
             "images": len(inspection.under(self.node)),
             "page": self.page,
-            "pages": -(-len(self.wrong()) // PICTURES),
+            "pages": self._last_page + 1,
             "pictures": pictures,
             "image": self.image,
             "neighbours": self._neighbour_pictures(),

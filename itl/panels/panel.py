@@ -31,7 +31,7 @@ from traitlets import Bunch, HasTraits, MetaHasTraits
 
 from itl import ItlError
 from itl.analysis.figures import figure_of, forest, forest_labels
-from itl.browser.widget import as_displayed, is_executed_by_program
+from itl.browser.widget import HierarchyBrowser, as_displayed, is_executed_by_program
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 
@@ -111,6 +111,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
     """
 
     settings: tuple[str, ...] = ()  # the traits that the picture depends on
+    browser: HierarchyBrowser | None = None  # its changes count when something is clicked here
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,16 +143,13 @@ class Panel(HasTraits, metaclass=PanelMeta):
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """Make the controls, each with a description, which screen readers read."""
 
-    def beside(self) -> Sequence[ipywidgets.Widget]:
-        """List other widgets whose changes count when something is clicked here."""
-        return []
-
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; they are linked to the settings."""
         controls = self.controls()
         every = list(leaves(controls))
         self._controls = {control.description: control for control in every}
-        watched = [control.model_id for control in [*every, *self.beside()] if control.model_id]
+        beside = [self.browser] if self.browser is not None else []
+        watched = [control.model_id for control in [*every, *beside] if control.model_id]
         script = PanelScript(watched=watched)
         script.on_msg(lambda script, message, buffers: self.receive(script, **message))
         self._pictures = {part: ipywidgets.HTML() for part in self.parts()}

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,9 @@ class QuickStore(Store):
 
     def __init__(self, root: Path):
         super().__init__(root)
-        self._paths: dict[object, Path] = {}
+        self.path = cache(super().path)  # type: ignore[method-assign]  # the key of a run is made once
         # By the path of a result and a file beside it: when the result was written, and what the file has.
         self._known: dict[tuple[str, str], tuple[int, Any]] = {}
-
-    def path(self, spec: object) -> Path:
-        """Return where the run of *spec* lies; the key is made once."""
-        path = self._paths.get(spec)  # asked once: of a spec with specs in it a hash takes a while
-        if path is None:
-            path = self._paths[spec] = super().path(spec)
-        return path
 
     def result(self, spec: object) -> dict | None:
         """Return the numbers of a finished run; None if it is not done."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ALL = ""
 TEMPLATE = "results_panel.html.j2"
-RUN_COLUMNS = ["side", "condition", "seed", "run", "net", "value", "manifest"]
 
 
 class ResultsPanel(Panel):
@@ -250,7 +249,8 @@ class ResultsPanel(Panel):
             manifest = self.store.path(net) / MANIFEST_FILE
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
             rows.append((side, columns_text(run.columns), run.seed, name, key(net), value, path))
-        return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])
+        columns = ["side", "condition", "seed", "run", "net", "value", "manifest"]
+        return pd.DataFrame(rows, columns=columns).sort_values(["side", "seed"], ascending=[False, True])
 
     def settings_that_differ(self) -> pd.DataFrame:
         """List the settings, with columns for them and both sides, in which the chosen contrast differs."""

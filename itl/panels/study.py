@@ -144,7 +144,7 @@ class StudyPanel(Panel):
         with self.lock:  # not while an answer of the earlier settings is drawn
             if self.state != RUNNING:
                 self.process = None
-            self.forget_answer()
+            self._answer = None
             self.message = ""
 
     def offered_tasks(self) -> list[str]:
@@ -281,8 +281,7 @@ class StudyPanel(Panel):
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
         if self.state != RUNNING:
-            self._planned = None
-            self.forget_answer()
+            self._planned = self._answer = None
         self.redraw()
 
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
@@ -322,10 +321,6 @@ class StudyPanel(Panel):
     def _has(self, part: str) -> bool:
         """Say whether a *part* of the answer is known."""
         return self._answer is not None and self._answer.made(part)
-
-    def forget_answer(self) -> None:
-        """Read, judge and draw the answer anew when it is next shown."""
-        self._answer = None
 
     @property
     def state(self) -> str:
@@ -442,10 +437,6 @@ class StudyPanel(Panel):
         with suppress(ValueError):
             if control == "margin" and float(text) != self.margin:
                 self.message = f"margin is a share of the gain, from 0 to 0.5: {text} became {self.margin}"
-
-    def beside(self) -> list[ipywidgets.Widget]:
-        """List the browser, whose selection a button takes."""
-        return [self.browser] if self.browser is not None else []
 
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; modules that read own images load early, not at the first folder."""

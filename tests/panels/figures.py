@@ -215,8 +215,7 @@ async def measure_study(preset: Preset, machine, folder: Path) -> None:
     for taken, step in enumerate(steps):
 
         def take_earlier_steps(number: int, taken: int = taken) -> None:
-            panel.forget_answer()
-            panel.redraw()
+            panel.refresh()
             for _ in range(taken):
                 panel.take_step()
 

@@ -170,17 +170,17 @@ export class Browser {
   }
 
   searched() {
-    const text = this.query.value;
-    this.hits.textContent = text.trim() ? some(this.view.find(text), "hit") : "";
-    if (text.trim()) return;
+    const text = this.query.value.trim();
+    this.hits.textContent = text ? some(this.view.find(text), "hit") : "";
+    if (text) return;
     this.view.query = "";
     this.view.refresh();
   }
 
   showEverything(everything) {
-    this.view.showEverything(everything);
+    this.view.everything = everything;
     this.everything.setAttribute("aria-pressed", String(everything));
-    if (this.query.value.trim()) this.searched();
+    this.searched();
   }
 
   leaveSearch(event) {

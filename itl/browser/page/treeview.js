@@ -29,10 +29,9 @@ export class TreeView {
   }
 
   refresh() {
-    const listed = this.query.trim() ? this.hits : this.inOrder();
-    this.viewport.setAttribute("role", this.query.trim() ? "listbox" : "tree");
-    this.viewport.classList.toggle("hits", Boolean(this.query.trim()));
-    this.rows.set(listed);
+    this.viewport.setAttribute("role", this.query ? "listbox" : "tree");
+    this.viewport.classList.toggle("hits", Boolean(this.query));
+    this.rows.set(this.query ? this.hits : this.inOrder());
   }
 
   // Those of nodes that are not hidden.
@@ -42,13 +41,6 @@ export class TreeView {
 
   below(at) {
     return this.visible(this.tree.children[at]);
-  }
-
-  // Show nodes without images too, or hide them again.
-  showEverything(everything) {
-    this.everything = everything;
-    if (this.query.trim()) this.find(this.query);
-    else this.refresh();
   }
 
   // All nodes that are to be seen: the roots, and what is below each open one.
@@ -100,7 +92,7 @@ export class TreeView {
 
   dress(row, at, index) {
     const { tree, look } = this;
-    const hit = Boolean(this.query.trim());
+    const hit = Boolean(this.query);
     const size = look.sizes.get(at);
     const state = look.states ? look.states[at] : 2;
     row.dataset.at = at;
@@ -196,7 +188,7 @@ export class TreeView {
     const what = event.target.dataset.do;
     if (what === "tick") return this.rows.activate(at), this.events.toggle(at);
     if (what === "cut" && this.tree.labelledBelow[at]) return this.rows.activate(at), this.events.cut(at);
-    if (this.query.trim()) return this.reveal(at);
+    if (this.query) return this.reveal(at);
     if (what === "open") {
       this.rows.activate(at);
       return this.setOpen(at, !this.open.has(at));
@@ -208,7 +200,7 @@ export class TreeView {
     const at = this.rows.active;
     if (at === null || event.ctrlKey || event.metaKey || event.altKey) return;
     const { tree, rows } = this;
-    const hit = Boolean(this.query.trim());
+    const hit = Boolean(this.query);
     const goes = {
       ArrowDown: () => rows.activate(rows.away(1)),
       ArrowUp: () => rows.activate(rows.away(-1)),
