@@ -148,8 +148,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
         controls = self.controls()
         every = list(leaves(controls))
         self._controls = {control.description: control for control in every}
-        beside = [self.browser] if self.browser is not None else []
-        watched = [control.model_id for control in [*every, *beside] if control.model_id]
+        watched = [one.model_id for one in [*every, self.browser] if one is not None and one.model_id]
         script = PanelScript(watched=watched)
         script.on_msg(lambda script, message, buffers: self.receive(script, **message))
         self._pictures = {part: ipywidgets.HTML() for part in self.parts()}

@@ -18,8 +18,8 @@ class QuickStore(Store):
     def __init__(self, root: Path):
         super().__init__(root)
         self.path = cache(super().path)  # type: ignore[method-assign]  # the key of a run is made once
-        # By the path of a result and a file beside it: when the result was written, and what the file has.
-        self._known: dict[tuple[str, str], tuple[int, Any]] = {}
+        # By the path of a result, when it was written, and the name of a file beside it: what the file has.
+        self._known: dict[tuple[str, int, str], Any] = {}
 
     def result(self, spec: object) -> dict | None:
         """Return the numbers of a finished run; None if it is not done."""
@@ -33,17 +33,17 @@ class QuickStore(Store):
         """Return what *read* gives of the file *name*; read once as long as the run's result is the same."""
         file = f"{self.path(spec)}/{RESULT}"
         try:
-            written = os.stat(file).st_mtime_ns
+            version = file, os.stat(file).st_mtime_ns, name
         except FileNotFoundError:
             return None if name == RESULT else read()
-        if self._known.get((file, name), (None,))[0] != written:
+        if version not in self._known:
             content = read()
             if content is None:  # damaged
                 return content
-            self._known[file, name] = written, content
-        return self._known[file, name][1]
+            self._known[version] = content
+        return self._known[version]
 
     @property
     def is_current(self) -> bool:
         """Whether every result that was read is still there."""
-        return all(os.path.exists(file) for file, _ in self._known)
+        return all(os.path.exists(file) for file, *_ in self._known)

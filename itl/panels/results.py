@@ -11,6 +11,7 @@ import traitlets
 
 from itl import ItlError, counted, one_of
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
+from itl.analysis.findings import Columns
 from itl.analysis.tables import is_percent, summary
 from itl.analysis.wording import columns_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
@@ -21,7 +22,7 @@ from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
 from itl.runs.nets import net_of
-from itl.runs.question import Condition, Run
+from itl.runs.question import Run
 from itl.runs.questions import questions_of
 from itl.runs.results import changed_sources
 from itl.runs.store import MANIFEST_FILE, Store
@@ -192,39 +193,35 @@ class ResultsPanel(Panel):
         source = self.question or f"preset {self.preset.name}"
         raise ItlError(f"{source} has no {what}; choose another task, metric or axis")
 
-    def _pair(self, name: str, compared: str) -> tuple[Condition, Condition] | None:
-        """Return the conditions that a contrast compares; None where it is of all (a fit)."""
-        return self._pairs.get((name, compared.removesuffix(LESS_OWN)))
+    def _pair(self, name: str, compared: str) -> tuple[Columns, ...]:
+        """Return the columns of both conditions that a contrast compares; () where it is of all (a fit)."""
+        return self._pairs.get((name, compared.removesuffix(LESS_OWN)), ())
 
     @cached_property
     def _question_runs(self) -> dict[str, list[Run]]:
         return {name: given.question.runs(self.machine) for name, given in self.answers.items()}
 
     @cached_property
-    def _pairs(self) -> dict[tuple[str, str], tuple[Condition, Condition]]:
-        """The pairs of conditions, by their question and how a contrast names them."""
+    def _pairs(self) -> dict[tuple[str, str], tuple[Columns, Columns]]:
+        """The columns of pairs of conditions, by their question and how a contrast names them."""
         return {
-            (name, condition_text(dict(of.columns), dict(against.columns))): (of, against)
+            (name, condition_text(dict(of), dict(against))): (of, against)
             for name, given in self.answers.items()
-            for of, against in permutations(given.question.conditions, 2)
+            for of, against in permutations([one.columns for one in given.question.conditions], 2)
         }
 
     def _axes(self, name: str, compared: str) -> tuple[str, ...]:
         """Name the columns in which the conditions of a contrast differ."""
-        pair = self._pair(name, compared)
-        if pair is None:
-            return tuple(column for column, _ in self.answers[name].question.conditions[0].columns)
-        of, against = (dict(condition.columns) for condition in pair)
-        return tuple(column for column in of if of[column] != against[column])
+        of, against = self._pair(name, compared) or (self.answers[name].question.conditions[0].columns, ())
+        return tuple(column for column, value in of if (column, value) not in against)
 
     def _runs(self) -> list[tuple[str, Run]]:
         """Return the runs of the chosen contrast that its answer rests on, each with the side it is on."""
         if self.row < 0:
             raise ItlError("no comparison is chosen; set row to one of the index of ResultsPanel.contrasts()")
         chosen = self.every_contrast.loc[self.row]
-        pair = self._pair(chosen["question"], chosen["compared"])
-        sides = {pair[0].columns: "this", pair[1].columns: "instead of"} if pair else {}
         name = chosen["question"]
+        sides = dict(zip(self._pair(name, chosen["compared"]), ("this", "instead of"), strict=False))
         runs = [run for run in self._question_runs[name] if run.task == chosen["task"]]
         compared = [run for run in runs if not sides or run.columns in sides]
         done = [run for run in compared if (name, key(run.spec)) in self._values_of]

@@ -298,7 +298,7 @@ class StudyPanel(Panel):
         if self._waiting is not None:
             self._waiting.cancel()
         loop, self._waiting = running_loop(), None
-        if loop and self._is_done and not self._at_once and not self._has("figure"):
+        if loop and self._is_done and not self._shows("figure"):
             self._waiting = loop.call_later(PAUSE_SECONDS, self.take_step)
 
     @garbage_collection_postponed()
@@ -309,7 +309,7 @@ class StudyPanel(Panel):
                 self._answer_steps().take_step()
             except (ItlError, OSError):
                 self._at_once = True  # the picture says why
-            if self._at_once or self._has("answer"):
+            if self._shows("answer"):
                 super().redraw()
             self._wait()
 
@@ -318,9 +318,9 @@ class StudyPanel(Panel):
             self._answer = AnswerSteps(self.ask(), self.store, self.machine)
         return self._answer
 
-    def _has(self, part: str) -> bool:
-        """Say whether a *part* of the answer is known."""
-        return self._answer is not None and self._answer.made(part)
+    def _shows(self, part: str) -> bool:
+        """Say whether the picture has a *part* of the answer: it is known, or waited for."""
+        return self._at_once or (self._answer is not None and self._answer.made(part))
 
     @property
     def state(self) -> str:
@@ -393,10 +393,10 @@ class StudyPanel(Panel):
 
     def _answer_facts(self) -> dict[str, object]:
         """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
-        if not self._is_done or not (self._at_once or self._has("answer")):
+        if not self._is_done or not self._shows("answer"):
             return {}
         steps = self._answer_steps()
-        figure = steps.figure if self._at_once or self._has("figure") else None
+        figure = steps.figure if self._shows("figure") else None
         if figure:
             rows = [(self._named(text), top, height) for text, top, height in figure.rows]
             figure = replace(figure, rows=rows)

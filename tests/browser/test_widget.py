@@ -26,6 +26,7 @@ from itl.packs.subset import count_subset, select
 from itl.packs.thumbnails import Gallery
 from itl.runs import questions
 from itl.specs import Packing, Subset
+from tests.pictures import encoded, smooth
 from tests.worlds import SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -332,13 +333,16 @@ def test_every_module_of_the_page_is_joined():
     assert all(len(path.read_text().splitlines()) <= 300 for path in (ROOT / "itl/browser/page").glob("*.js"))
 
 
-def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
-    from tests.pictures import encoded, smooth
+def pack_of_classes(folder: Path, *names: str) -> Pack:
+    """A pack of one image of each class."""
+    for name in names:
+        (folder / "images" / name).mkdir(parents=True)
+        (folder / "images" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
+    return Pack.build(Packing("folder", None, 8), folder / "pack", path=folder / "images", workers=1)
 
-    for name in ("kitchen", "n02084071"):
-        (tmp_path / "rooms" / name).mkdir(parents=True)
-        (tmp_path / "rooms" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
-    pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
+
+def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
+    pack = pack_of_classes(tmp_path, "kitchen", "n02084071")
     browser = HierarchyBrowser(pack)
     assert browser.subset == Subset(pack.digest)
     text = dict(browser.summary["facts"])["not in the tree"]
@@ -352,14 +356,9 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_half_of_classes_of_which_some_are_outside_of_the_tree_is_that_of_the_pack(tmp_path, seed):
-    from tests.pictures import encoded, smooth
-
     wnids = ["n01440764", "n01443537", "n01484850", "n01491361", "n01494475"]
     names = [*wnids, "kitchen", "yak", "zebra"]
-    for name in names:
-        (tmp_path / "rooms" / name).mkdir(parents=True)
-        (tmp_path / "rooms" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
-    pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
+    pack = pack_of_classes(tmp_path, *names)
     browser = HierarchyBrowser(pack)
     browser.subset = subset = Subset(pack.digest, f"half-random-a@{seed}")
     dropped = {browser.columns["wnid"][at] for at in browser.summary["dropped"]}
@@ -369,12 +368,7 @@ def test_a_half_of_classes_of_which_some_are_outside_of_the_tree_is_that_of_the_
 
 
 def test_a_pack_none_of_whose_classes_is_in_the_tree_needs_another_tree(tmp_path):
-    from tests.pictures import encoded, smooth
-
-    for name in ("oak", "elm"):
-        (tmp_path / "leaves" / name).mkdir(parents=True)
-        (tmp_path / "leaves" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
-    pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "leaves", workers=1)
+    pack = pack_of_classes(tmp_path, "oak", "elm")
     with pytest.warns(
         UserWarning, match="no class of this pack, such as elm, is in the tree, .* taxonomy='FIL"
     ):
