@@ -1,5 +1,6 @@
 """The tree as the browser's page takes it: columns of equal length, with nodes numbered by wnid."""
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -50,12 +51,8 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
 def script(modules: tuple[str, ...] = MODULES) -> str:
     """Join *modules* of the page into one that a widget can load; they need no building."""
     folder = files("itl") / "browser/page"
-    lines = []
-    for name in modules:
-        for line in (folder / f"{name}.js").read_text("utf-8").splitlines():
-            if not line.startswith("import "):
-                lines.append(line if line.startswith("export default") else line.removeprefix("export "))
-    return "\n".join(lines)
+    code = "".join((folder / f"{name}.js").read_text("utf-8") for name in modules)
+    return re.sub(r"^(import .*\n|export (?!default))", "", code, flags=re.MULTILINE)
 
 
 def style() -> str:

@@ -209,18 +209,17 @@ class Panel(HasTraits, metaclass=PanelMeta):
             after: other settings that change these options; else they are made again only where the value is
                 none of them.
         """
-        updating, offered = False, set[object]()
+        updating = False
 
         @garbage_collection_postponed()
         def update_control(change: dict | None = None) -> None:
             nonlocal updating
             updating, value = True, getattr(self, setting)
             try:
-                stale = change is None or change["name"] in after or value not in offered
-                if options is not None and stale:
-                    control.options = with_values(options(), value)
-                    offered.clear()
-                    offered.update(option for _, option in control.options)
+                if options is not None:
+                    offered = {option for _, option in control.options}
+                    if change is None or change["name"] in after or value not in offered:
+                        control.options = with_values(options(), value)
                 control.value = value
             finally:
                 updating = False

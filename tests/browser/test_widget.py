@@ -18,7 +18,6 @@ from itl.browser.tree_columns import MODULES, columns, script
 from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_for
@@ -75,20 +74,6 @@ def test_the_census_refuses_what_select_refuses(demo, settings):
         select(demo, subset)
     with pytest.raises(ItlError, match=re.escape(str(refused.value))):
         count_subset(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
-
-
-def test_what_leaves_classes_out_is_said_once_for_each(demo):
-    browser = HierarchyBrowser(demo)
-    wnids = set(demo.table["wnid"])
-    pascal = {wnid for wnid in wnids if browser.tree.ancestors(wnid) & set(PASCAL.values())}
-    mammals = wnids & set(browser.tree.leaves_under(MAMMAL))
-    browser.subset = Subset(demo.digest, f"without-pascal+without@{MAMMAL}", classes=5)
-    left = 40 - len(pascal | mammals)
-    assert browser.kept.left_out == {
-        "without pascal": len(pascal),
-        "without mammal": len(mammals - pascal),
-        f"{left - 5} classes not picked by seed 0": left - 5,
-    }
 
 
 def test_without_a_pack_the_tree_alone_is_counted():

@@ -230,7 +230,7 @@ export class AboutPanel {
 // A node's images, paged; ask({wnid, page, seed, pane, request}) requests a page from the kernel.
 export class ImagesPane {
   constructor(tree, pane, ask, buttons) {
-    Object.assign(this, { tree, pane, ask, at: -1, page: 0, pages: 1, request: 0, urls: [] });
+    Object.assign(this, { tree, pane, ask, at: -1, page: 0, request: 0, urls: [] });
     this.title = element("h4", {});
     this.grid = element("div", { class: "grid" });
     this.where = element("span", { class: "where" });
