@@ -193,7 +193,7 @@ def _add_detection(command: Callable[..., None]) -> None:
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.class_lists import read_class_list
-    from itl.hierarchy.label_sets import describe_in_vain, label_set
+    from itl.hierarchy.label_sets import label_set
     from itl.hierarchy.taxonomies import open_taxonomy
 
     tree = open_taxonomy(args.taxonomy)
@@ -207,9 +207,7 @@ def labels(args: argparse.Namespace) -> None:
             )
         if others := [wnid for wnid in wnids if wnid not in tree]:
             print_notes(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
-    text = label_set(tree, args.method, wnids).to_csv()
-    print_notes(*describe_in_vain(tree, args.method, wnids))
-    sys.stdout.write(text)
+    sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
 def subset(args: argparse.Namespace) -> None:

@@ -174,7 +174,7 @@ class TaskValues:
         designs = np.flatnonzero(self.trained & np.isfinite(self.values).any(axis=0))
         logs = np.log2(self.sizes[designs])
         sums, weights = logs.sum(axis=1), {}
-        ordered = np.sort(sums)  # designs of one budget differ by up to 2 %: SAME_BUDGET of a plan
+        ordered = np.sort(sums)  # designs of one budget differ by up to 2 %: SAME_BUDGET of tables
         starts = ordered[1:][np.diff(ordered) > 0.05]
         totals = np.searchsorted(starts, sums, side="right")  # which budget each design is of
         for total in np.unique(totals):

@@ -10,7 +10,6 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
-from itl.runs.planned_run import SAME_BUDGET
 from itl.runs.question import Question, with_seed
 from itl.runs.questions import EQUAL_PASSES, EQUAL_STEPS
 
@@ -32,6 +31,7 @@ WAYS = {  # how a label set is made, by the first word of its method; none and o
     **dict.fromkeys(("only", "without", "half"), "some classes with all their images"),
 }
 MAX_TEXT_LENGTH = 400  # characters of a cell in notebooks and on pages
+SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 SOME_CLASSES = r"\d+ classes"  # how results of `ClassCount` name these
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from itl import ItlError, counted, did_you_mean, pick
+from itl import ItlError, did_you_mean, pick
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.halves import half_along_tree, matched_control, minimal_halves, shuffle
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
@@ -276,34 +276,11 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
         raise ItlError(
             f"{path} is not as it was when its label set was chosen; give the file back, or choose again"
         )
-    listed = _read_list(tree, path, wnids)
+    listed = read_class_list(in_project(path), tree, {wnid: wnid for wnid in wnids})
     class_of = {wnid: listed[wnid] for wnid in wnids if wnid in listed}
     if not class_of:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
     return LabelSet(class_of)
-
-
-def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str]:
-    return read_class_list(in_project(path), tree, {wnid: wnid for wnid in wnids})
-
-
-def describe_in_vain(tree: Taxonomy, method: str, wnids: Sequence[str]) -> list[str]:
-    """Return a line for each list of *method* with classes that *wnids* lack, and each part that keeps all.
-
-    >>> describe_in_vain(tree, "bottom-up@2+without@fish", ["husky", "car"])
-    ['without@fish leaves out none of these 2 classes']
-    """
-    lines, these = [], f"these {counted(len(set(wnids)), 'classes')}"
-    for part in split_method(method):
-        name, _, argument = part.partition("@")
-        path = argument.partition("#")[0]
-        if name == "file" and (lacking := sorted(_read_list(tree, path, wnids).keys() - set(wnids))):
-            several, first = counted(len(lacking), "classes are"), tree.with_words(lacking[0])
-            lines.append(f"{several} in {path} but not among {these}, such as {first}")
-        may_keep_all = name.startswith(("without", "only"))  # as no half does
-        if may_keep_all and len(label_set(tree, part, wnids).class_of) == len(set(wnids)):
-            lines.append(f"{part} leaves out none of {these}")
-    return lines
 
 
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:

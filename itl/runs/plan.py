@@ -27,7 +27,7 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, chooses_lr, contents_of, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
-from itl.runs.planned_run import PlannedRun, compare_budgets, describe_doubts, refuse_impossible_nets
+from itl.runs.planned_run import PlannedRun, describe_doubts, refuse_impossible_nets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
@@ -229,7 +229,6 @@ def plan(
     rates = measured_before(works, machine) if left else {}
     _refuse_lacking_images(left, machine)
     _refuse_same_images(planned.values(), machine)
-    unequal = compare_budgets({one.name: one.budgets for one in questions}, planned.values(), machine)
     if build_nets:
         refuse_impossible_nets(left, rates, machine)
     if left and measure:
@@ -244,7 +243,7 @@ def plan(
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
-    notes = describe_doubts(planned.values(), list(packs["pack"]), machine) + unequal
+    notes = describe_doubts(planned.values(), packs["pack"])
     if store.has_results() and not all(map(is_packed, planned)):
         notes += (WAITING,)
     unfinished = frozenset(name for run in left for name in run.questions)

@@ -1,29 +1,16 @@
 """One run of a plan, and what users may not have meant by the runs of a plan."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from statistics import mean
-from typing import NamedTuple
 
-from itl import ItlError, counted, errors_about
-from itl.hierarchy.label_sets import describe_in_vain
-from itl.hierarchy.taxonomies import tree_of_digest
+from itl import errors_about
 from itl.machine import Machine
 from itl.packs.paths import Size
-from itl.runs.cost import Cost, cost_settings, images_of, work_of
+from itl.runs.cost import Cost, work_of
 from itl.runs.throughput import Rates, is_resized, name_of, refuse_impossible
-from itl.specs import DetectionRecipe, Pretrain, Spec, Subset, pretraining_of
+from itl.specs import DetectionRecipe, Spec, pretraining_of
 
-SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
-
-
-class Design(NamedTuple):
-    """A design of `Budget`: its name in results, and whether a class of it may have fewer images."""
-
-    name: str
-    at_most: bool
 
 
 @dataclass
@@ -93,49 +80,7 @@ def refuse_impossible_nets(runs: Iterable[PlannedRun], rates: Rates, machine: Ma
                 refuse_impossible(net, recipe, built_for)
 
 
-def compare_budgets(
-    budgets: Mapping[str, tuple[tuple[Design, ...], ...]], runs: Iterable[PlannedRun], machine: Machine
-) -> tuple[str, ...]:
-    """Return a line for each budget with a design of at most so many images that has another number.
-
-    Numbers of images are means over seeds.
-
-    Args:
-        budgets: designs that are to have the same number, by question: see `Question.budgets`.
-
-    Raises:
-        ItlError: two other designs of one budget have different numbers.
-    """
-    counts: dict[tuple[str, str], list[int]] = defaultdict(list)  # of a question and a condition
-    for run in runs:
-        if isinstance(run.spec, Pretrain) and run.spec.trained and budgets.keys() & set(run.questions):
-            n_train = images_of(run.spec, run.size, machine).n_train
-            for pair in run.uses:
-                counts[pair].append(n_train)
-    lines = []
-    for question, designs in ((name, designs) for name, of_name in budgets.items() for designs in of_name):
-        sizes = {design: mean(counts[question, f"design {design.name}"]) for design in designs}
-        exact = {design: size for design, size in sizes.items() if not design.at_most}
-        if apart := _apart(exact):
-            raise ItlError(
-                f"{question}: designs of one budget have one number of images; {apart}; change the images "
-                f"of each class in one of them"
-            )
-        if apart := _apart(sizes):
-            lines.append(f"note: {question}: in one budget {apart} images, so they differ in that number too")
-    return tuple(lines)
-
-
-def _apart(sizes: Mapping[Design, float]) -> str:
-    """Say which designs have the fewest and the most images; '' where these are one budget."""
-    in_order = sorted(sizes, key=sizes.__getitem__)
-    if not sizes or sizes[in_order[-1]] <= SAME_BUDGET * sizes[in_order[0]]:
-        return ""
-    fewest, most = (f"{design.name} has {sizes[design]:,.0f}" for design in (in_order[0], in_order[-1]))
-    return f"{fewest} and {most}"
-
-
-def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine: Machine) -> tuple[str, ...]:
+def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str]) -> tuple[str, ...]:
     """Return lines on what users may not have meant: *packs* that no run uses, images that are enlarged."""
     used = {run.pack for run in runs} | {"images"}
     unused = [
@@ -143,8 +88,7 @@ def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine:
         for pack in packs
         if pack not in used
     ]
-    lines = [*unused, *_enlarged(runs), *_labelled_in_vain(runs, machine), *_too_little(runs, machine)]
-    return tuple(dict.fromkeys(lines))  # each once
+    return tuple(dict.fromkeys([*unused, *_enlarged(runs)]))  # each once
 
 
 def _enlarged(runs: Iterable[PlannedRun]) -> Iterator[str]:
@@ -156,38 +100,3 @@ def _enlarged(runs: Iterable[PlannedRun]) -> Iterator[str]:
                 f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
                 f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
             )
-
-
-def _labelled_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterator[str]:
-    """Yield a line for each list that has classes without training images, and each part that keeps all."""
-    alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share labels and a pack
-    for run in runs:
-        if isinstance(run.spec, Pretrain) and run.spec.trained:
-            alike[run.spec.subset.labels, id(run.size)] = run, run.spec.subset
-    for run, subset in alike.values():
-        tree = tree_of_digest(subset.tree, machine.taxonomies)
-        for line in describe_in_vain(tree, subset.labels, list(run.size.train)):
-            yield f"note: {run.pack}: {line}"
-
-
-def _too_little(runs: Iterable[PlannedRun], machine: Machine) -> Iterator[str]:
-    """Yield a line for each condition of one class, and each pack of which a net gets less than a batch."""
-    trained = [run for run in runs if isinstance(run.spec, Pretrain) and run.spec.trained]
-    alike = {(id(run.size), cost_settings(run.spec)): run for run in trained}  # seeds share their numbers
-    single: dict[str, None] = {}
-    fewest: dict[tuple[str, int], tuple[int, str]] = {}  # pack and batch -> images, condition
-    for run in alike.values():
-        _, recipe = work_of(run.spec)
-        images, condition = images_of(run.spec, run.size, machine), run.conditions[0]
-        if images.classes == 1:
-            single[condition] = None
-        if images.n_train < recipe.batch:
-            least = (images.n_train, condition)
-            fewest[run.pack, recipe.batch] = min(fewest.get((run.pack, recipe.batch), least), least)
-    for condition in single:
-        yield f"note: {condition} is a single class, from which a net learns nothing"
-    for (pack, batch), (count, condition) in fewest.items():
-        yield (
-            f"note: a batch of {batch:,} is more than the {counted(count, 'images')} of {pack} for "
-            f"{condition}; each step there takes all of them"
-        )

@@ -23,7 +23,6 @@ from itl.runs.executors import execute, longest_first, shard_of, with_needs
 from itl.runs.leakage import RunLeakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
 from itl.runs.plan import UNPACKED, is_packed, plan
-from itl.runs.planned_run import Design
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import PROVENANCE_FILE, Store
@@ -171,7 +170,6 @@ class Question:
     cap: int = 0  #: seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  #: pre-training images that are test images of a task too
     afterwards: str = ""  #: what its notebook runs once these runs are known, for people who plan
-    budgets: tuple[tuple[Design, ...], ...] = ()  #: designs that are to have the same number of images
     nodes_of: str = ""  #: the pack whose classes must be in the tree: its page is of nodes above them
 
     def packings(self) -> dict[str, Packing]:

@@ -16,7 +16,6 @@ from itl.evaluation.methods import METHODS
 from itl.machine import Machine, data_entry, expand_home
 from itl.packs.paths import packed
 from itl.runs.plan import UNPACKED
-from itl.runs.planned_run import Design
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
@@ -252,14 +251,6 @@ class Budget(Study):
 
     name = "budget"
     budgets: tuple[tuple[str, ...], ...]  #: for each number of images its designs, from many classes to few
-
-    def question(self) -> Question:
-        """Return the question, with the designs of each budget, whose numbers of images a plan compares."""
-        budgets = [
-            tuple(Design(str(design.columns[0][1]), design.at_most) for design in designs)
-            for designs in self._designs()
-        ]
-        return replace(super().question(), budgets=tuple(budgets))
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each design; ItlError for designs that the fit cannot use."""

@@ -14,7 +14,6 @@ from itl.hierarchy.halves import CONTROL_DEPTH, GROUP_DEPTH, groups_at, matched_
 from itl.hierarchy.label_sets import (
     LABEL_METHODS,
     bottom_up,
-    describe_in_vain,
     describe_methods,
     halves_minimal,
     halves_random,
@@ -159,26 +158,6 @@ def test_parts_keep_what_all_of_them_keep(tree):
     labels = label_set(tree, "bottom-up@2+only@animal+without@fish", LEAVES)
     assert labels.class_of == {"husky": "dog", "poodle": "dog"}
     assert label_set(tree, "top-down@1+without@vehicle", LEAVES).classes == ["dog", "fish"]
-
-
-def test_what_a_list_has_in_vain_is_named_by_file(tree, tmp_path):
-    (one := tmp_path / "one").write_text("husky\nanimal\nn99999999\n")
-    (two := tmp_path / "two").write_text("husky\ncar\n")
-    assert describe_in_vain(tree, f"file@{one}#12345678+without@fish", LEAVES) == [
-        f"2 classes are in {one} but not among these 4 classes, such as animal (animal)"
-    ]
-    assert describe_in_vain(tree, f"file@{two}", LEAVES) == []
-
-
-@pytest.mark.parametrize("part", ["without@fish", "without-pascal", "without-random@3", "only@entity"])
-def test_a_part_that_leaves_out_nothing_is_said(part, tree):
-    said = [f"{part} leaves out none of these 2 classes"]
-    assert describe_in_vain(tree, f"bottom-up@1+{part}", ["husky", "car"]) == said
-
-
-@pytest.mark.parametrize("part", ["without@dog", "only@animal", "half-random-a@0", "original", "top-down@1"])
-def test_a_part_that_leaves_out_some_is_not_said(part, tree):
-    assert describe_in_vain(tree, part, ["husky", "car"]) == []
 
 
 def test_any_part_may_need_the_tree():

@@ -33,14 +33,6 @@ def test_labels_of_some_leaves_say_that_they_are_not_merged(capsys, tmp_path):
     assert note == f"note: --leaves keeps the classes of {listed}; `itl labels file@{listed}` merges them\n"
 
 
-def test_labels_of_a_list_say_what_of_it_is_no_class(capsys, tmp_path):
-    (listed := tmp_path / "listed").write_text("n02110185\nn02084071\n")
-    status, out, err = itl(capsys, "labels", f"file@{listed}")
-    assert (status, out) == (0, "wnid,label\nn02110185,n02110185\n")
-    said = "not among these 1,000 classes, such as n02084071 (dog)"
-    assert err == f"note: 1 class is in {listed} but {said}\n"
-
-
 def test_a_list_on_the_command_line_is_one_of_the_current_folder(capsys, tmp_path, monkeypatch):
     for folder in ("params", "notebooks", "lists"):
         (tmp_path / folder).mkdir()

@@ -18,7 +18,7 @@ from itl.runs.questions import class_count, data_size
 from itl.runs.results import changed_sources
 from itl.runs.store import Store
 from tests.pictures import encoded, smooth
-from tests.worlds import FEW, FOUR, IMAGES, SCENES, SETTINGS, SHARED, here, small_study
+from tests.worlds import FEW, FOUR, IMAGES, SCENES, SHARED, here, small_study
 
 
 def two_questions() -> list:
@@ -69,21 +69,6 @@ def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
     assert plan.plan([small_study(**FOUR)], home, machine).notes == ()
 
 
-def test_a_net_of_a_single_class_is_named(tmp_path, rated):
-    changes = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    question = class_count(**changes, label_sets=["none", "bottom-up@0", "original"])
-    made = plan.plan([question], Store(tmp_path), here(tmp_path))
-    assert made.notes == ("note: label_set bottom-up@0 is a single class, from which a net learns nothing",)
-
-
-def test_a_batch_of_more_images_than_there_are_is_named(tmp_path, rated):
-    changes = {"images_per_class": [0, 1, 2, 4], "recipe": SETTINGS["recipe"] | {"batch": 10}}
-    made = plan.plan([small_study(**changes)], Store(tmp_path), here(tmp_path))
-    (line,) = made.notes
-    where = "the 4 images of images for images_per_class 1"
-    assert line == f"note: a batch of 10 is more than {where}; each step there takes all of them"
-
-
 def test_a_target_that_no_task_names_is_said(tmp_path, rated):
     made = plan.plan(
         [small_study(targets={"scenes": SCENES, "few": FEW}, **FOUR)], Store(tmp_path), here(tmp_path)
@@ -91,16 +76,6 @@ def test_a_target_that_no_task_names_is_said(tmp_path, rated):
     assert made.notes == (
         "note: no run is on few, so its pack is built for nothing; name it in tasks, or leave it out",
     )
-
-
-def test_classes_of_a_list_without_images_are_named(tmp_path, rated):
-    images = paths.size_of(small_study().packings()["images"], "images", here(tmp_path)).train
-    listed = tmp_path / "classes.txt"
-    listed.write_text("\n".join([*list(images)[:2], "n02084071", "n99999999"]))
-    changes = {"images_per_class": [], "subset": {"images_per_class": 4, "labels": f"file@{listed}"}}
-    (line,) = plan.plan([small_study(**changes)], Store(tmp_path), here(tmp_path)).notes
-    lacking = f"2 classes are in {listed} but not among these {len(images)} classes"
-    assert line == f"note: images: {lacking}, such as n02084071 (dog)"
 
 
 def test_unfinished_questions_are_known_by_name_whatever_is_in_it(tmp_path, rated):

@@ -10,7 +10,7 @@ from itl import ItlError
 from itl.packs import paths
 from itl.runs import plan
 from itl.runs.question import Question
-from itl.runs.questions import budget, class_count, data_size, granularity, influence
+from itl.runs.questions import class_count, data_size, granularity, influence
 from itl.runs.store import Store
 from tests.annotated import jpeg, written
 from tests.worlds import FEW, FOUR, SCENES, SHARED, here, small_study, stated_rates
@@ -391,22 +391,6 @@ def test_labels_that_keep_no_scored_image_are_refused_at_once(tmp_path, monkeypa
         ItlError, match="keeps none of the 12 images that t is scored on, of a, b; choose other labels"
     ):
         plan.plan([data_size(**shared, **FOUR)], Store(tmp_path), here(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("budgets", "says"),
-    [
-        ([["all x 12", "2 x 4"], ["all x 6", "2 x 2"]], "2 × 4 has 8 and all × 12 has 48"),
-        ([["all x 3", "2 x 6"], ["all x 4", "2 x all"]], "all × 4 has 16 and 2 × all has 24"),
-    ],
-)
-def test_designs_of_a_budget_have_one_number_of_images(tmp_path, rated, budgets, says):
-    with pytest.raises(ItlError, match=f"^budget: designs of one budget have one number of images; {says}; "):
-        plan.plan([budget(**SHARED, budgets=budgets)], Store(tmp_path), here(tmp_path))
-    alike = budget(**SHARED, budgets=[["all x 6", "2 x all"], ["all x at most 4", "2 x 2"]])
-    planned = plan.plan([alike], Store(tmp_path), here(tmp_path))
-    says = "in one budget 2 × 2 has 4 and all × at most 4 has 16 images, so they differ in that number too"
-    assert [note for note in planned.notes if "budget" in note] == [f"note: budget: {says}"]
 
 
 def test_draws_may_be_the_same_in_some_seeds(tmp_path, rated):
