@@ -8,7 +8,7 @@ import numpy as np
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack, scored_split
-from itl.packs.subset import Selection, merge, ranked, select
+from itl.packs.subset import Selection, check_enough, merge, ranked, select
 from itl.specs import Subset, Transfer
 
 CORRECT_FILE = "correct.npy"  # of a run of probe or knn: bool (N,), which test images it gets right
@@ -61,22 +61,11 @@ class Target:
         fit_rows, val_rows = self.fit_and_val_rows(seed)
         if self.train.labels.ndim == 2 and not (self.train.labels[val_rows] > 0).any():
             kind = "held-out training" if self.val_rows is None else "val"
-            raise nothing_to_choose_by(len(val_rows), kind)
+            raise ItlError(
+                f"lr cannot be chosen from lrs: {counted(len(val_rows), f'{kind} images have')} no object "
+                f"that is scored; annotate some, or give one lr"
+            )
         return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows), per_class=self.per_class)
-
-
-def refuse_unscored(name: str, has_scored_object: bool) -> None:
-    """Raise ItlError where no test image of the target *name* has an object that is scored."""
-    if not has_scored_object:
-        raise ItlError(f"{name} has no test image with an object that is scored; annotate some")
-
-
-def nothing_to_choose_by(count: int, kind: str) -> ItlError:
-    """Return the error where *count* images of a *kind* are to choose an lr by, and no object is scored."""
-    return ItlError(
-        f"lr cannot be chosen from lrs: {counted(count, f'{kind} images have')} no object that is scored; "
-        f"annotate some, or give one lr"
-    )
 
 
 def is_per_class(pack: Pack) -> bool:
@@ -129,16 +118,18 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     splits = pack.table["split"].to_numpy(str)
     train_rows = np.flatnonzero(splits == "train")
     test_rows = np.flatnonzero(splits == scored_split(pack.summary["splits"]))
+    test = Selection(test_rows, labels[test_rows], names)
+    if not (test.labels > 0).any():
+        raise ItlError(f"{spec.target} has no test image with an object that is scored; annotate some")
     fit_rows, val_rows = train_rows, None
     if spec.images_per_class:
+        check_enough((labels[train_rows] > 0).sum(0).tolist(), names, spec.images_per_class)
         fit_rows = _first_of_each_class(pack, train_rows, labels, spec)
     elif has_val_beside_test(pack):
         fit_rows = np.flatnonzero(np.isin(splits, ["train", "val"]))
         val_rows = np.flatnonzero(splits[fit_rows] == "val")
     train = Selection(fit_rows, labels[fit_rows], names)
-    test = Selection(test_rows, labels[test_rows], names)
     check_classes(train.labels, names)
-    refuse_unscored(spec.target, bool((test.labels > 0).any()))
     images = pack.table["image"].iloc[fit_rows]
     if spec.method == "actions":  # names of other images may end in a number too
         images = images.str.replace(PERSON, "", regex=True)
@@ -160,11 +151,6 @@ def _first_of_each_class(pack: Pack, rows: np.ndarray, labels: np.ndarray, spec:
     row_of = dict(zip(pack.table["image"].to_numpy(object)[rows], rows, strict=True))
     order = np.array([row_of[image] for image in ranked(row_of, spec.seed)])
     present = labels[order] > 0
-    if present.sum(0).min() < spec.images_per_class:
-        raise ItlError(
-            f"{spec.images_per_class} images per class were asked for; {spec.target} has at least "
-            f"one class with {present.sum(0).min()}; ask for at most that"
-        )
     return np.sort(order[((present.cumsum(0) <= spec.images_per_class) & present).any(1)])
 
 

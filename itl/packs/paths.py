@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatch
@@ -150,8 +150,6 @@ class Size:
     seconds: float = 0.0  #: to pack one image on one core; 0 if it is packed
     reading: str = ""  #: how the source was read, in lines; empty where images are rendered
     changes: str = ""  #: of the source since it was packed, in words: the pack is to be replaced
-    # Of annotated images: class -> split -> how many show an object of it that is scored.
-    objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     scored: Sequence[str] = ()  #: classes of the images that targets are scored on: test, or val without test
     val: Mapping[str, int] = field(default_factory=dict)  #: images of val of each class
     regions: int = 0  #: region proposals that are to be packed
@@ -225,13 +223,9 @@ def _is_size(value: object) -> bool:
 @cache
 def _size_of_pack(folder: Path, version: int) -> Size:
     """Count the images of the pack in *folder*; *version* differs once it is replaced."""
-    images = list(read_rows(folder / "index.parquet", "split", "wnid"))
+    images = read_rows(folder / "index.parquet", "split", "wnid")
     reading = str(read_mapping(folder / "pack.json", PACK_AGAIN).get("reading", ""))
-    size, annotated = replace(_count(images, packed=True), reading=reading), folder / "objects.parquet"
-    if not annotated.exists():
-        return size
-    rows = read_rows(annotated, "row", "name", "difficult")
-    return replace(size, objects=_count_shown((images[row][0], row, *rest) for row, *rest in rows))
+    return replace(_count(images, packed=True), reading=reading)
 
 
 def _size_of_source(packing: Packing, path: Path | None) -> Size:
@@ -250,11 +244,9 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
     size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
     if source.rendered:
         return size
-    pairs = ((record, obj) for record in records for obj in source.annotation(record))
-    shown = ((record.split, record.id, obj.name, obj.difficult) for record, obj in pairs)
     reading = options_as_settings("\n".join(source.describe(records)))
     regions = sum(len(source.regions(record)) for record in records) if source.has_regions else 0
-    return replace(size, reading=reading, objects=_count_shown(shown), regions=regions)
+    return replace(size, reading=reading, regions=regions)
 
 
 def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:
@@ -265,17 +257,6 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
     splits = {split: by_class.total() for split, by_class in counts.items()}
     train, val = (dict(sorted(counts[split].items())) for split in ("train", "val"))
     return Size(splits, train, packed, seconds, scored=sorted(counts[scored_split(splits)]), val=val)
-
-
-def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:
-    """Count the images of each split that show each class; of *objects*, difficult ones count not."""
-    images: dict[str, dict[str, set]] = defaultdict(lambda: defaultdict(set))
-    for split, image, name, difficult in objects:
-        images[name][split] |= set() if difficult else {image}
-    return {
-        name: {split: len(shown) for split, shown in by_split.items()}
-        for name, by_split in sorted(images.items())
-    }
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:

@@ -1,23 +1,18 @@
 """What a run costs, estimated from what was measured: images it works through, minutes, disk and memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from itl import ItlError, counted
 from itl.evaluation.methods import KNN_NEIGHBOURS, METHODS
-from itl.evaluation.target import (
-    HELD_OUT_FRACTION,
-    multilabel_target,
-    nothing_to_choose_by,
-    refuse_unscored,
-)
+from itl.evaluation.target import HELD_OUT_FRACTION, multilabel_target
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.pack import scored_split
 from itl.packs.paths import Size, find_pack
-from itl.packs.subset import check_enough, class_contents, count_subset, refuse_emptied
+from itl.packs.subset import class_contents, count_subset, refuse_emptied
 from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
@@ -119,18 +114,20 @@ def check_images(spec: Spec, size: Size, machine: Machine) -> None:
         all_images = replace(_plain(spec.subset), images_per_class=None)
         refuse_emptied(_kept(tuple(size.train.items()), all_images, machine.taxonomies))
     images_of(spec, size, machine)
-    if isinstance(spec, Transfer) and METHODS[spec.method].annotated and chooses_lr(spec):
-        _check_choice(spec, machine)
+    if isinstance(spec, Transfer) and METHODS[spec.method].annotated:
+        _check_annotated(spec, machine)
 
 
 @cache
-def _check_choice(spec: Transfer, machine: Machine) -> None:
-    """Raise ItlError where the annotated images of *spec* leave none to choose an lr by; COCO takes 2 s.
+def _check_annotated(spec: Transfer, machine: Machine) -> None:
+    """Raise ItlError where *spec* cannot learn from annotated images, or be scored on them; COCO takes 2 s.
 
     Before they are packed, it is not known which classes an image shows.
     """
     if pack := find_pack(spec.pack, machine):
-        multilabel_target(spec, pack).validation_target(spec.seed)
+        target = multilabel_target(spec, pack)
+        if chooses_lr(spec):
+            target.validation_target(spec.seed)
 
 
 def chooses_lr(spec: Spec) -> bool:
@@ -159,8 +156,6 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
     if set(size.train) == {""}:  # annotated: which classes an image shows is not known yet
         most = (spec.images_per_class or splits["train"]) * ANNOTATED_CLASSES
         n_train, classes = min(splits["train"], most), ANNOTATED_CLASSES
-        _refuse_unseen_classes(spec, size.objects, ("train", "val") if n_val else ("train",))
-        _refuse_unscored(spec, size, n_val)
     else:
         subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
         kept = _kept(train, subset, machine.taxonomies)
@@ -193,34 +188,6 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
             f"{spec.method} holds a part of the training images out, and there is one of each class of "
             f"{name}; give it two or more, or a split val beside test"
         )
-
-
-def _refuse_unseen_classes(
-    spec: Transfer, objects: Mapping[str, Mapping[str, int]], trained_on: Sequence[str]
-) -> None:
-    """Raise ItlError where too few images of the splits *trained_on* show a class of *objects*, or none."""
-    counts = {name: sum(shown.get(split, 0) for split in trained_on) for name, shown in objects.items()}
-    if unseen := [name for name, count in counts.items() if not count]:
-        raise ItlError(
-            f"no training image of {spec.target} shows {examples(unseen)}, of "
-            f"{counted(len(counts), 'classes')}; annotate some that do, or leave the annotations of "
-            f"{'these classes' if len(unseen) > 1 else 'this class'} out"
-        )
-    if counts and spec.images_per_class:
-        check_enough(list(counts.values()), list(counts), spec.images_per_class)
-
-
-def _refuse_unscored(spec: Transfer, size: Size, n_val: int) -> None:
-    """Raise ItlError where no object is scored: of test images, or of the *n_val* that an lr is chosen by.
-
-    What is not known yet, of images that are rendered, is not refused.
-    """
-    if not size.objects:
-        return
-    scored = {split for shown in size.objects.values() for split, count in shown.items() if count}
-    refuse_unscored(spec.target, scored_split(size.splits) in scored)
-    if n_val and chooses_lr(spec) and "val" not in scored:
-        raise nothing_to_choose_by(n_val, "val")
 
 
 def _plain(subset: Subset) -> Subset:
