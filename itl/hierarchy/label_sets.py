@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from itl import ItlError, did_you_mean, pick
+from itl import ItlError, counted, did_you_mean, pick, warn
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.halves import half_along_tree, matched_control, minimal_halves, shuffle
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
@@ -280,6 +280,9 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     class_of = {wnid: listed[wnid] for wnid in wnids if wnid in listed}
     if not class_of:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
+    if others := sorted(listed.keys() - set(wnids)):
+        several, first = counted(len(others), "classes are"), tree.with_words(others[0])
+        warn(f"{several} in {path} but not among these {len(set(wnids)):,} classes, such as {first}")
     return LabelSet(class_of)
 
 

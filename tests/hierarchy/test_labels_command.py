@@ -51,3 +51,11 @@ def test_a_list_of_the_current_folder_is_read_whatever_is_above_it(capsys, tmp_p
     (tmp_path / name / "some.txt").write_text("n02110185\n")
     monkeypatch.chdir(tmp_path / name)
     assert itl(capsys, "labels", "file@some.txt") == (0, "wnid,label\nn02110185,n02110185\n", "")
+
+
+def test_labels_of_a_list_say_what_of_it_is_no_class(capsys, tmp_path):
+    (listed := tmp_path / "listed").write_text("n02110185\nn02084071\n")
+    status, out, err = itl(capsys, "labels", f"file@{listed}")
+    assert (status, out) == (0, "wnid,label\nn02110185,n02110185\n")
+    said = "not among these 1,000 classes, such as n02084071 (dog)"
+    assert err == f"itl: note: 1 class is in {listed} but {said}\n"
