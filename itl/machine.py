@@ -116,6 +116,7 @@ class Machine:
     checkpoint_seconds: float = 20.0  #: at least this long between two checkpoints
     rank: int = 0  #: this process among the `ranks` that share one run (torchrun)
     ranks: int = 1
+    command: str = field(default_factory=lambda: os.environ.get("ITL_COMMAND", "interactive"))  #: of the user
 
     def __post_init__(self) -> None:
         """Check what was given; a home may be text, and data a mapping of names to paths."""
@@ -200,7 +201,7 @@ class Machine:
     def for_worker(self) -> "Machine":
         """Return the machine of a cluster's worker: this one, but with the worker's device and cores."""
         given = {"compile": self.compile or None, "checkpoint_seconds": self.checkpoint_seconds}
-        return Machine.from_environment(home=self.home, data=self.data, **given)
+        return Machine.from_environment(home=self.home, data=self.data, command=self.command, **given)
 
     def replace(self, **settings) -> "Machine":
         """Return a copy with some settings changed."""

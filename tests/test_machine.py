@@ -307,11 +307,13 @@ def test_a_gpu_is_the_default_where_it_has_a_driver(monkeypatch, tmp_path, drive
 
 
 def test_a_cluster_s_worker_has_a_device_of_its_own_and_compiles_as_it_is_told(monkeypatch):
+    monkeypatch.setenv("ITL_COMMAND", "itl run x")
+    told = Machine(home=Path("/runs"), device="cuda:7", compile=True, checkpoint_seconds=0.5)
+    monkeypatch.delenv("ITL_COMMAND")
     for name, value in {"ITL_DEVICE": "cpu", "ITL_WORKERS": "3"}.items():
         monkeypatch.setenv(name, value)
-    told = Machine(home=Path("/runs"), device="cuda:7", compile=True, checkpoint_seconds=0.5)
     assert told.for_worker() == Machine.from_environment(
-        home=Path("/runs"), data=(), device="cpu", compile=True, checkpoint_seconds=0.5
+        home=Path("/runs"), data=(), device="cpu", compile=True, checkpoint_seconds=0.5, command="itl run x"
     )
     monkeypatch.setenv("ITL_COMPILE", "1")
     assert Machine().for_worker().compile, "as the worker's own environment says"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from itl import ItlError
 from itl.analysis.comparisons import contrasts
-from itl.analysis.verdicts import DECIDED
+from itl.analysis.verdicts import DECIDED, answered
 from itl.analysis.wording import answer_text, without_markup
 from itl.machine import Machine
 from itl.runs.question import Question, run_all
@@ -16,14 +16,21 @@ from itl.runs.study import MIN_SEEDS
 def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
     """Run *questions* one after the other, all checked first, and yield the line of `run_until_decided`.
 
-    ItlError if the machine has a shard, or a question nothing to compare, no cap or fewer seeds than it.
+    ItlError if the machine has a shard, or a question nothing to compare, no cap or fewer seeds than it; and
+    at the end if runs of some have failed.
     """
     if machine.shard != (1, 1):
         raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
     for question in questions:
         _check(question)
+    failures = []
     for question in questions:
-        yield run_until_decided(question, store, machine)
+        try:
+            yield run_until_decided(question, store, machine)
+        except ItlError as error:  # which keeps no other from being decided
+            failures.append(f"{question.name}: {error}")
+    if failures:
+        raise ItlError("; ".join(failures))
 
 
 def _check(question: Question) -> None:
@@ -54,8 +61,9 @@ def run_until_decided(question: Question, store: Store, machine: Machine) -> str
         if part == question:  # an earlier stop may no longer hold, as by another analysis: this look has all
             question.stop_at(count, machine)
         run_all([part], store, machine)
-        main = contrasts(part, part.results(store, machine)).iloc[0]
-        if decided := main["verdict"] in DECIDED:
+        rows = contrasts(part, part.results(store, machine))
+        main = rows.iloc[0]
+        if decided := answered(rows).iloc[0] in DECIDED:
             break
     question.stop_at(count, machine)
     text = " ".join(without_markup(answer_text(main)).split())

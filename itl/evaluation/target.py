@@ -1,5 +1,6 @@
 """A target: the images to train on, those to choose settings by, and those to be scored on."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack, scored_split
 from itl.packs.subset import Selection, check_enough, merge, ranked, select
+from itl.sources.records import choose_groups
 from itl.specs import Subset, Transfer
 
 CORRECT_FILE = "correct.npy"  # of a run of probe or knn: bool (N,), which test images it gets right
@@ -177,43 +179,37 @@ def hold_out(
     """Divide the rows of *labels*: those to fit on, and a fifth of every class, at least one, held out.
 
     Both are sorted. A class of one image is fitted on. A row with several classes (N, C) counts as of its
-    rarest. Rows of one number in *groups* (N,) stay together: of rows with one class (N,) a fifth of every
-    class's groups is held out, unless each has a class of its own. ItlError where no class has two images.
+    rarest. Rows of one number in *groups* (N,) stay together, but for those of one class (N,) of which no
+    group fits. ItlError where no class has two images.
     """
     if groups is not None and labels.ndim == 2:
         of_groups = np.zeros((groups.max() + 1, labels.shape[1]), labels.dtype)
         np.maximum.at(of_groups, groups, labels)
         fitted, held = (np.isin(groups, part) for part in hold_out(of_groups, seed))
         return np.flatnonzero(fitted), np.flatnonzero(held)
-    if groups is not None and (is_held := np.isin(groups, _hold_out_groups(labels, seed, groups))).any():
-        return np.flatnonzero(~is_held), np.flatnonzero(is_held)
     classes = labels if labels.ndim == 1 else _rarest(labels)
+    is_held = np.zeros(len(labels), bool) if groups is None else _in_held_groups(classes, seed, groups)
     random = np.random.default_rng(seed)
-    parts = []
     for label in np.unique(classes):
         rows = random.permutation(np.flatnonzero(classes == label))
-        parts.append(rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0])
-    held = np.sort(np.concatenate(parts))
-    if not len(held):
+        if not is_held[rows].any():
+            is_held[rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0]] = True
+    if not is_held.any():
         raise ItlError(
             "settings are chosen on images held out of the training split, but each of "
             f"its {len(labels)} is the only one of its class; give two per class"
         )
-    return np.setdiff1d(np.arange(len(labels)), held), held
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def _hold_out_groups(labels: np.ndarray, seed: int, groups: np.ndarray) -> list[int]:
-    """Return a fifth of the *groups* of every class, at least one, but never all: each class is fitted on."""
-    has_class = np.zeros((groups.max() + 1, labels.max() + 1), bool)
-    has_class[groups, labels] = True
-    counts = has_class.sum(0)
-    wanted, held_out, held = np.maximum(1, np.round(HELD_OUT_FRACTION * counts)), np.zeros_like(counts), []
-    for group in np.random.default_rng(seed).permutation(len(has_class)):
-        classes = has_class[group]
-        if (held_out < wanted)[classes].any() and (held_out + 1 < counts)[classes].all():
-            held_out += classes
-            held.append(group)
-    return held
+def _in_held_groups(labels: np.ndarray, seed: int, groups: np.ndarray) -> np.ndarray:
+    """Say which rows are of *groups* that are held out, (N,) of bool, as `choose_groups` chooses them."""
+    order = np.random.default_rng(seed).permutation(groups.max() + 1)
+    images: list[Counter[int]] = [Counter() for _ in order]
+    for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
+        images[group][label] += 1
+    chosen = choose_groups([images[group] for group in order], HELD_OUT_FRACTION)
+    return np.isin(groups, order[list(chosen)])
 
 
 def _rarest(labels: np.ndarray) -> np.ndarray:

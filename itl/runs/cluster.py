@@ -168,7 +168,7 @@ class DaskWorkers:
 
     def _start(self, work: "_Work", worker: str) -> None:
         name = f"itl-{key(work.spec)}-{uuid4().hex[:8]}"
-        given = work.spec, work.store, self.machine, self.call
+        given = work.spec, work.store, self.machine, self.call, key(work.spec)
         run = self.client.submit(perform_on_worker, *given, key=name, workers=[worker])
         work.run = run
         self.running[worker] = work
@@ -347,14 +347,18 @@ def _tell_client(call: str, line: str) -> None:
     get_worker().log_event(call, f"on {socket.gethostname()}: {line}")
 
 
-def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str) -> str:
+def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str, run: str) -> str:
     """Do one run in a process of its own, on the first of the devices that this worker sees; return the host.
+
+    The caller gives the key of the *run*: an itl of another version may have another.
 
     torch's random state is one for a process, so runs in threads would disturb each other's numbers. ItlError
     says what went wrong, and on which host; BrokenProcessPool, that the process of the run was killed.
     """
     host = socket.gethostname()
     try:
+        if key(spec) != run:
+            raise ItlError("another version of itl is installed here; install that of the command everywhere")
         own = machine.for_worker()
         folder = store.path(spec)  # which the caller of the run has made
         _wait_for((folder / "spec.json").exists, f"there is no {folder}")

@@ -101,7 +101,9 @@ def _begun(folder: Path) -> tuple[dict[str, Any], float]:
     if not (folder / BEGUN).exists():  # a search is that of a finished run, which is done again
         (folder / LR_SCORES_FILE).unlink(missing_ok=True)
     search, trainings = read_mapping(folder / LR_SCORES_FILE), list(folder.glob(f"**/{CHECKPOINT_FILE}"))
-    seconds = search.get("seconds", 0.0) + sum(trained_seconds(path.parent) for path in trainings)
+    counted = {f"choose-{lr}" for lr in search}  # in the seconds of the search
+    open_trainings = [path.parent for path in trainings if path.parent.name not in counted]
+    seconds = search.get("seconds", 0.0) + sum(map(trained_seconds, open_trainings))
     return read_mapping(folder / BEGUN) if search or trainings else {}, seconds
 
 

@@ -1,6 +1,5 @@
 """Where a number comes from: command, versions, device, commit and time."""
 
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ PACKAGES = ("itl", "torch", "torchvision", "timm", "numpy", "pandas", "nltk", "s
 def provenance(machine: Machine) -> dict[str, str]:
     """Return the software and hardware in use, and the time."""
     return {
-        "command": os.environ.get("ITL_COMMAND", "interactive"),
+        "command": machine.command,
         "commit": commit(),
         "device": device_name(machine.devices[0]),
         "device_index": ", ".join(machine.devices),

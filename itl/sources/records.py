@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -255,12 +255,15 @@ def split_off_val(
     for record in sorted(train, key=lambda record: hashlib.sha256(record.id.encode()).digest()):
         group = groups.get(record.id, "")
         together[group, "" if group else record.id].append(record)
-    totals = Counter(record.wnid for record in train)
-    parts = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in totals.items()}
-    val = _choose_val(together.values(), parts, totals)
+    chosen = choose_groups(
+        [Counter(record.wnid for record in group) for group in together.values()], fraction
+    )
+    val = {
+        record.id for number, group in enumerate(together.values()) if number in chosen for record in group
+    }
     if train and not val:
         why, cure = "every class has one alone", "leave it out"
-        if any(parts.values()):
+        if max(Counter(record.wnid for record in train).values()) > 1:
             why, cure = "every group has too much of a class", "set another group, or leave both out"
         raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
     return [
@@ -271,18 +274,24 @@ def split_off_val(
     ]
 
 
-def _choose_val(
-    groups: Iterable[Collection[Record]], parts: Mapping[str, int], totals: Mapping[str, int]
-) -> set[str]:
-    """Return the ids of the first of *groups* that make up *parts* of classes: see `split_off_val`."""
-    most = {wnid: min(2 * part, totals[wnid] - 1) for wnid, part in parts.items()}
-    wanted, held_out = sum(parts.values()), Counter[str]()
-    val: set[str] = set()
-    for images in groups:
-        of_class = Counter(record.wnid for record in images)
-        is_short = any(held_out[wnid] < parts[wnid] for wnid in of_class)
-        is_short &= len(of_class) == 1 or len(val) < wanted
-        if is_short and all(held_out[wnid] + count <= most[wnid] for wnid, count in of_class.items()):
-            held_out.update(of_class)
-            val.update(record.id for record in images)
-    return val
+def choose_groups(groups: Sequence[Mapping[K, int]], fraction: float) -> set[int]:
+    """Return which of *groups*, in this order, make up a *fraction* of each class: see `split_off_val`.
+
+    Each group has its images of each class.
+
+    >>> choose_groups([{"cat": 9}, {"cat": 2}, {"cat": 2, "dog": 1}, {"dog": 1}, {"cat": 7}], 0.2)
+    {1, 2}
+    """
+    totals = Counter[K]()
+    for group in groups:
+        totals.update(group)
+    parts = {label: min(count - 1, max(1, round(fraction * count))) for label, count in totals.items()}
+    most = {label: min(2 * part, totals[label] - 1) for label, part in parts.items()}
+    wanted, taken, chosen = sum(parts.values()), Counter[K](), set()
+    for number, group in enumerate(groups):
+        is_short = any(taken[label] < parts[label] for label in group)
+        is_short &= len(group) == 1 or taken.total() < wanted
+        if is_short and all(taken[label] + count <= most[label] for label, count in group.items()):
+            taken.update(group)
+            chosen.add(number)
+    return chosen

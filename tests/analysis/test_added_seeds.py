@@ -19,12 +19,15 @@ from tests.analysis.test_doubts import pretended
 from tests.worlds import MADE, SHARED, here, run_here, small_study
 
 
-@pytest.mark.parametrize(("few", "count", "words"), [(50.0, 3, "decided"), (69.0, 6, "not decided")])
-def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, few, count, words):
-    """Made-up scores that differ from the start, and such that never do."""
+@pytest.mark.parametrize(
+    ("none", "few", "count", "words"),
+    [(30.0, 50.0, 3, "decided"), (30.0, 69.0, 6, "not decided"), (69.9, 50.0, 6, "not decided")],
+)
+def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, none, few, count, words):
+    """Made-up scores that differ from the start, that never do, and on which pre-training gives nothing."""
     study, looks = small_study(seeds=list(range(6)), cap=6, margin={"points": {"knn5": 0.01}}), []
     data_size = replace(study, seeds=tuple(range(8)))
-    table = noisy({0: 30.0, 4: few, 12: 70.0}, size=4.0, task="knn@scenes")
+    table = noisy({0: none, 4: few, 12: 70.0}, size=4.0, task="knn@scenes")
     more = table[table["seed"] == 0].assign(seed=5)
     results = pd.concat([table, more]).assign(metric="knn5", run="")
     monkeypatch.setattr(
@@ -38,6 +41,21 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
     assert {run.seed for run in data_size.runs(machine)} == set(range(count)), "and no more is planned"
     other = replace(data_size, margin=Margin())
     assert {run.seed for run in other.runs(machine)} == set(range(8)), "judged in another way"
+
+
+def test_runs_that_fail_keep_no_other_question_from_being_decided(tmp_path, monkeypatch):
+    studies = [small_study(seeds=[0, 1, 2], cap=3, net=net) for net in ("small", "small-half")]
+
+    def decide(question, *_):
+        if question is studies[0]:
+            raise ItlError("1 of the runs failed")
+        return "decided"
+
+    monkeypatch.setattr(added_seeds, "run_until_decided", decide)
+    lines = run_each_until_decided(studies, Store(tmp_path), here(tmp_path))
+    assert next(lines) == "decided"
+    with pytest.raises(ItlError, match="^data-size: 1 of the runs failed$"):
+        next(lines)
 
 
 def test_the_last_look_has_all_seeds_whatever_stopped_an_earlier_one(tmp_path, monkeypatch):

@@ -245,6 +245,16 @@ def runs_of(folder: Path, *rows: tuple[str, str]) -> None:
     table.to_csv(folder / "runs.csv", index=False)
 
 
+def test_a_change_where_pretraining_gives_too_little_is_no_answer_here_either(tmp_path):
+    first, second = (
+        write_report(tmp_path / name, {"own": verdict}, [0])
+        for name, verdict in (("a", "a loss"), ("b", "cannot tell"))
+    )
+    table = pd.read_csv(first / "contrasts.csv").assign(control="the control fails: …")
+    table.to_csv(first / "contrasts.csv", index=False)
+    assert compare_reports(first, second)["answer"].tolist() == ["alike"]
+
+
 def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
     first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
     net = {"recipe": {"epochs": 0, "lr": 0.3}, "subset": {"images_per_class": 1}, "seed": 0}

@@ -23,7 +23,7 @@ from itl.runs import cluster as module
 from itl.runs.executors import execute, shard_of, with_needs
 from itl.runs.question import run_all
 from itl.runs.store import Store
-from itl.specs import Pretrain, Subset
+from itl.specs import Pretrain, Subset, key
 from tests.worlds import FOUR, here, pretend, run_here, small_study
 
 distributed = pytest.importorskip("dask.distributed")
@@ -292,8 +292,8 @@ def test_an_interrupt_while_a_process_starts_is_not_lost(tmp_path, monkeypatch):
     store = Store(tmp_path)
     store.folder(a_run())
     with pytest.raises(ItlError, match=f"on {HOST}: stopped"):
-        module.perform_on_worker(a_run(), store, here(tmp_path), "b")
-    assert module.perform_on_worker(a_run(), store, here(tmp_path), "c") == HOST
+        module.perform_on_worker(a_run(), store, here(tmp_path), "b", key(a_run()))
+    assert module.perform_on_worker(a_run(), store, here(tmp_path), "c", key(a_run())) == HOST
     assert done == [a_run()], "of the call that goes on"
 
 
@@ -304,7 +304,9 @@ def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypa
     with pytest.raises(ItlError, match=f"node7 has done run .* result is not in {tmp_path}.* on {HOST};"):
         module.host_of(done, spec, store)
     with pytest.raises(ItlError, match=f"on {HOST}: there is no {tmp_path}/pretrain/.*; give a --home that"):
-        module.perform_on_worker(spec, store, here(tmp_path), "call")
+        module.perform_on_worker(spec, store, here(tmp_path), "call", key(spec))
+    with pytest.raises(ItlError, match=f"on {HOST}: another version of itl is installed here; install that"):
+        module.perform_on_worker(spec, store, here(tmp_path), "call", "of another NUMERICS")
 
 
 def test_no_scheduler_there_is_one_line(tmp_path, monkeypatch):

@@ -217,7 +217,10 @@ def test_a_run_that_goes_on_took_the_seconds_of_all_its_processes(undisturbed, t
 
 
 def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixed(tmp_path, monkeypatch):
-    """It is interrupted at its first learning rate, which has a checkpoint, and at its second, before one."""
+    """It is interrupted at its first learning rate, which has a checkpoint, and at its second, before one.
+
+    Then the first one's folder is still there, as where a kill comes before it is removed.
+    """
     store, machine, interrupted = Store(tmp_path), here(tmp_path), []
     spec = Transfer(Pretrain(Subset("p")), "finetune", "images", "p", recipe=Recipe(lrs=(0.1, 0.2)))
 
@@ -225,8 +228,9 @@ def test_a_search_of_learning_rates_that_goes_on_keeps_its_seconds_and_says_mixe
         if recipe.lr in interrupted or len(interrupted) == 2:
             return 50.0
         interrupted.append(recipe.lr)
-        if recipe.lr == 0.1:
-            save_tensors(folder / "checkpoint.safetensors", {}, [{"seconds": 1000.0}, {"seconds": 500.0}])
+        first = folder.with_name("choose-0.1")
+        first.mkdir(exist_ok=True)
+        save_tensors(first / "checkpoint.safetensors", {}, [{"seconds": 1000.0}, {"seconds": 500.0}])
         raise KeyboardInterrupt
 
     def search(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
