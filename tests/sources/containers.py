@@ -145,7 +145,7 @@ def downsampled_npz(root: Path) -> Path:
     return written(root, batches | {"map_clsloc.txt": MAP})
 
 
-def cifar(root: Path, binary: bool = False, hundred: bool = True) -> Path:
+def cifar(root: Path, hundred: bool = True) -> Path:
     """CIFAR in small: two images of each file, classes 1 and 0."""
     pixels = np.arange(2 * 3072).astype(np.uint8).reshape(2, 3072)
     names = ["apple", "baby"]
@@ -156,17 +156,8 @@ def cifar(root: Path, binary: bool = False, hundred: bool = True) -> Path:
         batches = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
         files = {name: {"data": pixels, "labels": [1, 0]} for name in batches}
         files["batches.meta"] = {"label_names": names}
-    if not binary:
-        folder = "cifar-100-python" if hundred else "cifar-10-batches-py"
-        return written(
-            root, {f"{folder}/{name}": pickle.dumps(content, 2) for name, content in files.items()}
-        )
-    folder = "cifar-100-binary" if hundred else "cifar-10-batches-bin"
-    labels = np.array([[0, 1], [0, 0]] if hundred else [[1], [0]], np.uint8)
-    data = np.hstack([labels, pixels]).tobytes()
-    contents = {f"{folder}/{name}.bin": data for name in files if "meta" not in name}
-    text = "fine_label_names.txt" if hundred else "batches.meta.txt"
-    return written(root, contents | {f"{folder}/{text}": "\n".join(names).encode()})
+    folder = "cifar-100-python" if hundred else "cifar-10-batches-py"
+    return written(root, {f"{folder}/{name}": pickle.dumps(content, 2) for name, content in files.items()})
 
 
 def imagenet21k(root: Path) -> Path:

@@ -19,11 +19,10 @@ from tests.sources import containers
 from tests.sources.containers import read
 
 
-@pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("hundred", [False, True])
-def test_cifar_in_both_versions(tmp_path, binary, hundred):
+def test_cifar_as_published(tmp_path, hundred):
     kind = "cifar100" if hundred else "cifar10"
-    source = open_source(kind, containers.cifar(tmp_path, binary, hundred))
+    source = open_source(kind, containers.cifar(tmp_path, hundred))
     apple = "n07739125" if hundred else "apple"
     images = [(record.id, record.wnid, record.split) for record in source.records()]
     assert images[:2] == [("test/apple/00001", apple, "test"), ("test/baby/00000", "baby", "test")]
@@ -34,12 +33,13 @@ def test_cifar_in_both_versions(tmp_path, binary, hundred):
 
 def test_a_cifar_that_has_changed_is_read_anew(tmp_path):
     """In one process, as in a notebook: the pack would be said to be new, and hold the earlier pixels."""
-    root = containers.cifar(tmp_path, binary=True, hundred=False)
-    file = next(root.rglob("test_batch.bin"))
+    root = containers.cifar(tmp_path, hundred=False)
+    file = next(root.rglob("test_batch"))
     earlier = open_source("cifar10", root)
     record = earlier.records()[0]
     before = earlier.read(record)
-    file.write_bytes(bytes(255 - byte if at % 3073 else byte for at, byte in enumerate(file.read_bytes())))
+    batch = pickle.loads(file.read_bytes())
+    file.write_bytes(pickle.dumps(batch | {"data": 255 - batch["data"]}, 2))
     os.utime(file, ns=(0, 1 + file.stat().st_mtime_ns))
     assert np.array_equal(open_source("cifar10", root).read(record), 255 - before)
 
@@ -53,10 +53,10 @@ def test_cifar_in_its_published_archive(tmp_path):
 
 def test_each_damaged_byte_of_a_packed_cifar_is_found(tmp_path):
     """Also one of the pixels, which the checksum at the end of the file alone tells."""
-    folder = containers.cifar(tmp_path / "unpacked", binary=True, hundred=False)
+    folder = containers.cifar(tmp_path / "unpacked", hundred=False) / "cifar-10-batches-py"
     with tarfile.open(tmp_path / "whole.tar", "w") as tar:
-        tar.add(folder, "cifar-10-batches-bin")
-    path = tmp_path / "cifar-10-binary.tar.gz"
+        tar.add(folder, "cifar-10-batches-py")
+    path = tmp_path / "cifar-10-python.tar.gz"
     refusals = set()
     for level in (0, 9):  # 0: stored as it is, so that nothing is redundant
         whole = gzip.compress((tmp_path / "whole.tar").read_bytes(), level, mtime=0)
@@ -130,7 +130,7 @@ def test_what_differs_from_published_cifar_is_said(tmp_path):
     assert source.notes[-1] == f"{order}, so numbers may have the names of others"
 
 
-def test_cifar_pickled_anew_or_with_a_byte_order_mark_or_in_capitals(tmp_path):
+def test_cifar_pickled_anew_or_in_capitals(tmp_path):
     plain = read("cifar100", containers.cifar(tmp_path / "plain"))
     root = containers.cifar(tmp_path / "bytes")
     for file in (root / "cifar-100-python").iterdir():
@@ -140,10 +140,31 @@ def test_cifar_pickled_anew_or_with_a_byte_order_mark_or_in_capitals(tmp_path):
         file.write_bytes(pickle.dumps({key.encode(): value for key, value in content.items()}, 2))
     (root / "cifar-100-python").rename(root / "CIFAR-100-Python")
     assert read("cifar100", root) == plain
-    marked = containers.cifar(tmp_path / "marked", binary=True)
-    names = marked / "cifar-100-binary/fine_label_names.txt"
-    names.write_bytes(b"\xef\xbb\xbf" + names.read_bytes())
-    assert read("cifar100", marked) == plain
+
+
+BINARY = {
+    "cifar10": (
+        "cifar-10-batches-bin",
+        [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"],
+    ),
+    "cifar100": ("cifar-100-binary", ["train.bin", "test.bin", "fine_label_names.txt"]),
+}
+
+
+@pytest.mark.parametrize("kind", BINARY)
+def test_the_binary_version_of_cifar_is_refused_and_the_python_version_named(tmp_path, kind):
+    folder, files = BINARY[kind]
+    outer = written(tmp_path, {f"{folder}/{name}": b"" for name in files})
+    for path in (outer, outer / folder):
+        with pytest.raises(ItlError) as refused:
+            open_source(kind, path).records()
+        assert "of CIFAR's binary version; get the Python version, cifar-10-python.tar.gz" in str(
+            refused.value
+        )
+    packed = written(tmp_path / "packed", {f"{folder.replace('batches-bin', 'binary')}.tar.gz": b""})
+    for path in (packed, next(packed.iterdir())):
+        with pytest.raises(ItlError, match=r"binary.tar.gz is of CIFAR's binary version; get the Python"):
+            open_source(kind, path).records()
 
 
 def test_cifar_whose_splits_have_other_classes_is_refused(tmp_path):

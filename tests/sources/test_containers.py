@@ -441,7 +441,7 @@ MUTATED = {
     "lists": containers.lists,
     "imagenet-downsampled": containers.downsampled,
     "cifar100": containers.cifar,
-    "cifar10": lambda root: containers.cifar(root, binary=True, hundred=False),
+    "cifar10": lambda root: containers.cifar(root, hundred=False),
     "imagenet21k": containers.imagenet21k,
 }
 

@@ -24,6 +24,7 @@ FORMATS = {  # the only file -> how it is described
     "train-images-idx3-ubyte": OF_MNIST,
     "train-images.idx3-ubyte.gz": OF_MNIST,
     "stl10_binary/train_X.bin": "in the format of STL-10; write its images to class folders",
+    "cifar-10-batches-bin/test_batch.bin": "of CIFAR's binary version; get the Python version, cifar-10-",
     "pathmnist.npz": "a file of NumPy; write its images to class folders",
     "test_32x32.mat": "a file of MATLAB; write its images to class folders",
     "a/0.nii.gz": "NIfTI; write its slices to class folders",

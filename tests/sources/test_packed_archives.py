@@ -163,7 +163,7 @@ def test_shards_in_an_archive_are_read_where_it_is_unpacked(tmp_path):
     ("file", "kind"),
     [
         ("data/train.parquet", "parquet"),
-        ("cifar-10-batches-bin/test_batch.bin", "cifar10"),
+        ("cifar-10-batches-py/test_batch", "cifar10"),
         ("cifar-100-python/test", "cifar100"),
         ("train_data_batch_1", "imagenet-downsampled"),
         ("ILSVRC2012_img_train.tar", "imagenet"),

@@ -488,7 +488,7 @@ def test_the_folder_source_names_the_source_of_a_published_set(tmp_path, kind):
         ("imagenet-downsampled", containers.downsampled),
         ("imagenet-downsampled", containers.downsampled_npz),
         ("cifar100", containers.cifar),
-        ("cifar10", lambda root: containers.cifar(root, binary=True, hundred=False)),
+        ("cifar10", lambda root: containers.cifar(root, hundred=False)),
         ("imagenet21k", containers.imagenet21k),
     ],
 )

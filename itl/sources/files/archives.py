@@ -55,6 +55,9 @@ LATER_FORMATS = {  # the same, but also of files that lie beside archives of ima
     "with torchvision.datasets.MNIST",
     r"_X\.bin": "in the format of STL-10; write its images to class folders, as after reading it with "
     "torchvision.datasets.STL10",
+    r"_batch(_\d)?\.bin|fine_label_names\.txt|cifar-100?-binary\.tar\.gz": "of CIFAR's binary version; "
+    "get the Python version, cifar-10-python.tar.gz or cifar-100-python.tar.gz, which the source cifar10 or "
+    "cifar100 reads",
     r"\.np[yz]": "a file of NumPy; write its images to class folders, as after reading it with numpy.load",
     r"\.mat": "a file of MATLAB; write its images to class folders, as after reading it with "
     "scipy.io.loadmat",

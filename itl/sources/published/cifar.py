@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from itl import ItlError, counted
-from itl.sources.files.archives import Member, open_listing
+from itl.sources.files.archives import LATER_FORMATS, Member, foreign_format, open_listing
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import files_of_packed_tar, refuse_large
 from itl.sources.packed import describe_packed
@@ -18,7 +18,6 @@ from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source
 
 SIDE = 32  # pixels
-IMAGE_BYTES = 3 * SIDE * SIDE  # in a binary file, after the labels
 # Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
 # classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;
 # plate: a meal; possum: the Australian one) or only as "person".
@@ -52,25 +51,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Cifar100(Source):
-    """CIFAR-100, 32 × 32 pixels: its Python or its binary version, unpacked or as the published .tar.gz."""
+    """CIFAR-100, 32 × 32 pixels: its Python version, unpacked or as the published .tar.gz."""
 
     path: Path
     download: bool = False  # let torchvision download it (169 MB) if it is missing
     plain: Literal["keep", "drop"] = "keep"  # the classes without a wnid (31 of CIFAR-100)
     kind = "cifar100"
     expected = (
-        "the folder that contains cifar-100-python or cifar-100-binary, or its .tar.gz, or one of these "
-        "itself; the option download=true downloads it"
+        "the folder that contains cifar-100-python, or its .tar.gz, or one of these itself; the option "
+        "download=true downloads it"
     )
     layout = "CIFAR-100"
-    folders: ClassVar[tuple[str, str]] = ("cifar-100-python", "cifar-100-binary")  # pickles; binary files
-    packed: ClassVar[tuple[str, str]] = ("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz")
-    # The names of pickles; those of binary files end in .bin.
+    folder: ClassVar[str] = "cifar-100-python"
+    packed: ClassVar[str] = "cifar-100-python.tar.gz"
     files: ClassVar[Mapping[str, tuple[str, ...]]] = {"train": ("train",), "test": ("test",)}
     label: ClassVar[str] = "fine_labels"  # key of the labels in a pickle
-    label_bytes: ClassVar[tuple[int, int]] = (2, 1)  # before an image of a binary file; which is the label
     names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
-    names_text: ClassVar[str] = "fine_label_names.txt"  # the same beside binary files
     wnids: ClassVar[Mapping[str, str]] = WNIDS
     lists_above = 0  # its labels are beside the pixels
     published_images = {"train": 50000, "test": 10000}
@@ -110,11 +106,7 @@ class Cifar100(Source):
     @cached_property
     def _times(self) -> tuple[int, ...]:
         """The times of the files that may be read; a source opened later sees those that have changed."""
-        names = [*chain.from_iterable(_names(type(self))), *self.packed]
-        folders = [
-            self.path,
-            *sorted(folder for folder in self.path.glob("*/") if folder.name.lower() in self.folders),
-        ]
+        names, folders = [*_names(type(self)), self.packed], _folders(self.path, type(self))
         files = [self.path, *(folder / name for folder in folders for name in names)]
         return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
 
@@ -125,17 +117,15 @@ class Cifar10(Cifar100):
 
     kind = "cifar10"
     expected = (
-        "the folder that contains cifar-10-batches-py or cifar-10-batches-bin, or its .tar.gz, or one of "
-        "these itself; the option download=true downloads it"
+        "the folder that contains cifar-10-batches-py, or its .tar.gz, or one of these itself; the option "
+        "download=true downloads it"
     )
     layout = "CIFAR-10"
-    folders = ("cifar-10-batches-py", "cifar-10-batches-bin")
-    packed = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
+    folder = "cifar-10-batches-py"
+    packed = "cifar-10-python.tar.gz"
     files = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
     label = "labels"
-    label_bytes = (1, 0)
     names = ("batches.meta", "label_names")
-    names_text = "batches.meta.txt"
     wnids = {}
     published_classes = 10
 
@@ -159,19 +149,15 @@ def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int,
     """
     del times
     files = _files(path, source)
-    is_binary = source.names_text in files
-    pickles = chain.from_iterable(source.files.values())
-    parts = {name: files[f"{name}.bin" if is_binary else name] for name in pickles}
-    of_split = [parts[name] for name in source.files[split]]
-    batch = (_from_binary if is_binary else _from_pickles)(of_split, files, source)
+    batch = _from_pickles([files[name] for name in source.files[split]], files[source.names[0]], source)
     if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
         raise ItlError(
             f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
         )
     notes = [
         f"{name} and {other} are the same, byte by byte: each of their images counts twice"
-        for name, other in combinations(parts, 2)
-        if parts[name] == parts[other]
+        for name, other in combinations(_names(source), 2)
+        if files[name] == files[other]
     ]
     if later := next((name for before, name in pairwise(batch.names) if name < before), ""):
         order = f"in the published, alphabetical order from {later!r} on"
@@ -179,35 +165,39 @@ def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int,
     return replace(batch, notes=tuple(notes))
 
 
-def _names(source: type[Cifar100]) -> tuple[list[str], list[str]]:
-    """Return the names of all files of the data set: of its pickles, and of the binary version."""
-    pickles = [*chain.from_iterable(source.files.values())]
-    return [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
+def _names(source: type[Cifar100]) -> list[str]:
+    """Return the names of all files of the data set."""
+    return [*chain.from_iterable(source.files.values()), source.names[0]]
+
+
+def _folders(path: Path, source: type[Cifar100]) -> list[Path]:
+    """Return the folders that may have the files, also in a folder whose name is in capitals."""
+    return [*sorted(folder for folder in path.glob("*/") if folder.name.lower() == source.folder), path]
 
 
 def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
-    """Return the files of the data set by name: the pickles if they are complete, or else the binary ones."""
-    lacking = ""
-    for names, inside, packed in zip(_names(source), source.folders, source.packed, strict=True):
-        here = sorted(folder for folder in path.glob("*/") if folder.name.lower() == inside)
-        for folder in (*here, path):
-            missing = [name for name in names if not (folder / name).is_file()]
-            if not missing:
-                return {name: _read(folder / name) for name in names}
-            if len(missing) < len(names):
-                lacking = f": {folder} lacks {examples(missing)}"
-        for file in (path / packed, path):
-            if file.is_file() and file.name == packed:
-                return files_of_packed_tar(file, str(file), names)
+    """Return the files of the data set by name."""
+    names, lacking = _names(source), ""
+    for folder in _folders(path, source):
+        missing = [name for name in names if not (folder / name).is_file()]
+        if not missing:
+            return {name: _read(folder / name) for name in names}
+        if len(missing) < len(names):
+            lacking = f": {folder} lacks {examples(missing)}"
+    for file in (path / source.packed, path):
+        if file.is_file() and file.name == source.packed:
+            return files_of_packed_tar(file, str(file), names)
     raise ItlError(
-        f"no complete {source.layout} in {path}{lacking}; {_unpacking(path)}give the folder that contains "
-        f"{' or '.join(source.folders)}, or set the option download=true"
+        f"no complete {source.layout} in {path}{lacking}; {_describe_others(path)}give the folder that "
+        f"contains {source.folder}, or set the option download=true"
     )
 
 
-def _unpacking(path: Path) -> str:
-    """Say how to unpack what is at *path*, unless it has a name as published, which says what is in it."""
+def _describe_others(path: Path) -> str:
+    """Say of another version at *path* what it is, and how to unpack what has no published name."""
     files = open_listing(path).files if path.is_dir() else {path.name: Member(str(path))}
+    if foreign := foreign_format(files, LATER_FORMATS):
+        return f"{foreign}; "
     packed = describe_packed({name: file for name, file in files.items() if not name.startswith("cifar-10")})
     return f"{packed}, then " if packed else ""
 
@@ -217,26 +207,16 @@ def _read(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _from_pickles(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
+def _from_pickles(parts: list[bytes], meta: bytes, source: type[Cifar100]) -> Batch:
     pixels, labels = [], []
-    meta, key = source.names
-    names = _field(load_plain(files[meta], meta), key, meta)
+    file, key = source.names
+    names = _field(load_plain(meta, file), key, file)
     for number, part in enumerate(parts, 1):
-        what = f"pickle {number} of {source.folders[0]}"
+        what = f"pickle {number} of {source.folder}"
         content = load_plain(part, what)
         pixels.append(image_array(_field(content, "data", what), SIDE, what))
         labels += label_list(_field(content, source.label, what), len(pixels[-1]), what)
     return Batch(np.concatenate(pixels), labels, [_text(name) for name in names])
-
-
-def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
-    count, column = source.label_bytes
-    size = count + IMAGE_BYTES
-    if any(len(part) % size for part in parts):
-        raise ItlError(f"a binary file of {source.folders[1]} ends within an image; download it again")
-    rows = np.concatenate([np.frombuffer(part, np.uint8).reshape(-1, size) for part in parts])
-    words = files[source.names_text].decode("utf-8-sig", errors="replace").split()
-    return Batch(rows[:, count:].reshape(-1, 3, SIDE, SIDE), rows[:, column].astype(int).tolist(), words)
 
 
 def image_array(data: object, side: int, what: str) -> np.ndarray:
