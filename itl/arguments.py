@@ -159,7 +159,7 @@ SCORED: Sequence[Argument] = (  # what is scored against annotations
 )
 PROPOSALS: Sequence[Argument] = (
     ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
-    ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
+    ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat or .npz"}),
     ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
     ("--order", {"choices": ["yxyx", "xyxy", "xywh"], "help": "of boxes in a .mat; yxyx where not given"}),
     ("--count", {"type": int, "nargs": "+", "help": "regions an image; 300 1000 2000 where not given"}),

@@ -116,7 +116,7 @@ def test_names_with_accents_are_the_same_however_they_are_written(form, tmp_path
     assert not [line for line in lines if line.startswith("problem")]
 
 
-@pytest.mark.parametrize("kind", [".mat", ".npz", ".parquet", "_boxes.mat"])
+@pytest.mark.parametrize("kind", [".mat", ".npz", "_boxes.mat"])
 def test_regions_are_of_composed_names(kind, tmp_path):
     import scipy.io
 

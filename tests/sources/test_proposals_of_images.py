@@ -82,8 +82,8 @@ def test_regions_travel_with_their_pack(tmp_path, world):
     with pytest.raises(ItlError, match="file needs region proposals, .* option proposals=FILE, or use"):
         bare.regions(0)
     other = REGIONS | {"000005": REGIONS["000002"]}
-    write_regions(world / "beside.parquet", other)  # found beside the images too
-    moved = Pack.build(packing("beside.parquet"), tmp_path / "moved", path=world)
+    write_regions(world / "beside.mat", other)  # found beside the images too
+    moved = Pack.build(packing("beside.mat"), tmp_path / "moved", path=world)
     assert len({pack.digest, bare.digest, moved.digest}) == 3
     (tmp_path / "pack").rename(tmp_path / "first")
     again = Pack.build(packing(tmp_path / "regions.npz"), tmp_path / "pack", path=world)

@@ -9,8 +9,6 @@ and `bboxes_scores`. The option *order* says what the columns of a .mat are.
 .npz (NumPy): `images` (N,) text, `offsets` (N + 1,) whole numbers, and `boxes` (M, 4), ordered xmin, ymin,
 xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1]. It may have `scores` (M,).
 
-.parquet: one row per region, with the columns image, xmin, ymin, xmax, ymax, and perhaps score.
-
 The regions of an image keep their order, the best first, or are sorted by their scores, the highest first:
 a detector that uses fewer uses the first. A folder stands for all such files in it, such as those of trainval
 and test.
@@ -25,15 +23,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from itl import ItlError, counted, pick
-from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
+from itl.sources.boxes import first_invalid_box, refuse_normalised
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.option_files import folder_of, paths_named
-from itl.sources.files.untrusted_files import explain_damage, npz_arrays, refuse_large
-from itl.sources.records import examples
+from itl.sources.files.untrusted_files import explain_damage, npz_arrays
 from itl.storage import write_atomic
 
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
@@ -45,6 +40,7 @@ ORDERS = {  # columns of a .mat -> xmin, ymin, and xmax, ymax or width, height
     "xywh": [0, 1, 2, 3],
 }
 PICKLES = (".pkl", ".pickle", ".p")
+TABLE = ".parquet"
 FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
 
@@ -59,13 +55,13 @@ def read_regions(path: str | Path, order: str | None = None) -> Regions:
     if order is not None:
         pick(ORDERS, order, "order of boxes")
     if not path.exists():
-        raise ItlError(f"there is nothing at {path}; give a .mat, .npz or .parquet file, or a folder")
+        raise ItlError(f"there is nothing at {path}; give a .mat or .npz file, or a folder")
     regions: Regions = {}
     files = _files(path)
     if order is not None and not any(file.suffix.lower() == ".mat" for file in files):
         raise ItlError(
-            f"the order {order} is of boxes in a .mat, and {path} has none: .npz and .parquet have xmin, "
-            f"ymin, xmax, ymax; leave the order out"
+            f"the order {order} is of boxes in a .mat, and {path} has none: an .npz has xmin, ymin, "
+            f"xmax, ymax; leave the order out"
         )
     for file in files:
         for image, boxes in _read(file, order or "yxyx").items():
@@ -115,7 +111,7 @@ def refuse_target(path: Path) -> None:
 
 
 def write_regions(path: str | Path, regions: Mapping[str, np.ndarray]) -> None:
-    """Write *regions*, boxes (n, 4) by image, in the format of the suffix: .mat, .npz or .parquet."""
+    """Write *regions*, boxes (n, 4) by image, in the format of the suffix: .mat or .npz."""
     path = Path(path)
     write = pick(WRITERS, path.suffix.lower(), "kind of file for regions")
     boxes_of = {image: np.asarray(boxes, np.float32).reshape(-1, 4) for image, boxes in regions.items()}
@@ -141,25 +137,29 @@ def find_regions(file: str, source: Path) -> Path | None:
 
 
 def region_files(path: Path) -> list[Path]:
-    """Return the files of regions in the folder *path*, sorted; any other *path* as it is."""
+    """Return the files of regions, and tables, in the folder *path*, sorted; any other *path* as it is."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in (*READERS, TABLE))
 
 
 def _files(path: Path) -> list[Path]:
     files = region_files(path)
     if not files:
-        raise ItlError(f"the folder {path} has no file of regions; give .mat, .npz or .parquet")
+        raise ItlError(f"the folder {path} has no file of regions; give .mat or .npz")
     return files
 
 
 def _read(path: Path, order: str) -> Regions:
     """Read one file; each error becomes one line with its name."""
-    if path.suffix.lower() in PICKLES:
+    if path.suffix.lower() in (*PICKLES, TABLE):
+        is_table = path.suffix.lower() == TABLE
+        what = (
+            "a table, which is not read" if is_table else "a pickle, which may run anything when it is read"
+        )
         raise ItlError(
-            f"{path} is a pickle, which may run anything when it is read; where it was made, save it with "
-            f"numpy.savez(FILE, images=NAMES, offsets=OFFSETS, boxes=BOXES); {FORMAT_HINT}"
+            f"{path} is {what}; where it was made, save it with numpy.savez(FILE, images=NAMES, "
+            f"offsets=OFFSETS, boxes=BOXES); {FORMAT_HINT}"
         )
     read = pick(READERS, path.suffix.lower(), f"kind of file for regions ({path.name})")
     try:
@@ -262,25 +262,6 @@ def _read_npz(path: Path, order: str) -> Regions:
     return _by_image(images.astype(str).tolist(), parts)
 
 
-def _read_parquet(path: Path, order: str) -> Regions:
-    metadata = pq.ParquetFile(path).metadata
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    refuse_large(sum(group.total_byte_size for group in groups), str(path))
-    table = pq.read_table(path)
-    if missing := [name for name in ("image", *SIDES) if table.column_names.count(name) != 1]:
-        raise ItlError(f"should have one column {missing[0]}, but has {', '.join(table.column_names)[:80]}")
-    scored = ["score"] if "score" in table.column_names else []
-    frame = table.select(["image", *SIDES, *scored]).to_pandas()
-    if frame["image"].isna().any():
-        raise ItlError(f"row {int(frame['image'].isna().argmax()) + 1} names no image; {FORMAT_HINT}")
-    if scored:
-        frame = frame.iloc[_by_score(frame["score"].to_numpy(), len(frame))]
-    boxes = frame[SIDES].to_numpy(np.float64)
-    images = frame["image"].map(lambda name: name.decode() if isinstance(name, bytes) else name)
-    groups_of = images.groupby(images, sort=False).indices
-    return _by_image([str(image) for image in groups_of], [boxes[rows] for rows in groups_of.values()])
-
-
 def _by_image(names: list[str], boxes: list[np.ndarray]) -> Regions:
     images = [unicodedata.normalize("NFC", name) for name in names]  # as those of the images are
     if twice := [image for image, count in Counter(images).items() if count > 1]:
@@ -306,18 +287,5 @@ def _write_npz(path: Path, regions: Regions) -> None:
         np.savez_compressed(file, images=images, boxes=arrays["boxes"], offsets=arrays["offsets"])
 
 
-def _write_parquet(path: Path, regions: Regions) -> None:
-    if bare := [image for image, boxes in regions.items() if not len(boxes)]:
-        raise ItlError(
-            f"a .parquet has a row for each region, and {counted(len(bare), 'images have')} none, such as "
-            f"{examples(bare)}, whose objects would no longer count; write .npz or .mat"
-        )
-    arrays = concatenate_regions(regions.values())
-    images = np.repeat(np.array(list(regions), object), np.diff(arrays["offsets"]))
-    columns = {"image": pa.array(images, pa.string())}
-    columns |= {side: pa.array(values) for side, values in zip(SIDES, arrays["boxes"].T, strict=True)}
-    pq.write_table(pa.table(columns), path)
-
-
-READERS = {".mat": _read_mat, ".npz": _read_npz, ".parquet": _read_parquet}
-WRITERS = {".mat": _write_mat, ".npz": _write_npz, ".parquet": _write_parquet}
+READERS = {".mat": _read_mat, ".npz": _read_npz}
+WRITERS = {".mat": _write_mat, ".npz": _write_npz}

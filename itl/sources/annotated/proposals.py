@@ -248,7 +248,7 @@ def _regions_path(file: str, source: Path) -> Path:
     path = expand_home(file)
     folders = f"neither {Path.cwd()} nor {folder_of(source)} has {path}"
     text = f"there is no {path}" if path.is_absolute() else folders
-    raise ItlError(f"{text}; the option proposals takes a .mat, .npz or .parquet file, or a folder")
+    raise ItlError(f"{text}; the option proposals takes a .mat or .npz file, or a folder")
 
 
 def measure_recall(
