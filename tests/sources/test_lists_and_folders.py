@@ -9,7 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.registry import open_source
-from tests.annotated import check_lines, jpeg, written
+from tests.annotated import check_lines, images, jpeg, written
 
 CLASSES = ("cat", "dog")
 IN_CLASSES = {f"images/{name}/{number}.jpg": jpeg() for name in CLASSES for number in range(4)}
@@ -274,6 +274,36 @@ def test_where_folders_are_unclear_a_list_that_divides_their_images_is_named(tmp
     with pytest.raises(ItlError) as error:
         read("folder", path)
     assert "divides" not in str(error.value)
+
+
+def test_a_list_named_after_test_whose_column_says_train_divides_no_other_images(tmp_path):
+    path = written(tmp_path, images("dog/4.jpg", "dog/3.jpg", "cat/0.jpg"))
+    bare = b"image,split\n4.jpg,train\n3.jpg,train\n0.jpg,train\n"
+    (path / "test.csv").write_bytes(bare)
+    lines = check_lines("lists", path)
+    assert "read as: images in lists (test.csv): train 3 images" in lines
+    assert not [line for line in lines if "not read" in line]
+    (path / "test.csv").write_text("image,label,split\n4.jpg,a,train\n3.jpg,b,train\n")
+    (path / "split.csv").write_text("image,split\n4.jpg,train\n3.jpg,val\n")
+    with pytest.raises(ItlError, match="split.csv divides images, .* set the option train=test.csv to take"):
+        open_source("lists", path).records()
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "labels.csv"])
+def test_a_list_of_several_numbers_is_not_left_out_beside_another(tmp_path, name):
+    header = "image,label\n" if name == "labels.csv" else ""
+    sign = "," if header else " "
+    rows = f"{header}0.jpg{sign}1 2\n1.jpg{sign}1 3\n"
+    path = written(tmp_path, images("0.jpg", "1.jpg", "2.jpg", "3.jpg") | {name: rows.encode()})
+    (path / "test.txt").write_text("2.jpg 1\n3.jpg 2\n")
+    with pytest.raises(
+        ItlError, match=rf"{name}, line \d: '1 2' are several numbers, but an image is of one"
+    ):
+        open_source("lists", path).records()
+    (path / "train.txt").write_text("0.jpg 1\n1.jpg 2\n")
+    with pytest.raises(ItlError, match=f"has 2 lists for train, {name}, train.txt; choose one with"):
+        open_source("lists", path).records()
+    assert len(open_source("lists", path, train="train.txt", test="test.txt").records()) == 4
 
 
 def test_a_list_of_test_images_numbered_like_train_divides_nothing(tmp_path):

@@ -8,6 +8,7 @@ from posixpath import dirname
 from itl import ItlError, counted
 from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.hierarchy.taxonomy import WNID
+from itl.sources.listed.split_columns import UnclearListError
 from itl.sources.records import examples
 
 LABEL_COLUMNS = (
@@ -33,10 +34,10 @@ def ranks_of_class(columns: Collection[str]) -> list[str]:
 
 
 def refuse_several(label: str, where: str) -> None:
-    """Raise ItlError, about the line *where*, if *label* is several numbers, or a list of labels."""
+    """Raise UnclearListError, about the line *where*, if *label* is several numbers, or a list of labels."""
     if SEVERAL_LABELS.fullmatch(label):
         what = "is a list of labels" if label[0] == "[" else "are several numbers"
-        raise ItlError(
+        raise UnclearListError(
             f"{where}: {label[:40]!r} {what}, but an image is of one class; leave one label in each line, or "
             f"name the column in a CSV with the option label"
         )

@@ -155,19 +155,21 @@ class Lists(ListedSource):
         """
         all_train = [entry.image for entry in taken] if read == {"train"} else []
         stems = cache(lambda split: dividing_lists.stems_outside(split, all_train, self.listing.files))
-        for name in [name for name in self._unread if name not in self._made_up]:
+        files = list(self._list_of_split().values())
+        others = [name for name in self._unread if name not in {*files, *self._made_up}]
+        for name in others:
             start, split = dividing_lists.read_divider(self._member(name), name), split_of_path(name)
             data = b"" if split in {None, *read} else self._member(name).read()
             if data and is_list_of_labels(data, name, self.image, self.label):
                 options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
                 raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
             if all_train and dividing_lists.divides(start, name, stems(split)):
-                raise dividing_lists.divided_by(name, self._list_of_split()["train"])
+                raise dividing_lists.divided_by(name, files[0])
             if codes := self._why_codes(name):
                 raise ItlError(codes)
         if all_train and (name := dividing_lists.tree_that_divides(self.listing.files, stems)):
-            raise dividing_lists.divided_by(name, self._list_of_split()["train"])
-        unread = [name for name in self._unread if split_of_path(name) not in {None, *read}]
+            raise dividing_lists.divided_by(name, files[0])
+        unread = [name for name in others if split_of_path(name) not in {None, *read}]
         reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
         return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
 
