@@ -49,7 +49,6 @@ PRESET = {
 }
 ONE_NET = FOUR | {"seeds": [0], "recipe": {"steps": 2, "batch": 8, "pixels": 24}}
 PACK = "pack demo --size 32 --option classes=8 --option train=250 --option val=4 --option size=32 --out pack"
-SIZE_ENDING = ".size.json"  # of what is known of a source before its pack is built
 CUT_TO = (0, 0.5)  # of the length of a file that a power cut damages
 PUBLISHING_S = 0.3  # in which the files of a page are moved into place
 
@@ -314,8 +313,6 @@ def cut(finished: Path, home: Path, victim: Path, length: int) -> str:
     """
     copytree(finished, home)
     os.truncate(home / victim, length)
-    if victim.name.endswith(SIZE_ENDING):  # read while there is no pack
-        rmtree(home / str(victim).removesuffix(SIZE_ENDING))
     if victim.name == "rates.json":  # read while there is work left
         remove(home, RUNS)
     messages = go_on(home)

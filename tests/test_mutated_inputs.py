@@ -11,13 +11,13 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_of_digest, size_of
+from itl.packs.paths import pack_of_digest
 from itl.presets import load_preset, shipped_folder
 from itl.report.notebook_file import check_parameters
 from itl.runs.progress import last_epoch
 from itl.runs.store import Store
 from itl.runs.throughput import measured_before
-from itl.specs import Packing, Recipe, Subset
+from itl.specs import Recipe, Subset
 from itl.training.checkpoint import load_tensors, save_tensors
 from tests.worlds import FOUR, here, small_study
 
@@ -89,12 +89,6 @@ def a_pack(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
     return pack / name, lambda: np.asarray(pack_of_digest(digest, here(folder)).images[0]).sum()
 
 
-def a_listing(folder: Path) -> tuple[Path, Callable[[], object]]:
-    packing, machine = Packing("demo", size=8, options=SMALLEST), here(folder)
-    size_of(packing, "images", machine)
-    return next(folder.glob("packs/*.size.json")), lambda: size_of(packing, "images", machine)
-
-
 def kept_rates(folder: Path) -> tuple[Path, Callable[[], object]]:
     machine = here(folder)
     machine.runs.mkdir()
@@ -116,7 +110,6 @@ def weights(folder: Path) -> tuple[Path, Callable[[], object]]:
         a_log,
         a_preset,
         a_notebook,
-        a_listing,
         kept_rates,
         weights,
         pytest.param(lambda folder: a_pack(folder, "pack.json"), id="pack"),
@@ -142,7 +135,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, make):
         except Exception as error:
             raise AssertionError(f"mutant {number} of {path.name}: {data[:300]!r}") from error
     assert several_lines == 0
-    assert refused or make in (a_result, a_log, a_listing, kept_rates)  # these are made again
+    assert refused or make in (a_result, a_log, kept_rates)  # these are made again
     path.write_bytes(whole)
     read()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import Size, keep_size
+from itl.packs.paths import Size
 from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs.cost import work_of
 from itl.runs.executors import with_needs
@@ -58,29 +58,19 @@ def published() -> dict[str, Size]:
     }
 
 
-def as_if_listed(
-    preset: Preset, sizes: Mapping[str, Size], machine: Machine
-) -> tuple[list[Question], Machine]:
-    """Return the questions of *preset*, and *machine* as if it had data of *sizes*, by source.
-
-    The files in which sizes are kept are written to ``machine.home``, as if an empty folder in it, which does
-    not change while plans are made, had been listed.
-    """
+def with_data(preset: Preset, machine: Machine) -> tuple[list[Question], Machine]:
+    """Return the questions of *preset*, and *machine* with an empty folder in its home as data of each."""
     questions = questions_of(preset)
     names = {name for question in questions for name in question.packings()}
     images = machine.home / "listed" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    machine = machine.replace(data=tuple(f"{name}={images}" for name in sorted(names)), workers=1)
-    for question in questions:
-        for name, packing in question.packings().items():
-            keep_size(sizes[packing.source], packing, name, machine)
-    return questions, machine
+    return questions, machine.replace(data=tuple(f"{name}={images}" for name in sorted(names)), workers=1)
 
 
 def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[Plan, list[tuple]]:
     """Plan *preset* for data of *sizes*, by source; also return (net, recipe, rate) of each kind of work."""
-    questions, machine = as_if_listed(preset, sizes, machine)
-    made = plan(questions, Store(machine.runs), machine)
+    questions, machine = with_data(preset, machine)
+    made = plan(questions, Store(machine.runs), machine, sizes_of=sizes)
     works = {name_of(*work, machine): work for work in worked(questions, machine)}
     rates = calibrated(works.values(), machine)  # measured once, and kept
     return made, [(*work, rates[name]) for name, work in works.items()]
@@ -120,7 +110,7 @@ def main() -> None:
         device = Machine.from_environment(device=args.device).devices[0]  # hours of a single one
         machine = Machine.from_environment(home=Path(home), device=device, workers=1)
         sizes = published()
-        works = [work for preset in presets for work in worked(*as_if_listed(preset, sizes, machine))]
+        works = [work for preset in presets for work in worked(*with_data(preset, machine))]
         calibrated(works, machine)  # in one process; the plans then take what it measured
         for preset in presets:
             made, rated = grid(preset, sizes, machine)

@@ -6,14 +6,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
-from itl import ItlError, __version__, cannot_read, nearest
+from itl import ItlError, cannot_read, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content, is_known
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
@@ -21,7 +21,7 @@ from itl.packs.source_state import PackRequest, changes_since, read_rows
 from itl.settings import options_as_settings
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
-from itl.storage import read_mapping, write_text
+from itl.storage import read_mapping
 
 MOST_COMPARED = 1000  # names in the data folders, where none is the one that is looked for
 TIMED_IMAGES = 24  # decoded to measure how long packing takes
@@ -163,8 +163,8 @@ class Size:
 def size_of(packing: Packing, name: str, machine: Machine) -> Size:
     """Count the images of *packing*: in its pack, or by listing the source if it is not packed as it is now.
 
-    The result is kept beside the packs, and taken while the files stay the same: to look at the times of a
-    million files is quicker than to list them with their classes.
+    In a process, a source is listed once while its files stay the same: to look at the times of a million
+    files is quicker than to list them with their classes.
     """
     folder, changes = pack_folder(packing, name, machine), ""
     request = PackRequest(packing, find_source(packing, name, machine))
@@ -173,51 +173,13 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
         changes = changes_since(folder, Pack.open(folder).summary, request)
         if not changes:
             return _size_of_pack(folder, summary.stat().st_mtime_ns)
-    kept = read_mapping(_size_file(folder))
     try:
-        state = _state_of(request)
-        is_kept = kept.get("source_state") == state and _is_size(kept.get("size"))
-        size = Size(**kept["size"]) if is_kept else _size_of_source(packing, request.path)
+        state = json.dumps(request.source_state())
+        return replace(_size_of_source(packing, request.path, state), changes=changes)
     except ItlError as error:
         raise ItlError(options_as_settings(str(error))) from error
     except OSError as error:
         raise cannot_read(error.filename or request.path, error) from error
-    if not is_kept and machine.can_keep(folder.parent):
-        _write_size(size, folder, state)
-    return replace(size, changes=changes)
-
-
-def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:
-    """Keep *size* as that of the source of *packing* while its files stay as they are now."""
-    request = PackRequest(packing, find_source(packing, name, machine))
-    _write_size(size, pack_folder(packing, name, machine), _state_of(request))
-
-
-def _state_of(request: PackRequest) -> dict:
-    """Return what the size of a source rests on: its files, and the version of itl, which reads them."""
-    return {"itl": __version__, "files": request.source_state()}
-
-
-def _write_size(size: Size, folder: Path, state: dict) -> None:
-    """Write *size* beside the pack in *folder*, with the *state* of before it was counted."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"source_state": state, "size": asdict(size)})
-    write_text(_size_file(folder), text)
-
-
-def _size_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.size.json")
-
-
-def _is_size(value: object) -> bool:
-    """Say whether *value*, read from a file, is what `Size` is made of."""
-    from pydantic import TypeAdapter, ValidationError  # here: a machine that only trains may lack it
-
-    try:
-        TypeAdapter(Size).validate_json(json.dumps(value), strict=True)  # in Python, strict takes a Size only
-    except ValidationError:
-        return False
-    return isinstance(value, dict) and value.keys() == {entry.name for entry in fields(Size)}
 
 
 @cache
@@ -228,8 +190,13 @@ def _size_of_pack(folder: Path, version: int) -> Size:
     return replace(_count(images, packed=True), reading=reading)
 
 
-def _size_of_source(packing: Packing, path: Path | None) -> Size:
-    """List the source of *packing*, and decode a few of its images to measure how long that takes."""
+@lru_cache(maxsize=32)
+def _size_of_source(packing: Packing, path: Path | None, state: str) -> Size:
+    """List the source of *packing*, and decode a few of its images to measure how long that takes.
+
+    *state* differs once files of the source have changed.
+    """
+    del state
     from itl.packs.journal import decode_record  # reading a pack does not need decoders
 
     source = open_source(packing.source, path, **dict(packing.options))

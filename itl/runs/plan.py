@@ -206,17 +206,19 @@ def plan(
     machine: Machine,
     measure: bool = True,
     build_nets: bool = True,
+    sizes_of: Mapping[str, Size] | None = None,
 ) -> Plan:
     """Plan *questions* together: what they share is one row.
 
     With *measure*, this machine's speed is measured where it is not known; else, and where this host cannot
-    do what a scheduler's workers perhaps can, such runs cost nothing.
+    do what a scheduler's workers perhaps can, such runs cost nothing. With *sizes_of*, by source, data have
+    these sizes, and none is listed.
     Before that, ItlError is raised for data that are missing, all in one line, for subsets that cannot be
     had, for weights that runs would refuse and, with *build_nets*, for nets.
     """
     questions = list(questions)
     _refuse_unknown_nets(questions, machine)
-    sizes, packs = _packs(questions, machine)
+    sizes, packs = _packs(questions, machine, sizes_of)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
         if is_packed(run.spec):
@@ -318,14 +320,16 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
             )
 
 
-def _packs(questions: Questions, machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
+def _packs(
+    questions: Questions, machine: Machine, sizes_of: Mapping[str, Size] | None
+) -> tuple[dict[Path, Size], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated."""
     packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
     sizes, rows, missing = {}, [], {}
     for name, packing in packings:
         try:
             folder = pack_folder(packing, name, machine)
-            size = size_of(packing, name, machine)
+            size = sizes_of[packing.source] if sizes_of else size_of(packing, name, machine)
         except ItlError as error:
             missing[name] = str(error)
             continue

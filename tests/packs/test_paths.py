@@ -90,19 +90,6 @@ def test_a_dot_is_the_folder_of_data_itself(tmp_path):
     assert paths.find_source(Packing("folder", "."), "images", machine) == tmp_path / "photos"
 
 
-def test_another_version_of_itl_counts_anew(tmp_path, monkeypatch):
-    photos, machine = tmp_path / "photos", here(tmp_path)
-    for name in ("cat/1.png", "dog/1.png"):
-        (photos / name).parent.mkdir(parents=True)
-        (photos / name).write_bytes(encoded(smooth(9, 9)))
-    packing, listed, listing = Packing("folder", str(photos)), [], ClassFolders.records
-    monkeypatch.setattr(ClassFolders, "records", lambda self: listed.append(self) or listing(self))
-    for version, times in (("1", 1), ("1", 1), ("2", 2)):
-        monkeypatch.setattr(paths, "__version__", version)
-        assert size_of(packing, "images", machine).images == 2
-        assert len(listed) == times
-
-
 def test_a_name_with_two_paths_is_refused(tmp_path):
     machine = here(tmp_path, data=("images=a", "images=b"))
     with pytest.raises(ItlError, match="^images has 2 paths, a and b; leave one of them$"):
@@ -221,17 +208,6 @@ def test_without_data_a_pack_of_moved_images_serves_and_one_of_others_does_not(t
             assert paths.packed(packing, "images", machine).summary["records"]
     with pytest.raises(ItlError, match="found nothing.*; images.*, images.* are built, of other paths"):
         paths.pack_folder(packing, "images", machine)
-
-
-def test_in_a_home_that_may_only_be_read_sizes_are_counted_and_not_kept(tmp_path, monkeypatch):
-    machine, packing = here(tmp_path / "home"), Packing("demo", size=16, options=IMAGES["options"])
-    machine.home.mkdir(exist_ok=True)
-    monkeypatch.setattr("itl.machine.os.access", lambda path, mode: False)
-    counts = size_of(packing, "images", machine).splits
-    assert not list(machine.home.iterdir())
-    monkeypatch.undo()
-    assert size_of(packing, "images", machine).splits == counts
-    assert [path.name for path in machine.home.iterdir()] == ["packs"]
 
 
 def test_a_folder_in_it_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
