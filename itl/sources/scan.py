@@ -22,7 +22,7 @@ SKIPPED = "images with problems (bad=skip)"
 MAX_QUOTED_PROBLEMS = 2  # quoted in an error, which is one line
 SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
-Pixels = Literal["", "upright", "stored", "either"]  # that boxes are of, by sizes; "": EXIF turns nothing
+Pixels = Literal["upright", "stored", "unclear"]  # that boxes are of, by sizes; unclear: taken as upright
 Resized = Literal["refuse", "scale", "keep"]  # boxes of another stated size; keep: they are those of the file
 
 
@@ -106,38 +106,33 @@ class Scan:
 
     def add_size_doubt(self, ids: Sequence[str], boxes: "BoxCoordinates") -> None:
         """Keep what is doubtful about the boxes of an image, that of the records *ids*, for `finish`."""
-        if boxes.doubt or boxes.pixels:
+        if boxes.stated or boxes.pixels != "upright":
             self.size_doubts |= dict.fromkeys(ids, boxes)
 
-    def turn_alike(self) -> None:
-        """Turn boxes of images that EXIF mirrors or turns upside down, where sizes tell it of all others.
+    def _images_of(self, pixels: "Pixels") -> list[str]:
+        return [image for image, boxes in self.size_doubts.items() if boxes.pixels == pixels]
+
+    def _refuse_unclear_pixels(self) -> None:
+        """Add a problem for boxes that may be of the stored pixels, as boxes of other images are.
 
         A tool that annotates stored pixels does so on all images, but the sizes that it states tell it only
-        of images whose sides EXIF swaps. Sizes that are a bit off, or swapped, tell nothing.
+        of images whose sides EXIF swaps.
         """
-        evidence = {word for boxes in self.size_doubts.values() for word in (boxes.pixels, boxes.doubt)}
-        if "stored" not in evidence or evidence & {"upright", "near"}:
-            return
-        alike = {
-            image: replace(boxes, pixels="stored")
-            for image, boxes in self.size_doubts.items()
-            if boxes.pixels == "either"
-            and boxes.image.size == boxes.image.stored_size
-            and image in self.objects
-        }
-        for image, boxes in alike.items():
-            self.objects[image] = [replace(obj, box=boxes.image.turn(obj.box)) for obj in self.objects[image]]
-        for number, record in enumerate(self.records):
-            if record.box and record.id in alike:  # a person
-                self.records[number] = replace(record, box=alike[record.id].image.turn(record.box))
-        self.size_doubts |= alike
-
-    def _doubted(self, doubt: str) -> list[str]:
-        return [image for image, boxes in self.size_doubts.items() if doubt in (boxes.doubt, boxes.pixels)]
+        boxed = {image for image, objects in self.objects.items() if objects}
+        boxed |= {record.id for record in self.records if record.box}  # people
+        stored = self._images_of("stored")
+        if stored and (unclear := [image for image in self._images_of("unclear") if image in boxed]):
+            self.add_problem(
+                f"no stated size tells whether boxes on {counted(len(unclear), 'images')} that EXIF turns or "
+                f"mirrors, such as {examples(unclear)}, are of the stored pixels, as those on "
+                f"{examples(stored)} are; save these images upright, with boxes of the upright pixels",
+                *unclear,
+            )
 
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
         """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `Resized`."""
         self._note_sizes(resized)
+        self._refuse_unclear_pixels()
         self._check_training()
         self._note_repeated_objects()
         if self.other_image:
@@ -145,16 +140,10 @@ class Scan:
                 f"{counted(len(self.other_image), 'annotations have')} another image's name in <filename>, "
                 f"such as {examples(self.other_image)}; each is taken for the image that it is called after"
             )
-        if turned := self._doubted("stored"):
+        if turned := self._images_of("stored"):
             self.notes.append(
                 f"{counted(len(turned), 'images are')} stored turned, as EXIF says, and annotated for the "
                 f"stored pixels, such as {examples(turned)}; boxes are turned with the images"
-            )
-        if unclear := self._doubted("either"):
-            self.notes.append(
-                f"{counted(len(unclear), 'images are')} stored turned or mirrored, as EXIF says, such as "
-                f"{examples(unclear)}, and no stated size tells whether boxes are of the stored pixels; they "
-                f"are taken as of the upright images"
             )
         self.notes = [plain_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
@@ -192,12 +181,8 @@ class Scan:
             )
 
     def _note_sizes(self, resized: str) -> None:
-        if near := self._doubted("near"):
-            self.notes.append(
-                f"{counted(len(near), 'annotations give')} a size a little off, or swapped, "
-                f"such as of {examples(near)}; their boxes are taken as they are"
-            )
-        if not (others := self._doubted("resized")):
+        others = [image for image, boxes in self.size_doubts.items() if boxes.stated]
+        if not others:
             return
         first = self.size_doubts[others[0]]
         sizes = f"{first.image.width} × {first.image.height} pixels, not {first.stated}"
@@ -304,9 +289,8 @@ class BoxCoordinates:
 
     image: ImageHeader
     size: tuple[int, int]  # width and height there
-    doubt: Literal["", "near", "resized"] = ""  # near: a bit off, or swapped
-    pixels: Pixels = ""
-    stated: str = ""  # the size before it was resized, in words
+    pixels: Pixels = "upright"
+    stated: str = ""  # in words, if the image was resized
 
     @property
     def are_changed(self) -> bool:
@@ -332,43 +316,41 @@ def box_coordinates(header: ImageHeader, stated: Size, resized: str) -> BoxCoord
     annotation states the size of the stored one and the two differ.
 
     *stated* are width and height by the annotation, None where it has none; to one alone, the other is in
-    proportion. If the file has by far others, *resized* "keep" takes the boxes for those of the file; else
-    those of the stored image are told by the proportions that are stated.
+    proportion. If the file has by far others, *resized* "keep" takes the boxes for those of the file; for
+    "scale", those of the stored image are told by the proportions that are stated.
     """
-    size = header.size
-    if stated == header.stored_size != size:
-        return BoxCoordinates(header, header.stored_size, pixels="stored")
+    size, stored = header.size, header.stored_size
+    if stated == stored != size:
+        return BoxCoordinates(header, stored, "stored")
+    unclear: Pixels = "upright" if header.orientation == 1 else "unclear"
+    if not any(stated):
+        return BoxCoordinates(header, size, unclear)
     width, height = (side or 0 for side in stated)
     if 0 in (width, height):
         scale = max(width / size[0], height / size[1])
-        width, height = round(scale * size[0]), round(scale * size[1])
-    if (width, height) in (size, (0, 0)):
-        return BoxCoordinates(header, size, pixels=_pixels_of(header, (width, height)))
+        width, height = (max(1, round(scale * side)) for side in size)
+    if (width, height) == size != stored:
+        return BoxCoordinates(header, size)
     sides = zip((width, height), size, strict=True)
     is_near = all(abs(side - other) <= max(2, SIZE_TOLERANCE * other) for side, other in sides)
     if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
-        return BoxCoordinates(header, size, "near", _pixels_of(header, size))
-    # What is refused for its size, or taken as it is, tells nothing of other images.
-    pixels = _pixels_of(header, (width, height) if resized == "scale" else (0, 0), SIZE_TOLERANCE)
-    size = size if resized == "keep" else (width, height)
-    return BoxCoordinates(header, size, "resized", pixels, f"{width} × {height}")
+        return BoxCoordinates(header, size, unclear)
+    words = f"{width} × {height}"
+    if resized == "keep":
+        return BoxCoordinates(header, size, unclear, words)
+    fits_upright, fits_stored = (_has_proportions((width, height), of) for of in (size, stored))
+    pixels = unclear if fits_upright == fits_stored else "upright" if fits_upright else "stored"
+    return BoxCoordinates(header, (width, height), pixels if resized == "scale" else "upright", words)
 
 
-def _pixels_of(header: ImageHeader, stated: tuple[int, int], tolerance: float = 0) -> Pixels:
-    """Return which pixels of an image that EXIF turns have the proportions of the *stated* size.
+def _has_proportions(stated: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Say whether *stated* sides are in the proportion of *size*.
 
-    >>> _pixels_of(ImageHeader(60, 100, 6), (200, 120)), _pixels_of(ImageHeader(60, 100, 3), (60, 100))
-    ('stored', 'either')
+    >>> _has_proportions((200, 120), (100, 60)), _has_proportions((120, 200), (100, 60))
+    (True, False)
     """
-    if header.orientation == 1:
-        return ""
-    is_upright, is_stored = (
-        abs(stated[0] * height - stated[1] * width) <= tolerance * stated[1] * width
-        for width, height in (header.size, header.stored_size)
-    )
-    if is_upright == is_stored:
-        return "either"
-    return "upright" if is_upright else "stored"
+    one, other = stated[0] * size[1], stated[1] * size[0]
+    return abs(one - other) <= SIZE_TOLERANCE * other
 
 
 def image_header(member: Member) -> ImageHeader:

@@ -281,13 +281,10 @@ def test_every_problem_is_told_not_only_the_first(tmp_path):
     ]
 
 
-def test_sizes_that_differ_without_harm_are_a_note(tmp_path):
+def test_sizes_that_differ_by_a_pixel_are_taken_as_they_are(tmp_path):
     source = Voc2007(written(tmp_path, changed(voc2007(), **{"000001.jpg": jpeg(61, 41)})))
     assert len(source.records()) == 5
-    assert source.scan.notes == [
-        "1 annotation gives a size a little off, or swapped, such as of VOC2007/000001; their boxes are "
-        "taken as they are"
-    ]
+    assert source.scan.notes == []
 
 
 def test_an_annotation_that_names_another_image_is_a_note(tmp_path):

@@ -122,7 +122,6 @@ class Coco(AnnotatedSource):
         if not refused:  # else they may be in that file
             reason = "images in no JSON file that is read" if unread else "images in no JSON file"
             scan.left_out[reason] += max(0, len(self._names.images) - len(json_of))
-        scan.turn_alike()
         add_regions(scan, self.proposals, self.outside, self.resized)
         return scan.finish(self.bad, self.resized)
 

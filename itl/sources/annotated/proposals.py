@@ -103,22 +103,22 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
         return
     scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
-    unclear = {image: boxes.doubt for image, boxes in scan.size_doubts.items() if boxes.are_changed}
+    changed = {image: boxes for image, boxes in scan.size_doubts.items() if boxes.are_changed}
     measured = {
-        image: boxes for image, boxes in matched.items() if image in scan.sizes and image not in unclear
+        image: boxes for image, boxes in matched.items() if image in scan.sizes and image not in changed
     }
     counts = _counts_outside(measured, scan.sizes)
     if counts and outside == "cut":
         scan.notes.append(_describe_outside(counts, measured, "cut"))
         measured |= {image: _cut(measured[image], scan.sizes[image]) for image in counts}
     _refuse_without_regions(scan, path, matched | measured, from_file)
-    refused = {image for image, doubt in unclear.items() if (doubt, resized) == ("resized", "refuse")}
-    if changed := sorted(unclear.keys() & matched.keys() - refused):
+    refused = {image for image, boxes in changed.items() if boxes.stated and resized == "refuse"}
+    if unclear := sorted(changed.keys() & matched.keys() - refused):
         scan.add_problem(
-            f"boxes of {counted(len(changed), 'images')}, such as {examples(changed)}, are turned or scaled "
+            f"boxes of {counted(len(unclear), 'images')}, such as {examples(unclear)}, are turned or scaled "
             f"to the image's file, and {path} does not tell whether its regions are of the file or of what "
             f"the annotation states; save these images upright and in the stated size",
-            *changed,
+            *unclear,
         )
     for image, boxes in measured.items():
         if len(boxes):

@@ -100,7 +100,6 @@ class VocAction(VocSource):
                 f"{counted(len(contradicted), 'labels of lists contradict')} the XML, such as "
                 f"{examples(contradicted)}; those of the lists are taken"
             )
-        scan.turn_alike()
         self._leave_out_unlabelled_test(scan)
         return scan.finish(self.bad, self.resized)
 

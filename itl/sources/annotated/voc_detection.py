@@ -108,7 +108,6 @@ class Voc2007(VocSource):
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
         scan = self.unfinished_scan()
-        scan.turn_alike()
         add_regions(scan, self.proposals, self.outside, self.resized)
         return scan.finish(self.bad, self.resized)
 
