@@ -29,16 +29,16 @@ def check_content(pack: Pack) -> None:
     All of it is read, and again only once its files are others, by their sizes and times. Of processes that
     begin at once, as the jobs of an array do, one reads.
     """
-    if is_known(pack.folder):
+    if _is_known(pack.folder):
         return
     lock = lock_of(pack.folder)
     writable = all(os.access(folder, os.W_OK) for folder in (pack.folder, lock.parent))
     with hold_lock(lock, f"checking {pack.folder}") if writable else nullcontext():  # else each process reads
-        if not is_known(pack.folder):
+        if not _is_known(pack.folder):
             _read_all(pack)
 
 
-def is_known(folder: Path) -> bool:
+def _is_known(folder: Path) -> bool:
     """Whether the files of the pack in *folder* are those that were last found right."""
     state = _state(folder)
     return state == _IN_MEMORY.get(folder) or state == read_mapping(folder / CHECKED).get("files")

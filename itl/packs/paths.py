@@ -15,7 +15,7 @@ from pathlib import Path
 
 from itl import ItlError, cannot_read, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
-from itl.packs.content import check_content, is_known
+from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
 from itl.packs.source_state import PackRequest, changes_since, read_rows
 from itl.settings import options_as_settings
@@ -242,8 +242,8 @@ def pack_of_digest(digest: str, machine: Machine) -> Pack:
 def find_pack(digest: str, machine: Machine) -> Pack | None:
     """Open a pack here with the *digest* of specs; None if there is none, ItlError if all are damaged.
 
-    Of several, as where the data were moved, it is one that holds what was packed, and was checked before if
-    any was: `pack_for` checks only that of the data's path now.
+    Of several, as where the data were moved, it is the first that holds what was packed: `pack_for` checks
+    only that of the data's path now.
     """
     summaries = [
         path
@@ -251,11 +251,11 @@ def find_pack(digest: str, machine: Machine) -> Pack | None:
         if path.parent.suffix not in (".partial", ".replaced")  # killed just before it was published
         and read_mapping(path, PACK_AGAIN).get("digest") == digest
     ]
-    damage, several = None, len(summaries) > 1
-    for summary in sorted(summaries, key=lambda path: several and not is_known(path.parent)):
+    damage = None
+    for summary in summaries:
         try:
             pack = Pack.open(summary.parent)
-            if several:
+            if len(summaries) > 1:
                 check_content(pack)
             return pack
         except ItlError as error:
