@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SCHEDULER_TIMEOUT_S = 30  # in which a scheduler answers
 LONELY_S = 10  # without a worker, after which the wait is told
+STOP_S = 10  # in which all workers end runs that nobody waits for
 SHARED_FOLDER_S = 15  # until a file that another host wrote can be seen here
 COMES_LATER = ("are busy", "down, drained or reserved")  # in what SLURM says of jobs that may still start
 JOB_LOSSES = 100  # of a run's workers: SLURM may preempt a job any number of times
@@ -178,9 +179,10 @@ class DaskWorkers:
         """End the runs of this call on all workers."""
         try:
             if self.client.status == "running":
-                self.client.run(stop_on_worker, self.call, on_error="ignore")
+                self.client.run(stop_on_worker, self.call, on_error="ignore", callback_timeout=STOP_S)
         except OSError:
-            print(f"itl: {self.address} does not answer; its workers finish their runs", file=sys.stderr)
+            late = f"{self.address} or a worker of it does not answer, which then finishes its run"
+            print(f"itl: {late}", file=sys.stderr)
 
     def _lost(self) -> ItlError:
         return ItlError(

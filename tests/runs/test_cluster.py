@@ -276,6 +276,19 @@ def test_what_a_process_answers_is_never_taken_for_another_run(tmp_path):
         process.end()
 
 
+def test_a_worker_that_does_not_answer_holds_up_no_interrupt(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "STOP_S", 0.2)
+    machine = here(tmp_path).replace(scheduler=cluster.scheduler_address)
+    with module.cluster(machine) as workers:
+        process = next(iter(workers.client.run(os.getpid).values()))
+        os.kill(process, signal.SIGSTOP)
+        try:
+            workers.stop()
+        finally:
+            os.kill(process, signal.SIGCONT)
+    assert "or a worker of it does not answer, which then finishes its run" in capsys.readouterr().err
+
+
 def test_an_interrupt_while_a_process_starts_is_not_lost(tmp_path, monkeypatch):
     done = []
 
