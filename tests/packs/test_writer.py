@@ -12,7 +12,7 @@ from itl.packs.pack import Pack
 from tests.memory import STATM, needs_statm
 from tests.pictures import encoded, smooth
 
-FEW, MANY, SIDE = 500, 3000, 128
+FEW, MANY, SIDE = 125, 750, 256  # large images: as many bytes from a quarter of the files
 FIRST_DECODED = """
 import sys
 from itl.packs import writer
