@@ -85,7 +85,7 @@ def test_worlds_have_images_and_nets_of_their_own():
     assert [world.conditions[0] for world in worlds] == [question.conditions[0]] * 3
 
 
-def test_trained_worlds_are_counted(tmp_path, monkeypatch):
+def test_trained_worlds_are_counted(tmp_path, monkeypatch, in_this_process):
     """A world of twenty nets that have learned nothing, so that there is nothing to be claimed."""
     monkeypatch.setenv("ITL_WORKERS", "1")
     study = dict(load_preset(PRESET).notebooks["08-influence"], halves=20)

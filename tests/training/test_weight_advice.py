@@ -5,6 +5,7 @@ import re
 import pytest
 import timm
 import torch
+from timm.layers import weight_init
 
 from itl import ItlError
 from itl.specs import Weights
@@ -13,6 +14,17 @@ from itl.training.weights import body_tensors
 from tests.training.filled_nets import filled, read_tensors, resnet18_state
 
 VIT = "timm:vit_tiny_patch16_224"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_values_on_meta():
+    """To draw the values of nets on meta, which have none, takes a quarter of the time of advice."""
+    draw = weight_init._trunc_normal_
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            weight_init, "_trunc_normal_", lambda part, *how: part if part.is_meta else draw(part, *how)
+        )
+        yield
 
 
 def taken(net, content, path, pixels=224, **weights):
