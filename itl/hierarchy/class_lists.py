@@ -74,7 +74,7 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
         with errors_about(f"{path}, {row.where}"):
             is_wnid = _is_of_wnid(row, tree, known, own)
             names.append(row.wnid if is_wnid else _class_of(row.key, tree, known))
-    _refuse_repeated_names(rows, names, path)
+    _refuse_repeated_names(rows, names, tree, path)
     with_labels = _has_labels(rows, names, tree, path)
     listed: dict[str, str] = {}
     for row, name in zip(rows, names, strict=True):
@@ -132,16 +132,16 @@ def _is_of_wnid(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Colle
     return True
 
 
-def _refuse_repeated_names(rows: Sequence[Row], names: Sequence[str], path: Path) -> None:
-    """Raise ItlError if a name has several wnids, or a wnid several names, and no label says more."""
+def _refuse_repeated_names(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:
+    """Raise ItlError if a name that is no word for its wnid has several, or a wnid several names."""
     both = zip(rows, names, strict=True)
-    pairs = {(row.key, name) for row, name in both if row.wnid == row.value == name}
-    for column in zip(*sorted(pairs), strict=True):
-        if several := _repeated(column):
-            raise ItlError(
-                f"{path}: {several[0]!r} stands beside several names or wnids; give the wnids alone, or what "
-                f"each counts as under the header wnid,label"
-            )
+    pairs = sorted({(row.key, name) for row, name in both if row.wnid == row.value == name})
+    own = [key for key, name in pairs if not _is_name(key, name, tree)]  # crane is a word for two nouns
+    if several := _repeated(own) or _repeated([name for _, name in pairs]):
+        raise ItlError(
+            f"{path}: {several[0]!r} stands beside several names or wnids; give the wnids alone, or what "
+            f"each counts as under the header wnid,label"
+        )
 
 
 def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:

@@ -281,8 +281,9 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     if not class_of:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
     if others := sorted(listed.keys() - set(wnids)):
-        several, first = counted(len(others), "classes are"), tree.with_words(others[0])
-        warn(f"{several} in {path} but not among these {len(set(wnids)):,} classes, such as {first}")
+        several, these = counted(len(others), "classes are"), counted(len(set(wnids)), "classes")
+        first = tree.with_words(others[0])
+        warn(f"{several} in {path} but not among these {these}, such as {first}")
     return LabelSet(class_of)
 
 

@@ -247,7 +247,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "height": [row.height for _, row in packed],
         "checksum": [row.checksum for _, row in packed],
     }
-    if any(record.group for record in records):
+    if "group" in identity["request"]["options"]:
         columns["group"] = [record.group for record in records]
     schema = pa.schema([(name, INDEX[name]) for name in columns])
     pq.write_table(pa.table(columns, schema), folder / "index.parquet")

@@ -120,6 +120,9 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> str:
     """
     if refused := _refused_images(folder, summary):
         return _in_words({"left out that the system did not let be read": refused})
+    names = pq.read_schema(folder / "index.parquet").names
+    if "group" in summary["request"]["options"] and "group" not in names:
+        return "the pack does not say which images the option group holds together"
     state = request.source_state()
     if state == summary.get("source_state", "unknown"):
         return ""

@@ -31,6 +31,11 @@ def test_the_wnid_beside_a_name_says_which_class_it_is(tmp_path, content, classe
     assert read(tmp_path, content, classes) == {MACHINE: MACHINE, GOLDFISH: GOLDFISH}
 
 
+def test_two_nouns_of_one_name_are_two_classes_by_their_wnids(tmp_path):
+    """As crane and maillot in a list of the 1,000 classes of ImageNet."""
+    assert read(tmp_path, f"name,wnid\ncrane,{BIRD}\ncrane,{MACHINE}\n") == {BIRD: BIRD, MACHINE: MACHINE}
+
+
 def test_a_wnid_beside_a_name_and_its_label(tmp_path):
     content = f"name,label,wnid\ncrane,thing,{MACHINE}\ncrane,animal,{BIRD}\n"
     assert read(tmp_path, content, {BIRD: BIRD}) == {MACHINE: "thing", BIRD: "animal"}
@@ -64,7 +69,7 @@ def test_a_wnid_that_the_tree_lacks_says_which_class_a_name_is(tmp_path):
         *(
             (text, f"'{repeated}' stands beside several names or wnids; give the wnids alone, or what each")
             for text, repeated in (
-                (f"name,wnid\ncrane,{BIRD}\ncrane,{MACHINE}\n", "crane"),
+                (f"name,wnid\nmine,{BIRD}\nmine,{MACHINE}\n", "mine"),
                 (f"my own words,{TENCH}\ngoldfish,{GOLDFISH}\ntench,{TENCH}\n", TENCH),
             )
         ),

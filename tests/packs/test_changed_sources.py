@@ -1,5 +1,6 @@
 """Packs of a source that has changed since: only what changed is decoded, to the bytes of a new pack."""
 
+import json
 import os
 import pickle
 import shutil
@@ -290,6 +291,18 @@ def test_a_kill_while_an_earlier_pack_is_removed_is_in_no_ones_way(few, tmp_path
     whole = Pack.build(PACKING, tmp_path / "whole", path=few)
     assert same(Pack.build(PACKING, tmp_path / "pack", path=few), whole)
     assert not (tmp_path / "pack.replaced").exists()
+
+
+def test_a_pack_that_does_not_keep_its_groups_is_packed_again(few, tmp_path):
+    packing = replace(PACKING, options={"class_level": 1, "val_fraction": 0.5, "group": "[0-9]"})
+    pack = Pack.build(packing, tmp_path / "pack", path=few)
+    assert set(pack.table["group"]) == set(pack.table["image"].str.extract("([0-9])", expand=False))
+    index = tmp_path / "pack/index.parquet"
+    pack.table.drop(columns="group").to_parquet(index, index=False)  # as of an older itl
+    summary = json.loads((tmp_path / "pack/pack.json").read_text())
+    summary["files"]["index.parquet"] = index.stat().st_size
+    (tmp_path / "pack/pack.json").write_text(json.dumps(summary))
+    assert "group" in Pack.build(packing, tmp_path / "pack", path=few).table
 
 
 def test_packs_of_images_that_two_sources_score_differently_have_two_digests(few, tmp_path, monkeypatch):

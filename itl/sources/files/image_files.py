@@ -99,7 +99,7 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:  # Pillow's readers raise all kinds of errors
         if data[4:8] == b"ftyp" and data[8:12].decode("latin-1") in HEIF_BRANDS:
             raise ItlError("a HEIC or AVIF image, whatever its name; convert it to JPEG or PNG") from error
-        raise ItlError(_reason(error, OPENING_BYTES)) from error
+        raise ItlError(_reason(error, OPENING_BYTES * (data[8:12] == b"WEBP"))) from error
     for name in XMP:
         image.info.pop(name, None)
     if image.format == "PNG" and "transparency" in image.info:
@@ -223,7 +223,8 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:
-        raise ItlError(_reason(error, DECODING_BYTES * image.width * image.height)) from error
+        memory = DECODING_BYTES * image.width * image.height
+        raise ItlError(_reason(error, memory * (image.format in ("WEBP", "JPEG2000")))) from error
 
 
 def _bits(image: Image.Image) -> int:
@@ -244,7 +245,7 @@ def _to_8_bit(image: Image.Image) -> np.ndarray:
 def _reason(error: Exception, memory: int) -> str:
     """Return in one line why Pillow failed; without addresses, so that it is the same every time.
 
-    MemoryError where there are fewer bytes than *memory*: its decoders say of that what they say of damage.
+    MemoryError where there are fewer bytes than *memory*: some decoders say of that what they say of damage.
     """
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
