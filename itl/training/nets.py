@@ -53,9 +53,8 @@ def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         name = net_name(name)
-        library, _, rest = name.rpartition(":")
-        makers = {"timm": _timm, "torchvision": _torchvision_net}
-        body, features = makers[library](rest, pixels) if library in makers else _own(name, pixels)
+        make_body = {"timm": _timm, "torchvision": _torchvision}.get(name.rpartition(":")[0], _own)
+        body, features = make_body(name, pixels)
         head = nn.Linear(features, classes)
         if name == "caffenet":
             _gaussian(head, std=0.01, bias=0)
@@ -161,14 +160,23 @@ def check_known(library: str, name: str) -> None:
         raise ItlError(f"no {library} net called {name!r}; {did_you_mean(name, known)}{listed}")
 
 
+def _untrained_model(name: str, **options: Any) -> Any:
+    """Make the model *name*, timm:NAME, torchvision:NAME or torchvision's NAME, with *options* of it."""
+    library, _, rest = name.rpartition(":")
+    if library == "timm":
+        import timm  # not at the top: it takes seconds, and few runs need it
+
+        return timm.create_model(rest, **options)
+    from torchvision import models
+
+    return models.get_model(rest, weights=None, **options)
+
+
 def _timm(name: str, pixels: int) -> Body:
     """Make a net of timm without its classifier."""
-    import timm  # not at the top: it takes seconds, and few runs need it
-
-    check_known("timm", name.partition(".")[0])
-    size = size_option(f"timm:{name}", pixels)
-    make = partial(timm.create_model, name, pretrained=False, num_classes=0, **size)
-    return _checked(make, f"timm:{name}", pixels)
+    check_net(name)
+    make = partial(_untrained_model, name, num_classes=0, **size_option(name, pixels))
+    return _checked(make, name, pixels)
 
 
 def size_option(net: str, pixels: int) -> dict[str, int]:
@@ -188,16 +196,16 @@ def size_option(net: str, pixels: int) -> dict[str, int]:
     return {"img_size": pixels} if config and config.fixed_input_size else {}
 
 
-def _torchvision_net(name: str, pixels: int) -> Body:
+def _torchvision(name: str, pixels: int) -> Body:
     """Make a classifier of torchvision without its last linear layer."""
     head = last_linear(name)
 
     def headless() -> nn.Module:
-        net = _torchvision(name, **size_option(f"torchvision:{name}", pixels))
+        net = _untrained_model(name, **size_option(name, pixels))
         net.set_submodule(head, nn.Identity())
         return net
 
-    return _checked(headless, f"torchvision:{name}", pixels)
+    return _checked(headless, name, pixels)
 
 
 def library_model(name: str, classes: int, pixels: int | None = None) -> nn.Module:
@@ -205,22 +213,13 @@ def library_model(name: str, classes: int, pixels: int | None = None) -> nn.Modu
 
     Without *pixels* it is of the library's own size.
     """
-    library, _, rest = name.rpartition(":")
     options = {"num_classes": classes} | (size_option(name, pixels) if pixels else {})
-
-    def make() -> nn.Module:
-        if library == "timm":
-            import timm
-
-            return timm.create_model(rest, **options)
-        return _torchvision(rest, **options)
-
     with torch.random.fork_rng(devices=[]):  # weights of a net do not depend on whether this was asked before
         try:
             with torch.device("meta"):
-                return make()
+                return _untrained_model(name, **options)
         except RuntimeError:  # RegNets, for one, compute their widths with tensors
-            return make()
+            return _untrained_model(name, **options)
 
 
 @cache
@@ -233,15 +232,15 @@ def whole_names(net: str) -> frozenset[str]:
 
 @cache
 def last_linear(name: str) -> str:
-    """Return the name of the last linear layer of torchvision's classifier *name*, its head.
+    """Return the name of the last linear layer of *name*, torchvision:NAME, its head.
 
     ItlError if it has no such layer, or auxiliary heads, or torchvision has no such net.
     """
-    check_known("torchvision", name)
-    net = library_model(f"torchvision:{name}", classes=1000)
+    check_known("torchvision", name.removeprefix("torchvision:"))
+    net = library_model(name, classes=1000)
     linear = [layer for layer, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not linear or hasattr(net, "aux_logits"):
-        raise ItlError(f"torchvision:{name} does not end in one linear layer; take timm:NAME of a like net")
+        raise ItlError(f"{name} does not end in one linear layer; take timm:NAME of a like net")
     return linear[-1]
 
 
@@ -304,14 +303,8 @@ def _small(width: int = 32) -> Body:
     return nn.Sequential(*stages, *last, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 8 * width
 
 
-def _torchvision(name: str, **options: Any) -> Any:
-    from torchvision import models  # not at the top: see timm
-
-    return models.get_model(name, weights=None, **options)
-
-
 def _alexnet() -> Body:
-    net = _torchvision("alexnet")
+    net = _untrained_model("alexnet")
     return nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]), 4096
 
 
@@ -422,7 +415,7 @@ def _gaussian(layer: nn.Conv2d | nn.Linear, std: float, bias: float) -> nn.Modul
 
 
 def _resnet(name: str) -> Body:
-    net = _torchvision(name)
+    net = _untrained_model(name)
     features, net.fc = net.fc.in_features, nn.Identity()
     return net, features
 

@@ -40,7 +40,7 @@ def head_names(net: str) -> tuple[str, ...]:
     """Return the names of the last layers of *net* in its library, which a body lacks."""
     library, _, name = net.rpartition(":")
     if library == "torchvision":
-        return (last_linear(name),)
+        return (last_linear(net),)
     if library != "timm":
         return (HEADS[net],)
     import timm  # not at the top: it takes seconds
