@@ -90,7 +90,11 @@ def at_best_lr(
         folder: The run's. An interrupted training resumes from there to the same numbers.
         evaluate: Trains by a recipe on a target, with checkpoints in a folder; returns metrics.
     """
-    recipe = recipe_of(spec)
+    recipe = spec.recipe
+    if recipe is None:
+        raise ItlError(
+            f"{spec.method} on {spec.target} needs a recipe, its spec has none; give one or use probe"
+        )
 
     def score(candidate: Recipe, run_folder: Path) -> float:
         metrics = evaluate(target.validation_target(spec.seed), candidate, run_folder)
@@ -99,15 +103,6 @@ def at_best_lr(
     best = select_lr(recipe, folder, score)
     chosen = {"lr": best.lr} if recipe.lrs and best.lr is not None else {}
     return evaluate(target, best, folder) | chosen
-
-
-def recipe_of(spec: Transfer) -> Recipe:
-    """Return the recipe of *spec*; raise ItlError where it has none."""
-    if spec.recipe is None:
-        raise ItlError(
-            f"{spec.method} on {spec.target} needs a recipe, its spec has none; give one or use probe"
-        )
-    return spec.recipe
 
 
 def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
