@@ -54,19 +54,19 @@ def _differences(net: str, wanted: Shapes, given: Tensors) -> list[str]:
 
 
 def _order_advice(wanted: Shapes, tensors: Tensors, entry: str) -> str:
+    below = entries_in_order(wanted, tensors)  # also where a block has a layer of the name of the first
+    if not below:
+        return ""
     if has_other_layers(wanted, tensors):  # in order, one of them would pass for another
-        same = (
+        return (
             "most of its names are the net's: where the others are the same layers, give them its names too"
         )
-        return same if entries_in_order(wanted, tensors) else ""
-    for below in entries_in_order(wanted, tensors):  # also where a block has a layer of the name of the first
-        full = f"{entry}.{below}".strip(".")
-        way = f"in_order: true with entry: {full}" if below else "in_order: true"
-        return (
-            f"its tensors are the net's in the same order, by other names: {way} takes them so, with "
-            f"bgr: true if they were trained by Caffe or on other images of blue, green and red"
-        )
-    return ""
+    full = f"{entry}.{below[0]}".strip(".")
+    way = f"in_order: true with entry: {full}" if below[0] else "in_order: true"
+    return (
+        f"its tensors are the net's in the same order, by other names: {way} takes them so, with "
+        f"bgr: true if they were trained by Caffe or on other images of blue, green and red"
+    )
 
 
 def _first_kernel_advice(wanted: Shapes, given: Tensors) -> str:

@@ -115,6 +115,5 @@ def _settings(content: object) -> dict[str, object]:
         return {}
     args = content.get("args")
     settings = vars(args) if isinstance(args, argparse.Namespace) else args
-    return (dict(settings) if isinstance(settings, Mapping) else {}) | {
-        name: content[name] for name in ("arch",) if name in content
-    }
+    arch = {"arch": content["arch"]} if "arch" in content else {}
+    return (dict(settings) if isinstance(settings, Mapping) else {}) | arch
