@@ -232,7 +232,7 @@ def whole_names(net: str) -> frozenset[str]:
 
 @cache
 def last_linear(name: str) -> str:
-    """Return the name of the last linear layer of *name*, torchvision:NAME, its head.
+    """Return the name of the last linear layer of *name*, a classifier of torchvision, its head.
 
     ItlError if it has no such layer, or auxiliary heads, or torchvision has no such net.
     """

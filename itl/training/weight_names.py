@@ -14,7 +14,6 @@ Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 OWN_NETS = {"small", "small-half", "caffenet"}  # of no library
-HEADS = {"alexnet": "classifier.6", "resnet18": "fc", "resnet50": "fc"} | dict.fromkeys(OWN_NETS, "head")
 ALEXNET = {"0.": "features.", "4.": "classifier.1.", "7.": "classifier.4."}  # its body: torchvision's names
 COUNTER = "num_batches_tracked"  # of BatchNorm; files of old versions of torch have none
 WRAPPER = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")  # of DataParallel and torch.compile
@@ -39,10 +38,10 @@ def inner_body(net: Classifier) -> nn.Module:
 def head_names(net: str) -> tuple[str, ...]:
     """Return the names of the last layers of *net* in its library, which a body lacks."""
     library, _, name = net.rpartition(":")
-    if library == "torchvision":
-        return (last_linear(net),)
+    if net in OWN_NETS:
+        return ("head",)
     if library != "timm":
-        return (HEADS[net],)
+        return (last_linear(net),)
     import timm  # not at the top: it takes seconds
 
     config = timm.get_pretrained_cfg(name)
