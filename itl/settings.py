@@ -52,19 +52,16 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
         one_of((entry.name for entry in fields(kind)), name, f"setting of {what}")
     hints = get_type_hints(kind)
     for name, value in settings.items():
-        refuse_booleans(hints[name], value, f"{name} of {what}")
-        if _holds_pairs(hints[name]) and not isinstance(value, Mapping | tuple):
+        hint = hints[name]
+        refuse_booleans(hint, value, f"{name} of {what}")
+        holds_pairs = get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is tuple
+        if holds_pairs and not isinstance(value, Mapping | tuple):
             raise ItlError(f"{name} of {what} should be a mapping, {{NAME: VALUE}}, not {value!r}")
     pairs = {name: tuple(value.items()) for name, value in settings.items() if isinstance(value, Mapping)}
     try:
         return TypeAdapter(kind).validate_python({**settings, **pairs})
     except ValidationError as error:
         raise plain_error(error, kind, what, settings) from None
-
-
-def _holds_pairs(annotation: object) -> bool:
-    """Say whether *annotation* is of pairs, tuple[tuple[str, ...], ...]: a mapping, as people write it."""
-    return get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is tuple
 
 
 def plain_value(value: object, what: str) -> object:
