@@ -32,8 +32,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
         except SafetensorError as error:  # such as a full disk
             raise OSError(str(error)) from error
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(Path(path), write)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, write)
 
 
 def separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -76,7 +76,7 @@ def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, 
     when the context ends. An error of that thread, such as a full disk, is raised by the next save or at the
     end.
     """
-    path = Path(folder) / CHECKPOINT_FILE
+    path = folder / CHECKPOINT_FILE
     writing: list[Future[None]] = []
 
     def save(net: nn.Module, optimizer: torch.optim.SGD, history: list[dict]) -> None:
@@ -133,7 +133,7 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     Without a checkpoint, or with one that a power cut has damaged, nothing changes and the history is empty.
     ItlError if it cannot be read: it may be whole, and must not be replaced.
     """
-    path = Path(folder) / CHECKPOINT_FILE
+    path = folder / CHECKPOINT_FILE
     if not path.exists():
         return []
     try:
@@ -155,7 +155,7 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
 
 def trained_seconds(folder: Path) -> float:
     """Return the seconds of the epochs of the checkpoint in *folder*; 0 if it is missing or damaged."""
-    path = Path(folder) / CHECKPOINT_FILE
+    path = folder / CHECKPOINT_FILE
     try:
         return sum(row["seconds"] for row in load_tensors(path)[1]) if path.exists() else 0.0
     except DamagedFile:  # `load_checkpoint` says so
