@@ -22,7 +22,7 @@ from itl.analysis.findings import (
 )
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
-from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
+from itl.analysis.verdicts import Evidence, control_fault, judge
 from itl.analysis.wording import (
     condition_text,
     interval,
@@ -344,12 +344,12 @@ def _margin(
     """
     points = dict(question.margin.points).get(metric)
     if points is not None:
-        estimate = model.estimate(change)
-        return points, max(estimate.p_above(-points), model.estimate(-change).p_above(-points))
+        return points, max(model.estimate(sign * change).p_above(-points) for sign in (1, -1))
     if known is None or known.mean <= 0:
         return math.nan, math.nan
     share = question.margin.share
-    return share * known.mean, p_same([model.estimate(share * gain + sign * change) for sign in (1, -1)])
+    ends = (model.estimate(share * gain + sign * change) for sign in (1, -1))
+    return share * known.mean, max(end.p_above(0.0) for end in ends)
 
 
 def _less_own(by_task: Mapping[str, Row]) -> list[Row]:

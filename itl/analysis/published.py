@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from itl import counted
@@ -20,7 +19,7 @@ from itl.analysis.findings import (
     pair_of,
 )
 from itl.analysis.seeds import level_of
-from itl.analysis.statistics import LEVEL, holm_of_known, p_above
+from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.verdicts import DECIDED, NO_GAIN, answered, count_text
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
 
@@ -39,8 +38,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
     """
     blocks = [(finding, _our_rows(answer, finding)) for finding in findings(answer.question.name)]
     pairs = [(finding, row) for finding, ours in blocks for row in ours.itertuples()]
-    p_values = np.array([_p_size(row, finding, answer.results) for finding, row in pairs])
-    p_sizes = iter(holm_of_known(p_values))
+    p_sizes = iter(holm([_p_size(row, finding, answer.results) for finding, row in pairs]))
     rows: list[tuple[str, ...]] = []
     for finding, ours in blocks:
         change = signed(finding.size) if finding.value else ""

@@ -19,7 +19,7 @@ from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
 from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
-from itl.analysis.statistics import LEVEL, critical, fieller, holm_of_known
+from itl.analysis.statistics import LEVEL, critical, fieller, holm
 from itl.analysis.wording import p_text, percent_interval
 from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES
@@ -345,14 +345,14 @@ def _spread(draws: np.ndarray) -> np.ndarray:
 def _tests(nets: Nets, taus: np.ndarray, draws: np.ndarray, df: np.ndarray) -> dict[str, np.ndarray]:
     """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
     tau = _mean(taus)
-    order = holm_of_known(_p_of_order(nets, taus, draws, df))
+    order = holm(_p_of_order(nets, taus, draws, df))
     orders = (order < LEVEL) & (tau > 0)
     best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
     size = nets.predictors.index(SIZE)
     beyond_size = _p_values(tau - tau[size], draws - draws[:, [size]], df)
     behind = _p_values(tau[best] - tau, draws[:, [best]] - draws, np.minimum(df, df[best]), sides=1)
     p_best = np.minimum(behind * np.isfinite(behind).sum(), 1.0)
-    return {"p_order": order, "p_size": holm_of_known(beyond_size), "p_best": p_best}
+    return {"p_order": order, "p_size": holm(beyond_size), "p_best": p_best}
 
 
 def _p_values(difference: np.ndarray, draws: np.ndarray, df: np.ndarray, sides: int = 2) -> np.ndarray:

@@ -16,10 +16,15 @@ MAIN_SHARE = 0.8  # of LEVEL that a question's main comparison has before the ot
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean of one condition's values over seeds and its 95 % Student t interval; nan around a single value.
 
+    ItlError if one of the values is not finite.
+
     >>> [round(value, 2) for value in mean_interval([50.0, 51.0, 52.0])]
     [51.0, 48.52, 53.48]
     """
-    array = finite_values(values)
+    array = np.array(values, dtype=float)
+    missing = int((~np.isfinite(array)).sum())
+    if missing:
+        raise ItlError(f"{missing} of {len(array)} values are nan or infinite; leave these seeds out")
     mean, n = float(array.mean()), len(array)
     if n == 1:
         return mean, math.nan, math.nan
@@ -37,25 +42,17 @@ def p_above(t: float, df: float) -> float:
     return float(stdtr(df, -t))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust *p_values* for their number, by Holm's step-down rule, in the order given.
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjust those of *p_values* that are known for their number, by Holm's step-down rule; nan stays.
 
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    >>> holm([0.01, math.nan, 0.04, 0.03])
+    array([0.03,  nan, 0.06, 0.06])
     """
-    values = finite_values(p_values)
-    order = values.argsort(kind="stable")
-    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    values = np.array(p_values, dtype=float)
+    order = values.argsort(kind="stable")  # nan last
+    steps = np.isfinite(values).sum() - np.arange(len(values))
     adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted.tolist()
-
-
-def holm_of_known(p_values: np.ndarray) -> np.ndarray:
-    """Adjust by `holm` those of *p_values* that are known; nan stays."""
-    adjusted, known = p_values.copy(), np.isfinite(p_values)
-    if known.any():
-        adjusted[known] = holm(p_values[known])
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * steps), 1.0)
     return adjusted
 
 
@@ -70,8 +67,8 @@ def main_first(p_values: Sequence[float]) -> list[float]:
     ([0.037, 0.037, 0.04], [0.03])
     """
     if len(p_values) < 2:
-        return holm(p_values)
-    main, others = p_values[0], holm(p_values[1:])
+        return holm(p_values).tolist()
+    main, others = p_values[0], holm(p_values[1:]).tolist()
     alone = [p / (1 - MAIN_SHARE) for p in others]  # before the main one is decided
     after = [min(before, max(main / MAIN_SHARE, p)) for before, p in zip(alone, others, strict=True)]
     return [min(p, 1.0) for p in (min(main / MAIN_SHARE, max(main, *alone)), *after)]
@@ -116,12 +113,3 @@ def permutation_p(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
         orders = random.permuted(np.tile(apart, (ORDERS_AT_ONCE, 1)), axis=1)
         reached += (np.abs(orders @ columns) >= least).sum(0)
     return (1 + reached) / (1 + blocks * ORDERS_AT_ONCE)
-
-
-def finite_values(values: Sequence[float]) -> np.ndarray:
-    """*values* as a fresh float array; ItlError if one of them is not finite."""
-    array = np.array(values, dtype=float)
-    missing = int((~np.isfinite(array)).sum())
-    if missing:
-        raise ItlError(f"{missing} of {len(array)} values are nan or infinite; leave these seeds out")
-    return array

@@ -43,11 +43,6 @@ class Verdict:
     p_same_adjusted: float = math.nan  #: of a change of the margin or more, adjusted as *p_adjusted* is
 
 
-def p_same(estimates: Sequence[Estimate]) -> float:
-    """P value of two one-sided tests: each of *estimates* is a distance to one end of the margin."""
-    return max(estimate.p_above(0.0) for estimate in estimates)
-
-
 def control_fault(gain: Estimate | None, margin: float, score: float, untrained: float) -> str:
     """Say why a task cannot show that conditions are the same; '' where its positive control passes.
 

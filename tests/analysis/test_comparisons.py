@@ -18,11 +18,10 @@ from itl.analysis.comparisons import (
     readable,
 )
 from itl.analysis.interim import failed_controls
-from itl.analysis.model import Estimate
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.analysis.tables import summary
-from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault, p_same
+from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault
 from itl.runs.question import Comparison, Condition, Margin, Task
 from itl.runs.study import MIN_SEEDS, first_against_last
 
@@ -448,9 +447,11 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
     assert len(failed_controls(study, floor)) == 1, "the main comparison is not made on this task"
 
 
-def test_both_ends_of_the_margin_are_refuted_for_the_same():
-    above, below = Estimate(3.0, 1.0, 7.0, 5), Estimate(2.0, 1.0, 7.0, 5)  # distances to the ends
-    assert p_same([above, below]) == p_same([below, above]) == pytest.approx(stats.t.sf(2.0, 7))
+@pytest.mark.parametrize("margin", [Margin(), Margin(points=(("accuracy", 8.0),))])
+def test_both_ends_of_the_margin_are_refuted_for_the_same(margin):
+    near, low, high = (main_row({0: 30, 25: level, 50: 60, "all": 70}, margin) for level in (70, 55, 85))
+    assert near["p_same"] < 0.01
+    assert min(low["p_same"], high["p_same"]) > 0.99
 
 
 def test_a_gain_from_pretraining_is_beyond_noise_below_the_level():

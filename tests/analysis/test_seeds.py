@@ -18,7 +18,6 @@ from itl.analysis.seeds import (
     smallest_detectable,
 )
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
-from itl.analysis.verdicts import p_same
 
 STUDIES = 3000
 DESIGNS = [(3, 2.83, 3), (5, 2.0, 3), (3, 2.83, 6), (10, 1.0, 6), (5, 2.0, 2)]  # seeds, points and conditions
@@ -185,9 +184,3 @@ def test_levels_of_looks_stay_as_they_are():
     """Pages hold p values that are adjusted by them."""
     levels = [0.030058691283976424, 0.015531654304164892, 0.01313582608533877, 0.013217861027203905]
     assert [look_level(seeds, cap=6) for seeds in (3, 4, 5, 6)] == pytest.approx(levels, rel=1e-9)
-
-
-def test_two_one_sided_tests_take_the_weaker_side():
-    model, weights = simulated(5, 0.3, studies=1)[0]
-    sides = [model.estimate(weights), model.estimate(-weights)]
-    assert p_same(sides) == max(side.p_above(0.0) for side in sides)
