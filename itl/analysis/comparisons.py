@@ -1,7 +1,7 @@
 """The comparisons that answer a question, computed from its results and judged together."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -12,10 +12,9 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.findings import (
     Columns,
-    Pair,
     findings,
     main_task,
-    pair_of,
+    our_comparison,
     rows_by_condition,
     rows_of,
     tasks_in_order,
@@ -69,7 +68,7 @@ class Answer:
         return self.contrasts.iloc[0]
 
     def contrasts_of(self, comparison: Comparison, beside_own: bool = False) -> pd.DataFrame:
-        """Return the rows of *comparison*, one a task; see `Pair` for *beside_own*."""
+        """Return the rows of *comparison*, one a task; with *beside_own* less that on own classes."""
         compared = condition_text(dict(comparison.of), dict(comparison.against))
         compared += LESS_OWN if beside_own else ""
         return self.contrasts[self.contrasts["compared"] == compared]
@@ -238,19 +237,17 @@ def contrasts(
         )
     tasks = tasks_in_order(question, results)
     data = {task: task_values(question, results, task) for task in tasks}
-    declared = [Pair(comparison) for comparison in question.comparisons]
     rows: list[Row] = []
-    in_paper = [pair_of(finding, question, results) for finding in findings(question.name)]
-    for pair in dict.fromkeys([*declared, *filter(None, in_paper)]):
-        of, against = pair.comparison.of, pair.comparison.against
-        wanted = [task for task in pair.comparison.tasks or tasks if task in data]
+    for comparison, beside_own in _pairs(question, results):
+        of, against = comparison.of, comparison.against
+        wanted = [task for task in comparison.tasks or tasks if task in data]
         if not _same_classes(question, of, against):
             wanted = [task for task in wanted if task != "own"]
         by_task = {task: row for task in wanted if (row := compare(question, data[task], of, against))}
         if not rows:
             main = main_task(question)
             by_task = {main: _not_measured(main, of, against)} | by_task
-        rows += _less_own(by_task) if pair.beside_own else by_task.values()
+        rows += _less_own(by_task) if beside_own else by_task.values()
     if all(row.evidence.change.n == 0 for row in rows):
         rows = []
     table = tabulate(question, rows, made)
@@ -260,6 +257,15 @@ def contrasts(
             text = f"{those} {leak.scored:,} of the {leak.images:,} {leak.split} images"
             table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
     return table
+
+
+def _pairs(question: Question, results: pd.DataFrame) -> Iterable[tuple[Comparison, bool]]:
+    """List the comparisons declared and of the paper's findings, and whether less that on own classes."""
+    pairs = [(comparison, False) for comparison in question.comparisons]
+    for finding in findings(question.name):
+        if comparison := our_comparison(finding, question, results):
+            pairs.append((comparison, finding.beside_own))
+    return dict.fromkeys(pairs)
 
 
 def task_values(question: Question, results: pd.DataFrame, task: str, metric: str = "") -> TaskValues:

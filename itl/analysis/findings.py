@@ -1,4 +1,4 @@
-"""The paper's findings, the comparison of ours for each, and whether this supports the finding."""
+"""The paper's findings, and the comparison of ours for each."""
 
 import math
 from collections.abc import Sequence
@@ -7,25 +7,14 @@ from importlib.resources import files
 
 import pandas as pd
 
-from itl.analysis.statistics import LEVEL
-from itl.analysis.wording import CANNOT_TELL, TOO_FEW, condition_text
+from itl.analysis.wording import condition_text
 from itl.evaluation.methods import main_metric
 from itl.runs.question import Comparison, Condition, Question, Task
 
 Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
 
-SUPPORTS, CONTRADICTS = "supports it", "contradicts it"  # or CANNOT_TELL, TOO_FEW
-CONSISTENT, OTHER_SIZE = "consistent in size", "contradicts its size"
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
 SAME_IMAGES = 0.95  # class counts are compared on the same images: at least this share of them
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A comparison, or how it differs from the same one on nets' own classes."""
-
-    comparison: Comparison
-    beside_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +46,11 @@ class Finding:
         return condition_text({self.column: self.of}, {self.column: self.against})
 
     @property
+    def beside_own(self) -> bool:
+        """Whether it is about a change less that on nets' own classes."""
+        return self.beside == "own"
+
+    @property
     def size(self) -> float:
         """The published change in points; nan where it is not known."""
         return float(self.value) if self.value else math.nan
@@ -80,7 +74,7 @@ def findings(question: str) -> list[Finding]:
     return [Finding(**row) for row in table.to_dict("records") if row["question"] == question]
 
 
-def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair | None:
+def our_comparison(finding: Finding, question: Question, results: pd.DataFrame) -> Comparison | None:
     """Return our comparison that *finding* is about; None where we have no comparable one.
 
     Where the paper's conditions are numbers, ours are the largest and the one whose share of it is nearest to
@@ -94,7 +88,7 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
             declared = [pair for pair in declared if (column, value) in pair.of]
         else:
             declared = declared[int(finding.comparison) :]
-        return Pair(declared[0], finding.beside == "own") if declared else None
+        return declared[0] if declared else None
     sizes = _sizes(question.conditions, results, finding.column)
     if not sizes:
         return None
@@ -109,8 +103,7 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
     if nearest is None or octaves[nearest] > COMPARABLE_OCTAVES:
         return None
     same = (pair for pair in question.comparisons if (pair.of, pair.against) == (nearest, largest))
-    comparison = next(same, Comparison(nearest, largest))  # a declared one may be on tasks of its own
-    return Pair(comparison, finding.beside == "own")
+    return next(same, Comparison(nearest, largest))  # a declared one may be on tasks of its own
 
 
 def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) -> dict[Columns, pd.DataFrame]:
@@ -157,37 +150,3 @@ def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) 
         most = max(images.values(), default=0)
         sizes = {name: size for name, size in sizes.items() if images[name] >= SAME_IMAGES * most}
     return sizes
-
-
-def judge_finding(
-    sign: str, verdict: str, beyond: str, p_size: float = math.nan, holds_size: bool = False
-) -> str:
-    """Say what a comparison of ours makes of a finding with the *sign* + or -.
-
-    Args:
-        beyond: the sign of our change where that is beyond noise, also if the *verdict* on it is the same,
-            within the margin; else ''.
-        p_size: p value of our change being the published one, adjusted for all such findings; nan where the
-            size is not known, or was measured in another way.
-        holds_size: whether our 95 % interval holds the published change, and is no wider than ± the margin.
-
-    Returns:
-        Supports it: our change has its sign beyond noise and, where the size is known, may be as large.
-        Contradicts it: our change has the other sign beyond noise. Contradicts its size: the published change
-        is tested to be another. Consistent in size: it lies within our interval, which is no wider than the
-        margin to either side. Too few seeds to say, as our verdict. Cannot tell: anything else.
-
-    >>> judge_finding("-", "a loss", "-"), judge_finding("-", "a loss", "-", 0.001)
-    ('supports it', 'contradicts its size')
-    >>> judge_finding("+", "a loss", "-")
-    'contradicts it'
-    """
-    if verdict == TOO_FEW:
-        return TOO_FEW
-    if beyond and beyond != sign:
-        return CONTRADICTS
-    if p_size < LEVEL:
-        return OTHER_SIZE
-    if beyond:
-        return SUPPORTS
-    return CONSISTENT if math.isfinite(p_size) and holds_size else CANNOT_TELL

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 from scipy.special import fdtrc
 
-from itl import ItlError
 from itl.analysis.statistics import LEVEL, critical, fieller, p_above
 
 PRIOR_DF = 1.2  # chosen by simulation: docs/statistics.md
@@ -138,20 +137,15 @@ class TaskModel:
 
 
 def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskModel:
-    """Fit the model to the seeds that have every condition that is *needed*: by index, or as bools.
+    """Fit the model to the seeds, one or more, that have every condition that is *needed*: indices or bools.
 
     Conditions that lack one of these seeds are left out. Two conditions alone have the paired t test.
 
     Args:
         values: (seeds, conditions) of one task, nan where a run is missing.
         trained: (conditions,) of bool; the others stay out of the pool.
-
-    Raises:
-        ItlError: No seed has all conditions that are needed.
     """
     rows = values[np.isfinite(values[:, needed]).all(axis=1)]
-    if not len(rows):
-        raise ItlError("no seed has all conditions that are compared; run them first")
     complete = np.isfinite(rows).all(axis=0)
     pool, n = np.flatnonzero(complete & trained), len(rows)
     variances, df, spread_p = (np.full(values.shape[1], math.nan) for _ in range(3))
@@ -163,24 +157,20 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
     return TaskModel(means, variances, df, n, spread_p, known, complete & ~trained)
 
 
-def residual_variance(values: np.ndarray) -> float:
-    """Variance within a seed, pooled over conditions: of the residuals of *values* (seeds, conditions).
+def residual_variance(values: np.ndarray) -> np.ndarray:
+    """Variance within a seed, pooled over conditions: of the residuals of *values* (..., seeds, conditions).
 
     The residual mean square of a two-way analysis of variance without interaction; nan where there is none.
     """
-    n, k = values.shape
-    return float(_residual_mean_square(values)) if n > 1 and k > 1 else math.nan
-
-
-def _residual_mean_square(values: np.ndarray) -> np.ndarray:
-    """Residual mean squares of some tables at once, (..., seeds, conditions), two or more of both."""
     n, k = values.shape[-2:]
+    if n < 2 or k < 2:
+        return np.full(values.shape[:-2], math.nan)
     of_seeds, of_conditions = values.mean(axis=-1, keepdims=True), values.mean(axis=-2, keepdims=True)
     residuals = values - of_conditions - of_seeds + of_seeds.mean(axis=-2, keepdims=True)
     return (residuals**2).sum(axis=(-2, -1)) / ((n - 1) * (k - 1))
 
 
-def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _moderated(values: np.ndarray, pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variance of each condition of *values* (seeds, conditions), its degrees of freedom and p of its spread.
 
     A condition's own variance is that of its differences from the mean of the others, less what that mean
@@ -198,7 +188,7 @@ def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarra
     columns = columns + (columns >= np.arange(k)[:, None])  # (k, k - 1), of all conditions but one
     others = np.ascontiguousarray(values[:, columns].swapaxes(0, 1))  # (k, n, k - 1)
     spread = (values.T - others.mean(axis=2)).var(axis=1, ddof=1)
-    rest = _residual_mean_square(others)
+    rest = residual_variance(others)
     own = np.maximum(spread - rest / (k - 1), 0.0)
     variances = (PRIOR_DF * pooled + (n - 1) * own) / (PRIOR_DF + n - 1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -36,7 +36,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     data = task_values(question, results, task)
     values = data.values[:, data.trained & data.distinct & data.shared]
     values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
-    per_seed = residual_variance(values[~pd.isna(values).any(axis=1)])
+    per_seed = float(residual_variance(values[~pd.isna(values).any(axis=1)]))
     rows = rows_of(results, task)
     rows = rows[rows["classes"] > 0]
     names = [name for name, _ in question.conditions[0].columns]

@@ -1,4 +1,4 @@
-"""The paper's findings beside ours, in tables."""
+"""The paper's findings beside ours, in tables, and whether ours supports them."""
 
 import math
 from collections.abc import Sequence
@@ -8,21 +8,14 @@ import pandas as pd
 
 from itl import counted
 from itl.analysis.comparisons import Answer, main_contrasts
-from itl.analysis.findings import (
-    CONSISTENT,
-    CONTRADICTS,
-    OTHER_SIZE,
-    SUPPORTS,
-    Finding,
-    findings,
-    judge_finding,
-    pair_of,
-)
+from itl.analysis.findings import Finding, findings, our_comparison
 from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.verdicts import DECIDED, NO_GAIN, answered, count_text
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
 
+SUPPORTS, CONTRADICTS = "supports it", "contradicts it"  # or CANNOT_TELL, TOO_FEW
+CONSISTENT, OTHER_SIZE = "consistent in size", "contradicts its size"
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
 NOTHING_COMPARABLE = "no comparable condition here"
 
@@ -47,7 +40,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for _, row in ours.iterrows():
-            word = _judge(row, finding, next(p_sizes))
+            word = judge_finding(row, finding, next(p_sizes))
             change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))
@@ -58,24 +51,42 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
 
 def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
     """Return the contrasts of ours, on every task, that *finding* is held against."""
-    pair = pair_of(finding, answer.question, answer.results)
-    if pair is None:
+    comparison = our_comparison(finding, answer.question, answer.results)
+    if comparison is None:
         return answer.contrasts.head(0)
-    rows = answer.contrasts_of(pair.comparison, pair.beside_own)
+    rows = answer.contrasts_of(comparison, finding.beside_own)
     return rows[rows["task"] != "own"]
 
 
-def _judge(row: pd.Series, finding: Finding, p_size: float) -> str:
-    """Say what a row of contrasts makes of *finding*; see `judge_finding` for *p_size*.
+def judge_finding(row: pd.Series, finding: Finding, p_size: float) -> str:
+    """Say what a row of contrasts, a comparison of ours, makes of *finding*.
 
-    Where pre-training itself gives too little, a change says nothing of what makes features transfer.
+    Args:
+        p_size: p value of our change being the published one, adjusted for all such findings; nan where the
+            size is not known, or was measured in another way.
+
+    Returns:
+        Supports it: our change has its sign beyond noise, also where the verdict on it is the same within the
+        margin, and, where the size is known, may be as large. Contradicts it: our change has the other sign
+        beyond noise. Contradicts its size: the published change is tested to be another. Consistent in size:
+        it lies within our 95 % interval, which is no wider than the margin to either side. Too few seeds to
+        say, as our verdict. Cannot tell: anything else, and where pre-training itself gives too little: a
+        change then says nothing of what makes features transfer.
     """
-    if row["control"].startswith(NO_GAIN) and row["verdict"] != TOO_FEW:
+    if row["verdict"] == TOO_FEW:
+        return TOO_FEW
+    if row["control"].startswith(NO_GAIN):
         return CANNOT_TELL
     beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
+    if beyond and beyond != finding.sign:
+        return CONTRADICTS
+    if p_size < LEVEL:
+        return OTHER_SIZE
+    if beyond:
+        return SUPPORTS
     is_narrow = (row["high"] - row["low"]) / 2 <= row["margin"]
     holds_size = is_narrow and row["low"] <= finding.size <= row["high"]
-    return judge_finding(finding.sign, row["verdict"], beyond, p_size, holds_size)
+    return CONSISTENT if math.isfinite(p_size) and holds_size else CANNOT_TELL
 
 
 def _p_size(row: Any, finding: Finding, results: pd.DataFrame) -> float:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from itl.analysis import published
 from itl.analysis.comparisons import Answer, contrasts
-from itl.analysis.findings import Pair, findings, judge_finding, pair_of
+from itl.analysis.findings import findings, our_comparison
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.runs import questions
@@ -44,12 +44,21 @@ UNKNOWN = math.nan
     ],
 )
 def test_what_ours_makes_of_a_finding(sign, verdict, p_size, holds_size, word):
-    beyond = {"a gain": "+", "a loss": "-"}.get(verdict, "")
-    assert judge_finding(sign, verdict, beyond, p_size, holds_size) == word
+    p_adjusted = 0.01 if verdict in ("a gain", "a loss") else 0.5
+    assert judged(sign, verdict, p_adjusted, p_size, holds_size) == word
 
 
 def test_a_small_loss_supports_a_small_loss():
-    assert judge_finding("-", "the same", "-", 0.4, holds_size=True) == "supports it"
+    assert judged("-", "the same", 0.01, 0.4, holds_size=True) == "supports it"
+
+
+def judged(sign: str, verdict: str, p_adjusted: float, p_size: float, holds_size: bool) -> str:
+    """What a comparison with so certain a change, and an interval of ±2 around it, makes of a finding."""
+    change = 1.0 if verdict == "a gain" else -1.0
+    row = pd.Series({"verdict": verdict, "control": "", "change": change, "p_adjusted": p_adjusted})
+    row = pd.concat([row, pd.Series({"low": change - 2, "high": change + 2, "margin": 3.0})])
+    finding = SimpleNamespace(sign=sign, size=change if holds_size else change - 3)
+    return published.judge_finding(row, finding, p_size)
 
 
 def test_every_finding_belongs_to_a_question_and_has_a_source():
@@ -125,7 +134,7 @@ def test_conditions_that_stand_beside_each_other_differ_in_the_number_alone():
     study = SimpleNamespace(conditions=tuple(Condition(pairs) for pairs in columns), comparisons=())
     results = pd.DataFrame([dict(pairs) for pairs in columns]).assign(classes=4)
     results["images"] = 4 * results["images_per_class"]
-    comparison = pair_of(findings("data-size")[0], study, results).comparison
+    comparison = our_comparison(findings("data-size")[0], study, results)
     assert (comparison.of, comparison.against) == (columns[1], columns[0])
 
 
@@ -158,7 +167,7 @@ def test_less_than_on_own_classes_is_a_contrast_of_contrasts():
 def test_a_share_that_is_not_comparable_stands_beside_nothing():
     """100 of 947 images of each class are not a half."""
     study, results = detection({0: 20, 5: 50, "all": 60})
-    assert pair_of(findings("data-size")[0], study, results) is None
+    assert our_comparison(findings("data-size")[0], study, results) is None
     assert set(beside(study, results)["whose"]) == {"the paper", "ours"}
     assert (
         beside(study, results).query("whose == 'ours'")["finding"] == "no comparable condition here"
@@ -175,8 +184,8 @@ def test_classes_are_compared_by_their_number_on_the_same_images():
     results = results.assign(
         classes=results["label_set"].map(counts), images=results["label_set"].map(images)
     )
-    pair = pair_of(findings("class-count")[0], study, results)
-    assert (pair.comparison.of, pair.comparison.against) == (
+    comparison = our_comparison(findings("class-count")[0], study, results)
+    assert (comparison.of, comparison.against) == (
         (("label_set", "top-down@1"),),
         (("label_set", "original"),),
     )
@@ -191,26 +200,24 @@ def test_a_declared_comparison_is_taken_with_its_tasks():
     study, results = detection({0: 20, 26: 40, "all": 60})
     of, against = (condition.columns for condition in study.conditions[1:])
     study.comparisons = (Comparison(against, of), Comparison(of, against, ("detection@voc2007",)))
-    pairs = [pair_of(finding, study, results) for finding in findings("data-size")]
-    assert [pair and pair.beside_own for pair in pairs] == [False, False, None, True]
-    assert {pair.comparison for pair in pairs if pair} == {study.comparisons[1]}
-    study.comparisons = ()
-    pairs = [pair_of(finding, study, results) for finding in findings("data-size")]
-    assert [pair and pair.beside_own for pair in pairs] == [False, False, None, True]
-    assert {pair.comparison for pair in pairs if pair} == {Comparison(of, against)}
+    for declared, expected in ((study.comparisons, study.comparisons[1]), ((), Comparison(of, against))):
+        study.comparisons = declared
+        comparisons = [our_comparison(finding, study, results) for finding in findings("data-size")]
+        assert comparisons == [expected, expected, None, expected]
+    assert [finding.beside_own for finding in findings("data-size")] == [False, False, False, True]
 
 
-def split_pair(halves: list[str]) -> Pair | None:
+def of_split(halves: list[str]) -> Comparison | None:
     study = questions.split(**SHARED | {"tasks": ["probe@scenes"]}, halves=halves)
-    return pair_of(findings("split")[0], study, pd.DataFrame())
+    return our_comparison(findings("split")[0], study, pd.DataFrame())
 
 
 @pytest.mark.parametrize("halves", [["minimal"], ["minimal", "random"], ["random", "minimal"]])
 def test_far_classes_are_those_of_minimal_halves(halves):
-    pair = split_pair(halves)
-    of, against = dict(pair.comparison.of), dict(pair.comparison.against)
+    comparison = of_split(halves)
+    of, against = dict(comparison.of), dict(comparison.against)
     assert (of["halves"], of["pretrained_on"], against["pretrained_on"]) == ("minimal", "A + B", "A")
-    assert split_pair(["random"]) is None
+    assert of_split(["random"]) is None
 
 
 def test_a_summary_counts_what_is_decided_and_leaves_out_what_is_not_asked():
