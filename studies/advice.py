@@ -158,7 +158,9 @@ def _judged(
         words = {"method": method, "option": names[option]}
         points_lost = losses(judging, names[option], np.random.default_rng(split))
         chosen.append(words | points_lost | {"nets": len(pilot), "cost": cost})
-    variances = belief.spread**2 + parameters.of_one_net(points) / len(judging)
+    draws = parameters.variance("draw") + parameters.variance("task_draw")
+    of_one_net = parameters.variance("net") + draws * points.drawn + parameters.noise(points.task)
+    variances = belief.spread**2 + of_one_net / len(judging)
     for option in trained.tolist():
         reach = quantile(known.informative_tasks(left.task)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}

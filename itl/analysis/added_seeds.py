@@ -22,7 +22,14 @@ def run_each_until_decided(questions: Sequence[Question], store: Store, machine:
     if machine.shard != (1, 1):
         raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
     for question in questions:
-        _check(question)
+        question.check_comparisons()
+        seeds, cap = len(question.seeds), question.cap
+        if cap < MIN_SEEDS or seeds < cap:
+            raise ItlError(
+                f"{question.name} has {seeds} seeds and cap {cap}; to add seeds until it is decided, give "
+                f"its preset as many seeds as its cap, such as {cap or max(seeds, 10)}, before any result; "
+                f"--only NOTEBOOK leaves out other questions"
+            )
     failures = []
     for question in questions:
         try:
@@ -33,20 +40,8 @@ def run_each_until_decided(questions: Sequence[Question], store: Store, machine:
         raise ItlError("; ".join(failures))
 
 
-def _check(question: Question) -> None:
-    """Raise ItlError for a *question* that compares nothing, or has a cap below three or above its seeds."""
-    question.check_comparisons()
-    seeds, cap = len(question.seeds), question.cap
-    if cap < MIN_SEEDS or seeds < cap:
-        raise ItlError(
-            f"{question.name} has {seeds} seeds and cap {cap}; to add seeds until it is decided, give its "
-            f"preset as many seeds as its cap, such as {cap or max(seeds, 10)}, before any result; --only "
-            f"NOTEBOOK leaves out other questions"
-        )
-
-
 def run_until_decided(question: Question, store: Store, machine: Machine) -> str:
-    """Run *question* with its first three seeds, then with one more at a time, until it is decided.
+    """Run *question*, as checked, with its first three seeds, then with one more at a time, until decided.
 
     The main comparison is then a gain, a loss or the same. Its preset declares at most how many seeds there
     may be (its cap), so that every page adjusts its p values for the looks
@@ -55,7 +50,6 @@ def run_until_decided(question: Question, store: Store, machine: Machine) -> str
     Returns:
         One line: the number of seeds, and the answer.
     """
-    _check(question)
     for count in range(MIN_SEEDS, question.cap + 1):
         part = replace(question, seeds=question.seeds[:count])
         if part == question:  # an earlier stop may no longer hold, as by another analysis: this look has all

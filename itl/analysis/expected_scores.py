@@ -99,11 +99,6 @@ class Parameters:
         """Return the variance of one measurement on each *task* (N,)."""
         return self.variance("noise") * np.exp(self.noise_of_task[task])
 
-    def of_one_net(self, points: Points) -> np.ndarray:
-        """Return the variance of the value of one net around the mean of its option, at *points* (N,)."""
-        draws = self.variance("draw") + self.variance("task_draw")
-        return self.variance("net") + draws * points.drawn + self.noise(points.task)
-
 
 @dataclass(frozen=True)
 class Belief:

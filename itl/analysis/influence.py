@@ -86,10 +86,6 @@ class Mixture:
         """Mean effect of each node (nodes,)."""
         return self.weights @ self.means
 
-    def below(self, bounds: np.ndarray) -> np.ndarray:
-        """Probability that the effect of each node is at most *bounds* (nodes,)."""
-        return self._at_most(bounds - self.means)
-
     @property
     def p(self) -> np.ndarray:
         """Twice the probability that the effect does not have the more likely sign, at most 1 (nodes,).
@@ -118,7 +114,7 @@ class Mixture:
         low, high = ends.min(0), ends.max(0)
         for _ in range(50):
             middle = (low + high) / 2
-            enough = self.below(middle) >= share
+            enough = self._at_most(middle - self.means) >= share
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         return high
 

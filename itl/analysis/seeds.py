@@ -186,8 +186,8 @@ def level_of(seeds: int, cap: int) -> float:
     return look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap > MIN_SEEDS else LEVEL
 
 
-def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:
-    """Return the level of a test at *seeds* when a seed is added at a time, from *first* to at most *cap*.
+def look_level(seeds: int, cap: int) -> float:
+    """Return the level of a test at *seeds* when a seed is added at a time, from MIN_SEEDS to at most *cap*.
 
     The chance of a false verdict at any look stays LEVEL: by a look at fraction t of the seeds,
     LEVEL · ln(1 + (e − 1) t) of it is spent (Lan and DeMets 1983, Pocock's type).
@@ -195,19 +195,19 @@ def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:
     >>> [round(look_level(seeds, cap=6), 3) for seeds in (3, 4, 5, 6)]
     [0.03, 0.016, 0.013, 0.013]
     """
-    return _look_levels(first, cap)[seeds - first]
+    return _look_levels(cap)[seeds - MIN_SEEDS]
 
 
 @lru_cache(maxsize=32)
-def _look_levels(first: int, cap: int) -> tuple[float, ...]:
-    """Levels of the looks from *first* to *cap* seeds: quantiles of p values in studies that got there.
+def _look_levels(cap: int) -> tuple[float, ...]:
+    """Levels of the looks from MIN_SEEDS to *cap* seeds: quantiles of p values in studies that got there.
 
     Of simulated paired t tests without a true change. The normal approximation would be wrong too often with
     few seeds (6.5 times in 100 for 3 to 6 seeds of three conditions).
     """
     differences = np.random.default_rng(0).standard_normal((cap, STUDIES), dtype=np.float32)
     going, spent, levels = np.ones(STUDIES, dtype=bool), 0.0, []
-    for seeds in range(first, cap + 1):
+    for seeds in range(MIN_SEEDS, cap + 1):
         seen = differences[:seeds]
         t = np.abs(seen.mean(axis=0)) / (seen.std(axis=0, ddof=1) / math.sqrt(seeds))
         p = np.where(going, 2 * stdtr(seeds - 1, -t.astype(float)), 1.0)

@@ -88,19 +88,9 @@ def answer_text(row: pd.Series) -> str:
     compared = in_markdown(row["compared"][:1].upper() + row["compared"][1:] + sizes)
     note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"
     verdict = in_markdown(verdict_text(row))
-    return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict}**.{note}"
-
-
-def change_text(row: pd.Series) -> str:
-    """Write the change of a row of contrasts: points, interval and seeds.
-
-    >>> change_text(pd.Series({"change": 10, "low": 7.5, "high": 12.5, "n": 3}))
-    '+10.0 points (95 % interval +7.5 to +12.5, 3 seeds)'
-    """
-    seeds = counted(int(row["n"]), "seeds")
-    limits = interval(row["low"], row["high"])
-    note = f"95 % interval {limits}, {seeds}" if limits else seeds
-    return f"{signed(row['change'])} points ({note})"
+    seeds, limits = counted(int(row["n"]), "seeds"), interval(row["low"], row["high"])
+    change = f"{signed(row['change'])} points ({f'95 % interval {limits}, ' if limits else ''}{seeds})"
+    return f"{compared}: {effect} {change}. Verdict: **{verdict}**.{note}"
 
 
 def row_text(row: pd.Series) -> str:

@@ -104,7 +104,7 @@ def test_without_a_comparison_no_pilot_speaks_and_no_seed_is_added(tmp_path, in_
     assert pilot_lines(["class-count"], [alone], store, machine) == []
     says = "class-count has nothing to compare; give two values or more"
     with pytest.raises(ItlError, match=says):
-        run_until_decided(alone, store, machine)
+        list(run_each_until_decided([alone], store, machine))
     assert len(list((tmp_path / "runs/pretrain").iterdir())) == 1, "no net of another seed was trained"
     assert few_seeds_lines([replace(alone, seeds=(0,))]) == []
 
