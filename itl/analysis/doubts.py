@@ -343,6 +343,6 @@ def _scored_by_class(answer: Answer, task: str, machine: Machine) -> tuple[dict[
 
 
 def _pack_of(task: str, answer: Answer, machine: Machine) -> Pack | None:
-    """Return the pack of the target of *task*; None where it is not here, or *task* is nets' own classes."""
-    target = "" if task == "own" else Task.read(task).target
-    return packed(answer.question.packings()[target], target, machine) if target else None
+    """Return the pack of the target of *task*; None where it is not here."""
+    target = Task.read(task).target
+    return packed(answer.question.packings()[target], target, machine)

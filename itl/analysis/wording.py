@@ -81,7 +81,8 @@ def answer_text(row: pd.Series) -> str:
     """
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
     task = in_markdown(task_name(row["task"]))
-    effect = f"{metric_name(row['task'])} on\n{task} changes by"
+    metric = "mean average precision" if main_metric(row["task"]) == "map" else "accuracy"
+    effect = f"{metric} on\n{task} changes by"
     if share:
         effect = f"nets keep **{share}** of the gain from pre-training on\n{task}; that is"
     sizes = f" ({row['sizes']})" if row["sizes"] else ""
@@ -238,11 +239,6 @@ def _values_text(condition: Mapping[str, object], names: Sequence[str]) -> str:
         return str(condition[names[0]])
     names = [name for name in names if condition[name] not in UNTRAINED] or names
     return ", ".join(f"{condition[name]}{UNITS.get(name, '')}" for name in names)
-
-
-def metric_name(task: str) -> str:
-    """Name the metric of a task for people."""
-    return "mean average precision" if main_metric(task) == "map" else "accuracy"
 
 
 def task_name(task: str) -> str:
