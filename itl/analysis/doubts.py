@@ -11,15 +11,14 @@ import pandas as pd
 from itl import counted
 from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns, rows_by_condition, rows_of
-from itl.analysis.scored_images import effective_images, scored_images
+from itl.analysis.scored_images import effective_images, scored_by_class, scored_images, target_pack
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import GAIN, LOSS, SAME, columns_text, in_markdown, leak_text, p_text, signed
-from itl.evaluation.methods import METHODS, is_share, main_metric
+from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
-from itl.packs.pack import Pack, scored_split
-from itl.packs.paths import packed
+from itl.packs.pack import scored_split
 from itl.runs.cost import images_trained_on
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.question import Run, Task
@@ -90,7 +89,7 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
 
     '' otherwise, and if the metric weighs classes equally: then this score is the accuracy of guessing.
     """
-    counts, pack = _scored_by_class(answer, task, machine)
+    counts, pack = scored_by_class(answer.question, task, machine)
     if pack is None or is_per_class(pack) or len(counts) < 2:
         return ""
     main, conditions = answer.question.comparisons[0], answer.question.conditions
@@ -112,7 +111,7 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
 
 def without_pascal(task: str, answer: Answer, machine: Machine) -> str:
     """Say that the target has none of PASCAL's classes, if pre-training without these is compared."""
-    question, pack = answer.question, _pack_of(task, answer, machine)
+    question, pack = answer.question, target_pack(answer.question, task, machine)
     of = question.comparisons[0].of
     removed = any(one.columns == of and one.labels == "without-pascal" for one in question.conditions)
     if not removed or pack is None or METHODS[Task.read(task).method].annotated:
@@ -294,7 +293,7 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     error, images = sampling_error(answer, main["task"], machine)
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
-    pack = _pack_of(main["task"], answer, machine)
+    pack = target_pack(answer.question, main["task"], machine)
     alike = ", whose classes count alike" if pack and is_per_class(pack) else ""
     return (
         f"It is scored on {counted(images, 'test images')}{alike}: another such set would move a score "
@@ -304,7 +303,7 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
 
 def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     """Say which classes of *task* are scored on no image, or on fewer than FEW_IMAGES; '' where none are."""
-    pack = _pack_of(task, answer, machine)
+    pack = target_pack(answer.question, task, machine)
     if pack is None or METHODS[Task.read(task).method].annotated:
         return ""
     counts = pd.Series(scored_images(answer.question, Task.read(task), pack, machine))
@@ -327,22 +326,8 @@ def sampling_error(answer: Answer, task: str, machine: Machine) -> tuple[float, 
     It is that of a binomial share of `effective_images` at the mean score, also for a mean of classes'
     accuracies; nan if the metric is not an accuracy, no test image is scored, or the pack is not here.
     """
-    counts, pack = _scored_by_class(answer, task, machine)
+    counts, pack = scored_by_class(answer.question, task, machine)
     if pack is None:
         return math.nan, 0
     share = rows_of(answer.results, task)["value"].mean() / 100
     return 100 * math.sqrt(share * (1 - share) / effective_images(counts, pack)), sum(counts.values())
-
-
-def _scored_by_class(answer: Answer, task: str, machine: Machine) -> tuple[dict[str, int], Pack | None]:
-    """Count the images that *task* is scored on by class; none, and no pack, if it has no accuracy."""
-    pack = _pack_of(task, answer, machine)
-    if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(main_metric(task)):
-        return {}, None
-    return scored_images(answer.question, Task.read(task), pack, machine), pack
-
-
-def _pack_of(task: str, answer: Answer, machine: Machine) -> Pack | None:
-    """Return the pack of the target of *task*; None where it is not here."""
-    target = Task.read(task).target
-    return packed(answer.question.packings()[target], target, machine)

@@ -20,8 +20,8 @@ from itl.analysis.expected_scores import (
     fit,
     noise_before,
 )
-from itl.analysis.scored_images import effective_images, scored_images
-from itl.evaluation.methods import is_share, main_metric
+from itl.analysis.scored_images import effective_images, scored_by_class, target_pack
+from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
@@ -194,11 +194,9 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
 
 def _scored(question: Question, machine: Machine) -> np.ndarray:
     """Return (2, tasks) how many images are scored for each task, and the effective ones: see `Grid`."""
-    packings, numbers = question.packings(), []
+    numbers = []
     for task in question.tasks:
-        counted = is_share(main_metric(task.name))
-        pack = packed(packings[task.target], task.target, machine) if counted else None
-        counts = scored_images(question, task, pack, machine) if pack else {}
+        counts, pack = scored_by_class(question, task.name, machine)
         effective = effective_images(counts, pack) if pack else math.nan
         numbers.append((sum(counts.values()) or math.nan, effective))
     return np.array(numbers).T
@@ -316,9 +314,8 @@ def nearness(question: Question, machine: Machine) -> np.ndarray:
             draws = dict.fromkeys(with_seed(condition.labels, seed) for seed in question.seeds)
             drawn = [label_set(tree, labels, classes).class_of for labels in draws]
             kept[number] = np.array([[wnid in class_of for wnid in wnids] for class_of in drawn])
-    packings = dict(question.targets)
     for row, task in enumerate(question.tasks):
-        pack = packed(packings[task.target], task.target, machine) if task.target in packings else source
+        pack = target_pack(question, task.name, machine)
         if pack is None:
             continue
         matrix = np.array(similarities(tree, sorted(set(pack.table["wnid"])), wnids)).reshape(-1, len(wnids))

@@ -5,13 +5,29 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from itl.evaluation.methods import METHODS, is_share, main_metric
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.label_sets import needs_tree
 from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
+from itl.packs.paths import packed
 from itl.packs.subset import select
 from itl.runs.question import Question, Task
 from itl.specs import Subset
+
+
+def target_pack(question: Question, task: str, machine: Machine) -> Pack | None:
+    """Return the pack of the target of *task*; None where it is not here."""
+    target = Task.read(task).target
+    return packed(question.packings()[target], target, machine)
+
+
+def scored_by_class(question: Question, task: str, machine: Machine) -> tuple[dict[str, int], Pack | None]:
+    """Count the images that *task* is scored on by class; none, and no pack, if it has no accuracy."""
+    pack = target_pack(question, task, machine)
+    if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(main_metric(task)):
+        return {}, None
+    return scored_images(question, Task.read(task), pack, machine), pack
 
 
 def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) -> dict[str, int]:

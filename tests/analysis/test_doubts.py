@@ -202,7 +202,7 @@ def pack_of(test: list[str], trained: str = "") -> SimpleNamespace:
 
 def answer_on(pack: SimpleNamespace, levels: dict, monkeypatch, **settings) -> Answer:
     """Made-up results, all whose images are those of *pack*."""
-    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
+    monkeypatch.setattr(scored_images, "packed", lambda packing, name, machine: pack)
     study = question(*levels)
     study.seeds = (0, 1)
     study.runs, study.packings = (lambda machine: []), (lambda: {"x": None, "images": None})
@@ -405,7 +405,7 @@ def test_nets_that_are_no_better_than_the_largest_class_are_named(monkeypatch, l
     ],
 )
 def test_a_target_without_pascals_classes_shows_nothing_of_them(monkeypatch, classes, is_said):
-    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack_of(classes))
+    monkeypatch.setattr(scored_images, "packed", lambda packing, name, machine: pack_of(classes))
     machine = SimpleNamespace(data=())
     of_pascal, of_images = overlap(**SHARED), small_study()
     task = of_pascal.tasks[0].name
