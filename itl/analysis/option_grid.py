@@ -315,7 +315,7 @@ def nearness(question: Question, machine: Machine) -> np.ndarray:
             drawn = [label_set(tree, labels, classes).class_of for labels in draws]
             kept[number] = np.array([[wnid in class_of for wnid in wnids] for class_of in drawn])
     for row, task in enumerate(question.tasks):
-        pack = target_pack(question, task.name, machine)
+        pack = source if task.target == "images" else target_pack(question, task.name, machine)
         if pack is None:
             continue
         matrix = np.array(similarities(tree, sorted(set(pack.table["wnid"])), wnids)).reshape(-1, len(wnids))
