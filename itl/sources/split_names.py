@@ -215,16 +215,6 @@ def split_of_json(path: str, any_word: bool = False) -> str | None:
     return by_name or _only({split for part in path.split("/")[:-1] if (split := split_of_name(part))})
 
 
-def is_split_json(path: str) -> bool:
-    """Say whether a JSON file is by its name of the objects of a split, and of nothing else.
-
-    >>> [is_split_json(path) for path in ("test.json", "val/labels.json", "image_info_test2017.json")]
-    [True, True, False]
-    """
-    words = {*stem_words(path)}
-    return bool(words and split_of_json(path)) and words <= {*SPLIT_OF_WORD, *JSON_WORDS}
-
-
 def without_keypoints(paths: list[str]) -> list[str]:
     """Return instances_val2017.json alone, if the others are COCO's of the same split, with boxes too.
 

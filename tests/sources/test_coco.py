@@ -82,10 +82,13 @@ def test_wherever_images_and_json_lie(tmp_path):
                 "two.jpg": ("train", []),
                 "three.jpg": ("test", [AnnotatedObject("guinea pig", (1, 1, 60, 40))]),
             }
-    assert Coco(tmp_path / "0").left_out == {"images in no JSON file": 1}
-    assert check_lines("coco", tmp_path / "0.tar")[2:8] == [
+    assert Coco(tmp_path / "0").left_out == {"images in no JSON file that is read": 1}
+    assert check_lines("coco", tmp_path / "0.tar")[2:9] == [
         "note: test has objects of classes that train does not have: guinea pig",
         "note: test has no object of 1 class to be scored, such as dog",
+        "note: not read: annotations/captions_train2017.json; the option annotations names the files that "
+        "are read, as annotations=train=annotations/instances_train2017.json,"
+        "test=annotations/instances_test2017.json",
         "train: 2 images, 1 object and 1 difficult, 1 with none",
         "    dog 1, guinea pig 0 (+ 1)",
         "test: 1 image, 1 object",
@@ -223,6 +226,7 @@ def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
     assert Coco(path, annotations=f"train={train}").scan.notes == []
 
 
+NO_BOXES = TEST.replace(b"bbox", b"area")
 NO_OBJECTS = coco_json({3: "three.jpg"}).replace(b"annotations", b"captions")
 
 
@@ -251,6 +255,13 @@ NO_OBJECTS = coco_json({3: "three.jpg"}).replace(b"annotations", b"captions")
         ({"instances_val2014.json": TEST, "instances_minival2014.json": TEST}, ""),
         ({"cars_train/labels.json": TEST, "people_val/labels.json": TEST}, ""),
         ({"val.json": b"{", "train.json": TRAIN}, "train in train.json, val in val.json"),  # and then refused
+        ({"a_val.json": TEST[:9], "a_train.json": TRAIN}, "train in a_train.json, val in a_val.json"),
+        ({"a_val.json": NO_BOXES, "a_train.json": TRAIN}, "train in a_train.json, val in a_val.json"),
+        ({"a_val.json": NO_BOXES, "coco_train.json": TRAIN}, "train in coco_train.json"),
+        ({"a_val.json": b"", "coco_train.json": TRAIN}, ""),
+        ({"instances_val2017.json": TEST[:9], "val_coco.json": TEST}, ""),
+        ({"val.json": NO_BOXES, "coco_val.json": TEST}, ""),
+        ({"val.json": TEST.decode().encode("utf-16"), "coco_val.json": TEST}, ""),
     ],
 )
 def test_json_files_with_boxes_are_read_if_there_is_one_for_each_split(tmp_path, jsons, layout):

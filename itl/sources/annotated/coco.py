@@ -31,7 +31,6 @@ from itl.sources.split_names import (
     JSON_WORDS,
     SPLIT_OF_WORD,
     SPLIT_ORDER,
-    is_split_json,
     split_of_folders,
     split_of_json,
     split_of_name,
@@ -149,11 +148,7 @@ class Coco(AnnotatedSource):
             return {_split_of_one(candidates[0]): candidates[0]}
         by_split = grouped((split_of_json(name, any_word=True), name) for name in candidates)
         chosen = {split: without_keypoints(names) for split, names in by_split.items()}
-        beside = {
-            frozenset(stem_words(name)).difference(SPLIT_OF_WORD, JSON_WORDS)
-            for names in chosen.values()
-            for name in names
-        }
+        beside = {_other_words(name) for names in chosen.values() for name in names}
         if None not in chosen and len(beside) == 1 and all(len(names) == 1 for names in chosen.values()):
             return {split: chosen[split][0] for split in SPLIT_ORDER if split in chosen}
         (refuse_labelme if files else refuse_other_formats)(self.path, self.listing)
@@ -168,20 +163,29 @@ class Coco(AnnotatedSource):
 
     @cached_property
     def _with_boxes(self) -> list[str]:
-        """JSON files with boxes, by their content; those of a split without one that are called after it."""
+        """JSON files with boxes, by their content, and those named for a split that should have some.
+
+        The latter are damaged, or are called after a split alone or as one with boxes, and have images or a
+        split that no other has: they are refused when they are read.
+        """
         files = [
             name
             for name in sorted(self.listing.files)
             if name.lower().endswith(".json") and OF_DETECTORS.isdisjoint(stem_words(name))
         ]
-        with_boxes = [name for name in files if _has_boxes(self.listing.files[name].read())]
+        with_boxes = {name for name in files if _has_boxes(self.listing.files[name].read())}
         splits = {split_of_json(name, any_word=True) for name in with_boxes}
-        return with_boxes + [
-            name for name in files if is_split_json(name) and split_of_json(name) not in splits
-        ]
+        beside = {frozenset(), *map(_other_words, with_boxes)}
+        for name in files:
+            split = split_of_json(name, any_word=True) if stem_words(name) else None
+            if split and name not in with_boxes:
+                keys = _keys_of(self.listing.files[name].read())
+                is_like = _other_words(name) in beside and (split not in splits or "images" in (keys or ()))
+                with_boxes |= {name} if is_like or keys is None else set()
+        return sorted(with_boxes)
 
     def _describe_unread(self) -> list[str]:
-        """Return a note on other files with boxes, or of another split by their names, if no option chose."""
+        """Return a note on other files with boxes, or of a split by their names, if no option chose."""
         if self.annotations is not None:
             return []
         read = self._json_files
@@ -189,7 +193,7 @@ class Coco(AnnotatedSource):
             name
             for name in sorted(self.listing.files.keys() - set(read.values()))
             if name.lower().endswith(".json")
-            and (name in self._with_boxes or split_of_json(name, any_word=True) not in (None, *read))
+            and (name in self._with_boxes or split_of_json(name, any_word=True))
         ]
         text = f"not read: {examples(unread, 10)}; the option annotations names the files that are read, as"
         return [f"{text} {_option_text(read)}"] if unread else []
@@ -302,6 +306,24 @@ def _split_of_one(name: str) -> str:
 def _has_boxes(data: bytes) -> bool:
     """Say whether a JSON file has images and boxes, without parsing it."""
     return b'"images"' in data and b'"bbox"' in data
+
+
+def _keys_of(data: bytes) -> set[str] | None:
+    """Return the keys of the object in a JSON file; None if the file is damaged."""
+    try:
+        content = parse_json(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return {*content} if isinstance(content, dict) else set()
+
+
+def _other_words(name: str) -> frozenset[str]:
+    """Return the words in the name of a JSON file beside its split.
+
+    >>> _other_words("boats_val.json"), _other_words("annotations/instances_val2017.json")
+    (frozenset({'boats'}), frozenset())
+    """
+    return frozenset(stem_words(name)).difference(SPLIT_OF_WORD, JSON_WORDS)
 
 
 def _option_text(files: Mapping[str, str]) -> str:
