@@ -66,6 +66,29 @@ def test_what_may_be_of_images_names_no_numbers(tmp_path, key):
     assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"0", "1"}
 
 
+def test_splits_that_number_texts_otherwise_are_refused(tmp_path):
+    def records(folder: str, key: str, train: str, val: str) -> list[tuple[str, ...]]:
+        for split, texts in (("train", train), ("val", val)):
+            members = {}
+            for image, text in enumerate(texts.split()):
+                members |= sample(f"{image}.png", DATA, json={"label": image // 2, key: text})
+            tarred(tmp_path / folder / f"{split}-0.tar", members)
+        return read("webdataset", tmp_path / folder)
+
+    for key in ("name", "text"):
+        says = "the class 1 is 'dog' by 2 in train-0.tar, but 'fox' by 2 in val-0.tar; number the"
+        with pytest.raises(ItlError, match=says):
+            records(f"{key}-other", key, "cat other Dog dog fox fox", "dog dog fox")
+        for number, texts in enumerate(
+            [
+                ("cat cat dog dog", "Cat cat dog"),
+                ("a b c d", "b d a c"),  # of the images
+                ("cat cat dog dog", "fox fox owl owl"),  # which name nothing that train has
+            ]
+        ):
+            assert {row[1] for row in records(f"{key}-{number}", key, *texts)} == {"0", "1"}
+
+
 @pytest.mark.parametrize("word", ["nan", "None"])
 def test_words_for_no_label_are_noted(tmp_path, word):
     tarred(tmp_path / "train-0.tar", sample("a.png", DATA, cls="cat") | sample("b.png", DATA, cls=word))

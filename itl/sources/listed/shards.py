@@ -29,6 +29,7 @@ from itl.sources.records import (
 from itl.sources.split_names import split_of_cell, split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
+TEXT_KEYS = ("name", "text")  # which may also be of the image: they name no class, but tell two numberings
 LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
 LABEL_FILES = ("json", "cls", "txt")  # suffixes, in the order in which they are read
 MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
@@ -45,6 +46,7 @@ class Sample:
     member: Member  # of the image
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
+    text: str = ""  # what its JSON has by one of TEXT_KEYS
     keys: str = ""  # what its JSON has, if that tells no class
     split: str = ""  # that its JSON has
 
@@ -266,6 +268,8 @@ class WebDataset(ContainerSource):
             sample.split = split_of_cell(str(content.get("split", "")))
             sample.number, name, sample.keys = _labels_of_json(content, where)
             sample.name = self._text_label(sample, name, "json")
+            texts_of_json = [content[key] for key in TEXT_KEYS if isinstance(content.get(key), str)]
+            sample.text = plain_label(texts_of_json[0]).casefold() if texts_of_json else ""
         for suffix in ("cls", "txt"):
             label = texts[suffix]
             if label in ("", NO_LABEL):
@@ -329,6 +333,7 @@ class WebDataset(ContainerSource):
         for what, pairs in self._hints(numbered):
             if (named := names_of_numbers(pairs)).keys() == numbers:
                 return named, f"the numbers in its samples, named by {what}"
+        self._refuse_two_numberings(self._repeated_texts(numbered))
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
 
@@ -336,6 +341,14 @@ class WebDataset(ContainerSource):
         """Yield what may name the numbers of samples, the surest first, and numbers and names by it."""
         yield "the JSON of samples", [(sample.number, sample.name) for sample in numbered]
         yield "the wnids in their keys", [(sample.number, _wnid_of(sample.key)) for sample in numbered]
+
+    def _repeated_texts(self, numbered: Iterable[Sample]) -> list[tuple[Sample, str]]:
+        """Return samples whose text is one of several splits, and it; none if no text repeats in a split."""
+        texts = [(sample, sample.text) for sample in numbered if sample.text]
+        of_splits = {(self._split_of[sample.shard], text) for sample, text in texts}
+        counts = Counter(text for _, text in of_splits)
+        shared = [(sample, text) for sample, text in texts if counts[text] > 1]
+        return shared if len(shared) > sum(count for count in counts.values() if count > 1) else []
 
     def _refuse_two_numberings(self, named: Iterable[tuple[Sample, str]]) -> None:
         """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
