@@ -273,6 +273,23 @@ def test_no_split_is_left_out_for_what_follows_its_labels(tmp_path, lines):
     scores = {"train_scores.txt": text(*lines), "val.txt": text("cat/1.jpg a")}
     path = written(tmp_path / "scores", MANY | lists | scores)
     assert len(open_source("lists", path).records()) == 2, "there is another list of that split"
+    note = next(line for line in check_lines("lists", path) if "not read" in line)
+    assert note.startswith("note: not read: train_scores.txt, line 1: ")
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train_split.csv", "sub/train.csv"])
+@pytest.mark.parametrize("other", ["metadata.csv", "labels.txt"])
+def test_a_list_of_a_split_that_is_unclear_is_not_passed_over_for_another(tmp_path, name, other):
+    rows = ["image,label,in_test", "cat/0.jpg,a,no", "cat/1.jpg,b,yes"]
+    objects = ['{"image": "cat/0.jpg", "label": "a", "in_test": "no"}']
+    unclear = {name: text(*(objects if name == "train.jsonl" else rows))}
+    with pytest.raises(ItlError, match="has a column in_test with 'no'"):
+        open_source("lists", written(tmp_path / "alone", MANY | unclear)).records()
+    lines = text("cat/0.jpg a") if other == "labels.txt" else text("image,label", "cat/0.jpg,a")
+    path = written(tmp_path / "both", MANY | unclear | {other: lines})
+    with pytest.raises(ItlError, match="has 2 lists for train, .*; choose one with --option train="):
+        open_source("lists", path).records()
+    assert len(open_source("lists", path, train=other).records()) == 1
 
 
 def test_accents_of_lists_and_of_files_may_be_composed_or_not(tmp_path):

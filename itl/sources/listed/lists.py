@@ -47,6 +47,7 @@ from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,
     class_folder,
+    is_split_list,
     may_have_codes,
     one_for_each_split,
     split_of_folders,
@@ -148,7 +149,7 @@ class Lists(ListedSource):
                 refuse_running_numbers(names, labels, file, is_chosen=bool(self._options))
 
     def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
-        """Return notes on unread files named after a split that is not *read*.
+        """Return notes on unread files named after a split that is not *read*, or with labels of one that is.
 
         ItlError if one is a list of labels in which something is wrong, or has codes of splits, or divides
         the images *taken*, all train, as split.csv or test.txt may.
@@ -157,10 +158,12 @@ class Lists(ListedSource):
         stems = cache(lambda split: dividing_lists.stems_outside(split, all_train, self.listing.files))
         files = list(self._list_of_split().values())
         others = [name for name in self._unread if name not in {*files, *self._made_up}]
+        unread: list[str] = []
         for name in others:
             start, split = dividing_lists.read_divider(self._member(name), name), split_of_path(name)
-            data = b"" if split in {None, *read} else self._member(name).read()
-            if data and is_list_of_labels(data, name, self.image, self.label):
+            is_list = split and is_list_of_labels(self._member(name).read(), name, self.image, self.label)
+            unread += [name] if is_list or split not in {None, *read} else []
+            if is_list and split not in read:
                 options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
                 raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
             if all_train and dividing_lists.divides(start, name, stems(split)):
@@ -169,7 +172,6 @@ class Lists(ListedSource):
                 raise ItlError(codes)
         if all_train and (name := dividing_lists.tree_that_divides(self.listing.files, stems)):
             raise dividing_lists.divided_by(name, files[0])
-        unread = [name for name in others if split_of_path(name) not in {None, *read}]
         reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
         return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
 
@@ -445,7 +447,8 @@ class Lists(ListedSource):
             return self._why_codes(name)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")
-            is_list = is_metadata or (isinstance(error, UnclearListError) and not split_of_path(name))
+            may_be_list = not split_of_path(name) or is_split_list(name)  # not train_scores.txt
+            is_list = is_metadata or (isinstance(error, UnclearListError) and may_be_list)
             return "" if is_list else str(error)  # read, and refused
         if not rows:  # of a split, it is read and refused
             return "" if split_of_path(name) else f"{name} lists nothing"
