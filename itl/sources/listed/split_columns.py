@@ -24,6 +24,7 @@ CODED_COLUMNS = {
     "subset",
     "usage",
 }  # words of their names; codes as 0, 1, 2 of CelebA
+SHORT_WORDS = {*SPLIT_OF_SHORT_WORD, "t", "v"}  # of splits, where a column has nothing else
 BESIDE_SPLITS = {*NEUTRAL, "is", "in", "for", "used", "flag", "mask", "or", "and", "vs"}  # in names of flags
 MAX_CODES = 3  # different values of a column of codes, such as yes, no and empty
 SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or val between
@@ -159,18 +160,27 @@ def _has_words_of_splits(name: str, texts: Collection[str]) -> bool:
     """Say whether *texts*, of a column *name*, are or have words of splits, and something else.
 
     One that is a split is enough where the name is one of splits; otherwise another text has to name another
-    split, or what is like one, as eval; or each of them names one split with other words.
+    split, or what is like one, as eval; or each of them names one split with other words. Where the name has
+    a word of `SPLIT_COLUMNS`, short words alone are such, too.
 
     >>> _has_words_of_splits("phase", {"test", ""}), _has_words_of_splits("source", {"train", "web"})
     (True, False)
     >>> _has_words_of_splits("source", {"train", "eval"}), _has_words_of_splits("set", {"ISIC val", "test 1"})
     (True, True)
+    >>> _has_words_of_splits("test_fold", {"tr", "te"}), _has_words_of_splits("test_kind", {*"tv"})
+    (True, False)
+    >>> _has_words_of_splits("stage", {*"TV"}), _has_words_of_splits("stage", {*"TNM"})
+    (True, False)
     """
     if len(texts) > MAX_SPLIT_TEXTS:
         return False
     is_named = name.lower() in SPLIT_COLUMNS
     are_splits = any(map(split_of_cell, texts))
-    are_short = is_named and not SPLIT_OF_SHORT_WORD.keys().isdisjoint(map(str.lower, texts))
+    lowered = {*map(str.lower, texts)}
+    has_word = not _words(name).isdisjoint(SPLIT_COLUMNS)
+    only_short = has_word and len(lowered) > 1 and lowered <= {*SHORT_WORDS, *SPLIT_OF_WORD, ""}
+    named_short = is_named and not lowered.isdisjoint(SPLIT_OF_SHORT_WORD)
+    are_short = named_short or (only_short and not lowered.isdisjoint(SHORT_WORDS))
     names = SPLIT_OF_WORD | dict.fromkeys(LIKE_SPLITS, "other")
     splits = [{names[word] for word in _words(text) & names.keys()} for text in texts]
     several = len(set().union(*splits)) > 1
