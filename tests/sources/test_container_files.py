@@ -130,9 +130,10 @@ def test_two_versions_of_one_data_set_are_refused(tmp_path, kind, first, second,
         return
     with pytest.raises(ItlError) as refused:
         open_source(kind, tmp_path).records()
+    one = "fine as the path, or move it elsewhere" if "itself" in both else "one of them as the path"
     assert str(refused.value) == (
-        f"{tmp_path}: {both.format(suffix)}, as two versions of one data set do; give one of them as the "
-        f"path, or, to read all, give the files different names"
+        f"{tmp_path}: {both.format(suffix)}, as two versions of one data set do; give {one}, or, to read "
+        f"all, give the files different names"
     )
 
 

@@ -158,10 +158,12 @@ def _refuse_two_versions(files: Mapping[str, Path], path: Path) -> None:
         folder = "/".join(part for part in folders if not split_of_name(part))
         inside = "/".join([*filter(split_of_name, folders), last])
         if (other := folder_of.setdefault(inside, folder)) != folder:
+            inner = "" if folder and other else folder or other
+            one = f"{inner} as the path, or move it elsewhere" if inner else "one of them as the path"
             raise ItlError(
                 f"{path}: {other or 'the folder itself'} and {folder or 'the folder itself'} both have "
-                f"{inside}, as two versions of one data set do; give one of them as the path, or, to read "
-                f"all, give the files different names"
+                f"{inside}, as two versions of one data set do; give {one}, or, to read all, "
+                f"give the files different names"
             )
 
 
