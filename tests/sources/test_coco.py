@@ -278,6 +278,19 @@ def test_json_files_with_boxes_are_read_if_there_is_one_for_each_split(tmp_path,
     )
 
 
+@pytest.mark.parametrize("name", ["latest.json", "intervals.json"])
+def test_letters_inside_of_a_word_are_no_split(tmp_path, name):
+    images = [{"id": n, "file_name": f"{n}.jpg", "width": 60, "height": 40, "split": "train"} for n in (1, 2)]
+    images[1]["split"] = "test"
+    boxes = [
+        {"id": n, "image_id": n, "category_id": 1, "bbox": [0, 0, 9, 9], "iscrowd": 0, "area": 81}
+        for n in (1, 2)
+    ]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "boat"}]}
+    path = written(tmp_path, {name: json.dumps(content).encode(), "1.jpg": jpeg(), "2.jpg": jpeg()})
+    assert {record.id: record.split for record in Coco(path).records()} == {"1.jpg": "train", "2.jpg": "test"}
+
+
 @pytest.mark.parametrize("name", ["test_tubes.json", "testBoxes.json", "instances_minival2014.json"])
 def test_one_json_file_with_an_unclear_split_is_refused(tmp_path, name):
     path = written(tmp_path, {name: TEST, "images/three.jpg": jpeg()})
@@ -285,8 +298,8 @@ def test_one_json_file_with_an_unclear_split_is_refused(tmp_path, name):
         with pytest.raises(ItlError) as refused:
             Coco(path, **options).records()
         assert str(refused.value) == (
-            f"the split of {name} is unclear by its name; say it with the option annotations, as "
-            f"annotations=train={name}"
+            f"the split of {name} is unclear by its name; call it all.json if a field split of its images "
+            f"or their folders divide it, else say its split: annotations=train={name}"
         )
     assert Coco(path, annotations=f"test={name}").layout == f"COCO-style JSON (test in {name})"
 

@@ -1,7 +1,6 @@
 """Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -295,10 +294,11 @@ def _split_of_one(name: str) -> str:
     ('val', 'train')
     """
     split = split_of_json(name)
-    if not split and (split_of_path(name) or re.search("train|val|test", " ".join(stem_words(name)))):
+    starts = any(word.startswith(("train", "val", "test", "minival")) for word in stem_words(name))
+    if not split and (split_of_path(name) or starts):
         raise ItlError(
-            f"the split of {name} is unclear by its name; say it with the option annotations, as "
-            f"annotations=train={name}"
+            f"the split of {name} is unclear by its name; call it all.json if a field split of its images or "
+            f"their folders divide it, else say its split: annotations=train={name}"
         )
     return split or "train"
 
