@@ -203,13 +203,27 @@ def hold_out(
 
 
 def _in_held_groups(labels: np.ndarray, seed: int, groups: np.ndarray) -> np.ndarray:
-    """Say which rows are of *groups* that are held out, (N,) of bool, as `choose_groups` chooses them."""
+    """Say which rows are of *groups* that are held out, (N,) of bool, as `choose_groups` chooses them.
+
+    Of a class of which it takes none, the smallest group that leaves every class an image to fit on.
+    """
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
     images: list[Counter[int]] = [Counter() for _ in order]
     for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
         images[group][label] += 1
     chosen = choose_groups([images[group] for group in order], HELD_OUT_FRACTION)
-    return np.isin(groups, order[list(chosen)])
+    is_held = np.isin(groups, order[list(chosen)])
+    left = Counter(labels[~is_held].tolist())
+    for label in np.unique(labels[~is_held]):
+        of_class = labels == label
+        if is_held[of_class].any():
+            continue
+        for group in sorted(np.unique(groups[of_class]), key=lambda group: images[group].total()):
+            if all(left[other] > count for other, count in images[group].items()):
+                is_held |= groups == group
+                left.subtract(images[group])
+                break
+    return is_held
 
 
 def _rarest(labels: np.ndarray) -> np.ndarray:

@@ -255,9 +255,11 @@ def split_off_val(
     for record in sorted(train, key=lambda record: hashlib.sha256(record.id.encode()).digest()):
         group = groups.get(record.id, "")
         together[group, "" if group else record.id].append(record)
-    chosen = choose_groups(
-        [Counter(record.wnid for record in group) for group in together.values()], fraction
-    )
+    images = [
+        Counter(record.wnid for record in group) if len(group) > 1 else {group[0].wnid: 1}  # of a million
+        for group in together.values()
+    ]
+    chosen = choose_groups(images, fraction)
     val = {
         record.id for number, group in enumerate(together.values()) if number in chosen for record in group
     }

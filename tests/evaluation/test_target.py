@@ -196,6 +196,7 @@ def test_people_of_one_photo_are_held_out_together():
         ("aaaabbbb", "00112233", {2 + 2}),  # one of two groups of each class
         ("aaaaaaaaaabbbbbbbbbb", "01234567890123456789", {2 * 2}),  # a fifth of ten that are of both classes
         ("aaaabb", "001122", {2 + 1}),  # all images of b are of one group: one by one
+        ("aaaaaaaaaabbbbbbbbbb", "00000111112222233333", {5 + 5}),  # one of two people of each class
         ("aabbcc", "010212", {2 + 1}),  # a group of two classes; a second would leave one bare: one by one
         ("aaaaaabb", "00000011", {1 + 1}),  # each class is of one group: one by one
         ("aaaaaaaaaaaabb", "00000000001123", {2 + 1}),  # a group of ten is far more than a fifth of twelve

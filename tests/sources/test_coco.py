@@ -226,6 +226,7 @@ def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
     assert Coco(path, annotations=f"train={train}").scan.notes == []
 
 
+BOTH = "train in train.json, test in test.json"
 NO_BOXES = TEST.replace(b"bbox", b"area")
 NO_OBJECTS = coco_json({3: "three.jpg"}).replace(b"annotations", b"captions")
 
@@ -260,6 +261,8 @@ NO_OBJECTS = coco_json({3: "three.jpg"}).replace(b"annotations", b"captions")
         ({"a_val.json": NO_BOXES, "coco_train.json": TRAIN}, "train in coco_train.json"),
         ({"a_val.json": b"", "coco_train.json": TRAIN}, ""),
         ({"instances_val2017.json": TEST[:9], "val_coco.json": TEST}, ""),
+        ({"train.json": TRAIN, "test.json": TEST, "train_log.json": b'{"loss": 1}\n{"loss": 2}\n'}, BOTH),
+        ({"train.json": TRAIN, "test.json": TEST, "test_notes.json": b"", "train/meta.json": b"{"}, BOTH),
         ({"val.json": NO_BOXES, "coco_val.json": TEST}, ""),
         ({"val.json": TEST.decode().encode("utf-16"), "coco_val.json": TEST}, ""),
     ],

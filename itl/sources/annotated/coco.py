@@ -164,8 +164,8 @@ class Coco(AnnotatedSource):
     def _with_boxes(self) -> list[str]:
         """JSON files with boxes, by their content, and those named for a split that should have some.
 
-        The latter are damaged, or are called after a split alone or as one with boxes, and have images or a
-        split that no other has: they are refused when they are read.
+        The latter are called after a split alone or as one with boxes, and are damaged, or have images or a
+        split that no other has; or they are damaged and of such a split. They are refused when they are read.
         """
         files = [
             name
@@ -179,8 +179,9 @@ class Coco(AnnotatedSource):
             split = split_of_json(name, any_word=True) if stem_words(name) else None
             if split and name not in with_boxes:
                 keys = _keys_of(self.listing.files[name].read())
-                is_like = _other_words(name) in beside and (split not in splits or "images" in (keys or ()))
-                with_boxes |= {name} if is_like or keys is None else set()
+                is_like, is_missing = _other_words(name) in beside, split not in splits
+                has_split = is_like and (is_missing or "images" in (keys or ("images",)))
+                with_boxes |= {name} if has_split or (keys is None and is_missing) else set()
         return sorted(with_boxes)
 
     def _describe_unread(self) -> list[str]:
