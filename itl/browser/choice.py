@@ -138,9 +138,6 @@ def _refuse_unshown(tree: Taxonomy, subset: Subset) -> None:
 def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
     """Write which leaves are ticked with few wnids: [], or one or both of only@… and without@….
 
-    It is the shortest of without@ alone, only@ alone, and only@ of the lowest node above all that are ticked
-    with without@ of what is not.
-
     Label sets cannot express that a class is left out which lies below one that is ticked and above another,
     as may be in ImageNet-21k. ItlError then, and if no leaf is ticked.
 
@@ -154,29 +151,34 @@ def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
     if not kept:
         raise ItlError("no class is ticked; tick some")
     leaves = {wnid: frozenset(tree.leaves_under(wnid)) for wnid in tree}
-    above = [wnid for wnid in tree if kept <= leaves[wnid]]
-    lowest = set(sorted(above, key=lambda wnid: (len(leaves[wnid]), -tree.depth(wnid), wnid))[:1])
-    ways = []
-    for only in (set[str](), minimal_cover(tree, leaves, kept), lowest, _around_inner(tree, leaves, kept)):
-        ticked = _union(leaves, only) or every
-        without = minimal_cover(tree, leaves, ticked - kept)
-        unlike = kept ^ (ticked - _union(leaves, without))
-        ways.append((bool(unlike), len(only) + len(without), only, without))
-    are_wrong, _, only, without = min(ways, key=lambda way: way[:2])
-    if are_wrong:
-        wnid = min(unlike)
-        raise ItlError(
-            f"{wnid} ({tree[wnid].name}) is ticked unlike a class above or below it, which label "
-            f"sets cannot express; tick both or neither"
-        )
+    only, without = set(), minimal_cover(tree, leaves, removed)
+    if len(without) > 1:  # nothing is shorter than one wnid
+        ticked = fewest_ticks(tree, kept)
+        exceptions = minimal_cover(tree, leaves, _union(leaves, ticked) - kept)
+        if len(ticked) + len(exceptions) < len(without):
+            only, without = ticked, exceptions
+    if (_union(leaves, only) if only else every) - _union(leaves, without) != kept:
+        only, without = _around_inner(tree, leaves, kept)
+        if unlike := kept ^ (_union(leaves, only) - _union(leaves, without)):
+            wnid = min(unlike)
+            raise ItlError(
+                f"{wnid} ({tree[wnid].name}) is ticked unlike a class above or below it, which label "
+                f"sets cannot express; tick both or neither"
+            )
     parts = (("only", only), ("without", without))
     return [f"{name}@{_joined(nodes)}" for name, nodes in parts if nodes]
 
 
-def _around_inner(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], kept: frozenset[str]) -> set[str]:
-    """Choose nodes to tick that have no class which is left out though others below it are *kept*."""
+def _around_inner(
+    tree: Taxonomy, leaves: Mapping[str, frozenset[str]], kept: frozenset[str]
+) -> tuple[set[str], set[str]]:
+    """Choose nodes to tick that have no class which is left out though others below it are *kept*.
+
+    Returns these and what is to be left out again under them.
+    """
     inner = {wnid for wnid in set(tree.leaves) - kept if leaves[wnid] & kept}
-    return {node for node in minimal_cover(tree, leaves, set(tree.leaves) - inner) if leaves[node] & kept}
+    only = {node for node in minimal_cover(tree, leaves, set(tree.leaves) - inner) if leaves[node] & kept}
+    return only, minimal_cover(tree, leaves, _union(leaves, only) - kept)
 
 
 def _joined(nodes: Iterable[str]) -> str:
@@ -211,3 +213,39 @@ def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: 
             needed.remove(wnid)
             times_covered.subtract(leaves[wnid])
     return needed
+
+
+def fewest_ticks(tree: Taxonomy, kept: frozenset[str]) -> set[str]:
+    """Choose the nodes to tick, so that these and the nodes to leave out again under them are fewest.
+
+    With the children c of a node v by parent paths, the fewest wnids that express what is kept under v are
+
+        removals(v) = Σ removals(c)                         where v or a node above it is ticked,
+        ticks(v)    = min(Σ ticks(c), 1 + removals(v))      where none is, the 1 being v itself,
+
+    and removals(v) = 1, ticks(v) = 0 where no leaf under v is kept. A class that other classes lie under is
+    removed or ticked with these, so removals(v) = ∞ where v is left out, and Σ ticks(c) = ∞ where it is kept.
+    Leaves that lie under a ticked node by other paths are left out again by `label_expression`.
+    """
+    leaves = set(tree.leaves)
+    with_leaves, with_kept = (set[str]().union(*map(tree.path, wnids)) for wnids in (leaves, kept))
+    removals: dict[str, float] = {}
+    ticks: dict[str, float] = {}
+    ticked_below: dict[str, set[str]] = {}
+    for wnid in sorted(tree, key=tree.depth, reverse=True):
+        if wnid not in with_kept:
+            removals[wnid], ticks[wnid], ticked_below[wnid] = int(wnid in with_leaves), 0, set()
+            continue
+        children = tree.children(wnid)
+        removals[wnid] = sum(removals[child] for child in children)
+        ticks[wnid] = sum(ticks[child] for child in children)
+        if wnid in kept:
+            ticks[wnid] = float("inf")
+        elif wnid in leaves:
+            removals[wnid] = float("inf")
+        ticked_below[wnid] = set().union(*(ticked_below[child] for child in children))
+        if 1 + removals[wnid] < ticks[wnid]:
+            ticks[wnid], ticked_below[wnid] = 1 + removals[wnid], {wnid}
+    roots = [wnid for wnid in tree if tree.parent(wnid) is None]
+    ticked = set().union(*(ticked_below[root] for root in roots))
+    return {wnid for wnid in ticked if len(tree.ancestors(wnid) & ticked) == 1}
