@@ -112,8 +112,8 @@ class Scan:
     def _images_of(self, pixels: "Pixels") -> list[str]:
         return [image for image, boxes in self.size_doubts.items() if boxes.pixels == pixels]
 
-    def _refuse_unclear_pixels(self) -> None:
-        """Add a problem for boxes that may be of the stored pixels, as boxes of other images are.
+    def _judge_unclear_pixels(self) -> None:
+        """Note boxes that may be of the stored pixels, or add a problem if boxes of other images are.
 
         A tool that annotates stored pixels does so on all images, but the sizes that it states tell it only
         of images whose sides EXIF swaps.
@@ -121,7 +121,14 @@ class Scan:
         boxed = {image for image, objects in self.objects.items() if objects}
         boxed |= {record.id for record in self.records if record.box}  # people
         stored = self._images_of("stored")
-        if stored and (unclear := [image for image in self._images_of("unclear") if image in boxed]):
+        unclear = [image for image in self._images_of("unclear") if image in boxed]
+        if unclear and not stored:
+            self.notes.append(
+                f"{counted(len(unclear), 'images are')} stored turned or mirrored, as EXIF says, such as "
+                f"{examples(unclear)}, and no stated size tells whether boxes are of the stored pixels; they "
+                f"are taken as of the upright images"
+            )
+        elif unclear:
             self.add_problem(
                 f"no stated size tells whether boxes on {counted(len(unclear), 'images')} that EXIF turns or "
                 f"mirrors, such as {examples(unclear)}, are of the stored pixels, as those on "
@@ -132,7 +139,7 @@ class Scan:
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
         """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `Resized`."""
         self._note_sizes(resized)
-        self._refuse_unclear_pixels()
+        self._judge_unclear_pixels()
         self._check_training()
         self._note_repeated_objects()
         if self.other_image:

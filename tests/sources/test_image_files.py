@@ -446,7 +446,9 @@ def test_boxes_on_images_whose_sizes_do_not_tell_are_refused_where_others_are_st
 def test_boxes_of_mirrored_images_are_of_the_upright_image_where_no_other_is_stored(tmp_path, orientation):
     images = {"a": (boxed(6), white_box(boxed(6)), (24, 36)), "b": (boxed(orientation), BOX, (36, 24))}
     for kind, folder in boxed_images(tmp_path, images).items():
-        assert boxes_of(open_source(kind, folder)) == [white_box(boxed(6)), BOX], kind
+        source = open_source(kind, folder)
+        assert boxes_of(source) == [white_box(boxed(6)), BOX], kind
+        assert len([note for note in source.scan.notes if "no stated size tells" in note]) == 1, kind
 
 
 def test_an_image_without_boxes_needs_no_size_that_tells_its_pixels(tmp_path):
