@@ -1,13 +1,17 @@
 """Nets held against no pre-training and against chance, on the classes of induction."""
 
+import json
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from itl.analysis import comparisons
 from itl.analysis.comparisons import baselines
 from itl.analysis.statistics import MAIN_SHARE
 from itl.analysis.verdicts import GAIN, SAME
+from itl.presets import find_notebooks
 from tests.analysis.test_comparisons import frame, noisy, question
 
 
@@ -30,6 +34,10 @@ def test_baselines_hold_every_net_against_none_and_chance():
     assert main["p_adjusted"] == pytest.approx(main["p"] / MAIN_SHARE), (
         "an untrained net at chance costs nothing"
     )
+    given = {"question": study, "answer": SimpleNamespace(results=results), "tasks": ["induction@images"]}
+    cells = json.loads(find_notebooks()["03-granularity"].read_text("utf-8"))["cells"]
+    (source,) = ["".join(cell["source"]) for cell in cells if "baselines(" in "".join(cell["source"])]
+    exec(source, given | {"comparisons": comparisons})  # it takes columns that the table has
 
 
 def test_rows_against_chance_have_the_gain_of_pretraining():
