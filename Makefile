@@ -1,5 +1,8 @@
 # make alone lists what there is.
 PRESET ?= demo
+ifdef preset
+$(error write PRESET=$(preset), in capitals)
+endif
 PYTHON ?= python3
 BIN := .venv/bin
 # compat: else Python started beside a clone called itl takes that folder for the package

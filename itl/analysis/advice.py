@@ -286,6 +286,8 @@ def answer_text(advice: Advice) -> str:
         )
     if grid.scored[number] > 0:
         text += f" All nets are scored on the same {counted(int(grid.scored[number]), 'images')}."
+    if grid.one_class[number] > 0:
+        text += f" Always naming one class would score {grid.one_class[number]:.1f} %."
     if leak := grid.leaks.get(advice.task):
         text += f" {leak_text(leak, 'scored')}"
     return text
@@ -356,7 +358,8 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
 
     The line joins options that no other of the same or a lower *cost* (hours, images or labels) is expected
     to beat; letters name them. Dots are filled if the option is measured on this task, and grey if it is over
-    the budget. Dashed lines are options that take no images: no pre-training, and existing weights.
+    the budget. Dashed lines are options that take no images: no pre-training, and existing weights;
+    the dotted one is what always naming one class would score.
     """
     free = advice.table["images"] == 0
     table = advice.table[~free].sort_values([cost, "expected"], ascending=[True, False])
@@ -377,10 +380,13 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         ax.annotate(letter, (row.position, row.high), (0, 3), ha="center", **bold)  # above its own interval
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
+    right: Any = ax.get_yaxis_transform()  # x from 0 to 1
     for row in advice.table[free].itertuples():
         ax.axhline(row.expected, color=AXIS_COLOUR, lw=1, ls="--", zorder=0)
-        right: Any = ax.get_yaxis_transform()  # x from 0 to 1
         ax.annotate(row.option, (1, row.expected), (-2, 2), right, "offset points", ha="right", fontsize=8)
+    if (one_class := advice.grid.one_class[advice.grid.tasks.index(advice.task)]) > 0:
+        ax.axhline(one_class, color=AXIS_COLOUR, lw=1, ls=":", zorder=0)
+        ax.annotate("always one class", (0, one_class), (2, 2), right, "offset points", fontsize=8)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ

@@ -11,7 +11,13 @@ import pandas as pd
 from itl import counted
 from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
 from itl.analysis.findings import Columns, rows_by_condition, rows_of
-from itl.analysis.scored_images import effective_images, scored_by_class, scored_images, target_pack
+from itl.analysis.scored_images import (
+    effective_images,
+    one_class_score,
+    scored_by_class,
+    scored_images,
+    target_pack,
+)
 from itl.analysis.statistics import LEVEL
 from itl.analysis.wording import GAIN, LOSS, SAME, columns_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
@@ -100,7 +106,7 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
         if columns not in untrained and (columns in (main.of, main.against) or main.of[0][1] in DOUBLINGS)
     }
     largest, worst = max(counts, key=counts.__getitem__), min(means, key=means.__getitem__, default=None)
-    share = 100 * counts[largest] / sum(counts.values())
+    share = one_class_score(counts, pack)
     if worst is None or means[worst] > share:
         return ""
     return (

@@ -20,7 +20,7 @@ from itl.analysis.expected_scores import (
     fit,
     noise_before,
 )
-from itl.analysis.scored_images import effective_images, scored_by_class, target_pack
+from itl.analysis.scored_images import effective_images, one_class_score, scored_by_class, target_pack
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
@@ -56,6 +56,7 @@ class Grid:
     points: np.ndarray  #: (tasks,), margins that the question declares, else nan
     scored: np.ndarray  #: (tasks,), the images that are scored; nan where not known
     effective: np.ndarray  #: (tasks,), `effective_images` of these
+    one_class: np.ndarray  #: (tasks,), `one_class_score` of these
     seeds: tuple[int, ...]  #: of the question
     nets: frozenset[tuple[int, int]] = frozenset()  #: the option and seed of every net that is trained
     share: float = 0.2  #: the margin as a share of the gain
@@ -175,7 +176,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
     ).join(_most_of_nets(nets, len(conditions)))
     seconds = fits.groupby(["task", "done"])["seconds"].median().groupby("task").last()  # of done, if any
     margins = dict(question.margin.points)
-    scored, effective = _scored(question, machine)
+    scored, effective, one_class = _scored(question, machine)
     return Grid(
         tasks=tasks,
         options=options,
@@ -185,6 +186,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         points=np.array([margins.get(main_metric(task), math.nan) for task in tasks]),
         scored=scored,
         effective=effective,
+        one_class=one_class,
         seeds=question.seeds,
         nets=frozenset(nets.loc[nets["done"], ["option", "seed"]].itertuples(index=False, name=None)),
         share=question.margin.share,
@@ -193,12 +195,12 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
 
 
 def _scored(question: Question, machine: Machine) -> np.ndarray:
-    """Return (2, tasks) how many images are scored for each task, and the effective ones: see `Grid`."""
+    """Return (3, tasks) how many images each task is scored on, and what `Grid` says of them."""
     numbers = []
     for task in question.tasks:
         counts, pack = scored_by_class(question, task.name, machine)
-        effective = effective_images(counts, pack) if pack else math.nan
-        numbers.append((sum(counts.values()) or math.nan, effective))
+        described = [of(counts, pack) if pack else math.nan for of in (effective_images, one_class_score)]
+        numbers.append((sum(counts.values()) or math.nan, *described))
     return np.array(numbers).T
 
 

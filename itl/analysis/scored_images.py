@@ -49,6 +49,17 @@ def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) 
     return min(draws, key=lambda counts: sum(counts.values()))
 
 
+def one_class_score(counts: Mapping[str, int], pack: Pack) -> float:
+    """Return the percent that always naming the largest class would score on *pack*; nan without *counts*.
+
+    *counts* are images by class. Where the score is the mean over classes, every class gives the same.
+    """
+    images = [count for count in counts.values() if count]
+    if not images:
+        return math.nan
+    return 100 / len(images) if is_per_class(pack) else 100 * max(images) / sum(images)
+
+
 def effective_images(counts: Mapping[str, int], pack: Pack) -> float:
     """Return how many images a share would be of that is as uncertain as a score on *pack*; nan of none.
 

@@ -77,13 +77,12 @@ def report(
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):
             log.info(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
-    with report_lock(out):
-        questions, store = questions_of(preset, only), Store(machine.runs)
-        plan(questions, store, machine).refuse()
-        with PageMaker(pages, only, machine) as maker:
-            note_preset_file(preset, out)
-            run_all(questions, store, machine, watch=maker.update)
-            maker.finish()
+    questions, store = questions_of(preset, only), Store(machine.runs)
+    plan(questions, store, machine).refuse()  # before anything is written
+    with report_lock(out), PageMaker(pages, only, machine) as maker:
+        note_preset_file(preset, out)
+        run_all(questions, store, machine, watch=maker.update)
+        maker.finish()
     for path in sorted(out.glob("*.ipynb")):
         if path.stem not in preset.notebooks:
             log.info(f"{path.stem}: preset {preset.name} does not list it any more; {path} stays, unlinked")
@@ -276,7 +275,7 @@ class PageMaker:
         facts = {
             "preset": preset.name,
             "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
-            "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all{without}",
+            "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes of computing{without}",
             "machine": f"{describe_devices(machine)}, {counted(machine.slots, 'runs')} at a time",
             "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
             "itl": f"{__version__}, commit {commit()}",

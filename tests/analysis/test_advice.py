@@ -71,7 +71,7 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
     features = np.broadcast_to(((sizes - sizes.mean()) / sizes.std())[None, :, None], (TASKS, OPTIONS, 1))
     table = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
     tasks = tuple(f"probe@target{number}" for number in range(TASKS))
-    unknown = np.full((3, TASKS), math.nan)  # margins and images
+    unknown = np.full((4, TASKS), math.nan)  # margins and images
     return Grid(tasks, options, features, table, np.full(TASKS, 0.1), *unknown, tuple(range(SEEDS))), means[0]
 
 
@@ -104,6 +104,16 @@ def test_a_lead_that_few_images_may_have_by_chance_is_not_the_best():
         assert f"All nets are scored on the same {scored:,} images." in answer_text(made)
     assert lines == {25: CANNOT_TELL, 10_000: CALLED_BEST}
     assert "scored on" not in answer_text(advise(grid, "probe@target0"))
+
+
+def test_the_answer_and_the_figure_name_what_one_class_would_score():
+    grid, _ = world(0, effect=8.0, measured=SEEDS)
+    made = advise(replace(grid, one_class=np.array([16.65, *[math.nan] * (TASKS - 1)])), "probe@target0")
+    assert "Always naming one class would score 16.6 %." in answer_text(made)
+    assert "always one class" in [text.get_text() for text in frontier(made).texts]
+    unknown = advise(grid, "probe@target0")
+    assert "one class" not in answer_text(unknown)
+    assert "always one class" not in [text.get_text() for text in frontier(unknown).texts]
 
 
 def test_of_a_loss_no_shares_are_given():

@@ -328,7 +328,7 @@ def test_a_question_has_its_numbers_and_contrasts_beside_it(tmp_path):
     assert len(pd.read_csv(folder / "runs.csv")) == 8
     html = (folder / "index.html").read_text()
     assert 'href="01-data-size-contrasts.csv"' in html
-    assert "8 of 8 done, 12.0 minutes in all" in html
+    assert "8 of 8 done, 12.0 minutes of computing" in html
     tables = {path: path.read_bytes() for path in folder.glob("*.csv")}
     for path, content in tables.items():  # as a power cut may leave them
         os.truncate(path, len(content) // 2 if path.stem == "01-data-size" else 0)
@@ -472,6 +472,17 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, f
     assert 'href="00-hierarchy.html"' in index
     assert says in index
     assert "under way" not in index
+
+
+@pytest.mark.usefixtures("rated")
+def test_a_report_that_cannot_be_made_writes_nothing(tmp_path):
+    settings = SETTINGS | {"images_per_class": [4, 12_345]}
+    questions_of(preset(**{"01_data_size": settings}))[0].prepare(here(tmp_path))
+    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in settings.items())
+    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", tagged_cell("parameters", declared))
+    with pytest.raises(ItlError, match="12,345"):
+        make(tmp_path, preset(**{"01_data_size": settings}))
+    assert not (tmp_path / "reports").exists()
 
 
 def test_a_notebook_is_read_the_same_in_every_locale(tmp_path, monkeypatch):

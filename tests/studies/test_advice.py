@@ -45,7 +45,7 @@ def grid() -> Grid:
     )
     features = np.broadcast_to(np.array([-1.5, -0.5, 0.0, 0.5, 1.0])[None, :, None], (TASKS, OPTIONS, 1))
     table = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
-    unknown = np.full((3, TASKS), math.nan)  # margins and images
+    unknown = np.full((4, TASKS), math.nan)  # margins and images
     seeds = tuple(range(SEEDS))
     return Grid(("a", "b", "c"), options, features, table, np.full(TASKS, 0.1), *unknown, seeds)
 
