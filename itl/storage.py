@@ -331,7 +331,8 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
         yield
     finally:
         released.set()
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever the file system says: else this process would wait for itself
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -97,6 +97,17 @@ def test_a_lock_may_be_tried_without_waiting(tmp_path):
         assert is_mine, "it was released"
 
 
+def test_a_lock_is_released_where_the_name_of_its_holder_stays(tmp_path, monkeypatch):
+    def fail(path, missing_ok=False):
+        raise OSError(errno.ESTALE, "stale file handle")
+
+    with hold_lock(tmp_path / "lock", "packing"):
+        monkeypatch.setattr(Path, "unlink", fail)
+    monkeypatch.undo()
+    with storage.try_lock(tmp_path / "lock") as is_mine:
+        assert is_mine
+
+
 def test_a_lock_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with (

@@ -70,14 +70,14 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a de
     "voc-ap": scoring,
 }
 ON_CPU = ["start", "pack", "read", "batches-64", "batches-128", "voc-ap"]  # measured there always
-FOR_GPU = ("step-caffenet-227", "step-caffenet-227-streamed", "step-detection-600")  # minutes on a CPU
+FOR_GPU = ["crop", "step-caffenet-227", "step-caffenet-227-streamed", "step-detection-600"]  # or minutes
 
 
 def bench(only: str | None, file: Path | None, device: str | None) -> None:
     """Print the table, and write it as JSON, row by row.
 
-    A peer that is absent or fails is named with the reason, and so is a row that this machine cannot run.
-    Where itl's own work fails, ItlError says so once all is printed.
+    A peer that is absent or fails is named with the reason. Where itl's own work fails, ItlError says so once
+    all is printed.
 
     Args:
         only: names of rows, separated by commas. Without it, rows that measure the CPU are left out for a
@@ -125,8 +125,6 @@ def try_row(row: Callable[[Path, str], Work], device: str, limits: Limits) -> di
     try:
         with tempfile.TemporaryDirectory() as folder:
             return measured(row(Path(folder), device), device, limits)
-    except ItlError as error:  # such as a row that needs a GPU
-        return {"not_here": str(error)}
     except Exception as error:  # the other rows are measured all the same
         return {"failed": _reason(error)}
 
@@ -185,11 +183,11 @@ def heading(table: dict) -> str:
 def lines(row: dict) -> list[str]:
     """Return a row as it is printed.
 
-    >>> lines({"name": "gpu", "not_here": "no CUDA device"})
-    ['gpu: not measured, no CUDA device']
+    >>> lines({"name": "knn", "failed": "RuntimeError: out of memory"})
+    ['knn: FAILED, RuntimeError: out of memory']
     """
-    if why := row.get("not_here") or row.get("failed"):
-        return [f"{row['name']}: {'not measured' if 'not_here' in row else 'FAILED'}, {why}"]
+    if "failed" in row:
+        return [f"{row['name']}: FAILED, {row['failed']}"]
     rates, texts = dict(row["rates"]), [f"{row['name']}: {row['what']}, {row['unit']}/s"]
     limit = f"{row['reached']:.1%} of {_figure(row['limit'])}, the machine's limit" if row["limit"] else ""
     texts.append(LINE.format("itl", _figure(rates.pop("itl")), "×", limit))

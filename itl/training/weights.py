@@ -32,7 +32,8 @@ from itl.training.weight_names import (
     shapes_of,
 )
 
-MOVING_AVERAGE = re.compile(r"momentum|target|encoder_k|_k(?=\.|$)")  # of MoCo, BYOL and the like
+# Averages over the training: of MoCo, BYOL and the like, and the moments of an optimizer.
+MOVING_AVERAGE = re.compile(r"momentum|target|encoder_k|_k(?=\.|$)|exp_avg|velocity")
 
 
 def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path: Path) -> Tensors:

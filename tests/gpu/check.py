@@ -61,7 +61,7 @@ CPU_TESTS = {  # the GPU is hidden from these: some skip where they see one
     "tests/training/test_batches.py": Part(["pytest", "hypothesis", *KERNELS], 150),
 }
 COLLECT = Part(["pytest"], 120)
-PYTEST = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]
+PYTEST = ["-m", "pytest", "-rs", "--color=no", "-p", "no:cacheprovider"]
 PYTEST += ["--continue-on-collection-errors"]  # a file that cannot be imported is one failure, no more
 ROWS = [
     "crop",
@@ -194,7 +194,7 @@ def check_tests(tests: dict[str, Part], report: Report, deadline: float, hidden:
     for name, part in tests.items():
 
         def work(seconds: float, name: str = name) -> str:
-            return run([*PYTEST, name], seconds, hidden)
+            return run([*PYTEST, "-vv", "--durations=5", name], seconds, hidden)
 
         report.ended[name] = attempt(name, part, deadline, work)
 
@@ -202,7 +202,7 @@ def check_tests(tests: dict[str, Part], report: Report, deadline: float, hidden:
 def collect_tests(report: Report, deadline: float) -> None:
     """Import all tests that what is installed allows, and run none."""
     tests = [name for name, part in (GPU_TESTS | CPU_TESTS).items() if not lacking(part.needs)]
-    command = [*PYTEST, "--collect-only", *tests]
+    command = [*PYTEST, "-q", "--collect-only", *tests]
     report.ended["collect"] = attempt("collect", COLLECT, deadline, lambda seconds: run(command, seconds))
 
 

@@ -102,7 +102,7 @@ def compare(
     for goal in GOALS:
         row = rows.get(goal.row, {})
         figure = measured.get(goal.row, goal.figure_of(row))
-        reason = missing.get(goal.row) or row.get("failed") or row.get("not_here")
+        reason = missing.get(goal.row) or row.get("failed")
         if figure is None and reason is None:
             continue
         shown, verdict = (goal.write(figure), goal.judge(figure)) if figure is not None else ("", str(reason))

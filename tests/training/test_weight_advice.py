@@ -146,6 +146,7 @@ def test_heads_of_more_than_one_layer_are_left_out(name, tmp_path):
         ("online_network", "target_network"),
         ("backbone", "momentum_backbone"),
         ("module.encoder_q", "module.encoder_k"),
+        ("model", "exp_avg_sq"),  # a moment of the optimizer
         ("model_ema", "model"),  # an average over the training, which is evaluated
         ("teacher", "student"),
     ],
