@@ -115,7 +115,7 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
     try:
         path = Path(name).absolute() if by_path else pick(presets, name, "preset")
     except ItlError as error:
-        raise ItlError(f"{error} (in {folder or project_folder() / 'params'}, and of itl)") from None
+        raise ItlError(f"{error} (in {folder or project_folder() / 'params'}, or coming with itl)") from None
     try:
         fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:

@@ -242,7 +242,8 @@ def read_yaml(text: str, name: str) -> Any:
     except ItlError:
         raise
     except (yaml.YAMLError, ValueError) as error:  # ValueError: such as a date with month 13
-        raise ItlError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).replace('"<unicode string>", ', "").split())  # where it is read from
+        raise ItlError(f"{name} is not YAML: {reason}") from error
 
 
 def _values(node: Any, counts: dict[int, int], name: str) -> int:

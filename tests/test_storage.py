@@ -401,6 +401,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("[" * 390, "nested too deeply|is not YAML"),
         ("a: 2001-13-01", "is not YAML: month must be in 1..12"),
         ("a: [", "is not YAML: while parsing"),
+        ("a: 1\n\tb: 2", "cannot start any token in line 2, column 1: "),
         ("a: !!python/object/apply:os.system [x]", "is not YAML: could not determine a constructor"),
     ],
 )

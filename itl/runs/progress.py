@@ -70,9 +70,10 @@ class Progress:
             from IPython.display import display
 
             self.handle = display(self.table(), display_id=True)
+        what = "the work" if len(self.left) == len(self.specs) else "what was left"
         self.bar = tqdm(
             total=1.0,
-            bar_format="{percentage:3.0f}% of the work |{bar:24}| {desc}",  # runs are not equally long
+            bar_format=f"{{percentage:3.0f}}% of {what} |{{bar:24}}| {{desc}}",  # runs are not equally long
             disable=not self.left or self.handle is not None,
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few lines
         )

@@ -90,6 +90,9 @@ def test_the_bar_says_that_it_counts_work_and_its_text_runs(tmp_path, capsys):
     last = capsys.readouterr().err.rpartition("\r")[2]
     assert last.startswith(" 90% of the work |")
     assert "| 1 of 2 runs done" in last
+    with Progress([*specs, Subset("c")], store):
+        pass
+    assert capsys.readouterr().err.rpartition("\r")[2].startswith("  0% of what was left |")
 
 
 def test_a_run_of_unknown_length_hardly_counts_beside_one_that_is_known(tmp_path):
