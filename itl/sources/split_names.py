@@ -18,7 +18,7 @@ from functools import cache
 SPLIT_ORDER = ("train", "val", "test")
 SPLIT_OF_WORD = {  # in names of folders and files, in any case
     **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "crossval"), "val"),
+    **dict.fromkeys(("val", "valid", "validate", "validating", "validation", "dev", "crossval"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 SPLIT_OF_SHORT_WORD = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "tst": "test"}

@@ -11,6 +11,8 @@ from tests.pictures import tarred
 from tests.sources.containers import DATA, TWO, parquet_file, read
 
 ROWS = [("1.png", "cat", DATA), ("2.png", "dog", DATA)]
+VERSIONS = "may be of two versions of one data set"
+DIVISIONS = "are of two divisions into parts"
 
 
 def test_suffixes_may_be_in_upper_case(tmp_path):
@@ -28,7 +30,7 @@ def test_suffixes_may_be_in_upper_case(tmp_path):
     ]
     parquet_file(tmp_path / "parts/train-00000-of-00002.parquet", ROWS)
     parquet_file(tmp_path / "parts/train-00000-of-00003.PARQUET", ROWS)
-    with pytest.raises(ItlError, match="the same images in two divisions"):
+    with pytest.raises(ItlError, match="are of two divisions into parts"):
         open_source("parquet", tmp_path / "parts").records()
 
 
@@ -98,42 +100,75 @@ def test_two_versions_in_a_cache_that_share_a_file_are_refused(tmp_path, kind):
     with pytest.raises(ItlError) as refused:
         open_source(kind, tmp_path).records()
     assert str(refused.value) == (
-        f"{tmp_path}: {names[0]} and {names[1]} are one file, as one is a link, so each of its images would "
-        f"be there twice; give the folder of one as the path, or remove the link"
+        f"{tmp_path}: {names[0]} and {names[1]} are one file, as one is a link, so images would be there "
+        f"twice; give the folder of one as the path, or remove the link"
     )
     assert len(open_source(kind, tmp_path / "snapshots/bb").records()) == 2
 
 
 @pytest.mark.parametrize("kind", ["webdataset", "parquet"])
 @pytest.mark.parametrize(
-    ("first", "second", "both"),
+    ("first", "second", "are"),
     [
-        ("aa/part-0", "bb/part-0", "aa and bb both have part-0{}"),  # two versions in a cache
-        ("fine/train/0", "coarse/train/0", "coarse and fine both have train/0{}"),
-        ("train/coarse/0", "train/fine/0", "coarse and fine both have train/0{}"),
-        ("train", "fine/train", "fine and the folder itself both have train{}"),
+        ("aa/part-0", "bb/part-0", VERSIONS),  # as in a cache
+        ("coarse/train/0", "fine/train/0", VERSIONS),
+        ("train/coarse/0", "train/fine/0", VERSIONS),
+        ("fine/train", "train", VERSIONS),
+        ("aa/x-00000-of-00002-ab12", "bb/x-00000-of-00002-cd34", VERSIONS),
+        ("x-00000-of-00001-ab12", "x-00000-of-00001", VERSIONS),
+        ("aa/x-00000-of-00002", "bb/x-00000-of-00001", DIVISIONS),
+        ("x-00000-of-00003", "x-00001-of-00002", DIVISIONS),
+        ("aa/x-00000-of-00002", "bb/x-00001-of-00002", ""),
+        ("aa/train-00000-of-00002", "bb/test-00000-of-00001", ""),
+        ("train/00000-of-00002", "test/00000-of-00001", ""),
         ("a/train", "b/test", ""),
         ("train/0", "test/0", ""),
         ("aa/part-0", "bb/part-1", ""),
     ],
 )
-def test_two_versions_of_one_data_set_are_refused(tmp_path, kind, first, second, both):
+def test_two_versions_of_one_data_set_are_refused(tmp_path, kind, first, second, are):
+    suffix = ".tar" if kind == "webdataset" else ".parquet"
     for number, name in enumerate((first, second)):
         if kind == "webdataset":
-            suffix = ".tar"
             tarred(tmp_path / f"{name}.tar", {f"{number}{file}": data for file, data in TWO.items()})
         else:
-            suffix = ".parquet"
             parquet_file(tmp_path / f"{name}.parquet", [(f"{number}{file}", *row) for file, *row in ROWS])
-    if not both:
+    if not are:
         assert len(open_source(kind, tmp_path).records()) == 4
         return
     with pytest.raises(ItlError) as refused:
         open_source(kind, tmp_path).records()
-    one = "fine as the path, or move it elsewhere" if "itself" in both else "one of them as the path"
     assert str(refused.value) == (
-        f"{tmp_path}: {both.format(suffix)}, as two versions of one data set do; give {one}, or, to read "
-        f"all, give the files different names"
+        f"{tmp_path}: {first}{suffix} and {second}{suffix} {are}, so images would be there twice; give the "
+        f"folder of one as the path, or move one elsewhere, or, to read all, give the files other names"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "unclear", "of_split"),
+    [
+        ("part-0 eval-0", "part-0", "eval-0 may"),
+        ("a/0 holdout/1", "a/0", "holdout/1 may"),
+        ("pets_tr-0 pets_te-0", "pets_tr-0", "pets_te-0 may"),
+        ("pets-0 train-0", "pets-0", "train-0 does"),
+        ("validate-0 fit-0", "fit-0", "validate-0 does"),
+        ("part-0 part-1", "", ""),
+        ("eval-0 eval-1", "", ""),  # a set of its own
+        ("en te tr", "", ""),  # languages
+    ],
+)
+def test_files_of_no_split_beside_those_that_may_be_of_one_are_refused(tmp_path, names, unclear, of_split):
+    for name in names.split():
+        parquet_file(tmp_path / f"{name}.parquet", [(f"{name}{file}", *row) for file, *row in ROWS])
+    if not unclear:
+        assert {split for *_, split in read("parquet", tmp_path)} == {"train"}
+        return
+    example, verb = of_split.split()
+    with pytest.raises(ItlError) as refused:
+        open_source("parquet", tmp_path).records()
+    assert str(refused.value) == (
+        f"{tmp_path}: the name of {unclear}.parquet tells no split, though that of {example}.parquet {verb}; "
+        f"put train, val or test into it"
     )
 
 

@@ -126,20 +126,6 @@ def test_real_images_give_one_pack(tmp_path, monkeypatch):
     assert len(set(digests.values())) == 1, digests
 
 
-def test_files_of_two_divisions_into_parts_are_refused(tmp_path):
-    for name in ("train-00000-of-00001-ab12", "train-00000-of-00002", "train-00001-of-00002"):
-        parquet_file(tmp_path / f"{name}.parquet", [(f"{name}.png", "cat", DATA)])
-    with pytest.raises(
-        ItlError, match="is one of 1 parts, and train-00000-of-00002.parquet one of 2: the same"
-    ):
-        open_source("parquet", tmp_path).records()
-    (tmp_path / "train-00000-of-00002.parquet").unlink()
-    (tmp_path / "train-00001-of-00002.parquet").unlink()
-    parquet_file(tmp_path / "train-00000-of-00001.parquet", [("2.png", "cat", DATA)])
-    with pytest.raises(ItlError, match="a division into 1 part has 2 files, such as train-00000-of-0"):
-        open_source("parquet", tmp_path).records()
-
-
 def test_names_that_may_be_those_of_other_numbers_are_said(tmp_path):
     names = written(tmp_path, {"names.txt": b"fox\ncar\nbus\n"}) / "names.txt"
     tarred(tmp_path / "shards/train-0.tar", sample("a.png", DATA, cls=1) | sample("b.png", DATA, cls=2))

@@ -379,17 +379,39 @@ def test_two_numbers_of_one_name_stay_two_classes(tmp_path):
     assert {record.wnid for record in open_source("webdataset", tmp_path).records()} == {"0", "1"}
 
 
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [("00 01 0 1", ["0", "0", "1", "1"]), ("00 01 10 11", ["00", "01", "10", "11"])],
+)
+def test_a_number_with_zeros_before_it_is_the_same_number(tmp_path, labels, classes):
+    for number, label in enumerate(labels.split()):
+        tarred(tmp_path / f"{number}.tar", sample(f"{number}.png", DATA, cls=label))
+    assert sorted(label for _, label, _ in read("webdataset", tmp_path)) == classes
+
+
 def test_a_split_that_only_json_tells_is_not_taken_as_train(tmp_path):
-    """Names of shards decide; where they tell no split, a field of the samples' JSON is not passed over."""
+    """Names of shards decide, but a field of the samples' JSON that contradicts them is not passed over."""
     train = sample("1.png", DATA, json={"label": 0, "split": "train"})
     held_out = sample("2.png", DATA, json={"label": 1, "split": "Validation"})
     tarred(tmp_path / "plain/0.tar", train)
     assert [row[1:] for row in read("webdataset", tmp_path / "plain")] == [("0", "train")]
     tarred(tmp_path / "plain/1.tar", held_out)
-    with pytest.raises(ItlError, match=r"train, but 2.json in 1.tar has the split val; .*such as val-000000"):
+    with pytest.raises(
+        ItlError, match=r"tell no split, .* of 1.tar would be train, but 2.json .* split val; .*"
+    ):
         open_source("webdataset", tmp_path / "plain").records()
-    tarred(tmp_path / "named/train-0.tar", {**train, **held_out})
-    assert {row[2] for row in read("webdataset", tmp_path / "named")} == {"train"}
+    named = tmp_path / "named"
+    tarred(named / "train-0.tar", {**train, **held_out})
+    with pytest.raises(ItlError) as refused:
+        open_source("webdataset", named).records()
+    assert str(refused.value) == (
+        f"{named}: the images of train-0.tar would be train, but 2.json in it has the split val; write "
+        f"shards of each split, such as val-000000.tar"
+    )
+    held_out = sample("2.png", DATA, json={"label": 0, "split": "Validation"})
+    tarred(named / "train-0.tar", train)
+    tarred(named / "val-0.tar", held_out)
+    assert [row[1:] for row in read("webdataset", named)] == [("0", "train"), ("0", "val")]
 
 
 @pytest.mark.parametrize(

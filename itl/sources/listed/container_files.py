@@ -9,13 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from itl import ItlError, counted
+from itl import ItlError
 from itl.sources.files import archives
 from itl.sources.listed.numbered_classes import describe_zero
 from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.source import Source
-from itl.sources.split_names import split_of_folders, split_of_name, split_of_path
+from itl.sources.split_names import (
+    LIKE_SPLITS,
+    split_of_any_word,
+    split_of_folders,
+    split_of_name,
+    split_of_path,
+    words_of,
+)
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)
@@ -60,7 +67,6 @@ class ContainerSource(Source):
             raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
         files = {name: self._listed[name] for name in names}
         _refuse_two_versions(files, self.path)
-        _refuse_two_divisions(names)
         return files
 
     @cached_property
@@ -143,61 +149,48 @@ def _refuse_two_versions(files: Mapping[str, Path], path: Path) -> None:
     """Raise ItlError if *files* may be two versions of a data set, whose images would be there twice.
 
     As in a cache with two versions, or where a hub has fine and coarse labels in folders of their own: two
-    files are one by a link, or two folders have files of one name. Folders of splits do not count as such.
+    files are one by a link, or, folders aside, have one name, one number of the parts of one name, or
+    numbers of other divisions, as 00000-of-00002 and 00001-of-00005. Folders of splits belong to the name.
     """
-    first: dict[tuple[int, int], str] = {}
-    folder_of: dict[str, str] = {}  # by the folders of splits and the name of a file
+    way = "move one elsewhere, or, to read all, give the files other names"
+    first: dict[object, tuple[object, str]] = {}
     for name, file in files.items():
-        status = file.stat()
-        if (other := first.setdefault((status.st_dev, status.st_ino), name)) != name:
-            raise ItlError(
-                f"{path}: {other} and {name} are one file, as one is a link, so each of its images would be "
-                f"there twice; give the folder of one as the path, or remove the link"
-            )
         *folders, last = name.split("/")
-        folder = "/".join(part for part in folders if not split_of_name(part))
         inside = "/".join([*filter(split_of_name, folders), last])
-        if (other := folder_of.setdefault(inside, folder)) != folder:
-            inner = "" if folder and other else folder or other
-            one = f"{inner} as the path, or move it elsewhere" if inner else "one of them as the path"
-            raise ItlError(
-                f"{path}: {other or 'the folder itself'} and {folder or 'the folder itself'} both have "
-                f"{inside}, as two versions of one data set do; give {one}, or, to read all, "
-                f"give the files different names"
-            )
-
-
-def _refuse_two_divisions(names: Iterable[str]) -> None:
-    """Raise ItlError if files are there in two divisions into parts, as 00000-of-00002 and 00000-of-00005."""
-    parts: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))  # by prefix, by count
-    for name in names:
-        if (match := PART.search(name)) and match[3]:
-            parts[match[1].rstrip("-_.")][int(match[3])].append(name)
-    for by_count in parts.values():
-        (count, first), *others = by_count.items()
-        if others:
-            raise ItlError(
-                f"{first[0]} is one of {count:,} parts, and {others[0][1][0]} one of {others[0][0]:,}: the "
-                f"same images in two divisions; remove the files of one"
-            )
-        if len(first) > count:
-            raise ItlError(
-                f"a division into {counted(count, 'parts')} has {counted(len(first), 'files')}, such as "
-                f"{examples(first)}; remove those that are there twice"
-            )
+        match = PART.search(inside)
+        prefix, number, count = match.groups() if match and match[3] else (inside, 0, 1)
+        prefix, status = prefix.rstrip("-_."), file.stat()
+        for key, value, are, cure in (
+            ((status.st_dev, status.st_ino), name, "are one file, as one is a link", "remove the link"),
+            (prefix, int(count), "are of two divisions into parts", way),
+            ((prefix, int(number)), name, "may be of two versions of one data set", way),
+        ):
+            other_value, other = first.setdefault(key, (value, name))
+            if value != other_value:
+                raise ItlError(
+                    f"{path}: {other} and {name} {are}, so images would be there twice; give the folder of "
+                    f"one as the path, or {cure}"
+                )
 
 
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     """Return the split of each of the files *names* at *path*: all are train if no name tells any.
 
-    ItlError if the names of some tell their split, and those of others do not.
+    ItlError if the names of some tell their split, or may do so by eval or te, and those of others do not.
     """
+    names = [*names]
     split_of = {name: split_of_path(name) for name in names}
-    unclear = [name for name, split in split_of.items() if split is None]
-    if unclear and len(unclear) < len(split_of):
+    telling = {name for name in names if split_of[name]}
+    if not telling:
+        short = {name: split_of_any_word(name, short=True) for name in names}  # te may be Telugu beside en
+        telling = {name for name in names if not LIKE_SPLITS.isdisjoint(words_of(name))}
+        telling |= {name for name in names if short[name] != "train" and None not in short.values()}
+    unclear = [name for name in names if name not in telling]
+    if telling and unclear:
+        example = min(telling)
         raise ItlError(
-            f"{path}: the name of {examples(unclear)} tells no split, though those of other files do; put "
-            f"train, val or test into it"
+            f"{path}: the name of {examples(unclear)} tells no split, though that of {example} "
+            f"{'does' if split_of[example] else 'may'}; put train, val or test into it"
         )
     return {name: split or "train" for name, split in split_of.items()}
 

@@ -106,15 +106,15 @@ class WebDataset(ContainerSource):
         labelled, (names, _) = self._labelled, self._classes
         if not has_splits:
             self._refuse_folders_of_splits(sample.image for sample in labelled)
-            if other := next((sample for sample in labelled if sample.split not in ("", "train")), None):
-                raise ItlError(
-                    f"{self.path}: the names of its shards tell no split, so all images would be train, but "
-                    f"{other.key}.json in {other.shard} has the split {other.split}; write shards of each "
-                    f"split, such as {other.split}-000000.tar"
-                )
         records = []
         for sample in labelled:
             split, wnid = self._split_of[sample.shard], names[sample.label]
+            if sample.split not in ("", split):
+                raise ItlError(
+                    f"{self.path}: {'' if has_splits else 'the names of its shards tell no split, so '}the "
+                    f"images of {sample.shard} would be {split}, but {sample.key}.json in it has the split "
+                    f"{sample.split}; write shards of each split, such as {sample.split}-000000.tar"
+                )
             name = sample_id(sample.image, split if has_splits else "", wnid)
             records.append(Record(name, wnid, split, sample.member))
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
@@ -302,7 +302,13 @@ class WebDataset(ContainerSource):
 
     @cached_property
     def _labelled(self) -> list[Sample]:
-        return [sample for sample in self._samples if sample.label]
+        """The samples that have a label: one number where some write it as 01, and others as 1."""
+        labelled = [sample for sample in self._samples if sample.label]
+        numbers = {sample.number for sample in labelled}
+        if len({number.lstrip("0") for number in numbers}) < len(numbers):
+            for sample in labelled:
+                sample.number = sample.number and (sample.number.lstrip("0") or "0")
+        return labelled
 
     @cached_property
     def _classes(self) -> tuple[dict[str, str], str]:
