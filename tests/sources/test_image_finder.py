@@ -22,8 +22,8 @@ def test_a_folder_that_is_there_by_another_spelling_is_named():
     with pytest.raises(ItlError) as error:
         find("train/OLD OWL/1.jpg", *files)
     assert str(error.value) == (
-        "'train/OLD OWL/1.jpg' could be any of train/EMU/1.jpg, train/OLD OWLS/1.jpg; write its folder too, "
-        "as in train/OLD OWLS/1.jpg"
+        "lists 'train/OLD OWL/1.jpg', but there is no such image; copy it again, or remove it, or correct "
+        "its name, if it is one of test/EMU/1.jpg, train/EMU/1.jpg, train/OLD OWLS/1.jpg"
     )
     assert find("train/OLD OWLS/1.jpg", *files) == files[1]
 
@@ -36,11 +36,30 @@ def test_an_image_of_another_suffix_is_offered_if_there_is_one():
 
 
 def test_of_other_folders_those_with_the_image_are_named():
-    with pytest.raises(
-        ItlError, match="'x/1.jpg' could be any of cat/1.jpg, dog/1.jpg; write its folder too"
-    ):
+    with pytest.raises(ItlError, match="or correct its name, if it is one of cat/1.jpg, dog/1.jpg$"):
         find("x/1.jpg", "cat/1.jpg", "dog/1.jpg")
     assert find("x/2.jpg", "cat/1.jpg", "dog/2.jpg") == "dog/2.jpg"
+
+
+@pytest.mark.parametrize("listed", [["cat/1.jpg", "dog/2.jpg"], ["dog/2.jpg", "cat/1.jpg"]])
+@pytest.mark.parametrize("folder", ["cat", "all"])
+def test_an_image_in_a_folder_that_is_listed_itself_is_none_of_a_folder_that_is_not_there(listed, folder):
+    """Else the photos of cats would be those of dogs, where the folder of dogs was not copied."""
+    listing = Listing()
+    for number in (1, 2):
+        listing.add(f"images/{folder}/{number}.jpg", Member(""))
+    names = ImageFinder(listing)
+    images = [names.find(name, "train") for name in listed]
+    assert sorted(images) == [f"images/{folder}/1.jpg", f"images/{folder}/2.jpg"]
+    if folder == "all":  # as photos of several folders may be copied into one
+        assert names.describe_elsewhere()[0].startswith("2 images are not in the folder that a list names")
+        return
+    with pytest.raises(ItlError) as refused:
+        names.describe_elsewhere()
+    assert str(refused.value) == (
+        "a list has 'dog/2.jpg', which is not there, though images/cat/2.jpg is, in the folder of "
+        "images/cat/1.jpg, which is listed too; copy the image again, or correct the list"
+    )
 
 
 REPEATED = {  # how names repeat in many folders: an image, and what a list calls it

@@ -353,8 +353,9 @@ def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     problems = [line for line in check_lines("lists", path) if line.startswith("problem")]
     assert len(problems) == 1
     assert (
-        "train.txt, line 2: 'gone/0.jpg' could be any of cat/0.jpg, dog/0.jpg; write its folder too, as in "
-        "cat/0.jpg (200 problems of this kind, on gone/0.jpg, gone/1.jpg, gone/2.jpg …)" in problems[0]
+        "train.txt, line 2: lists 'gone/0.jpg', but there is no such image; copy it again, or remove it, or "
+        "correct its name, if it is one of cat/0.jpg, dog/0.jpg (200 problems of this kind, on "
+        "gone/0.jpg, gone/1.jpg, gone/2.jpg …)" in problems[0]
     )
     assert len(open_source("lists", path, bad="skip").records()) == 1
 

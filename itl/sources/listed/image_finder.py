@@ -40,8 +40,8 @@ class ImageNames:
                 image = self.take(matches[0], "/".join(parts))
                 self._refuse_other_folder(image, parts, depth)
                 return image
-            if matches and depth < len(parts) and parts[-depth - 1] in self.folders:
-                break  # the image of its own folder is missing
+            if matches and depth < len(parts):
+                break  # images of other folders
             if matches:
                 raise ItlError(
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
@@ -49,6 +49,8 @@ class ImageNames:
                 )
         near = self._by_stem.get(stem_of(name).casefold(), [])
         cure = f"did you mean {near[0]}?" if len(near) == 1 else COPY_AGAIN
+        if len(near) > 1:
+            cure += f", or correct its name, if it is one of {examples(near[:FEW])}"
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 
     def _ending_in(self, tail: str, depth: int, split: str) -> list[str]:
@@ -88,9 +90,20 @@ class ImageNames:
         return image
 
     def describe_elsewhere(self) -> list[str]:
-        """Return a note on images that were found by the last part of their names alone, if there are any."""
+        """Return a note on images that were found by the last part of their names alone, if there are any.
+
+        ItlError if one lies in a folder that a list names for other images, as of another class.
+        """
         if not self._elsewhere:
             return []
+        named = {image: name for image, name in self._named.items() if image not in self._elsewhere}
+        image_of = {image.rpartition("/")[0]: image for image, name in named.items() if "/" in name}
+        for image, name in self._elsewhere.items():
+            if other := image_of.get(image.rpartition("/")[0]):
+                raise ItlError(
+                    f"a list has {name[:80]!r}, which is not there, though {image} is, in the folder of "
+                    f"{other}, which is listed too; copy the image again, or correct the list"
+                )
         image, name = next(iter(self._elsewhere.items()))
         several = counted(len(self._elsewhere), "images are")
         return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
