@@ -215,7 +215,11 @@ def test_downsampled_numbers_need_their_wnids(tmp_path):
             ["n3", "n1", "n2"],
             r"names.txt names 3 classes without .*, and no label is 0 or 3: they",
         ),
-        ([1, 2, 4], ["n3", "n1", "n2"], "names.txt names 3 classes, but none has the number 4"),
+        (
+            [1, 2, 4],
+            ["n3", "n1", "n2"],
+            "none has the number 4; write the number of each into it, as `4 NAME`",
+        ),
         ([0, 2, 3], ["n3", "n1", "n2"], "names.txt names 3 classes, but none has the number 3"),
         ([1, 2, 3], ["n1", "n2", "n3"], "lists wnids in their order, without numbers, but labels that count"),
         ([0, 1, 2], ["n1", "n2", "n3"], ["n1", "n2", "n3"]),

@@ -172,7 +172,11 @@ def describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def name_of(number: str, names: Mapping[str, str], file: str) -> str:
     """Return the name of the class *number*; ItlError if *names*, read from *file*, lack it."""
     if number not in names:
-        raise ItlError(f"{file} names {counted(len(names), 'classes')}, but none has the number {number}")
+        count = counted(len(names), "classes")
+        raise ItlError(
+            f"{file} names {count}, but none has the number {number}; write the number of each into it, as "
+            f"`{number} NAME`"
+        )
     return names[number]
 
 
