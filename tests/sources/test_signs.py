@@ -66,6 +66,24 @@ def test_beside_class_folders_a_file_tells_its_source_only_where_they_are_refuse
         assert kind not in problem("folder", path)
 
 
+def test_lists_of_images_in_other_folders_than_those_of_dtd_are_not_its(tmp_path):
+    """As those of MINC-2500, of which one folder is around both."""
+    sets = {f"minc/{name}": data for name, data in CLASSES.items()}
+    lists = {"minc/labels/train1.txt": text("a/0.jpg", "b/2.jpg"), "minc/labels/test1.txt": text("a/1.jpg")}
+    refused = problem("folder", written(tmp_path, sets | lists))
+    assert "minc/labels/test1.txt divides the images" in refused
+    assert "dtd" not in refused
+
+
+def test_labels_in_a_table_of_parquet_beside_images_are_not_passed_over(tmp_path):
+    path = written(tmp_path, CLASSES | {"metadata.parquet": b"PAR1"})
+    way = "write it as a CSV (pandas: read_parquet, to_csv) for the source lists"
+    says = f"metadata.parquet may have labels: {way}"
+    assert problem("folder", path).startswith(f"{says}; for its folders alone, choose how to read it: ")
+    assert problem("lists", path).endswith(f"; {says}")
+    assert len(open_source("folder", path, class_level=1).records()) == 4
+
+
 @pytest.mark.parametrize("name", ["train_test_split.txt", "meta/train.txt", "annotations/trainval.txt"])
 def test_refusals_of_lists_name_no_source_by_a_name_alone(tmp_path, name):
     path = written(tmp_path / "set", CLASSES | {name: text("seed 0", "fold 1")})

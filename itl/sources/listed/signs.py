@@ -26,12 +26,13 @@ SIGNS = {  # the end of the name of a file -> the source that reads its data set
     r"VOC2007.*/Annotations/[^/]+\.xml": "voc2007",
     r"VOC2012.*/Annotations/[^/]+\.xml": "voc2012",
     r"(instances_\w+|_annotations\.coco)\.json": "coco",
-    r"metadata\.(csv|jsonl)": "lists",  # with a column of labels or splits
+    r"metadata\.(csv|jsonl|parquet)": "lists",  # with a column of labels or splits
 }
 SIGNS_OF_REFUSED = {  # the same, but named only with a refusal: class folders beside these may be read
     r"ImageSets/CLS-LOC/train_cls\.txt": "imagenet",
     r"val_annotations\.txt": "tiny-imagenet",
     r"train\.csv": "mini-imagenet",
+    r"metadata\.parquet": "lists",
 }
 FIRST_LINES = {  # of files of these sources whose names others have too; of a table, the first two
     "food101": r"[^\s/.]+/\d+",
@@ -69,7 +70,7 @@ def other_source(files: Mapping[str, Member], path: Path) -> str:
 
 def surely_other_source(files: Mapping[str, Member], path: Path) -> str:
     """Say which source reads *files* that another one refuses; unlike above, names alone are no proof."""
-    signs = {pattern: kind for pattern, kind in (SIGNS | SIGNS_OF_REFUSED).items() if kind != "lists"}
+    signs = {pattern: kind for pattern, kind in SIGNS.items() if kind != "lists"} | SIGNS_OF_REFUSED
     return _first_sign(signs, files, path, lambda kind, name: _is_first_line(kind, files[name]))
 
 
@@ -92,12 +93,12 @@ def _first_sign(
 def _is_own(kind: str, name: str, files: Mapping[str, Member]) -> bool:
     """Say whether a file whose *name* is a sign of the source *kind* surely is a user's own.
 
-    Its first line begins with one of the images, or with another that has a suffix, which only DTD's have.
+    Its first line begins with one of the images, or is unlike the source's and begins with another image.
     """
     if kind == "lists":
         return has_no_labels(files[name].read(), name)
     first = re.split(r"[\s,;]", _start(files[name]))[0] if kind in FIRST_LINES else ""
-    return first in files or (kind != "dtd" and is_image(first))
+    return first in files or (is_image(first) and not _is_first_line(kind, files[name]))
 
 
 def _is_first_line(kind: str, member: Member) -> bool:
@@ -112,6 +113,10 @@ def _start(member: Member) -> str:
 
 def _advise_source(name: str, kind: str, path: Path) -> str:
     """Say that the source *kind* reads the file *name* at *path*, or in the folder that this unpacks to."""
+    if kind == "lists" and suffix_of(name) == ".parquet":
+        return (
+            f"{name} may have labels: write it as a CSV (pandas: read_parquet, to_csv) for the source lists"
+        )
     start = f"{name} is a file of the source {kind}"
     is_packed = kind in UNPACKED_SOURCES or suffix_of(name) == ".tar"
     if kind == "imagenet21k" and path.suffix.lower() != ".zip":  # whose tars are read in a tar
