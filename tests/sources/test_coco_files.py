@@ -101,12 +101,14 @@ def test_files_can_be_named(tmp_path):
 )
 def test_the_split_of_a_json_file_is_a_word_of_its_name(tmp_path, train, test):
     files = {name: content for name, content in PLAIN.items() if not name.endswith("json")}
-    others = dict.fromkeys(("annotations/captions_val2017.json", "annotations/val_corrected.json"), b"{}")
+    others = dict.fromkeys(
+        ("annotations/captions_val2017.json", "annotations/val_corrected.json", "splits.json"), b"{}"
+    )
     path = written(tmp_path, files | {train: TRAIN, test: TEST} | others)
     assert Coco(path).layout == f"COCO-style JSON (train in {train}, test in {test})"
     note = (
-        f"not read: annotations/captions_val2017.json, annotations/val_corrected.json; the option "
-        f"annotations names the files that are read, as annotations=train={train},test={test}"
+        f"not read: annotations/captions_val2017.json, annotations/val_corrected.json, splits.json; the "
+        f"option annotations names the files that are read, as annotations=train={train},test={test}"
     )
     assert note in Coco(path).scan.notes
     assert Coco(path, annotations=f"train={train}").scan.notes == []

@@ -84,6 +84,15 @@ def test_a_test_without_labels_stops_no_lists(tmp_path, name, lines):
     assert len(open_source("lists", path).records()) == 8
 
 
+def test_a_test_of_images_alone_stops_no_lists_where_options_name_the_columns(tmp_path):
+    lists = {"train.csv": text("id,breed", "a_0,x", "a_1,y"), "test.csv": text("id", "b_0", "b_1")}
+    path = written(tmp_path, IDS | lists)
+    assert len(open_source("lists", path, image="id", label="breed").records()) == 2
+    written(path, {"test.csv": text("id,bred", "b_0,x", "b_1,y")})
+    with pytest.raises(ItlError, match=r"no column of test.csv called 'breed'; did you mean 'bred'\?"):
+        open_source("lists", path, image="id", label="breed").records()
+
+
 CAPTION = "first\nsecond\nthird\nfourth"
 
 

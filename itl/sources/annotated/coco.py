@@ -30,6 +30,7 @@ from itl.sources.split_names import (
     JSON_WORDS,
     SPLIT_OF_WORD,
     SPLIT_ORDER,
+    is_of_splits,
     split_of_folders,
     split_of_json,
     split_of_name,
@@ -185,7 +186,7 @@ class Coco(AnnotatedSource):
         return sorted(with_boxes)
 
     def _describe_unread(self) -> list[str]:
-        """Return a note on other files with boxes, or of a split by their names, if no option chose."""
+        """Return a note on other files with boxes, or of splits by their names, if no option chose."""
         if self.annotations is not None:
             return []
         read = self._json_files
@@ -193,7 +194,7 @@ class Coco(AnnotatedSource):
             name
             for name in sorted(self.listing.files.keys() - set(read.values()))
             if name.lower().endswith(".json")
-            and (name in self._with_boxes or split_of_json(name, any_word=True))
+            and (name in self._with_boxes or split_of_json(name, any_word=True) or is_of_splits(name))
         ]
         text = f"not read: {examples(unread, 10)}; the option annotations names the files that are read, as"
         return [f"{text} {_option_text(read)}"] if unread else []

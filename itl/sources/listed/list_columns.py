@@ -76,6 +76,8 @@ def choose_column(
     ItlError if the column of the *option* is missing, or none (a MissingColumnError, unless the name of one
     is misspelt) or several have a usual name.
     """
+    if option is not None and what == "label" and len(columns) == 1 and option not in columns:
+        raise MissingColumnError(f"{file} has the column {columns[0]} alone, and none called {option!r}")
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option
