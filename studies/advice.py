@@ -20,10 +20,10 @@ from scipy.stats import bootstrap
 
 from itl import ItlError
 from itl.analysis.advice import PILOT_SHARE, quantile
-from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Posterior
 from itl.analysis.option_grid import Grid, grid_of, nearness
 from itl.analysis.pilot import next_experiment
+from itl.analysis.task_values import task_values
 from itl.machine import Machine
 from itl.presets import load_preset
 from itl.runs.questions import questions_of

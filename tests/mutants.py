@@ -70,6 +70,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/analysis/statistics.py": "tests/analysis/test_statistics.py",
     "itl/analysis/model.py": "tests/analysis/test_model.py",
     "itl/analysis/verdicts.py": "tests/analysis/test_verdicts.py tests/analysis/test_comparisons.py",
+    "itl/analysis/task_values.py": "tests/analysis/test_comparisons.py tests/analysis/test_doublings.py",
     "itl/analysis/comparisons.py": "tests/analysis/test_comparisons.py tests/analysis/test_doublings.py",
     "itl/analysis/interim.py": " ".join(
         f"tests/analysis/test_{name}.py" for name in ("added_seeds", "comparisons", "doublings")

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from itl import counted
-from itl.analysis.comparisons import DOUBLINGS, Answer, task_values
-from itl.analysis.findings import Columns, rows_by_condition, rows_of
+from itl.analysis.comparisons import Answer
 from itl.analysis.scored_images import (
     effective_images,
     one_class_score,
@@ -19,6 +18,7 @@ from itl.analysis.scored_images import (
     target_pack,
 )
 from itl.analysis.statistics import LEVEL
+from itl.analysis.task_values import DOUBLINGS, Columns, rows_by_condition, rows_of, task_values
 from itl.analysis.wording import GAIN, LOSS, SAME, columns_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class

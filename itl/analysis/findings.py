@@ -7,11 +7,9 @@ from importlib.resources import files
 
 import pandas as pd
 
+from itl.analysis.task_values import Columns, rows_by_condition
 from itl.analysis.wording import condition_text
-from itl.evaluation.methods import main_metric
 from itl.runs.question import Comparison, Condition, Question, Task
-
-Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
 
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
 SAME_IMAGES = 0.95  # class counts are compared on the same images: at least this share of them
@@ -104,37 +102,6 @@ def our_comparison(finding: Finding, question: Question, results: pd.DataFrame) 
         return None
     same = (pair for pair in question.comparisons if (pair.of, pair.against) == (nearest, largest))
     return next(same, Comparison(nearest, largest))  # a declared one may be on tasks of its own
-
-
-def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) -> dict[Columns, pd.DataFrame]:
-    """Divide *results* among *conditions*, which have the same columns; one without results is left out."""
-    names = [name for name, _ in conditions[0].columns]
-    groups = results.groupby(names, sort=False, dropna=False)
-    return {tuple(zip(names, key, strict=True)): rows for key, rows in groups}
-
-
-def rows_of(results: pd.DataFrame, task: str, metric: str = "") -> pd.DataFrame:
-    """Return the *results* on *task* by a *metric*, by default its main one."""
-    return results[(results["task"] == task) & (results["metric"] == (metric or main_metric(task)))]
-
-
-def comparison_on(question: Question, task: str) -> Comparison | None:
-    """Return the first comparison of *question* that is made on *task*; None where none is."""
-    return next((pair for pair in question.comparisons if task in (pair.tasks or [task])), None)
-
-
-def main_task(question: Question) -> str:
-    """Return the first task of the main comparison, which may be on some of the tasks of *question* alone."""
-    own = question.comparisons[0].tasks if question.comparisons else ()
-    return own[0] if own else question.tasks[0].name
-
-
-def tasks_in_order(question: Question, results: pd.DataFrame, own: bool = True) -> list[str]:
-    """List the tasks with *results* that measure transfer, in the order of *question*; *own* classes last."""
-    order = [task.name for task in question.tasks]
-    tasks = [task for task in results["task"].unique() if task != "own" and Task.read(task).measures_transfer]
-    tasks.sort(key=lambda task: order.index(task) if task in order else len(order))
-    return [*tasks, *(["own"] if own and "own" in set(results["task"]) else [])]
 
 
 def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) -> dict[Columns, float]:

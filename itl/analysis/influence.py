@@ -16,11 +16,11 @@ from scipy.special import stdtr, stdtrit
 
 from itl import ItlError, one_of, pick
 from itl.analysis import wording
-from itl.analysis.comparisons import Answer, task_values
-from itl.analysis.findings import rows_of
+from itl.analysis.comparisons import Answer
 from itl.analysis.model import ROUNDING
 from itl.analysis.statistics import LEVEL, permutation_p
 from itl.analysis.tables import both_ends
+from itl.analysis.task_values import rows_of, task_values
 from itl.analysis.wording import interval, p_text, percent, signed, signed_interval, task_name
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy

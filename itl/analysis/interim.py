@@ -6,8 +6,8 @@ from contextlib import suppress
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.analysis.comparisons import compare, task_values
-from itl.analysis.findings import comparison_on, tasks_in_order
+from itl.analysis.comparisons import compare
+from itl.analysis.task_values import comparison_on, task_values, tasks_in_order
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store

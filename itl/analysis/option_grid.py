@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
-from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import (
     NOISE_BOUND,
     Parameters,
@@ -21,6 +20,7 @@ from itl.analysis.expected_scores import (
     noise_before,
 )
 from itl.analysis.scored_images import effective_images, one_class_score, scored_by_class, target_pack
+from itl.analysis.task_values import task_values
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set

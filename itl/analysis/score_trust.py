@@ -17,9 +17,9 @@ from scipy.special import stdtr
 
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
-from itl.analysis.findings import rows_of
 from itl.analysis.model import ROUNDING
 from itl.analysis.statistics import LEVEL, critical, fieller, holm
+from itl.analysis.task_values import rows_of
 from itl.analysis.wording import p_text, percent_interval
 from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES

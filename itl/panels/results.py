@@ -11,8 +11,8 @@ import traitlets
 
 from itl import ItlError, counted, one_of
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
-from itl.analysis.findings import Columns
 from itl.analysis.tables import is_percent, summary
+from itl.analysis.task_values import Columns
 from itl.analysis.wording import columns_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine

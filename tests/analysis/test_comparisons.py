@@ -10,13 +10,7 @@ import pytest
 from scipy import stats
 
 from itl import ItlError
-from itl.analysis.comparisons import (
-    COLUMNS,
-    LESS_OWN,
-    contrasts,
-    main_contrasts,
-    readable,
-)
+from itl.analysis.comparisons import COLUMNS, LESS_OWN, contrasts, main_contrasts, readable
 from itl.analysis.interim import failed_controls
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
