@@ -19,6 +19,7 @@ from itl.analysis.task_values import (
     Columns,
     TaskValues,
     is_chance,
+    is_doubling,
     main_task,
     rows_by_condition,
     task_values,
@@ -76,7 +77,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Row:
+class Contrast:
     """One comparison on one task, before it is judged among the others."""
 
     compared: str
@@ -141,7 +142,7 @@ def contrasts(
         )
     tasks = tasks_in_order(question, results)
     data = {task: task_values(question, results, task) for task in tasks}
-    rows: list[Row] = []
+    rows: list[Contrast] = []
     for comparison, beside_own in _pairs(question, results):
         of, against = comparison.of, comparison.against
         wanted = [task for task in comparison.tasks or tasks if task in data]
@@ -172,7 +173,7 @@ def _pairs(question: Question, results: pd.DataFrame) -> Iterable[tuple[Comparis
     return dict.fromkeys(pairs)
 
 
-def compare(question: Question, data: TaskValues, of: Columns, against: Columns) -> Row | None:
+def compare(question: Question, data: TaskValues, of: Columns, against: Columns) -> Contrast | None:
     """Compare two conditions on one task: of − against; None where no seed has both.
 
     The margin is a share of the gain of the reference, which is the second condition. If that is not
@@ -180,18 +181,18 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     condition. For doublings it is the mean over all designs. Its gain is over no pre-training, even against
     chance.
     """
-    first, second = data.side(of), data.side(against)
-    untrained = data.untrained(of if is_chance(against) else against)
+    first, second = data.weights_of(of), data.weights_of(against)
+    untrained = data.weights_of_baseline(of if is_chance(against) else against)
     model = data.fit(first, second)
     if model is None:
         return None
     against_trained = not np.any(second[~data.trained])
-    fitted = of[0][1] in DOUBLINGS
+    fitted = is_doubling(of)
     reference = data.trained / data.trained.sum() if fitted else second
     if not against_trained:
         main = next((comparison.against for comparison in question.comparisons), None)
         trained = [condition.columns for condition in data.conditions if condition.trained]
-        reference = data.side(main) if main in trained else first
+        reference = data.weights_of(main) if main in trained else first
     change = model.estimate(first - second)
     added = reference - untrained  # by pre-training
     is_known = untrained.any() and np.isfinite(model.means[np.flatnonzero(added)]).all()
@@ -206,12 +207,12 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
     compared = condition_text(dict(of), dict(against))
     sizes = "" if fitted else sizes_text(*(data.sizes[side == 1][0] for side in (first, second)))
-    return Row(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs)
+    return Contrast(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs)
 
 
-def _not_measured(task: str, of: Columns, against: Columns) -> Row:
+def _not_measured(task: str, of: Columns, against: Columns) -> Contrast:
     change = Estimate(math.nan, math.nan, math.nan, 0)
-    return Row(condition_text(dict(of), dict(against)), task, main_metric(task), Evidence(change))
+    return Contrast(condition_text(dict(of), dict(against)), task, main_metric(task), Evidence(change))
 
 
 def _margin(
@@ -237,7 +238,7 @@ def _margin(
     return share * known.mean, max(end.p_above(0.0) for end in ends)
 
 
-def _less_own(by_task: Mapping[str, Row]) -> list[Row]:
+def _less_own(by_task: Mapping[str, Contrast]) -> list[Contrast]:
     """Contrast the change on each transfer task with that on nets' own classes: a contrast of contrasts.
 
     The two are taken as independent; nets that are good at both make the true error smaller.
@@ -253,7 +254,7 @@ def _less_own(by_task: Mapping[str, Row]) -> list[Row]:
         mean, n = changes[0].mean - changes[1].mean, min(change.n for change in changes)
         evidence = Evidence(Estimate(mean, math.sqrt(squares.sum()), df, n))
         runs = row.runs | own.runs
-        rows.append(Row(row.compared + LESS_OWN, task, row.metric, evidence, row.sizes, runs=runs))
+        rows.append(Contrast(row.compared + LESS_OWN, task, row.metric, evidence, row.sizes, runs=runs))
     return rows
 
 
@@ -266,7 +267,9 @@ def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
     return of in own and own[of] == own.get(against)
 
 
-def tabulate(question: Question, rows: Sequence[Row], made: Origins = MappingProxyType({})) -> pd.DataFrame:
+def tabulate(
+    question: Question, rows: Sequence[Contrast], made: Origins = MappingProxyType({})
+) -> pd.DataFrame:
     """Judge *rows* of *question* together; see `contrasts`."""
     records = []
     for row, verdict in zip(rows, judge([row.evidence for row in rows], question.cap), strict=True):
@@ -335,7 +338,7 @@ def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for task in tasks_in_order(question, results, own=False):
         data = task_values(question, results, task)
-        classes, images = (data.side((("design", which),)) for which in DOUBLINGS)
+        classes, images = (data.weights_of((("design", which),)) for which in DOUBLINGS)
         model = data.fit(classes, images)
         if model is not None:
             means = model.estimate(classes).mean, model.estimate(images).mean
@@ -360,7 +363,7 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
     return tabulate(question, rows)
 
 
-def _above(question: Question, data: TaskValues, condition: Condition, chance: np.ndarray) -> list[Row]:
+def _above(question: Question, data: TaskValues, condition: Condition, chance: np.ndarray) -> list[Contrast]:
     """Contrast *condition* with the untrained net, if it is another, and with *chance* (seeds,)."""
     columns = tuple((name, CHANCE) for name, _ in condition.columns)
     level = Condition(columns, trained=False)

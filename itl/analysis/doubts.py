@@ -18,7 +18,7 @@ from itl.analysis.scored_images import (
     target_pack,
 )
 from itl.analysis.statistics import LEVEL
-from itl.analysis.task_values import DOUBLINGS, Columns, rows_by_condition, rows_of, task_values
+from itl.analysis.task_values import Columns, is_doubling, rows_by_condition, rows_of, task_values
 from itl.analysis.wording import GAIN, LOSS, SAME, columns_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class
@@ -103,7 +103,7 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
     means = {
         columns: rows["value"].mean()
         for columns, rows in rows_by_condition(rows_of(answer.results, task), conditions).items()
-        if columns not in untrained and (columns in (main.of, main.against) or main.of[0][1] in DOUBLINGS)
+        if columns not in untrained and (columns in (main.of, main.against) or is_doubling(main.of))
     }
     largest, worst = max(counts, key=counts.__getitem__), min(means, key=means.__getitem__, default=None)
     share = one_class_score(counts, pack)
@@ -137,7 +137,7 @@ def unlike_budgets(answer: Answer) -> str:
     '' if the change is not fitted, or their difference (p of 0.05 or more) may be noise.
     """
     main, question = answer.main, answer.question
-    if question.comparisons[0].of[0][1] not in DOUBLINGS:
+    if not is_doubling(question.comparisons[0].of):
         return ""
     data = task_values(question, answer.results, main["task"])
     trades = data.trades()
@@ -189,7 +189,7 @@ def alike_by_other_halves(answer: Answer) -> str:
     if first.of[0][0] != "halves" or not same or main["verdict"] not in (GAIN, LOSS):
         return ""
     data = task_values(question, answer.results, main["task"])
-    change, beside = (data.side(pair.of) - data.side(pair.against) for pair in (first, same[0]))
+    change, beside = (data.weights_of(pair.of) - data.weights_of(pair.against) for pair in (first, same[0]))
     model = data.fit(change, beside)
     if model is None or not (difference := model.estimate(change - beside)).p >= LEVEL:
         return ""

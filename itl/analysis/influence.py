@@ -292,7 +292,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
 def gain_of_all(question: Question, results: pd.DataFrame, task: str) -> float:
     """Return what all classes gain over no pre-training, in points; nan if its interval holds 0."""
     data = task_values(question, results, task)
-    everything, none = (data.side((("pretrained_on", name),)) for name in (EVERYTHING, "none"))
+    everything, none = (data.weights_of((("pretrained_on", name),)) for name in (EVERYTHING, "none"))
     model = data.fit(everything, none)
     if model is None:
         return math.nan

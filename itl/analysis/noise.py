@@ -34,7 +34,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     of it.
     """
     data = task_values(question, results, task)
-    values = data.values[:, data.trained & data.distinct & data.shared]
+    values = data.values[:, data.trained & data.first_with_its_runs & data.pooled]
     values = values[:, (~pd.isna(values)).sum(axis=0) > 1]  # a condition of one seed tells nothing
     per_seed = float(residual_variance(values[~pd.isna(values).any(axis=1)]))
     rows = rows_of(results, task)
@@ -152,9 +152,9 @@ def _main_contrast(
         ItlError: If the designs or seeds are too few for that, or no noise was seen.
     """
     data = task_values(question, results, task)
-    judged, squares = int((data.trained & data.distinct & data.shared).sum()), 2.0
+    judged, squares = int((data.trained & data.first_with_its_runs & data.pooled).sum()), 2.0
     if main := comparison_on(question, task):
-        of, against = data.side(main.of), data.side(main.against)
+        of, against = data.weights_of(main.of), data.weights_of(main.against)
         weights = of - against
         if np.any(weights[~data.trained]):
             model = data.fit(of, against)

@@ -36,7 +36,7 @@ class TaskValues:
         return np.array([condition.trained for condition in self.conditions])
 
     @property
-    def shared(self) -> np.ndarray:
+    def pooled(self) -> np.ndarray:
         """Which conditions have the question's seeds, (conditions,) of bool, and so are pooled.
 
         Nets on halves, which have seeds of their own, also vary by their classes.
@@ -50,23 +50,23 @@ class TaskValues:
         return np.array([first.setdefault(runs or index, index) for index, runs in enumerate(self.runs)])
 
     @property
-    def distinct(self) -> np.ndarray:
+    def first_with_its_runs(self) -> np.ndarray:
         """Which conditions are the first with their runs, (conditions,) of bool."""
         return self.first_alike == np.arange(len(self.conditions))
 
-    def side(self, columns: Columns) -> np.ndarray:
+    def weights_of(self, columns: Columns) -> np.ndarray:
         """Weights (conditions,) of one side of a comparison: a condition, or a doubling fitted to designs."""
-        if columns[0][1] in DOUBLINGS:
+        if is_doubling(columns):
             return self._doubling(DOUBLINGS.index(columns[0][1]))
         weights = np.zeros(len(self.conditions))
         weights[self.first_alike[[one.columns == columns for one in self.conditions]]] = 1
         return weights
 
-    def untrained(self, columns: Columns) -> np.ndarray:
+    def weights_of_baseline(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
         untrained = [one.columns for one in self.conditions if one.untrained and not is_chance(one.columns)]
         nearest = max(untrained, key=lambda other: len({*other} & {*columns}), default=None)
-        return np.zeros(len(self.conditions)) if nearest is None else self.side(nearest)
+        return np.zeros(len(self.conditions)) if nearest is None else self.weights_of(nearest)
 
     def fit(self, *sides: np.ndarray) -> TaskModel | None:
         """Fit the model to the seeds that have all *sides*; None where no seed has."""
@@ -74,7 +74,7 @@ class TaskValues:
         is_measured = np.isfinite(self.values[:, compared]).all(axis=1).any()
         if not is_measured or not all(side.any() for side in sides):
             return None
-        used = self.distinct & (self.shared | compared)
+        used = self.first_with_its_runs & (self.pooled | compared)
         return fit(np.where(used, self.values, math.nan), self.trained, compared)
 
     def _doubling(self, which: int) -> np.ndarray:
@@ -170,3 +170,8 @@ def comparison_on(question: Question, task: str) -> Comparison | None:
 def is_chance(columns: Columns) -> bool:
     """Say whether *columns* are those of guessing, which is no net."""
     return all(value == CHANCE for _, value in columns)
+
+
+def is_doubling(columns: Columns) -> bool:
+    """Say whether *columns* are those of a doubling, which is fitted to all designs, and of no condition."""
+    return columns[0][1] in DOUBLINGS
