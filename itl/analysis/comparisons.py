@@ -274,14 +274,34 @@ def tabulate(
     records = []
     for row, verdict in zip(rows, judge([row.evidence for row in rows], question.cap), strict=True):
         evidence, change = row.evidence, row.evidence.change
-        low, high = change.interval()
-        gain = (row.gain.mean, *row.gain.interval()) if row.gain else (math.nan,) * 3
-        names = (question.name, row.compared, row.sizes, row.task, row.metric)
-        p_values = (change.p, verdict.p_adjusted, evidence.p_same, verdict.p_same_adjusted)
-        numbers = (*row.share, change.mean, low, high, change.n, evidence.margin, *gain, *p_values)
-        doubts = (row.unequal, evidence.control_fault, mixed(row.runs, made), question.cap)
-        spread = (change.standard_error, change.df)
-        records.append((*names, *numbers, *spread, *doubts, verdict.word, verdict.note))
+        record = {
+            "question": question.name,
+            "compared": row.compared,
+            "sizes": row.sizes,
+            "task": row.task,
+            "metric": row.metric,
+            "change": change.mean,
+            "n": change.n,
+            "margin": evidence.margin,
+            "p": change.p,
+            "p_adjusted": verdict.p_adjusted,
+            "p_same": evidence.p_same,
+            "p_same_adjusted": verdict.p_same_adjusted,
+            "standard_error": change.standard_error,
+            "df": change.df,
+            "unequal": row.unequal,
+            "control": evidence.control_fault,
+            "mixed": mixed(row.runs, made),
+            "cap": question.cap,
+            "verdict": verdict.word,
+            "note": verdict.note,
+        }
+        record["share"], record["share_low"], record["share_high"] = row.share
+        record["low"], record["high"] = change.interval()
+        if row.gain:
+            record["gain"] = row.gain.mean
+            record["gain_low"], record["gain_high"] = row.gain.interval()
+        records.append(record)
     return pd.DataFrame(records, columns=COLUMNS)
 
 
