@@ -129,23 +129,43 @@ def contrasts(
         task, or ''); mixed (what differs between the origins *made* of the runs, or ''); cap (of the
         question's seeds, or 0); verdict; and note, which also says what *leaks*, by task, nets have seen.
     """
-    is_given = len(results) > 0
-    if "question" in results:  # someone may have joined those of several
+    results = _of_question(question, results)
+    table = tabulate(question, _compare_all(question, results), made)
+    for index, task in table["task"].items():
+        if (leak := leaks.get(task)) and leak.matters:
+            those = "the target's other splits have" if leak.only_own else "nets have seen"
+            text = f"{those} {leak.scored:,} of the {leak.images:,} {leak.split} images"
+            table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
+    return table
+
+
+def _of_question(question: Question, results: pd.DataFrame) -> pd.DataFrame:
+    """Return the *results* of *question* among those of several; ItlError if conditions are not its own."""
+    if results.empty:
+        return results
+    if "question" in results:
         results = results[results["question"] == question.name]
     own = {condition.columns for condition in question.conditions}
-    conditions = rows_by_condition(results, question.conditions).keys() if is_given else own
+    conditions = rows_by_condition(results, question.conditions).keys()
     if not (conditions and conditions <= own):
         which = "no row" if own.isdisjoint(conditions) else "not every row"
         raise ItlError(
             f"{which} of these results is of a condition of {question.name}; take them from its method "
             f"results: a CSV file does not tell numbers from words"
         )
-    tasks = tasks_in_order(question, results)
-    data = {task: task_values(question, results, task) for task in tasks}
+    return results
+
+
+def _compare_all(question: Question, results: pd.DataFrame) -> list[Contrast]:
+    """Make every comparison on every task; the first has a row on the main task even without results of it.
+
+    None is made where nothing can be compared yet.
+    """
+    data = {task: task_values(question, results, task) for task in tasks_in_order(question, results)}
     rows: list[Contrast] = []
     for comparison, beside_own in _pairs(question, results):
         of, against = comparison.of, comparison.against
-        wanted = [task for task in comparison.tasks or tasks if task in data]
+        wanted = [task for task in comparison.tasks or data if task in data]
         if not _same_classes(question, of, against):
             wanted = [task for task in wanted if task != "own"]
         by_task = {task: row for task in wanted if (row := compare(question, data[task], of, against))}
@@ -153,15 +173,7 @@ def contrasts(
             main = main_task(question)
             by_task = {main: _not_measured(main, of, against)} | by_task
         rows += _less_own(by_task) if beside_own else by_task.values()
-    if all(row.evidence.change.n == 0 for row in rows):
-        rows = []
-    table = tabulate(question, rows, made)
-    for index, task in table["task"].items():
-        if (leak := leaks.get(task)) and leak.matters:
-            those = "the target's other splits have" if leak.only_own else "nets have seen"
-            text = f"{those} {leak.scored:,} of the {leak.images:,} {leak.split} images"
-            table.loc[index, "note"] = "; ".join(filter(None, [table["note"][index], text]))
-    return table
+    return rows if any(row.evidence.change.n for row in rows) else []
 
 
 def _pairs(question: Question, results: pd.DataFrame) -> Iterable[tuple[Comparison, bool]]:
