@@ -20,11 +20,11 @@ from itl.analysis.comparisons import COLUMNS, main_contrasts
 from itl.machine import Machine
 from itl.packs.paths import pack_folder
 from itl.presets import Preset, find_presets, load_preset, working_folder
-from itl.report.html import Overview, index_html
+from itl.report.html import Overview, PageSummary, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
 from itl.report.overview import answers, figure
-from itl.report.run_index import run_index
+from itl.report.run_index import RunEntry, run_index
 from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
 from itl.runs.provenance import commit, describe_devices
@@ -167,10 +167,10 @@ class PageMaker:
         self.waiting = [page for page in pages if only in (None, page.stem)]
         self.running: dict[Future, NotebookPage] = {}
         self.failed: dict[str, str] = {}  # by notebook, why its page could not be made
-        self.unmade = ""  # why the pages that wait were not made
+        self.why_stopped = ""  # why the pages that wait were not made
         self.current: set[str] = set()  # notebooks whose page was made now, or is as it would be made now
         self.pool = ThreadPoolExecutor(max(1, min(len(self.waiting), machine.workers)))
-        self.indexed = -math.inf  # when the index was last written
+        self.index_written_at = -math.inf  # when the index was last written
 
     def __enter__(self) -> "PageMaker":
         self.write_index("starting")
@@ -179,7 +179,7 @@ class PageMaker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Wait for the pages that are being made, and leave an index of all that is there."""
         if isinstance(error, ItlError):
-            self.unmade = str(error)
+            self.why_stopped = str(error)
         elif error is not None:  # Ctrl-C must reach the notebooks
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self.running:
@@ -191,7 +191,7 @@ class PageMaker:
         self.write_index()
 
     def update(self, progress: object) -> None:
-        """Start the pages that can be made, show those that are made; cheap enough for twice a second."""
+        """Start the pages that can be made, and show those that are made; called twice a second."""
         for page in self.waiting.copy():
             if not self.can_make(page):
                 continue
@@ -201,7 +201,7 @@ class PageMaker:
                 log.info(f"{page.stem}: unchanged")
             else:
                 self.running[self.pool.submit(make_page, page)] = page
-        if self.collect() or time.monotonic() - self.indexed > INDEX_SECONDS:
+        if self.collect() or time.monotonic() - self.index_written_at > INDEX_SECONDS:
             self.write_index(str(progress))
 
     def can_make(self, page: NotebookPage) -> bool:
@@ -235,59 +235,72 @@ class PageMaker:
             self.collect()
 
     def write_index(self, under_way: str = "") -> None:
-        """Write the index of all runs, and the index over every page.
+        """Write the index over every page and, once the report has ended, its runs and joined tables.
 
         *under_way* says how far the report is, and is empty once it has ended. Pages that are not current are
         left out of what sums up all of them: their settings, runs or code were others.
         """
         preset, out, machine = self.pages[0].preset, self.pages[0].folder, self.pages[0].machine
-        by_stem, coming = {page.stem: page.question for page in self.pages if page.question}, {}
-        questions = [question for question in by_stem.values() if has_data(question, machine)]
-        absent = {stem for stem, question in by_stem.items() if question not in questions}
-        if under_way:
-            coming = {page.stem: "to come" for page in self.waiting}
-            coming |= {page.stem: "being written" for page in self.running.values()}
-        else:
-            published = [
-                page
-                for page in self.pages
-                if page.published_facts() and not (absent if page.is_summary else absent & {page.stem})
-            ]
-            # Of an earlier report, where one notebook alone was to be done or some failed.
-            rest = [page for page in published if page.stem not in self.current]
-            self.current |= {page.stem for page in rest if page.is_current()}
-            made = [page for page in published if page.has_results()]  # what a trial needs is slow to compute
-            questions += [trial for page in made if (trial := page.trial)]
-        entries, again = run_index(questions, machine), repeating_command(preset, machine)
-        summed_up = [page for page in self.pages if page.stem in self.current]
+        absent = {page.stem for page in self.pages if page.question and not has_data(page.question, machine)}
+        questions = [page.question for page in self.pages if page.question and page.stem not in absent]
         if not under_way:
-            join_tables(summed_up, out)
-        summaries = []
-        for page in self.pages:
-            outdated = "" if under_way or page.stem in self.current else again
-            trouble = self.failed.get(page.stem, "")
-            if page in self.waiting and page.stem not in self.current:
-                trouble = self.unmade
-            summaries.append(page.index_summary(trouble, coming.get(page.stem, ""), outdated))
-        numbers = sorted({_count_seeds(question, machine) for question in questions})
+            questions += self._settle_earlier_pages(absent)
+        entries = run_index(questions, machine)
+        current = [page for page in self.pages if page.stem in self.current]
+        if not under_way:
+            join_tables(current, out)
+        cards = [card for page in self.pages if (card := self._card(page, is_done=not under_way))]
+        facts = self._facts(entries, questions, absent)
+        overview = overview_of(current, out, under_way)
+        html = index_html(cards, preset.name, preset.about, facts, under_way, overview)
+        write_text(out / "index.html", html)
+        self.index_written_at = time.monotonic()
+        if not under_way:  # last: a damaged run leaves an index that says how the report ended
+            publish_runs(entries, out, preset.name, machine)
+
+    def _settle_earlier_pages(self, absent: set[str]) -> list[Question]:
+        """Note which pages of an earlier report are current, and return the trials that all pages show.
+
+        Pages are of an earlier one where one notebook alone was to be done, or some failed. Those over
+        questions whose data are *absent*, by notebook, are not looked at.
+        """
+        published = [
+            page
+            for page in self.pages
+            if page.published_facts() and not (absent if page.is_summary else page.stem in absent)
+        ]
+        earlier = [page for page in published if page.stem not in self.current]
+        self.current |= {page.stem for page in earlier if page.is_current()}
+        done = [page for page in published if page.has_results()]  # what a trial needs is slow to compute
+        return [trial for page in done if (trial := page.trial)]
+
+    def _card(self, page: NotebookPage, is_done: bool) -> PageSummary | None:
+        """Return what the index shows of *page* now; *is_done* says whether the report has ended."""
+        is_current = page.stem in self.current
+        trouble = self.failed.get(page.stem, "")
+        if page in self.waiting and not is_current:
+            trouble = self.why_stopped
+        if is_done:
+            outdated = "" if is_current else repeating_command(page.preset, page.machine)
+            return page.index_summary(trouble, outdated=outdated)
+        status = "being written" if page in self.running.values() else ""
+        return page.index_summary(trouble, "to come" if page in self.waiting else status)
+
+    def _facts(self, entries: list[RunEntry], questions: list[Question], absent: set[str]) -> dict[str, str]:
+        """Return what the top of the index says, by name."""
+        preset, machine = self.pages[0].preset, self.pages[0].machine
+        seeds = sorted({_count_seeds(question, machine) for question in questions})
         done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
         without = f"; not counted: {', '.join(sorted(absent))}, whose data are not here" if absent else ""
-        facts = {
+        return {
             "preset": preset.name,
-            "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
+            "seeds": " to ".join(map(str, dict.fromkeys([*seeds[:1], *seeds[-1:]]))) or "none",
             "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes of computing{without}",
             "machine": f"{describe_devices(machine)}, {counted(machine.slots, 'runs')} at a time",
             "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
             "itl": f"{__version__}, commit {commit()}",
-            "to repeat": again,
+            "to repeat": repeating_command(preset, machine),
         }
-        shown = [summary for summary in summaries if summary is not None]
-        overview = overview_of(summed_up, out, under_way)
-        html = index_html(shown, preset.name, preset.about, facts, under_way, overview)
-        write_text(out / "index.html", html)
-        self.indexed = time.monotonic()
-        if not under_way:  # last: a damaged run leaves an index that says how the report ended
-            publish_runs(entries, out, preset.name, machine)
 
 
 def _count_seeds(question: Question, machine: Machine) -> int:
