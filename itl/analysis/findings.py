@@ -8,7 +8,7 @@ from importlib.resources import files
 import pandas as pd
 
 from itl.analysis.task_values import Columns, rows_by_condition
-from itl.analysis.wording import condition_text
+from itl.analysis.wording import condition_text, signed
 from itl.runs.question import Comparison, Condition, Question, Task
 
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
@@ -52,6 +52,11 @@ class Finding:
     def size(self) -> float:
         """The published change in points; nan where it is not known."""
         return float(self.value) if self.value else math.nan
+
+    @property
+    def size_text(self) -> str:
+        """The published change in points, with its sign; '' where it is not known."""
+        return signed(self.size) if self.value else ""
 
     def is_measured_so(self, task: str, metric: str, results: pd.DataFrame) -> bool:
         """Say if *task* is measured by *metric* as this finding is, so that sizes can be compared.

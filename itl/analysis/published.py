@@ -12,7 +12,7 @@ from itl.analysis.findings import Finding, findings, our_comparison
 from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.verdicts import DECIDED, NO_GAIN, answered, count_text
-from itl.analysis.wording import CANNOT_TELL, TOO_FEW, signed, signed_interval, verdict_text
+from itl.analysis.wording import CANNOT_TELL, TOO_FEW, change_text, verdict_text
 
 SUPPORTS, CONTRADICTS = "supports it", "contradicts it"  # or CANNOT_TELL, TOO_FEW
 CONSISTENT, OTHER_SIZE = "consistent in size", "contradicts its size"
@@ -23,30 +23,37 @@ NOTHING_COMPARABLE = "no comparable condition here"
 def beside_paper(answer: Answer) -> pd.DataFrame:
     """Tabulate the paper's findings on a question, each above the same comparison of ours on every task.
 
-    Whether ours may be as large as a published change is tested where the task is measured in the same way
-    (`Finding.is_measured_so`), and these tests are adjusted together.
-
     Returns:
         All texts: whose (the paper, or ours), finding, compared, task, metric, change, verdict, source.
     """
-    blocks = [(finding, _our_rows(answer, finding)) for finding in findings(answer.question.name)]
-    pairs = [(finding, row) for finding, ours in blocks for row in ours.itertuples()]
-    p_sizes = iter(holm([_p_size(row, finding, answer.results) for finding, row in pairs]))
     rows: list[tuple[str, ...]] = []
-    for finding, ours in blocks:
-        change = signed(finding.size) if finding.value else ""
+    for finding, ours in compared_findings(answer):
         names = (finding.conditions, finding.task, finding.metric)
-        rows.append(("the paper", finding.finding, *names, change, "", finding.source))
+        rows.append(("the paper", finding.finding, *names, finding.size_text, "", finding.source))
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for _, row in ours.iterrows():
-            word = judge_finding(row, finding, next(p_sizes))
-            change = signed_interval(row["change"], row["low"], row["high"])
             names = (row["compared"], row["task"], row["metric"])
-            rows.append(("ours", word, *names, change, verdict_text(row), ""))
+            rows.append(("ours", row["finding"], *names, change_text(row), verdict_text(row), ""))
     if not rows:
         rows.append(("the paper", "no finding on this is known", *[""] * 6))
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def compared_findings(answer: Answer) -> list[tuple[Finding, pd.DataFrame]]:
+    """Return each finding of the paper with our contrasts on the same comparison, one row a task.
+
+    Their column finding says what ours makes of it. Whether ours may be as large as a published change is
+    tested where the task is measured in the same way (`Finding.is_measured_so`); these tests are adjusted
+    together.
+    """
+    known = findings(answer.question.name)
+    if not known:
+        return []
+    ours = pd.concat([_our_rows(answer, one).assign(number=number) for number, one in enumerate(known)])
+    ours["p_size"] = holm([_p_size(row, known[row.number], answer.results) for row in ours.itertuples()])
+    ours["finding"] = [judge_finding(row, known[row["number"]], row["p_size"]) for _, row in ours.iterrows()]
+    return [(finding, ours[ours["number"] == number]) for number, finding in enumerate(known)]
 
 
 def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
@@ -112,14 +119,16 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
     """
     sizes: dict[tuple[str, ...], list[str]] = {}  # the published ones, of each row
     for answer in answers:
-        table, main_task = beside_paper(answer), answer.question.tasks[0].name
-        for _, block in table.groupby((table["whose"] == "the paper").cumsum()):
-            published, ours = block.iloc[0], block.iloc[1:]
-            shown = main_task if main_task in set(ours["task"]) else ours["task"].iloc[:1].sum()
-            for row in ours[ours["task"].isin([shown, ""])].itertuples():
-                names = (answer.question.name, published["finding"], row.finding, row.compared, row.task)
-                of_row = sizes.setdefault((*names, row.change, row.verdict), [])
-                of_row += [published["change"]] if published["change"] else []
+        main_task = answer.question.tasks[0].name
+        for finding, ours in compared_findings(answer):
+            task = main_task if main_task in set(ours["task"]) else next(iter(ours["task"]), "")
+            texts = [
+                (row["finding"], row["compared"], row["task"], change_text(row), verdict_text(row))
+                for _, row in ours[ours["task"] == task].iterrows()
+            ]
+            for text in texts or [(NOTHING_COMPARABLE, "", "", "", "")]:
+                of_row = sizes.setdefault((answer.question.name, finding.finding, *text), [])
+                of_row += [finding.size_text] if finding.value else []
     rows = [
         (question, f"{text} ({' or '.join(known)} points)" if known else text, *ours)
         for (question, text, *ours), known in sizes.items()

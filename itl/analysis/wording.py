@@ -96,8 +96,12 @@ def answer_text(row: pd.Series) -> str:
 
 def row_text(row: pd.Series) -> str:
     """Write a row of contrasts as one line of text, its change first: a narrow list cuts the end."""
-    change = signed_interval(row["change"], row["low"], row["high"])
-    return f"{change}, {row['verdict']}: {row['compared']}, {task_name(row['task'])}"
+    return f"{change_text(row)}, {row['verdict']}: {row['compared']}, {task_name(row['task'])}"
+
+
+def change_text(row: pd.Series) -> str:
+    """Write the change of a row of contrasts in points with its interval, if that is known."""
+    return signed_interval(row["change"], row["low"], row["high"])
 
 
 def verdict_text(row: pd.Series) -> str:
