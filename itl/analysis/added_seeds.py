@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from itl import ItlError
 from itl.analysis.comparisons import contrasts
-from itl.analysis.verdicts import DECIDED, answered
+from itl.analysis.verdicts import DECIDED, verdicts_by_control
 from itl.analysis.wording import answer_text, without_markup
 from itl.machine import Machine
 from itl.runs.question import Question, run_all
@@ -57,7 +57,7 @@ def run_until_decided(question: Question, store: Store, machine: Machine) -> str
         run_all([part], store, machine)
         rows = contrasts(part, part.results(store, machine))
         main = rows.iloc[0]
-        if decided := answered(rows).iloc[0] in DECIDED:
+        if decided := verdicts_by_control(rows).iloc[0] in DECIDED:
             break
     question.stop_at(count, machine)
     text = " ".join(without_markup(answer_text(main)).split())

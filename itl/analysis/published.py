@@ -11,7 +11,7 @@ from itl.analysis.comparisons import Answer, main_contrasts
 from itl.analysis.findings import Finding, findings, our_comparison
 from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, holm, p_above
-from itl.analysis.verdicts import DECIDED, NO_GAIN, answered, count_text
+from itl.analysis.verdicts import DECIDED, count_text, shows_no_gain, verdicts_by_control
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, change_text, verdict_text
 
 SUPPORTS, CONTRADICTS = "supports it", "contradicts it"  # or CANNOT_TELL, TOO_FEW
@@ -82,7 +82,7 @@ def judge_finding(row: pd.Series, finding: Finding, p_size: float) -> str:
     """
     if row["verdict"] == TOO_FEW:
         return TOO_FEW
-    if row["control"].startswith(NO_GAIN):
+    if shows_no_gain(row["control"]):
         return CANNOT_TELL
     beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
     if beyond and beyond != finding.sign:
@@ -139,7 +139,7 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
 
 def summary_text(contrasts: pd.DataFrame, judged: pd.DataFrame) -> str:
     """Count the answers of *contrasts*, of the main ones among them, and of *judged* findings."""
-    contrasts = contrasts.assign(verdict=answered(contrasts))
+    contrasts = contrasts.assign(verdict=verdicts_by_control(contrasts))
     decided, main = contrasts["verdict"].isin(DECIDED).sum(), main_contrasts(contrasts)
     parts = [f"**{counted(decided, 'comparisons are')} decided** of {len(contrasts)}."]
     if len(main):

@@ -16,7 +16,8 @@ from itl.runs.study import MIN_SEEDS
 NO_NOISE = "the seeds show no noise at all: identical data, or nets that guess"
 DECIDED = (GAIN, LOSS, SAME)
 A_CEILING = "a ceiling"
-NO_GAIN = A_FLOOR, CONTROL_FAILS = "a floor", "the control fails"  # pre-training itself gives too little
+A_FLOOR, CONTROL_FAILS = "a floor", "the control fails"
+NO_GAIN = (A_FLOOR, CONTROL_FAILS)  # pre-training itself gives too little
 
 MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no measure for what a condition keeps
 CEILING = 95.0  # percent: scores above leave no room for a difference
@@ -68,6 +69,11 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
         points = f"{signed(gain.mean)} points"
         return f"{CONTROL_FAILS}: the gain from pre-training, {points}, is not beyond noise"
     return ""
+
+
+def shows_no_gain(control: object) -> bool:
+    """Say whether *control*, as `control_fault` writes it, is that pre-training itself gives too little."""
+    return str(control).startswith(NO_GAIN)  # read from a file, '' is nan
 
 
 def ceiling_text(score: float) -> str:
@@ -126,7 +132,7 @@ def _verdict(evidence: Evidence, different: float, same: float, among: str) -> V
         return Verdict(SAME, f"{direction}, but a small one" if different < LEVEL else "", different, same)
     note = evidence.control_fault
     if different < LEVEL:
-        return Verdict(direction, note if note.startswith(NO_GAIN) else "", different, same)
+        return Verdict(direction, note if shows_no_gain(note) else "", different, same)
     if change.p < LEVEL:
         note = f"a hint of {direction}, not firm among {among}"
     elif not note and evidence.p_same < LEVEL:
@@ -134,14 +140,14 @@ def _verdict(evidence: Evidence, different: float, same: float, among: str) -> V
     return Verdict(CANNOT_TELL, note, different, same)
 
 
-def answered(rows: pd.DataFrame) -> pd.Series:
+def verdicts_by_control(rows: pd.DataFrame) -> pd.Series:
     """Return the verdicts of *rows* of contrasts; where pre-training gives too little, a change is no answer.
 
     >>> rows = {"verdict": ["a loss", "a loss", "the same"], "control": ["", "a floor", ""]}
-    >>> answered(pd.DataFrame(rows)).tolist()
+    >>> verdicts_by_control(pd.DataFrame(rows)).tolist()
     ['a loss', 'cannot tell', 'the same']
     """
-    no_gain = rows["control"].astype(str).str.startswith(NO_GAIN)  # read from a file, '' is nan
+    no_gain = rows["control"].map(shows_no_gain).astype(bool)
     return rows["verdict"].mask(no_gain & rows["verdict"].isin([GAIN, LOSS]), CANNOT_TELL)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
-from itl.analysis.verdicts import answered
+from itl.analysis.verdicts import verdicts_by_control
 from itl.analysis.wording import signed, task_name
 from itl.report.html import render
 from itl.report.run_page import flatten
@@ -101,7 +101,7 @@ def _read_verdicts(folder: Path) -> pd.DataFrame:
     if table.duplicated(COMPARISON).any():
         raise ItlError(f"{folder / VERDICTS} is damaged: it repeats a comparison; repeat `itl report`")
     if "control" in table:  # as the index says it; older reports have no such column
-        table["verdict"] = answered(table)
+        table["verdict"] = verdicts_by_control(table)
     return table.assign(**numbers)
 
 

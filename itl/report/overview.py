@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from itl.analysis.verdicts import answered
+from itl.analysis.verdicts import verdicts_by_control
 from itl.analysis.wording import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, percent_interval, task_name
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
@@ -29,7 +29,7 @@ def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
     >>> answers(pd.DataFrame([row]))["Features transfer better with"]
     ['A + B, not A (4 instead of 2 classes; 125 % (110 to 140 %) of the gain on own classes)']
     """
-    verdicts = answered(rows)
+    verdicts = verdicts_by_control(rows)
     by_opening = {
         opening: list(map(_clause, rows[verdicts == verdict].itertuples()))
         for verdict, opening in OPENINGS.items()
