@@ -27,7 +27,7 @@ from itl.analysis.task_values import (
 )
 from itl.analysis.verdicts import Evidence, control_fault, judge
 from itl.analysis.wording import (
-    condition_text,
+    comparison_text,
     interval,
     p_text,
     percent_interval,
@@ -71,7 +71,7 @@ class Answer:
 
     def contrasts_of(self, comparison: Comparison, beside_own: bool = False) -> pd.DataFrame:
         """Return the rows of *comparison*, one a task; with *beside_own* less that on own classes."""
-        compared = condition_text(dict(comparison.of), dict(comparison.against))
+        compared = comparison_text(dict(comparison.of), dict(comparison.against))
         compared += LESS_OWN if beside_own else ""
         return self.contrasts[self.contrasts["compared"] == compared]
 
@@ -217,14 +217,14 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     evidence = Evidence(change, margin, p, control_fault(gain, margin, *scores))
     used = np.flatnonzero((first != 0) | (second != 0))
     unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
-    compared = condition_text(dict(of), dict(against))
+    compared = comparison_text(dict(of), dict(against))
     sizes = "" if fitted else sizes_text(*(data.sizes[side == 1][0] for side in (first, second)))
     return Contrast(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs)
 
 
 def _not_measured(task: str, of: Columns, against: Columns) -> Contrast:
     change = Estimate(math.nan, math.nan, math.nan, 0)
-    return Contrast(condition_text(dict(of), dict(against)), task, main_metric(task), Evidence(change))
+    return Contrast(comparison_text(dict(of), dict(against)), task, main_metric(task), Evidence(change))
 
 
 def _margin(

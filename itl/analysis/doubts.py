@@ -19,7 +19,7 @@ from itl.analysis.scored_images import (
 )
 from itl.analysis.statistics import LEVEL
 from itl.analysis.task_values import Columns, is_doubling, rows_by_condition, rows_of, task_values
-from itl.analysis.wording import GAIN, LOSS, SAME, columns_text, in_markdown, leak_text, p_text, signed
+from itl.analysis.wording import GAIN, LOSS, SAME, condition_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
@@ -110,7 +110,7 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
     if worst is None or means[worst] > share:
         return ""
     return (
-        f"With {columns_text(worst)} it scores {means[worst]:.1f} percent, and always naming the largest "
+        f"With {condition_text(worst)} it scores {means[worst]:.1f} percent, and always naming the largest "
         f"class, {largest}, would score {share:.1f}."
     )
 
@@ -226,7 +226,7 @@ def _unequal(counts: Mapping[Columns, float], noun: str) -> str:
     alike: dict[str, list[str]] = {}  # conditions by their count
     for columns, count in counts.items():
         text = f"{count:,.0f}" if count >= 10 else f"{count:.2g}"
-        alike.setdefault(text, []).append(columns_text(columns))
+        alike.setdefault(text, []).append(condition_text(columns))
     return " or ".join(
         f"{count} {noun.removesuffix('s') if count == '1' else noun} ({'; '.join(names)})"
         for count, names in alike.items()
@@ -242,7 +242,7 @@ def diverged(runs: Sequence[Run], store: Store) -> str:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
             classes = store.finished(run.spec)["classes"]
             if text := worse_than_guessing(store.path(run.spec), classes):
-                one = f"such as one with {columns_text(run.columns)}: {text}"
+                one = f"such as one with {condition_text(run.columns)}: {text}"
                 return f"Nets ended worse than guessing, {one}. A lower lr may train them."
     return ""
 
@@ -265,7 +265,7 @@ def unfinished(compared: Sequence[Run], store: Store) -> str:
     if most is None or means[most] < STILL_FALLING:
         return ""
     return (
-        f"Nets were still learning when training ended: with {columns_text(most)} the loss in the last "
+        f"Nets were still learning when training ended: with {condition_text(most)} the loss in the last "
         f"fifth was {100 * means[most]:.0f} % below that in the fifth before."
     )
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pandas as pd
 
 from itl.analysis.task_values import Columns, rows_by_condition
-from itl.analysis.wording import condition_text, signed
+from itl.analysis.wording import comparison_text, signed
 from itl.runs.question import Comparison, Condition, Question, Task
 
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
@@ -41,7 +41,7 @@ class Finding:
             return ""
         if self.column == "classes":
             return f"{self.of} instead of {self.against} classes"
-        return condition_text({self.column: self.of}, {self.column: self.against})
+        return comparison_text({self.column: self.of}, {self.column: self.against})
 
     @property
     def beside_own(self) -> bool:

@@ -166,23 +166,23 @@ def index_entry(row: pd.Series) -> dict[str, object]:
     return {"n": int(row["n"]), "verdict": verdict_text(row)}
 
 
-def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> str:
+def comparison_text(of: Mapping[str, object], against: Mapping[str, object]) -> str:
     """Name two conditions, by column and value, for people; values that they share come last.
 
-    >>> condition_text({"images_per_class": 25}, {"images_per_class": 200})
+    >>> comparison_text({"images_per_class": 25}, {"images_per_class": 200})
     '25 instead of 200 images per class'
-    >>> condition_text({"label_set": "bottom-up@5"}, {"label_set": "original"})
+    >>> comparison_text({"label_set": "bottom-up@5"}, {"label_set": "original"})
     'labels cut at depth 5 instead of original labels'
     >>> none = {"label_set": "none", "images_per_class": 0}
-    >>> condition_text({"label_set": "original", "images_per_class": 25}, none)
+    >>> comparison_text({"label_set": "original", "images_per_class": 25}, none)
     'original labels, 25 images per class instead of no pre-training'
     >>> mine = {"label_set": "mine", "images_per_class": 0}  # with weights from elsewhere
-    >>> condition_text(mine, none)
+    >>> comparison_text(mine, none)
     'mine instead of no pre-training'
-    >>> condition_text(mine, {"label_set": "original", "images_per_class": 25})
+    >>> comparison_text(mine, {"label_set": "original", "images_per_class": 25})
     'mine instead of original labels, 25 images per class'
     >>> both, one = ({"halves": "random", "pretrained_on": value} for value in ("A + B", "A"))
-    >>> condition_text(both, one)
+    >>> comparison_text(both, one)
     'A + B instead of A, random halves'
     """
     of, against = ({name: _value_text(name, side[name]) for name in side} for side in (of, against))
@@ -214,10 +214,10 @@ def sizes_text(of: Sequence[float], against: Sequence[float]) -> str:
     )
 
 
-def columns_text(columns: Iterable[tuple[str, object]]) -> str:
+def condition_text(columns: Iterable[tuple[str, object]]) -> str:
     """Name a condition by its columns and their values.
 
-    >>> columns_text([("label_set", "original"), ("images_per_class", 25)])
+    >>> condition_text([("label_set", "original"), ("images_per_class", 25)])
     'label set original, images per class 25'
     """
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in columns)

@@ -13,7 +13,7 @@ from itl import ItlError, counted, one_of
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import is_percent, summary
 from itl.analysis.task_values import Columns
-from itl.analysis.wording import columns_text, condition_text, p_text, row_text, task_name, verdict_text
+from itl.analysis.wording import comparison_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.paths import find_pack
@@ -205,7 +205,7 @@ class ResultsPanel(Panel):
     def _pairs(self) -> dict[tuple[str, str], tuple[Columns, Columns]]:
         """The columns of pairs of conditions, by their question and how a contrast names them."""
         return {
-            (name, condition_text(dict(of), dict(against))): (of, against)
+            (name, comparison_text(dict(of), dict(against))): (of, against)
             for name, given in self.answers.items()
             for of, against in permutations([one.columns for one in given.question.conditions], 2)
         }
@@ -245,7 +245,7 @@ class ResultsPanel(Panel):
             value = self._values_of[chosen["question"], name].get(self.metric or chosen["metric"])
             manifest = self.store.path(net) / MANIFEST_FILE
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
-            rows.append((side, columns_text(run.columns), run.seed, name, key(net), value, path))
+            rows.append((side, condition_text(run.columns), run.seed, name, key(net), value, path))
         columns = ["side", "condition", "seed", "run", "net", "value", "manifest"]
         return pd.DataFrame(rows, columns=columns).sort_values(["side", "seed"], ascending=[False, True])
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from itl.analysis.wording import columns_text
+from itl.analysis.wording import condition_text
 from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.report.html import render
@@ -79,7 +79,7 @@ def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]
     for question in questions:
         for run in question.runs(machine):
             for spec in with_needs([run.spec]):
-                conditions.setdefault(spec, {})[f"{question.name}: {columns_text(run.columns)}"] = None
+                conditions.setdefault(spec, {})[f"{question.name}: {condition_text(run.columns)}"] = None
                 tasks[spec] = run.task
     store = Store(machine.runs)
     groups: dict[Pretrain, list[RunEntry]] = {}

@@ -12,7 +12,7 @@ from itl.analysis.tables import show_whole_texts
 from itl.analysis.verdicts import count_text
 from itl.analysis.wording import (
     answer_text,
-    condition_text,
+    comparison_text,
     index_entry,
     main_metric,
     p_text,
@@ -100,7 +100,7 @@ def test_verdicts_are_counted():
     ],
 )
 def test_conditions_in_words(of, against, words):
-    assert condition_text(of, against) == words
+    assert comparison_text(of, against) == words
 
 
 def test_tasks_in_words():
