@@ -30,10 +30,10 @@ from itl import ItlError
 from itl.analysis.influence import (
     ESTIMATORS,
     Estimator,
-    HalvesScored,
     Mixture,
+    NetsOnHalves,
     Nodes,
-    halves_scored,
+    nets_on_halves,
     nodes_above,
     runs_on_halves,
 )
@@ -141,7 +141,7 @@ def by_halves(
     return pd.concat(tables, ignore_index=True)
 
 
-def claims(scored: HalvesScored, without_effects: np.ndarray) -> pd.DataFrame:
+def claims(scored: NetsOnHalves, without_effects: np.ndarray) -> pd.DataFrame:
     """Count what each estimator claims of *scored*, and of scores (worlds, nets) of which any claim is wrong.
 
     Returns:
@@ -192,7 +192,7 @@ def of_store(home: str, preset: str, worlds: int) -> str:
     question, *_ = questions_of(load_preset(preset), "08-influence")
     store, tables = Store(machine.runs), []
     for number, task in enumerate(question.tasks):
-        scored = halves_scored(question, store, machine, task.name)
+        scored = nets_on_halves(question, store, machine, task.name)
         tables.append(claims(scored, shuffled(scored.scores, worlds)).assign(worlds="shuffled scores"))
         if number == 0 and task.method == "knn":
             values = random_labels(question, store, machine, worlds)
@@ -221,7 +221,7 @@ def trained(home: str, preset: str, worlds: int) -> str:
     question, *_ = questions_of(load_preset(preset), "08-influence")
     questions, store = [in_world(question, number) for number in range(worlds)], Store(machine.runs)
     run_all(questions, store, machine)
-    scored = [halves_scored(world, store, machine) for world in questions]
+    scored = [nets_on_halves(world, store, machine) for world in questions]
     rows = []
     for name in ESTIMATORS:
         counts = [int((world.effects(name)["verdict"] != CANNOT_TELL).sum()) for world in scored]

@@ -11,10 +11,10 @@ import pandas as pd
 from itl import counted
 from itl.analysis.comparisons import Answer
 from itl.analysis.scored_images import (
+    count_images_of_accuracy,
+    count_scored_images,
     effective_images,
     one_class_score,
-    scored_by_class,
-    scored_images,
     target_pack,
 )
 from itl.analysis.statistics import LEVEL
@@ -95,7 +95,7 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
 
     '' otherwise, and if the metric weighs classes equally: then this score is the accuracy of guessing.
     """
-    counts, pack = scored_by_class(answer.question, task, machine)
+    counts, pack = count_images_of_accuracy(answer.question, task, machine)
     if pack is None or is_per_class(pack) or len(counts) < 2:
         return ""
     main, conditions = answer.question.comparisons[0], answer.question.conditions
@@ -312,7 +312,7 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     pack = target_pack(answer.question, task, machine)
     if pack is None or METHODS[Task.read(task).method].annotated:
         return ""
-    counts = pd.Series(scored_images(answer.question, Task.read(task), pack, machine))
+    counts = pd.Series(count_scored_images(answer.question, Task.read(task), pack, machine))
     parts = [
         f"{words} of {counted(len(names), 'classes')}, such as {examples(names)}"
         for words, names in (
@@ -332,7 +332,7 @@ def sampling_error(answer: Answer, task: str, machine: Machine) -> tuple[float, 
     It is that of a binomial share of `effective_images` at the mean score, also for a mean of classes'
     accuracies; nan if the metric is not an accuracy, no test image is scored, or the pack is not here.
     """
-    counts, pack = scored_by_class(answer.question, task, machine)
+    counts, pack = count_images_of_accuracy(answer.question, task, machine)
     if pack is None:
         return math.nan, 0
     share = rows_of(answer.results, task)["value"].mean() / 100

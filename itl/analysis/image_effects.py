@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.analysis.influence import HalvesScored, halves_scored, runs_on_halves
+from itl.analysis.influence import NetsOnHalves, nets_on_halves, runs_on_halves
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
@@ -16,10 +16,10 @@ from itl.runs.store import Store
 
 
 @dataclass(frozen=True)
-class ImagesScored:
+class CorrectImages:
     """Which test images of a target nets on halves of the classes get right."""
 
-    halves: HalvesScored
+    halves: NetsOnHalves
     correct: np.ndarray  #: float32 (nets, images): 100 where a net is right, else 0
     images: pd.DataFrame  #: columns row (of the target's pack), image, wnid
 
@@ -61,24 +61,24 @@ class ImagesScored:
         return means, apart, (apart**2).sum(0)
 
 
-def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
+def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> CorrectImages:
     """Read which test images of *task* (by default its first) the nets of *question* get right.
 
-    ItlError as in `halves_scored`, and if a finished run of the task keeps no predictions.
+    ItlError as in `nets_on_halves`, and if a finished run of the task keeps no predictions.
     """
-    scored = halves_scored(question, store, machine, task)
-    runs = runs_on_halves(question, machine, scored.task)
-    kept = [store.file(runs[seed], CORRECT_FILE) for seed in scored.seeds]
+    halves = nets_on_halves(question, store, machine, task)
+    runs = runs_on_halves(question, machine, halves.task)
+    kept = [store.file(runs[seed], CORRECT_FILE) for seed in halves.seeds]
     lacking = [path for path in kept if not path.exists()]
     if lacking:
         raise ItlError(
-            f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
+            f"{len(lacking)} of {len(kept)} runs of {halves.task} keep no predictions, as only runs of probe "
             f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
         )
     correct = 100 * np.array([np.load(path) for path in kept], np.float32)
-    spec = runs[scored.seeds[0]]
-    name = Task.read(scored.task).target
+    spec = runs[halves.seeds[0]]
+    name = Task.read(halves.task).target
     target = target_of(spec, pack_of_runs(question.packings()[name], name, machine), question.tree(machine))
     images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
     images.insert(0, "row", target.test.rows)
-    return ImagesScored(scored, correct, images)
+    return CorrectImages(halves, correct, images)

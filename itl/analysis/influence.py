@@ -201,7 +201,7 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 @dataclass(frozen=True)
-class HalvesScored:
+class NetsOnHalves:
     """Nets on halves of the classes, and how each scored on one task."""
 
     task: str
@@ -248,7 +248,7 @@ class HalvesScored:
         return pd.DataFrame(table).sort_values(["effect", "node"], ignore_index=True)
 
 
-def halves_scored(question: Question, store: Store, machine: Machine, task: str = "") -> HalvesScored:
+def nets_on_halves(question: Question, store: Store, machine: Machine, task: str = "") -> NetsOnHalves:
     """Read how the nets of *question*, an influence, scored on *task* (by default its first).
 
     ItlError if fewer than 4 halves are scored, or the question has no halves or no such task.
@@ -277,7 +277,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
         kept = label_set(tree, with_seed(labels, seed), classes).class_of
         inclusion[net] = [wnid in kept for wnid in classes]
     nodes = nodes_above(tree, classes)
-    return HalvesScored(
+    return NetsOnHalves(
         task,
         nodes,
         tuple(tree.class_name(node) if node in tree else node for node in nodes.wnids),
@@ -316,12 +316,12 @@ def effects(
         level is Bonferroni's, but one class that alone matters is drawn toward its kin:
         see docs/my-task-measured.md.
     """
-    return halves_scored(question, store, machine, task).effects(estimator)
+    return nets_on_halves(question, store, machine, task).effects(estimator)
 
 
 def estimators(question: Question, store: Store, machine: Machine, task: str = "") -> pd.DataFrame:
     """Put the estimators side by side: the columns of `effects` by each, and its name as estimator."""
-    scored = halves_scored(question, store, machine, task)
+    scored = nets_on_halves(question, store, machine, task)
     return pd.concat([scored.effects(name).assign(estimator=name) for name in ESTIMATORS], ignore_index=True)
 
 

@@ -19,7 +19,12 @@ from itl.analysis.expected_scores import (
     fit,
     noise_before,
 )
-from itl.analysis.scored_images import effective_images, one_class_score, scored_by_class, target_pack
+from itl.analysis.scored_images import (
+    count_images_of_accuracy,
+    effective_images,
+    one_class_score,
+    target_pack,
+)
 from itl.analysis.task_values import task_values
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
@@ -198,7 +203,7 @@ def _scored(question: Question, machine: Machine) -> np.ndarray:
     """Return (3, tasks) how many images each task is scored on, and what `Grid` says of them."""
     numbers = []
     for task in question.tasks:
-        counts, pack = scored_by_class(question, task.name, machine)
+        counts, pack = count_images_of_accuracy(question, task.name, machine)
         described = [of(counts, pack) if pack else math.nan for of in (effective_images, one_class_score)]
         numbers.append((sum(counts.values()) or math.nan, *described))
     return np.array(numbers).T

@@ -22,15 +22,17 @@ def target_pack(question: Question, task: str, machine: Machine) -> Pack | None:
     return packed(question.packings()[target], target, machine)
 
 
-def scored_by_class(question: Question, task: str, machine: Machine) -> tuple[dict[str, int], Pack | None]:
+def count_images_of_accuracy(
+    question: Question, task: str, machine: Machine
+) -> tuple[dict[str, int], Pack | None]:
     """Count the images that *task* is scored on by class; none, and no pack, if it has no accuracy."""
     pack = target_pack(question, task, machine)
     if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(main_metric(task)):
         return {}, None
-    return scored_images(question, Task.read(task), pack, machine), pack
+    return count_scored_images(question, Task.read(task), pack, machine), pack
 
 
-def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) -> dict[str, int]:
+def count_scored_images(question: Question, task: Task, pack: Pack, machine: Machine) -> dict[str, int]:
     """Count the images of *pack*, the target's, that the main comparison is scored on by *task*, by class.
 
     Where seeds draw the classes, these are the classes of the draw with the fewest images. The images have a

@@ -7,7 +7,7 @@ import pandas as pd
 import traitlets
 
 from itl import ItlError
-from itl.analysis.image_effects import ImagesScored, images_scored
+from itl.analysis.image_effects import CorrectImages, images_scored
 from itl.analysis.tables import both_ends
 from itl.analysis.wording import signed, signed_interval, task_name
 from itl.browser.widget import HierarchyBrowser
@@ -65,12 +65,12 @@ class InfluencePanel(Panel):
         return node
 
     @cached_property
-    def scored(self) -> ImagesScored:
+    def scored(self) -> CorrectImages:
         """The target's images that nets get right; runs are read on first use."""
         return images_scored(self.question, Store(self.machine.runs), self.machine, self._task)
 
     def images(self) -> pd.DataFrame:
-        """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`.
+        """Return the target's images, the most hurt by `node` first: see `CorrectImages.effects`.
 
         ItlError if `node` has no effect of its own.
         """

@@ -209,9 +209,9 @@ def test_nothing_is_said_where_nothing_has_an_effect(nodes, estimator):
     assert worlds <= (6 if estimator == "difference of means" else 2)
 
 
-def scored(nodes, inclusion, scores, gain=20.0) -> influence.HalvesScored:
+def scored(nodes, inclusion, scores, gain=20.0) -> influence.NetsOnHalves:
     depths, seeds = np.zeros(len(nodes.wnids), int), tuple(range(len(scores)))
-    return influence.HalvesScored("knn@target", nodes, nodes.wnids, depths, inclusion, seeds, scores, gain)
+    return influence.NetsOnHalves("knn@target", nodes, nodes.wnids, depths, inclusion, seeds, scores, gain)
 
 
 def auroc(nodes, effects: np.ndarray) -> float:
@@ -373,7 +373,7 @@ def test_effects_on_images_are_differences_of_means_of_each(nodes):
     correct = 100 * (random.random((60, 9)) < 0.4).astype(np.float32)
     correct[:, 8] = 100
     images = pd.DataFrame({"row": range(9), "image": [f"image {row}" for row in range(9)], "wnid": "n1"})
-    made = image_effects.ImagesScored(scored(nodes, inclusion, correct.mean(1)), correct, images)
+    made = image_effects.CorrectImages(scored(nodes, inclusion, correct.mean(1)), correct, images)
     for node in (nodes.wnids[0], CLASSES[7]):
         number = nodes.wnids.index(node)
         table = made.effects(node).sort_values("row")
@@ -390,7 +390,7 @@ def test_images_that_halves_say_little_of_come_in_no_order_of_their_rows(nodes):
     inclusion, random = halves(40), np.random.default_rng(5)
     correct = 100 * (random.random((40, 600)) < 0.5).astype(np.float32)
     images = pd.DataFrame({"row": range(600), "image": [f"image {row}" for row in range(600)], "wnid": "n1"})
-    made = image_effects.ImagesScored(scored(nodes, inclusion, correct.mean(1)), correct, images)
+    made = image_effects.CorrectImages(scored(nodes, inclusion, correct.mean(1)), correct, images)
     table = made.effects(max(nodes.wnids, key=lambda node: nodes.member[nodes.wnids.index(node)].sum()))
     sure = table["effect"].abs() == 100
     assert sure.sum() > 60, "many share the largest effect that there is"

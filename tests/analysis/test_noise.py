@@ -167,7 +167,7 @@ def test_a_task_is_planned_by_the_comparison_that_is_made_on_it(monkeypatch):
 def test_scores_of_training_images_have_no_test_set(monkeypatch):
     pack = SimpleNamespace(table=pd.DataFrame({"split": ["test"] * 4}), summary={})
     monkeypatch.setattr("itl.analysis.scored_images.packed", lambda *_: pack)
-    monkeypatch.setattr("itl.analysis.scored_images.scored_images", lambda *_: {"a": 4})
+    monkeypatch.setattr("itl.analysis.scored_images.count_scored_images", lambda *_: {"a": 4})
     results = pd.DataFrame({"task": ["knn@x", "scores@x"], "metric": "knn5", "value": 50.0})
     given = SimpleNamespace(question=SimpleNamespace(packings=lambda: {"x": None}), results=results)
     assert doubts.sampling_error(given, "knn@x", None) == (25.0, 4)

@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 
 from itl.analysis.budget import UNITS
-from itl.analysis.image_effects import ImagesScored
-from itl.analysis.influence import HalvesScored, nodes_above
+from itl.analysis.image_effects import CorrectImages
+from itl.analysis.influence import NetsOnHalves, nodes_above
 from itl.browser.widget import HierarchyBrowser
 from itl.evaluation.inspect_net import Inspection
 from itl.panels.advice import AdvicePanel
@@ -161,14 +161,14 @@ def measure_influence(made: Inspection) -> None:
     inclusion = (random.random((NETS, len(classes))) < 0.5).astype(float)
     names, depths = tuple(map(made.name, nodes.wnids)), np.array(list(map(tree.depth, nodes.wnids)))
     scores = inclusion[:, 0] + random.normal(50, 1, NETS)
-    halves = HalvesScored("knn@scenes", nodes, names, depths, inclusion, tuple(range(NETS)), scores, 20.0)
+    halves = NetsOnHalves("knn@scenes", nodes, names, depths, inclusion, tuple(range(NETS)), scores, 20.0)
     correct = (100 * (random.random((NETS, IMAGES)) < 0.5)).astype(np.float32)
     images = made.pack.table.iloc[:IMAGES][["image", "wnid"]].assign(row=np.arange(IMAGES))
     question = SimpleNamespace(packings=lambda: {"scenes": None}, tree=lambda machine: tree)
     started = time.perf_counter()
     effects = halves.effects("difference of means")
     panel = InfluencePanel(question, effects, HierarchyBrowser(tree=tree), here(made.pack.folder))
-    panel.scored = ImagesScored(halves, correct, images)
+    panel.scored = CorrectImages(halves, correct, images)
     with mock.patch("itl.panels.influence.pack_of_runs", return_value=made.pack):
         find, _ = panel.controls()
         panel.widget()

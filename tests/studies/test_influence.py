@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.analysis.influence import HalvesScored, nodes_above, runs_on_halves
+from itl.analysis.influence import NetsOnHalves, nodes_above, runs_on_halves
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.presets import load_preset, write_preset
 from itl.runs.executors import with_needs
@@ -49,7 +49,7 @@ def test_claims_where_scores_have_lost_their_link_to_classes():
     noise = np.random.default_rng(0).normal(size=40)
     scores = inclusion @ (2 * influence.planted(tree, classes)) + noise
     names, depths = tuple(nodes.wnids), np.zeros(len(nodes.wnids))
-    scored = HalvesScored("knn@x", nodes, names, depths, inclusion, tuple(range(40)), scores, 10.0)
+    scored = NetsOnHalves("knn@x", nodes, names, depths, inclusion, tuple(range(40)), scores, 10.0)
     worlds = influence.shuffled(scores, 10)
     assert [sorted(row) for row in worlds.tolist()] == [sorted(scores.tolist())] * 10
     table = influence.claims(scored, worlds).set_index("estimator")
