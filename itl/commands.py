@@ -427,12 +427,12 @@ def compare(args: argparse.Namespace) -> None:
     """Say which answers of two reports differ, and what differs between their runs."""
     from itl.report.compare import compare_reports, page, summary
 
-    table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
+    differences = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
     if args.format == "csv":
-        table.to_csv(sys.stdout, index=False)
-        print_notes(*table.attrs["notes"])
+        differences.table.to_csv(sys.stdout, index=False)
+        print_notes(*differences.notes)
     else:
-        print(summary(table) if args.format == "text" else page(table, args.first, args.second))
+        print(summary(differences) if args.format == "text" else page(differences, args.first, args.second))
 
 
 def export(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +19,29 @@ from itl.runs.task_questions import RANKED
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
 ANSWER = [*COMPARISON, "verdict", "change"]  # columns of it that are compared
 JUDGED_BY = ("margin", "cap")  # columns of it that say by what a verdict was reached
-VERDICTS = "contrasts.csv"  # of a finished report
-NOTES = "notes"  # name of an attribute of a frame
+CONTRASTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
 NETS = ("Transfer.pretrain.", "Pretrain.")  # before the settings of a net
 SHOWN_VALUES = 4
 
 
-def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) -> pd.DataFrame:
-    """Compare two reports, given by their folders, or by presets whose reports are in *home*.
+@dataclass(frozen=True)
+class Differences:
+    """The answers of two reports side by side.
 
-    Returns:
-        A row for each comparison: question, compared, task; verdict and change (points) of both, as
-        verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and
-        why: what differs between the runs of the question, the margins and caps that they are judged by, and
-        its main comparison; empty where one report lacks it. Its attrs have, as NOTES, a line on rankings,
-        which are not compared.
+    The table has a row for each comparison: question, compared, task; verdict and change (points) of both, as
+    verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and why:
+    what differs between the runs of the question, the margins and caps that they are judged by, and its main
+    comparison; empty where one report lacks it.
     """
+
+    table: pd.DataFrame
+    notes: list[str]  #: a line on rankings, which are not compared
+
+
+def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) -> Differences:
+    """Compare two reports, given by their folders, or by presets whose reports are in *home*."""
     folders = [find_report(str(name), home) for name in (first, second)]
     tables = [_read_verdicts(folder) for folder in folders]
     settings = [_settings(folder, table) for folder, table in zip(folders, tables, strict=True)]
@@ -50,8 +56,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     joined = joined.drop(columns="_merge")
     ranked = sorted({*settings[0], *settings[1]} & {*RANKED})
     rankings = f"{', '.join(ranked)}: answered by rankings, which are on their pages and not compared"
-    joined.attrs[NOTES] = [rankings] if ranked else []
-    return joined
+    return Differences(joined, [rankings] if ranked else [])
 
 
 def find_report(name: str, home: Path) -> Path:
@@ -61,15 +66,15 @@ def find_report(name: str, home: Path) -> Path:
     """
     preset = Path(name).stem if name.endswith((".yaml", ".yml")) else name
     folders = dict.fromkeys(folder.absolute() for folder in (Path(name), home / "reports" / preset))
-    reports = [folder for folder in folders if (folder / VERDICTS).exists()]
+    reports = [folder for folder in folders if (folder / CONTRASTS).exists()]
     if len(reports) == 1:
         return reports[0]
     looked = " and in ".join(map(str, folders))
     if reports:
         raise ItlError(f"there is a report {name} in {looked}; give the folder that is meant, with its path")
-    done = sorted(path.parent.name for path in (home / "reports").glob(f"*/{VERDICTS}"))
+    done = sorted(path.parent.name for path in (home / "reports").glob(f"*/{CONTRASTS}"))
     raise ItlError(
-        f"{name} has no finished report: there is no {VERDICTS} in {looked}; `itl report PRESET` writes "
+        f"{name} has no finished report: there is no {CONTRASTS} in {looked}; `itl report PRESET` writes "
         f"one, and finished in {home / 'reports'} are {', '.join(done) or 'none'}"
     )
 
@@ -89,17 +94,17 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
 
 def _read_verdicts(folder: Path) -> pd.DataFrame:
     """Return the comparisons of the report in *folder*; ItlError if one is cut off or repeated."""
-    table = _read(folder, VERDICTS, (*ANSWER, *JUDGED_BY))
+    table = _read(folder, CONTRASTS, (*ANSWER, *JUDGED_BY))
     if table.empty:
-        raise ItlError(f"{folder / VERDICTS} has no comparison; repeat `itl report`")
+        raise ItlError(f"{folder / CONTRASTS} has no comparison; repeat `itl report`")
     numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in ("change", *JUDGED_BY)}
     if table["verdict"].isna().any() or not np.isfinite([numbers["change"], numbers["cap"]]).all():
         raise ItlError(
-            f"{folder / VERDICTS} is damaged: a verdict is missing, or a change or cap is no number; repeat "
+            f"{folder / CONTRASTS} is damaged: a verdict is missing, or a change or cap is no number; repeat "
             "`itl report`"
         )
     if table.duplicated(COMPARISON).any():
-        raise ItlError(f"{folder / VERDICTS} is damaged: it repeats a comparison; repeat `itl report`")
+        raise ItlError(f"{folder / CONTRASTS} is damaged: it repeats a comparison; repeat `itl report`")
     if "control" in table:  # as the index says it; older reports have no such column
         table["verdict"] = verdicts_by_control(table)
     return table.assign(**numbers)
@@ -174,8 +179,9 @@ def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[
     return "; ".join(parts)
 
 
-def summary(table: pd.DataFrame) -> str:
-    """Write what `compare_reports` returns for people: a line for each answer that differs."""
+def summary(differences: Differences) -> str:
+    """Write *differences* for people: a line for each answer that differs."""
+    table = differences.table
     counts = table["answer"].value_counts().sort_index()
     parts = [f"{count} {answer}" for answer, count in counts.items()]
     lines = [f"{len(table)} answers: {', '.join(parts) or 'nothing to compare'}"]
@@ -189,11 +195,12 @@ def summary(table: pd.DataFrame) -> str:
     for answer in ("only in 1", "only in 2"):
         questions = [name for name, rows in table.groupby("question") if set(rows["answer"]) == {answer}]
         lines += [f"{', '.join(map(str, questions))}: {answer}"] if questions else []
-    return "\n".join([*lines, *table.attrs.get(NOTES, [])])
+    return "\n".join([*lines, *differences.notes])
 
 
-def page(table: pd.DataFrame, first: str, second: str) -> str:
-    """Write what `compare_reports` returns as a page of its own; *first* and *second* name the reports."""
+def page(differences: Differences, first: str, second: str) -> str:
+    """Write *differences* as a page of its own; *first* and *second* name the reports."""
+    table = differences.table
     rows = [
         {
             "question": row.question,
@@ -214,7 +221,7 @@ def page(table: pd.DataFrame, first: str, second: str) -> str:
         changed=[row for row in rows if row["changed"]],
         others=[row for row in rows if not row["changed"]],
         reasons=reasons.to_dict(),
-        notes=table.attrs.get(NOTES, []),
+        notes=differences.notes,
     )
 
 

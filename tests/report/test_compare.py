@@ -28,7 +28,7 @@ def write_report(folder: Path, verdicts: dict[str, str], seeds: list[int], lr: f
 def test_changed_answers_are_listed_with_what_differs(tmp_path, capsys):
     first = write_report(tmp_path / "a", {"own": "a gain", "probe": "cannot tell", "knn": "a loss"}, [0, 1])
     second = write_report(tmp_path / "b", {"own": "a gain", "probe": "a gain"}, [2, 3], lr=0.2)
-    table = compare_reports(first, second).set_index("task")
+    table = compare_reports(first, second).table.set_index("task")
     assert table["answer"].to_dict() == {"own": "alike", "probe": "changed", "knn": "only in 1"}
     assert set(table["why"]) == {"recipe.lr: 0.1 → 0.2; seed: 0, 1 → 2, 3"}
     assert main(["compare", str(first), str(second)]) == 0
@@ -83,7 +83,7 @@ def test_another_margin_is_what_differs_where_the_runs_are_the_same(tmp_path, ca
         "data-size: 4 instead of 12, knn: cannot tell (+2.0 points) → the same (+2.0 points)",
         "data-size differs in margin: 1.0 points, 2.0 points → 4.0 points, 2.0 points",
     ]
-    assert "margin_1" not in compare_reports(first, second)
+    assert "margin_1" not in compare_reports(first, second).table
 
 
 def test_every_reason_is_said_settings_first(tmp_path):
@@ -91,7 +91,7 @@ def test_every_reason_is_said_settings_first(tmp_path):
     second = write_report(tmp_path / "b", {"knn": "the same", "own": "a gain"}, [0], lr=0.2)
     judged_so(first, cap=0, margin=1.0)
     judged_so(second, cap=6, margin=4.02)
-    assert set(compare_reports(first, second)["why"]) == {
+    assert set(compare_reports(first, second).table["why"]) == {
         "recipe.lr: 0.1 → 0.2; margin: 1.0 points → 4.0 points; cap: 0 → 6; "
         "main comparison: 4 instead of 12, own → 4 instead of 12, knn"
     }
@@ -125,7 +125,7 @@ def test_a_damaged_table_is_refused(tmp_path, damage, says):
 
 def test_reports_of_the_same_runs_are_alike(tmp_path):
     first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
-    table = compare_reports(first, second)
+    table = compare_reports(first, second).table
     assert (table["answer"].tolist(), table["why"].tolist()) == (["alike"], [""])
 
 
@@ -218,7 +218,7 @@ def test_settings_of_methods_and_targets_are_told_from_those_of_nets_and_of_othe
         report_of(tmp_path / "a", {"Pretrain": net}, *first),
         report_of(tmp_path / "b", {"Pretrain": net}, *second),
     ]
-    assert set(compare_reports(*reports)["why"]) == {
+    assert set(compare_reports(*reports).table["why"]) == {
         "pack of scenes: a → b; images_per_class of scenes: 10 → none; recipe.lr of finetune: 0.02 → 0.1; "
         "pack of acts: b → a; recipe.lr of actions: 0.1 → 0.02"
     }
@@ -231,11 +231,11 @@ def test_commits_of_digits_are_no_numbers(tmp_path, commits):
     first, second = (
         report_of(tmp_path / commit, {"Pretrain": {"seed": 0}}, commit=commit) for commit in commits
     )
-    assert set(compare_reports(first, second)["why"]) == {f"commit: {commits[0]} → {commits[1]}"}
+    assert set(compare_reports(first, second).table["why"]) == {f"commit: {commits[0]} → {commits[1]}"}
     rows = pd.read_csv(second / "runs.csv", dtype=str)
     unfinished = rows.assign(state="to do", commit=None)
     pd.concat([rows.assign(commit=commits[0]), unfinished]).to_csv(second / "runs.csv", index=False)
-    assert set(compare_reports(first, second)["why"]) == {""}
+    assert set(compare_reports(first, second).table["why"]) == {""}
 
 
 def runs_of(folder: Path, *rows: tuple[str, str]) -> None:
@@ -252,7 +252,7 @@ def test_a_change_where_pretraining_gives_too_little_is_no_answer_here_either(tm
     )
     table = pd.read_csv(first / "contrasts.csv").assign(control="the control fails: …")
     table.to_csv(first / "contrasts.csv", index=False)
-    assert compare_reports(first, second)["answer"].tolist() == ["alike"]
+    assert compare_reports(first, second).table["answer"].tolist() == ["alike"]
 
 
 def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
@@ -262,7 +262,7 @@ def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
     runs = pd.DataFrame({"spec": specs, "questions": "data-size", "state": "done"})
     runs = pd.concat([pd.read_csv(first / "runs.csv"), runs.assign(commit="abc", device="cpu")])
     runs.to_csv(first / "runs.csv", index=False)
-    assert set(compare_reports(first, second)["why"]) == {"method: knn → none"}
+    assert set(compare_reports(first, second).table["why"]) == {"method: knn → none"}
 
 
 def test_rankings_are_not_compared_and_said_not_to_be(tmp_path, capsys):
