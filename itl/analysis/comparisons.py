@@ -93,8 +93,12 @@ class Contrast:
 
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
     """Read the results of *question* and contrast them, for pages, CSV files and summaries alike."""
-    results = question.results(store, machine)
-    made = origins(question, store, machine)
+    results, made = question.results(store, machine), origins(question, store, machine)
+    return answer_of(question, results, made, machine)
+
+
+def answer_of(question: Question, results: pd.DataFrame, made: Origins, machine: Machine) -> Answer:
+    """Contrast the *results* of *question*, whose runs have the origins *made*."""
     leaks = question.run_leakage(machine).by_task(question.runs(machine))
     return Answer(question, results, contrasts(question, results, made, leaks))
 

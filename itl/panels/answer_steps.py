@@ -4,7 +4,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from itl.analysis.comparisons import Answer, contrasts
+from itl.analysis.comparisons import Answer, answer_of
 from itl.analysis.origins import Origins, origins
 from itl.machine import Machine
 from itl.panels.panel import ForestPicture, forest_picture
@@ -36,28 +36,26 @@ class AnswerSteps:
 
     @cached_property
     def origins(self) -> Origins:
-        """What made each run."""
+        """The commit, versions and device of each run."""
         return origins(self.question, self.store, self.machine)
 
     @cached_property
     def answer(self) -> Answer:
-        """The verdicts."""
-        leaks = self.question.run_leakage(self.machine).by_task(self.question.runs(self.machine))
-        table = contrasts(self.question, self.results, self.origins, leaks)
-        return Answer(self.question, self.results, table)
+        """The question with all comparisons and their verdicts."""
+        return answer_of(self.question, self.results, self.origins, self.machine)
 
     @cached_property
     def figure(self) -> ForestPicture:
         """All comparisons; ItlError where there is none."""
         return forest_picture(self.answer.contrasts)
 
-    def made(self, part: str) -> bool:
+    def is_known(self, part: str) -> bool:
         """Say whether a *part*, one of STEPS, is made already."""
         return part in vars(self)
 
-    def take_step(self) -> None:
+    def make_next(self) -> None:
         """Make the next part of STEPS."""
         for part in STEPS:
-            if not self.made(part):
+            if not self.is_known(part):
                 getattr(self, part)
                 return

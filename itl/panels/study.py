@@ -92,10 +92,10 @@ class StudyPanel(Panel):
         self._started: tuple[object, ...] = ()  # what was chosen for the process
         self._planned: tuple[Question, Plan] | None = None
         self._answer: AnswerSteps | None = None
-        self._watch: asyncio.Task | None = None
-        self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
+        self._process_watch: asyncio.Task | None = None
+        self._next_step: asyncio.TimerHandle | None = None  # towards the answer, once it is scheduled
         self._is_done = False  # whether all runs were, when the picture was drawn
-        self._at_once = True  # whether the picture waits for the whole answer
+        self._draws_whole_answer = True  # and waits for it, or shows what is known of it
         super().__init__()
         self.question = next(iter(self.questions))
 
@@ -170,9 +170,10 @@ class StudyPanel(Panel):
             targets[OWN_TARGET] = self._own_target(options["target"], settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
-        if own := [task.name for task in tasks if task.target == OWN_TARGET and OWN_TARGET not in targets]:
-            raise ItlError(f"{own[0]} needs images to measure on; give their target folder, or leave it out")
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
+        if OWN_TARGET in used - targets.keys():
+            name = next(task.name for task in tasks if task.target == OWN_TARGET)
+            raise ItlError(f"{name} needs images to measure on; give their target folder, or leave it out")
         chosen = {
             "tasks": list(self.tasks),
             "targets": {name: images for name, images in targets.items() if name in used},
@@ -262,9 +263,9 @@ class StudyPanel(Panel):
         self._started, self.message = self._chosen(), ""
         self.refresh()
         loop = running_loop()
-        self._watch = loop.create_task(self._follow_process()) if loop else None
+        self._process_watch = loop.create_task(self._refresh_while_running()) if loop else None
 
-    async def _follow_process(self) -> None:
+    async def _refresh_while_running(self) -> None:
         while self.process is not None and self.process.state == RUNNING:
             self.refresh()
             await asyncio.sleep(POLL_SECONDS)
@@ -289,38 +290,38 @@ class StudyPanel(Panel):
 
         Judging and drawing it takes longer than a person wants to wait for a control.
         """
-        self._at_once = not self._pictures or running_loop() is None
+        self._draws_whole_answer = not self._pictures or running_loop() is None
         super().redraw(parts)
-        self._wait()
+        self._schedule_next_step()
 
-    def _wait(self) -> None:
-        """Let controls be used for a moment before the next step towards the answer."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-        loop, self._waiting = running_loop(), None
-        if loop and self._is_done and not self._shows("figure"):
-            self._waiting = loop.call_later(PAUSE_SECONDS, self.take_step)
+    def _schedule_next_step(self) -> None:
+        """Take the next step towards the answer after a moment, in which controls can be used."""
+        if self._next_step is not None:
+            self._next_step.cancel()
+        loop, self._next_step = running_loop(), None
+        if loop and self._is_done and not self._may_show("figure"):
+            self._next_step = loop.call_later(PAUSE_SECONDS, self.take_step)
 
     @garbage_collection_postponed()
     def take_step(self) -> None:
         """Take the next step towards the answer, and show what is known then."""
         with self.lock:  # not while settings change
             try:
-                self._answer_steps().take_step()
+                self._answer_steps().make_next()
             except (ItlError, OSError):
-                self._at_once = True  # the picture says why
-            if self._shows("answer"):
+                self._draws_whole_answer = True  # the picture says why
+            if self._may_show("answer"):
                 super().redraw()
-            self._wait()
+            self._schedule_next_step()
 
     def _answer_steps(self) -> AnswerSteps:
         if self._answer is None:
             self._answer = AnswerSteps(self.ask(), self.store, self.machine)
         return self._answer
 
-    def _shows(self, part: str) -> bool:
+    def _may_show(self, part: str) -> bool:
         """Say whether the picture has a *part* of the answer: it is known, or waited for."""
-        return self._at_once or (self._answer is not None and self._answer.made(part))
+        return self._draws_whole_answer or (self._answer is not None and self._answer.is_known(part))
 
     @property
     def state(self) -> str:
@@ -393,10 +394,10 @@ class StudyPanel(Panel):
 
     def _answer_facts(self) -> dict[str, object]:
         """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
-        if not self._is_done or not self._shows("answer"):
+        if not self._is_done or not self._may_show("answer"):
             return {}
         steps = self._answer_steps()
-        figure = steps.figure if self._shows("figure") else None
+        figure = steps.figure if self._may_show("figure") else None
         if figure:
             rows = [(self._named(text), top, height) for text, top, height in figure.rows]
             figure = replace(figure, rows=rows)
