@@ -249,21 +249,23 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
         random, which has no τ, comes last.
     """
     by_task = zip(nets.scores, nets.transfer, nets.untrained, strict=True)
-    values = np.array([agreement(*task) for task in by_task])
-    means = _mean(values)
-    draws = bootstrap(nets, resamples)
-    df = [_degrees_of_freedom(nets, quantity) for quantity in values.swapaxes(0, 1)]
-    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 0]).sum(0)})
-    for row, name in enumerate(QUANTITIES[:2]):
-        reach = np.array([critical(value) for value in df[row]]) * _spread(draws[:, row])
-        table[name] = means[row]
-        table[f"{name}_low"], table[f"{name}_high"] = means[row] - reach, means[row] + reach
-    columns = zip(means[1:].T, np.moveaxis(draws[:, 1:], 2, 0), df[2], strict=True)
-    table[["share", "share_low", "share_high"]] = [share_lost(*column) for column in columns]
+    values, draws = np.array([agreement(*task) for task in by_task]), bootstrap(nets, resamples)
+    taus, regrets, gains = values.swapaxes(0, 1)  # (tasks, predictors) each
+    tau_draws, regret_draws, _ = draws.swapaxes(0, 1)  # (resamples, predictors) each
+    tau_df, regret_df, gain_df = (_degrees_of_freedom(nets, quantity) for quantity in (taus, regrets, gains))
+    tau, regret, gain = _mean(values)
+    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(taus).sum(0)})
+    quantities = (("tau", tau, tau_draws, tau_df), ("regret", regret, regret_draws, regret_df))
+    for name, mean, of_quantity, df in quantities:
+        reach = np.array([critical(value) for value in df]) * _spread(of_quantity)
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = mean, mean - reach, mean + reach
+    pairs = np.moveaxis(draws[:, 1:], 2, 0)  # (predictors, resamples, 2): regret and gain
+    shares = zip(np.stack([regret, gain], 1), pairs, gain_df, strict=True)
+    table[["share", "share_low", "share_high"]] = [share_lost(*share) for share in shares]
     table["tau_low"], table["tau_high"] = table["tau_low"].clip(lower=-1), table["tau_high"].clip(upper=1)
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
-    table = table.assign(**_tests(nets, values[:, 0], draws[:, 0], df[0]))
+    table = table.assign(**_tests(nets, taus, tau_draws, tau_df))
     table["verdict"] = _verdicts(table)
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
 

@@ -1,5 +1,6 @@
 """Tables for people: results by condition; the tree by depth, its label sets, and several parents."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -166,14 +167,24 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
 
     These are the ends, no pre-training and all classes, and nets with weights of their own.
     """
-    names = results["label_set"].astype(str)
-    method = names.str.extract(r"^([a-z]+)", expand=False).where(~names.str.fullmatch(SOME_CLASSES), "only")
-    way = method.map(WAYS)
-    added = way.isna() & ~names.isin(["none", "original"])  # methods of one's own
-    way = way.mask(added, names.str.partition("@")[0])
-    way = way.mask(results["weights"] != "" if "weights" in results else names == "")
+    way = results["label_set"].astype(str).map(_way)
+    if "weights" in results:
+        way = way.where(results["weights"] == "")
     made = list(way.dropna().unique()) or ["all classes"]
     return pd.concat([results[way.isna() | (way == one)].assign(way=one) for one in made], ignore_index=True)
+
+
+def _way(label_set: str) -> str | None:
+    """Return how *label_set* makes its classes; None for no pre-training and for all classes.
+
+    >>> _way("bottom-up@9"), _way("6 classes"), _way("my-method@3"), _way("original")
+    ('cut at a depth', 'some classes with all their images', 'my-method', None)
+    """
+    if label_set in ("none", "original"):
+        return None
+    if re.fullmatch(SOME_CLASSES, label_set):
+        return WAYS["only"]
+    return WAYS.get(re.split("[^a-z]", label_set)[0], label_set.partition("@")[0])
 
 
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:
