@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,13 @@ LEAST_RANGE = 4.0  # of the axis of costs, from end to end
 BEST, WORSE, NO_OTHER = "best", "worse", "none better by more than the margin"
 
 
+class PilotSize(NamedTuple):
+    """How many more nets a pilot has, and the hours of training and measuring them."""
+
+    nets: int
+    hours: float
+
+
 @dataclass(frozen=True)
 class Advice:
     """What `advise` returns.
@@ -61,7 +68,7 @@ class Advice:
     margin: float  #: points that do not matter; nan where the gain is not known to be above 0
     verdict: str  #: BEST, NO_OTHER or CANNOT_TELL
     experiment: Experiment | None  #: the most useful next one; None where every net is measured
-    pilot: tuple[int, float]  #: its nets, and its hours
+    pilot: PilotSize
     gain: float  #: of the option of the most images over no pre-training; nan before both kinds are measured
 
     @property
@@ -86,10 +93,10 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     affordable = budget.affordable(grid, number)
     pilot = _pilot(grid, number, affordable)
     if not len(grid.measured):
-        time = "" if math.isnan(pilot[1]) else f" takes about {hours_text(pilot[1])}"
+        time = "" if math.isnan(pilot.hours) else f" takes about {hours_text(pilot.hours)}"
         raise ItlError(
-            f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets{time}: "
-            f"`itl advise` with --pilot {pilot[0]} does it"
+            f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot.nets} nets{time}: "
+            f"`itl advise` with --pilot {pilot.nets} does it"
         )
     belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
@@ -116,8 +123,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
     return Advice(grid, task, budget, table, margin, verdict, experiment, pilot, gain)
 
 
-def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
-    """Return how many more nets a pilot for *task* has, and the hours of training and measuring them."""
+def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> PilotSize:
+    """Return the size of a pilot for *task*."""
     done, hours = measured_nets(grid, task), grid.options["hours"].to_numpy(float)
     options = np.flatnonzero(grid.trained & affordable).tolist()
     nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
@@ -126,7 +133,7 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> tuple[int, float]:
         left.add((grid.untrained, grid.seeds_of(grid.untrained)[0]))  # the baseline comes first
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
-    return count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task]))
+    return PilotSize(count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task])))
 
 
 def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
@@ -223,9 +230,10 @@ def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(without_markup(answer_text(made)))
     if made.experiment and (made.experiment.worthwhile or made.grid.repeats < 1):
-        count, hours = made.pilot
-        nets = counted(count, "more nets")
-        lines.append(f"A pilot of {nets} takes about {hours_text(hours)}: --pilot {count}")
+        nets = counted(made.pilot.nets, "more nets")
+        lines.append(
+            f"A pilot of {nets} takes about {hours_text(made.pilot.hours)}: --pilot {made.pilot.nets}"
+        )
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, zip_longest
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -159,9 +159,17 @@ def _shared_label(metrics: pd.Series) -> str:
     return "accuracy, or mean average precision (%)" if "map" in set(metrics) else "accuracy (%)"
 
 
+class Label(NamedTuple):
+    """The name of a line, at a height in units of the axis."""
+
+    text: str
+    height: float
+    colour: str
+
+
 def draw_lines(
     ax: Axes, groups: Mapping[str, pd.DataFrame], x: str, chance: float | None = None
-) -> dict[str, tuple[float, str]]:
+) -> list[Label]:
     """Draw *value* against *x* for each of *groups*, by name, on a log axis (see `curve`).
 
     With a level of *chance*, which is dashed, the axis begins at 0.
@@ -170,7 +178,7 @@ def draw_lines(
     its name.
 
     Returns:
-        Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
+        The name of each line, at its end, for `label_ends` once the limits are set.
     """
     in_percent = all("%" in AXIS_LABELS.get(name, "") for rows in groups.values() for name in rows["metric"])
     levels, groups = _own_weights_apart(groups)
@@ -180,7 +188,7 @@ def draw_lines(
     for line, name, height in levels:
         lines_at.setdefault((name, height), []).append(line)
     own = [  # of several lines the same net is one level, in the colour of none
-        (f"{name}, own weights", height, colours.get(lines[0], INK) if len(lines) == 1 else INK)
+        Label(f"{name}, own weights", height, colours.get(lines[0], INK) if len(lines) == 1 else INK)
         for (name, height), lines in lines_at.items()
     ]
     for _, height, colour in own:
@@ -190,26 +198,26 @@ def draw_lines(
     if in_percent:  # the interval of two seeds may be wider than 0 to 100
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -2), min(high, 102))
-    drawn = {name: (height, colours[name]) for name, height in ends.items()}
+    drawn = [Label(name, height, colours[name]) for name, height in ends.items()]
     if chance is not None:
         ax.axhline(chance, color=INK, ls="--", lw=1)
         ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
-        drawn["chance"] = (chance, INK)
+        drawn.append(Label("chance", chance, INK))
     _name_levels(ax, own)
     ax.grid(axis="y")
     ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
     return drawn
 
 
-def _name_levels(ax: Axes, levels: Sequence[tuple[str, float, str]]) -> None:
-    """Write names above *levels* (names, heights and colours), moved apart where names would overlap."""
-    levels = sorted(levels, key=lambda level: level[1])
+def _name_levels(ax: Axes, levels: Sequence[Label]) -> None:
+    """Write names above *levels*, moved apart where names would overlap."""
+    levels = sorted(levels, key=lambda level: level.height)
     step = _in_units(ax, LEVEL_INCHES)
-    heights = _moved_apart([height for _, height, _ in levels], step, ax.get_ylim()[1] - step)
-    for (name, _, colour), height in zip(levels, heights, strict=True):
+    heights = _moved_apart([level.height for level in levels], step, ax.get_ylim()[1] - step)
+    for level, height in zip(levels, heights, strict=True):
         text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
         text["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # dots may lie under it
-        ax.annotate(name, (0.01, height), color=colour, **text)
+        ax.annotate(level.text, (0.01, height), color=level.colour, **text)
 
 
 def _draw_trained(
@@ -302,15 +310,15 @@ def tick_text(value: object) -> str:
     return value if isinstance(value, str) else f"{value:,g}"
 
 
-def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+def label_ends(ax: Axes, ends: Sequence[Label]) -> None:
     """Write each line's name to the right of its end, moved apart where names would overlap."""
     step = _in_units(ax, LABEL_INCHES)
-    names = sorted(ends, key=lambda name: ends[name][0])
-    texts = [_broken(name) for name in names]
+    ends = sorted(ends, key=lambda end: end.height)
+    texts = [_broken(end.text) for end in ends]
     halves = [text.count("\n") / 2 * step for text in texts]  # what more lines add to either side
-    heights = _moved_apart([ends[name][0] for name in names], step, ax.get_ylim()[1], halves)
-    for name, text, height in zip(names, texts, heights, strict=True):
-        style: dict[str, Any] = {"va": "center", "color": ends[name][1], "fontweight": "bold", "fontsize": 10}
+    heights = _moved_apart([end.height for end in ends], step, ax.get_ylim()[1], halves)
+    for end, text, height in zip(ends, texts, heights, strict=True):
+        style: dict[str, Any] = {"va": "center", "color": end.colour, "fontweight": "bold", "fontsize": 10}
         style |= {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
         ax.annotate(text, (1.01, height), **style)
 

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from typing import NamedTuple
 
 import ipywidgets
 import numpy as np
@@ -21,6 +22,14 @@ from itl.report.html import render
 from itl.runs.question import Task
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
+
+
+class FrontierPicture(NamedTuple):
+    """The frontier without a budget: an image, the axes in it (from 0 to 1), and their ends in costs."""
+
+    url: str
+    axes: Bbox
+    costs: tuple[float, float]
 
 
 class AdvicePanel(Panel):
@@ -50,7 +59,7 @@ class AdvicePanel(Panel):
             with announced("Reading runs and estimating what the options take …"):
                 options = grid_of(question, Store(machine.runs), machine, measure=False)
         self.grid = options
-        self._figures: dict[tuple[str, str], tuple[str, Bbox, tuple[float, float]]] = {}
+        self._figures: dict[tuple[str, str], FrontierPicture] = {}
         super().__init__()
         self.task = self.grid.tasks[0]
 
@@ -93,33 +102,35 @@ class AdvicePanel(Panel):
         """Write the picture: the answer, the frontier with what is over the budget dimmed, and the table."""
         advice = self.advice()
         table = readable(advice)
-        url, box, limits = self.frontier_figure("hours" if self.unit == "hours" else "images", self.task)
+        picture = self.frontier_figure("hours" if self.unit == "hours" else "images", self.task)
         return render(
             "advice_panel.html.j2",
             task=task_name(self.task),
             budget=self.budget_text(self.number),
             answer=without_markup(answer_text(advice)),
-            frontier=url,
-            dimmed=self.over_budget(box, limits),
+            frontier=picture.url,
+            dimmed=self.over_budget(picture),
             table=[list(table.columns), *table.astype(str).to_numpy().tolist()],
         )
 
-    def frontier_figure(self, cost: str, task: str) -> tuple[str, Bbox, tuple[float, float]]:
-        """Draw the frontier without a budget, once: its URL, the axes in it (from 0 to 1), and their ends."""
+    def frontier_figure(self, cost: str, task: str) -> FrontierPicture:
+        """Draw the frontier of a *task* by *cost*, once."""
         if (cost, task) not in self._figures:
             ax = frontier(advise(self.grid, task), cost)
             url = figure_url(figure_of(ax))
-            self._figures[cost, task] = url, ax.get_position(), ax.get_xlim()  # final once it is drawn
+            # Final once it is drawn.
+            self._figures[cost, task] = FrontierPicture(url, ax.get_position(), ax.get_xlim())
         return self._figures[cost, task]
 
-    def over_budget(self, box: Bbox, limits: tuple[float, float]) -> dict[str, float]:
-        """Return the part of the figure that is over the budget, in percent from its edges; {} if none is."""
+    def over_budget(self, picture: FrontierPicture) -> dict[str, float]:
+        """Return the part of *picture* that is over the budget, in percent from its edges; {} if none is."""
+        box, (low, high) = picture.axes, picture.costs
         costs = np.array(self.costs())
         if self.number >= costs[-1]:
             return {}
         within = costs[costs <= self.number]  # none where weights that one has are all that fits
-        edge = math.sqrt(within[-1] * costs[len(within)]) if len(within) else limits[0]
-        share = math.log(edge / limits[0]) / math.log(limits[1] / limits[0])
+        edge = math.sqrt(within[-1] * costs[len(within)]) if len(within) else low
+        share = math.log(edge / low) / math.log(high / low)
         sides = {"left": box.x0 + share * box.width, "right": 1 - box.x1, "top": 1 - box.y1}
         return {name: round(100 * side, 1) for name, side in (sides | {"bottom": box.y0}).items()}
 

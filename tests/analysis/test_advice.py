@@ -308,7 +308,7 @@ def test_weights_that_one_has_are_measured_once():
     once = grid.measured.assign(task=0, seed=0).drop_duplicates("option")
     all_own = grid.options.assign(one_net=True)
     advice = advise(replace(grid, options=all_own, measured=once), "probe@target0")
-    assert (advice.experiment, advice.pilot[0]) == (None, 0), "nothing is left"
+    assert (advice.experiment, advice.pilot.nets) == (None, 0), "nothing is left"
     assert advise(replace(grid, measured=once), "probe@target0").experiment.option > 0
 
 

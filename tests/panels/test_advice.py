@@ -40,13 +40,14 @@ def test_a_smaller_budget_advises_what_fits_it(panel):
 
 def test_what_is_over_the_budget_begins_between_two_options(panel):
     panel.number = 400.0
-    url, box, limits = panel.frontier_figure("images", panel.task)
-    left = panel.over_budget(box, limits)["left"] / 100
-    share = (left - box.x0) / box.width
-    edge = limits[0] * (limits[1] / limits[0]) ** share
+    picture = panel.frontier_figure("images", panel.task)
+    left = panel.over_budget(picture)["left"] / 100
+    share = (left - picture.axes.x0) / picture.axes.width
+    low, high = picture.costs
+    edge = low * (high / low) ** share
     assert 400 < edge < 800
     panel.number = math.inf
-    assert panel.over_budget(box, limits) == {}
+    assert panel.over_budget(picture) == {}
 
 
 def test_one_of_a_unit_is_singular_and_all_digits_are_written(panel):
@@ -70,8 +71,8 @@ def test_a_budget_that_only_weights_that_one_has_fit():
     assert [value for _, value in panel.controls()[2].options] == [100, 200, 800, 1600, 3200, math.inf]
     panel.number = 50.0
     assert panel.html().count("over the budget</td>") == 5
-    _, box, limits = panel.frontier_figure("images", panel.task)
-    assert panel.over_budget(box, limits)["left"] == round(100 * box.x0, 1), "all of it"
+    picture = panel.frontier_figure("images", panel.task)
+    assert panel.over_budget(picture)["left"] == round(100 * picture.axes.x0, 1), "all of it"
 
 
 def test_controls_offer_the_cost_of_each_option_and_follow_the_settings(panel):
