@@ -381,10 +381,10 @@ def advise(args: argparse.Namespace) -> None:
     for line in pilot.run(args.pilot):
         print(line, flush=True)
     try:
-        print(describe(pilot.grid, pilot.task, budget))
-    except ItlError as error:
+        print(describe(pilot.grid, pilot.task, budget, command_line("advise", args)))
+    except ItlError:
         if not pilot.failures:
-            raise ItlError(str(error).replace("`itl advise`", f"`{command_line('advise', args)}`")) from None
+            raise
     if pilot.failures:
         raise ItlError(
             f"not measured: {'; '.join(pilot.failures.values())}; repeat the command to try again, or take "

@@ -439,8 +439,8 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
 
 
 def test_advise_says_the_whole_command_of_a_pilot(capsys, monkeypatch):
-    def describe(*_):
-        raise ItlError("nothing is known; `itl advise` with --pilot 4 does it")
+    def describe(grid, task, budget, command):
+        raise ItlError(f"nothing is known; `{command}` with --pilot 4 does it")
 
     pilot_without_runs(monkeypatch, describe, {})
     _, _, err = itl(capsys, "advise", "birds", "--home", "out", "--budget", "2", "hours")

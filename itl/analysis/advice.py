@@ -77,11 +77,12 @@ class Advice:
         return self.table[self.table["affordable"]].iloc[0]
 
 
-def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
+def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, command: str = "itl advise") -> Advice:
     """Rank the options of *grid* for *task*; one that does not fit the *budget* of one net is not chosen.
 
     Args:
         grid: from `itl.analysis.option_grid.grid_of`.
+        command: that measures a pilot, for an error.
 
     Raises:
         ItlError: there is no such task, no option fits the budget, or nothing is measured yet: then it
@@ -96,7 +97,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> Advice:
         time = "" if math.isnan(pilot.hours) else f" takes about {hours_text(pilot.hours)}"
         raise ItlError(
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot.nets} nets{time}: "
-            f"`itl advise` with --pilot {pilot.nets} does it"
+            f"`{command}` with --pilot {pilot.nets} does it"
         )
     belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
@@ -224,9 +225,9 @@ def chance_in_images(difference: float, scored: float) -> float:
     return 100 * math.sqrt(share * (1 - share) / scored) if scored > 0 else 0.0
 
 
-def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
+def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT, command: str = "itl advise") -> str:
     """Write what `itl advise` prints for *task*: the ranked options, the answer, and what a pilot takes."""
-    made = advise(grid, task, budget)
+    made = advise(grid, task, budget, command)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(without_markup(answer_text(made)))
     if made.experiment and (made.experiment.worthwhile or made.grid.repeats < 1):

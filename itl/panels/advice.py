@@ -81,14 +81,13 @@ class AdvicePanel(Panel):
 
     def advice(self) -> Advice:
         """Return the advice for `task` under the budget; ItlError where there is none."""
+        target = Task.read(self.task).target
+        is_only = [Task.read(task).target for task in self.grid.tasks].count(target) == 1
+        command = f"itl advise {target if is_only else self.task}{self._preset}"
         try:
-            return advise(self.grid, self.task, Budget(self.number, self.unit))
+            return advise(self.grid, self.task, Budget(self.number, self.unit), command)
         except ItlError as error:
-            target = Task.read(self.task).target
-            is_only = [Task.read(task).target for task in self.grid.tasks].count(target) == 1
-            command = f"`itl advise {target if is_only else self.task}{self._preset}`"
-            text = str(error).replace("`itl advise`", command)
-            raise ItlError(text.replace("raise --budget", "raise the budget (number)")) from None
+            raise ItlError(str(error).replace("raise --budget", "raise the budget (number)")) from None
 
     def costs(self) -> list[float]:
         """List what a net of each option takes in `unit`, each number once, the smallest first."""
