@@ -41,7 +41,7 @@ CLOSE = 1.0  # points: a choice that loses less is as good as the best
 
 def values_of(grid: Grid, task: str) -> pd.DataFrame:
     """Return the values on *task*: a row for each seed that has every option, and a column for each."""
-    rows = grid.measured[grid.measured["task"] == grid.tasks.index(task)]
+    rows = grid.measurements[grid.measurements["task"] == grid.tasks.index(task)]
     table = rows.pivot(index="seed", columns="option", values="value")
     table = table.reindex(columns=np.flatnonzero(grid.trained)).dropna()
     return table.set_axis(grid.options.loc[grid.trained, "option"], axis=1)
@@ -82,10 +82,10 @@ class LeftOut:
 
         Returned are what is known then, the parameters of the model, and the share of the hours it took.
         """
-        rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
+        rows, hours = self.grid.measurements, self.grid.options["hours"] + self.grid.task_hours[self.task]
         whole = float(hours[self.grid.trained].sum()) * len(self.seen)
         elsewhere = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen.index)]
-        known = replace(self.grid, measured=elsewhere, seeds=tuple(self.seen.index), nets=frozenset())
+        known = replace(self.grid, measurements=elsewhere, seeds=tuple(self.seen.index), nets=frozenset())
         parameters, any_option, taken = known.fit(), np.ones(len(hours), bool), 0.0
         while experiment := next_experiment(known, self.task, Posterior(parameters, *known.data), any_option):
             if taken + experiment.hours > whole / PILOT_SHARE:
@@ -149,7 +149,7 @@ def _judged(
     points = known.choices(left.task)
     belief = Posterior(parameters, *known.data).at(points)
     judging, trained = left.judging, np.flatnonzero(known.trained)
-    pilot = known.measured[known.measured["task"] == left.task]
+    pilot = known.measurements[known.measurements["task"] == left.task]
     choices = {ADVICE: int(trained[belief.mean[trained].argmax()])}
     choices |= _rivals(left, len(pilot), near, quick, split)
     rows, chosen = [], []
@@ -173,7 +173,7 @@ def _rivals(
 ) -> dict[str, int]:
     """Return what simpler ways choose; one that lacks what it needs is left out."""
     grid, task = left.grid, left.task
-    trained, choices = np.flatnonzero(grid.trained), {EVERYTHING: grid.everything}
+    trained, choices = np.flatnonzero(grid.trained), {EVERYTHING: grid.largest_option}
     images = grid.options["images"].to_numpy()
     if near is not None and np.isfinite(near[task, trained]).all():
         nearest = trained[near[task, trained] >= near[task, trained].max() - 1e-9]

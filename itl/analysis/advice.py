@@ -93,7 +93,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, command: str = "itl
     number = pick({name: number for number, name in enumerate(grid.tasks)}, task, "task of this advice")
     affordable = budget.affordable(grid, number)
     pilot = _pilot(grid, number, affordable)
-    if not len(grid.measured):
+    if not len(grid.measurements):
         time = "" if math.isnan(pilot.hours) else f" takes about {hours_text(pilot.hours)}"
         raise ItlError(
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot.nets} nets{time}: "
@@ -101,12 +101,12 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, command: str = "itl
         )
     belief = grid.posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
-    gain, _ = belief.difference(grid.everything, grid.untrained)
-    if len(set(grid.trained[grid.measured["option"]])) < 2:  # it is what was believed before
+    gain, _ = belief.difference(grid.largest_option, grid.baseline_option)
+    if len(set(grid.trained[grid.measurements["option"]])) < 2:  # it is what was believed before
         gain = math.nan
-    declared = float(grid.points[number])
+    declared = float(grid.declared_margins[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
-    effective = float(grid.effective[number])
+    effective = float(grid.effective_images[number])
     reach = verdict_quantile(grid.informative_tasks(number), grid.repeats, int(affordable.sum()))
     judged = belief
     if not grid.repeats_on(number):  # the noise on this task is known from others alone
@@ -130,8 +130,8 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> PilotSize:
     options = np.flatnonzero(grid.trained & affordable).tolist()
     nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
     left = nets - done
-    if affordable[grid.untrained] and not any(option == grid.untrained for option, _ in done):
-        left.add((grid.untrained, grid.seeds_of(grid.untrained)[0]))  # the baseline comes first
+    if affordable[grid.baseline_option] and not any(option == grid.baseline_option for option, _ in done):
+        left.add((grid.baseline_option, grid.seeds_of(grid.baseline_option)[0]))  # the baseline comes first
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
     return PilotSize(count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task])))
@@ -140,11 +140,11 @@ def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> PilotSize:
 def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
     """Return the table of `Advice` in the order of the options, without verdicts."""
     mean, reach = belief.mean, quantile(grid.informative_tasks(task)) * belief.spread
-    counts = grid.measured.loc[grid.measured["task"] == task, "option"].value_counts()
+    counts = grid.measurements.loc[grid.measurements["task"] == task, "option"].value_counts()
     shares = np.array([_share(belief, row, grid) for row in range(len(grid.options))])
     table = grid.options[["option"]].assign(expected=mean, low=mean - reach, high=mean + reach)
-    if math.isnan(shares[grid.everything, 1]):  # of a gain that may be 0
-        shares[grid.untrained] = math.nan
+    if math.isnan(shares[grid.largest_option, 1]):  # of a gain that may be 0
+        shares[grid.baseline_option] = math.nan
     table[["share", "share_low", "share_high"]] = shares
     return table.assign(
         hours=grid.options["hours"] + grid.task_hours[task],
@@ -165,7 +165,7 @@ def quantile(tasks: float) -> float:
 
 def _share(belief: Belief, option: int, grid: Grid) -> tuple[float, float, float]:
     """Return the share of the gain that *option* has, with its interval by Fieller's theorem; nan of none."""
-    to, most = grid.untrained, grid.everything
+    to, most = grid.baseline_option, grid.largest_option
     if option == to:
         return 0.0, 0.0, 0.0
     (first, sd), (second, gain_sd) = belief.difference(option, to), belief.difference(most, to)
@@ -274,7 +274,7 @@ def answer_text(advice: Advice) -> str:
     if math.isnan(advice.gain):
         text += " There are no shares of a gain before a net with and one without pre-training are measured."
     elif advice.gain <= 0:
-        most = str(grid.options["option"][grid.everything])
+        most = str(grid.options["option"][grid.largest_option])
         text += (
             f" The option of the most images, {in_markdown(most)}, is expected to be no better than "
             f"no pre-training: there are no shares of a gain."
@@ -293,8 +293,8 @@ def answer_text(advice: Advice) -> str:
             f" No option has a second net on this task yet, so verdicts take the noise of training here to "
             f"be at most about {math.exp(NOISE_BOUND / 2):.1f} times that on the other tasks."
         )
-    if grid.scored[number] > 0:
-        text += f" All nets are scored on the same {counted(int(grid.scored[number]), 'images')}."
+    if grid.scored_images[number] > 0:
+        text += f" All nets are scored on the same {counted(int(grid.scored_images[number]), 'images')}."
     if grid.one_class[number] > 0:
         text += f" Always naming one class would score {grid.one_class[number]:.1f} %."
     if leak := grid.leaks.get(advice.task):

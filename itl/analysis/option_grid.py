@@ -56,18 +56,18 @@ class Grid:
     tasks: tuple[str, ...]
     options: pd.DataFrame
     features: np.ndarray  #: (tasks, options, F), standardised
-    measured: pd.DataFrame  #: columns task, option (numbers), seed and value (percent)
+    measurements: pd.DataFrame  #: columns task, option (numbers), seed and value (percent)
     task_hours: np.ndarray  #: (tasks,), of measuring one net
-    points: np.ndarray  #: (tasks,), margins that the question declares, else nan
-    scored: np.ndarray  #: (tasks,), the images that are scored; nan where not known
-    effective: np.ndarray  #: (tasks,), `effective_images` of these
+    declared_margins: np.ndarray  #: (tasks,), margins that the question declares, else nan
+    scored_images: np.ndarray  #: (tasks,), the images that are scored; nan where not known
+    effective_images: np.ndarray  #: (tasks,), `effective_images` of these
     one_class: np.ndarray  #: (tasks,), `one_class_score` of these
     seeds: tuple[int, ...]  #: of the question
     nets: frozenset[tuple[int, int]] = frozenset()  #: the option and seed of every net that is trained
     share: float = 0.2  #: the margin as a share of the gain
     leaks: Mapping[str, Leakage] = field(default_factory=dict)  #: by task: scored images that nets have seen
 
-    def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
+    def points_at(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
         tasks, options, seeds = np.array(task, int), np.array(option, int), np.array(seed, int)
         drawn = self.options["drawn"].to_numpy(bool)[options]
@@ -80,9 +80,9 @@ class Grid:
 
     @cached_property
     def data(self) -> tuple[Points, np.ndarray]:
-        """The points where it was measured, and the values there."""
-        rows = self.measured
-        return self.of(rows["task"], rows["option"], rows["seed"]), rows["value"].to_numpy(float)
+        """The points that are measured, and the value at each."""
+        rows = self.measurements
+        return self.points_at(rows["task"], rows["option"], rows["seed"]), rows["value"].to_numpy(float)
 
     def seeds_of(self, option: int) -> tuple[int, ...]:
         """Return the seeds of the nets of *option*."""
@@ -91,7 +91,7 @@ class Grid:
     def choices(self, task: int) -> Points:
         """Return every option on *task*, as means over nets."""
         count = len(self.options)
-        return at_options(self.of([task] * count, range(count), [0] * count))
+        return at_options(self.points_at([task] * count, range(count), [0] * count))
 
     @cached_property
     def repeats(self) -> int:
@@ -103,17 +103,17 @@ class Grid:
 
     def repeats_on(self, task: int) -> int:
         """Return how many of these `repeats` are on *task*."""
-        options = self.measured.loc[self.measured["task"] == task, "option"].to_numpy(int)
+        options = self.measurements.loc[self.measurements["task"] == task, "option"].to_numpy(int)
         trained = options[self.trained[options]]
         return len(trained) - len(np.unique(trained))
 
     def informative_tasks(self, task: int) -> float:
-        """Return how many tasks show how much pre-trained options differ: *task*, and others by results.
+        """Return how many tasks show how much pre-trained options differ: *task*, and parts of others.
 
         One with results of every pre-trained option counts fully, and one with those of a single option, or
         that is only declared, not at all.
         """
-        rows = self.measured[self.trained[self.measured["option"].to_numpy(int)]]
+        rows = self.measurements[self.trained[self.measurements["option"].to_numpy(int)]]
         options = rows[rows["task"] != task].groupby("task")["option"].nunique()
         return 1 + float((options - 1).sum() / max(self.trained.sum() - 1, 1))
 
@@ -132,23 +132,23 @@ class Grid:
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""
         points, values = self.data
-        noise = noise_before(points.task, values, self.effective)
+        noise = noise_before(points.task, values, self.effective_images)
         return fit(points, values, noise, start)
 
     def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":
         """Return the grid with one more net measured: its *value* on *task*, in percent."""
-        row = pd.DataFrame([(task, option, seed, value)], columns=self.measured.columns)
-        known = pd.concat([self.measured, row], ignore_index=True) if len(self.measured) else row
+        row = pd.DataFrame([(task, option, seed, value)], columns=self.measurements.columns)
+        known = pd.concat([self.measurements, row], ignore_index=True) if len(self.measurements) else row
         nets = self.nets | {(option, seed)} if self.trained[option] else self.nets
-        return replace(self, measured=known, nets=nets)
+        return replace(self, measurements=known, nets=nets)
 
     @cached_property
-    def untrained(self) -> int:
+    def baseline_option(self) -> int:
         """The option of no pre-training."""
         return int(np.flatnonzero(~self.trained)[0])
 
     @cached_property
-    def everything(self) -> int:
+    def largest_option(self) -> int:
         """The option with the most images, and the most classes among these."""
         return int(self.options.sort_values(["images", "classes"], kind="stable").index[-1])
 
@@ -168,7 +168,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
             f"preset, or `itl advise` with --pilot"
         )
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
-    tree, results = question.tree(machine), measured(question, store, machine)
+    tree, results = question.tree(machine), read_measured(question, store, machine)
     runs = _runs(question, store, machine, plan([question], store, machine, measure or len(results) > 0))
     nets, fits = runs[runs["task"] == "own"], runs[runs["task"] != "own"]
     options = pd.DataFrame(
@@ -186,11 +186,11 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
         tasks=tasks,
         options=options,
         features=_features(question, options[["images", "classes"]].to_numpy(), machine),
-        measured=results,
+        measurements=results,
         task_hours=seconds[list(tasks)].to_numpy() / 3600,
-        points=np.array([margins.get(main_metric(task), math.nan) for task in tasks]),
-        scored=scored,
-        effective=effective,
+        declared_margins=np.array([margins.get(main_metric(task), math.nan) for task in tasks]),
+        scored_images=scored,
+        effective_images=effective,
         one_class=one_class,
         seeds=question.seeds,
         nets=frozenset(nets.loc[nets["done"], ["option", "seed"]].itertuples(index=False, name=None)),
@@ -228,7 +228,7 @@ def option_text(condition: Condition, tree: Taxonomy) -> str:
     return ", ".join([f"{labels}{words}", *(f"{value} images per class" for _, value in others)])
 
 
-def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
+def read_measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
     """Return the main metric of every finished run: columns task, option (numbers), seed and value.
 
     Existing weights are one net; its value, under the first seed, is the mean over seeds.

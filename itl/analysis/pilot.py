@@ -67,13 +67,13 @@ def next_experiment(
         return Experiment(option, name, trials[option], hours[option], gain)
 
     options = [option for option in trials if grid.trained[option]]
-    is_first = not any(option == grid.untrained for option, _ in done)
-    if grid.untrained in trials and (is_first or not options):
-        return experiment(grid.untrained, math.nan)
+    is_first = not any(option == grid.baseline_option for option, _ in done)
+    if grid.baseline_option in trials and (is_first or not options):
+        return experiment(grid.baseline_option, math.nan)
     if not options:
         return None
     choices = grid.choices(task).rows(np.flatnonzero(affordable))
-    points = grid.of([task] * len(options), options, [trials[option] for option in options])
+    points = grid.points_at([task] * len(options), options, [trials[option] for option in options])
     gains = expected_gains(posterior, choices, points)
     best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
     return experiment(options[best], float(gains[best]))
@@ -81,7 +81,7 @@ def next_experiment(
 
 def measured_nets(grid: Grid, task: int) -> set[tuple[int, int]]:
     """Return the option and the seed of every net that is measured on *task*."""
-    rows = grid.measured[grid.measured["task"] == task]
+    rows = grid.measurements[grid.measurements["task"] == task]
     return set(zip(rows["option"], rows["seed"], strict=True))
 
 
@@ -125,7 +125,7 @@ class Pilot:
         task = grid.tasks.index(self.task)
         tasks, _, features = grid.features.shape
         before = Parameters.before(features, np.zeros(tasks))
-        self._parameters = grid.fit(self._parameters) if len(grid.measured) else before
+        self._parameters = grid.fit(self._parameters) if len(grid.measurements) else before
         return next_experiment(grid, task, Posterior(self._parameters, *grid.data), affordable, self.failures)
 
     def run(self, count: int) -> Iterator[str]:

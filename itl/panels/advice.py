@@ -140,7 +140,7 @@ class AdvicePanel(Panel):
 
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; all figures are drawn first, so that a control only shows another."""
-        if len(self.grid.measured):
+        if len(self.grid.measurements):
             for task in self.grid.tasks:
                 for cost in ("hours", "images"):
                     self.frontier_figure(cost, task)

@@ -10,7 +10,7 @@ from itl.analysis import added_seeds
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.interim import few_seeds_lines, pilot_lines
 from itl.analysis.noise import designs
-from itl.analysis.option_grid import measured
+from itl.analysis.option_grid import read_measured
 from itl.runs.question import Margin
 from itl.runs.questions import class_count
 from itl.runs.store import Store
@@ -150,7 +150,7 @@ def test_nets_without_scores_are_no_pilot_and_no_failure(tmp_path):
     assert list(designs([data_size], nets, machine, detect=2.0)["note"]) == [
         "run two seeds or more of it first"
     ]
-    assert measured(data_size, nets, machine).empty
+    assert read_measured(data_size, nets, machine).empty
 
 
 def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):

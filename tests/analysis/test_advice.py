@@ -89,7 +89,9 @@ def test_the_planted_option_is_advised_and_intervals_cover():
 
 def test_without_differences_nothing_is_called_the_best():
     grids = [world(seed, 0.0, measured=1)[0] for seed in range(12)]
-    small = [replace(grid, points=np.full(TASKS, 0.3)) for grid in grids]  # a margin that noise exceeds
+    small = [
+        replace(grid, declared_margins=np.full(TASKS, 0.3)) for grid in grids
+    ]  # a margin that noise exceeds
     assert CALLED_BEST not in {advise(grid, "probe@target0").verdict for grid in grids}
     assert {advise(grid, "probe@target0").verdict for grid in small} == {CANNOT_TELL}
 
@@ -99,7 +101,7 @@ def test_a_lead_that_few_images_may_have_by_chance_is_not_the_best():
     lines = {}
     for scored in (25, 10_000):
         images = np.full(TASKS, float(scored))
-        made = advise(replace(grid, scored=images, effective=images), "probe@target0")
+        made = advise(replace(grid, scored_images=images, effective_images=images), "probe@target0")
         lines[scored] = made.verdict
         assert f"All nets are scored on the same {scored:,} images." in answer_text(made)
     assert lines == {25: CANNOT_TELL, 10_000: CALLED_BEST}
@@ -118,9 +120,9 @@ def test_the_answer_and_the_figure_name_what_one_class_would_score():
 
 def test_of_a_loss_no_shares_are_given():
     grid, _ = world(0, effect=8.0, measured=SEEDS)
-    rows = grid.measured
+    rows = grid.measurements
     lower = rows["value"].where((rows["task"] > 0) | (rows["option"] == 0), rows["value"] - 40)
-    made = advise(replace(grid, measured=rows.assign(value=lower)), "probe@target0")
+    made = advise(replace(grid, measurements=rows.assign(value=lower)), "probe@target0")
     assert made.gain < 0
     assert set(readable(made)["share of gain"]) == {""}
     assert "The option of the most images, option 6, is expected to be no better than no" in answer_text(made)
@@ -130,8 +132,8 @@ def test_of_a_loss_no_shares_are_given():
 def test_of_a_gain_nothing_is_known_before_nets_of_both_kinds_are_measured(kind):
     """As after the first run of a pilot, which is the baseline."""
     grid, _ = world(0, effect=8.0)
-    rows = grid.measured[(grid.measured["option"] == 0) == (kind == "untrained")]
-    made = advise(replace(grid, measured=rows), "probe@target0")
+    rows = grid.measurements[(grid.measurements["option"] == 0) == (kind == "untrained")]
+    made = advise(replace(grid, measurements=rows), "probe@target0")
     assert math.isnan(made.gain)
     assert math.isnan(made.margin)
     text = answer_text(made)
@@ -144,9 +146,9 @@ def test_of_a_gain_nothing_is_known_before_nets_of_both_kinds_are_measured(kind)
 def test_scores_without_any_noise_are_advised_on(untrained):
     """As of nets that are all right on all images."""
     grid, _ = world(0, effect=8.0)
-    rows = grid.measured
+    rows = grid.measurements
     made = advise(
-        replace(grid, measured=rows.assign(value=np.where(rows["option"] > 0, 100.0, untrained))),
+        replace(grid, measurements=rows.assign(value=np.where(rows["option"] > 0, 100.0, untrained))),
         "probe@target0",
     )
     assert made.choice["expected"] == pytest.approx(100, abs=0.1)
@@ -155,12 +157,12 @@ def test_scores_without_any_noise_are_advised_on(untrained):
 def test_expected_scores_are_percent_and_ranked_as_they_were():
     grid, _ = world(0, effect=8.0, measured=SEEDS)
     usual = advise(grid, "probe@target0").table
-    higher = grid.measured.assign(value=grid.measured["value"] + 99.5 - usual["expected"].max())
-    table = advise(replace(grid, measured=higher), "probe@target0").table
+    higher = grid.measurements.assign(value=grid.measurements["value"] + 99.5 - usual["expected"].max())
+    table = advise(replace(grid, measurements=higher), "probe@target0").table
     assert list(table["option"]) == list(usual["option"])
     assert table["expected"].max() < table["high"].max() == 100
-    lower = grid.measured.assign(value=grid.measured["value"] + 0.5 - usual["expected"].min())
-    table = advise(replace(grid, measured=lower), "probe@target0").table
+    lower = grid.measurements.assign(value=grid.measurements["value"] + 0.5 - usual["expected"].min())
+    table = advise(replace(grid, measurements=lower), "probe@target0").table
     assert table["expected"].min() > table["low"].min() == 0
 
 
@@ -185,7 +187,7 @@ def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_wit
     assert advice.experiment is not None
     assert advice.experiment.name == "option 0"
     assert math.isnan(advice.experiment.gain)
-    above = replace(grid, measured=grid.measured.assign(value=99.9))
+    above = replace(grid, measurements=grid.measurements.assign(value=99.9))
     assert "ceiling" not in answer_text(advise(above, "probe@target0")), "of other tasks"
     assert "This is a ceiling" in answer_text(advise(above, "probe@target1"))
 
@@ -305,17 +307,17 @@ def test_a_budget_that_nothing_fits_is_refused():
 
 def test_weights_that_one_has_are_measured_once():
     grid, _ = world(6, 0.0, measured=0)
-    once = grid.measured.assign(task=0, seed=0).drop_duplicates("option")
+    once = grid.measurements.assign(task=0, seed=0).drop_duplicates("option")
     all_own = grid.options.assign(one_net=True)
-    advice = advise(replace(grid, options=all_own, measured=once), "probe@target0")
+    advice = advise(replace(grid, options=all_own, measurements=once), "probe@target0")
     assert (advice.experiment, advice.pilot.nets) == (None, 0), "nothing is left"
-    assert advise(replace(grid, measured=once), "probe@target0").experiment.option > 0
+    assert advise(replace(grid, measurements=once), "probe@target0").experiment.option > 0
 
 
 def test_nothing_measured_names_a_pilot():
     grid, _ = world(6, 0.0)
     with pytest.raises(ItlError, match="with --pilot 4 does it"):
-        advise(replace(grid, measured=grid.measured.iloc[:0]), "probe@target0")
+        advise(replace(grid, measurements=grid.measurements.iloc[:0]), "probe@target0")
 
 
 def test_a_narrow_frontier_writes_numbers_plainly_too():
@@ -351,8 +353,8 @@ def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
 
 def test_at_a_ceiling_no_net_improves_the_choice_by_more_than_is_left():
     grid, _ = world(0, effect=0.0, measured=1)
-    near = grid.measured.assign(value=(grid.measured["value"] + 60).clip(upper=100.0))
-    advice = advise(replace(grid, measured=near), "probe@target0")
+    near = grid.measurements.assign(value=(grid.measurements["value"] + 60).clip(upper=100.0))
+    advice = advise(replace(grid, measurements=near), "probe@target0")
     left = 100 - advice.table["expected"].max()
     assert advice.experiment.gain <= left < 5
     assert "This is a ceiling: scores of " in answer_text(advice)
@@ -378,9 +380,9 @@ def test_a_pilot_takes_what_is_left_and_trains_no_net_that_is_there():
 def test_a_pilot_counts_the_yardstick_that_is_missing():
     """Every net but those without pre-training is measured: one of these is what comes next."""
     grid, _ = world(3, effect=6.0)
-    rows = grid.measured
-    mine = (rows["task"] == 0) & (rows["option"] == grid.untrained)
-    text = describe(replace(grid, measured=rows[~mine]), "probe@target0")
+    rows = grid.measurements
+    mine = (rows["task"] == 0) & (rows["option"] == grid.baseline_option)
+    text = describe(replace(grid, measurements=rows[~mine]), "probe@target0")
     assert "Next: option 0, seed 0" in text
     assert text.endswith("A pilot of 1 more net takes about 6 minutes: --pilot 1")
 
@@ -391,8 +393,8 @@ def test_where_every_net_is_measured_an_answer_that_cannot_tell_says_what_would_
     says = "Every net is measured. What may still tell: more seeds in the preset, whose nets `itl advise` can"
     assert says in answer_text(replace(made, verdict=CANNOT_TELL))
     assert "What may still tell" not in answer_text(replace(made, verdict=CALLED_BEST))
-    rows = made.grid.measured
-    once = replace(made.grid, measured=rows[rows["seed"] == 0])
+    rows = made.grid.measurements
+    once = replace(made.grid, measurements=rows[rows["seed"] == 0])
     one_seed = answer_text(replace(made, verdict=CANNOT_TELL, grid=once))
     assert "What may still tell" not in one_seed
     assert "there is no verdict before a second seed" in one_seed

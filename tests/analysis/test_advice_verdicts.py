@@ -32,11 +32,11 @@ def grid_of_values(values: np.ndarray, images: int = MANY) -> Grid:
         grid,
         tasks=grid.tasks[:count],
         features=grid.features[:count],
-        measured=pd.DataFrame(rows, columns=["task", "option", "seed", "value"]),
+        measurements=pd.DataFrame(rows, columns=["task", "option", "seed", "value"]),
         task_hours=grid.task_hours[:count],
-        points=grid.points[:count],
-        scored=np.full(count, float(images)),
-        effective=np.full(count, float(images)),
+        declared_margins=grid.declared_margins[:count],
+        scored_images=np.full(count, float(images)),
+        effective_images=np.full(count, float(images)),
         seeds=tuple(range(seeds)),
     )
 
@@ -58,15 +58,15 @@ def worlds(
 def declared(grid: Grid, count: int) -> Grid:
     """Return the same measurements in a grid of *count* tasks, as of a preset of more tasks."""
     wide, _ = world(0, effect=0.0)
-    images = np.full(count, grid.scored[0])
+    images = np.full(count, grid.scored_images[0])
     return replace(
         grid,
         tasks=wide.tasks[:count],
         features=wide.features[:count],
         task_hours=wide.task_hours[:count],
-        points=wide.points[:count],
-        scored=images,
-        effective=images,
+        declared_margins=wide.declared_margins[:count],
+        scored_images=images,
+        effective_images=images,
     )
 
 
@@ -117,7 +117,7 @@ def test_a_task_shows_how_options_differ_by_the_share_of_them_that_is_measured()
     grid = declared(grid_of_values(np.full((3, OPTIONS, 2), 50.0)), 5)
 
     def count(rows: str, task: int) -> float:
-        return replace(grid, measured=grid.measured.query(rows)).informative_tasks(task)
+        return replace(grid, measurements=grid.measurements.query(rows)).informative_tasks(task)
 
     assert [grid.informative_tasks(task) for task in (0, 2, 3, 4)] == [3, 3, 4, 4]
     assert [count("task == 0", task) for task in (0, 4)] == [1, 2]
@@ -170,8 +170,8 @@ def noisier_target(ratio: float, seeds: int) -> float:
         means = random.normal(50, 8, (4, 1)) + GAIN * (np.arange(OPTIONS) > 0)
         noise = np.array([ratio, 1, 1, 1])[:, None, None] * random.normal(size=(4, OPTIONS, 3))
         grid = grid_of_values(means[:, :, None] + noise)
-        known = grid.measured.query(f"task != 0 or seed < {seeds}").reset_index(drop=True)
-        wrong.append(claims(replace(grid, measured=known), means[0])[1])
+        known = grid.measurements.query(f"task != 0 or seed < {seeds}").reset_index(drop=True)
+        wrong.append(claims(replace(grid, measurements=known), means[0])[1])
     return float(np.mean(wrong))
 
 
@@ -184,16 +184,18 @@ def test_verdicts_on_a_task_without_a_second_net_name_the_noise_that_they_take()
     grid, _ = next(worlds(tasks=4, seeds=3, noise=1.0, spread=8.0))
     target = grid.tasks[0]
     says = "No option has a second net on this task yet, so verdicts take the noise"
-    once = replace(grid, measured=grid.measured.query("task != 0 or seed == 0").reset_index(drop=True))
+    once = replace(
+        grid, measurements=grid.measurements.query("task != 0 or seed == 0").reset_index(drop=True)
+    )
     assert set(advise(once, target).table["verdict"]) != {CANNOT_TELL}
     assert says in answer_text(advise(once, target))
     assert [once.repeats_on(task) for task in range(4)] == [0, *[2 * (OPTIONS - 1)] * 3]
     assert once.repeats == 6 * (OPTIONS - 1)
-    again = once.with_value(0, 1, 1, float(once.measured["value"].iloc[1]))
+    again = once.with_value(0, 1, 1, float(once.measurements["value"].iloc[1]))
     assert again.repeats_on(0) == 1
     assert set(advise(again, target).table["verdict"]) != {CANNOT_TELL}
     assert says not in answer_text(advise(again, target))
-    one_seed = replace(once, measured=once.measured.query("seed == 0"))
+    one_seed = replace(once, measurements=once.measurements.query("seed == 0"))
     assert set(advise(one_seed, target).table["verdict"]) == {CANNOT_TELL}
     assert "second net on this task" not in answer_text(advise(one_seed, target))
 
@@ -232,9 +234,9 @@ def test_verdicts_are_by_the_effective_images_and_the_answer_names_all():
     """As many options are called worse as if a few images were all that is scored."""
     few_sure = 0
     for grid, _ in worlds(tasks=3, seeds=3, noise=2.0, spread=5.0):
-        uneven = replace(grid, effective=np.full(3, 10.0))
+        uneven = replace(grid, effective_images=np.full(3, 10.0))
         few, many = (
-            advise(replace(grid, scored=images, effective=images), grid.tasks[0])
+            advise(replace(grid, scored_images=images, effective_images=images), grid.tasks[0])
             for images in (np.full(3, 10.0), np.full(3, float(MANY)))
         )
         advice = advise(uneven, grid.tasks[0])
@@ -247,6 +249,6 @@ def test_verdicts_are_by_the_effective_images_and_the_answer_names_all():
 
 def test_with_many_images_noise_is_as_if_their_number_were_not_known():
     grid, _ = next(worlds(tasks=3, seeds=2, noise=2.0, spread=3.0))
-    known, unknown = grid.fit(), replace(grid, effective=np.full(3, math.nan)).fit()
+    known, unknown = grid.fit(), replace(grid, effective_images=np.full(3, math.nan)).fit()
     for name, value in vars(known).items():
         np.testing.assert_array_equal(value, getattr(unknown, name))

@@ -263,11 +263,13 @@ def test_options_are_scored_on_the_images_of_the_tasks_own_classes(tmp_path, rat
     settings = SETTINGS | {"images_per_class": [4, 12], "tasks": tasks}
     question, machine = Advice.ask(**settings, label_sets=["original"]), here(tmp_path)
     store = Store(machine.runs)
-    assert np.isnan(grid_of(question, store, machine).scored).all(), "nothing is packed"
+    assert np.isnan(grid_of(question, store, machine).scored_images).all(), "nothing is packed"
     question.prepare(machine)
-    assert grid_of(question, store, machine).scored.tolist() == [16, 8, 12]
+    assert grid_of(question, store, machine).scored_images.tolist() == [16, 8, 12]
     monkeypatch.setattr(scored_images, "is_per_class", lambda pack: True)
-    assert grid_of(question, store, machine).effective.tolist() == [16, 8, 12], "classes have as many each"
+    assert grid_of(question, store, machine).effective_images.tolist() == [16, 8, 12], (
+        "classes have as many each"
+    )
 
 
 def test_doubts_that_results_alone_show(monkeypatch):

@@ -42,8 +42,8 @@ def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkey
     assert len(reads) == 1
     again = grid_of(QUESTION, store, machine)
     columns = ["task", "option", "seed", "value"]
-    known = pilot.grid.measured.astype(again.measured.dtypes).sort_values(columns, ignore_index=True)
-    assert known.equals(again.measured.sort_values(columns, ignore_index=True))
+    known = pilot.grid.measurements.astype(again.measurements.dtypes).sort_values(columns, ignore_index=True)
+    assert known.equals(again.measurements.sort_values(columns, ignore_index=True))
     assert len(known) == 3
     assert pilot.grid.nets == again.nets
 
@@ -77,8 +77,8 @@ def test_a_net_without_duplicates_is_that_of_all_tasks(machine):
     pilot = Pilot(question, "knn@scenes", store, machine)
     list(pilot.run(2))
     again = grid_of(question, store, machine)
-    assert again.measured["task"].tolist() == [0, 0], "each net is measured on the pilot's task alone"
-    assert sorted(again.measured["value"]) == sorted(pilot.grid.measured["value"])
+    assert again.measurements["task"].tolist() == [0, 0], "each net is measured on the pilot's task alone"
+    assert sorted(again.measurements["value"]) == sorted(pilot.grid.measurements["value"])
     assert pilot.grid.nets == again.nets
 
 
@@ -131,7 +131,7 @@ def test_an_option_whose_run_fails_is_left_out_and_the_others_are_measured(machi
         assert [line for line in lines if net in line][1:] == [f"{net} failed; other options go on"]
         assert lines[-1].startswith(end)
         assert pilot.failures == {1: f"{net} (Pretrain failed)"}
-        assert len(pilot.grid.measured) == measured
+        assert len(pilot.grid.measurements) == measured
 
 
 def test_what_a_net_has_before_it_fails_is_known(machine, monkeypatch):
@@ -159,13 +159,13 @@ def test_what_was_measured_of_other_images_is_no_advice(machine, tmp_path):
     settings = SETTINGS | {"targets": {"own": own}, "tasks": ["knn@own"], "images_per_class": [4, 12]}
     question, store = Advice.ask(**settings, label_sets=["original"]), Store(machine.runs)
     question.run(store, machine)
-    assert grid_of(question, store, machine).scored.tolist() == [4]
+    assert grid_of(question, store, machine).scored_images.tolist() == [4]
     (tmp_path / "mine/val/dog/1.png").unlink()
     says = r"the source of own has changed since it was packed: 1 image gone \(val/dog/1.png\); .*`itl run`"
     with pytest.raises(ItlError, match=says):
         grid_of(question, store, machine)
     question.run(store, machine)
-    assert grid_of(question, store, machine).scored.tolist() == [3]
+    assert grid_of(question, store, machine).scored_images.tolist() == [3]
 
 
 @pytest.mark.parametrize(("free", "says"), [("disk", "make room"), ("memory", "take smaller batches")])

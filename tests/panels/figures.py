@@ -142,7 +142,7 @@ def measure_advice() -> None:
     """Measure 2,000 measurements: 8 targets × 25 options × 10 seeds."""
     with mock.patch.multiple(test_advice, TASKS=8, OPTIONS=25, SEEDS=10):
         grid, _ = test_advice.world(0, effect=8.0, measured=10)
-    assert len(grid.measured) == NETS
+    assert len(grid.measurements) == NETS
     started = time.perf_counter()
     panel = AdvicePanel(grid)
     panel.widget()

@@ -105,7 +105,7 @@ def test_what_cannot_be_advised_is_said_in_the_picture(panel):
     panel.number = 5.0
     says = "pre-training fits 5 images; the smallest takes 100 images: raise the budget (number) to that"
     assert says in panel.picture()
-    nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
+    nothing = AdvicePanel(replace(GRID, measurements=GRID.measurements.iloc[:0]))
     picture = nothing.widget().children[-2].value
     assert "with --pilot 4 does it" in picture
     assert f"<code>itl advise {GRID.tasks[0].partition('@')[2]}</code>" in picture
@@ -118,7 +118,7 @@ def test_a_preset_is_read(tmp_path):
     panel = AdvicePanel(Preset(name="smallest", about="", notebooks={"10-advice": settings}), machine)
     assert panel.task == "knn@scenes"
     assert panel.costs() == [16, 48]
-    panel.grid = replace(panel.grid, measured=panel.grid.measured.iloc[:0])
+    panel.grid = replace(panel.grid, measurements=panel.grid.measurements.iloc[:0])
     assert "<code>itl advise scenes --preset smallest</code> with --pilot" in panel.picture()
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"about": "", "notebooks": {"10-advice": settings}}))

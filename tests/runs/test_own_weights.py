@@ -17,7 +17,7 @@ from itl import ItlError
 from itl.__main__ import main
 from itl.analysis import figures, tables
 from itl.analysis.comparisons import answer
-from itl.analysis.option_grid import measured
+from itl.analysis.option_grid import read_measured
 from itl.packs.paths import packed
 from itl.packs.subset import Selection
 from itl.panels.net import NetPanel
@@ -110,7 +110,7 @@ def test_a_question_is_asked_of_own_weights_beside_all_others(study):
 
 
 def test_advice_takes_own_weights_as_the_one_net_that_they_are(study):
-    values = measured(study.question, study.store, study.machine)
+    values = read_measured(study.question, study.store, study.machine)
     conditions = [condition.weights is not None for condition in study.question.conditions]
     sizes = [3 if own else 6 for own in conditions]  # tasks, by seeds
     assert values.groupby("option").size().tolist() == sizes

@@ -85,7 +85,7 @@ def test_rivals_that_lack_what_they_need_are_left_out(grid):
 
 
 def test_one_task_cannot_be_left_out(grid):
-    alone = replace(grid, measured=grid.measured[grid.measured["task"] == 0])
+    alone = replace(grid, measurements=grid.measurements[grid.measurements["task"] == 0])
     with pytest.raises(ItlError, match="with 8 seeds; 1 have: run more"):
         advice.validate(alone)
 
@@ -94,12 +94,12 @@ def test_the_seeds_of_a_pilot_do_not_judge(grid):
     """Of the two seeds that are left of eight the planted option is as bad as any."""
     for split in range(2):
         random = np.random.default_rng(split)
-        measured = grid.measured.copy()
+        measured = grid.measurements.copy()
         for task in range(TASKS):
             seen = random.permutation(SEEDS)[: advice.GRID_SEEDS]
             judging = (measured["task"] == task) & ~measured["seed"].isin(seen)
             measured.loc[judging & (measured["option"] == BEST), "value"] = 0.0
-        chosen, _ = advice.validate(replace(grid, measured=measured), split + 1)
+        chosen, _ = advice.validate(replace(grid, measurements=measured), split + 1)
         chosen = chosen[(chosen["split"] == split) & (chosen["task"] == "a")]
         chosen = chosen.set_index("method")
         assert chosen.loc[CEILING, "option"] == f"option {BEST}"
