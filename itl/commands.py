@@ -317,14 +317,14 @@ def proposals(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
-    from itl.analysis.interim import few_seeds_lines, pilot_lines
+    from itl.analysis.interim import control_lines, few_seeds_lines
     from itl.runs.plan_text import describe, describe_designs
 
     if args.detect and args.within:
         raise ItlError("give --detect or --within, not both")
     made, questions, store, machine = _plan(args)
     print(describe(made, every_run=args.runs))
-    for line in [*few_seeds_lines(questions), *pilot_lines(made.unfinished, questions, store, machine)]:
+    for line in [*few_seeds_lines(questions), *control_lines(made.unfinished, questions, store, machine)]:
         print(line)
     if args.detect or args.within:
         from itl.analysis.noise import designs
@@ -338,13 +338,13 @@ def plan(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.analysis.added_seeds import run_each_until_decided
-    from itl.analysis.interim import pilot_lines
+    from itl.analysis.interim import control_lines
     from itl.runs.question import describe_done, run_all
 
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    for line in [*planned.notes, *pilot_lines(planned.unfinished, questions, store, machine)]:
+    for line in [*planned.notes, *control_lines(planned.unfinished, questions, store, machine)]:
         print(line, flush=True)
     if args.until_decided:
         for line in run_each_until_decided(questions, store, machine):

@@ -93,8 +93,7 @@ class Contrast:
 
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
     """Read the results of *question* and contrast them, for pages, CSV files and summaries alike."""
-    results, made = question.results(store, machine), origins(question, store, machine)
-    return answer_of(question, results, made, machine)
+    return answer_of(question, question.results(store, machine), origins(question, store, machine), machine)
 
 
 def answer_of(question: Question, results: pd.DataFrame, made: Origins, machine: Machine) -> Answer:

@@ -371,7 +371,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
     """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
-    by = _told_by_colour(table, by)
+    by = _coloured_by(table, by)
     labels = forest_labels(table, by)
     lines = max(label.count("\n") + 1 for label in labels)
     width = (7.6 if by == "compared" else 9.2) if named else 5.4
@@ -402,7 +402,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
 
 def forest_labels(table: pd.DataFrame, by: str | None = "compared") -> list[str]:
     """Write what each row of `forest` shows, in lines; what it compares only if no legend says it."""
-    labels, in_legend = [], _told_by_colour(table, by) == "compared"
+    labels, in_legend = [], _coloured_by(table, by) == "compared"
     for row in table.itertuples():
         parts = [f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"]
         parts = parts if in_legend else [row.compared, *parts]
@@ -410,7 +410,7 @@ def forest_labels(table: pd.DataFrame, by: str | None = "compared") -> list[str]
     return labels
 
 
-def _told_by_colour(table: pd.DataFrame, by: str | None) -> str | None:
+def _coloured_by(table: pd.DataFrame, by: str | None) -> str | None:
     """Return the column *by* if there are colours enough for its values, else None."""
     return by if by and table[by].nunique() <= len(COLOURS) else None
 

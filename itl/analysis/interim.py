@@ -14,7 +14,7 @@ from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS, by_training
 
 
-def pilot_lines(
+def control_lines(
     unfinished: Collection[str], questions: Sequence[Question], store: Store, machine: Machine
 ) -> list[str]:
     """Say what finished runs show of the *unfinished* among *questions*, by name: see `failed_controls`."""

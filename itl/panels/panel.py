@@ -253,7 +253,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
 
     @garbage_collection_postponed()
     def notify_change(self, change: Bunch) -> None:
-        """Tell controls and picture of a changed setting."""
+        """Tell controls and picture of a changed setting, without a pause to collect garbage."""
         super().notify_change(change)
 
     def picture(self) -> str:

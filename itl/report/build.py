@@ -23,7 +23,7 @@ from itl.presets import Preset, find_presets, load_preset, working_folder
 from itl.report.html import Overview, PageSummary, index_html
 from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
-from itl.report.overview import answers, figure
+from itl.report.overview import answers_by_opening, main_figure
 from itl.report.run_index import RunEntry, run_index
 from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
@@ -363,18 +363,18 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
 def overview_of(pages: list[NotebookPage], out: Path, under_way: str) -> Overview:
     """Return what the index in *out* opens with; with a figure once the report has ended."""
     joined = {name: f"All {name.removesuffix('.csv')} (CSV)" for name in JOINED if (out / name).exists()}
-    tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
+    tables = [pd.read_csv(path) for page in pages if (path := page.intact_table("-contrasts.csv"))]
     rows = main_contrasts(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
     if rows.empty:
         return Overview(tables=joined)
     rows = rows.reindex(columns=COLUMNS).fillna({"sizes": ""})  # some may be of an earlier report
-    return Overview(answers(rows), "" if under_way else figure(rows), joined)
+    return Overview(answers_by_opening(rows), "" if under_way else main_figure(rows), joined)
 
 
 def join_tables(pages: list[NotebookPage], out: Path) -> None:
     """Join the CSV files of all questions into one results.csv and one contrasts.csv; none without any."""
     for name, ending in JOINED.items():
-        paths = [path for page in pages if (path := page.whole_table(ending))]
+        paths = [path for page in pages if (path := page.intact_table(ending))]
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
             joined = pd.concat(tables).to_csv(index=False)

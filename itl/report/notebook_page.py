@@ -91,7 +91,7 @@ class NotebookPage:
         """Return the path of a published file of this notebook."""
         return self.folder / f"{self.stem}{ending}"
 
-    def whole_table(self, ending: str) -> Path | None:
+    def intact_table(self, ending: str) -> Path | None:
         """Return the path of a published table; None without one, or where it is not as it was published."""
         path = self.published(ending)
         digest = self.published_facts().get("files", {}).get(path.name)

@@ -18,7 +18,7 @@ OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
 }
 
 
-def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
+def answers_by_opening(rows: pd.DataFrame) -> dict[str, list[str]]:
     """Answer what makes features transfer, from the main comparison of each question.
 
     Returns:
@@ -26,7 +26,7 @@ def answers(rows: pd.DataFrame) -> dict[str, list[str]]:
 
     >>> row = {"compared": "A + B, not A", "sizes": "4 instead of 2 classes", "task": "own", "control": ""}
     >>> row |= {"verdict": "a gain", "share": 1.25, "share_low": 1.1, "share_high": 1.4}
-    >>> answers(pd.DataFrame([row]))["Features transfer better with"]
+    >>> answers_by_opening(pd.DataFrame([row]))["Features transfer better with"]
     ['A + B, not A (4 instead of 2 classes; 125 % (110 to 140 %) of the gain on own classes)']
     """
     verdicts = verdicts_by_control(rows)
@@ -45,7 +45,7 @@ def _clause(row: Any) -> str:
     return f"{row.compared} ({sizes}{of_the_gain}{task_name(row.task)})"
 
 
-def figure(rows: pd.DataFrame) -> str:
+def main_figure(rows: pd.DataFrame) -> str:
     """Draw the main comparisons as shares of the gain from pre-training; '' where no gain is known.
 
     Returns:

@@ -8,7 +8,7 @@ import pytest
 from itl import ItlError
 from itl.analysis import added_seeds
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
-from itl.analysis.interim import few_seeds_lines, pilot_lines
+from itl.analysis.interim import control_lines, few_seeds_lines
 from itl.analysis.noise import designs
 from itl.analysis.option_grid import read_measured
 from itl.runs.question import Margin
@@ -101,7 +101,7 @@ def test_without_a_comparison_no_pilot_speaks_and_no_seed_is_added(tmp_path, in_
     alone = class_count(**SHARED | {"seeds": [0, 1, 2]}, label_sets=["original"], cap=3)
     machine = here(tmp_path)
     store = run_here(replace(alone, seeds=(0,)), machine)
-    assert pilot_lines(["class-count"], [alone], store, machine) == []
+    assert control_lines(["class-count"], [alone], store, machine) == []
     says = "class-count has nothing to compare; give two values or more"
     with pytest.raises(ItlError, match=says):
         list(run_each_until_decided([alone], store, machine))
@@ -128,8 +128,8 @@ def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypa
     data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 0.5, 4: 0.9, 12: 1.0}, seeds=1, size=0.1, task="knn@scenes")
     monkeypatch.setattr(type(data_size), "results_so_far", lambda *_: results.assign(metric="knn5", run=""))
-    assert pilot_lines([], [data_size], store, machine) == [], "all runs are done"
-    (line,) = pilot_lines(["data-size"], [data_size], store, machine)
+    assert control_lines([], [data_size], store, machine) == [], "all runs are done"
+    (line,) = control_lines(["data-size"], [data_size], store, machine)
     assert line.startswith(
         "pilot: data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0"
     )
@@ -143,8 +143,8 @@ def test_nets_without_scores_are_no_pilot_and_no_failure(tmp_path):
     for spec in {run.spec for run in runs if run.task == "own" and not run.spec.trained}:
         nets.write(spec, "provenance.json", MADE)
         nets.finish(spec, {"classes": 0, "images": 0, "metrics": {}})
-    assert pilot_lines(["data-size"], [data_size], nets, machine) == []
-    assert pilot_lines(["data-size"], [data_size], Store(tmp_path / "empty"), machine) == [], (
+    assert control_lines(["data-size"], [data_size], nets, machine) == []
+    assert control_lines(["data-size"], [data_size], Store(tmp_path / "empty"), machine) == [], (
         "nothing is known"
     )
     assert list(designs([data_size], nets, machine, detect=2.0)["note"]) == [

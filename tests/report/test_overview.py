@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 
 from itl.analysis.comparisons import COLUMNS, main_contrasts
 from itl.report.html import Overview, index_html
-from itl.report.overview import answers, figure
+from itl.report.overview import answers_by_opening, main_figure
 from tests.accessible import faults
 
 ROW = dict.fromkeys(COLUMNS, math.nan) | {
@@ -42,7 +42,7 @@ def main_rows(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def paragraph(rows: pd.DataFrame) -> str:
     """What is said in place of the figure."""
-    return Overview(answers(rows)).text
+    return Overview(answers_by_opening(rows)).text
 
 
 def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
@@ -57,11 +57,11 @@ def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
 
 def test_the_index_lists_the_comparisons_with_each_verdict_under_what_is_said_of_them():
     rows = main_rows(TABLES)
-    assert list(answers(rows).values())[0] == [
+    assert list(answers_by_opening(rows).values())[0] == [
         "6 instead of 40 classes (scenes, linear probe)",
         "A + B instead of A (scenes, linear probe)",
     ]
-    html = index_html([], "test", "", {}, overview=Overview(answers(rows)))
+    html = index_html([], "test", "", {}, overview=Overview(answers_by_opening(rows)))
     assert faults(html) == []
     listed = BeautifulSoup(html, "html.parser").select_one("dl.overview").find_all(["dt", "dd"])
     assert [line.name for line in listed] == ["dt", "dd", "dd", "dt", "dd", "dt", "dd"]
@@ -88,11 +88,11 @@ def test_of_influence_scores_and_advice_no_comparison_is_the_answer_but_that_of_
 
 
 def test_the_figure_has_a_row_for_every_question_whose_gain_is_known():
-    svg = base64.b64decode(figure(main_rows(TABLES))).decode()
+    svg = base64.b64decode(main_figure(main_rows(TABLES))).decode()
     assert svg.startswith("<?xml")
-    assert figure(main_rows(TABLES[2:3])) == ""
+    assert main_figure(main_rows(TABLES[2:3])) == ""
     apart = {"change": 6, "low": 1, "high": 11, "gain": 12, "gain_low": 1}
     given = table("e", "both, not one", "a gain", share=1.5, share_low=1.1, share_high=2.0, **apart)
     withheld = table("e", "both, not one", "a gain", share=1.5, share_low=math.nan, **apart)
-    assert figure(main_rows([given]))
-    assert figure(main_rows([withheld])) == "", "its text gives no share either"
+    assert main_figure(main_rows([given]))
+    assert main_figure(main_rows([withheld])) == "", "its text gives no share either"
