@@ -47,7 +47,7 @@ MEDIANS = {
 LENGTH = 0.8  # median of the distance in a feature, in standard deviations, at which options are hardly alike
 SPREAD, LENGTH_SPREAD = 0.5, 0.7  # of the logarithms of these
 LEAST_NOISE = 0.01  # points; without noise, as where all nets are always right, nothing can be solved
-ROUNDING = 1e-12  # share of a difference of matrices that keeps it positive definite where noise is tiny
+JITTER = 1e-12  # share of a difference of matrices that keeps it positive definite where noise is tiny
 NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 NOISE_BOUND = NOISE_SPREAD * ndtri(1 - LEVEL)  # that is exceeded with a probability of LEVEL
 
@@ -170,7 +170,7 @@ class Likelihood:
         inner = torch.linalg.cholesky(torch.eye(effects.shape[1], dtype=effects.dtype) + loads @ effects)
         explained = torch.linalg.solve_triangular(inner, loads, upper=False).flatten(0, 1)
         scores = torch.linalg.solve_triangular(inner, (sums @ effects)[:, :, None], upper=False).flatten()
-        information = torch.diag(of_seed.sum(0) * (1 + ROUNDING)) - explained.T @ explained
+        information = torch.diag(of_seed.sum(0) * (1 + JITTER)) - explained.T @ explained
         weighted = sums.sum(0) - explained.T @ scores
         total = (self.squares * precision).sum() - scores.square().sum()
         root = torch.linalg.cholesky(information)

@@ -34,8 +34,8 @@ from itl.specs import Transfer
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
 LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
 MAX_SHARE = 0.5  # of the classes; counterfactual runs leave out, or keep alone, fewer
-FEW_NETS = 12  # from so many on, a net that scores far below the others makes no class seem to matter
-NEGLIGIBLE = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
+FEW_HALVES = 12  # from so many on, a net that scores far below the others makes no class seem to matter
+NEGLIGIBLE_LIKELIHOOD = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
 
 
@@ -126,8 +126,8 @@ def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes)
     """Regress scores on how many classes of each node a net has: of a class, the difference of two means.
 
     If scores follow a node exactly, no noise is seen, and its effect has no deviation (nan) and no test. If
-    nets have equal scores, as with few test images, or are fewer than FEW_NETS, of which one may have failed,
-    Student's t tests find too much: p is then at least `permutation_p`.
+    nets have equal scores, as with few test images, or are fewer than FEW_HALVES, of which one may have
+    failed, Student's t tests find too much: p is then at least `permutation_p`.
     """
     included = inclusion @ nodes.member.T.astype(float)
     included = included - included.mean(0)
@@ -139,7 +139,7 @@ def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes)
     errors = np.sqrt(np.divide(noise, squares, out=np.full(len(squares), math.inf), where=known))
     errors[errors < ROUNDING] = math.nan
     size = nodes.member.sum(1)
-    too_few = len(np.unique(scores.round(9))) < max(len(scores), FEW_NETS)
+    too_few = len(np.unique(scores.round(9))) < max(len(scores), FEW_HALVES)
     least = permutation_p(apart, included) if too_few else np.zeros(len(size))
     return Mixture(np.ones(1), (slopes * size)[None], (errors * size)[None], df, least)
 
@@ -181,7 +181,7 @@ def tree_shrunk(
             left = explained * prior - explained**2 * (reached**2 / spread).sum(1)
             deviations.append(np.sqrt(variance * np.maximum(left, 0)))
     weights = np.exp(np.array(logs) - max(logs))
-    used = weights > NEGLIGIBLE
+    used = weights > NEGLIGIBLE_LIKELIHOOD
     weights = weights[used] / weights[used].sum()
     return Mixture(weights, np.array(means)[used], np.array(deviations)[used], n - 1)
 

@@ -19,7 +19,7 @@ from itl.runs.question import Question, run_all
 from itl.runs.store import Store
 from itl.specs import Pretrain, pretraining_of
 
-NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
+NEGLIGIBLE_GAIN = 0.02  # points: an experiment of which less is expected is not worth its time
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Experiment:
     @property
     def worthwhile(self) -> bool:
         """Whether it may change the choice for the better."""
-        return not self.gain < NEGLIGIBLE
+        return not self.gain < NEGLIGIBLE_GAIN
 
 
 def next_experiment(

@@ -14,13 +14,12 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import Panel, captioned
+from itl.panels.panel import MOST_NODES, Panel, captioned
 from itl.report.html import render
 from itl.runs.question import Question, Task
 from itl.runs.store import Store
 
-PICTURES = 8  # of each kind
-MOST_NODES = 300  # in the list of nodes; typing narrows it
+PICTURES_OF_A_KIND = 8  # helped, or hurt
 
 
 class InfluencePanel(Panel):
@@ -93,8 +92,8 @@ class InfluencePanel(Panel):
             node=f"{row['name']} ({self.node})",
             task=task_name(self._task),
             effect=f"{signed_interval(row['effect'], row['low'], row['high'])} points: {row['verdict']}",
-            helped=self._thumbnails(images[images["effect"] > 0].tail(PICTURES)[::-1]),
-            hurt=self._thumbnails(images[images["effect"] < 0].head(PICTURES)),
+            helped=self._thumbnails(images[images["effect"] > 0].tail(PICTURES_OF_A_KIND)[::-1]),
+            hurt=self._thumbnails(images[images["effect"] < 0].head(PICTURES_OF_A_KIND)),
         )
 
     def _thumbnails(self, images: pd.DataFrame) -> list[tuple[str, str, str]]:

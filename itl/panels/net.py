@@ -17,7 +17,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import find_pack, pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import Panel, captioned, figure_url, target_words
+from itl.panels.panel import MOST_NODES, Panel, captioned, figure_url, target_words
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
@@ -26,8 +26,7 @@ from itl.runs.store import LOG_FILE, Store
 from itl.specs import Spec, key
 
 OWN = "own classes"
-PICTURES = 24  # on a page
-MOST_NODES = 300  # in the list of nodes; typing narrows it
+PICTURES_ON_A_PAGE = 24
 MOST_CONFUSED = 10  # columns of the table
 GROUPS = 6  # colours of the map
 SPLITS: dict[str | None, str] = {"val": "Validation", "test": "Test"}
@@ -249,7 +248,7 @@ class NetPanel(Panel):
         }
 
     def _page_of_wrong(self) -> pd.DataFrame:
-        return self.wrong().iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
+        return self.wrong().iloc[self.page * PICTURES_ON_A_PAGE : (self.page + 1) * PICTURES_ON_A_PAGE]
 
     def _neighbour_pictures(self) -> list[tuple[str, str, str]]:
         if not self.image:
@@ -295,4 +294,4 @@ class NetPanel(Panel):
 
     @property
     def _last_page(self) -> int:
-        return max(0, (len(self.wrong()) - 1) // PICTURES)
+        return max(0, (len(self.wrong()) - 1) // PICTURES_ON_A_PAGE)

@@ -36,6 +36,7 @@ from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 
 DOTS_PER_INCH = 110
+MOST_NODES = 300  # in a list of nodes; typing narrows it
 OWN_TARGET = "own"  # the target in the folder of a StudyPanel, beside which nets have own classes
 QUICK_COMPRESSION = 3  # of PNG; 6 takes twice as long for files as large
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
