@@ -36,13 +36,13 @@ def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
     torch.set_num_threads(1)  # faster for torchvision: one image is too little work to share
     pack: Any = SimpleNamespace(images=images)  # all that batches take from one
     loader = Batches(pack, everything, recipe, 0, Machine(threads=threads))
-    makers: dict[str, Callable[[], Any]] = {
+    factories: dict[str, Callable[[], Any]] = {
         f"FFCV, workers: {count}": partial(ffcv, folder / "images.beton", images, pixels, count)
         for count in sorted({1, threads})
     }
-    makers["DALI on the CPU"] = lambda: dali(images, pixels, threads)
-    makers["torchvision, image by image"] = lambda: lambda: exhaust(one_by_one(images, pixels))
-    peers, absent = installed(makers)
+    factories["DALI on the CPU"] = lambda: dali(images, pixels, threads)
+    factories["torchvision, image by image"] = lambda: lambda: exhaust(one_by_one(images, pixels))
+    peers, absent = installed(factories)
     read = images[0].nbytes * sum(SCALE) / 2  # the part of an image that a crop shows
     return Work(
         f"{size} → {pixels} random-resized crops of stored pixels, flipped, normalised, batches of {BATCH}",
@@ -160,7 +160,7 @@ def fidelity(images: np.ndarray, pixels: int) -> str:
     return text + f"FFCV resizes by cv2.INTER_AREA, without this filter: {difference:.1f} away on average"
 
 
-def reading(folder: Path, device: str) -> Work:
+def read_images(folder: Path, device: str) -> Work:
     """Make batches of 56 pixels from a pack of 64-pixel images on the CPU, beside reading the image files."""
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2

@@ -38,10 +38,10 @@ def probe(folder: Path, device: str) -> Work:
     minute.
     """
     train, test = (Features(part.features.to(device), part.labels.to(device)) for part in made_up_features())
-    makers = {"scikit-learn, a process a core": partial(scikit_learn, train, torch.get_num_threads())}
+    factories = {"scikit-learn, a process a core": partial(scikit_learn, train, torch.get_num_threads())}
     if not device.startswith("cuda"):
-        makers = {"scikit-learn, lbfgs in float32": partial(scikit_learn, train, 1)} | makers
-    theirs, absent = installed(makers)
+        factories = {"scikit-learn, lbfgs in float32": partial(scikit_learn, train, 1)} | factories
+    theirs, absent = installed(factories)
     ours = partial(fit_linear, train, CLASSES, STRENGTHS, tolerance=GRADIENT_TOLERANCE)
     fitted: dict[str, Sequence] = {}
 
@@ -64,7 +64,7 @@ def probe(folder: Path, device: str) -> Work:
         {name: partial(fit, name, work) for name, work in theirs.items()},
         absent,
         operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
-        rate="bf16" if has_bf16(torch.device(device)) else "fp32",
+        precision="bf16" if has_bf16(torch.device(device)) else "fp32",
         agree=agree,
     )
 
@@ -113,7 +113,7 @@ def scikit_learn(train: Features, processes: int) -> Callable[[], list[Classifie
     return fit_all
 
 
-def neighbours(folder: Path, device: str) -> Work:
+def search_neighbours(folder: Path, device: str) -> Work:
     """Find the 5 nearest of 100,000 vectors of 512 numbers, by cosine, for each of 10,000 queries; exactly.
 
     Vectors lie around 100 centres and have no negative numbers, as features do. Peers are given vectors of
@@ -121,8 +121,8 @@ def neighbours(folder: Path, device: str) -> Work:
     """
     base, queries = (vectors.to(device) for vectors in clusters())
     unit = F.normalize(base), F.normalize(queries)
-    makers = {"torch, float32 products, topk": lambda: partial(blocks, *unit)}
-    peers, absent = installed(makers | {"faiss-cpu, IndexFlatIP": lambda: flat(*unit)})
+    factories = {"torch, float32 products, topk": lambda: partial(blocks, *unit)}
+    peers, absent = installed(factories | {"faiss-cpu, IndexFlatIP": lambda: flat(*unit)})
 
     def agree() -> str:
         ours = nearest(base, queries, K)[0].cpu()
@@ -141,7 +141,7 @@ def neighbours(folder: Path, device: str) -> Work:
         absent,
         moved=4 * WIDTH * (BASE + QUERIES),
         operations=2 * WIDTH * BASE * QUERIES,
-        rate="bf16" if has_bf16(torch.device(device)) else "fp32",
+        precision="bf16" if has_bf16(torch.device(device)) else "fp32",
         agree=agree,
     )
 
@@ -172,7 +172,7 @@ def flat(base: Tensor, queries: Tensor) -> Callable[[], Tensor]:
     return lambda: torch.from_numpy(index.search(wanted, K)[1])
 
 
-def cutting(folder: Path, device: str) -> Work:
+def align_regions(folder: Path, device: str) -> Work:
     """Pool regions, 5 × 5 from 8 maps of 128 × 15 × 20, forward and backward; on a CPU on one core."""
     from torchvision.ops import roi_align
 
@@ -205,11 +205,11 @@ def cutting(folder: Path, device: str) -> Work:
     return Work(what, "regions", repeats * 8 * count, lambda: forward_and_backward(ours), peers, agree=agree)
 
 
-def scoring(folder: Path, device: str) -> Work:
+def score_detections(folder: Path, device: str) -> Work:
     """Score 100,000 detections on as many images (5,000) and objects (12,497) as VOC 2007 test has."""
     objects, detections = made_up_detections(5000, 12_497, 100_000)
-    makers = {"torchmetrics, faster_coco_eval": lambda: coco_scorer(objects, detections)}
-    peers, absent = installed(makers)
+    factories = {"torchmetrics, faster_coco_eval": lambda: coco_scorer(objects, detections)}
+    peers, absent = installed(factories)
 
     def ours() -> float:
         return mean_ap(voc_ap(objects, detections, "area").values())

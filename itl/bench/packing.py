@@ -52,7 +52,7 @@ def packing(folder: Path, device: str) -> Work:
 
         return lambda: list(threads.map(stack, parts))
 
-    makers: dict[str, Callable[[], Any]] = {
+    factories: dict[str, Callable[[], Any]] = {
         "torchvision, a thread a core": lambda: in_threads(torchvision_square),
         "Pillow, a process a core": lambda: (
             lambda: list(processes.map(pillow_square, files, chunksize=CHUNK))
@@ -60,7 +60,7 @@ def packing(folder: Path, device: str) -> Work:
         "simplejpeg + torchvision, threads": lambda: in_threads(simplejpeg_square()),
         "DALI on the CPU": lambda: dali(files, cores),
     }
-    peers, absent = installed(makers)
+    peers, absent = installed(factories)
     return Work(
         f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased",
         "images",
@@ -132,12 +132,12 @@ def dali(files: list[bytes], threads: int) -> Callable[[], list[np.ndarray]]:
 def fidelity(files: list[bytes], threads: int) -> str:
     """Say how far, on average, itl's pixels are from those of each peer, in grey levels of 255."""
     ours = np.stack([our_square(file) for file in files]).astype(int)
-    makers: dict[str, Callable[[], Any]] = {
+    factories: dict[str, Callable[[], Any]] = {
         "torchvision": lambda: list(map(torchvision_square, files)),
         "Pillow": lambda: list(map(pillow_square, files)),
         "simplejpeg + torchvision": lambda: list(map(simplejpeg_square(), files)),
         "DALI": lambda: dali(files, threads)()[0],
     }
-    pixels, _ = installed(makers)  # the table names those that are absent
+    pixels, _ = installed(factories)  # the table names those that are absent
     texts = [f"{np.abs(ours - np.stack(other)).mean():.3f} from {name}'s" for name, other in pixels.items()]
     return f"pixels differ by {', '.join(texts)}, in grey levels"

@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 
 from itl import ItlError, pick
-from itl.bench.batches import batches, crop, reading
-from itl.bench.evaluation import cutting, neighbours, probe, scoring
+from itl.bench.batches import batches, crop, read_images
+from itl.bench.evaluation import align_regions, probe, score_detections, search_neighbours
 from itl.bench.packing import packing
 from itl.bench.training import detection_step, step
 from itl.bench.work import Limits, Work, measure, seconds, turn
@@ -30,7 +30,7 @@ LINE = "    {:34}{:>14}{:>8}  {}"
 HELP = ["-m", "itl", "--help"]
 
 
-def starting(folder: Path, device: str) -> Work:
+def start_up(folder: Path, device: str) -> Work:
     """Run `itl --help` in a fresh interpreter, beside interpreters that import nothing, NumPy or torch."""
 
     def python(*words: str) -> None:
@@ -48,9 +48,9 @@ def starting(folder: Path, device: str) -> Work:
 
 
 ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a device, used or not
-    "start": starting,
+    "start": start_up,
     "pack": packing,
-    "read": reading,
+    "read": read_images,
     "batches-64": partial(batches, size=64, pixels=56),
     "batches-128": partial(batches, size=128, pixels=112),
     "crop": crop,
@@ -64,10 +64,10 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a de
         step, net="caffenet", size=256, pixels=227, longer=0.5, streamed=True
     ),
     "step-detection-600": detection_step,
-    "knn": neighbours,
+    "knn": search_neighbours,
     "probe": probe,
-    "roi": cutting,
-    "voc-ap": scoring,
+    "roi": align_regions,
+    "voc-ap": score_detections,
 }
 ON_CPU = ["start", "pack", "read", "batches-64", "batches-128", "voc-ap"]  # measured there always
 FOR_GPU = ["crop", "step-caffenet-227", "step-caffenet-227-streamed", "step-detection-600"]  # or minutes

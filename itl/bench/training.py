@@ -29,7 +29,7 @@ from itl.training.numerics import autocast, computes_bf16, repeatable
 CLASSES = 100
 NOISE_BYTES = 100 << 20  # of stored images
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}  # number and size
-PICTURES = {"cpu": 4, "cuda": 100}  # steps of a detector
+DETECTOR_STEPS = {"cpu": 4, "cuda": 100}
 STORED, SHAPES = 500, 200  # the side of a pack of VOC; different widths and heights of its images
 OBJECTS = tuple(f"object {number:02}" for number in range(20))
 EPOCHS = 1000  # more than there are turns: a turn is one epoch
@@ -75,7 +75,7 @@ def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
     Images differ in shape, as those of VOC do: for each shape its windows are made. Scaled, they are alike.
     """
     recipe, where = DetectionRecipe(), torch.device(device)
-    pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
+    pack = noisy_voc(folder, DETECTOR_STEPS[where.type] * recipe.batch)
     rows = np.arange(len(pack.images))
     selection = Selection(rows, np.zeros_like(rows), OBJECTS)
     pictures = DetectionBatches(pack, selection, recipe, 0, machine(device))
@@ -123,7 +123,7 @@ def beside_alone(
         epoch,
         {ALONE: alone},
         operations=len(batches) * flops.get_total_flops(),
-        rate="bf16" if computes_bf16(batches.device, recipe.precision) else "fp32",
+        precision="bf16" if computes_bf16(batches.device, recipe.precision) else "fp32",
     )
 
 

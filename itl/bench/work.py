@@ -27,14 +27,14 @@ class Work:
     absent: Mapping[str, str] = field(default_factory=dict)  # peers that are not installed, and why
     moved: float = 0  # bytes that one call must move at the least
     operations: float = 0  # floating-point operations that one call must do at the least
-    rate: str = "fp32"  # matrix products whose rate bounds the operations: fp32 or bf16
+    precision: str = "fp32"  # matrix products whose rate bounds the operations: fp32 or bf16
     agree: Callable[[], str] = str  # after timing: how far the results agree, in one line
 
 
-def installed(makers: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+def installed(factories: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
     """Make each peer; return those that are here, and why the others are absent."""
     peers, absent = {}, {}
-    for name, make in makers.items():
+    for name, make in factories.items():
         try:
             peers[name] = make()
         except (ImportError, OSError) as error:  # OSError: a library that it links to is missing
@@ -56,7 +56,7 @@ class Limits:
         >>> Limits(copied=100, fp32=10, bf16=20).rate(Work("", "", 6, str, {}, moved=200, operations=30))
         2.0
         """
-        seconds = max(work.moved / self.copied, work.operations / getattr(self, work.rate))
+        seconds = max(work.moved / self.copied, work.operations / getattr(self, work.precision))
         return work.count / seconds if seconds else None
 
 

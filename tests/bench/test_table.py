@@ -147,7 +147,7 @@ def test_the_limit_is_the_slower_of_memory_and_arithmetic():
     assert LIMITS.rate(work()) is None
     assert LIMITS.rate(work(moved=8e6)) == 10
     assert LIMITS.rate(work(moved=8e6, operations=2e9)) == 5
-    assert LIMITS.rate(work(moved=8e6, operations=2e9, rate="bf16")) == 10
+    assert LIMITS.rate(work(moved=8e6, operations=2e9, precision="bf16")) == 10
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_the_batch_that_a_recorded_step_reads_lives_as_long_as_the_row(tmp_path,
 
 
 def test_a_detector_is_timed_on_images_as_large_as_voc_has_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "PICTURES", {"cpu": 2})
+    monkeypatch.setattr(training, "DETECTOR_STEPS", {"cpu": 2})
     recipe = DetectionRecipe(pixels=60, longest=100, proposals=40, rois=4)
     monkeypatch.setattr(training, "DetectionRecipe", lambda: recipe)
     torch.set_num_threads(1)
