@@ -140,14 +140,14 @@ def unlike_budgets(answer: Answer) -> str:
     if not is_doubling(question.comparisons[0].of):
         return ""
     data = task_values(question, answer.results, main["task"])
-    trades = data.trades()
-    if len(trades) < 2 or (model := data.fit(*trades.values())) is None:
+    trade = data.trade_by_budget()
+    if len(trade) < 2 or (model := data.fit(*trade.values())) is None:
         return ""
-    least, *_, most = trades
-    difference = model.estimate(trades[most] - trades[least])
+    least, *_, most = trade
+    difference = model.estimate(trade[most] - trade[least])
     if not difference.p < LEVEL:
         return ""
-    few, many = (signed(model.estimate(weights).mean) for weights in (trades[least], trades[most]))
+    few, many = (signed(model.estimate(weights).mean) for weights in (trade[least], trade[most]))
     return (
         f"The change is a mean over budgets that differ: {few} points with {least:,} images, {many} with "
         f"{most:,} (p of no difference: {p_text(difference.p)})."

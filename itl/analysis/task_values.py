@@ -57,7 +57,7 @@ class TaskValues:
     def weights_of(self, columns: Columns) -> np.ndarray:
         """Weights (conditions,) of one side of a comparison: a condition, or a doubling fitted to designs."""
         if is_doubling(columns):
-            return self._doubling(DOUBLINGS.index(columns[0][1]))
+            return self._weights_of_doubling(DOUBLINGS.index(columns[0][1]))
         weights = np.zeros(len(self.conditions))
         weights[self.first_alike[[one.columns == columns for one in self.conditions]]] = 1
         return weights
@@ -77,7 +77,7 @@ class TaskValues:
         used = self.first_with_its_runs & (self.pooled | compared)
         return fit(np.where(used, self.values, math.nan), self.trained, compared)
 
-    def _doubling(self, which: int) -> np.ndarray:
+    def _weights_of_doubling(self, which: int) -> np.ndarray:
         """Weights that give what doubling the classes (0), or the images of each (1), adds to the value.
 
         Least squares of value = a + b · log2(classes) + c · log2(images of each) over the designs.
@@ -93,7 +93,7 @@ class TaskValues:
         weights[designs] = np.linalg.pinv(matrix)[1 + which]
         return weights
 
-    def trades(self) -> dict[int, np.ndarray]:
+    def trade_by_budget(self) -> dict[int, np.ndarray]:
         """Weights that give, at each budget alone, the gain from twice the images of half the classes.
 
         Least squares over the designs of each number of images (the keys, from few to many) of which there

@@ -269,8 +269,7 @@ class PageMaker:
             for page in self.pages
             if page.published_facts() and not (absent if page.is_summary else page.stem in absent)
         ]
-        earlier = [page for page in published if page.stem not in self.current]
-        self.current |= {page.stem for page in earlier if page.is_current()}
+        self.current |= {one.stem for one in published if one.stem not in self.current and one.is_current()}
         done = [page for page in published if page.has_results()]  # what a trial needs is slow to compute
         return [trial for page in done if (trial := page.trial)]
 
