@@ -90,7 +90,7 @@ class HierarchyBrowser(AnyWidget):
                 f"browse; give taxonomy='FILE.csv', a tree of them with the header child,parent[,name]"
             )
         if set(in_tree) - set(tree.leaves):
-            tree = Taxonomy(map(tree.__getitem__, tree), {*tree.leaves, *in_tree})
+            tree = tree.restricted({*tree.leaves, *in_tree})
         self.tree, self.wnids = tree, sorted(in_tree)
         self._static: DisplayHandle | None = None  # the static picture; None where the live browser is shown
         self._summarised: tuple[int, dict[str, Any]] | None = None

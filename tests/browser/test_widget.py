@@ -339,6 +339,17 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     assert browser.summary["outside"] == []
 
 
+def test_classes_above_others_make_no_other_tree(tmp_path):
+    pack = pack_of_classes(tmp_path, DOG, "n02110185")  # and husky
+    wordnet = Taxonomy.snapshot()
+    for tree in (wordnet, wordnet.restricted(["n02110185", "n02123045"])):
+        browser = HierarchyBrowser(pack, tree)
+        browser.choice = Choice("bottom-up@9")
+        assert (list(browser.tree), browser.tree.leaves) == (list(tree), tuple(sorted({*tree.leaves, DOG})))
+        assert browser.subset == Subset(pack.digest, "bottom-up@9")
+        assert browser.taxonomy_of_labels() == ""
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_half_of_classes_of_which_some_are_outside_of_the_tree_is_that_of_the_pack(tmp_path, seed):
     wnids = ["n01440764", "n01443537", "n01484850", "n01491361", "n01494475"]
