@@ -66,17 +66,6 @@ class Choice:
         all_ticked = self.unticked.isdisjoint(leaves)
         return replace(self, unticked=self.unticked | leaves if all_ticked else self.unticked - leaves)
 
-    def cut_at(self, tree: Taxonomy, wnid: str, wnids: Sequence[str]) -> "Choice":
-        """Make *wnid* a class in place of all below it; where it is one, merge it into the node above.
-
-        The first such click makes the present classes the user's own cut.
-        """
-        nodes = self.nodes if self.base == OWN_CUT else set(label_set(tree, self.base, wnids).classes)
-        if wnid in nodes:
-            return replace(self, base=OWN_CUT, nodes=frozenset(nodes) - {wnid})
-        elsewhere = {node for node in nodes if wnid not in tree.path(node)}
-        return replace(self, base=OWN_CUT, nodes=frozenset(elsewhere | {wnid}))
-
     def labels(self, tree: Taxonomy, wnids: Sequence[str]) -> str:
         """Write the choice as a method of `itl labels`; equal choices are written alike.
 

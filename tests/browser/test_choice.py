@@ -165,14 +165,9 @@ def test_a_name_that_label_sets_would_divide_is_not_named_in_one(name):
         assert str(error.value) == says
 
 
-def test_ones_own_cut_begins_with_the_present_classes(tree):
-    choice = Choice("bottom-up@2").cut_at(tree, "animal", LEAVES)
-    assert choice.labels(tree, LEAVES) == "cut@animal,car"
-    assert choice.cut_at(tree, "husky", LEAVES).labels(tree, LEAVES) == "cut@animal,car,husky"
-    without_car = choice.cut_at(tree, "car", LEAVES)
-    assert without_car.labels(tree, LEAVES) == "cut@animal"
+def test_a_cut_at_no_node_has_no_labels(tree):
     with pytest.raises(ItlError, match="the cut is at 0 nodes, none above a class"):
-        without_car.cut_at(tree, "animal", LEAVES).labels(tree, LEAVES)
+        Choice("cut").labels(tree, LEAVES)
 
 
 def test_a_cut_names_only_nodes_that_label_a_class(tree):

@@ -74,10 +74,21 @@ def choice_after(tree: Taxonomy, clicks: list[tuple[str, object]]) -> Choice:
         if act == "tick":
             choice = choice.toggle(tree, value)
         elif act == "cut":
-            choice = choice.cut_at(tree, value, tree.leaves)
+            choice = cut_at(choice, tree, value)
         else:
             choice = replace(choice, **{act: value})
     return choice
+
+
+def cut_at(choice: Choice, tree: Taxonomy, wnid: str) -> Choice:
+    """Make *wnid* a class in place of all below it; where it is one, merge it into the node above.
+
+    The first such click makes the present classes the user's own cut.
+    """
+    nodes = choice.nodes if choice.base == "cut" else {*label_set(tree, choice.base, tree.leaves).classes}
+    below = {node for node in nodes if wnid in tree.path(node)}
+    cut = nodes - {wnid} if wnid in nodes else nodes - below | {wnid}
+    return replace(choice, base="cut", nodes=frozenset(cut))
 
 
 def subset_of(tree: Taxonomy, choice: Choice) -> tuple[Subset | None, str]:
