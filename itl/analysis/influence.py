@@ -6,7 +6,8 @@ the classes; counterfactual runs test this.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,6 +37,7 @@ LARGEST = 0.75  # share of the classes that a node may have: the effect of more 
 MAX_SHARE = 0.5  # of the classes; counterfactual runs leave out, or keep alone, fewer
 FEW_HALVES = 12  # from so many on, a net that scores far below the others makes no class seem to matter
 NEGLIGIBLE_LIKELIHOOD = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
+NO_TRIAL = "Not tried on fresh seeds: no node has fewer than half of the classes, and a control of others."
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
 
 
@@ -237,6 +239,7 @@ class NetsOnHalves:
             "name": self.names,
             "depth": self.depths,
             "classes": self.nodes.member.sum(1),
+            "of": self.nodes.member.shape[1],
             "effect": effects.mean,
             "low": low,
             "high": high,
@@ -306,11 +309,11 @@ def effects(
     """Tabulate the effect of every node and every class on *task*, the most harmful first.
 
     Returns:
-        Columns task, node, name, depth, classes (under it), effect (in points; see the module) with low and
-        high, share (the effect as a share of the gain from pre-training, which is taken as known; nan where
-        by its interval that may be 0), p (two-sided; nan where no noise is seen), q (p adjusted by Benjamini
-        and Hochberg) and verdict: helps or hurts where q is at most 5 %, else cannot tell. Of the nodes with
-        a verdict, at most 5 % are expected to have the wrong one.
+        Columns task, node, name, depth, classes (under it), of (all classes), effect (in points; see the
+        module) with low and high, share (the effect as a share of the gain from pre-training, which is taken
+        as known; nan where by its interval that may be 0), p (two-sided; nan where no noise is seen), q (p
+        adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %, else cannot
+        tell. Of the nodes with a verdict, at most 5 % are expected to have the wrong one.
         Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
         most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, the
         level is Bonferroni's, but one class that alone matters is drawn toward its kin:
@@ -351,7 +354,7 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     return wide[[*ESTIMATORS]].rename_axis(columns=None)
 
 
-def answer_text(table: pd.DataFrame, trial: Answer) -> str:
+def answer_text(table: pd.DataFrame, trial: Answer | None) -> str:
     """Answer with the strongest verdicts of `effects` and the main comparison of the runs that tried them."""
     known = table[table["verdict"] != wording.CANNOT_TELL]  # sorted by effect
     helping, hurting = [int((known["verdict"] == word).sum()) for word in (wording.HELPS, wording.HURTS)]
@@ -365,9 +368,10 @@ def answer_text(table: pd.DataFrame, trial: Answer) -> str:
         )
         if table["share"].isna().all():
             verdicts += f" {wording.NO_SHARE}"
-    trial_text = wording.answer_text(trial.contrasts.iloc[0])
-    task = wording.in_markdown(task_name(table["task"].iloc[0]))
-    return f"On {task}, {verdicts}\n\nTried on fresh seeds: {trial_text}"
+    task, trial_text = wording.in_markdown(task_name(table["task"].iloc[0])), NO_TRIAL
+    if trial:
+        trial_text = f"Tried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
+    return f"On {task}, {verdicts}\n\n{trial_text}"
 
 
 def _row_text(row: pd.Series) -> str:
@@ -377,33 +381,50 @@ def _row_text(row: pd.Series) -> str:
 
 
 def strongest(
-    table: pd.DataFrame, tree: Taxonomy, sign: int, count: int, *, only_decided: bool = False
+    table: pd.DataFrame,
+    tree: Taxonomy,
+    sign: int,
+    count: int,
+    *,
+    only_decided: bool = False,
+    controlled: Callable[[list[str]], bool] = lambda nodes: True,
 ) -> list[str]:
     """Return up to *count* nodes with the surest effects of one *sign*, none under another, sorted by wnid.
 
     If some have a verdict, or with *only_decided*, only those are returned. Together they have fewer than
-    half of the classes, so that as many others are left for a control.
+    half of the classes, so that as many others are left for a control, and are *controlled*.
     """
-    total = int((table["classes"] == 1).sum())
-    rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] < MAX_SHARE * total)]
-    decided = rows[rows["verdict"] != wording.CANNOT_TELL]
-    rows = decided if len(decided) or only_decided else rows
+    rows = table[np.sign(table["effect"]) == sign]
     order = rows.assign(size=rows["effect"].abs()).sort_values(["p", "size"], ascending=[True, False])
+    undecided = order["verdict"] == wording.CANNOT_TELL
+    nodes = _first_apart(order[~undecided], tree, count, controlled)
+    return nodes if nodes or only_decided else _first_apart(order[undecided], tree, count, controlled)
+
+
+def _first_apart(
+    rows: pd.DataFrame, tree: Taxonomy, count: int, controlled: Callable[[list[str]], bool]
+) -> list[str]:
+    """Return the nodes of the first *count* of *rows* that `strongest` can take together."""
     nodes: list[str] = []
-    left = MAX_SHARE * total
-    for node, classes in zip(order["node"], order["classes"], strict=True):
-        fits = len(nodes) < count and classes < left and node in tree
-        if fits and not any(node in tree.ancestors(one) or one in tree.ancestors(node) for one in nodes):
-            nodes.append(node)
-            left -= classes
+    classes = 0
+    for row in rows.itertuples():
+        if len(nodes) == count or classes + row.classes >= MAX_SHARE * row.of or row.node not in tree:
+            continue
+        if any(row.node in tree.ancestors(node) or node in tree.ancestors(row.node) for node in nodes):
+            continue
+        if controlled(sorted([*nodes, row.node])):
+            nodes.append(row.node)
+            classes += row.classes
     return sorted(nodes)
 
 
-def tried_text(table: pd.DataFrame, tree: Taxonomy, nodes: int) -> str:
-    """Name the nodes of *table* that `counterfactual` tries, at most *nodes* of either sign."""
-    names = table.set_index("node")["name"]
-    tried = {"Left out": strongest(table, tree, -1, nodes), "Kept alone": strongest(table, tree, 1, nodes)}
-    return " ".join(f"{what}: {', '.join(names[chosen])}." for what, chosen in tried.items() if chosen)
+def tried_text(table: pd.DataFrame, trial: Question) -> str:
+    """Name the nodes of *table* that the nets of *trial*, a `counterfactual`, leave out and have alone."""
+    names, words = table.set_index("node")["name"], {"without": "Left out", "only": "Kept alone"}
+    parts = [condition.labels.partition("@") for condition in trial.conditions]
+    return " ".join(
+        f"{words[way]}: {', '.join(names[nodes.split(',')])}." for way, _, nodes in parts if way in words
+    )
 
 
 def runs_on_halves(question: Question, machine: Machine, task: str) -> dict[int, Transfer]:
@@ -414,24 +435,31 @@ def runs_on_halves(question: Question, machine: Machine, task: str) -> dict[int,
 
 def counterfactual(
     question: Question, table: pd.DataFrame, machine: Machine, nodes: int = 3, seeds: int = 5
-) -> Question:
+) -> Question | None:
     """Make the question that tests the effects in *table* on seeds that *question* has not used.
 
     At most *nodes* nodes with the surest harm are left out, and as many with the surest help are kept alone
-    (`strongest`), with *seeds* seeds of each condition. The main comparison is that of the harmful nodes. If
-    no node has the verdict that it hurts, but some that they help, it is that of the helpful nodes.
+    (`strongest`), with *seeds* seeds of each condition. Harmful nodes are passed over where a seed has no
+    control `without-matched` of them. The main comparison is that of the harmful nodes. If none of them has
+    the verdict that it hurts, but a helpful one that it helps, it is that of the helpful nodes. None if no
+    node can be tried.
     """
     tree = question.tree(machine)
-    harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
-    pack = pack_of_runs(question.images, "images", machine)
-    classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
+    fresh = range(max(used) + 1, max(used) + 1 + seeds)
+    pack = pack_of_runs(question.images, "images", machine).table
+    classes = sorted(set(pack.loc[pack["split"] == "train", "wnid"]))
+    harmful = strongest(table, tree, -1, nodes, controlled=partial(_have_controls, tree, classes, fresh))
+    helpful = strongest(table, tree, 1, nodes)
+    if not harmful and not helpful:
+        return None
+    verdicts = table.set_index("node")["verdict"]
     return Counterfactual.ask(
         images=question.images,
         targets=dict(question.targets),
         net=question.net,
         tasks=[task.name for task in question.tasks],
-        seeds=range(max(used) + 1, max(used) + 1 + seeds),
+        seeds=fresh,
         recipe=question.recipe,
         tuning=dict(question.tuning),
         margin=question.margin,
@@ -441,5 +469,14 @@ def counterfactual(
         harmful=harmful,
         helpful=helpful,
         helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
-        helpful_first=wording.HURTS not in set(table["verdict"]) and wording.HELPS in set(table["verdict"]),
+        helpful_first=wording.HURTS not in set(verdicts[harmful]) and wording.HELPS in set(verdicts[helpful]),
     )
+
+
+def _have_controls(tree: Taxonomy, classes: list[str], seeds: Sequence[int], nodes: list[str]) -> bool:
+    """Whether each of *seeds* has other *classes* to leave out in place of those under *nodes*."""
+    with suppress(ItlError):
+        for seed in seeds:
+            label_set(tree, f"without-matched@{seed},{','.join(nodes)}", classes)
+        return True
+    return False

@@ -20,14 +20,15 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed
 from itl.presets import Preset, find_notebooks
+from itl.report.notebook_file import read_cells
 from itl.report.notebook_page import NotebookPage
 from itl.runs.executors import with_needs
 from itl.runs.question import Condition, Question
 from itl.runs.store import Store
-from itl.runs.task_questions import Influence
+from itl.runs.task_questions import Counterfactual, Influence
 from itl.sources.synthetic.classes import spread_leaves
 from itl.specs import Pretrain
-from tests.worlds import IMAGES, MADE, SETTINGS, here
+from tests.worlds import IMAGES, MADE, SETTINGS, SHARED, here
 
 CLASSES = spread_leaves(Taxonomy.snapshot(), 40)
 HELPFUL, HARMFUL = ("n02075296", "n02778669"), ("n01503061", "n03094503")
@@ -267,7 +268,8 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
     assert set(influence.strongest(table, tree, 1, 2)) == set(HELPFUL)
     assert set(influence.strongest(table, tree, -1, 2)) == set(HARMFUL)
     table["name"] = [tree.class_name(node) for node in table["node"]]
-    assert influence.tried_text(table, tree, 2) == "Left out: bird, container. Kept alone: carnivore, ball."
+    trial = Counterfactual.ask(**SHARED, harmful=HARMFUL, helpful=HELPFUL, helpful_classes=10)
+    assert influence.tried_text(table, trial) == "Left out: bird, container. Kept alone: carnivore, ball."
     many = influence.strongest(table, tree, 1, 9)
     assert all(not tree.ancestors(one) & set(many) - {one} for one in many)
     classes = table.set_index("node")["classes"]
@@ -278,6 +280,14 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
     assert influence.strongest(table, tree, -1, 2, only_decided=True) == influence.strongest(
         table, tree, -1, 2
     )
+
+
+def test_classes_above_others_count_as_classes(tree):
+    """Dog and what lies under it are 3 of 7 classes, of which 4 have no other below."""
+    classes = ["car", "dog", "fish", "husky", "poodle", "trout", "vehicle"]
+    nodes, inclusion = influence.nodes_above(tree, classes), halves(40, classes)
+    scores = 50 - 3 * inclusion[:, [1, 3, 4]].sum(1) + np.random.default_rng(0).normal(0, 0.1, 40)
+    assert influence.strongest(scored(nodes, inclusion, scores).effects(), tree, -1, 1) == ["dog"]
 
 
 # from runs
@@ -340,14 +350,46 @@ def test_counterfactuals_are_on_fresh_seeds(study):
     labels = {condition.columns[0][1]: condition.labels for condition in trial.conditions}
     assert labels["the helpful alone"] == f"only@{wnid}"
     assert labels["without the harmful"].startswith("without@")
-    for verdicts, first in (
-        (["helps", "cannot tell"], "the helpful alone"),
-        (["helps", "hurts"], "without the harmful"),
-        (["cannot tell", "cannot tell"], "without the harmful"),
+    for of_helpful, of_harmful, first in (
+        ("helps", "cannot tell", "the helpful alone"),
+        ("helps", "hurts", "without the harmful"),
+        ("cannot tell", "cannot tell", "without the harmful"),
     ):
-        changed = table.assign(verdict=[verdicts[number % 2] for number in range(len(table))])
+        changed = table.assign(verdict=np.where(table["effect"] > 0, of_helpful, of_harmful))
         tried = influence.counterfactual(question, changed, machine, nodes=1, seeds=2)
         assert tried.comparisons[0].of == (("pretrained_on", first),)
+
+
+def test_a_node_without_a_control_is_passed_over(study):
+    """Of 8 classes two are balls, and the six others have no two that lie as near to each other."""
+    question, store, machine, wnid = study
+    table, ball = influence.effects(question, store, machine), "n02778669"
+    table = table.assign(effect=np.where(table["node"] == wnid, 1.0, -1.0), verdict=wording.CANNOT_TELL)
+    table = table.assign(p=np.where(table["node"] == ball, 0.1, 0.2))
+    assert influence.strongest(table, question.tree(machine), -1, 1) == [ball]
+    for verdict in (wording.HURTS, wording.CANNOT_TELL):
+        table.loc[table["node"] == ball, "verdict"] = verdict
+        table.loc[table["node"] == wnid, "verdict"] = wording.HELPS
+        trial = influence.counterfactual(question, table, machine, nodes=1, seeds=2)
+        (left_out,) = [one.labels for one in trial.conditions if one.labels.startswith("without@")]
+        assert ball not in left_out
+        trial.plan(store, machine)
+        assert trial.comparisons[0].of == (("pretrained_on", "the helpful alone"),)
+
+
+def test_without_a_node_to_try_a_page_has_the_effects_alone(study):
+    """As of two classes, of which none has fewer than half."""
+    question, store, machine, _ = study
+    table = influence.effects(question, store, machine).assign(of=2)
+    assert influence.counterfactual(question, table, machine) is None
+    values = {"question": question, "effects": table, "machine": machine, "store": store, "nodes": 3}
+    values |= {"influence": influence, "doubts": None, "fresh_seeds": 5}
+    values["Markdown"] = lambda text, metadata: text
+    cells = {cell["id"]: cell["source"] for cell in read_cells(find_notebooks()["08-influence"])}
+    for name in ("trial", "answer", "doubts"):
+        exec(cells[name], values)
+    assert values["answer"] is values["entry"] is None
+    assert influence.answer_text(table, None).endswith(f"\n\n{influence.NO_TRIAL}")
 
 
 def test_images_that_a_class_helps(study):
