@@ -444,7 +444,8 @@ def answer_text(assessment: Assessment) -> str:
     return (
         f"{order} {nets} best: weighted τ {_tau_text(best, tasks)}. "
         f"Picking by {'it' if len(names) == 1 else names[0]} loses {_with_interval(best, 'regret', 1)} points"
-        f"{share}. Within noise of it: {near or 'no other score'}{beside}.{flat}"
+        f"{share}. Within noise of it: {near or 'no other score'}{beside}. "
+        f"Tests are for other targets and seeds of the same options: others may be ordered otherwise.{flat}"
     )
 
 

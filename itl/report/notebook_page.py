@@ -153,7 +153,7 @@ class NotebookPage:
 
     @cached_property
     def trial(self) -> Question | None:
-        """The question that tries an influence's effects on fresh seeds; None of other notebooks."""
+        """The question that tries an influence's effects on fresh seeds; None where nothing is tried."""
         if (question := self.question) is None or question.name != Influence.name:
             return None
         given: dict[str, Any] = Influence.plain_defaults() | self.parameters
