@@ -278,7 +278,7 @@ def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None
     seen = set()
     for run in runs:
         seed = run.spec.seed if chooses_lr(run.spec) else None
-        if (alike := (id(run.size), cost_settings(run.spec), seed)) in seen:
+        if (alike := (run.folder, cost_settings(run.spec), seed)) in seen:
             continue
         seen.add(alike)
         task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
@@ -408,7 +408,7 @@ def _planned_runs(questions: Questions, sizes: dict[Path, Size], machine: Machin
                     if isinstance(spec, Pretrain) and spec.subset.without and is_packed(spec):
                         built = {name: folder for name, folder in folders.items() if sizes[folder].packed}
                         size = _size_without_duplicates(size, spec.subset, built, reduced)
-                    entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side)
+                    entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side, folders[pack])
                 entry.add(question.name, condition, target)
     return planned
 
@@ -416,7 +416,7 @@ def _planned_runs(questions: Questions, sizes: dict[Path, Size], machine: Machin
 def _size_without_duplicates(
     size: Size, subset: Subset, folders: Mapping[str, Path], reduced: dict[tuple[str, ...], Size]
 ) -> Size:
-    """Return *size* without the images that *subset* leaves out, one object for all runs, kept in *reduced*.
+    """Return *size* without the images that *subset* leaves out, counted once and kept in *reduced*.
 
     *folders* are of the packs that are built, by their names.
     """
@@ -448,7 +448,7 @@ def _add_costs(
     """
     costs: dict[tuple, Cost] = {}
     for run in left:
-        alike = (id(run.size), cost_settings(run.spec))
+        alike = (run.folder, cost_settings(run.spec))
         if alike not in costs:
             known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
             costs[alike] = cost(run.spec, run.size, rates, machine) if known else run.cost

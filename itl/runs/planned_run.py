@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from itl import errors_about
 from itl.machine import Machine
@@ -23,6 +24,7 @@ class PlannedRun:
     size: Size  # of the pack that it learns from
     pack: str  # the name of that pack
     side: int  # of its images, in pixels
+    folder: Path  # of that pack
     key: str = "after packing"
     uses: list[tuple[str, str]] = field(default_factory=list)  # a question, and what the run is to it
     targets: list[str] = field(default_factory=list)
