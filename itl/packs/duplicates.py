@@ -118,8 +118,10 @@ def table_path(pack: Pack, split: str, other: str, other_split: str) -> Path:
 def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
     """Return the training images of *pack* with a duplicate among those that the packs of *digests* score.
 
+    They are read from the tables that `between` has kept: of the other packs, the digests alone are known.
+
     Raises:
-        ItlError: If the packs were not compared yet, as a plan does.
+        ItlError: If a plan has not compared the packs yet.
     """
     images: set[str] = set()
     for digest in digests:

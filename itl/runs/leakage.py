@@ -177,9 +177,10 @@ def size_without(size: Size, packs: Mapping[str, Pack], digests: Sequence[str]) 
 
     The targets are the packs with *digests*, which are among *packs*.
     """
-    find_leakage(packs)  # compares them, where they were not compared before
+    find_leakage(packs)  # it keeps tables of duplicates beside the packs
     pretraining = packs["images"]
     table = pretraining.table[pretraining.table["split"] == "train"]
+    # Read back from there, as runs do: a folder that keeps none is refused here, not by the first run.
     seen = table["image"].isin(seen_images(pretraining, digests))
     left_out = Counter(table.loc[seen, "wnid"])
     train = {wnid: count - left_out[wnid] for wnid, count in size.train.items()}
