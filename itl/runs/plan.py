@@ -219,32 +219,18 @@ def plan(
     questions = list(questions)
     _refuse_unknown_nets(questions, machine)
     sizes, packs = _packs(questions, machine, sizes_of)
-    planned = _planned_runs(questions, sizes, machine)
-    for run in planned.values():
-        if is_packed(run.spec):
-            run.key, run.state = store.path(run.spec).name, store.state(run.spec)
+    planned = _planned_runs(questions, sizes, store, machine)
     left = [run for run in planned.values() if run.state != "done"]
     for question in questions:
         for own in question.own_weights():
             own.check(machine, question.recipe.pixels)
-    works = list(dict.fromkeys(work_of(run.spec) for run in left))
-    rates = measured_before(works, machine) if left else {}
     _refuse_lacking_images(left, machine)
     _refuse_same_images(planned.values(), machine)
-    if build_nets:
-        refuse_impossible_nets(left, rates, machine)
-    if left and measure:
-        try:
-            rates = calibrated(works, machine)
-        except Exception as error:
-            if not machine.scheduler:  # whose workers may have more memory
-                raise
-            log.info(f"not measured on this host: {one_line(error) or type(error).__name__}")
-    _add_costs(planned, left, rates, machine)
+    _add_costs(planned, left, _rates(left, machine, measure, build_nets), machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
+    runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
-    runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
     notes = describe_doubts(planned.values(), packs["pack"])
     if store.has_results() and not all(map(is_packed, planned)):
         notes += (WAITING,)
@@ -268,6 +254,25 @@ def _refuse_unknown_nets(questions: Questions, machine: Machine) -> None:
 
             with errors_about(question.name):
                 check_net(question.net)
+
+
+def _rates(left: Sequence[PlannedRun], machine: Machine, measure: bool, build_nets: bool) -> Rates:
+    """Return what work takes here of the runs that are *left*, as far as that is known or measured now."""
+    if not left:
+        return {}
+    works = list(dict.fromkeys(work_of(run.spec) for run in left))
+    rates = measured_before(works, machine)
+    if build_nets:
+        refuse_impossible_nets(left, rates, machine)
+    if not measure:
+        return rates
+    try:
+        return calibrated(works, machine)
+    except Exception as error:
+        if not machine.scheduler:  # whose workers may have more memory
+            raise
+        log.info(f"not measured on this host: {one_line(error) or type(error).__name__}")
+        return rates
 
 
 def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
@@ -381,7 +386,9 @@ def _written(folder: Path) -> int:
     return file.stat().st_blocks * 512 if file.exists() else 0
 
 
-def _planned_runs(questions: Questions, sizes: dict[Path, Size], machine: Machine) -> dict[Spec, PlannedRun]:
+def _planned_runs(
+    questions: Questions, sizes: dict[Path, Size], store: Store, machine: Machine
+) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}
     reduced: dict[tuple[str, ...], Size] = {}  # sizes without duplicates, by the packs that have these
@@ -409,6 +416,8 @@ def _planned_runs(questions: Questions, sizes: dict[Path, Size], machine: Machin
                         built = {name: folder for name, folder in folders.items() if sizes[folder].packed}
                         size = _size_without_duplicates(size, spec.subset, built, reduced)
                     entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side, folders[pack])
+                    if is_packed(spec):
+                        entry.key, entry.state = store.path(spec).name, store.state(spec)
                 entry.add(question.name, condition, target)
     return planned
 
