@@ -47,8 +47,9 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.presets import load_preset
+from itl.runs.design import Condition
 from itl.runs.perform import load_net
-from itl.runs.question import Condition, Question, run_all
+from itl.runs.question import Question, run_all
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.sources.synthetic.classes import spread_leaves

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from itl.presets import load_preset
-from itl.runs.question import Question, Run
+from itl.runs.design import Run
+from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.specs import Pretrain, key
 from tests.worlds import PRESETS

@@ -12,7 +12,7 @@ import pytest
 
 from itl.presets import load_preset
 from itl.report.notebook_file import check_parameters, declared_parameters, tags
-from itl.runs.question import Margin
+from itl.runs.design import Margin
 from itl.runs.questions import QUESTIONS
 from tests.worlds import PRESETS
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from itl import ItlError, pick
-from itl.runs.question import Margin
+from itl.runs.design import Margin
 from itl.settings import plain_error, spec_of
 from itl.specs import (
     IMAGENET_MEAN,

@@ -38,8 +38,9 @@ from itl.analysis.wording import (
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
+from itl.runs.design import Comparison, Condition
 from itl.runs.leakage import Leakage
-from itl.runs.question import Comparison, Condition, Question
+from itl.runs.question import Question
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.runs.task_questions import RANKED

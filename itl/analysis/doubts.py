@@ -26,8 +26,8 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
 from itl.packs.pack import scored_split
 from itl.runs.cost import images_trained_on
+from itl.runs.design import Run, Task
 from itl.runs.progress import log_rows, worse_than_guessing
-from itl.runs.question import Run, Task
 from itl.runs.store import LOG_FILE, Store
 from itl.sources.records import examples
 from itl.specs import Pretrain, Transfer, key

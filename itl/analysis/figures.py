@@ -21,7 +21,7 @@ from itl import ItlError, one_of
 from itl.analysis.statistics import mean_interval
 from itl.analysis.wording import GAIN, LOSS, SAME, task_name
 from itl.evaluation.methods import main_metric
-from itl.runs.question import UNTRAINED, Task
+from itl.runs.design import UNTRAINED, Task
 
 AXIS_LABELS = {
     "images_per_class": "images per class (log scale)",

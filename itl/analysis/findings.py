@@ -9,7 +9,8 @@ import pandas as pd
 
 from itl.analysis.task_values import Columns, rows_by_condition
 from itl.analysis.wording import comparison_text, signed
-from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.design import Comparison, Condition, Task
+from itl.runs.question import Question
 
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
 SAME_IMAGES = 0.95  # class counts are compared on the same images: at least this share of them

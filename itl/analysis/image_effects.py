@@ -11,7 +11,8 @@ from itl.analysis.influence import NetsOnHalves, nets_on_halves, runs_on_halves
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
-from itl.runs.question import Question, Task
+from itl.runs.design import Task
+from itl.runs.question import Question
 from itl.runs.store import Store
 
 

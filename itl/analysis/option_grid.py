@@ -33,9 +33,10 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
 from itl.runs.cost import images_of, images_trained_on
+from itl.runs.design import Condition, with_seed
 from itl.runs.leakage import Leakage
 from itl.runs.plan import Plan, plan
-from itl.runs.question import Condition, Question, with_seed
+from itl.runs.question import Question
 from itl.runs.results import changed_sources
 from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Pretrain

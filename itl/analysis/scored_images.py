@@ -12,7 +12,8 @@ from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import packed
 from itl.packs.subset import select
-from itl.runs.question import Question, Task
+from itl.runs.design import Task
+from itl.runs.question import Question
 from itl.specs import Subset
 
 

@@ -11,7 +11,8 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_of_runs
-from itl.runs.question import Question, with_seed
+from itl.runs.design import with_seed
+from itl.runs.question import Question
 from itl.runs.questions import EQUAL_PASSES, EQUAL_STEPS
 
 LABEL_SETS = (

@@ -10,7 +10,8 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.model import TaskModel, fit
 from itl.evaluation.methods import main_metric
-from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.design import Comparison, Condition, Task
+from itl.runs.question import Question
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 
 Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it

@@ -9,8 +9,8 @@ import pandas as pd
 from itl import counted
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.evaluation.methods import METHODS, main_metric
+from itl.runs.design import UNTRAINED
 from itl.runs.leakage import Leakage
-from itl.runs.question import UNTRAINED
 
 GAIN, LOSS, SAME = "a gain", "a loss", "the same"  # verdicts on a comparison
 HELPS, HURTS = "helps", "hurts"  # verdicts on a node of the tree

@@ -26,7 +26,7 @@ from itl.packs.subset import MAX_LABELS_SHOWN, SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.report.html import PAGE_TYPE, render
-from itl.runs.plan import UNPACKED
+from itl.runs.design import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_text
 

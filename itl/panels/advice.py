@@ -19,7 +19,7 @@ from itl.machine import Machine
 from itl.panels.panel import Panel, announced, figure_url, named_so
 from itl.presets import Preset, load_preset
 from itl.report.html import render
-from itl.runs.question import Task
+from itl.runs.design import Task
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 

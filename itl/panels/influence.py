@@ -16,7 +16,8 @@ from itl.packs.paths import pack_of_runs
 from itl.packs.thumbnails import Gallery
 from itl.panels.panel import MOST_NODES, Panel, captioned
 from itl.report.html import render
-from itl.runs.question import Question, Task
+from itl.runs.design import Task
+from itl.runs.question import Question
 from itl.runs.store import Store
 
 PICTURES_OF_A_KIND = 8  # helped, or hurt

@@ -21,8 +21,8 @@ from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_pictu
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
+from itl.runs.design import Run
 from itl.runs.nets import net_of
-from itl.runs.question import Run
 from itl.runs.questions import questions_of
 from itl.runs.results import changed_sources
 from itl.runs.store import MANIFEST_FILE, Store

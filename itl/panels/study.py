@@ -39,8 +39,9 @@ from itl.panels.typed_text import options_of_target, read_conditions, read_optio
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE
+from itl.runs.design import Margin, Task
 from itl.runs.plan import VAL_FRACTION, Plan, plan
-from itl.runs.question import Margin, Question, Task
+from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.results import changed_sources
 from itl.runs.study import Study

@@ -13,8 +13,9 @@ import yaml
 
 from itl import ItlError
 from itl.machine import OPENMP_THREADS, Machine, project_folder
+from itl.runs.design import is_packed
 from itl.runs.executors import with_needs
-from itl.runs.plan import is_packed, plan
+from itl.runs.plan import plan
 from itl.runs.progress import Progress, holders
 from itl.runs.question import Question
 from itl.runs.store import Store

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +23,11 @@ from itl.packs.duplicates import (
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size
 from itl.packs.subset import class_contents
+from itl.runs.design import Run
 from itl.specs import Pretrain, Subset, Transfer
 
 log = logging.getLogger(__name__)
 
-Run = Any  # of itl.runs.question, which imports this module
 LEAKED_SHARE = 0.01  # of the images that are scored
 
 
@@ -134,7 +133,7 @@ class RunLeakage:
             leak = self._of_classes(leak, of_classes)
             if isinstance(spec, Pretrain) and leak.left_out and spec.subset.pack in spec.subset.without:
                 leak = replace(leak, own=leak.own[:0])  # left out of its training images
-            if learned and len(leak.own):
+            if isinstance(spec, Transfer) and learned and len(leak.own):
                 leak = self._of_few(leak, spec)
             self._known[known] = leak
         return self._known[known]

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,6 +24,7 @@ from itl.packs.build import partial_of
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, check_images, chooses_lr, contents_of, cost, cost_settings, work_of
+from itl.runs.design import Design, is_packed
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import PlannedRun, describe_doubts, refuse_impossible_nets
@@ -32,11 +32,10 @@ from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Spec, Subset, Transfer, pretraining_of
+from itl.specs import Packing, Pretrain, Spec, Subset, Transfer
 
 log = logging.getLogger(__name__)
 
-UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
@@ -48,8 +47,6 @@ WAITING = (
     "images as an earlier one, its finished runs are found again (on a target, if it has kept its name)"
 )
 ROW_BYTES, REGION_BYTES = 200, 16  # of an image in a pack's table, and of a region proposal
-
-Questions = Iterable[Any]  # each an `itl.runs.question.Question`, whose module imports this one
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,7 @@ class Plan:
 
 
 def plan(
-    questions: Questions,
+    questions: Iterable[Design],
     store: Store,
     machine: Machine,
     measure: bool = True,
@@ -238,14 +235,7 @@ def plan(
     return Plan(packs, runs, machine, tuple(planned), duplicates, afterwards, notes, unfinished)
 
 
-def is_packed(spec: Spec) -> bool:
-    """Say whether the packs of a run are built; before, its key is not known."""
-    subset = pretraining_of(spec).subset
-    packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
-    return not any(digest.startswith(UNPACKED) for digest in packs)
-
-
-def _refuse_unknown_nets(questions: Questions, machine: Machine) -> None:
+def _refuse_unknown_nets(questions: Sequence[Design], machine: Machine) -> None:
     """Raise ItlError for a net that there is not, before data are listed; one that was measured is there."""
     for question in questions:
         work = question.net, question.recipe
@@ -326,7 +316,7 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
 
 
 def _packs(
-    questions: Questions, machine: Machine, sizes_of: Mapping[str, Size] | None
+    questions: Sequence[Design], machine: Machine, sizes_of: Mapping[str, Size] | None
 ) -> tuple[dict[Path, Size], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated."""
     packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
@@ -358,7 +348,7 @@ def describe_changes(name: str, changes: str) -> str:
     return f"the source of {name} has changed since it was packed: {changes}"
 
 
-def _duplicates(questions: Questions, sizes: dict[Path, Size], machine: Machine) -> tuple[str, ...]:
+def _duplicates(questions: Sequence[Design], sizes: dict[Path, Size], machine: Machine) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
     weights: dict[str, None] = {}  # each once
     lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)  # the questions of a split and its text
@@ -387,7 +377,7 @@ def _written(folder: Path) -> int:
 
 
 def _planned_runs(
-    questions: Questions, sizes: dict[Path, Size], store: Store, machine: Machine
+    questions: Sequence[Design], sizes: dict[Path, Size], store: Store, machine: Machine
 ) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}

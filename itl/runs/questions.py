@@ -15,8 +15,8 @@ from itl import ItlError, counted, errors_about, pick, warn
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine, data_entry, expand_home
 from itl.packs.paths import packed
-from itl.runs.plan import UNPACKED
-from itl.runs.question import Comparison, Condition, Question
+from itl.runs.design import UNPACKED, Comparison, Condition
+from itl.runs.question import Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
 from itl.settings import spec_of

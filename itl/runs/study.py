@@ -22,8 +22,9 @@ from pydantic import (
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
+from itl.runs.design import NAME, UNTRAINED, Comparison, Condition, Margin, Task
 from itl.runs.own_weights import OwnWeights
-from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
+from itl.runs.question import Question
 from itl.settings import plain_error, plain_value, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import DetectionRecipe, Packing, Recipe, hashed_labels, net_name

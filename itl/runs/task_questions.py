@@ -9,7 +9,8 @@ from pydantic import PositiveInt
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
-from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.design import Comparison, Condition, Task
+from itl.runs.question import Question
 from itl.runs.study import Count, Repeats, Study
 
 HALF, EVERYTHING = "half of the classes", "all classes"

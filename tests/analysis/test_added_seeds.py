@@ -11,7 +11,7 @@ from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.interim import control_lines, few_seeds_lines
 from itl.analysis.noise import designs
 from itl.analysis.option_grid import read_measured
-from itl.runs.question import Margin
+from itl.runs.design import Margin
 from itl.runs.questions import class_count
 from itl.runs.store import Store
 from tests.analysis.test_comparisons import noisy

@@ -16,7 +16,7 @@ from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault
-from itl.runs.question import Comparison, Condition, Margin, Task
+from itl.runs.design import Comparison, Condition, Margin, Task
 from itl.runs.study import MIN_SEEDS, first_against_last
 
 NOISE = np.random.default_rng(0).normal(scale=0.4, size=(8, 5))  # of eight conditions with five seeds

@@ -12,7 +12,7 @@ from itl.analysis.comparisons import contrasts, exchange
 from itl.analysis.interim import failed_controls
 from itl.analysis.task_values import task_values
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, SAME
-from itl.runs.question import Comparison, Condition
+from itl.runs.design import Comparison, Condition
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 from tests.analysis.test_comparisons import NOISE, PLAIN
 

@@ -22,8 +22,9 @@ from itl.packs.paths import packed
 from itl.presets import Preset, find_notebooks
 from itl.report.notebook_file import read_cells
 from itl.report.notebook_page import NotebookPage
+from itl.runs.design import Condition
 from itl.runs.executors import with_needs
-from itl.runs.question import Condition, Question
+from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.runs.task_questions import Counterfactual, Influence
 from itl.sources.synthetic.classes import spread_leaves

@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.analysis import doubts, noise
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.seeds import Variances, cheapest, smallest_detectable
-from itl.runs.question import Comparison, Task
+from itl.runs.design import Comparison, Task
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.analysis.test_comparisons import frame, question
 from tests.analysis.test_doublings import grid

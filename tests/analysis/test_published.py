@@ -14,7 +14,7 @@ from itl.analysis.findings import findings, our_comparison
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.runs import questions
-from itl.runs.question import Comparison, Condition, Task
+from itl.runs.design import Comparison, Condition, Task
 from itl.sources.annotated.voc_detection import Voc2007
 from tests.analysis.test_comparisons import noisy, question
 from tests.worlds import SHARED

@@ -28,7 +28,7 @@ from itl.analysis.score_trust import (
     per_task,
     weighted_tau,
 )
-from itl.runs.question import Task
+from itl.runs.design import Task
 
 PREDICTORS = ("logme", "leep", "rankme", SIZE, RANDOM)
 

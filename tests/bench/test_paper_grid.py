@@ -11,7 +11,8 @@ from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs import plan
-from itl.runs.question import Condition, Question
+from itl.runs.design import Condition
+from itl.runs.question import Question
 from itl.runs.questions import questions_of
 from itl.runs.throughput import FrozenRate, Rate, frozen_name, name_of
 from itl.specs import DetectionRecipe

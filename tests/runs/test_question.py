@@ -14,9 +14,9 @@ from itl import ItlError
 from itl.hierarchy import taxonomies
 from itl.packs.paths import packed
 from itl.packs.subset import select
+from itl.runs.design import Task
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
-from itl.runs.question import Task
 from itl.runs.store import Store
 from itl.specs import Transfer, key
 from itl.training.batches import Batches
