@@ -23,6 +23,13 @@ UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 NAME = re.compile(r"[\w-]+")  # of a method or a target
 TASK = re.compile(rf"({NAME.pattern})@({NAME.pattern})(?:/([^/:]+))?(?::([1-9]\d*))?")
 
+Columns = tuple[tuple[str, object], ...]  # of results, each with a value: they tell a condition from others
+
+
+def columns(**values: object) -> Columns:
+    """Return what tells a condition from others: its *values*, by the columns that results have for them."""
+    return tuple(values.items())
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -32,7 +39,7 @@ class Condition:
     call it 0 or none.
     """
 
-    columns: tuple[tuple[str, object], ...]
+    columns: Columns
     labels: str = "original"  #: {seed} in it is the run's seed
     classes: int | None = None
     images_per_class: int | None = None
@@ -44,6 +51,11 @@ class Condition:
     weights: OwnWeights | None = None  #: that the net has already
     seeds: tuple[int, ...] = ()  #: its own; none given: the question's
     tree: str = ""  #: digest of the taxonomy that its classes were chosen on; '' where none is said
+
+    @property
+    def values(self) -> list[object]:
+        """Its values in these columns, which alone name it where all conditions have the same."""
+        return [value for _, value in self.columns]
 
     @property
     def untrained(self) -> bool:
@@ -59,8 +71,8 @@ class Condition:
 class Comparison:
     """Two conditions to be compared, by the columns that they have in results."""
 
-    of: tuple[tuple[str, object], ...]
-    against: tuple[tuple[str, object], ...]
+    of: Columns
+    against: Columns
     tasks: tuple[str, ...] = ()  #: by name; none given: every task
 
 
@@ -110,7 +122,7 @@ class Run:
     """A spec, and how results name it."""
 
     spec: Spec
-    columns: tuple[tuple[str, object], ...]
+    columns: Columns
     seed: int
     task: str
     target: str

@@ -15,7 +15,7 @@ from itl import ItlError, counted, errors_about, pick, warn
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine, data_entry, expand_home
 from itl.packs.paths import packed
-from itl.runs.design import UNPACKED, Comparison, Condition
+from itl.runs.design import UNPACKED, Comparison, Condition, columns
 from itl.runs.question import Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
@@ -146,7 +146,7 @@ class LabelSets(Study):
     def conditions(self) -> list[Condition]:
         """Return one for each label set, from few classes to many."""
         return [
-            Condition((("label_set", name),), "original" if name == "none" else name, trained=name != "none")
+            Condition(columns(label_set=name), "original" if name == "none" else name, trained=name != "none")
             for name in _from_few_classes(self.label_sets)
         ]
 
@@ -186,7 +186,7 @@ class ClassCount(LabelSets):
     def conditions(self) -> list[Condition]:
         """Return one for each label set, then one for each number of classes."""
         fewer = [
-            Condition((("label_set", counted(count, "classes")),), classes=count) for count in self.classes
+            Condition(columns(label_set=counted(count, "classes")), classes=count) for count in self.classes
         ]
         return [*super().conditions(), *fewer]
 
@@ -198,7 +198,7 @@ class ClassCount(LabelSets):
         sets = [condition for condition in conditions if condition.classes is None]
         comparisons = first_against_last(sets)
         if self.classes:
-            every = [condition.columns for condition in sets if condition.columns[0][1] == "original"]
+            every = [condition.columns for condition in sets if condition.values == ["original"]]
             if not every:
                 raise ItlError("class-count compares some classes with all: add original to label_sets")
             fewest = min(conditions, key=lambda condition: condition.classes or math.inf)
@@ -264,12 +264,12 @@ class Budget(Study):
                 f"a budget's fit needs two numbers of images or more; all designs have {totals[0]}; give a "
                 f"budget with another number"
             )
-        none = Condition((("design", "none"),), trained=False)
+        none = Condition(columns(design="none"), trained=False)
         return [none, *(condition for conditions in budgets for condition in conditions)]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare the two doublings, then in each budget its last design with its first."""
-        doublings = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
+        doublings = Comparison(columns(design=IMAGES_DOUBLED), columns(design=CLASSES_DOUBLED))
         ends = [(designs[-1].columns, designs[0].columns) for designs in self._designs()]
         return [doublings, *(Comparison(*pair) for pair in ends)]
 
@@ -295,8 +295,8 @@ class Overlap(Study):
             "without as many others": "without-matched@{seed}",
             "without PASCAL's": "without-pascal",
         }
-        trained = [Condition((("pretrained_on", name),), labels=method) for name, method in labels.items()]
-        return [Condition((("pretrained_on", "none"),), trained=False), *trained]
+        trained = [Condition(columns(pretrained_on=name), labels=method) for name, method in labels.items()]
+        return [Condition(columns(pretrained_on="none"), trained=False), *trained]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare PASCAL's classes with the control first."""
@@ -322,13 +322,13 @@ class Split(Study):
             a, b = HALVES[kind]
             names = (("half-a", a), ("half-b", b))
             trained_on = ("none", "A", "B", BOTH, f"{BOTH}, {AS_MANY_PASSES}")
-            columns = {name: (("halves", kind), ("pretrained_on", name)) for name in trained_on}
+            named = {name: columns(halves=kind, pretrained_on=name) for name in trained_on}
             conditions += [
-                Condition(columns["none"], trained=False, names=names),
-                Condition(columns["A"], labels=a, names=names),
-                Condition(columns["B"], labels=b, names=names),
-                Condition(columns[BOTH], names=names, recipe=equal_steps),
-                Condition(columns[f"{BOTH}, {AS_MANY_PASSES}"], names=names, recipe=equal_passes),
+                Condition(named["none"], trained=False, names=names),
+                Condition(named["A"], labels=a, names=names),
+                Condition(named["B"], labels=b, names=names),
+                Condition(named[BOTH], names=names, recipe=equal_steps),
+                Condition(named[f"{BOTH}, {AS_MANY_PASSES}"], names=names, recipe=equal_passes),
             ]
         return conditions
 
@@ -340,7 +340,7 @@ class Split(Study):
                 for name, other in (("A", "half-b"), ("B", "half-a")):
                     measured = (task for task in self.tasks if task.measures_transfer)
                     if scored := tuple(task.name for task in measured if task.labels != other):
-                        of, against = ((("halves", kind), ("pretrained_on", on)) for on in (both, name))
+                        of, against = (columns(halves=kind, pretrained_on=on) for on in (both, name))
                         comparisons.append(Comparison(of, against, scored))
         return comparisons
 
@@ -374,7 +374,7 @@ class CoarseOrFine(Study):
         conditions = []
         for cut in self.cuts:
             names = ("none", COARSE, FINE, ALL_COARSE)
-            none, coarse, fine, every = ((("cut", cut), ("pretrained_on", name)) for name in names)
+            none, coarse, fine, every = (columns(cut=cut, pretrained_on=name) for name in names)
             conditions += [
                 Condition(none, trained=False),
                 Condition(coarse, cut, images_per_class=self.images_per_class),
@@ -388,7 +388,7 @@ class CoarseOrFine(Study):
         comparisons = []
         for cut in self.cuts:
             for names in ((COARSE, FINE), (FINE, "none"), (ALL_COARSE, COARSE)):
-                of, against = ((("cut", cut), ("pretrained_on", name)) for name in names)
+                of, against = (columns(cut=cut, pretrained_on=name) for name in names)
                 comparisons.append(Comparison(of, against))
         return comparisons
 
@@ -404,12 +404,12 @@ def _design(text: str) -> Condition:
     name = f"{classes} × {at_most or ''}{images or 'all'}"
     count = None if classes == "all" else int(classes)
     of_each = int(images) if images else None
-    return Condition((("design", name),), classes=count, images_per_class=of_each, at_most=bool(at_most))
+    return Condition(columns(design=name), classes=count, images_per_class=of_each, at_most=bool(at_most))
 
 
 def _total(designs: Sequence[Condition]) -> int | None:
     """Return the number of images of one budget's *designs*, None where only packs tell; see `Budget`."""
-    names = ", ".join(str(value) for design in designs for _, value in design.columns)
+    names = ", ".join(str(value) for design in designs for value in design.values)
     exact = [design for design in designs if not design.at_most]
     sizes = {(design.classes or 0) * (design.images_per_class or 0) for design in exact}
     totals = sorted(sizes - {0})

@@ -250,7 +250,7 @@ class Study(BaseModel):
 
     def _refuse_repeated(self, conditions: Sequence[Condition]) -> None:
         """Raise ItlError where a seed, a task or a value that is compared is given twice."""
-        values_of = [" ".join(str(value) for _, value in condition.columns) for condition in conditions]
+        values_of = [" ".join(map(str, condition.values)) for condition in conditions]
         tasks = [task.name for task in self.tasks]
         own = [weights.name for weights in {condition.weights for condition in conditions} if weights]
         if twice := [name for name in own if own.count(name) > 1]:
@@ -353,8 +353,7 @@ class Study(BaseModel):
 
 def _hashed_columns(condition: Condition) -> list[object]:
     """Return the values that *condition* has in results, label sets in the one spelling that runs have."""
-    values = [value for _, value in condition.columns]
-    return [hashed_labels(value) if isinstance(value, str) else value for value in values]
+    return [hashed_labels(value) if isinstance(value, str) else value for value in condition.values]
 
 
 def beside_condition(own: OwnWeights, conditions: Sequence[Condition]) -> Condition:

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
-from itl.runs.design import Comparison, Condition, Task
+from itl.runs.design import Comparison, Condition, Task, columns
 from itl.runs.question import Question
 from itl.runs.study import Count, Repeats, Study
 
@@ -51,9 +51,9 @@ class Influence(Study):
         """Return none, half of the classes and all of them."""
         labels, seeds = f"{self.half_method}@{{seed}}", tuple(range(self.halves))
         return [
-            Condition((("pretrained_on", "none"),), trained=False),
-            Condition((("pretrained_on", HALF),), labels, seeds=seeds),
-            Condition((("pretrained_on", EVERYTHING),)),
+            Condition(columns(pretrained_on="none"), trained=False),
+            Condition(columns(pretrained_on=HALF), labels, seeds=seeds),
+            Condition(columns(pretrained_on=EVERYTHING)),
         ]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
@@ -94,11 +94,11 @@ class Counterfactual(Study):
             labels[WITHOUT_HARMFUL] = f"without@{harmful}"
         if self.helpful:
             labels[HELPFUL_ALONE] = f"only@{helpful}"
-        made = [Condition((("pretrained_on", name),), method) for name, method in labels.items()]
+        made = [Condition(columns(pretrained_on=name), method) for name, method in labels.items()]
         if self.helpful:
-            made.append(Condition((("pretrained_on", OTHERS_ALONE),), classes=self.helpful_classes))
-        none = Condition((("pretrained_on", "none"),), trained=False)
-        return [none, Condition((("pretrained_on", EVERYTHING),)), *made]
+            made.append(Condition(columns(pretrained_on=OTHERS_ALONE), classes=self.helpful_classes))
+        none = Condition(columns(pretrained_on="none"), trained=False)
+        return [none, Condition(columns(pretrained_on=EVERYTHING)), *made]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare each with its control, then with all classes."""
@@ -109,8 +109,8 @@ class Counterfactual(Study):
             (HELPFUL_ALONE, EVERYTHING),
             (EVERYTHING, "none"),
         ]
-        columns = {condition.columns[0][1]: condition.columns for condition in conditions}
-        return [Comparison(columns[of], columns[to]) for of, to in pairs if of in columns and to in columns]
+        named = {condition.values[0]: condition.columns for condition in conditions}
+        return [Comparison(named[of], named[to]) for of, to in pairs if of in named and to in named]
 
 
 class NetGrid(Study):
@@ -131,12 +131,12 @@ class NetGrid(Study):
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each label set and number of images."""
-        conditions = [Condition((("label_set", "none"), ("images_per_class", 0)), trained=False)]
+        conditions = [Condition(columns(label_set="none", images_per_class=0), trained=False)]
         for labels in self.label_sets:
             for count in self.images_per_class:
-                columns = (("label_set", labels), ("images_per_class", count))
+                named = columns(label_set=labels, images_per_class=count)
                 images = None if count == "all" else count
-                conditions.append(Condition(columns, labels, images_per_class=images))
+                conditions.append(Condition(named, labels, images_per_class=images))
         return conditions
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
