@@ -135,6 +135,12 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
     return replace(recipe, lr=max(converged, key=converged.__getitem__), lrs=())
 
 
+def search_so_far(folder: Path) -> tuple[float, set[Path]]:
+    """Return what `select_lr` has kept in *folder*: its seconds, and the folders that it trained in."""
+    search = read_mapping(folder / LR_SCORES_FILE)
+    return search.pop("seconds", 0.0), {folder / f"choose-{lr}" for lr in search}
+
+
 def finetune_and_predict(
     net: Classifier,
     target: Target,

@@ -17,7 +17,7 @@ from torch import distributed
 
 from itl import ItlError, pick, warn
 from itl.evaluation.accuracy import scores
-from itl.evaluation.finetune import LR_SCORES_FILE
+from itl.evaluation.finetune import LR_SCORES_FILE, search_so_far
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomies import tree_of_digest
@@ -64,9 +64,11 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
-    earlier, seconds = _begun(folder)
+    if not (folder / BEGUN).exists():  # a search is that of a finished run, which is done again
+        (folder / LR_SCORES_FILE).unlink(missing_ok=True)
     if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
         (folder / LOG_FILE).unlink(missing_ok=True)
+    earlier, seconds = _resumed(folder)
     begun = mixed(earlier, _provenance(spec, machine))
     started = time.monotonic() - seconds
     store.write(spec, BEGUN, begun)  # of whatever code goes on from it
@@ -92,19 +94,16 @@ def _provenance(spec: Spec, machine: Machine) -> dict[str, Any]:
     return provenance(machine) | described(machine, recipe.precision, compiles)
 
 
-def _begun(folder: Path) -> tuple[dict[str, Any], float]:
+def _resumed(folder: Path) -> tuple[dict[str, Any], float]:
     """Return the provenance of what the run in *folder* goes on from, and its seconds; {} and 0 for nothing.
 
     A run goes on from a checkpoint of its own, or from the search for a learning rate. Its seconds are those
     of their epochs: times of files would follow the clock and copies.
     """
-    if not (folder / BEGUN).exists():  # a search is that of a finished run, which is done again
-        (folder / LR_SCORES_FILE).unlink(missing_ok=True)
-    search, trainings = read_mapping(folder / LR_SCORES_FILE), list(folder.glob(f"**/{CHECKPOINT_FILE}"))
-    counted = {f"choose-{lr}" for lr in search}  # in the seconds of the search
-    open_trainings = [path.parent for path in trainings if path.parent.name not in counted]
-    seconds = search.get("seconds", 0.0) + sum(map(trained_seconds, open_trainings))
-    return read_mapping(folder / BEGUN) if search or trainings else {}, seconds
+    search_s, searched = search_so_far(folder)
+    trainings = [path.parent for path in folder.glob(f"**/{CHECKPOINT_FILE}")]
+    seconds = search_s + sum(trained_seconds(training) for training in trainings if training not in searched)
+    return read_mapping(folder / BEGUN) if searched or trainings else {}, seconds
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
