@@ -40,7 +40,7 @@ def progress_facts(process: StudyProcess) -> dict[str, object]:
     watched = process.progress()
     if watched is None:
         return {"text": process.last_line, "percent": 0, "curves": []}
-    folders = [process.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
+    folders = [process.store.path(spec) for spec in watched.under_way if isinstance(spec, Pretrain)]
     curves = [(folder.name, loss_curve(folder / LOG_FILE)) for folder in folders]
     shown = [(name, curve) for name, curve in curves if curve][:CURVES] if process.state == RUNNING else []
     text = str(watched) if process.state != FAILED else process.last_line

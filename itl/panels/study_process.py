@@ -113,12 +113,12 @@ class StudyProcess:
             if not all(is_packed(run.spec) for run in self.question.runs(self.machine)):
                 return None
             self._progress = self._planned_progress()
-        self._progress.look()
+        self._progress.refresh()
         if not self._is_measured:
-            if self._progress.began is None:
+            if self._progress.first_run_at is None:
                 return None
             self._progress, self._is_measured = self._planned_progress(), True  # `itl run` measures at first
-            self._progress.look()
+            self._progress.refresh()
         return self._progress
 
     def _planned_progress(self) -> Progress:

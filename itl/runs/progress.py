@@ -51,15 +51,15 @@ class Progress:
         self.left = {spec: str(store.path(spec)) for spec in self.specs if not store.is_done(spec)}
         known = minutes or {}
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
-        self.work = sum(self.minutes.values())  # minutes of one slot, as planned
-        self.chains = dict(self.minutes)  # of what is left: a run's minutes, and those of what waits for it
+        self.planned_minutes = sum(self.minutes.values())  # of one slot
+        self.minutes_to_end = dict(self.minutes)  # of a run that is left, with those of what waits for it
         for spec, own in self.minutes.items():
             if isinstance(spec, Transfer) and (net := spec.pretrain) in self.left:
-                self.chains[net] = max(self.chains[net], self.minutes[net] + own)
-        self.finished_work = 0.0  # of it
-        self.started = clock()
-        self.began: float | None = None  # when the first run was: starting workers is not work
-        self.started_runs: dict[object, float] = {}  # when a run was first seen under way
+                self.minutes_to_end[net] = max(self.minutes_to_end[net], self.minutes[net] + own)
+        self.done_minutes = 0.0  # of these, those of finished runs
+        self.opened_at = clock()
+        self.first_run_at: float | None = None  # when the first run was: starting workers is not work
+        self.under_way: dict[object, float] = {}  # when each was first seen
         self.handle = None
 
     def __enter__(self) -> "Progress":
@@ -84,7 +84,7 @@ class Progress:
         """The part of the work that is done, 0 to 1; runs under way count by their epochs, or by time."""
         if not self.left:
             return 1.0
-        return (self.finished_work + sum(map(self._done_of, self.started_runs))) / self.work
+        return (self.done_minutes + sum(map(self._done_of, self.under_way))) / self.planned_minutes
 
     def _done_of(self, spec: object) -> float:
         """Minutes of work of a run under way that are done, as planned."""
@@ -93,7 +93,7 @@ class Progress:
             steps, epochs = spec.recipe.steps, spec.recipe.epochs
             part = row["step"] / steps if steps else row["epoch"] / epochs
         else:
-            part = (self.clock() - self.started_runs[spec]) / 60 / self.minutes[spec]
+            part = (self.clock() - self.under_way[spec]) / 60 / self.minutes[spec]
         return min(part, 0.95) * self.minutes[spec]
 
     @property
@@ -102,11 +102,11 @@ class Progress:
 
         However many slots there are, it takes as long as a run that is left and what waits for it.
         """
-        planned = self.work / self.slots
-        passed = 0.0 if self.began is None else (self.clock() - self.began) / 60
+        planned = self.planned_minutes / self.slots
+        passed = 0.0 if self.first_run_at is None else (self.clock() - self.first_run_at) / 60
         pace = (passed + PLAN_WEIGHT * planned) / (self.done + PLAN_WEIGHT)  # minutes for all of the work
-        under_way = {spec: self.chains[spec] - self._done_of(spec) for spec in self.started_runs}
-        longest = max((self.chains | under_way).values(), default=0.0)
+        of_started = {spec: self.minutes_to_end[spec] - self._done_of(spec) for spec in self.under_way}
+        longest = max((self.minutes_to_end | of_started).values(), default=0.0)
         faster = min(1.0, pace / planned) if planned else 1.0  # slower: idle slots look the same
         return max(pace * (1 - self.done), faster * longest)
 
@@ -115,24 +115,24 @@ class Progress:
         more = f"; {about(self.minutes_left)} left" if self.left else ""
         return f"{count} of {len(self.specs)} runs done{more}"
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Read from the store what has finished since, and what is under way; say whether anything has."""
         written = [spec for spec, folder in self.left.items() if os.path.exists(f"{folder}/{RESULT}")]
         finished = [spec for spec in written if self.store.is_done(spec)]
         for spec in finished:
-            del self.left[spec], self.chains[spec]
-            self.finished_work += self.minutes[spec]
-        under_way = [spec for spec, folder in self.left.items() if _has_sign_of_life(f"{folder}/{HOLDER}")]
-        self.started_runs = {spec: self.started_runs.get(spec, self.clock()) for spec in under_way}
-        if self.began is None and (finished or self.started_runs):
-            self.began = self.started if finished else self.clock()
+            del self.left[spec], self.minutes_to_end[spec]
+            self.done_minutes += self.minutes[spec]
+        alive = [spec for spec, folder in self.left.items() if _has_sign_of_life(f"{folder}/{HOLDER}")]
+        self.under_way = {spec: self.under_way.get(spec, self.clock()) for spec in alive}
+        if self.first_run_at is None and (finished or self.under_way):
+            self.first_run_at = self.opened_at if finished else self.clock()
         return bool(finished)
 
     def update(self) -> None:
         """Show what has finished since, and how far those under way are."""
-        if self.look() and self.handle:
+        if self.refresh() and self.handle:
             self.handle.update(self.table())
-        epochs = [text for spec in self.started_runs if (text := last_epoch(self.store.path(spec)))]
+        epochs = [text for spec in self.under_way if (text := last_epoch(self.store.path(spec)))]
         more = [f"{len(epochs) - 4} more"] if len(epochs) > 4 else []
         self.bar.n = self.done
         self.bar.set_description_str("; ".join([str(self), *epochs[:4], *more]), refresh=False)

@@ -93,8 +93,8 @@ def test_how_long_runs_take_is_not_guessed_while_it_is_measured(panel, machine, 
     (folder / "claim.holder").write_text("process 7")
     watched = process.progress()
     assert process.progress() is watched
-    assert watched.minutes_left == pytest.approx(watched.work / machine.slots, rel=0.1)
-    assert watched.work > 100 * LEAST_MINUTES
+    assert watched.minutes_left == pytest.approx(watched.planned_minutes / machine.slots, rel=0.1)
+    assert watched.planned_minutes > 100 * LEAST_MINUTES
 
 
 def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):

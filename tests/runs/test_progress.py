@@ -209,13 +209,13 @@ def test_a_file_that_another_host_has_just_removed_is_none(tmp_path, monkeypatch
         return stale_call
 
     with Progress([net], store, clock=Clock()) as progress, monkeypatch.context() as patch:
-        progress.look()
+        progress.refresh()
         assert progress.done == 0.25
         patch.setattr("builtins.open", on_nfs(open))
         patch.setattr(os, "stat", on_nfs(os.stat))
         assert (progress.done, last_epoch(store.path(net))) == (0, "")
-        progress.look()
-        assert not progress.started_runs
+        progress.refresh()
+        assert not progress.under_way
 
 
 def test_runs_that_were_killed_are_not_under_way(tmp_path):
@@ -224,13 +224,13 @@ def test_runs_that_were_killed_are_not_under_way(tmp_path):
     with Progress(specs, store, {key(spec): 10.0 for spec in specs}, clock=clock) as progress:
         for spec in specs:
             under_way(store, spec)
-        progress.look()
-        assert list(progress.started_runs) == [killed, alive]
+        progress.refresh()
+        assert list(progress.under_way) == [killed, alive]
         silent = time.time() - 61
         os.utime(store.path(killed) / "claim.holder", (silent, silent))
         clock.seconds = 300
-        progress.look()
-        assert list(progress.started_runs) == [alive]
+        progress.refresh()
+        assert list(progress.under_way) == [alive]
         assert progress.done == 0.25
 
 
@@ -260,7 +260,7 @@ def test_a_run_that_starts_anew_does_not_show_the_epochs_of_before(tmp_path, mon
 
     def pretrain(*_: object) -> dict:
         with Progress([net], store, clock=Clock()) as progress:
-            progress.look()
+            progress.refresh()
             seen.append(progress.done)
         return {"metrics": {}}
 
