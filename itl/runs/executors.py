@@ -65,30 +65,54 @@ def _do_all(
     A run whose process was killed resumes in another, once; then it has failed. ItlError if it never began,
     as where no process can start.
     """
-    left = dict.fromkeys(specs)
-    running: dict[Future, Spec] = {}
-    failed: dict[Spec, BaseException] = {}
-    killed: set[Spec] = set()
-    while left or running:
-        _submit_ready(left, running, failed, lambda spec: workers.submit(spec, store))
-        if not running:  # a cluster whose workers have not come yet
+    queue = _Queue(specs, store, workers)
+    while queue.waiting or queue.running:
+        queue.submit_ready()
+        if not queue.running:  # a cluster whose workers have not come yet
             time.sleep(WATCH_S)
-        done, _ = wait(running, timeout=WATCH_S, return_when=FIRST_COMPLETED)
+        done, _ = wait(queue.running, timeout=WATCH_S, return_when=FIRST_COMPLETED)
         workers.check()
         for future in done:
-            spec, error = running.pop(future), future.exception()
-            if isinstance(error, BrokenProcessPool) and spec not in killed:
-                killed.add(spec)
-                left = {spec: None} | left
-            elif error:
-                if isinstance(error, BrokenProcessPool):
-                    error = _death(spec, str(error))
-                    if not (store.path(spec) / CLAIM).exists():
-                        raise error from future.exception()
-                failed[spec] = error
-                log.info(f"run {key(spec)} failed: {failure_text(error)}")
+            queue.settle(future)
         watch()
-    return failed
+    return queue.failed
+
+
+class _Queue:
+    """Runs that wait, those under way, and those that failed; see `_do_all`."""
+
+    def __init__(self, specs: Iterable[Spec], store: Store, workers: LocalWorkers | DaskWorkers) -> None:
+        self.store, self.workers = store, workers
+        self.waiting = dict.fromkeys(specs)
+        self.running: dict[Future, Spec] = {}
+        self.failed: dict[Spec, BaseException] = {}
+        self.killed: set[Spec] = set()  # once
+
+    def submit_ready(self) -> None:
+        """Start what waits and needs nothing that is unfinished, while workers are free."""
+        unfinished = self.waiting.keys() | set(self.running.values())
+        for spec in [spec for spec in self.waiting if not unfinished & set(needs(spec))]:
+            if set(needs(spec)) & self.failed.keys():
+                self.failed[spec] = ItlError(f"run {key(spec)} needs run {key(needs(spec)[0])}, which failed")
+            elif (future := self.workers.submit(spec, self.store)) is None:
+                break
+            else:
+                self.running[future] = spec
+            del self.waiting[spec]
+
+    def settle(self, future: Future) -> None:
+        """Note how the run of *future* has ended; one whose process was killed is the next to start."""
+        spec, error = self.running.pop(future), future.exception()
+        if isinstance(error, BrokenProcessPool) and spec not in self.killed:
+            self.killed.add(spec)
+            self.waiting = {spec: None} | self.waiting
+        elif error:
+            if isinstance(error, BrokenProcessPool):
+                error = _death(spec, str(error))
+                if not (self.store.path(spec) / CLAIM).exists():
+                    raise error from future.exception()
+            self.failed[spec] = error
+            log.info(f"run {key(spec)} failed: {failure_text(error)}")
 
 
 def _death(spec: Spec, how: str) -> ItlError:
@@ -102,24 +126,6 @@ def _death(spec: Spec, how: str) -> ItlError:
         f"the process of run {key(spec)} died twice{where} (killed, or out of memory?); what was finished is "
         f"kept: repeat to resume, {cure} if memory is short{guard}"
     )
-
-
-def _submit_ready(
-    left: dict[Spec, None],
-    running: dict[Future, Spec],
-    failed: dict[Spec, BaseException],
-    submit: Callable[[Spec], Future | None],
-) -> None:
-    """Move from *left* to *running* what needs nothing that is unfinished, while workers are free."""
-    unfinished = left.keys() | set(running.values())
-    for spec in [waiting for waiting in left if not unfinished & set(needs(waiting))]:
-        if set(needs(spec)) & failed.keys():
-            failed[spec] = ItlError(f"run {key(spec)} needs run {key(needs(spec)[0])}, which failed")
-        elif (future := submit(spec)) is None:
-            break
-        else:
-            running[future] = spec
-        del left[spec]
 
 
 def longest_first(specs: Sequence[Spec], minutes: Mapping[str, float]) -> list[Spec]:
