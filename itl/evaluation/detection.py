@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
-from itl.evaluation.finetune import at_best_lr
+from itl.evaluation.finetune import choose_recipe
 from itl.evaluation.methods import Metrics
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import average_precision, mean_ap, ranked_hits
@@ -30,24 +30,32 @@ def detection(spec: Transfer, net: Classifier, target: Target, folder: Path, mac
     Returns:
         In percent: map (11-point, as VOC 2007 is scored), map_area (as VOC is since 2010) and recall (of
         objects that are not difficult: how many some region proposal overlaps by half or more); see
-        `itl.evaluation.finetune.at_best_lr`.
+        `itl.evaluation.finetune.choose_recipe`.
     """
 
     def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> Metrics:
-        detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
-        objects = part.pack.objects[part.pack.objects["row"].isin(part.test.rows)]
-        by_image = objects.rename(columns={"row": "image"})
-        ranked = ranked_hits(by_image, detections, known=part.test.classes).values()
-        metrics = {
-            name: 100 * mean_ap(average_precision(*of_class, metric) for of_class in ranked)
-            for name, metric in (("map", "07"), ("map_area", "area"))
-        }
-        if part is target:  # else a learning rate is being chosen
-            write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
-            metrics["recall"] = 100 * recall(objects, regions.__getitem__)
-        return metrics
+        return _mean_aps(part, _train_and_detect(spec, net, part, recipe, run_folder, machine)[0])
 
-    return at_best_lr(spec, target, folder, evaluate)
+    recipe, chosen = choose_recipe(spec, target, folder, evaluate)
+    detections, regions = _train_and_detect(spec, net, target, recipe, folder, machine)
+    metrics = _mean_aps(target, detections)
+    write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
+    metrics["recall"] = 100 * recall(_test_objects(target), regions.__getitem__)
+    return metrics | chosen
+
+
+def _test_objects(target: Target) -> pd.DataFrame:
+    return target.pack.objects[target.pack.objects["row"].isin(target.test.rows)]
+
+
+def _mean_aps(target: Target, detections: pd.DataFrame) -> Metrics:
+    """Return map and map_area of *detections* in the test images of *target*."""
+    objects = _test_objects(target).rename(columns={"row": "image"})
+    ranked = ranked_hits(objects, detections, known=target.test.classes).values()
+    return {
+        name: 100 * mean_ap(average_precision(*of_class, metric) for of_class in ranked)
+        for name, metric in (("map", "07"), ("map_area", "area"))
+    }
 
 
 def _train_and_detect(

@@ -37,21 +37,22 @@ def finetune(spec: Transfer, net: Classifier, target: Target, folder: Path, mach
     """Train a copy of *net* with a new head on the classes of *target*.
 
     Returns:
-        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; see `at_best_lr`.
+        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; see `choose_recipe`.
     """
 
     def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> Metrics:
         outputs, labels = finetune_and_predict(net, part, recipe, run_folder, machine, spec.fit_seed)
         return scores(outputs, labels, target.per_class)
 
-    return at_best_lr(spec, target, folder, evaluate)
+    recipe, chosen = choose_recipe(spec, target, folder, evaluate)
+    return evaluate(target, recipe, folder) | chosen
 
 
 def actions(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> Metrics:
     """Train a copy of *net* with an output for each action on crops of persons.
 
     Returns:
-        map, the mean over actions of `action_ap`, in percent; see `at_best_lr`.
+        map, the mean over actions of `action_ap`, in percent; see `choose_recipe`.
     """
 
     def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> Metrics:
@@ -59,7 +60,8 @@ def actions(spec: Transfer, net: Classifier, target: Target, folder: Path, machi
         predicted = finetune_and_predict(net, part, recipe, run_folder, machine, seed, independent)
         return {"map": map_percent(*predicted)}
 
-    return at_best_lr(spec, target, folder, evaluate)
+    recipe, chosen = choose_recipe(spec, target, folder, evaluate)
+    return evaluate(target, recipe, folder) | chosen
 
 
 def independent(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
@@ -77,21 +79,20 @@ def map_percent(outputs: Tensor, labels: Tensor) -> float:
     return 100 * mean_ap(action_ap(outputs.numpy(), labels.numpy()).tolist())
 
 
-def at_best_lr(
+def choose_recipe(
     spec: Transfer, target: Target, folder: Path, evaluate: Callable[[Target, Any, Path], Metrics]
-) -> Metrics:
-    """Evaluate the recipe of *spec* on *target*, so that its test images are looked at once.
+) -> tuple[Any, Metrics]:
+    """Return the recipe of *spec* with one learning rate, and that as ``lr`` where it has several.
 
-    Where it has several learning rates, that of the highest main metric on val is taken, and returned as lr.
+    Of several, that of the highest main metric on val is taken: no test image of *target* is looked at.
 
     Args:
         spec: Has the recipe; ItlError where it has none.
         target: Its training images are divided for the search.
-        folder: The run's. An interrupted training resumes from there to the same numbers.
+        folder: The run's. An interrupted search resumes from there to the same numbers.
         evaluate: Trains by a recipe on a target, with checkpoints in a folder; returns metrics.
     """
-    recipe = spec.recipe
-    if recipe is None:
+    if spec.recipe is None:
         raise ItlError(
             f"{spec.method} on {spec.target} needs a recipe, its spec has none; give one or use probe"
         )
@@ -100,9 +101,8 @@ def at_best_lr(
         metrics = evaluate(target.validation_target(spec.seed), candidate, run_folder)
         return metrics[METHODS[spec.method].main_metric]
 
-    best = select_lr(recipe, folder, score)
-    chosen = {"lr": best.lr} if recipe.lrs and best.lr is not None else {}
-    return evaluate(target, best, folder) | chosen
+    recipe = select_lr(spec.recipe, folder, score)
+    return recipe, {"lr": recipe.lr} if spec.recipe.lrs and recipe.lr is not None else {}
 
 
 def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
