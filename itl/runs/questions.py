@@ -64,7 +64,13 @@ class DataSize(Study):
         return spec_of(Subset, {"pack": "", **value}, "subset")
 
     def question(self) -> Question:
-        """Return the question; ItlError for a single number, which leaves nothing to compare."""
+        """Return the question; seeds that are left out are that of subset."""
+        if self.subset and not self.seeds and "seeds" not in self.model_fields_set:
+            return self.model_copy(update={"seeds": (self.subset.seed,)}).question()
+        return super().question()
+
+    def check(self) -> None:
+        """Raise ItlError for a single number, which leaves nothing to compare, and for what subset denies."""
         if len(self.images_per_class) == 1:
             raise ItlError(
                 f"data-size compares numbers of images; got images_per_class {list(self.images_per_class)}; "
@@ -72,12 +78,9 @@ class DataSize(Study):
             )
         if self.subset and self.subset.tree and not self.taxonomy:
             raise ItlError("this subset is of another taxonomy; give that too, as taxonomy=browser.taxonomy")
-        if self.subset and not self.seeds and "seeds" not in self.model_fields_set:
-            return self.model_copy(update={"seeds": (self.subset.seed,)}).question()
         if self.subset:
             self._check_subset(self.subset)
             self._note_other_pack(self.subset)
-        return super().question()
 
     def _check_subset(self, subset: Subset) -> None:
         """Raise ItlError where numbers of images or seeds beside the subset leave out its own."""
@@ -219,7 +222,7 @@ class Granularity(LabelSets):
 
     def question(self) -> Question:
         """Return the question; its page shows nodes above the classes of the first task."""
-        return replace(super().question(), nodes_of=self.tasks[0].target if self.tasks else "")
+        return replace(super().question(), nodes_of=self.tasks[0].target)
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare coarse with fine, coarse with none, and fine with none; ItlError where one lacks."""

@@ -190,14 +190,22 @@ class Study(BaseModel):
         """Return which of *conditions* answer the question, the main comparison first."""
         return first_against_last(conditions)
 
+    def check(self) -> None:
+        """Raise ItlError for settings that this question refuses, and others take."""
+
+    def all_tasks(self) -> tuple[Task, ...]:
+        """Return the tasks, and those that this question adds."""
+        return self.tasks
+
     def question(self) -> Question:
         """Return the question, checked.
 
         ItlError if tasks, seeds or values to compare are missing or repeated, a task, margin or cap is not
         allowed, the images have annotated objects, or the recipe trains for no step.
         """
-        example = f"one, such as probe@{next(iter(self.targets), 'images')}"
-        for task in self._needed("a task", self.tasks, example):
+        self.check()
+        tasks, example = self.all_tasks(), f"one, such as probe@{next(iter(self.targets), 'images')}"
+        for task in self._needed("a task", tasks, example):
             self._check_task(task)
         if not self.tasks[0].measures_transfer:
             raise ItlError(
@@ -220,14 +228,14 @@ class Study(BaseModel):
             beside = [beside_condition(own, conditions) for own in self.weights]
             comparisons = [*comparisons, *against_everything(beside, conditions)]
             conditions = [*conditions, *beside]
-        self._refuse_repeated(conditions)
+        self._refuse_repeated(conditions, tasks)
         made = Question(
             name=self.name,
             images=self.images,
             targets=tuple(self.targets.items()),
             net=self.net,
             conditions=tuple(conditions),
-            tasks=self.tasks,
+            tasks=tasks,
             seeds=tuple(seeds),
             recipe=self.recipe,
             tuning=tuple(self.tuning.items()),
@@ -239,7 +247,7 @@ class Study(BaseModel):
             leave_out_duplicates=self.leave_out_duplicates,
         )
         for condition in conditions:
-            for task in self.tasks:
+            for task in tasks:
                 split_method(condition.labels_of(task, seed=0))
             if condition.trained != made.pretraining(condition, "", seeds[0]).trained:
                 raise ItlError(
@@ -248,22 +256,25 @@ class Study(BaseModel):
                 )
         return made
 
-    def _refuse_repeated(self, conditions: Sequence[Condition]) -> None:
+    def _refuse_repeated(self, conditions: Sequence[Condition], tasks: Sequence[Task]) -> None:
         """Raise ItlError where a seed, a task or a value that is compared is given twice."""
         values_of = [" ".join(map(str, condition.values)) for condition in conditions]
-        tasks = [task.name for task in self.tasks]
         own = [weights.name for weights in {condition.weights for condition in conditions} if weights]
         if twice := [name for name in own if own.count(name) > 1]:
             raise ItlError(
                 f"{self.name} has two weights called {twice[0]}; give one of them another "
                 f"name, as in {{…, name: {twice[0].partition('.')[0]}-2}}"
             )
-        given: dict[str, list] = {"seed": list(self.seeds), "task": tasks, "value": values_of}
+        given: dict[str, list] = {
+            "seed": list(self.seeds),
+            "task": [task.name for task in tasks],
+            "value": values_of,
+        }
         for what, values in given.items():
             if repeated := sorted({value for value in values if values.count(value) > 1}):
                 raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
         hashed: dict[str, list] = {
-            "task": [replace(task, name="", labels=hashed_labels(task.labels)) for task in self.tasks],
+            "task": [replace(task, name="", labels=hashed_labels(task.labels)) for task in tasks],
             "value": [_hashed_columns(condition) for condition in conditions],
         }
         for what, same in hashed.items():

@@ -31,8 +31,8 @@ class Influence(Study):
     nodes: PositiveInt = 3  #: most harmful, and most helpful, that runs on fresh seeds try afterwards
     fresh_seeds: Repeats = 5  #: nets of each condition of these
 
-    def question(self) -> Question:
-        """Return the question; ItlError for seeds to be added and for too few halves."""
+    def check(self) -> None:
+        """Raise ItlError for seeds to be added and for too few halves."""
         if self.cap:
             raise ItlError(
                 f"influence takes as many nets as halves says, so no seeds can be added until it is decided; "
@@ -40,6 +40,9 @@ class Influence(Study):
             )
         if self.halves < 4:
             raise ItlError(f"influence needs 4 halves or more, and tells little below 40; got {self.halves}")
+
+    def question(self) -> Question:
+        """Return the question; its page looks at nodes, and its notebook trains more nets."""
         nets = 5 * self.fresh_seeds  # of the pre-trained conditions of `Counterfactual`
         afterwards = (
             f"{self.name}: its notebook then trains up to {nets} more nets, on fresh seeds: without the most "
@@ -75,15 +78,14 @@ class Counterfactual(Study):
     helpful_classes: int = 0  #: how many of the pack's classes are under the helpful nodes
     helpful_first: bool = False  #: whether the main comparison is that of the helpful
 
-    def question(self) -> Question:
-        """Return the question; ItlError where there is no node to leave out or to keep."""
+    def check(self) -> None:
+        """Raise ItlError where there is no node to leave out or to keep."""
         if not self.harmful and not self.helpful:
             raise ItlError(
                 "counterfactual has no node to leave out or keep; give harmful or helpful, as wnids of nodes"
             )
         if self.helpful and self.helpful_classes < 1:
             raise ItlError("counterfactual needs helpful_classes: how many are under the helpful nodes")
-        return super().question()
 
     def conditions(self) -> list[Condition]:
         """Return none, all classes, then what is left out and what is kept, each beside its control."""
@@ -119,15 +121,14 @@ class NetGrid(Study):
     label_sets: tuple[str, ...]  #: methods of `itl labels`; {seed} in one is the seed of the net
     images_per_class: tuple[Count, ...]
 
-    def question(self) -> Question:
-        """Return the question; ItlError for what is no net to be trained."""
+    def check(self) -> None:
+        """Raise ItlError for what is no net to be trained."""
         if self.repeats > 1 or self.cap:
             raise ItlError(
                 f"{self.name} takes each net as it is: leave repeats and cap out, and give more seeds"
             )
         if 0 in self.images_per_class or "none" in self.label_sets:
             raise ItlError(f"{self.name} has a net without pre-training already; leave 0 and none out")
-        return super().question()
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each label set and number of images."""
@@ -158,13 +159,11 @@ class Scores(NetGrid):
 
     name = "scores"
 
-    def question(self) -> Question:
-        """Return the question, with a task of scores beside each other task; ItlError where there is none."""
-        self._check()
-        beside = dict.fromkeys(score_task(task) for task in self.tasks)
-        return super(Scores, self.model_copy(update={"tasks": (*self.tasks, *beside)})).question()
+    def all_tasks(self) -> tuple[Task, ...]:
+        """Return the tasks, then one of scores for each."""
+        return *self.tasks, *dict.fromkeys(map(score_task, self.tasks))
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
         for task in self.tasks:
             method = pick(METHODS, task.method, "transfer method")
@@ -182,6 +181,7 @@ class Scores(NetGrid):
                 f"{list(self.images_per_class)} and seeds {list(self.seeds)}; give more of what lacks, such "
                 f"as seeds [0, 1, 2]"
             )
+        super().check()
 
 
 class Advice(NetGrid):
@@ -192,8 +192,8 @@ class Advice(NetGrid):
 
     name = "advice"
 
-    def question(self) -> Question:
-        """Return the question; ItlError where there is nothing to choose from, or a task to choose for."""
+    def check(self) -> None:
+        """Raise ItlError where there is nothing to choose from, and for a task that measures no transfer."""
         if len(self.label_sets) * len(self.images_per_class) < 2:
             raise ItlError(
                 f"advice chooses among two options or more, each a label set and a number of images; got "
@@ -202,7 +202,7 @@ class Advice(NetGrid):
         for task in self.tasks:
             if pick(METHODS, task.method, "transfer method").looks_at:
                 raise ItlError(f"{task.name} measures no transfer; give tasks such as probe@{task.target}")
-        return super().question()
+        super().check()
 
 
 RANKED = tuple(kind.name for kind in (Influence, Scores, Advice))  # answered by rankings, not comparisons
