@@ -19,13 +19,12 @@ from itl.machine import in_project
 # the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
 # under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
-# The same for changes to the numbers of one transfer method alone: of what nets are measured by it; or those
-# of untrained nets, of those without duplicates or with labels of a file, and of what is measured of these.
-NUMERICS_OF = {"scores": 2, "duplicates": 2, "file": 2}
-NUMERICS_OF |= dict.fromkeys(("induction", "detection", "actions", "untrained"), 1)
+# The same for the numbers of one transfer method alone: of what nets are measured by it.
+NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1}
+# The same for some nets and what is measured of them: untrained, without duplicates, with labels of a file.
+NUMERICS_OF_NETS = {"untrained": 1, "duplicates": 2, "file": 2}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
-
 
 # What numbers may be: in words, and whether one is that.
 Limit = tuple[str, Callable[[float], bool]]
@@ -41,7 +40,6 @@ COLOUR: Limit = ("from 0 to 1, as pixels are here (of 255, divide by that)", lam
 SPREAD: Limit = ("above 0 and at most 1, of pixels from 0 to 1", lambda number: 0 < number <= 1)
 BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
 
-
 TYPE_WORDS = {
     "bool": "true or false",
     "str": "text",
@@ -49,6 +47,11 @@ TYPE_WORDS = {
     "int": "a whole number",
     "float": "a number",
 }
+
+
+def added(default: Any) -> Any:
+    """Declare a field that a spec got later: its *default* means "as before", see `canonical`."""
+    return field(default=default, metadata={"added": True})
 
 
 def _check_types(spec: Any, what: str = "") -> None:
@@ -97,9 +100,9 @@ def _check_limits(spec: Any, limits: Mapping[str, Limit]) -> None:
     types = {name: kinds for name, kinds, _ in _types_of(spec.__class__)}
     for name, (words, holds) in limits.items():
         value, whole = getattr(spec, name), int in types[name]
-        for number in value if tuple in types[name] and value is not None else [value]:
-            if number is None:
-                continue
+        if value is None:
+            continue
+        for number in value if tuple in types[name] else (value,):
             is_number = isinstance(number, Integral if whole else Real) and not isinstance(number, bool)
             if not is_number:
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
@@ -123,7 +126,7 @@ class Packing:
     size: int = 64  #: side of the stored square, in pixels
     fit: Literal["squash", "crop", "pad"] = "squash"  #: both sides; the short one; the long one
     options: tuple[tuple[str, object], ...] = ()  #: what else the source takes: sorted pairs
-    unreadable: float = field(default=0.01, metadata={"added": True})  #: fraction of images, at most
+    unreadable: float = added(0.01)  #: fraction of images, at most
 
     def __post_init__(self) -> None:
         """Accept options as a mapping too, and a path that is no text; refuse what cannot be."""
@@ -151,10 +154,10 @@ class Subset:
     classes: int | None = None  #: keep this many classes; None keeps all
     images_per_class: int | None = None  #: keep this many images of each class; None keeps all
     seed: int = 0  #: picks classes and images when only some are kept
-    tree: str = field(default="", metadata={"added": True})  #: digest of the taxonomy, if not the usual one
-    leaves: int | None = field(default=None, metadata={"added": True})  #: of the pack's classes in each class
-    at_most: bool = field(default=False, metadata={"added": True})  #: a class may have fewer images_per_class
-    without: tuple[str, ...] = field(default=(), metadata={"added": True})  #: no duplicate of these packs
+    tree: str = added("")  #: digest of the taxonomy, if not the usual one
+    leaves: int | None = added(None)  #: of the pack's classes in each class
+    at_most: bool = added(False)  #: a class may have fewer images_per_class
+    without: tuple[str, ...] = added(())  #: no duplicate of these packs
 
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
@@ -187,8 +190,8 @@ class Recipe:
     pixels: int = 56  #: side of the crop that the net sees
     augment: Literal["resized-crop", "crop", "centre"] = "resized-crop"  #: crop: a random window
     flip: bool = True  #: mirror half of the training images
-    lrs: tuple[float, ...] = field(default=(), metadata={"added": True})  #: to choose lr from, on val
-    clip: float | None = field(default=None, metadata={"added": True})  #: longest gradient; None: any
+    lrs: tuple[float, ...] = added(())  #: to choose lr from, on val
+    clip: float | None = added(None)  #: longest gradient; None: any
 
     defaults: ClassVar[Mapping[str, Any]] = {"epochs": 10, "lr": 0.1, "drops": ()}
     limits: ClassVar[Mapping[str, Limit]] = {
@@ -278,8 +281,8 @@ class DetectionRecipe(Recipe):
     rois: int = 64  #: regions of an image that one step learns from
     foreground: float = 0.25  #: of these, at most this part with an object
     overlap: float = 0.1  #: IoU with some object that the others have at least
-    freeze_first: bool = field(default=False, metadata={"added": True})  #: the first convolution stays
-    bias_lr: float = field(default=1.0, metadata={"added": True})  #: of biases and norms, as a factor of lr
+    freeze_first: bool = added(False)  #: the first convolution stays
+    bias_lr: float = added(1.0)  #: of biases and norms, as a factor of lr
 
     defaults: ClassVar[Mapping[str, Any]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
     limits: ClassVar[Mapping[str, Limit]] = {
@@ -312,7 +315,7 @@ class Weights:
     in_order: bool = False  #: the file's tensors are the net's in the same order, by other names
     mean: tuple[float, ...] = IMAGENET_MEAN  #: that the net expects to be subtracted, RGB from 0 to 1
     std: tuple[float, ...] = IMAGENET_STD  #: by which it expects to be divided
-    bgr: bool = field(default=False, metadata={"added": True})  #: trained on blue, green and red, as by Caffe
+    bgr: bool = added(False)  #: trained on blue, green and red, as by Caffe
 
     def __post_init__(self) -> None:
         """Give the net its one name; refuse means and standard deviations of pixels from 0 to 255."""
@@ -342,7 +345,7 @@ class Pretrain:
     net: str = "small"
     recipe: Recipe = Recipe()
     seed: int = 0  #: initial weights, order and augmentation
-    weights: Weights | None = field(default=None, metadata={"added": True})  #: instead of training
+    weights: Weights | None = added(None)  #: instead of training
 
     def __post_init__(self) -> None:
         """Give the net as initialised one spec, whatever it would have been trained on and how.
@@ -385,9 +388,9 @@ class Transfer:
     images_per_class: int | None = None  #: of the target's training split; None keeps all
     recipe: Recipe | None = None  #: of the tuning; frozen methods see the pre-training's centre crop
     seed: int = 0
-    labels: str = field(default="original", metadata={"added": True})  #: what the target's classes count as
-    tree: str = field(default="", metadata={"added": True})  #: as that of a subset
-    repeat: int = field(default=0, metadata={"added": True})  #: number of this fit among those of one net
+    labels: str = added("original")  #: what the target's classes count as
+    tree: str = added("")  #: as that of a subset
+    repeat: int = added(0)  #: number of this fit among those of one net
 
     @property
     def fit_seed(self) -> int:
@@ -446,21 +449,20 @@ def file_digest(path: str, is_list: bool = False) -> str:
 def canonical(spec: object) -> str:
     """Return the one text of *spec* as JSON: every field, sorted, no spaces, 1.0 written as 1.
 
-    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method and net. That of a packing
-    does not: a pack's digest names its pixels.
-    A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
-    has a default that means "as before", and is left out while it has that default. Of a file that labels
-    come from it has the digest alone: where the file lies changes no number.
+    The text of a run holds NUMERICS too, what NUMERICS_OF has of its method, and NUMERICS_OF_NETS of its net.
+    That of a packing does not: a pack's digest names its pixels.
+    A field that is `added` later would rename every run, so it is left out while it has its default. Of a
+    file that labels come from it has the digest alone: where the file lies changes no number.
     """
     tree = {type(spec).__name__: _plain(spec)}
     if isinstance(spec, Spec):
         tree["numerics"], net = NUMERICS, pretraining_of(spec)
         if not net.trained and net.weights is None:
-            tree["numerics of untrained"] = NUMERICS_OF["untrained"]
+            tree["numerics of untrained"] = NUMERICS_OF_NETS["untrained"]
         if net.subset.without:
-            tree["numerics of duplicates"] = NUMERICS_OF["duplicates"]
+            tree["numerics of duplicates"] = NUMERICS_OF_NETS["duplicates"]
         if FILE_NAME.search(f"{net.subset.labels}+{getattr(spec, 'labels', '')}"):
-            tree["numerics of file"] = NUMERICS_OF["file"]
+            tree["numerics of file"] = NUMERICS_OF_NETS["file"]
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -485,10 +487,9 @@ def _plain(value: object) -> object:
     if not is_dataclass(value):
         return value
     plain = {}
-    kind: Any = type(value)
-    for name, added, default in _fields_of(kind):
+    for name, is_added, default in _fields_of(value.__class__):
         content = getattr(value, name)
-        if not added or content != default:
+        if not is_added or content != default:
             plain[name] = _plain(FILE_NAME.sub("file@", content) if name == "labels" else content)
     return plain
 

@@ -50,7 +50,7 @@ def test_keys_of_presets_stay():
     """A change that is meant to rename runs rewrites the file: with ITL_REWRITE_KEYS=1 in the environment.
 
     Numbers that change under the same spec raise `itl.specs.NUMERICS`, which renames all of them, or one of
-    NUMERICS_OF.
+    NUMERICS_OF and NUMERICS_OF_NETS.
     """
     text = "".join(f"{line}\n" for line in lines())
     if os.environ.get("ITL_REWRITE_KEYS"):

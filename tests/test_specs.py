@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.settings import options_as_settings, spec_of
 from itl.specs import (
     NUMERICS,
-    NUMERICS_OF,
+    NUMERICS_OF_NETS,
     DetectionRecipe,
     Packing,
     Pretrain,
@@ -98,7 +98,7 @@ def test_how_duplicates_are_found_enters_the_keys_of_nets_that_leave_them_out(mo
     leaving = replace(SPEC, pretrain=replace(SPEC.pretrain, subset=replace(subset, without=("a" * 12,))))
     specs = [SPEC, SPEC.pretrain, leaving, leaving.pretrain]
     before = [canonical(spec) for spec in specs]
-    monkeypatch.setitem(NUMERICS_OF, "duplicates", 1000)
+    monkeypatch.setitem(NUMERICS_OF_NETS, "duplicates", 1000)
     assert [canonical(spec) == text for spec, text in zip(specs, before, strict=True)] == [
         True,
         True,
@@ -111,7 +111,7 @@ def test_how_lists_of_classes_are_read_enters_the_keys_of_nets_with_labels_from_
     labels = ("file@some.csv#01234567", "half-random-a@0+file@some.csv#01234567", "bottom-up@9")
     specs = [replace(SPEC.pretrain, subset=replace(SPEC.pretrain.subset, labels=one)) for one in labels]
     before = [canonical(spec) for spec in specs]
-    monkeypatch.setitem(NUMERICS_OF, "file", 1000)
+    monkeypatch.setitem(NUMERICS_OF_NETS, "file", 1000)
     after = [canonical(spec) for spec in specs]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
 

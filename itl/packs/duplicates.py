@@ -37,8 +37,8 @@ MIN_CONTRAST = 4.0  # grey levels; plainer images are only compared exactly
 # d².
 MIN_PRODUCT = -(MAX_DIFFERENCE**2) / 2 - 1e-5  # and this is -1/2 of it
 BLOCK = 1024  # images in memory at a time
-# Of what tables list, in the names of kept ones. Where other images have duplicates than before, NUMERICS_OF
-# of itl.specs is raised too.
+# Of what tables list, in the names of kept ones. Where other images have duplicates than before,
+# NUMERICS_OF_NETS of itl.specs is raised too.
 VERSION = 4
 _IN_MEMORY: dict[Path, Any] = {}  # tables and thumbnails, by the files that could not be written
 COLUMNS = ["image", "split", "other", "other_split", "kind", "difference"]
