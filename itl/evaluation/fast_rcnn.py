@@ -86,9 +86,20 @@ class Detector(nn.Module):
 
         Kept, it and the detector would hold each other: memory of a GPU would wait for the garbage collector.
         """
-        parts = self.pool_regions, self.box_features, self.predict
-        sampling = 0.5, 0.5, self.recipe.rois, self.recipe.foreground, BOX_CODER_WEIGHTS
-        return RoIHeads(*parts, *sampling, MIN_SCORE, NMS_IOU, MAX_DETECTIONS).train(self.training)
+        heads = RoIHeads(
+            self.pool_regions,
+            self.box_features,
+            self.predict,
+            fg_iou_thresh=0.5,
+            bg_iou_thresh=0.5,
+            batch_size_per_image=self.recipe.rois,
+            positive_fraction=self.recipe.foreground,
+            bbox_reg_weights=BOX_CODER_WEIGHTS,
+            score_thresh=MIN_SCORE,
+            nms_thresh=NMS_IOU,
+            detections_per_img=MAX_DETECTIONS,
+        )
+        return heads.train(self.training)
 
     def _near_objects(self, regions: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Keep the regions that overlap an object by ``recipe.overlap``; all where there is no object."""
@@ -165,6 +176,14 @@ def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalN
     sizes = tuple(size * recipe.pixels for size in ANCHOR_SIZES)
     anchors = Anchors(stride, sizes, ANCHOR_RATIOS)
     head = RPNHead(channels, anchors.num_anchors_per_location()[0])
-    before_nms = {"training": 12_000, "testing": 6_000}
-    after_nms = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
-    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, before_nms, after_nms, 0.7)
+    return RegionProposalNetwork(
+        anchors,
+        head,
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=256,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 12_000, "testing": 6_000},
+        post_nms_top_n={"training": recipe.proposals, "testing": min(300, recipe.proposals)},
+        nms_thresh=0.7,
+    )

@@ -71,8 +71,8 @@ class OwnWeights:
             what = "a folder" if Path(file).is_dir() else "not there"
             raise ItlError(f"the weights {file} are {what}; give a .safetensors, .pth or .pt file")
         digest = file_digest(file) if file else ""
-        colours = entry.mean or known.mean, entry.std or known.std
-        weights = Weights(known.net, digest, entry.entry, entry.in_order, *colours, entry.bgr)
+        mean, std = entry.mean or known.mean, entry.std or known.std
+        weights = Weights(known.net, digest, entry.entry, entry.in_order, mean, std, entry.bgr)
         if entry.pixels is not None and entry.pixels < 1:
             raise ItlError(
                 f"pixels of weights should be above 0, not {entry.pixels}; left out, the recipe's are taken"

@@ -135,10 +135,17 @@ class DataSize(Study):
     def _condition(
         self, within: Subset, count: Any, exposure: str = "", recipe: Recipe | None = None
     ) -> Condition:
-        columns = (("images_per_class", count), *([("exposure", exposure)] if exposure else []))
-        images = None if count in ("all", 0) else count
-        classes = within.labels, within.classes, images, count != 0, within.leaves, within.at_most
-        return Condition(columns, *classes, recipe, tree=within.tree)
+        return Condition(
+            (("images_per_class", count), *([("exposure", exposure)] if exposure else [])),
+            labels=within.labels,
+            classes=within.classes,
+            images_per_class=None if count in ("all", 0) else count,
+            trained=count != 0,
+            leaves=within.leaves,
+            at_most=within.at_most,
+            recipe=recipe,
+            tree=within.tree,
+        )
 
 
 class LabelSets(Study):
