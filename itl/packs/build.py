@@ -31,7 +31,7 @@ from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read
 
 log = logging.getLogger(__name__)
 
-AGAIN = "move that folder away and repeat"
+MOVE_AWAY = "move that folder away and repeat"
 CONTENTS = ("records", "stamps", "itl")  # of a pack's identity: what its source holds, and what decodes it
 OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
     *("images.npy", "index.parquet", "objects.parquet", FILES, "regions.npz", "thumbnails-*.npy"),
@@ -150,9 +150,9 @@ def _changes(request: PackRequest, out: Path) -> str:
 
 def _read_summary(folder: Path) -> dict:
     """Return the content of pack.json in *folder*; {} if there is none, and ItlError if it is damaged."""
-    content = read_json(folder / "pack.json", AGAIN)
+    content = read_json(folder / "pack.json", MOVE_AWAY)
     if content is not None and not (isinstance(content, dict) and "request" in content):
-        raise ItlError(f"{folder / 'pack.json'} is damaged: it does not say what was packed; {AGAIN}")
+        raise ItlError(f"{folder / 'pack.json'} is damaged: it does not say what was packed; {MOVE_AWAY}")
     return content or {}
 
 
@@ -212,12 +212,14 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
 
 def _check_unfinished(folder: Path, wanted: dict) -> None:
     """Raise ItlError if *folder* has another pack than *wanted*; empty it if only source or itl changed."""
-    present = _read_summary(folder) or Journal(folder / "journal").identity or wanted
-    if present is wanted and (others := others_in(folder)):
-        raise ItlError(
-            f"{folder} is in the way, where the pack is built until it is whole: it holds {others[0].name}; "
-            f"move that folder, or pack to another one"
-        )
+    present = _read_summary(folder) or Journal(folder / "journal").identity
+    if not present:  # nothing is begun
+        if others := others_in(folder):
+            raise ItlError(
+                f"{folder} is in the way, where the pack is built until it is whole: it holds "
+                f"{others[0].name}; move that folder, or pack to another one"
+            )
+        return
     differing = [name for name in ("request", "path", *CONTENTS) if present.get(name) != wanted[name]]
     if not differing:
         return

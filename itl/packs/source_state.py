@@ -37,7 +37,7 @@ LABEL_SUFFIXES = (  # of files that may label images below them
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),
     *(".zip", ".tar", ".gz", ".tgz"),  # with such files, as SUN397's Partitions.zip
 )
-UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
+UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: `is_unchanged` for none
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class PackedFile(NamedTuple):
 
     def is_unchanged(self, stamp: Stamp) -> bool:
         """Say whether the file is as it was, by its *stamp* of now."""
-        return stamp == (self.bytes, self.time_ns) != UNKNOWN
+        return stamp != UNKNOWN and stamp == (self.bytes, self.time_ns)
 
 
 def write_files(

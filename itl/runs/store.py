@@ -27,7 +27,7 @@ BEGUN = "begun.json"  # provenance of a run that is not done
 LOG_FILE = "log.jsonl"  # a row an epoch; may be written by a rank that ends later
 CLAIM = "claim"
 HOLDER = f"{CLAIM}.holder"  # there while a process computes the run, or was killed doing so
-AGAIN = "`itl run` does the run again"
+RUN_AGAIN = "`itl run` does the run again"  # in each warning of a damaged run: workers drop these by it
 
 
 class Store:
@@ -62,17 +62,17 @@ class Store:
         If a file is damaged or missing, it warns, and the run counts as not done.
         """
         folder = self.path(spec)
-        result = read_mapping(folder / RESULT, AGAIN)
+        result = read_mapping(folder / RESULT, RUN_AGAIN)
         if not result:
             return None
         files = result.pop("files", {})
         result.pop("digests", {})
         if not isinstance(files, dict) or not _numbers_by_name(result.get("metrics")):
-            warn(f"{folder / RESULT} is damaged: it lacks files, or metrics that are numbers; {AGAIN}")
+            warn(f"{folder / RESULT} is damaged: it lacks files, or metrics that are numbers; {RUN_AGAIN}")
             return None
         if damaged := changed_file(folder, files):
             reason = "damaged: its size has changed" if (folder / damaged).exists() else "missing"
-            warn(f"{folder / damaged} is {reason}; {AGAIN}")
+            warn(f"{folder / damaged} is {reason}; {RUN_AGAIN}")
             return None
         return result
 
@@ -89,16 +89,16 @@ class Store:
         ItlError if its content is not what the run wrote: an interrupted copy may have the same size.
         """
         path = self.path(spec) / name
-        digest = read_mapping(path.with_name(RESULT), AGAIN).get("digests", {}).get(name)
+        digest = read_mapping(path.with_name(RESULT), RUN_AGAIN).get("digests", {}).get(name)
         if digest is not None and path.exists() and _digest(path) != digest:
             result = path.with_name(RESULT)
-            raise ItlError(f"{path} is damaged: its content has changed; remove {result}, then {AGAIN}")
+            raise ItlError(f"{path} is damaged: its content has changed; remove {result}, then {RUN_AGAIN}")
         return path
 
     def read(self, spec: object, name: str) -> dict:
         """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged."""
         folder = self.path(spec)
-        content = read_json(folder / name, cure := f"remove {folder / RESULT}, then {AGAIN}")
+        content = read_json(folder / name, cure := f"remove {folder / RESULT}, then {RUN_AGAIN}")
         if content is None:
             raise ItlError(f"{folder / name} is missing; {cure}")
         return content

@@ -23,7 +23,7 @@ from subprocess import PIPE
 from itl import ItlError, LineHandler, log_lines, warnings_as_notes
 from itl.machine import OPENMP_THREADS, Machine
 from itl.processes import free_frames, process_pool
-from itl.runs.store import AGAIN, Store
+from itl.runs.store import RUN_AGAIN, Store
 from itl.specs import Spec, Transfer
 
 LINE, END = "line", "end"  # kinds of answers of a process that serves runs
@@ -226,7 +226,7 @@ def start_worker(lifeline: Connection) -> None:
 
 def _warn_as_notes(write: Callable[[str], object]) -> None:
     """Give the warnings of runs to *write*, but for those that whoever started the runs has shown."""
-    warnings.filterwarnings("ignore", message=f".*{AGAIN}")
+    warnings.filterwarnings("ignore", message=f".*{RUN_AGAIN}")
     warnings_as_notes(write)
 
 

@@ -206,11 +206,9 @@ class Batches:
         """
         if self.device.type == "cpu":
             return self._draw(epoch)
-        plan, following = (
-            self.plans.get(number) or self.threads.submit(self._draw, number) for number in (epoch, epoch + 1)
-        )
-        self.plans = {epoch: plan, epoch + 1: following}
-        return plan.result()
+        both = epoch, epoch + 1
+        self.plans = {one: self.plans.get(one) or self.threads.submit(self._draw, one) for one in both}
+        return self.plans[epoch].result()
 
     def stream_from_now_on(self) -> bool:
         """Free the images that this process keeps on the GPU; False where it keeps none."""
