@@ -139,7 +139,7 @@ def median_seconds(question: Question, store: Store, machine: Machine) -> dict[s
     rows = []
     for run in question.runs(machine):
         if run.method in METHODS and store.result(run.spec) is not None:
-            if METHODS[run.method].looks_at:
+            if METHODS[run.method].predicts:
                 rows.append(store.read(run.spec, SECONDS))
             else:
                 rows.append({run.method: store.read(run.spec, PROVENANCE_FILE)["seconds"]})

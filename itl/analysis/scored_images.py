@@ -28,7 +28,7 @@ def count_images_of_accuracy(
 ) -> tuple[dict[str, int], Pack | None]:
     """Count the images that *task* is scored on by class; none, and no pack, if it has no accuracy."""
     pack = target_pack(question, task, machine)
-    if pack is None or METHODS[Task.read(task).method].looks_at or not is_share(main_metric(task)):
+    if pack is None or METHODS[Task.read(task).method].predicts or not is_share(main_metric(task)):
         return {}, None
     return count_scored_images(question, Task.read(task), pack, machine), pack
 

@@ -18,7 +18,7 @@ class Method:
     """How a pre-trained net is measured on a target.
 
     Its evaluator is called as ``evaluate(spec, net, target, folder, machine)`` and returns plain floats, by
-    metric: in percent, or, where *looks_at* says that no test image is scored, in the metric's own unit.
+    metric: in percent or, where the method only *predicts*, in the metric's own unit.
     *target* is an `itl.evaluation.target.Target`, *folder* is the run's own.
     """
 
@@ -30,7 +30,7 @@ class Method:
     nodes: bool = False  # scores inner nodes of the tree too, beside chance
     tree: bool = False  # reads the tree of the question, whatever the labels of its target are made from
     cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.FrozenRate` that frozen features cost
-    looks_at: str = ""  # the split, where that is not the test split
+    predicts: bool = False  # transfer, by scores of the features of training images: it measures none
 
     def load(self) -> Callable[..., Metrics]:
         """Import and return the evaluator."""
@@ -60,7 +60,7 @@ METHODS = {
         "cheap scores",
         "knn5",
         cost=("compare", "compare"),
-        looks_at="train",
+        predicts=True,
         tree=True,
     ),
 }

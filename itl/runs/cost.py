@@ -182,7 +182,7 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
             f"{spec.method} asks {max(KNN_NEIGHBOURS)} neighbours, and there are "
             f"{counted(n_train, 'training images')} of {name} in all; give it more"
         )
-    chooses = "fit" in method.cost or bool(method.looks_at) or chooses_lr(spec)
+    chooses = "fit" in method.cost or method.predicts or chooses_lr(spec)
     if chooses and not chosen_on_val and max(kept.values()) < 2:
         raise ItlError(
             f"{spec.method} holds a part of the training images out, and there is one of each class of "

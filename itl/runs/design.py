@@ -114,7 +114,7 @@ class Task:
     @property
     def measures_transfer(self) -> bool:
         """Whether it does; scores only predict it."""
-        return not METHODS[self.method].looks_at
+        return not METHODS[self.method].predicts
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     if "lr" in chosen and spec.recipe is not None:
         chosen["lr_at_edge"] = chosen["lr"] in (min(spec.recipe.lrs), max(spec.recipe.lrs))
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
-    split = method.looks_at or scored_split(pack.summary["splits"])
+    split = "train" if method.predicts else scored_split(pack.summary["splits"])
     protocol = {"split": split, "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}
 

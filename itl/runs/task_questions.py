@@ -167,7 +167,7 @@ class Scores(NetGrid):
         """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
         for task in self.tasks:
             method = pick(METHODS, task.method, "transfer method")
-            if method.looks_at:
+            if method.predicts:
                 raise ItlError(f"scores adds {task.name} itself; give others, as probe@{task.target}")
             if method.annotated:
                 raise ItlError(
@@ -200,7 +200,7 @@ class Advice(NetGrid):
                 f"label_sets {list(self.label_sets)} and images_per_class {list(self.images_per_class)}"
             )
         for task in self.tasks:
-            if pick(METHODS, task.method, "transfer method").looks_at:
+            if pick(METHODS, task.method, "transfer method").predicts:
                 raise ItlError(f"{task.name} measures no transfer; give tasks such as probe@{task.target}")
         super().check()
 
