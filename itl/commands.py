@@ -322,9 +322,10 @@ def plan(args: argparse.Namespace) -> None:
 
     if args.detect and args.within:
         raise ItlError("give --detect or --within, not both")
-    made, questions, store, machine = _plan(args)
-    print(describe(made, every_run=args.runs))
-    for line in [*few_seeds_lines(questions), *control_lines(made.unfinished, questions, store, machine)]:
+    machine = _machine(args)
+    planned, questions, store = _plan(args, machine)
+    print(describe(planned, every_run=args.runs))
+    for line in [*few_seeds_lines(questions), *control_lines(planned.unfinished, questions, store, machine)]:
         print(line)
     if args.detect or args.within:
         from itl.analysis.noise import designs
@@ -332,7 +333,7 @@ def plan(args: argparse.Namespace) -> None:
         table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
         print(f"\n{describe_designs(table)}")
     with errors_about("`itl run` would refuse this"):
-        made.refuse()
+        planned.refuse()
 
 
 def run(args: argparse.Namespace) -> None:
@@ -341,8 +342,9 @@ def run(args: argparse.Namespace) -> None:
     from itl.analysis.interim import control_lines
     from itl.runs.question import describe_done, run_all
 
-    _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
-    planned, questions, store, machine = _plan(args)
+    machine = _machine(args)
+    machine.runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
+    planned, questions, store = _plan(args, machine)
     planned.refuse()
     for line in [*planned.notes, *control_lines(planned.unfinished, questions, store, machine)]:
         print(line, flush=True)
@@ -450,19 +452,18 @@ def bench(args: argparse.Namespace) -> None:
         measure(args.only, args.json, args.device)
 
 
-def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
-    """Plan the questions of a preset; messages on measuring go to stderr."""
+def _plan(args: argparse.Namespace, machine: Machine) -> "tuple[Plan, list[Question], Store]":
+    """Plan the questions of a preset on *machine*; messages on measuring go to stderr."""
     from itl.report.notebook_file import notebooks_of
     from itl.runs.plan import plan as make_plan
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
-    machine, preset = _machine(args), _preset(args)
+    preset = _preset(args)
     notebooks_of(preset)  # what its report would refuse, before the runs
     questions, store = questions_of(preset, args.only), Store(machine.runs)
     with log_lines(partial(print, file=sys.stderr)):
-        made = make_plan(questions, store, machine)
-    return made, questions, store, machine
+        return make_plan(questions, store, machine), questions, store
 
 
 def _machine(args: argparse.Namespace) -> Machine:

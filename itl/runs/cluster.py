@@ -181,8 +181,7 @@ class DaskWorkers:
             if self.client.status == "running":
                 self.client.run(stop_on_worker, self.call, on_error="ignore", callback_timeout=STOP_S)
         except OSError:
-            late = f"{self.address} or a worker of it does not answer, which then finishes its run"
-            print(f"itl: {late}", file=sys.stderr)
+            print_line(f"{self.address} or a worker of it does not answer, which then finishes its run")
 
     def _lost(self) -> ItlError:
         return ItlError(
@@ -198,7 +197,7 @@ class DaskWorkers:
         if not self.noted and now - self.seen > LONELY_S:
             self.noted = True
             see = f"; squeue --me lists their jobs, which write to {self.jobs.logs}" if self.jobs else ""
-            print(f"itl: {self.address} has no workers; waiting for them{see}", file=sys.stderr, flush=True)
+            print_line(f"{self.address} has no workers; waiting for them{see}")
         if self.jobs and now - max(self.seen, self.jobs_checked) > LONELY_S:
             self.jobs_checked = now
             self.jobs.check()
