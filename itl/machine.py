@@ -1,4 +1,4 @@
-"""Where and how runs execute, which changes no number: device, workers, folders, disk and memory."""
+"""Where and how runs execute, which changes no number; the signals that stop them; sizes, times in words."""
 
 import os
 import re

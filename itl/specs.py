@@ -382,7 +382,7 @@ class Transfer:
     """One measurement of a pre-trained net on a target."""
 
     pretrain: Pretrain
-    method: str  #: finetune, probe, knn, induction, actions or detection
+    method: str  #: a name in `itl.evaluation.methods.METHODS`
     target: str  #: the target's name, as results show it
     pack: str  #: digest of the target's pack
     images_per_class: int | None = None  #: of the target's training split; None keeps all

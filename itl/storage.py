@@ -1,4 +1,4 @@
-"""Atomic files, one reader of JSON, and one lock that says who holds it."""
+"""Atomic files, readers of JSON, YAML and lines of text, and one lock that says who holds it."""
 
 import ast
 import json

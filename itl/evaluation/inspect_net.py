@@ -196,8 +196,8 @@ def inspect_own(
 ) -> Inspection:
     """Inspect *net*, of *spec*, on images of the classes that it was trained on, by its own head.
 
-    They are those of `own_split`.
-    At most *limit* of these, and of the training images, are looked at, evenly spread.
+    The images are of the split `own_split`. At most *limit* of them, and of the training images, are looked
+    at, evenly spread.
     """
     split = own_split(pack) or "val"  # which `select` refuses where there is none
     images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))

@@ -23,7 +23,7 @@ class Selection:
     """Some rows of a pack, with a label for each."""
 
     rows: np.ndarray  #: int64 (n,), sorted: row numbers of the pack
-    labels: np.ndarray  #: int64 (n,), in 0 .. len(classes) - 1
+    labels: np.ndarray  #: int64 (n,), positions in *classes*; or (n, classes) of 1, 0 and -1: not known
     classes: tuple[str, ...]  #: in label order: sorted
 
     def at(self, indices: np.ndarray) -> "Selection":

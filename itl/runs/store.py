@@ -96,7 +96,10 @@ class Store:
         return path
 
     def read(self, spec: object, name: str) -> dict:
-        """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged."""
+        """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged.
+
+        Its advice removes the result: without it the run is not done, so it is done again.
+        """
         folder = self.path(spec)
         content = read_json(folder / name, cure := f"remove {folder / RESULT}, then {RUN_AGAIN}")
         if content is None:
