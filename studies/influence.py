@@ -45,7 +45,7 @@ from itl.evaluation.target import target_of
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import pack_for
+from itl.packs.paths import build_or_open
 from itl.presets import load_preset
 from itl.runs.design import Condition
 from itl.runs.perform import load_net
@@ -171,7 +171,7 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
     task = question.tasks[0]
     if task.method != "knn":
         raise ItlError(f"labels are drawn at random for k-NN; {question.name} has {task.name} first, not knn")
-    pack, tree = pack_for(question.packings()[task.target], task.target, machine), question.tree(machine)
+    pack, tree = build_or_open(question.packings()[task.target], task.target, machine), question.tree(machine)
     specs = runs_on_halves(question, machine, task.name)
     scores = np.empty((worlds, len(specs)))
     for net, (_, spec) in enumerate(sorted(specs.items())):

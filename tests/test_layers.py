@@ -96,7 +96,7 @@ def test_what_reads_results_builds_no_pack(room):
     """Of a changed source it would be another pack than that of the runs, which then count as gone."""
     for module, path in modules().items():
         if module.startswith(f"{room}."):
-            assert not names_used(syntax_of(path)) & {"pack_for", "build_pack"}, module
+            assert not names_used(syntax_of(path)) & {"build_or_open", "build_pack"}, module
 
 
 def test_no_folder_has_more_modules_than_a_reader_looks_through():

@@ -11,7 +11,7 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_of_digest
+from itl.packs.paths import open_by_digest
 from itl.presets import load_preset, shipped_folder
 from itl.report.notebook_file import check_parameters
 from itl.runs.progress import last_epoch
@@ -86,7 +86,7 @@ def a_pack(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
     small_study(**FOUR, seeds=[0]).prepare(here(folder))
     pack = next(folder.glob("packs/images-*/pack.json")).parent
     digest = Pack.open(pack).digest
-    return pack / name, lambda: np.asarray(pack_of_digest(digest, here(folder)).images[0]).sum()
+    return pack / name, lambda: np.asarray(open_by_digest(digest, here(folder)).images[0]).sum()
 
 
 def kept_rates(folder: Path) -> tuple[Path, Callable[[], object]]:

@@ -10,7 +10,7 @@ from itl import ItlError, pick
 from itl.analysis.influence import NetsOnHalves, nets_on_halves, runs_on_halves
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.machine import Machine
-from itl.packs.paths import pack_of_runs
+from itl.packs.paths import open_packed
 from itl.runs.design import Task
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -79,7 +79,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
     correct = 100 * np.array([np.load(path) for path in kept], np.float32)
     spec = runs[halves.seeds[0]]
     name = Task.read(halves.task).target
-    target = target_of(spec, pack_of_runs(question.packings()[name], name, machine), question.tree(machine))
+    target = target_of(spec, open_packed(question.packings()[name], name, machine), question.tree(machine))
     images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
     images.insert(0, "row", target.test.rows)
     return CorrectImages(halves, correct, images)

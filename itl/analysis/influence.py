@@ -26,7 +26,7 @@ from itl.analysis.wording import interval, p_text, percent, signed, signed_inter
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import pack_of_runs
+from itl.packs.paths import open_packed
 from itl.runs.design import with_seed
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -273,7 +273,7 @@ def nets_on_halves(question: Question, store: Store, machine: Machine, task: str
             f"{len(halves)} nets on halves of the classes are scored on {task}, and effects need 4 or more; "
             f"`itl run` with the preset of {question.name} does the others"
         )
-    table = pack_of_runs(question.images, "images", machine).table
+    table = open_packed(question.images, "images", machine).table
     classes = sorted(set(table.loc[table["split"] == "train", "wnid"]))
     (labels,) = (condition.labels for condition in question.conditions if condition.seeds)
     inclusion = np.zeros((len(halves), len(classes)))
@@ -448,7 +448,7 @@ def counterfactual(
     tree = question.tree(machine)
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
     fresh = range(max(used) + 1, max(used) + 1 + seeds)
-    pack = pack_of_runs(question.images, "images", machine).table
+    pack = open_packed(question.images, "images", machine).table
     classes = sorted(set(pack.loc[pack["split"] == "train", "wnid"]))
     harmful = strongest(table, tree, -1, nodes, controlled=partial(_have_controls, tree, classes, fresh))
     helpful = strongest(table, tree, 1, nodes)

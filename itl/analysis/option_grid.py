@@ -31,7 +31,8 @@ from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import packed, size_of
+from itl.packs.counts import count_images
+from itl.packs.paths import packed
 from itl.runs.cost import images_of, images_trained_on
 from itl.runs.design import Condition, with_seed
 from itl.runs.leakage import Leakage
@@ -256,13 +257,13 @@ def _runs(question: Question, store: Store, machine: Machine, planned: Plan) -> 
     minutes = planned.runs["minutes"] if planned.is_measured else planned.runs["minutes"] * math.nan
     estimates = dict(zip(planned.specs, minutes * 60, strict=True))
     number = {condition.columns: row for row, condition in enumerate(question.conditions)}
-    size, rows = size_of(question.images, "images", machine), []
+    counts, rows = count_images(question.images, "images", machine), []
     for run in question.runs(machine):
         done = store.is_done(run.spec)
         seconds = store.read(run.spec, PROVENANCE_FILE)["seconds"] if done else estimates.get(run.spec, 0.0)
         row = {"option": number[run.columns], "seed": run.seed, "task": run.task, "done": done}
         if isinstance(run.spec, Pretrain):
-            net = images_of(run.spec, size, machine)
+            net = images_of(run.spec, counts, machine)
             seen = images_trained_on(run.spec.recipe, net.n_train)
             row |= {"images": net.n_train, "classes": net.classes, "seen": seen}
         rows.append(row | {"seconds": seconds})

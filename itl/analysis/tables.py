@@ -10,7 +10,7 @@ from itl.hierarchy.halves import CONTROL_DEPTH, groups_at
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import pack_of_runs
+from itl.packs.paths import open_packed
 from itl.runs.design import with_seed
 from itl.runs.question import Question
 from itl.runs.questions import EQUAL_PASSES, EQUAL_STEPS
@@ -147,7 +147,7 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
         Columns condition; classes left out and images left out; groups emptied (of the classes under one node
         at depth 9), and groups in all.
     """
-    pack = pack_of_runs(question.images, "images", machine)
+    pack = open_packed(question.images, "images", machine)
     tree, wnids = question.tree(machine), pack.table.loc[pack.table["split"] == "train", "wnid"]
     in_tree = [wnid for wnid in wnids.unique() if wnid in tree]
     groups = [set(group) for group in groups_at(tree, in_tree, CONTROL_DEPTH).values()]

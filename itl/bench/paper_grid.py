@@ -12,7 +12,7 @@ from pathlib import Path
 
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import Size
+from itl.packs.counts import ImageCounts
 from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs.cost import work_of
 from itl.runs.executors import with_needs
@@ -41,11 +41,11 @@ def shared(images: int, classes: Sequence[str]) -> dict[str, int]:
     return {name: share + (number < rest) for number, name in enumerate(classes)}
 
 
-def published() -> dict[str, Size]:
+def published() -> dict[str, ImageCounts]:
     """Return the published sizes of the data sets, by source."""
 
-    def size(train: Mapping[str, int], **others: int) -> Size:
-        return Size({"train": sum(train.values())} | others, train, packed=False)
+    def size(train: Mapping[str, int], **others: int) -> ImageCounts:
+        return ImageCounts({"train": sum(train.values())} | others, train, packed=False)
 
     names = ("voc2007", "voc2012-action", "sun397")
     voc, actions, sun = (dict(SOURCES[name].published_images) for name in names)
@@ -67,7 +67,7 @@ def with_data(preset: Preset, machine: Machine) -> tuple[list[Question], Machine
     return questions, machine.replace(data=tuple(f"{name}={images}" for name in sorted(names)), workers=1)
 
 
-def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[Plan, list[tuple]]:
+def grid(preset: Preset, sizes: Mapping[str, ImageCounts], machine: Machine) -> tuple[Plan, list[tuple]]:
     """Plan *preset* for data of *sizes*, by source; also return (net, recipe, rate) of each kind of work."""
     questions, machine = with_data(preset, machine)
     made = plan(questions, Store(machine.runs), machine, sizes_of=sizes)

@@ -19,7 +19,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_of_digest
+from itl.packs.paths import open_by_digest
 from itl.packs.subset import select
 from itl.specs import Pretrain, Transfer
 from itl.storage import write_text
@@ -81,7 +81,7 @@ class Evidence:
 
     @cached_property
     def _pack(self) -> Pack:
-        return pack_of_digest(self.spec.subset.pack, self.machine)
+        return open_by_digest(self.spec.subset.pack, self.machine)
 
 
 def transferability(

@@ -1,30 +1,21 @@
 """Where data is on this machine, and the pack of each packing there."""
 
-import json
 import os
-import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatch
-from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
-from itl import ItlError, cannot_read, nearest
+from itl import ItlError, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content
-from itl.packs.pack import PACK_AGAIN, Pack, scored_split
-from itl.packs.source_state import PackRequest, changes_since, read_rows
-from itl.settings import options_as_settings
-from itl.sources.registry import open_source, reads_files
+from itl.packs.pack import PACK_AGAIN, Pack
+from itl.sources.registry import reads_files
 from itl.specs import Packing, canonical
 from itl.storage import read_mapping
 
 MOST_COMPARED = 1000  # names in the data folders, where none is the one that is looked for
-TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
 
 class NoSource(ItlError):
@@ -120,7 +111,7 @@ def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
     return Pack.open(folder) if folder.exists() else None
 
 
-def pack_of_runs(packing: Packing, name: str, machine: Machine) -> Pack:
+def open_packed(packing: Packing, name: str, machine: Machine) -> Pack:
     """Open the pack that finished runs on *packing* are of, as `packed`; ItlError if it is not built."""
     if pack := packed(packing, name, machine):
         return pack
@@ -129,7 +120,7 @@ def pack_of_runs(packing: Packing, name: str, machine: Machine) -> Pack:
     )
 
 
-def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:
+def build_or_open(packing: Packing, name: str, machine: Machine) -> Pack:
     """Open the pack of *packing*, after building it if it is missing or its source has changed.
 
     ItlError if it no longer holds what was packed.
@@ -140,98 +131,12 @@ def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:
     return pack
 
 
-@dataclass(frozen=True)
-class Size:
-    """How many images there are to pack, or are packed."""
-
-    splits: Mapping[str, int]  #: images of each split
-    train: Mapping[str, int]  #: training images of each class
-    packed: bool
-    seconds: float = 0.0  #: to pack one image on one core; 0 if it is packed
-    reading: str = ""  #: how the source was read, in lines; empty where images are rendered
-    changes: str = ""  #: of the source since it was packed, in words: the pack is to be replaced
-    scored: Sequence[str] = ()  #: classes of the images that targets are scored on: test, or val without test
-    val: Mapping[str, int] = field(default_factory=dict)  #: images of val of each class
-    regions: int = 0  #: region proposals that are to be packed
-
-    @property
-    def images(self) -> int:
-        """How many images, of all splits."""
-        return sum(self.splits.values())
-
-
-def size_of(packing: Packing, name: str, machine: Machine) -> Size:
-    """Count the images of *packing*: in its pack, or by listing the source if it is not packed as it is now.
-
-    In a process, a source is listed once while its files stay the same: to look at the times of a million
-    files is quicker than to list them with their classes.
-    """
-    folder, changes = pack_folder(packing, name, machine), ""
-    request = PackRequest(packing, find_source(packing, name, machine))
-    summary = folder / "pack.json"
-    if summary.exists():
-        changes = changes_since(folder, Pack.open(folder).summary, request)
-        if not changes:
-            return _size_of_pack(folder, summary.stat().st_mtime_ns)
-    try:
-        state = json.dumps(request.source_state())
-        return replace(_size_of_source(packing, request.path, state), changes=changes)
-    except ItlError as error:
-        raise ItlError(options_as_settings(str(error))) from error
-    except OSError as error:
-        raise cannot_read(error.filename or request.path, error) from error
-
-
-@cache
-def _size_of_pack(folder: Path, version: int) -> Size:
-    """Count the images of the pack in *folder*; *version* differs once it is replaced."""
-    images = read_rows(folder / "index.parquet", "split", "wnid")
-    reading = str(read_mapping(folder / "pack.json", PACK_AGAIN).get("reading", ""))
-    return replace(_count(images, packed=True), reading=reading)
-
-
-@lru_cache(maxsize=32)
-def _size_of_source(packing: Packing, path: Path | None, state: str) -> Size:
-    """List the source of *packing*, and decode a few of its images to measure how long that takes.
-
-    *state* differs once files of the source have changed.
-    """
-    del state
-    from itl.packs.journal import decode_record  # reading a pack does not need decoders
-
-    source = open_source(packing.source, path, **dict(packing.options))
-    records = source.records()
-    times = []
-    for record in records[:: len(records) // TIMED_IMAGES + 1]:
-        started = time.perf_counter()
-        with suppress(ItlError):  # packing reports images that cannot be read
-            decode_record(source, packing, record)
-        times.append(time.perf_counter() - started)
-    seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
-    size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
-    if source.rendered:
-        return size
-    reading = options_as_settings("\n".join(source.describe(records)))
-    regions = sum(len(source.regions(record)) for record in records) if source.has_regions else 0
-    return replace(size, reading=reading, regions=regions)
-
-
-def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:
-    """Count *images*, given as split and class."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)  # of each class, by split
-    for (split, wnid), count in Counter(images).items():
-        counts[split][wnid] = count
-    splits = {split: by_class.total() for split, by_class in counts.items()}
-    train, val = (dict(sorted(counts[split].items())) for split in ("train", "val"))
-    return Size(splits, train, packed, seconds, scored=sorted(counts[scored_split(splits)]), val=val)
-
-
-def pack_of_digest(digest: str, machine: Machine) -> Pack:
+def open_by_digest(digest: str, machine: Machine) -> Pack:
     """Open the pack here with the *digest* that specs hold; other packs may be damaged or unfinished.
 
     ItlError if no pack here has it.
     """
-    pack = find_pack(digest, machine)
+    pack = find_by_digest(digest, machine)
     if pack is None:
         raise ItlError(
             f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`"
@@ -239,11 +144,11 @@ def pack_of_digest(digest: str, machine: Machine) -> Pack:
     return pack
 
 
-def find_pack(digest: str, machine: Machine) -> Pack | None:
+def find_by_digest(digest: str, machine: Machine) -> Pack | None:
     """Open a pack here with the *digest* of specs; None if there is none, ItlError if all are damaged.
 
-    Of several, as where the data were moved, it is the first that holds what was packed: `pack_for` checks
-    only that of the data's path now.
+    Of several, as where the data were moved, it is the first that holds what was packed: `build_or_open`
+    checks only that of the data's path now.
     """
     summaries = [
         path

@@ -12,7 +12,7 @@ from itl.analysis.tables import both_ends
 from itl.analysis.wording import signed, signed_interval, task_name
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
-from itl.packs.paths import pack_of_runs
+from itl.packs.paths import open_packed
 from itl.packs.thumbnails import Gallery
 from itl.panels.panel import MOST_NODES, Panel, captioned
 from itl.report.html import render
@@ -83,7 +83,7 @@ class InfluencePanel(Panel):
     def _gallery(self) -> Gallery:
         """The images of the target."""
         name = Task.read(self._task).target
-        return Gallery(pack_of_runs(self.question.packings()[name], name, self.machine))
+        return Gallery(open_packed(self.question.packings()[name], name, self.machine))
 
     def html(self) -> str:
         """Write the picture: the node's effect, and two rows of images."""

@@ -15,7 +15,7 @@ from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target, 
 from itl.evaluation.target import target_of
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
-from itl.packs.paths import find_pack, pack_of_digest
+from itl.packs.paths import find_by_digest, open_by_digest
 from itl.packs.thumbnails import Gallery
 from itl.panels.panel import MOST_NODES, Panel, captioned, figure_url, target_words
 from itl.report.html import render
@@ -82,8 +82,8 @@ class NetPanel(Panel):
 
         A net with weights has no own classes: its head is new, and knows nothing.
         """
-        pack = None if self.spec.weights else find_pack(self.spec.subset.pack, self.machine)
-        here = [name for name, spec in self.targets.items() if find_pack(spec.pack, self.machine)]
+        pack = None if self.spec.weights else find_by_digest(self.spec.subset.pack, self.machine)
+        here = [name for name, spec in self.targets.items() if find_by_digest(spec.pack, self.machine)]
         return [*([OWN] if pack and own_split(pack) else []), *here]
 
     @traitlets.default("over")
@@ -129,11 +129,11 @@ class NetPanel(Panel):
 
     def _inspect(self, over: str) -> Inspection:
         if over == OWN:
-            pack, tree = pack_of_digest(self.spec.subset.pack, self.machine), tree_of(self.spec, self.machine)
+            pack, tree = open_by_digest(self.spec.subset.pack, self.machine), tree_of(self.spec, self.machine)
             return inspect_own(self.net, self.spec, pack, tree, self.machine, self.limit)
         spec = self.targets[over]
         tree = tree_of_digest(spec.tree, self.machine.taxonomies)
-        target = target_of(spec, pack_of_digest(spec.pack, self.machine), tree)
+        target = target_of(spec, open_by_digest(spec.pack, self.machine), tree)
         return inspect_target(self.net, self.spec, target, tree, self.machine, self.limit)
 
     @cached_property

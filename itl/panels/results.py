@@ -16,7 +16,7 @@ from itl.analysis.task_values import Columns
 from itl.analysis.wording import comparison_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
-from itl.packs.paths import find_pack
+from itl.packs.paths import find_by_digest
 from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_picture, message_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
@@ -75,7 +75,7 @@ class ResultsPanel(Panel):
             self.changed = changed_sources(questions, self.machine)  # since their images were packed
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
-        self._pack_of = cache(partial(find_pack, machine=self.machine))
+        self._pack_of = cache(partial(find_by_digest, machine=self.machine))
         self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
 

@@ -19,7 +19,7 @@ from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, expand_home, project_folder
-from itl.packs.paths import size_of
+from itl.packs.counts import count_images
 from itl.panels.answer_steps import ANSWERED_BY, AnswerSteps
 from itl.panels.panel import (
     OWN_TARGET,
@@ -215,8 +215,8 @@ class StudyPanel(Panel):
         """Say how own images to measure on are packed; of a folder without splits some are held out."""
         images = self._own_images(self.target_source, self.target_folder, options, usual)
         if self.target_source == "folder":
-            size = size_of(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
-            if set(size.splits) == {"train"}:
+            counts = count_images(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
+            if set(counts.splits) == {"train"}:
                 images["options"] = {"val_fraction": VAL_FRACTION, **options}
         return images
 

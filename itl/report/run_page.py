@@ -17,7 +17,7 @@ import pandas as pd
 from itl.analysis.tables import is_percent
 from itl.machine import Machine
 from itl.packs.pack import Pack
-from itl.packs.paths import find_pack
+from itl.packs.paths import find_by_digest
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 from itl.report.run_index import RunEntry, runs_csv, runs_html
@@ -86,7 +86,7 @@ def _publish(entry: RunEntry, folder: Path, images: Path) -> None:
 def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Iterator[tuple[str, str]]:
     """Yield the key and the HTML page of every finished run of *entries*, as `run_index` lists them."""
     store = Store(machine.runs)
-    pack_of = cache(partial(find_pack, machine=machine))
+    pack_of = cache(partial(find_by_digest, machine=machine))
     for _, group in groupby(entries, lambda entry: entry.pretrain):
         related = [entry for entry in group if entry.done]
         for entry in related:
@@ -162,7 +162,7 @@ def example_images(
 ) -> list[tuple[str, str, str]]:
     """Return some images of a pre-training, evenly spread over its manifest: id, class, and a data URL.
 
-    *pack_of* opens a pack by its digest, as `find_pack` does: none where that is not on this machine.
+    *pack_of* opens a pack by its digest, as `find_by_digest` does: none where that is not on this machine.
     """
     path = store.file(spec, MANIFEST_FILE)
     if not isinstance(spec, Pretrain) or not spec.trained or not path.exists():

@@ -10,8 +10,9 @@ from itl.evaluation.methods import KNN_NEIGHBOURS, METHODS
 from itl.evaluation.target import HELD_OUT_FRACTION, multilabel_target
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
+from itl.packs.counts import ImageCounts
 from itl.packs.pack import scored_split
-from itl.packs.paths import Size, find_pack
+from itl.packs.paths import find_by_digest
 from itl.packs.subset import class_contents, count_subset, refuse_emptied
 from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
@@ -63,7 +64,7 @@ def cost_settings(spec: Spec) -> tuple:
     return work_of(spec), subset.labels, subset.tree, subset.without, _seed_of_classes(subset), *sizes
 
 
-def cost(spec: Spec, size: Size, rates: Rates, machine: Machine) -> Cost:
+def cost(spec: Spec, size: ImageCounts, rates: Rates, machine: Machine) -> Cost:
     """Estimate what *spec*, which learns from a pack of this *size*, costs at the *rates* of *machine*."""
     net, recipe = work_of(spec)
     rate: Rate = rates[name_of(net, recipe, machine)]
@@ -108,7 +109,7 @@ def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: FrozenRate)
     return extraction + sum(seconds[piece] for piece in METHODS[method].cost)
 
 
-def check_images(spec: Spec, size: Size, machine: Machine) -> None:
+def check_images(spec: Spec, size: ImageCounts, machine: Machine) -> None:
     """Raise ItlError where *spec* cannot have its images of a pack of this *size*, or learn from so few."""
     if isinstance(spec, Pretrain) and spec.subset.without:
         all_images = replace(_plain(spec.subset), images_per_class=None)
@@ -124,7 +125,7 @@ def _check_annotated(spec: Transfer, machine: Machine) -> None:
 
     Before they are packed, it is not known which classes an image shows.
     """
-    if pack := find_pack(spec.pack, machine):
+    if pack := find_by_digest(spec.pack, machine):
         target = multilabel_target(spec, pack)
         if chooses_lr(spec):
             target.validation_target(spec.seed)
@@ -135,7 +136,7 @@ def chooses_lr(spec: Spec) -> bool:
     return bool(spec.recipe and spec.recipe.lrs)
 
 
-def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
+def images_of(spec: Spec, size: ImageCounts, machine: Machine) -> Images:
     """Count the images that *spec* works through.
 
     Those of a target are as in `itl.evaluation.target`: where there is a test split, what its labels keep of
@@ -206,7 +207,7 @@ def _kept(train: Train, subset: Subset, taxonomies: Path) -> Mapping[str, int]:
     return count_subset(tree_of_digest(subset.tree, taxonomies), dict(train), subset).images
 
 
-def contents_of(spec: Pretrain, size: Size, machine: Machine) -> Contents:
+def contents_of(spec: Pretrain, size: ImageCounts, machine: Machine) -> Contents:
     """Return what *spec* is trained on: see `itl.packs.subset.class_contents`; of a pack of this *size*."""
     return _contents(tuple(size.train.items()), _plain(spec.subset), machine.taxonomies)
 

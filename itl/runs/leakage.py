@@ -12,6 +12,7 @@ from itl import counted
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.counts import ImageCounts
 from itl.packs.duplicates import (
     across_splits,
     between,
@@ -21,7 +22,6 @@ from itl.packs.duplicates import (
     seen_images,
 )
 from itl.packs.pack import Pack, scored_split
-from itl.packs.paths import Size
 from itl.packs.subset import class_contents
 from itl.runs.design import Run
 from itl.specs import Pretrain, Subset, Transfer
@@ -171,7 +171,7 @@ class RunLeakage:
         return replace(leak, own=own)
 
 
-def size_without(size: Size, packs: Mapping[str, Pack], digests: Sequence[str]) -> Size:
+def size_without(size: ImageCounts, packs: Mapping[str, Pack], digests: Sequence[str]) -> ImageCounts:
     """Return *size*, of the pack called images, without what targets are scored on.
 
     The targets are the packs with *digests*, which are among *packs*.

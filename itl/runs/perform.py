@@ -24,7 +24,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
-from itl.packs.paths import pack_of_digest
+from itl.packs.paths import open_by_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.processes import free_frames
 from itl.runs.progress import worse_than_guessing
@@ -116,7 +116,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     """
     if spec.weights:
         return _take_weights(spec, spec.weights, folder, machine)
-    pack = pack_of_digest(spec.subset.pack, machine)
+    pack = open_by_digest(spec.subset.pack, machine)
     selection = select(pack, spec.subset, "train", tree_of(spec, machine))
     table = manifest(pack, selection)
     write_atomic(folder / MANIFEST_FILE, lambda path: table.to_csv(path, index=False))
@@ -195,7 +195,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
             f"{spec.method} keeps the net frozen and uses no recipe; got {spec.recipe}; leave it out"
         )
     net = load_net(spec.pretrain, store)
-    pack = pack_of_digest(spec.pack, machine)
+    pack = open_by_digest(spec.pack, machine)
     if method.annotated:
         target = multilabel_target(spec, pack)
     else:
@@ -266,7 +266,7 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
         else:
             while (work := _next_from_leader()) is not None:
                 spec, folder = work
-                pack = pack_of_digest(spec.subset.pack, machine)
+                pack = open_by_digest(spec.subset.pack, machine)
                 with suppress(Diverged):  # rank 0 says so, and goes on to the next
                     selection = select(pack, spec.subset, "train", tree_of(spec, machine))
                     fit(spec, pack, selection, folder, machine)

@@ -21,8 +21,9 @@ from itl.machine import (
     readable,
 )
 from itl.packs.build import partial_of
+from itl.packs.counts import ImageCounts, count_images
 from itl.packs.pack import Pack, scored_split
-from itl.packs.paths import Size, pack_folder, size_of
+from itl.packs.paths import pack_folder
 from itl.runs.cost import Cost, check_images, chooses_lr, contents_of, cost, cost_settings, work_of
 from itl.runs.design import Design, is_packed
 from itl.runs.executors import with_needs
@@ -203,7 +204,7 @@ def plan(
     machine: Machine,
     measure: bool = True,
     build_nets: bool = True,
-    sizes_of: Mapping[str, Size] | None = None,
+    sizes_of: Mapping[str, ImageCounts] | None = None,
 ) -> Plan:
     """Plan *questions* together: what they share is one row.
 
@@ -316,15 +317,15 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
 
 
 def _packs(
-    questions: Sequence[Design], machine: Machine, sizes_of: Mapping[str, Size] | None
-) -> tuple[dict[Path, Size], pd.DataFrame]:
+    questions: Sequence[Design], machine: Machine, sizes_of: Mapping[str, ImageCounts] | None
+) -> tuple[dict[Path, ImageCounts], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated."""
     packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
     sizes, rows, missing = {}, [], {}
     for name, packing in packings:
         try:
             folder = pack_folder(packing, name, machine)
-            size = sizes_of[packing.source] if sizes_of else size_of(packing, name, machine)
+            size = sizes_of[packing.source] if sizes_of else count_images(packing, name, machine)
         except ItlError as error:
             missing[name] = str(error)
             continue
@@ -348,7 +349,9 @@ def describe_changes(name: str, changes: str) -> str:
     return f"the source of {name} has changed since it was packed: {changes}"
 
 
-def _duplicates(questions: Sequence[Design], sizes: dict[Path, Size], machine: Machine) -> tuple[str, ...]:
+def _duplicates(
+    questions: Sequence[Design], sizes: dict[Path, ImageCounts], machine: Machine
+) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
     weights: dict[str, None] = {}  # each once
     lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)  # the questions of a split and its text
@@ -377,11 +380,11 @@ def _written(folder: Path) -> int:
 
 
 def _planned_runs(
-    questions: Sequence[Design], sizes: dict[Path, Size], store: Store, machine: Machine
+    questions: Sequence[Design], sizes: dict[Path, ImageCounts], store: Store, machine: Machine
 ) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}
-    reduced: dict[tuple[str, ...], Size] = {}  # sizes without duplicates, by the packs that have these
+    reduced: dict[tuple[str, ...], ImageCounts] = {}  # sizes without duplicates, by the packs that have these
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
@@ -413,8 +416,11 @@ def _planned_runs(
 
 
 def _size_without_duplicates(
-    size: Size, subset: Subset, folders: Mapping[str, Path], reduced: dict[tuple[str, ...], Size]
-) -> Size:
+    size: ImageCounts,
+    subset: Subset,
+    folders: Mapping[str, Path],
+    reduced: dict[tuple[str, ...], ImageCounts],
+) -> ImageCounts:
     """Return *size* without the images that *subset* leaves out, counted once and kept in *reduced*.
 
     *folders* are of the packs that are built, by their names.

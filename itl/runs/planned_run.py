@@ -6,7 +6,7 @@ from pathlib import Path
 
 from itl import errors_about
 from itl.machine import Machine
-from itl.packs.paths import Size
+from itl.packs.counts import ImageCounts
 from itl.runs.cost import Cost, work_of
 from itl.runs.throughput import Rates, is_resized, name_of, refuse_impossible
 from itl.specs import DetectionRecipe, Spec, pretraining_of
@@ -21,7 +21,7 @@ class PlannedRun:
     spec: Spec
     kind: str
     seed: int
-    size: Size  # of the pack that it learns from
+    size: ImageCounts  # of the pack that it learns from
     pack: str  # the name of that pack
     side: int  # of its images, in pixels
     folder: Path  # of that pack

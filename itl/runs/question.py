@@ -8,7 +8,7 @@ from itl import ItlError, counted
 from itl.hierarchy.taxonomies import keep_taxonomy
 from itl.machine import Machine
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_for, packed
+from itl.packs.paths import build_or_open, packed
 from itl.processes import refuse_while_main_is_imported
 from itl.runs.cluster import refuse_unreachable
 from itl.runs.design import Design, is_packed
@@ -30,7 +30,7 @@ class Question(Design):
         keep_taxonomy(self.tree(machine), machine.taxonomies)
         for own in self.own_weights():
             own.keep(machine, self.recipe.pixels)
-        return {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
+        return {name: build_or_open(packing, name, machine) for name, packing in self.packings().items()}
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return a table of the packs and runs: what is done, what is left, and how long that should take."""

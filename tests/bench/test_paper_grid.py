@@ -8,7 +8,7 @@ import pytest
 
 from itl.bench import paper_grid
 from itl.machine import Machine
-from itl.packs.paths import Size
+from itl.packs.counts import ImageCounts
 from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs import plan
 from itl.runs.design import Condition
@@ -19,7 +19,10 @@ from itl.specs import DetectionRecipe
 from tests.runs.test_cost import SIZE
 from tests.worlds import RATE, stated_rates
 
-SIZES = {"imagenet": SIZE, "sun397": Size({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False)}
+SIZES = {
+    "imagenet": SIZE,
+    "sun397": ImageCounts({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False),
+}
 SETTINGS = {
     "images": {"source": "imagenet", "path": "ILSVRC2012*", "size": 256},
     "targets": {"scenes": {"source": "sun397", "path": "SUN397", "size": 256, "options": {"partition": 1}}},

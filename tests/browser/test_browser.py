@@ -6,7 +6,7 @@ import shutil
 
 from itl.__main__ import main
 from itl.machine import Machine
-from itl.packs.paths import pack_for
+from itl.packs.paths import build_or_open
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.settings import spec_of
@@ -63,7 +63,8 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     go_to(page, "fox")
     settled(page)
     shot(page, "browser")
-    pack = pack_for(spec_of(Packing, EVERY_CLASS, "images"), "images", here(home))  # others use this home too
+    packing = spec_of(Packing, EVERY_CLASS, "images")
+    pack = build_or_open(packing, "images", here(home))  # others use this home too
     before = set((home / "runs/pretrain").glob("*/spec.json"))
     assert cells.run() == repr(Subset(pack.digest, f"bottom-up@9+without@{DOG}"))
     assert "['knn@scenes', 'own']" in cells.run()

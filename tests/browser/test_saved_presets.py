@@ -13,7 +13,7 @@ from itl.browser.choice import Choice
 from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.packs.pack import Pack
-from itl.packs.paths import find_source, pack_for
+from itl.packs.paths import build_or_open, find_source
 from itl.presets import load_preset
 from itl.runs import questions
 from itl.specs import Packing, Subset
@@ -72,7 +72,7 @@ def test_a_saved_preset_names_the_images_that_were_ticked(project):
     settings["notebooks"]["01-data-size"]["images"] = usual
     path.write_text(yaml.safe_dump(settings))
     packing, machine = Packing(**plants), here(project, data=(str(project / "data"),))
-    packs = {"usual": pack_for(packing, "images", machine)}
+    packs = {"usual": build_or_open(packing, "images", machine)}
     for name, folder in (("other", "other"), ("backup", "backup/plants"), ("by-hand", "plants")):
         source = project / "data" / folder
         packs[name] = Pack.build(packing, project / f"of-{name}", path=source, workers=1)

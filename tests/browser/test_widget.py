@@ -20,7 +20,7 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.machine import Machine
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_for
+from itl.packs.paths import build_or_open
 from itl.packs.subset import count_subset, select
 from itl.packs.thumbnails import Gallery
 from itl.runs import questions
@@ -152,7 +152,7 @@ def test_a_subset_of_another_pack_than_the_images_is_noted(demo, tmp_path, monke
     given = {name: value for name, value in SETTINGS.items() if name not in ("images_per_class", "seeds")}
     questions.data_size(subset=Subset(demo.digest), **given)
     assert not recwarn, "what is not packed here is not known"
-    pack = pack_for(questions.data_size(**SETTINGS).images, "images", Machine.from_environment())
+    pack = build_or_open(questions.data_size(**SETTINGS).images, "images", Machine.from_environment())
     for subset in (Subset(pack.digest), Subset(""), HierarchyBrowser().subset):
         questions.data_size(subset=subset, **given)
     assert not recwarn

@@ -24,7 +24,7 @@ from itl.evaluation.target import Target, target_of
 from itl.evaluation.transferability import EXTRACTION, SECONDS, Evidence, transferability
 from itl.hierarchy import taxonomies
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.packs.paths import pack_for, pack_of_digest
+from itl.packs.paths import build_or_open, open_by_digest
 from itl.packs.subset import Selection, select
 from itl.runs.perform import load_net, perform
 from itl.runs.store import Store
@@ -313,7 +313,7 @@ def measured(tmp_path_factory):
     for run in question.runs(machine):
         perform(run.spec, store, machine)
     spec = next(run.spec for run in question.runs(machine) if run.method == "scores")
-    target = target_of(spec, pack_for(dict(question.targets)["scenes"], "scenes", machine))
+    target = target_of(spec, build_or_open(dict(question.targets)["scenes"], "scenes", machine))
     return machine, store, question, spec, target
 
 
@@ -347,7 +347,7 @@ def test_a_class_is_its_mean_over_ten_images_that_the_net_was_trained_on(measure
     machine, store, _, spec, _ = measured
     subset = replace(spec.pretrain.subset, images_per_class=trained_on)
     pretrain, net = replace(spec.pretrain, subset=subset), load_net(spec.pretrain, store)
-    pack = pack_of_digest(subset.pack, machine)
+    pack = open_by_digest(subset.pack, machine)
     chosen = select(pack, replace(subset, images_per_class=taken), "train")
     batches = Batches(pack, chosen, pretrain.recipe, pretrain.seed, machine)
     of_classes = extract(net, batches, machine, pretrain.recipe.precision)
@@ -360,7 +360,7 @@ def test_a_class_is_its_mean_over_ten_images_that_the_net_was_trained_on(measure
 def test_the_overlap_of_classes_is_by_the_tree_of_the_question(measured, tmp_path, monkeypatch):
     """Also of a net whose labels need no tree: else one ranking would mix two trees."""
     machine, store, _, spec, target = measured
-    trained_on = sorted(set(pack_of_digest(spec.pretrain.subset.pack, machine).table["wnid"]))
+    trained_on = sorted(set(open_by_digest(spec.pretrain.subset.pack, machine).table["wnid"]))
     names = target.train.classes
     pairs = [(name, "a" if name in trained_on[:2] else "b") for name in trained_on]
     pairs += [(name, "a") for name in names] + [("a", "root"), ("b", "root"), ("root", "")]

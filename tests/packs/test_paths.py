@@ -13,8 +13,9 @@ import yaml
 from itl import ItlError
 from itl.machine import Machine
 from itl.packs import paths, source_state
+from itl.packs.counts import count_images
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_for, pack_of_runs, size_of
+from itl.packs.paths import build_or_open, open_packed
 from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.annotated.proposal_files import write_regions
 from itl.sources.folders.class_folders import ClassFolders
@@ -52,13 +53,13 @@ def test_of_two_packs_with_one_digest_a_whole_one_is_opened(tmp_path):
     assert opened(pack, machine) == "b"
     (machine.packs / "b/images.npy").unlink()
     with pytest.raises(ItlError, match="packs/b "):
-        paths.find_pack(pack.digest, machine)
-    assert paths.find_pack("0" * 12, machine) is None
+        paths.find_by_digest(pack.digest, machine)
+    assert paths.find_by_digest("0" * 12, machine) is None
 
 
 def opened(pack: Pack, machine: Machine) -> str:
     """Name the folder of the pack that runs on *pack* open."""
-    return paths.pack_of_digest(pack.digest, machine).folder.name
+    return paths.open_by_digest(pack.digest, machine).folder.name
 
 
 def test_an_image_that_may_not_be_read_ends_no_plan(tmp_path, monkeypatch):
@@ -71,7 +72,7 @@ def test_an_image_that_may_not_be_read_ends_no_plan(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(ClassFolders, "read", denied)
-    assert size_of(Packing("folder", str(tmp_path)), "images", here(tmp_path)).images == 2
+    assert count_images(Packing("folder", str(tmp_path)), "images", here(tmp_path)).images == 2
 
 
 def test_one_data_set_by_two_ways_is_one(tmp_path):
@@ -116,12 +117,12 @@ def test_options_that_are_offered_are_written_as_in_a_preset_and_are_read(tmp_pa
         (photos / name).mkdir(parents=True)
         (photos / name / "1.png").write_bytes(encoded(smooth(9, 9)))
     with pytest.raises(ItlError) as refused:
-        size_of(Packing("folder", str(photos)), "images", machine)
+        count_images(Packing("folder", str(photos)), "images", machine)
     assert "--option" not in str(refused.value)
     offered = re.search(r"options: (\{.*?\})", str(refused.value))
     options = tuple(yaml.safe_load(offered[1]).items())
     assert options[0] == ("splits", "train=train,val=held out")
-    assert size_of(Packing("folder", str(photos), options=options), "images", machine).images == 4
+    assert count_images(Packing("folder", str(photos), options=options), "images", machine).images == 4
 
 
 def test_region_proposals_are_counted(tmp_path):
@@ -129,17 +130,17 @@ def test_region_proposals_are_counted(tmp_path):
     boxes = np.array([[1.0, 1, 9, 9], [2, 2, 30, 30]])
     write_regions(path / "regions.npz", {f"{number:06d}": boxes for number in range(1, 6)})
     packing = Packing("voc2007", str(path), 32, "pad", {"proposals": str(path / "regions.npz")})
-    assert size_of(packing, "images", here(tmp_path)).regions == 10
+    assert count_images(packing, "images", here(tmp_path)).regions == 10
 
 
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
     machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
-    listed = size_of(packing, "images", machine)
-    monkeypatch.setattr(paths, "open_source", None)  # to list again would fail
-    assert size_of(packing, "images", machine) == listed
+    listed = count_images(packing, "images", machine)
+    monkeypatch.setattr("itl.packs.counts.open_source", None)  # to list again would fail
+    assert count_images(packing, "images", machine) == listed
     monkeypatch.undo()
-    paths.pack_for(packing, "images", machine)
-    assert size_of(packing, "images", machine) == replace(listed, packed=True, seconds=0.0)
+    paths.build_or_open(packing, "images", machine)
+    assert count_images(packing, "images", machine) == replace(listed, packed=True, seconds=0.0)
     assert (listed.images, listed.splits) == (64, {"train": 48, "val": 16})
     assert (set(listed.train.values()), listed.packed, listed.seconds > 0) == ({12}, False, True)
 
@@ -151,7 +152,7 @@ def test_a_cached_listing_is_refreshed(tmp_path):
             path = photos / name / f"{count}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(smooth(9, 9)))
-        assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
+        assert count_images(Packing("folder", str(photos)), "images", machine).images == 2 * count
 
 
 def test_what_reads_results_opens_the_pack_that_the_runs_are_of(tmp_path):
@@ -161,11 +162,11 @@ def test_what_reads_results_opens_the_pack_that_the_runs_are_of(tmp_path):
         (folder / "train" / name).write_bytes(encoded(smooth(8, 8)))
     packing = Packing("folder", size=8)
     with pytest.raises(ItlError, match="^images is not packed at .*; `itl run PRESET` packs it anew$"):
-        pack_of_runs(packing, "images", machine)
-    before = pack_for(packing, "images", machine)
+        open_packed(packing, "images", machine)
+    before = build_or_open(packing, "images", machine)
     shutil.copy(folder / "train/cat/0.png", folder / "train/cat/2.png")
-    assert pack_of_runs(packing, "images", machine).digest == before.digest, "as it is"
-    assert pack_for(packing, "images", machine).digest != before.digest
+    assert open_packed(packing, "images", machine).digest == before.digest, "as it is"
+    assert build_or_open(packing, "images", machine).digest != before.digest
 
 
 def test_a_new_source_is_walked_twice_and_a_known_one_once(tmp_path, monkeypatch):
@@ -181,7 +182,7 @@ def test_a_new_source_is_walked_twice_and_a_known_one_once(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "scandir", counted)
     for walks in (2, 1):
-        size_of(Packing("folder", str(photos)), "images", machine)
+        count_images(Packing("folder", str(photos)), "images", machine)
         assert [scanned.count(name) for name in ("photos", "cat", "dog")] == [walks] * 3
         scanned.clear()
 
@@ -200,7 +201,7 @@ def test_without_data_a_pack_of_moved_images_serves_and_one_of_others_does_not(t
         for label in ("cat", "dog"):
             (folder / label).mkdir(parents=True)
             (folder / label / "1.png").write_bytes(encoded(smooth(8, 8 + number // 2)))  # a and b are alike
-        paths.pack_for(packing, "images", machine.replace(data=(f"images={folder}",)))
+        paths.build_or_open(packing, "images", machine.replace(data=(f"images={folder}",)))
         if number < 2:
             assert paths.packed(packing, "images", machine).summary["records"]
     with pytest.raises(ItlError, match="found nothing.*; images.*, images.* are built, of other paths"):
@@ -211,11 +212,11 @@ def test_a_folder_in_it_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
     def fail(*_):
         raise PermissionError(13, "Permission denied", "photos/birds")
 
-    monkeypatch.setattr("itl.packs.paths.open_source", fail)
+    monkeypatch.setattr("itl.packs.counts.open_source", fail)
     photos = tmp_path / "photos"
     photos.mkdir()
     with pytest.raises(ItlError, match=r"^cannot read photos/birds: Permission denied$"):
-        size_of(Packing("folder", str(photos)), "images", here(tmp_path))
+        count_images(Packing("folder", str(photos)), "images", here(tmp_path))
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def measure_influence(made: Inspection) -> None:
     effects = halves.effects("difference of means")
     panel = InfluencePanel(question, effects, HierarchyBrowser(tree=tree), here(made.pack.folder))
     panel.scored = CorrectImages(halves, correct, images)
-    with mock.patch("itl.panels.influence.pack_of_runs", return_value=made.pack):
+    with mock.patch("itl.panels.influence.open_packed", return_value=made.pack):
         find, _ = panel.controls()
         panel.widget()
     print(f"InfluencePanel: opened with {len(nodes.wnids):,} nodes in {time.perf_counter() - started:.1f} s")

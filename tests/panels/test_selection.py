@@ -8,7 +8,7 @@ import yaml
 from itl import ItlError
 from itl.browser.widget import HierarchyBrowser
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_for
+from itl.packs.paths import build_or_open
 from itl.panels.study import StudyPanel
 from itl.specs import Packing, Subset
 from tests.panels.test_study import write_classes
@@ -92,10 +92,10 @@ def test_a_selection_brings_the_images_that_it_was_made_of(project, machine):
     assert yaml.safe_load(panel.conditions)["images"] == rooms | {"fit": "squash"}
     own = StudyPanel("smallest", browser, machine)
     own.images_folder = str(project / "rooms")
-    browser.pack = pack_for(own.ask().images, "images", machine)
+    browser.pack = build_or_open(own.ask().images, "images", machine)
     own.take_selection()
     assert (own.images_folder, own.message) == (str(project / "rooms"), ""), "these are its images already"
-    panel.browser = HierarchyBrowser(pack_for(usual, "images", machine))
+    panel.browser = HierarchyBrowser(build_or_open(usual, "images", machine))
     panel.take_selection()
     assert (panel.ask().images, panel.ask().taxonomy, panel.message) == (usual, "", "")
     assert "images" not in yaml.safe_load(panel.conditions)

@@ -10,7 +10,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from itl.packs.paths import find_pack
+from itl.packs.paths import find_by_digest
 from itl.report import run_index as module
 from itl.report.run_index import RunEntry, run_index, runs_html
 from itl.report.run_page import example_images, publish_runs
@@ -171,7 +171,7 @@ def test_the_page_of_a_run_shows_settings_training_images_and_what_was_measured(
     question.prepare(machine)
     spec, *measured = with_needs([run.spec for run in question.runs(machine) if run.columns[0][1] == 4][:2])
     store = Store(machine.runs)
-    images = find_pack(spec.subset.pack, machine).table["image"]
+    images = find_by_digest(spec.subset.pack, machine).table["image"]
     listed = "".join(f"{image},n1,n1\n" for image in images[:5])
     (store.folder(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
     rows = [{"epoch": epoch, "step": epoch, "loss": loss} for epoch, loss in ((1, 3.0), (2, 2.0), (3, 1.0))]
@@ -192,7 +192,7 @@ def test_the_page_of_a_run_shows_settings_training_images_and_what_was_measured(
     (store.path(spec) / "result.json").unlink()
     (store.path(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
     pretend([spec], store)
-    shown = [image for image, _, _ in example_images(spec, store, partial(find_pack, machine=machine))]
+    shown = [image for image, _, _ in example_images(spec, store, partial(find_by_digest, machine=machine))]
     assert shown == images[:47:2].tolist(), "24 of them, from the first to the last"
 
 

@@ -11,13 +11,13 @@ from itl.evaluation.logistic_regression import Features
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import Size
+from itl.packs.counts import ImageCounts
 from itl.runs import cost
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 from tests.worlds import stated_rates
 
 BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
-SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
+SIZE = ImageCounts({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
 
 
 def reckoned(spec, size=SIZE) -> cost.Cost:
@@ -118,7 +118,7 @@ def test_disk_and_memory_of_runs():
     )
     knn = reckoned(Transfer(NET, "knn", "t", "q"))
     assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE_BYTES * 52 * 10)
-    boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
+    boxes = ImageCounts({"train": 40, "test": 4}, {"": 40}, packed=True)
     work = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
     assert (work.minutes * 60, work.disk, work.checkpoint) == (
         pytest.approx(5 * 2 * 0.5 + 4 * 0.125),
@@ -152,7 +152,9 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
 
 def test_seeds_that_draw_other_classes_are_counted_apart():
     """Of a class with 9 images or of one with 3, by the seed."""
-    size = Size({"train": 24, "val": 8}, dict(zip((*BIRDS, *TOOLS), (9, 3, 9, 3), strict=True)), packed=True)
+    size = ImageCounts(
+        {"train": 24, "val": 8}, dict(zip((*BIRDS, *TOOLS), (9, 3, 9, 3), strict=True)), packed=True
+    )
     for some in ({"classes": 1}, {"labels": "bottom-up@4", "leaves": 1}):
         specs = [Pretrain(Subset("p", **some, seed=seed), seed=seed) for seed in range(8)]
         assert len({cost.images_of(spec, size, Machine()).n_train for spec in specs}) > 1

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.packs import paths
+from itl.packs import counts, paths
 from itl.runs import plan, provenance
 from itl.runs.plan_text import TERMINAL_COLUMNS, describe, describe_designs, terminal_table
 from itl.runs.question import run_all
@@ -214,10 +214,10 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
 
 
 def test_a_pack_takes_16_bytes_of_disk_for_a_region_proposal(tmp_path, rated, monkeypatch):
-    def with_regions(*of: object) -> paths.Size:
-        return replace(paths.size_of(*of), regions=1000)
+    def with_regions(*of: object) -> counts.ImageCounts:
+        return replace(counts.count_images(*of), regions=1000)
 
-    monkeypatch.setattr(plan, "size_of", with_regions)
+    monkeypatch.setattr(plan, "count_images", with_regions)
     packs = plan.plan([small_study()], Store(tmp_path), here(tmp_path)).packs.set_index("pack")
     assert packs["disk"]["scenes"] == 30 * (3 * 32 * 32 + plan.ROW_BYTES) + 16 * 1000
 

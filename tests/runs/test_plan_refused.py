@@ -63,7 +63,7 @@ def refusal_once_packed(question: Question, home) -> str:
     """Plan before pets is packed, which goes, and after: return why that is refused, '' if it is not."""
     machine, kind = here(home), question.tasks[0].method
     assert kind in set(plan.plan([question], Store(home), machine).runs["kind"])
-    paths.pack_for(question.packings()["pets"], "pets", machine)
+    paths.build_or_open(question.packings()["pets"], "pets", machine)
     try:
         assert kind in set(plan.plan([question], Store(home), machine).runs["kind"])
     except ItlError as error:
@@ -181,7 +181,7 @@ def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
     ],
 )
 def test_a_misspelt_net_is_refused_before_data_are_listed(tmp_path, monkeypatch, net, says):
-    monkeypatch.setattr("itl.runs.plan.size_of", lambda *_: pytest.fail("listed"))
+    monkeypatch.setattr("itl.runs.plan.count_images", lambda *_: pytest.fail("listed"))
     with pytest.raises(ItlError, match=says):
         small_study(**FOUR, net=net).plan(Store(tmp_path), here(tmp_path))
 
