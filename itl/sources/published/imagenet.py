@@ -100,8 +100,7 @@ class ImageNet(Source):
         counts = image_counts(self.listing)
         self._refuse_unopened(counts)
         if not counts:
-            self._refuse_several()
-            raise ItlError(self._one_tar or class_folders.no_images(self.listing, self.path))
+            raise self._error(class_folders.no_images(self.listing, self.path))
         try:
             layout = recognise(counts, Choice(self.splits), flat_val=True, path=self._root)
             layout = layout if layout.has_splits else self._without_splits(layout)
@@ -109,8 +108,7 @@ class ImageNet(Source):
             self._refuse_contradicted(layout)
             self._refuse_half_sorted(layout)
         except ItlError as error:
-            self._refuse_several()
-            raise ItlError(self._one_tar or f"{self.path}: {error}") from None
+            raise self._error(f"{self.path}: {error}") from None
         if plain := [name for name in layout.classes if not WNID.fullmatch(name)]:
             raise ItlError(
                 f"{self.path}: classes of {self.kind} are wnids, not {examples(plain)}; the source folder "
@@ -118,13 +116,14 @@ class ImageNet(Source):
             )
         return class_folders.choose_classes(layout, self.classes, counts)
 
-    @property
-    def _one_tar(self) -> str:
-        """Say, of a published tar of one split, that the folder with all of them is read; else ''."""
-        if self.path.name not in (TRAIN_TAR, VAL_TAR) or not self.path.is_file():
-            return ""
-        folder = self.path.absolute().parent
-        return f"{self.path} has one split alone; give the folder that holds it: {shlex.quote(str(folder))}"
+    def _error(self, text: str) -> ItlError:
+        """Return the error to raise: *text*, unless the path holds a part or several of it."""
+        if several := self._describe_several():
+            return ItlError(several)
+        if self.path.name in (TRAIN_TAR, VAL_TAR) and self.path.is_file():
+            folder = shlex.quote(str(self.path.absolute().parent))
+            return ItlError(f"{self.path} has one split alone; give the folder that holds it: {folder}")
+        return ItlError(text)
 
     @property
     def comparable_classes(self) -> int:
@@ -298,24 +297,22 @@ class ImageNet(Source):
         splits = {folder: split for folder in folders if (split := split_of_folders(f"{folder}/"))}
         around = {(*takewhile(lambda part: not split_of_name(part), name.split("/")),) for name in splits}
         if len(around) > 1 or not {*splits.values()} >= {split_of_name(basename(tar)[:-4]) for tar in tars}:
-            self._refuse_several()
             folder = tars[0].rpartition("/")[0]
             way = f"give {root / folder} as the path"
             if root.is_file():
                 way = f"unpack {root}, `{unpack_command(str(root))}`, and give that folder"
-            raise ItlError(f"{root}: {tars[0]} is opened in the folder of its splits alone; {way}")
+            text = f"{root}: {tars[0]} is opened in the folder of its splits alone; {way}"
+            raise ItlError(self._describe_several() or text)
 
-    def _refuse_several(self) -> None:
-        """Raise ItlError if several folders side by side hold splits, as copies of one data set do."""
+    def _describe_several(self) -> str:
+        """Say that several folders side by side hold splits, as copies of one data set do; '' if not."""
         tars = [name.removesuffix(".tar") for name in self.listing.files if name.endswith(".tar")]
         pairs = (name.partition("/")[::2] for name in (*self.listing.folders, *tars))
         sets = sorted({top for top, inner in pairs if split_of_name(inner) and not split_of_name(top)})
-        if len(sets) > 1:
-            count = counted(len(sets), "folders")
-            raise ItlError(
-                f"{self._root} holds {count} with splits of their own, {examples(sets)}; "
-                f"{way_to(sets[0], self._root)}"
-            )
+        if len(sets) < 2:
+            return ""
+        count, way = counted(len(sets), "folders"), way_to(sets[0], self._root)
+        return f"{self._root} holds {count} with splits of their own, {examples(sets)}; {way}"
 
     def _without_splits(self, layout: Layout) -> Layout:
         """Say which split class folders alone are, by the names of their images."""
