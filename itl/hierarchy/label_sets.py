@@ -228,7 +228,7 @@ def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet
     >>> only(tree, ["husky", "poodle", "trout", "car"], ["dog", "vehicle"]).classes
     ['car', 'husky', 'poodle']
     """
-    wnids, name = list(wnids), f"only@{','.join(_topmost(tree, 'only', nodes))}"
+    wnids, name = list(wnids), _checked_name(tree, "only@", nodes)
     kept = [wnid for wnid in wnids if not tree.ancestors(wnid).isdisjoint(nodes)]
     if not kept:
         raise ItlError(f"{name} keeps none of the {len(wnids)} classes; name a node above some of them")
@@ -334,7 +334,7 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
     *removed* are a seed and the nodes that the control is of; without nodes it is that of without-pascal.
     """
     seed, nodes = removed
-    name = f"without-matched@{','.join([str(seed), *_topmost(tree, f'without-matched@{seed},', nodes)])}"
+    name = _checked_name(tree, f"without-matched@{seed},", nodes) if nodes else f"without-matched@{seed}"
     others = (_without(tree, wnids, nodes) if nodes else _without_pascal(tree, wnids)).classes
     left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
     count, whose = len(wnids) - len(others), "under these nodes" if nodes else "PASCAL's"
@@ -361,16 +361,16 @@ def _half_balanced(_: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
 
 
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
-    return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
+    return without(tree, wnids, nodes, _checked_name(tree, "without@", nodes))
 
 
-def _topmost(tree: Taxonomy, name: str, nodes: Iterable[str]) -> list[str]:
-    """Return *nodes*; ItlError unless they are sorted and none is under another: one spelling per set."""
-    nodes, start = [tree[node].wnid for node in nodes], name if name.endswith(",") else f"{name}@"
+def _checked_name(tree: Taxonomy, start: str, nodes: Iterable[str]) -> str:
+    """Return *start* with *nodes*; ItlError unless sorted, with none under another: one spelling per set."""
+    nodes = [tree[node].wnid for node in nodes]
     topmost = sorted(node for node in set(nodes) if len(tree.ancestors(node).intersection(nodes)) == 1)
     if nodes != topmost:
         raise ItlError(f"{start}{','.join(nodes)} is spelt {start}{','.join(topmost)}")
-    return nodes
+    return start + ",".join(nodes)
 
 
 def _split_control(text: str) -> tuple[int, list[str]]:
