@@ -300,3 +300,36 @@ def test_a_list_of_val_that_the_devkit_contradicts_is_refused(tmp_path, packed):
     with pytest.raises(ItlError, match=says):
         ImageNet(tmp_path).records()
     assert len(ImageNet(tmp_path, val_labels=file).records()) == 5
+
+
+def test_the_wnid_in_the_name_of_each_image_is_its_class(tmp_path):
+    """As the Hugging Face hub packs them; a list may have the names without, and must say the same."""
+    names = [f"{stem[:-5]}_{wnid}.JPEG" for stem, wnid in zip(VAL, (FOX, CAR), strict=True)]
+    tree(tmp_path, *TRAIN, *(f"val/{name}" for name in names))
+    expected = [(f"val/{names[0]}", FOX), (f"val/{names[1]}", CAR)]
+    assert [record[:2] for record in listed(ImageNet(tmp_path))][2:] == expected
+    assert ImageNet(tmp_path).labelled_by == "their folders, val by the name of each image"
+    file = tmp_path / with_list(tmp_path, "solution", FOX, CAR)
+    assert [record[:2] for record in listed(ImageNet(tmp_path))][2:] == expected
+    with_list(tmp_path, "solution", FOX, FOX)
+    says = (
+        f"^{tmp_path}: the name of each image gives {names[1][:-5]} the class {CAR}, but {file.name} gives "
+        f"it {FOX}; remove the wrong list, or name the right one by the option val_labels$"
+    )
+    with pytest.raises(ItlError, match=says):
+        ImageNet(tmp_path).records()
+    by_option = ImageNet(tmp_path, val_labels=file)
+    assert [record[1] for record in listed(by_option)][2:] == [FOX, FOX]
+    (tmp_path / "val" / names[1]).rename(tmp_path / "val" / VAL[1])  # not all have it
+    assert [record[1] for record in listed(ImageNet(tmp_path))][2:] == [FOX, FOX]
+    assert ImageNet(tmp_path).labelled_by == f"their folders, val by {file.name}"
+    file.unlink()
+    with pytest.raises(ItlError, match=f"2 val images have no label, such as {names[0][:-5]}; put "):
+        ImageNet(tmp_path).records()
+
+
+def test_class_folders_are_compared_with_lists_whose_names_lack_the_wnid(tmp_path):
+    tree(tmp_path, *TRAIN, f"val/{FOX}/{VAL[0][:-5]}_{FOX}.JPEG", f"val/{CAR}/{VAL[1][:-5]}_{CAR}.JPEG")
+    with_list(tmp_path, "solution", FOX, FOX)
+    with pytest.raises(ItlError, match="1 val image is of another class by LOC_val_solution.csv than by "):
+        ImageNet(tmp_path).records()

@@ -189,7 +189,7 @@ class ImageNet(Source):
         }
         if self.val_labels and images:
             cure = "leave the option val_labels out"
-            refuse_other_class(images, self._labels_of_option, str(self.val_labels), cure)
+            refuse_other_class(images, self._labels_of_option, cure)
         elif images:
             root = self._root
             folders = dict.fromkeys(self._list_folders(sorted({name.rpartition("/")[0] for name in wnids})))
@@ -219,7 +219,7 @@ class ImageNet(Source):
     @cached_property
     def _flat_images(self) -> dict[str, str]:
         """The classes of val images that do not lie in class folders, by name, without those not chosen."""
-        wnids = {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+        wnids = {name: self._labels.wnid_of(stem_of(name)) for name in self._flat_names}
         if not self.classes or not wnids:
             return wnids
         chosen, _ = class_folders.class_map(self.classes, sorted(set(wnids.values())), {})
@@ -234,21 +234,21 @@ class ImageNet(Source):
     def _labels(self) -> ValLabels:
         """The labels of the flat val images."""
         if self.val_labels:
-            wnids = self._labels_of_option
-            if missing := [name for name in self._flat_names if stem_of(name) not in wnids]:
+            labels = self._labels_of_option
+            if missing := [name for name in self._flat_names if not labels.wnid_of(stem_of(name))]:
                 count = counted(len(missing), "val images")
                 raise ItlError(f"{self.val_labels} lacks {count}, such as {examples(missing)}")
-            return ValLabels(wnids, str(self.val_labels))
+            return labels
         texts = {} if self._root.is_dir() else self.listing.files
         with errors_about(str(self.path)):
             return find_labels(self._flat_names, self._list_folders(self._flat), texts, self.val_cure)
 
     @cached_property
-    def _labels_of_option(self) -> Mapping[str, str]:
-        """What the file of the option val_labels says, by file name without its suffix."""
+    def _labels_of_option(self) -> ValLabels:
+        """What the file of the option val_labels says."""
         assert self.val_labels
         try:
-            return read_labels(Path(self.val_labels).read_bytes())
+            return ValLabels(read_labels(Path(self.val_labels).read_bytes()), str(self.val_labels))
         except (OSError, ItlError) as error:
             raise ItlError(f"{self.val_labels}: {error}") from None
 

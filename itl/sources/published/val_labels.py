@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import ne
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,7 @@ XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
 MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
 ILSVRC_CLASSES = 1000
 KNOWN_VAL_IMAGE = ("ILSVRC2012_val_00000001", "n01751748")  # a sea snake
+WNID_AT_END = re.compile(r"_(n\d{8})\Z")  # ILSVRC2012_val_00000001_n01751748, as the Hugging Face hub has it
 XML_NAME = re.compile(rb"<name>\s*(n\d{8})\s*</name>")
 
 
@@ -38,6 +39,10 @@ class ValLabels:
 
     wnids: Mapping[str, str]  # by file name without its suffix
     words: str  # for people, such as: val.txt and synsets.txt
+
+    def wnid_of(self, stem: str) -> str:
+        """Return the class of the image *stem*; '' if it has none. Lists may lack the wnid at its end."""
+        return self.wnids.get(stem) or self.wnids.get(_without_wnid(stem), "")
 
 
 class Candidate(NamedTuple):
@@ -52,43 +57,61 @@ def find_labels(
 ) -> ValLabels:
     """Return the labels of *images*, names of files, by the first list that fits: that has a wnid for each.
 
-    Lists may lie in *folders*, the likeliest first, or be among the files *listed* of an archive. Others of
-    text that fit must say the same, and devkits too; XML files are read where no such list fits. Files of a
-    model's predictions, by their names, are no lists. ItlError, with the *cure*, if none fits, or if two
-    contradict each other.
+    Names that all end in a wnid are such a list. Others may lie in *folders*, the likeliest first, or be
+    among the files *listed* of an archive. Those of text that fit must say the same, and devkits too; XML
+    files are read where no such list fits. Files of a model's predictions, by their names, are no lists.
+    ItlError, with the *cure*, if none fits, or if two contradict each other.
     """
-    stems, folders = [stem_of(name) for name in images], list(folders)
-    faults: list[str] = []
-    is_partial = False  # whether a list has some of them
-    chosen: ValLabels | None = None
-    texts = _text_lists(folders, listed)
-    for candidates in (texts, _others(folders, listed)):
+    folders, search = list(folders), _Search([stem_of(name) for name in images])
+    if chosen := search.choose(chain(_names_as_list(search.stems), _text_lists(folders, listed))):
+        _refuse_contradicting_devkit(chosen, search.stems, folders)
+    else:
+        chosen = search.choose(_others(folders, listed))
+    if not chosen:
+        raise search.error(cure)
+    if absent := sorted(chosen.wnids.keys() - {*search.stems, *map(_without_wnid, search.stems)}):
+        note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
+        return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
+    return chosen
+
+
+@dataclass
+class _Search:
+    """A search for a list that has a class for each of some images."""
+
+    stems: list[str]  # of the names of the images
+    faults: list[str] = field(default_factory=list)  # why what was tried does not fit
+    is_partial: bool = False  # whether a list has some of them
+
+    def choose(self, candidates: Iterable[Candidate]) -> ValLabels | None:
+        """Return the first that fits; ItlError if another that fits contradicts it."""
+        chosen: ValLabels | None = None
         for candidate in candidates:
             try:
                 labels = ValLabels(candidate.read(), candidate.words)
             except ItlError as error:
-                faults.append(f"{candidate.words}: {error}")
+                self.faults.append(f"{candidate.words}: {error}")
                 continue
-            missing = [stem for stem in stems if stem not in labels.wnids]
+            missing = [stem for stem in self.stems if not labels.wnid_of(stem)]
             if not missing:
                 chosen = chosen or labels
-                _refuse_contradiction(chosen, labels, stems)
-            elif len(missing) < len(stems):
-                faults.append(f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}")
-                is_partial = True
-        if chosen and candidates is texts:
-            _refuse_contradicting_devkit(chosen, stems, folders)
-        if chosen and (absent := sorted(chosen.wnids.keys() - set(stems))):
-            note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
-            return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
-        if chosen:
-            return chosen
-    reasons = "".join(f"; {fault}" for fault in [*dict.fromkeys(faults)][:3])
-    start, way = f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}", cure
-    if is_partial:
-        start, way = f"no list has a class for each of {counted(len(stems), 'val images')}", "complete it"
-    name = "name another" if is_partial else "name a list"
-    raise ItlError(f"{start}{reasons}; {way}, or {name} of `filename wnid` lines with the option val_labels")
+                _refuse_contradiction(chosen, labels, self.stems)
+            elif len(missing) < len(self.stems):
+                self.faults.append(
+                    f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}"
+                )
+                self.is_partial = True
+        return chosen
+
+    def error(self, cure: str) -> ItlError:
+        """Return the error that nothing fits, with the *cure*."""
+        reasons = "".join(f"; {fault}" for fault in [*dict.fromkeys(self.faults)][:3])
+        images = counted(len(self.stems), "val images have")
+        start, way = f"{images} no label, such as {min(self.stems, default='')}", f"{cure}, or name a list"
+        if self.is_partial:
+            start = f"no list has a class for each of {counted(len(self.stems), 'val images')}"
+            way = "complete it, or name another"
+        return ItlError(f"{start}{reasons}; {way} of `filename wnid` lines with the option val_labels")
 
 
 def refuse_contradicted_folders(
@@ -102,15 +125,15 @@ def refuse_contradicted_folders(
     folders = list(folders)
     devkits = (devkit for folder in folders for devkit in _devkits(folder))
     for labels in _readable((*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits)):
-        refuse_other_class(wnids, labels.wnids, labels.words, f"move {labels.words} elsewhere")
+        refuse_other_class(wnids, labels, f"move {labels.words} elsewhere")
 
 
-def refuse_other_class(wnids: Mapping[str, str], labels: Mapping[str, str], words: str, cure: str) -> None:
+def refuse_other_class(wnids: Mapping[str, str], labels: ValLabels, cure: str) -> None:
     """Raise ItlError if *labels* contradict *wnids*, of folders of images; the *cure* keeps the folders."""
     if others := _of_another_class(wnids, labels):
         image, label = others[0]
         raise ItlError(
-            f"{counted(len(others), 'val images are')} of another class by {words} than by the class "
+            f"{counted(len(others), 'val images are')} of another class by {labels.words} than by the class "
             f"folders, such as {image}, which is {label} there; to take the list, move the images of val "
             f"out of their class folders into the folder around these; to take the folders, {cure}"
         )
@@ -123,10 +146,10 @@ def _readable(candidates: Iterable[Candidate]) -> Iterator[ValLabels]:
             yield ValLabels(candidate.read(), candidate.words)
 
 
-def _of_another_class(wnids: Mapping[str, str], labels: Mapping[str, str]) -> list[tuple[str, str]]:
+def _of_another_class(wnids: Mapping[str, str], labels: ValLabels) -> list[tuple[str, str]]:
     """Return the images of *wnids* that *labels* give a class that is neither theirs nor below it."""
     tree = Taxonomy.snapshot()
-    pairs = ((image, wnid, labels.get(stem_of(image), wnid)) for image, wnid in wnids.items())
+    pairs = ((image, wnid, labels.wnid_of(stem_of(image)) or wnid) for image, wnid in wnids.items())
     return [
         (image, label)
         for image, wnid, label in pairs
@@ -135,18 +158,19 @@ def _of_another_class(wnids: Mapping[str, str], labels: Mapping[str, str]) -> li
 
 
 def _refuse_contradicting_devkit(labels: ValLabels, stems: Iterable[str], folders: Iterable[Path]) -> None:
-    wnids = {stem: labels.wnids[stem] for stem in stems}
+    wnids = {stem: labels.wnid_of(stem) for stem in stems}
     for devkit in _readable(devkit for folder in folders for devkit in _devkits(folder)):
-        if others := _of_another_class(wnids, devkit.wnids):
+        if others := _of_another_class(wnids, devkit):
             _refuse_contradiction(labels, devkit, [others[0][0]])
 
 
 def _refuse_contradiction(labels: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
     for stem in stems:
-        if labels.wnids[stem] != other.wnids[stem]:
+        wnid, other_wnid = labels.wnid_of(stem), other.wnid_of(stem)
+        if wnid != other_wnid:
             raise ItlError(
-                f"{labels.words} gives {stem} the class {labels.wnids[stem]}, but {other.words} gives it "
-                f"{other.wnids[stem]}; remove the wrong list, or name the right one by the option val_labels"
+                f"{labels.words} gives {stem} the class {wnid}, but {other.words} gives it {other_wnid}; "
+                f"remove the wrong list, or name the right one by the option val_labels"
             )
 
 
@@ -161,7 +185,7 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     """
     lines = list(_class_lines(data, len(order) > 0))
     numbers = {name: int(word) for _, name, word in lines if word.isdecimal()}
-    first = _first_number(numbers, order) if numbers else 0
+    first = _number_of_first_class(numbers, order) if numbers else 0
     nameless = [number for number, name, _ in lines if not name]
     start, end = (nameless[0], nameless[-1]) if nameless else (1, 0)
     if len(nameless) != end - start + 1:
@@ -205,7 +229,7 @@ def _class_lines(data: bytes, has_order: bool) -> Iterator[tuple[int, str, str]]
         yield number, stem_of(images[0]) if images else "", word
 
 
-def _first_number(numbers: Mapping[str, int], order: Sequence[str]) -> int:
+def _number_of_first_class(numbers: Mapping[str, int], order: Sequence[str]) -> int:
     """Return the number of the first class of *order*, 0 or 1.
 
     It is told by *numbers*, of images, that have the first or the last one, or by an image whose class is
@@ -238,6 +262,18 @@ def _refuse_numbers_of_devkit(labels: Mapping[str, str], order: Sequence[str]) -
             f"its numbers from 1 may be in the order of ILSVRC's devkit, which is not that of wnids "
             f"({image} is {wnid}, here {labels.get(image, 'not listed')}); write wnids for the numbers"
         )
+
+
+def _names_as_list(stems: Sequence[str]) -> Iterator[Candidate]:
+    """Yield the names of the images, if all end in a wnid."""
+    matches = [WNID_AT_END.search(stem) for stem in stems]
+    if stems and all(matches):
+        wnids = {stem: match[1] for stem, match in zip(stems, matches, strict=True) if match}
+        yield Candidate("the name of each image", lambda: wnids)
+
+
+def _without_wnid(stem: str) -> str:
+    return WNID_AT_END.sub("", stem)
 
 
 def _text_lists(
