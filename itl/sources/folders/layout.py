@@ -41,8 +41,7 @@ from itl.sources.split_names import (
 class Choice(NamedTuple):
     """The options that choose among readings of one tree."""
 
-    # none; inside: cat/train/1.jpg; or folders: train=a,train=b,val=c, or bare: train
-    splits: str | None = None
+    splits: str | None = None  # none · inside (cat/train/1.jpg) · FOLDER,SPLIT=FOLDER,…
     class_level: int | None = None  # 1: folders in a split, or at the top, are classes; 2: those in them
     nested: bool = False  # a class is the whole path, such as church/outdoor
 
@@ -92,6 +91,13 @@ class Layout:
         return name.removeprefix(f"{self.root}/")
 
 
+class ClassFolder(NamedTuple):
+    """The folder of a class, which may hold folders of its images, relative to the folder of its split."""
+
+    folder: Parts
+    name: str
+
+
 class Tree:
     """The folders that hold images, themselves or further down."""
 
@@ -137,34 +143,39 @@ def read_tree(tree: Tree, choice: Choice, flat_val: bool) -> Layout:
     """Read *tree* as *choice* says; ItlError, without advice, if that is not clear."""
     if choice.splits == "inside":
         return _splits_in_classes(tree)
-    folders = _split_folders(tree, choice)
-    below = {folder: tree.below(folder) for folder in folders}
-    flat = _flat_splits(folders, below)
+    if choice.splits == "none":
+        split_of = {"": "train"}
+    elif choice.splits is None:
+        split_of = _recognised_splits(tree)
+    else:
+        split_of = _named_splits(tree, choice.splits)
+    counts_in = {folder: tree.below(folder) for folder in split_of}
+    flat = _flat_splits(split_of, counts_in)
     for folder, split in flat.items():
-        if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
+        if split == "train" or (split == "val" and not flat_val) or len(flat) == len(split_of):
             where = repr(folder) if folder else "it"
             raise ItlError(f"{where} holds {counted(tree.total[folder], 'images')}, but no class folders")
-    inside = {folder: relative for folder, relative in below.items() if folder not in flat}
+    labelled = {folder: counts for folder, counts in counts_in.items() if folder not in flat}
     merged = Counter[Parts]()  # the images of each folder in all splits
-    for relative in inside.values():
-        merged.update({parts: count for parts, count in relative.items() if parts})
+    for counts in labelled.values():
+        merged.update({parts: count for parts, count in counts.items() if parts})
     if choice.splits is None:
         _refuse_split_names(list(merged))
     if choice.class_level is None and not choice.nested:
-        _refuse_half_sorted(inside)
-    left_out = folders_left_out(merged, choice.class_level, choice.nested)
-    named = _classes([parts for parts in merged if parts not in left_out], choice, set(folders) != {""})
-    for folder, relative in inside.items():
-        _refuse_unsorted(folder, relative, named, left_out)
-    return _assemble(tree, folders, inside, flat, named, left_out, choice)
+        _refuse_half_sorted(labelled)
+    reasons = folders_left_out(merged, choice.class_level, choice.nested)
+    class_at = _classes([parts for parts in merged if parts not in reasons], choice, set(split_of) != {""})
+    for folder, counts in labelled.items():
+        _refuse_unsorted(folder, counts, class_at, reasons)
+    return _assemble(tree, split_of, labelled, flat, class_at, reasons, choice)
 
 
 def _refuse_unsorted(
-    folder: str, relative: Mapping[Parts, int], named: Collection[Parts], reasons: Collection[Parts]
+    folder: str, counts: Mapping[Parts, int], class_at: Collection[Parts], reasons: Collection[Parts]
 ) -> None:
     """Raise ItlError if more images of a split lie beside class folders than in them: not all are sorted."""
-    images = sum(count for parts, count in relative.items() if parts in named)
-    beside = sum(count for parts, count in relative.items() if parts not in named and parts not in reasons)
+    images = sum(count for parts, count in counts.items() if parts in class_at)
+    beside = sum(count for parts, count in counts.items() if parts not in class_at and parts not in reasons)
     if 0 < images < beside:
         where = f" in {folder!r}" if folder else ""
         raise ItlError(
@@ -174,28 +185,28 @@ def _refuse_unsorted(
 
 def _assemble(
     tree: Tree,
-    folders: Mapping[str, str],
-    inside: Mapping[str, dict[Parts, int]],
+    split_of: Mapping[str, str],
+    labelled: Mapping[str, dict[Parts, int]],
     flat: Mapping[str, str],
-    named: Mapping[Parts, tuple[Parts, str]],
+    class_at: Mapping[Parts, ClassFolder],
     reasons: Mapping[Parts, str],
     choice: Choice,
 ) -> Layout:
     """Put together what the folders are.
 
-    In any split, *named* has the class folder and the class of each, and *reasons* why others are left out.
+    In any split, *class_at* has the class of each folder of images, and *reasons* why others are left out.
     """
     class_of, names, containers = {}, {}, set()
     left_out = Counter({"images beside class folders": 0})
     seen: dict[tuple[str, str], str] = {}
-    for folder, relative in inside.items():
-        for parts, count in relative.items():
-            if parts not in named:
+    for folder, counts in labelled.items():
+        for parts, count in counts.items():
+            if parts not in class_at:
                 left_out[reasons.get(parts, "images beside class folders")] += count
                 continue
-            top, name = named[parts]
+            top, name = class_at[parts]
             class_folder = join(folder, *top)
-            class_of[join(folder, *parts)] = (folders[folder], name)
+            class_of[join(folder, *parts)] = (split_of[folder], name)
             containers.add(class_folder.rpartition("/")[0])
             other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
             if other != class_folder:
@@ -208,18 +219,16 @@ def _assemble(
         if split != "val":
             left_out[f"images of {split} without class folders"] += tree.total[folder]
     left_out["images outside the splits"] = rest
-    has_splits = set(folders) != {""} or choice.splits not in (None, "none")
-    root = commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
-    where = sorted((inside.keys() if has_splits else containers) - {""})
+    has_splits = set(split_of) != {""} or choice.splits not in (None, "none")
+    root = commonpath([folder.rpartition("/")[0] for folder in split_of] if has_splits else containers)
+    where = sorted((labelled.keys() if has_splits else containers) - {""})
     words = "each folder a class" if choice.nested else "class folders"
     words += f" in {', '.join(where)}" if where and not (choice.nested and not has_splits) else ""
     return Layout(class_of, flat, names, left_out, root, frozenset(containers), has_splits, words)
 
 
-def _split_folders(tree: Tree, choice: Choice) -> dict[str, str]:
-    """Return the split of each folder that holds one; the outermost folder is train if there are none."""
-    if choice.splits is not None:
-        return _chosen_splits(tree, choice.splits)
+def _recognised_splits(tree: Tree) -> dict[str, str]:
+    """Return the split of each folder that is named like one; the outermost folder is train if none is."""
     top = tree.descend("", lambda _, child: not split_of_last(child) and child in tree.children)
     folders = {child: split for child in sorted(tree.children[top]) if (split := split_of_last(child))}
     if not folders:
@@ -290,10 +299,8 @@ def refuse_two_of_one_split(tree: Tree, folders: Mapping[str, str]) -> None:
         raise ItlError(f"{_quoted(whole)}, by its name, has the images of the folder of val too")
 
 
-def _chosen_splits(tree: Tree, text: str) -> dict[str, str]:
+def _named_splits(tree: Tree, text: str) -> dict[str, str]:
     """Return the split of each folder that the option splits names."""
-    if text == "none":
-        return {"": "train"}
     folders = {}
     for entry in text.split(","):
         split, equals, folder = entry.partition("=")
@@ -323,21 +330,21 @@ def _splits_in_classes(tree: Tree) -> Layout:
     return Layout(class_of, words="class folders that hold the splits")
 
 
-def _flat_splits(folders: Mapping[str, str], inside: Mapping[str, dict[Parts, int]]) -> dict[str, str]:
+def _flat_splits(split_of: Mapping[str, str], counts_in: Mapping[str, dict[Parts, int]]) -> dict[str, str]:
     """Return the splits without class folders: all images lie in one folder that is no class of another."""
     flat = {}
-    tops_of = {folder: {parts[0] for parts in relative if parts} for folder, relative in inside.items()}
+    tops_of = {folder: {parts[0] for parts in counts if parts} for folder, counts in counts_in.items()}
     uses = Counter(chain(*tops_of.values()))
     beside = Counter(chain(*(tops for tops in tops_of.values() if len(tops) > 1)))
     classes = [name for name in uses if not is_container(name)]
     for folder, tops in tops_of.items():
         has_classes = any(uses[name] > (name in tops) for name in classes)  # in another split
         is_class = any(beside[name] > (len(tops) > 1) for name in tops)  # of another split, called unknown
-        in_one_folder = len(inside[folder]) == 1 and all(
+        in_one_folder = len(counts_in[folder]) == 1 and all(
             is_container(name) and (holds_files(name) or not is_class) for name in tops
         )
         if not tops or (in_one_folder and has_classes):
-            flat[folder] = folders[folder]
+            flat[folder] = split_of[folder]
     return flat
 
 
@@ -354,21 +361,21 @@ def _refuse_split_names(merged: Sequence[Parts]) -> None:
         raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
 
 
-def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[Parts, tuple[Parts, str]]:
-    """Return the class folder and the class of each folder, relative to its split; ItlError if unclear."""
+def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[Parts, ClassFolder]:
+    """Return the class of each folder of images, relative to its split; ItlError if that is unclear."""
     if choice.class_level is not None:
         level = choice.class_level
         tops = {parts: parts[:level] for parts in merged if len(parts) >= level}
         if level < 1 or not tops:
             deepest = max(map(len, merged), default=0)
             raise ItlError(f"class_level is a level from 1 to {deepest} in this tree, not {level}")
-        return {parts: (top, wnid_of(top[-1]) or top[-1]) for parts, top in tops.items()}
+        return {parts: ClassFolder(top, wnid_of(top[-1]) or top[-1]) for parts, top in tops.items()}
     start = _container(merged, choice.nested, in_splits)
     relative = {parts: parts[len(start) :] for parts in merged if len(parts) > len(start)}
     if choice.nested:
-        return {parts: (parts, "/".join(inner)) for parts, inner in relative.items()}
+        return {parts: ClassFolder(parts, "/".join(inner)) for parts, inner in relative.items()}
     if _under_letters(set(relative.values())):
-        return {parts: (parts, "/".join(inner[1:])) for parts, inner in relative.items()}
+        return {parts: ClassFolder(parts, "/".join(inner[1:])) for parts, inner in relative.items()}
     folders = list(relative.values())
     inside = all(is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
     same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
@@ -376,7 +383,10 @@ def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[P
     if not inside or not same:
         deep = sorted("/".join(parts) for parts in folders if len(parts) > 1)
         raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
-    return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
+    return {
+        parts: ClassFolder((*start, inner[0]), wnid_of(inner[0]) or inner[0])
+        for parts, inner in relative.items()
+    }
 
 
 def _refuse_no_classes(names: Collection[str], level: int) -> None:
@@ -410,17 +420,17 @@ def _are_counted(names: Collection[str]) -> bool:
     return numbers in counts or any(not PART_WORDS.isdisjoint(words_of(name)) for name in names)
 
 
-def _refuse_half_sorted(inside: Mapping[str, dict[Parts, int]]) -> None:
+def _refuse_half_sorted(labelled: Mapping[str, dict[Parts, int]]) -> None:
     """Raise ItlError if images lie in a folder of files beside class folders that another split has too.
 
     Or if they lie in a class folder and in one of its name in it, as where an archive was unpacked twice.
     """
-    tops_of = {folder: {parts[0] for parts in relative if parts} for folder, relative in inside.items()}
+    tops_of = {folder: {parts[0] for parts in counts if parts} for folder, counts in labelled.items()}
     uses = Counter(chain(*tops_of.values()))
-    for folder, relative in inside.items():
+    for folder, counts in labelled.items():
         classes = sorted(name for name in tops_of[folder] if uses[name] > 1)
-        for parts, count in relative.items():
-            if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in relative:
+        for parts, count in counts.items():
+            if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in counts:
                 outer, inner = join(folder, *parts[:-1]), join(folder, *parts)
                 raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
             if classes and len(parts) == 1 == uses[parts[0]] and holds_files(parts[0]):
