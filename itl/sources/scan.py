@@ -55,7 +55,6 @@ class Scan:
 
     def merge(self, part: "Scan", name: str) -> None:
         """Add all that *part*, not finished, has of other images; its notes are about *name*."""
-        part._check_training()
         self.records += part.records
         self.objects |= part.objects
         self.sizes |= part.sizes
@@ -138,9 +137,9 @@ class Scan:
 
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
         """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `Resized`."""
-        self._note_sizes(resized)
+        self._judge_other_sizes(resized)
         self._judge_unclear_pixels()
-        self._check_training()
+        self.check_training()
         self._note_repeated_objects()
         if self.other_image:
             self.notes.append(
@@ -164,7 +163,7 @@ class Scan:
         self.problems = list(_merge_alike(self.problems))
         return self
 
-    def _check_training(self) -> None:
+    def check_training(self) -> None:
         """Add a problem if no training image has an object that is learned: one that is not difficult."""
         training = [record.id for record in self.records if record.split == "train"]
         if not training or not self.objects or self.problems:
@@ -187,7 +186,7 @@ class Scan:
                 f"{examples(images)}; of two, at most one can be detected"
             )
 
-    def _note_sizes(self, resized: str) -> None:
+    def _judge_other_sizes(self, resized: str) -> None:
         others = [image for image, boxes in self.size_doubts.items() if boxes.stated]
         if not others:
             return

@@ -114,10 +114,11 @@ def test_sizes_and_flags_may_be_missing_and_fractions_reach_over_the_edge():
 
 def test_lists_are_read_and_divided():
     assert read_list(b"\xef\xbb\xbfa\r\n\r\n b \r\n\x00\xff") == ["a", "b", "\x00\ufffd"]
-    notes = []
     lists = {"train": ["1", "1"], "trainval": ["1", "2"], "test": ["2", "3"]}
-    assert assign_splits(lists, notes) == ({"1": "train", "2": "val", "3": "test"}, {"2": "val and test"})
-    assert notes == ["the list train has 1 line twice, counted once"]
+    division = assign_splits(lists)
+    assert division.split_of == {"1": "train", "2": "val", "3": "test"}
+    assert division.in_two == {"2": "val and test"}
+    assert division.notes == ["the list train has 1 line twice, counted once"]
 
 
 EXPECTED = [

@@ -111,7 +111,7 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
     if counts and outside == "cut":
         scan.notes.append(_describe_outside(counts, measured, "cut"))
         measured |= {image: _cut(measured[image], scan.sizes[image]) for image in counts}
-    _refuse_without_regions(scan, path, matched | measured, from_file)
+    _add_images_without_regions(scan, path, matched | measured, from_file)
     refused = {image for image, boxes in changed.items() if boxes.stated and resized == "refuse"}
     if unclear := sorted(changed.keys() & matched.keys() - refused):
         scan.add_problem(
@@ -156,7 +156,7 @@ def _describe_outside(counts: Mapping[str, int], regions: Regions, outside: str)
     )
 
 
-def _refuse_without_regions(scan: Scan, path: Path, matched: Regions, from_file: Regions) -> None:
+def _add_images_without_regions(scan: Scan, path: Path, matched: Regions, from_file: Regions) -> None:
     """Add a problem to *scan* for images without a region among the *matched* ones of the file *path*."""
     bare = {record.id: record.split for record in scan.records if not len(matched.get(record.id, ()))}
     if bare:

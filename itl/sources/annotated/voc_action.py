@@ -74,7 +74,7 @@ class VocAction(VocSource):
         scan = Scan(self.kind, self.path)
         lists, flags = self._lists(scan)
         split_of = splits_of_lists(scan, lists, "people")
-        add_shared_images(scan, split_of)
+        add_people_in_two_splits(scan, split_of)
         people_on = grouped((person.rpartition("#")[0], person) for person in split_of)
         scan.left_out["images without a listed person"] += len(self.images.keys() - people_on.keys())
         contradicted: list[str] = []
@@ -166,14 +166,18 @@ class VocAction(VocSource):
         extra: dict[str, None] = {}  # each once
         for split, people in with_flags.items():
             extra |= dict.fromkeys(sorted(people.keys() - set(lists[split])))
-        if others := [person for person in extra if not self._add_problem_without_object(scan, person)]:
+        problems = {person: self._object_problem(person) for person in extra}
+        for person, text in problems.items():
+            if text:
+                scan.add_problem(text, self.record_id(person))
+        if others := [person for person, text in problems.items() if not text]:
             scan.notes.append(
                 f"lists of actions have {counted(len(others), 'people')} that the list of their split lacks, "
                 f"such as {examples(others)}; that list decides"
             )
 
-    def _add_problem_without_object(self, scan: Scan, person: str) -> bool:
-        """Add a problem if image or XML of *person*, or this object in it, is not there; say whether."""
+    def _object_problem(self, person: str) -> str:
+        """Say that image or XML of *person*, or this object in it, is not there; '' if all are."""
         image, _, number = person.rpartition("#")
         try:
             self._refuse_missing(image)
@@ -181,9 +185,8 @@ class VocAction(VocSource):
             count = len(parse_xml(self.listing.files[xml].read(), xml).findall("object"))
             refuse_number(xml, count, image, int(number))
         except ItlError as error:
-            scan.add_problem(str(error), self.record_id(person))
-            return True
-        return False
+            return str(error)
+        return ""
 
     def _rows(self, scan: Scan, name: str, lines: list[str], with_flags: bool) -> list[tuple[str, int]]:
         """Return people and flags of one list; other lines become problems."""
@@ -290,7 +293,7 @@ def _note_lacking_flags(scan: Scan, lists: People, flags: Flags) -> None:
         )
 
 
-def add_shared_images(scan: Scan, split_of: Mapping[str, str]) -> None:
+def add_people_in_two_splits(scan: Scan, split_of: Mapping[str, str]) -> None:
     """Add a problem to *scan* for images whose people, in *split_of*, are in two splits: crops overlap."""
     splits: dict[str, set[str]] = defaultdict(set)  # by image
     for person, split in split_of.items():

@@ -210,7 +210,9 @@ class Voc0712(Voc2007):
         """Return the scan of both years, before region proposals."""
         scan = Scan(self.kind, self.path)
         for year in self._years:
-            scan.merge(year.unfinished_scan(), year.year)
+            part = year.unfinished_scan()
+            part.check_training()
+            scan.merge(part, year.year)
         return scan
 
     @cached_property

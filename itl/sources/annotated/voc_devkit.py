@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
@@ -206,21 +207,24 @@ def _inside_images(name: str) -> str:
     return name.replace("\\", "/").rpartition("JPEGImages/")[2]
 
 
-def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Assign each name of some lists to train, val or test.
+@dataclass(frozen=True)
+class Division:
+    """How lists divide names into splits."""
+
+    split_of: dict[str, str]
+    in_two: dict[str, str]  # both splits of names that are in two, such as "train and test"
+    notes: list[str]  # on lists that are empty or have repeated lines
+
+
+def assign_splits(lists: Mapping[str, list[str]]) -> Division:
+    """Assign each name of *lists*, by train, val, trainval or test, to a split.
 
     A name that only trainval has is in train, or in val if train has a list of its own and val has none.
 
-    Args:
-        lists: Names by list: train, val, trainval, test.
-        notes: Receives a note on each list that is empty or has repeated lines.
-
-    Returns:
-        The split of each name, and for names that are in two splits both, such as "train and test".
-
-    >>> assign_splits({"trainval": ["1", "2"], "val": ["2"], "test": ["3"]}, [])[0]
+    >>> assign_splits({"trainval": ["1", "2"], "val": ["2"], "test": ["3"]}).split_of
     {'1': 'train', '2': 'val', '3': 'test'}
     """
+    notes = []
     for name, names in lists.items():
         if not names:
             notes.append(f"the list {name} is empty")
@@ -236,13 +240,14 @@ def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dic
     for name, split in claims:
         if split_of.setdefault(name, split) != split:
             in_two[name] = f"{split_of[name]} and {split}"
-    return dict(sorted(split_of.items())), in_two
+    return Division(dict(sorted(split_of.items())), in_two, notes)
 
 
 def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> dict[str, str]:
     """Return the split of each name of *lists*, as `assign_splits` does; what does not fit is a problem."""
-    split_of, in_two = assign_splits(lists, scan.notes)
-    scan.add_split_conflicts(in_two, what)
+    division = assign_splits(lists)
+    scan.notes += division.notes
+    scan.add_split_conflicts(division.in_two, what)
     if {"train", "val", "trainval"} <= lists.keys():  # of which one may be cut
         both, together = {*lists["train"], *lists["val"]}, set(lists["trainval"])
         if extra := sorted(together - both):
@@ -255,4 +260,4 @@ def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> di
             scan.notes.append(
                 f"the list trainval lacks {count} of train and val, such as {examples(missing)}"
             )
-    return split_of
+    return division.split_of

@@ -58,11 +58,12 @@ class Sun397(ScannedSource):
         images, partition = self._images(), f"partition {self.partition}"
         texts = self._lists(len(images))
         lists = {split: [line.lstrip("/") for line in read_list(text)] for split, text in texts.items()}
-        split_of, in_two = assign_splits(lists, scan.notes)
-        for image in in_two:
+        division = assign_splits(lists)
+        scan.notes += division.notes
+        for image in division.in_two:
             scan.add_problem(f"{image[:80]!r} is in both lists of {partition}; download them again")
         missing = {}
-        for image, split in split_of.items():
+        for image, split in division.split_of.items():
             if image in images:
                 scan.records.append(Record(image, class_of(image), split, images[image]))
             else:
@@ -72,7 +73,7 @@ class Sun397(ScannedSource):
                 )
         scan.add_problems(missing, f"missing images of {partition}")
         self._compare_classes(scan)
-        scan.left_out[f"images in neither list of {partition}"] += len(images.keys() - split_of)
+        scan.left_out[f"images in neither list of {partition}"] += len(images.keys() - division.split_of)
         return scan.finish(self.bad)
 
     @cached_property
