@@ -39,6 +39,21 @@ def test_numbered_parts_of_one_set_of_images_are_refused(folders):
     assert recognise(in_each(*folders), Choice(class_level=level)).classes == names
 
 
+def test_folders_that_differ_in_case_alone_are_refused_for_that():
+    says = "^'PlantVillage', 'plantvillage' differ in case alone, as parts of one set of images do "
+    with pytest.raises(ItlError, match=says):
+        recognise(in_each("PlantVillage", "plantvillage"))
+
+
+def test_folders_called_query_and_gallery_are_offered_as_no_classes():
+    """As in Market-1501; of a class beside them they are."""
+    folders = ("m/bounding_box_test", "m/bounding_box_train", "m/query")
+    assert "bounding_box" not in str(pytest.raises(ItlError, recognise, in_each(*folders)).value)
+    assert "--option class_level=2 (4 classes, bounding_box_test" in str(
+        pytest.raises(ItlError, recognise, in_each(*folders, "m/cat")).value
+    )
+
+
 @pytest.mark.parametrize(
     "folders",
     [

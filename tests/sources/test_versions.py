@@ -132,6 +132,14 @@ def test_a_class_in_a_format_that_is_not_read_is_said_first(tmp_path, suffix):
     assert "1 class folder holds no images, such as train/bird; fill them" in error
 
 
+def test_a_paper_beside_the_images_is_no_reason(tmp_path):
+    photos(tmp_path / "images", ("train", "other"), ["1.png"])
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers/x.pdf").write_bytes(b"x")
+    error = str(pytest.raises(ItlError, ClassFolders(tmp_path).records).value)
+    assert error.startswith(f"{tmp_path}: folders named like splits, 'images/train', lie beside others")
+
+
 def test_shards_with_labels_are_those_of_webdataset(tmp_path):
     tarred(tmp_path / "train-0.tar", {"a/1.png": b"x", "a/1.cls": b"0"})
     with pytest.raises(ItlError, match="train-0.tar is a file of the source webdataset"):

@@ -286,7 +286,7 @@ def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
 
     *counts* are of the images that lie directly in each folder.
     """
-    suffixes = UNREAD_SUFFIXES | ARRAYS
+    suffixes = (UNREAD_SUFFIXES | ARRAYS) - {".pdf"}  # which is more often a paper about the images
     unread = sorted(
         name
         for name in listing.files

@@ -403,9 +403,10 @@ def _refuse_no_classes(names: Collection[str], level: int) -> None:
     are_parts = len(stems) == 1 and not PART_WORDS.isdisjoint(words_of(stems.pop()))
     are_parts |= bool(words_of(first)) and all(re.fullmatch(of_first, name.casefold()) for name in names)
     if len(names) > 1 and are_parts and _are_counted(names):
+        way = "in case" if len(set(map(str.casefold, names))) == 1 else "by a number"
         raise ItlError(
-            f"{_quoted(sorted(names))} differ by a number alone, as parts of one set of images do (whose "
-            f"classes a list may have: source lists)"
+            f"{_quoted(sorted(names))} differ {way} alone, as parts of one set of images do (whose classes a "
+            f"list may have: source lists)"
         )
 
 

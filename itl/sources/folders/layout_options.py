@@ -13,7 +13,14 @@ from itl.sources.folders.layout import Choice, Layout, Tree, outer_folders, read
 from itl.sources.folders.left_out import OF_MASKS
 from itl.sources.packed import unpack_command
 from itl.sources.records import examples, grouped, is_image
-from itl.sources.split_names import beside_split, split_of_any_word, split_of_last, split_of_name, words_of
+from itl.sources.split_names import (
+    LIKE_SPLITS,
+    beside_split,
+    split_of_any_word,
+    split_of_last,
+    split_of_name,
+    words_of,
+)
 
 FOLDERS_CURE = (
     "put the images of each class into a folder of its own, or list each image with its class: source lists"
@@ -111,13 +118,15 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
 
 
 def _is_unwanted(classes: list[str], with_masks: bool = False) -> bool:
-    """Say whether *classes* are all called like splits, folders of all images, or masks of these.
+    """Say whether *classes* are all called like splits, or query, or folders of all images or masks of these.
 
     Of one split alone, in names that have other words too, they are classes. *with_masks* says that folders
     of masks beside them are left out.
 
     >>> _is_unwanted(["blood_test", "urine_test"]), _is_unwanted(["horse_train", "horse_test"])
     (False, True)
+    >>> _is_unwanted(["bounding_box_train", "query"]), _is_unwanted(["query", "cat"])
+    (True, False)
     >>> _is_unwanted(["masks", "original"]), _is_unwanted(["cat", "original"]), _is_unwanted(["original"])
     (True, False, False)
     """
@@ -127,7 +136,10 @@ def _is_unwanted(classes: list[str], with_masks: bool = False) -> bool:
     others = [name for name in classes if not is_of_masks(name)]
     with_masks |= len(others) < len(classes)
     return bool(others) and all(
-        split_of_any_word(name, short=True) or is_container(name) or (with_masks and is_of_photos(name))
+        split_of_any_word(name, short=True)
+        or not LIKE_SPLITS.isdisjoint(words_of(name))
+        or is_container(name)
+        or (with_masks and is_of_photos(name))
         for name in others
     )
 
