@@ -238,10 +238,9 @@ def pack(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> None:
     """Say what a source holds, what is missing, and what to do."""
     from itl.sources.check import check as check_source
-    from itl.sources.findings import report as report_findings
+    from itl.sources.check_lines import split_problems
 
-    findings = check_source(args.source, args.path, **dict(parse_options(args.option)))
-    lines, problems = report_findings(findings)
+    lines, problems = split_problems(check_source(args.source, args.path, **dict(parse_options(args.option))))
     for line in lines:
         print(line)
     if problems:

@@ -10,7 +10,7 @@ from pathlib import Path
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.annotated import detection_files, proposals
-from itl.sources.findings import Finding
+from itl.sources.check_lines import CheckLine
 from itl.sources.records import Record, examples, grouped, quoted
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
@@ -21,7 +21,7 @@ from itl.storage import read_yaml, system_error
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed
 MAX_HEADERS = 50_000  # image headers that are read, of sources without a scan
-OTHER_KINDS: dict[str, Callable[..., Iterable[Finding]]] = {  # checked, but not sources of images
+OTHER_KINDS: dict[str, Callable[..., Iterable[CheckLine]]] = {  # checked, but not sources of images
     "detections": detection_files.check_detections,
     "proposals": proposals.check_proposals,
 }
@@ -29,7 +29,7 @@ OTHER_KINDS: dict[str, Callable[..., Iterable[Finding]]] = {  # checked, but not
 Splits = dict[str, list[Record]]
 
 
-def check(kind: str, path: str | Path | None = None, **options: object) -> list[Finding]:
+def check(kind: str, path: str | Path | None = None, **options: object) -> list[CheckLine]:
     """Check the source *kind* at *path* before anything is packed.
 
     >>> str(check("folder", "nowhere")[0])
@@ -40,44 +40,44 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     try:
         source = open_source(kind, path, **options)
     except ItlError as error:  # of the kind, an option, or a path that is not given
-        return [Finding("problem", str(error)), *(_expected(kind) if path is None else [])]
+        return [CheckLine("problem", str(error)), *(_expected(kind) if path is None else [])]
     try:
         scan = source.scan
         records = scan.records if scan else source.records()
     except ItlError as error:
         files = [value for value in options.values() if isinstance(value, str) and Path(value).suffix]
         of_an_option = any(file in str(error) for file in files)  # not of the layout of the path
-        return [Finding("problem", str(error)), *([] if of_an_option else _expected(kind))]
+        return [CheckLine("problem", str(error)), *([] if of_an_option else _expected(kind))]
     except OSError as error:
-        return [Finding("problem", f"{path} cannot be read ({error.strerror or error})"), *_expected(kind)]
-    findings = [Finding("problem", problem.text) for problem in scan.problems] if scan else []
+        return [CheckLine("problem", f"{path} cannot be read ({error.strerror or error})"), *_expected(kind)]
+    lines = [CheckLine("problem", problem.text) for problem in scan.problems] if scan else []
     if not records:
-        findings = findings or [Finding("problem", f"{path} holds no images for {kind}")]
-        return [*findings, *_expected(kind), *(Finding("note", text) for text in source.notes)]
+        lines = lines or [CheckLine("problem", f"{path} holds no images for {kind}")]
+        return [*lines, *_expected(kind), *(CheckLine("note", text) for text in source.notes)]
     splits = dict(sorted(grouped((record.split, record) for record in records).items(), reverse=True))
-    findings += [Finding("count", line) for line in source.describe(records)]
-    findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
-    findings += _missing_splits(source, splits)
+    lines += [CheckLine("count", line) for line in source.describe(records)]
+    lines += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
+    lines += _missing_splits(source, splits)
     if path:
         opened = "no image was opened" if source.listing is None else "of images only headers were read"
-        findings.append(Finding("note", f"{opened}; damage further in shows when they are packed"))
+        lines.append(CheckLine("note", f"{opened}; damage further in shows when they are packed"))
     headers = [*_check_headers(source, records)]
-    return [*findings, *headers, *_next_step(source, path, options, [*findings, *headers])]
+    return [*lines, *headers, *_next_step(source, path, options, [*lines, *headers])]
 
 
 def _next_step(
-    source: Source, path: str | Path | None, options: Mapping[str, object], findings: Iterable[Finding]
-) -> Iterator[Finding]:
+    source: Source, path: str | Path | None, options: Mapping[str, object], lines: Iterable[CheckLine]
+) -> Iterator[CheckLine]:
     """Yield the command that packs what was checked; with problems only if leaving images out helps."""
-    problems = sum(finding.kind == "problem" for finding in findings)
+    problems = sum(line.kind == "problem" for line in lines)
     scan = source.scan
     if scan and problems == len(scan.problems) > 0 and scan.skippable:
         count = counted(len(scan.skippable), f"{source.nouns[0]} with problems")
-        yield Finding("note", f"the option bad=skip leaves out {count}")
+        yield CheckLine("note", f"the option bad=skip leaves out {count}")
         options = {**options, "bad": "skip"}
     elif problems:
         return
-    yield Finding("next", _pack_command(source, path, options))
+    yield CheckLine("next", _pack_command(source, path, options))
 
 
 def _pack_command(source: Source, path: str | Path | None, options: Mapping[str, object]) -> str:
@@ -102,33 +102,33 @@ def _differs_as_yaml(text: str) -> bool:
         return True
 
 
-def _expected(kind: str) -> list[Finding]:
+def _expected(kind: str) -> list[CheckLine]:
     expected = SOURCES[kind].expected if kind in SOURCES else ""
-    return [Finding("count", f"{kind} takes {expected}")] if expected else []
+    return [CheckLine("count", f"{kind} takes {expected}")] if expected else []
 
 
-def _class_counts(splits: Splits) -> Iterator[Finding]:
+def _class_counts(splits: Splits) -> Iterator[CheckLine]:
     """Count images of one class each."""
     counts = {split: Counter(record.wnid for record in records) for split, records in splits.items()}
     for split, of_split in counts.items():
         least, most = min(of_split.values()), max(of_split.values())
         of_class = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         images, classes = counted(of_split.total(), "images"), counted(len(of_split), "classes")
-        yield Finding("count", f"{split}: {images} in {classes}, {of_class} for each class")
+        yield CheckLine("count", f"{split}: {images} in {classes}, {of_class} for each class")
     names = sorted(set().union(*counts.values()))
-    yield Finding("count", _wordnet_line(names))
+    yield CheckLine("count", _wordnet_line(names))
     if len(names) == 1:
-        yield Finding("note", f"there is one class alone, {quoted(names[0])}; a run needs two or more")
+        yield CheckLine("note", f"there is one class alone, {quoted(names[0])}; a run needs two or more")
     for split, of_split in counts.items():
         yield from _list_counts(f"  {split}: ", of_split)
     if len(splits.get("train", ())) == len(counts.get("train", ())) > 2:
         text = (
             "every training image has a class of its own; where these are captions or ids, give its classes"
         )
-        yield Finding("note", text)
+        yield CheckLine("note", text)
 
 
-def _object_counts(source: Source, splits: Splits) -> Iterator[Finding]:
+def _object_counts(source: Source, splits: Splits) -> Iterator[CheckLine]:
     """Count objects: those that are scored, and in brackets the difficult ones."""
     images_noun, objects_noun = source.nouns
     for split, records in splits.items():
@@ -139,18 +139,18 @@ def _object_counts(source: Source, splits: Splits) -> Iterator[Finding]:
         line = f"{split}: {counted(len(records), images_noun)}, {counted(scored.total(), objects_noun)}"
         line += f" and {difficult.total():,} difficult" if difficult else ""
         line += f", {bare:,} with none" if bare else ""
-        yield Finding("count", line)
+        yield CheckLine("count", line)
         yield from _list_counts("    ", scored, difficult)
 
 
-def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) -> list[Finding]:
+def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) -> list[CheckLine]:
     """List the counts of all classes, wrapped; of many classes only the smallest and the largest."""
     difficult = difficult or Counter()
     ranked = sorted(counts.keys() | difficult.keys(), key=lambda name: (counts[name], name))
     if len(ranked) > MAX_LISTED_CLASSES:
         fewest = ", ".join(f"{quoted(name)} {counts[name]:,}" for name in ranked[:3])
         most = f"{quoted(ranked[-1])} {counts[ranked[-1]]:,}"
-        return [Finding("count", f"{start}fewest: {fewest}; most: {most}")]
+        return [CheckLine("count", f"{start}fewest: {fewest}; most: {most}")]
     parts = []
     for name in sorted(ranked):
         also = f" (+ {difficult[name]:,})" if difficult[name] else ""
@@ -158,7 +158,7 @@ def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) 
     lines = textwrap.wrap(
         ", ".join(parts), 100, initial_indent=start, subsequent_indent="    ", break_on_hyphens=False
     )
-    return [Finding("count", line.replace(NO_BREAK_SPACE, " ")) for line in lines]
+    return [CheckLine("count", line.replace(NO_BREAK_SPACE, " ")) for line in lines]
 
 
 def _wordnet_line(names: list[str]) -> str:
@@ -181,20 +181,20 @@ def _wordnet_line(names: list[str]) -> str:
     return "classes: " + ", ".join(parts)
 
 
-def _missing_splits(source: Source, splits: Splits) -> Iterator[Finding]:
+def _missing_splits(source: Source, splits: Splits) -> Iterator[CheckLine]:
     """Say where people get splits that are not there, and what works without them."""
     refused = source.scan.refused_splits if source.scan else set()  # a problem says what is wrong there
     for split, cure in source.ways_to_splits.items():
         if split not in {*splits, *refused}:
-            yield Finding("missing", f"{split}: {cure}")
+            yield CheckLine("missing", f"{split}: {cure}")
     if {*splits, *refused} == {"train"}:
         of_option = "the option val_fraction=0.1 makes a tenth of each class val"
         cures = [source.dividing, of_option if source.takes("val_fraction") else ""]
         text = "no val or test images; nothing can be measured on this source alone"
-        yield Finding("note", "; ".join(filter(None, [text, ", or ".join(filter(None, cures))])))
+        yield CheckLine("note", "; ".join(filter(None, [text, ", or ".join(filter(None, cures))])))
 
 
-def _check_headers(source: Source, records: list[Record]) -> Iterator[Finding]:
+def _check_headers(source: Source, records: list[Record]) -> Iterator[CheckLine]:
     """Report images that cannot be read, or are too narrow to show anything, by their headers."""
     if source.listing is None or source.annotates:  # no files, or the scan has read the headers
         return
@@ -213,10 +213,10 @@ def _check_headers(source: Source, records: list[Record]) -> Iterator[Finding]:
     of = f"of {counted(len(sample), 'images')}" + (f" (one in {step} was checked)" if step > 1 else "")
     if narrow:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"
-        yield Finding("note", text)
+        yield CheckLine("note", text)
     if refused:
         text = f"{len(refused):,} {of} cannot be read, such as {examples(refused, 1)}; this says nothing of "
-        yield Finding(
+        yield CheckLine(
             "problem", f"{text}them, so packing ends there: correct the cause, or move them elsewhere"
         )
     if unreadable:
@@ -226,4 +226,4 @@ def _check_headers(source: Source, records: list[Record]) -> Iterator[Finding]:
             f"out, but refuses more than {100 * Packing.unreadable:g} % of them unless `itl pack` has the "
             f"option --allow-unreadable, or a preset unreadable: 0.05 beside source:"
         )
-        yield Finding("problem" if too_many else "note", text)
+        yield CheckLine("problem" if too_many else "note", text)

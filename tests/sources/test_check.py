@@ -13,7 +13,7 @@ from itl.sources import check as checking
 from itl.sources.annotated.voc_xml import read_annotation
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.check import check
-from itl.sources.findings import Finding, report
+from itl.sources.check_lines import CheckLine, split_problems
 from itl.sources.registry import open_source
 from itl.sources.scan import image_header
 from itl.specs import Packing
@@ -175,8 +175,8 @@ def test_the_command_line_counts_problems_of_one_kind_and_fails(tmp_path, capsys
     written(root, changed(voc2007(), **{"000001.xml": xml(thing("dog", (9, 9, 9, 9)))}))
     assert main(["check", "voc2007", str(root)]) == 1
     assert "object 1: the box (9, 9, 9, 9) of 'dog' has no area" in capsys.readouterr().err
-    findings = [Finding("count", "train: 1"), Finding("problem", "a"), Finding("problem", "b")]
-    assert report(findings) == (["train: 1"], "a; b")
+    lines = [CheckLine("count", "train: 1"), CheckLine("problem", "a"), CheckLine("problem", "b")]
+    assert split_problems(lines) == (["train: 1"], "a; b")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pandas as pd
 from itl import ItlError, counted, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import expand_home
+from itl.sources.annotated.checked_options import check_options
 from itl.sources.annotated.coco import category_names, read_tables
 from itl.sources.annotated.voc_devkit import images_named
 from itl.sources.annotated.voc_xml import read_objects
@@ -30,8 +31,8 @@ from itl.sources.boxes import (
     refuse_normalised_bboxes,
     voc_corners,
 )
+from itl.sources.check_lines import CheckLine
 from itl.sources.files.archives import read_file
-from itl.sources.findings import Finding, check_options
 from itl.sources.listed.numbered_classes import describe_zero, read_names
 from itl.sources.records import examples, grouped, int_if_whole, parse_json, plain_label
 from itl.storage import text_lines
@@ -168,10 +169,10 @@ def check_detections(
     categories: str | None = None,
     outside: str = "refuse",
     **others: object,
-) -> Iterator[Finding]:
+) -> Iterator[CheckLine]:
     """Check the detections at *path* against the VOC *annotations*, for `itl check`.
 
-    ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a finding.
+    ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a problem.
     """
     check_options("detections", others, outside, annotations=annotations, categories=categories)
     if path is None or annotations is None:
@@ -184,25 +185,25 @@ def check_detections(
         ground_truth = Annotations(*read_objects(xml_files, outside=outside))
         detections, notes = load_detections(path, ground_truth, names, outside)
     except ItlError as error:
-        yield Finding("problem", str(error))
+        yield CheckLine("problem", str(error))
         return
     classes, images = ground_truth.classes, ground_truth.images
-    yield from (Finding("note", note) for note in notes)
+    yield from (CheckLine("note", note) for note in notes)
     for name in (unknown := sorted(set(detections["class"]) - set(classes))):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
-        yield Finding("problem", f"{path}, row {row}: {no_such(classes, name, 'annotated class')}")
+        yield CheckLine("problem", f"{path}, row {row}: {no_such(classes, name, 'annotated class')}")
     seen = counted(detections["image"].nunique(), "images")
     text = f"{len(detections):,} of {detections['class'].nunique()} classes on {seen}"
-    yield Finding("count", f"detections: {text}")
+    yield CheckLine("count", f"detections: {text}")
     bare = len(images_without_detection(detections, ground_truth))
     text = f"{counted(len(ground_truth.objects), 'objects')} on {counted(len(images), 'images')}"
-    yield Finding("count", f"annotations: {text}; {bare:,} of these images have no detection")
+    yield CheckLine("count", f"annotations: {text}; {bare:,} of these images have no detection")
     if unknown:
         return
     words = ["itl", "voc-ap", "--annotations", str(xml_files), "--detections", str(path)]
     words += ["--categories", str(names)] if names else []
     words += ["--outside", outside] if outside != "refuse" else []
-    yield Finding("next", shlex.join(words))
+    yield CheckLine("next", shlex.join(words))
 
 
 def refuse_other_images(detections: pd.DataFrame, annotations: Annotations, path: Path) -> None:

@@ -11,12 +11,13 @@ import pandas as pd
 
 from itl import ItlError, counted
 from itl.machine import expand_home
+from itl.sources.annotated.checked_options import check_options
 from itl.sources.annotated.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, Size, clip_boxes, iou_of, reaching_outside
+from itl.sources.check_lines import CheckLine
 from itl.sources.files.option_files import folder_of
-from itl.sources.findings import Finding, check_options
 from itl.sources.records import examples, stem_of
 from itl.sources.scan import Scan
 
@@ -205,12 +206,12 @@ def _by_unique_name(images: Iterable[str], name_of: Callable[[str], str]) -> dic
 
 def check_proposals(
     path: Path | None, annotations: str | None = None, outside: str = "refuse", **others: object
-) -> list[Finding]:
+) -> list[CheckLine]:
     """Check the region proposals at *path*, for `itl check`.
 
     With *annotations*, VOC's XML files, it also reports how many of the objects they cover.
 
-    ItlError without *path*, and for other options; what is wrong in the files is a finding.
+    ItlError without *path*, and for other options; what is wrong in the files is a problem.
     """
     check_options("proposals", others, outside, annotations=annotations)
     if path is None:
@@ -222,23 +223,23 @@ def check_proposals(
             f"{sum(counts):,} on {counted(len(regions), 'images')}, {min(counts):,} to "
             f"{max(counts):,} on each"
         )
-        findings = [Finding("count", f"regions: {text}")]
-        findings += [Finding("note", note)] if (note := describe_order(path)) else []
+        lines = [CheckLine("count", f"regions: {text}")]
+        lines += [CheckLine("note", note)] if (note := describe_order(path)) else []
         before = Counter({image: int((boxes < 1).any(1).sum()) for image, boxes in regions.items()})
         if annotations is None and before.total():
             text = f"{counted(before.total(), 'regions are')} partly before pixel 1, such as on"
-            findings.append(Finding("note", f"{text} {next(iter(+before))}; pixels count from 1"))
+            lines.append(CheckLine("note", f"{text} {next(iter(+before))}; pixels count from 1"))
         if annotations is not None:
             table, notes = measure_recall(regions, expand_home(annotations), [max(counts)], outside=outside)
-            findings += [Finding("note", note) for note in notes]
+            lines += [CheckLine("note", note) for note in notes]
             half = table.iloc[0]
             text = f"{half['recall']:.1%} of {half['objects']:,.0f} objects that are not difficult"
-            findings.append(Finding("count", f"recall at IoU 0.5: {text}"))
+            lines.append(CheckLine("count", f"recall at IoU 0.5: {text}"))
     except ItlError as error:
-        return [Finding("problem", str(error))]
+        return [CheckLine("problem", str(error))]
     command = f"itl pack voc2007 PATH --size 500 --fit pad --option {shlex.quote(f'proposals={path}')}"
     command += f" --option outside={outside}" if outside != "refuse" else ""
-    return [*findings, Finding("next", f"{command} --out PACK")]
+    return [*lines, CheckLine("next", f"{command} --out PACK")]
 
 
 def _regions_path(file: str, source: Path) -> Path:
