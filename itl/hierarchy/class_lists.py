@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, NamedTuple
 
 from itl import ItlError, cannot_read, errors_about, nearest, warn
 from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy, describe_alike
@@ -39,15 +39,33 @@ YES_NO = {"1", "1.0", "true", "yes", "y", "x", "0", "0.0", "false", "no", "n", "
 
 @dataclass(frozen=True)
 class Row:
-    """One class of a list."""
+    """One class of a list.
+
+    What stands in it   key        value      is_label  wnid       index
+    n02085620           n02085620  -          -         -          -
+    n02085620 dog       n02085620  dog        -         -          -
+    5 n02085620         n02085620  5          -         -          5
+    chihuahua           chihuahua  -          -         -          -
+    chihuahua,n02085620 chihuahua  n02085620  yes       n02085620  -
+    dog: [n02085620, …] n02085620  dog        yes       -          -
+
+    Under a header the value is the cell of a column of labels, and wnid that of a column of wnids.
+    """
 
     where: str  # such as: line 3
     key: str  # a wnid or a name
     value: str = ""  # what stands beside it: a label, a name or an index
-    is_label: bool = False  # the value certainly is what the class counts as
+    is_label: bool = False  # the value surely is what the class counts as, or the class that its name means
     columns: tuple[str, ...] = ()  # the cells beside a wnid in a line without a header
     wnid: str = ""  # which class the name is, or what it counts as
     index: str = ""  # before a wnid
+
+
+class LabelColumn(NamedTuple):
+    """A column of what classes count as."""
+
+    number: int
+    is_sure: bool  # by its header; else its values say whether it is, as of lines without a header
 
 
 def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -300,17 +318,13 @@ def _refuse_marks(header: Sequence[str], rows: Sequence[Sequence[str]], path: Pa
             )
 
 
-def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> tuple[int, bool]:
-    """Return the column of what classes count as by the *header*, 0 if there is none, and if it says so.
-
-    A column of COARSE whose words repeat is that. Of another its values in *rows* say whether it is, as of
-    lines without a header.
-    """
+def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> LabelColumn | None:
+    """Return the column of what classes count as by the *header*: surely one of COARSE whose words repeat."""
     cells = [cell.casefold() for cell in header]
     others = [n for n, cell in enumerate(cells) if n and cell not in OTHER_COLUMNS]
     for number in others:
         if cells[number] in LABEL_COLUMNS:
-            return number, True
+            return LabelColumn(number, True)
     for number in others:
         if cells[number] not in KEY_COLUMNS and (near := nearest(cells[number], LABEL_COLUMNS)):
             raise ItlError(f"{path}: its header has a column {cells[number]!r}; did you mean {near[0]!r}?")
@@ -323,8 +337,10 @@ def _label_column(header: list[str], rows: Sequence[list[str]], path: Path) -> t
         names = " or ".join(header[number] for number in repeating)
         alone = "" if len(repeating) > 1 else ", or each as itself"
         raise ItlError(f"{path}: classes may count as their {names}{alone}; call the one that you mean label")
-    column = (words or coarse or [0])[0]
-    return column, column in coarse and column in repeating
+    if not (candidates := words or coarse):
+        return None
+    number = candidates[0]
+    return LabelColumn(number, number in coarse and number in repeating)
 
 
 def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[Row]:
@@ -335,14 +351,15 @@ def _csv_rows(lines: Sequence[tuple[int, str]], path: Path, start: int) -> list[
     delimiter = _delimiter(lines[0][1])
     header, *rows = [_cells(line, delimiter)[start:] for _, line in lines]
     _refuse_marks(header, rows, path)
-    column, is_label = _label_column(header, rows, path)
+    label = _label_column(header, rows, path)
+    is_label = label is not None and label.is_sure
     beside = next((n for n, cell in enumerate(header) if n and cell.casefold() in ("wnid", "synset")), 0)
     classes = []
     for (number, line), cells in zip(lines[1:], rows, strict=True):
         where = f"{path}, line {number}: {line[:50]!r}"
         if any(map(WNID.fullmatch, cells[len(header) :])):
             raise ItlError(f"{where} has several wnids; give one class on each line")
-        value = cells[column] if column and column < len(cells) else ""
+        value = cells[label.number] if label and label.number < len(cells) else ""
         if not any(cells[:1]) or (is_label and not value):
             raise ItlError(f"{where} lacks a class or its label")
         wnid = cells[beside].casefold() if beside and beside < len(cells) else ""
