@@ -96,13 +96,7 @@ class ClassFolders(Source):
             if self.empty == "refuse":
                 refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
         except ItlError as error:
-            packed = describe_packed(self.listing.files)
-            unread = describe_unread(self.listing, counts)
-            parts = [f"{self.path}: {unread}; {error}" if unread else f"{self.path}: {error}", packed]
-            are_splits = any(split_of_folders(f"{folder}/") for folder in counts)
-            divider = "" if are_splits else self._describe_divider(counts)
-            parts.append(divider or surely_other_source(self.listing.files, self.path))
-            raise ItlError("; ".join(filter(None, parts))) from None
+            raise ItlError(self._refusal(str(error), counts)) from None
         all_train = {split for split, _ in layout.class_of.values()} == {"train"}
         if choice == Choice() and all_train and len(self.listing.files) > counts.total():
             divider = self._describe_divider(layout.class_of)
@@ -125,6 +119,14 @@ class ClassFolders(Source):
             option = level_of_classes(counts, choice, layout)
             raise ItlError(f"{reason} (if {both} are classes: {option}); {FOLDERS_CURE}")
         return layout
+
+    def _refusal(self, reason: str, counts: Mapping[str, int]) -> str:
+        """Write what is not read, the *reason*, what lies packed, and which list or source reads it all."""
+        files, are_splits = self.listing.files, any(split_of_folders(f"{folder}/") for folder in counts)
+        divider = "" if are_splits else self._describe_divider(counts)
+        parts = [describe_unread(self.listing, counts), reason, describe_packed(files)]
+        parts.append(divider or surely_other_source(files, self.path))
+        return f"{self.path}: {'; '.join(filter(None, parts))}"
 
     def _describe_divider(self, folders: Collection[str]) -> str:
         """Say which list divides the images in *folders*, which are train without it; '' if none does."""
