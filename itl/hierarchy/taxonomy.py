@@ -102,7 +102,7 @@ class Taxonomy:
     def __getitem__(self, wnid: str) -> Synset:
         """Return the synset of *wnid*; ItlError, with the nearest wnid or word, if there is none."""
         if wnid not in self._synsets:
-            raise ItlError(self._unknown(str(wnid)))
+            raise ItlError(f"{self.describe_unknown(str(wnid))}{ANOTHER_TREE}")
         return self._synsets[wnid]
 
     def __contains__(self, wnid: object) -> bool:
@@ -232,15 +232,15 @@ class Taxonomy:
             for wnid, synset in self._synsets.items()
         ]
 
-    def _unknown(self, wnid: str) -> str:
-        """Say that *wnid* is not in this tree, and what may have been meant."""
+    def describe_unknown(self, wnid: str) -> str:
+        """Say that *wnid* is not in this tree, and what may have been meant, before what else would work."""
         hits = [] if WNID.fullmatch(wnid) else [synset.wnid for synset in self.search(wnid)[:3]]
         if not hits:
             wnids = {name: synset.wnid for synset, names, _ in self._texts for name in names}
             hits = [wnids[name] for name in nearest(_plain(wnid), wnids)]
         described = ", ".join(f"{hit} ({self[hit].name})" for hit in hits)
         hint = f"did you mean {described}? " if hits else ""
-        return f"no {wnid!r} among the {len(self)} synsets of this taxonomy; {hint}{ANOTHER_TREE}"
+        return f"no {wnid!r} among the {len(self)} synsets of this taxonomy; {hint}"
 
 
 def describe_alike(names: Iterable[str]) -> list[str]:

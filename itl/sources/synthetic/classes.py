@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from itl import ItlError
-from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER
@@ -191,17 +191,14 @@ class DemoKinds(RenderedSource):
     def __post_init__(self) -> None:
         """Raise ItlError for settings that cannot be drawn."""
         super().__post_init__()
+        tree = Taxonomy.snapshot()
         for node in self.under.split(","):
-            try:
-                synset = Taxonomy.snapshot()[node]
-            except ItlError as error:
-                start = str(error).removesuffix(ANOTHER_TREE)
-                raise ItlError(f"{start}source {self.kind} knows no other taxonomy") from None
-            if not _families_under(synset.wnid):
-                parent = Taxonomy.snapshot().parent(synset.wnid)
+            if node not in tree:
+                raise ItlError(f"{tree.describe_unknown(node)}source {self.kind} knows no other taxonomy")
+            if not _families_under(node):
                 raise ItlError(
                     f"source {self.kind} draws new leaves under inner nodes of the tree, and {node} "
-                    f"({synset.name}) is a leaf; give its parent {parent}"
+                    f"({tree[node].name}) is a leaf; give its parent {tree.parent(node)}"
                 )
 
     @cached_property
