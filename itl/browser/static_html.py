@@ -35,7 +35,7 @@ def tree_html(
     if colours := summary.get("colours"):
         headings.append(f"{colours['label']} ({colours['unit']})")
     among = {wnid for wnid, count in counts["images"].items() if count} if "images" in counts else tree
-    nodes = tree.in_order(set(opened), among)
+    nodes = tree.walk_open(set(opened), among)
     first = islice(nodes, MAX_ROWS)
     rows = [_row(tree, wnid, unticked, counts, summary) | {"shown": wnid == shown} for wnid in first]
     table = {"headings": headings, "rows": rows, "hidden": sum(1 for _ in nodes)}

@@ -92,7 +92,7 @@ class Inspection:
         sizes, sums = by_class.size().to_dict(), by_class.sum().to_dict()
         rows = []
         outside = sorted(node for node in self._wnids_under if node not in self.tree)
-        for node in [*self.tree.in_order(self.tree, self._wnids_under), *outside]:
+        for node in [*self.tree.walk_open(self.tree, self._wnids_under), *outside]:
             wnids, depth = self._wnids_under[node], self.tree.depth(node) if node in self.tree else 0
             images, right = sum(sizes[wnid] for wnid in wnids), sum(sums[wnid] for wnid in wnids)
             rows.append((node, self.name(node), depth, images, images - right, 100.0 * right / images))

@@ -144,8 +144,8 @@ def _is_of_wnid(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Colle
     nouns |= {classes[key]} if classes.get(key) in tree else set()
     if nouns and wnid in tree and wnid not in nouns:
         raise ItlError(
-            f"{key!r} stands beside {tree.with_words(wnid)}, and is the name of another noun; give the wnids "
-            f"alone, or what each counts as under the header wnid,label"
+            f"{key!r} stands beside {tree.name_with_word(wnid)}, and is the name of another noun; give the "
+            f"wnids alone, or what each counts as under the header wnid,label"
         )
     return True
 

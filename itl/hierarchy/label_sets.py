@@ -282,7 +282,7 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
     if others := sorted(listed.keys() - set(wnids)):
         several, these = counted(len(others), "classes are"), counted(len(set(wnids)), "classes")
-        first = tree.with_words(others[0])
+        first = tree.name_with_word(others[0])
         warn(f"{several} in {path} but not among these {these}, such as {first}")
     return LabelSet(class_of)
 

@@ -156,7 +156,7 @@ class Taxonomy:
                 groups.setdefault(node, []).append(wnid)
         return groups
 
-    def in_order(self, opened: Container[str], among: Container[str]) -> Iterator[str]:
+    def walk_open(self, opened: Container[str], among: Container[str]) -> Iterator[str]:
         """Yield the roots and the children of *opened* nodes that are *among* these, siblings by name."""
         waiting = [root for root in self._children[None][::-1] if root in among]
         while waiting:
@@ -204,10 +204,10 @@ class Taxonomy:
         """Return the usual word for *wnid*. It is not unique: two leaves are called crane."""
         return self[wnid].lemmas[0].replace("_", " ")
 
-    def with_words(self, name: str) -> str:
+    def name_with_word(self, name: str) -> str:
         """Return the class *name*, with the usual word behind it if it is a wnid of the tree.
 
-        >>> Taxonomy.snapshot().with_words("n02084071"), Taxonomy.snapshot().with_words("my cats")
+        >>> Taxonomy.snapshot().name_with_word("n02084071"), Taxonomy.snapshot().name_with_word("my cats")
         ('n02084071 (dog)', 'my cats')
         """
         return f"{name} ({self.class_name(name)})" if name in self else name

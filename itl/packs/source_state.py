@@ -81,7 +81,7 @@ class PackRequest:
         others += [path for path in self._region_files() if path not in others]
         own = self.path.absolute()
         source = SOURCES[self.packing.source]
-        for folder in own.parents[: source.lists_above]:
+        for folder in own.parents[: source.list_search_depth]:
             if os.access(folder, os.R_OK):
                 lists = {
                     path for path in folder.iterdir() if path.suffix in LABEL_SUFFIXES and path.is_file()

@@ -435,8 +435,8 @@ def _size_without_duplicates(
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
     """Return the error for a target that has training images alone."""
     source, cure = SOURCES[packing.source], "give it a split val or test"
-    cure += f": {source.dividing}" if source.dividing else ""
-    if source.takes("val_fraction"):
+    cure += f": {source.how_to_add_splits}" if source.how_to_add_splits else ""
+    if source.has_option("val_fraction"):
         cure += (
             f", or the option val_fraction: {VAL_FRACTION} in the preset (`itl init FOLDER` copies it out), "
             f"which holds some of its images out"

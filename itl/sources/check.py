@@ -184,12 +184,12 @@ def _wordnet_line(names: list[str]) -> str:
 def _missing_splits(source: Source, splits: Splits) -> Iterator[CheckLine]:
     """Say where people get splits that are not there, and what works without them."""
     refused = source.scan.refused_splits if source.scan else set()  # a problem says what is wrong there
-    for split, cure in source.ways_to_splits.items():
+    for split, cure in source.how_to_get_splits.items():
         if split not in {*splits, *refused}:
             yield CheckLine("missing", f"{split}: {cure}")
     if {*splits, *refused} == {"train"}:
         of_option = "the option val_fraction=0.1 makes a tenth of each class val"
-        cures = [source.dividing, of_option if source.takes("val_fraction") else ""]
+        cures = [source.how_to_add_splits, of_option if source.has_option("val_fraction") else ""]
         text = "no val or test images; nothing can be measured on this source alone"
         yield CheckLine("note", "; ".join(filter(None, [text, ", or ".join(filter(None, cures))])))
 

@@ -39,7 +39,7 @@ def is_container(name: str) -> bool:
     return bool(words) and CONTAINERS.issuperset(words)
 
 
-def holds_files(name: str) -> bool:
+def is_image_folder(name: str) -> bool:
     """Say whether a folder called *name* is where images of any class lie."""
     words = words_of(name)
     return bool(words) and FILE_FOLDERS.issuperset(words)
@@ -84,10 +84,10 @@ def is_unlabelled(name: str) -> bool:
     return not UNLABELLED.isdisjoint(words) and (UNLABELLED | others).issuperset(words)
 
 
-def are_of_labels(name: str, others: Iterable[str]) -> bool:
+def is_class_of_labels(name: str, others: Iterable[str]) -> bool:
     """Say whether a folder called *name* is a class like *others*, of labels that may be missing.
 
-    >>> are_of_labels("no label", ["good label", "torn"]), are_of_labels("no label", ["cat", "dog"])
+    >>> is_class_of_labels("no label", ["good label", "torn"]), is_class_of_labels("no label", ["cat", "dog"])
     (True, False)
     """
     return bool(_NO_LABEL.search(name)) and any({"label", "labels"} & {*words_of(other)} for other in others)

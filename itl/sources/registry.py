@@ -44,7 +44,7 @@ OPTION_TYPES = {  # in words
 
 def reads_files(kind: str) -> bool:
     """Say whether the source *kind* takes a path; ItlError, with the nearest name, for an unknown source."""
-    return pick(SOURCES, kind, "source").takes("path")
+    return pick(SOURCES, kind, "source").has_option("path")
 
 
 def open_source(kind: str, path: str | Path | None = None, **options: object) -> Source:

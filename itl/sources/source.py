@@ -27,7 +27,8 @@ class Source(ABC):
     """What every source offers; a source derives from it and overrides what it has.
 
     A source is a frozen dataclass whose fields are its options; a source of files has the field ``path``.
-    To add one, write `records` and `read` and name the class in the table of `itl.sources.registry`.
+    To add one, write `records`, and `read` if images are no files or members of archives, and name the class
+    in the table of `itl.sources.registry`.
     """
 
     kind: ClassVar[str]  # its name in the registry
@@ -36,18 +37,18 @@ class Source(ABC):
     nouns: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
     expected: ClassVar[str] = ""  # the layout that it reads, for people
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
-    dividing: ClassVar[str] = ""  # what gives images of one split alone another, for people; '' for an option
+    how_to_add_splits: ClassVar[str] = ""  # to images of one split, in words; '': at most by an option
     published_classes: ClassVar[int] = 0  # 0: not known
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images, or people, as published
     metric: ClassVar[str] = "accuracy"  # by which papers compare; per_class: mean of the classes' accuracies
     label_folders: ClassVar[Sequence[str]] = ()  # patterns of folders of lists, beside the path or above it
-    lists_above: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
+    list_search_depth: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
     val_fraction = 0.0  # of the training images of each class, used as val; a field where it is an option
 
     @classmethod
-    def takes(cls, option: str) -> bool:
+    def has_option(cls, option: str) -> bool:
         """Say whether the source has an *option*."""
         return option in signature(cls).parameters
 
@@ -70,7 +71,7 @@ class Source(ABC):
         return self.published_images
 
     @property
-    def ways_to_splits(self) -> Mapping[str, str]:
+    def how_to_get_splits(self) -> Mapping[str, str]:
         """Where people get splits that are not there, and what works without; other words for own images."""
         return self.missing_splits
 
@@ -149,7 +150,7 @@ class Source(ABC):
     def _with_words(self, name: str) -> str:
         """Return the class *name*, with words for it if it is a wnid."""
         own = self.class_names.get(name)
-        return one_line(f"{name} ({own})" if own else Taxonomy.snapshot().with_words(name))
+        return one_line(f"{name} ({own})" if own else Taxonomy.snapshot().name_with_word(name))
 
     def count_left_out(self, records: Sequence[Record], unreadable: int = 0) -> Counter:
         """Count all files that are not among *records*, by reason; *unreadable* of them are images."""

@@ -65,10 +65,10 @@ def test_classes_are_grouped_by_all_they_are_a_kind_of(tree):
 
 def test_nodes_come_in_the_order_of_the_tree(tree):
     below_animal = ["dog", "husky", "poodle", "fish", "trout", "pet"]
-    assert list(tree.in_order(tree, tree)) == ["entity", "animal", *below_animal, "vehicle", "car"]
+    assert list(tree.walk_open(tree, tree)) == ["entity", "animal", *below_animal, "vehicle", "car"]
     opened, among = {"entity", "animal"}, {"entity", "animal", "dog", "husky", "vehicle"}
-    assert list(tree.in_order(opened, among)) == ["entity", "animal", "dog", "vehicle"]
-    assert list(tree.in_order(tree, {"animal", "dog"})) == [], "its root is not among them"
+    assert list(tree.walk_open(opened, among)) == ["entity", "animal", "dog", "vehicle"]
+    assert list(tree.walk_open(tree, {"animal", "dog"})) == [], "its root is not among them"
 
 
 def test_siblings_are_in_the_order_of_their_names_and_roots_of_their_wnids():
@@ -76,7 +76,7 @@ def test_siblings_are_in_the_order_of_their_names_and_roots_of_their_wnids():
     below = [Synset(wnid, f"{word}.n.01", (word,), "", ("top",)) for wnid, word in words.items()]
     roots = [Synset(name, f"{name}.n.01", (name,), "", ()) for name in ("alone", "top")]
     two = Taxonomy([*below, *roots], words)
-    assert list(two.in_order(two, two)) == ["alone", "top", "c", "d", "a", "b"]
+    assert list(two.walk_open(two, two)) == ["alone", "top", "c", "d", "a", "b"]
 
 
 def test_it_is_a_collection(tree):

@@ -22,7 +22,6 @@ from itl.sources.boxes import (
     whole_pixel,
 )
 from itl.sources.listed.image_finder import ImageNames
-from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
@@ -38,6 +37,7 @@ from itl.sources.split_names import (
     stem_words,
     without_keypoints,
 )
+from itl.sources.unopened_archives import describe_packed
 
 OF_DETECTORS = {"prediction", "predictions", "result", "results"}  # words in the names of what these write
 FLAGS = ("iscrowd", "ignore", "difficult")  # the latter two of PASCAL's objects, in JSON that tools convert
@@ -69,7 +69,7 @@ class Coco(AnnotatedSource):
         "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
         "test": "without it scores are measured on val, if there is one",
     }
-    dividing = (
+    how_to_add_splits = (
         "a field split of train, val or test in each of the images of one JSON, whose name tells no split "
         "(annotations.json, without the option annotations), divides them, or write a second JSON, such as "
         "val.json"

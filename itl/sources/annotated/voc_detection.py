@@ -79,7 +79,7 @@ class Voc2007(VocSource):
         "test": "PASCAL VOC's project page has it, in VOCtest_06-Nov-2007.tar; without it scores are "
         "measured on val, not as papers report them",
     }
-    dividing = "list some of them in ImageSets/Main/val.txt, and no longer in train.txt"
+    how_to_add_splits = "list some of them in ImageSets/Main/val.txt, and no longer in train.txt"
     published_images = {"train": 2501, "val": 2510, "test": 4952}
     pack_options = "--size 500 --fit pad"
     labelled_by = "the XML files in Annotations"
@@ -100,7 +100,7 @@ class Voc2007(VocSource):
         return {} if self.classes else self.published_images
 
     @property
-    def ways_to_splits(self) -> Mapping[str, str]:
+    def how_to_get_splits(self) -> Mapping[str, str]:
         """Where people get splits that are not there: with own classes nobody has published them."""
         return OWN_SPLITS if self.classes else self.missing_splits
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.files.archives import Listing, Member, open_listing
-from itl.sources.packed import describe_packed
 from itl.sources.records import examples, grouped, is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
+from itl.sources.unopened_archives import describe_packed
 from itl.storage import text_lines
 
 YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")

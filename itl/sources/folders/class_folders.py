@@ -17,7 +17,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing, Member, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
-from itl.sources.folder_names import are_of_labels, holds_files, is_unlabelled
+from itl.sources.folder_names import is_class_of_labels, is_image_folder, is_unlabelled
 from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
@@ -32,7 +32,6 @@ from itl.sources.listed.image_lists import LIST_SUFFIXES
 from itl.sources.listed.lists import Lists
 from itl.sources.listed.numbered_classes import names_of_numbers
 from itl.sources.listed.signs import other_source, surely_other_source
-from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import (
     Record,
     examples,
@@ -52,6 +51,7 @@ from itl.sources.split_names import (
     split_of_folders,
     split_of_path,
 )
+from itl.sources.unopened_archives import describe_packed, is_archive
 from itl.storage import text_lines
 
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
@@ -197,7 +197,7 @@ class ClassFolders(Source):
         notes = [
             f"{name!r} is a class of its own; if its images have no label, move it elsewhere"
             for name in sorted(classes.difference(others))
-            if len(others) > 1 and not are_of_labels(basename(name), others)
+            if len(others) > 1 and not is_class_of_labels(basename(name), others)
         ]
         notes += self._describe_unread_splits()
         return [*notes, *self._describe_ungrouped(), *self._describe_nameless()]
@@ -379,7 +379,7 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
             f"{file} keeps one class of {len(classes):,}, {next(iter(chosen))}, and one alone tells nothing "
             f"apart; list two or more"
         )
-    return chosen, [tree.with_words(name) for name in listed if name not in chosen]
+    return chosen, [tree.name_with_word(name) for name in listed if name not in chosen]
 
 
 def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
@@ -389,7 +389,7 @@ def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, 
     """
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
     classes = {*layout.classes}
-    beside = {name for name in beside if not holds_files(basename(name)) or basename(name) in classes}
+    beside = {name for name in beside if not is_image_folder(basename(name)) or basename(name) in classes}
     if empty := sorted(beside - layout.class_of.keys() - Tree(counts).total.keys()):
         raise ItlError(
             f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"

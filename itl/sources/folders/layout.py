@@ -20,8 +20,8 @@ from itl.sources.folder_names import (
     PART_WORDS,
     UNLABELLED,
     WNID_FOLDER,
-    holds_files,
     is_container,
+    is_image_folder,
     is_of_masks,
     is_of_photos,
     wnid_of,
@@ -341,7 +341,7 @@ def _flat_splits(split_of: Mapping[str, str], counts_in: Mapping[str, dict[Parts
         has_classes = any(uses[name] > (name in tops) for name in classes)  # in another split
         is_class = any(beside[name] > (len(tops) > 1) for name in tops)  # of another split, called unknown
         in_one_folder = len(counts_in[folder]) == 1 and all(
-            is_container(name) and (holds_files(name) or not is_class) for name in tops
+            is_container(name) and (is_image_folder(name) or not is_class) for name in tops
         )
         if not tops or (in_one_folder and has_classes):
             flat[folder] = split_of[folder]
@@ -391,7 +391,7 @@ def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[P
 
 def _refuse_no_classes(names: Collection[str], level: int) -> None:
     """Raise ItlError if *names*, of the folders on a *level*, are those of all images, masks, or parts."""
-    if name := next(filter(holds_files, sorted(names)), ""):
+    if name := next(filter(is_image_folder, sorted(names)), ""):
         raise ItlError(f"{name!r} is no class by its name, but where images of any class lie")
     photos, masks = (next(filter(test, sorted(names)), "") for test in (is_of_photos, is_of_masks))
     if photos and masks:
@@ -434,7 +434,7 @@ def _refuse_half_sorted(labelled: Mapping[str, dict[Parts, int]]) -> None:
             if len(parts) > 1 and parts[-1] == parts[-2] and parts[:-1] in counts:
                 outer, inner = join(folder, *parts[:-1]), join(folder, *parts)
                 raise ItlError(f"{outer!r} and {inner!r} both hold images; if they are copies, move one away")
-            if classes and len(parts) == 1 == uses[parts[0]] and holds_files(parts[0]):
+            if classes and len(parts) == 1 == uses[parts[0]] and is_image_folder(parts[0]):
                 loose = join(folder, *parts)
                 raise ItlError(
                     f"{folder!r} is half sorted: {counted(count, 'images lie')} in {loose!r}, beside the "

@@ -11,7 +11,6 @@ from itl.sources.files.archives import Listing
 from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, wnid_of
 from itl.sources.folders.layout import Choice, Layout, Tree, outer_folders, read_tree, refuse_two_of_one_split
 from itl.sources.folders.left_out import OF_MASKS
-from itl.sources.packed import unpack_command
 from itl.sources.records import examples, grouped, is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
@@ -21,6 +20,7 @@ from itl.sources.split_names import (
     split_of_name,
     words_of,
 )
+from itl.sources.unopened_archives import unpack_command
 
 FOLDERS_CURE = (
     "put the images of each class into a folder of its own, or list each image with its class: source lists"
@@ -48,7 +48,7 @@ def recognise(
         return read_tree(Tree(counts), choice, flat_val)
     except ItlError as error:
         readings = offer_readings(counts, flat_val)
-        advice = "; ".join(filter(None, [readings, _describe_conditions(Tree(counts), path)]))
+        advice = "; ".join(filter(None, [readings, _describe_same_classes(Tree(counts), path)]))
         raise ItlError(f"{error}; {advice or FOLDERS_CURE}") from None
 
 
@@ -63,7 +63,7 @@ def level_of_classes(counts: Mapping[str, int], choice: Choice, layout: Layout) 
     return choice._replace(nested=True).words()
 
 
-def _describe_conditions(tree: Tree, path: Path | None) -> str:
+def _describe_same_classes(tree: Tree, path: Path | None) -> str:
     """Say that one folder of wnids is read, if several hold the same, such as severities of a corruption."""
     first_of: dict[frozenset[str], str] = {}
     for folder in sorted(tree.children):

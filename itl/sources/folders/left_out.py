@@ -3,7 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection
 
-from itl.sources.folder_names import are_of_labels, folder_of_masked, is_of_masks, is_of_photos, is_unlabelled
+from itl.sources.folder_names import (
+    folder_of_masked,
+    is_class_of_labels,
+    is_of_masks,
+    is_of_photos,
+    is_unlabelled,
+)
 
 OF_MASKS = "images in folders of masks"  # why they are left out
 Parts = tuple[str, ...]  # of the path of a folder
@@ -36,7 +42,7 @@ def folders_left_out(
         elif not of_level and (unlabelled := set(filter(is_unlabelled, names))):
             classes = names - unlabelled
             for name in unlabelled if len(classes) > 1 else ():
-                if not are_of_labels(name, classes):
+                if not is_class_of_labels(name, classes):
                     reasons[*folder, name] = f"images in folders called {name}"
     if class_level is not None:
         reasons |= dict.fromkeys(_masks_in_classes(merged, class_level), OF_MASKS)

@@ -12,7 +12,6 @@ from typing import ClassVar
 from itl import ItlError
 from itl.sources.files import archives
 from itl.sources.listed.numbered_classes import describe_zero
-from itl.sources.packed import describe_packed, is_archive
 from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import (
@@ -23,6 +22,7 @@ from itl.sources.split_names import (
     split_of_path,
     words_of,
 )
+from itl.sources.unopened_archives import describe_packed, is_archive
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)

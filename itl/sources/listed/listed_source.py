@@ -13,11 +13,11 @@ from itl.sources.files.option_files import folder_around
 from itl.sources.listed.groups import hold_out
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
 from itl.sources.listed.image_lists import ListedImage, rows_of, text_of
-from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, is_image, plain_label, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.split_names import SPLIT_OF_WORD
+from itl.sources.unopened_archives import describe_packed
 from itl.storage import text_lines
 
 Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps with the line

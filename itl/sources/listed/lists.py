@@ -76,7 +76,7 @@ class Lists(ListedSource):
     )
     labelled_by = "the lists"
     labels_are_folders = False
-    dividing = (
+    how_to_add_splits = (
         "a column split of train, val or test in the list divides it, or a second list, such as test.csv"
     )
 

@@ -79,7 +79,7 @@ class ParquetImages(ContainerSource):
         "a folder of .parquet files, such as data/train-00000-of-00002.parquet, with the columns image (its "
         "bytes) and label, as the Hugging Face hub stores them"
     )
-    dividing = (
+    how_to_add_splits = (
         "a column split of train, val or test divides files whose names tell none, or write further "
         "files, such as test-00000-of-00001.parquet"
     )

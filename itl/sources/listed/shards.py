@@ -68,7 +68,7 @@ class WebDataset(ContainerSource):
         "a folder of plain .tar shards, such as imagenet1k-train-0000.tar and imagenet1k-validation-00.tar, "
         "with KEY.jpg and KEY.cls, KEY.json or KEY.txt"
     )
-    dividing = "write shards of another split, whose names tell it, such as val-000000.tar"
+    how_to_add_splits = "write shards of another split, whose names tell it, such as val-000000.tar"
 
     def __post_init__(self) -> None:
         """Refuse a label file that is never read."""

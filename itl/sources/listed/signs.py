@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_lists import PEEKED_BYTES, has_no_labels
-from itl.sources.packed import unpack_command, unpacked_folder
 from itl.sources.records import is_image, stem_of, suffix_of
+from itl.sources.unopened_archives import unpack_command, unpacked_folder
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
     r"places365_train_standard\.txt": "places365",

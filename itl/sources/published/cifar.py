@@ -13,9 +13,9 @@ from itl import ItlError, counted
 from itl.sources.files.archives import LATER_FORMATS, Member, foreign_format, open_listing
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import files_of_packed_tar, refuse_large
-from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source
+from itl.sources.unopened_archives import describe_packed
 
 SIDE = 32  # pixels
 # Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
@@ -68,7 +68,7 @@ class Cifar100(Source):
     label: ClassVar[str] = "fine_labels"  # key of the labels in a pickle
     names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
     wnids: ClassVar[Mapping[str, str]] = WNIDS
-    lists_above = 0  # its labels are beside the pixels
+    list_search_depth = 0  # its labels are beside the pixels
     published_images = {"train": 50000, "test": 10000}
     published_classes = 100
     labelled_by = "the labels in its files"

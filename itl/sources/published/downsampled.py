@@ -16,10 +16,10 @@ from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import npz_arrays, refuse_large
 from itl.sources.listed.numbered_classes import first_number, lists_names_alone, name_of, read_names
-from itl.sources.packed import describe_packed
 from itl.sources.published.cifar import image_array, label_list
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
+from itl.sources.unopened_archives import describe_packed
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
 WNID_FILE = "map_clsloc.txt"  # lines `WNID NUMBER WORDS`; its numbers are not in the order of wnids

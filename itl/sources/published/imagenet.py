@@ -20,7 +20,6 @@ from itl.sources.folder_names import wnid_of
 from itl.sources.folders import class_folders
 from itl.sources.folders.layout import Choice, Layout
 from itl.sources.folders.layout_options import image_counts, recognise, way_to
-from itl.sources.packed import describe_packed, unpack_command
 from itl.sources.published.inner_tars import has_images, innermost_wnid, open_class_tars, open_split_tar
 from itl.sources.published.val_labels import (
     DEVKIT,
@@ -35,6 +34,7 @@ from itl.sources.published.val_labels import (
 from itl.sources.records import Record, examples, is_image, split_off_val, stem_of, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import split_of_any_word, split_of_folders, split_of_name
+from itl.sources.unopened_archives import describe_packed, unpack_command
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
@@ -62,7 +62,7 @@ class ImageNet(Source):
     kind = "imagenet"
     title: ClassVar[str] = "ImageNet"
     label_folders = (f"{DEVKIT}*", f"*/{DEVKIT}*", *XML_FOLDERS)
-    lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
+    list_search_depth = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
     published_classes: ClassVar[int] = 1000
     val_cure: ClassVar[str] = LABELS_CURE  # where val has no class folders, and no list
     expected = (

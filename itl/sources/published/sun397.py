@@ -8,10 +8,10 @@ from functools import cached_property
 from itl import ItlError, did_you_mean
 from itl.sources.annotated.voc_devkit import assign_splits, read_list
 from itl.sources.files.archives import Listing, Member, open_listing
-from itl.sources.packed import describe_packed
 from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
+from itl.sources.unopened_archives import describe_packed
 
 IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive
 PARTITIONS = "Partitions"  # the folder or zip of the lists
