@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 __version__ = "0.1.0"
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.analysis": "advice comparisons doubts figures hierarchy_figures image_effects influence "
@@ -122,6 +124,35 @@ def one_line(message: object) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def plain_line(text: str) -> str:
+    """Return *text* with single blanks between words, and with escapes for what no terminal shows.
+
+    >>> plain_line("line 1\\n  line 2")
+    'line 1 line 2'
+    """
+    return one_line(" ".join(text.split()))
+
+
+def examples(names: Collection[str], limit: int = 3) -> str:
+    """Return the first few of *names* as text.
+
+    >>> examples(["a", "b", "c", "d"])
+    'a, b, c …'
+    """
+    first = list(names)[:limit]
+    shown = [one_line(name) if name == name.strip() else repr(name) for name in first]  # 'cat '
+    return ", ".join(shown) + (" …" if len(names) > limit else "")
+
+
+def quoted(name: str) -> str:
+    """Return *name* for a list of names and counts: in quotation marks where it would be misread.
+
+    >>> quoted("cat"), quoted("cat "), quoted("dog, big")
+    ('cat', "'cat '", "'dog, big'")
+    """
+    return one_line(name) if name == name.strip() and ", " not in name else repr(name)
+
+
 def shortened(text: str, width: int) -> str:
     """Return *text* in at most *width* characters.
 
@@ -179,6 +210,18 @@ def nearest(name: str, options: Iterable[str]) -> list[str]:
     options = list(options)
     same = [option for option in options if option.casefold() == name.casefold()]
     return same[:1] or get_close_matches(name, options, n=1)
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Return the values of *pairs* by their keys.
+
+    >>> grouped([("a", 1), ("b", 2), ("a", 3)])
+    {'a': [1, 3], 'b': [2]}
+    """
+    groups: dict[K, list[V]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 class LineHandler(logging.Handler):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from itl import counted
+from itl import counted, examples
 from itl.analysis.comparisons import Answer
 from itl.analysis.scored_images import (
     count_images_of_accuracy,
@@ -29,7 +29,6 @@ from itl.runs.cost import images_trained_on
 from itl.runs.design import Run, Task
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.store import LOG_FILE, Store
-from itl.sources.records import examples
 from itl.specs import Pretrain, Transfer, key
 
 SHOWN = 3

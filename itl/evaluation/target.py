@@ -10,7 +10,7 @@ from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack, scored_split
 from itl.packs.subset import Selection, check_enough, merge, ranked, select
-from itl.sources.records import choose_groups
+from itl.sources.held_out import choose_groups
 from itl.specs import Subset, Transfer
 
 CORRECT_FILE = "correct.npy"  # of a run of probe or knn: bool (N,), which test images it gets right

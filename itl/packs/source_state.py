@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError, __version__, counted
+from itl import ItlError, __version__, counted, examples
 from itl.packs.journal import REFUSALS, JournalRow, checksum
 from itl.sources.annotated.proposal_files import find_regions, region_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import ZipMember, is_stray
 from itl.sources.files.option_files import folder_around, paths_named
-from itl.sources.records import Record, examples
+from itl.sources.records import Record
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing

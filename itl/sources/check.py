@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples, grouped, quoted
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.annotated import detection_files, proposals
 from itl.sources.check_lines import CheckLine
-from itl.sources.records import Record, examples, grouped, quoted
+from itl.sources.records import Record
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source

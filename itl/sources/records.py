@@ -1,31 +1,23 @@
-"""Records, the images of a source: listed, checked, described and held out."""
+"""Records, the images of a source: what one is, and what is checked and said of all."""
 
-import hashlib
-import json
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
 
-from itl import ItlError, counted, one_line
+from itl import ItlError, counted, examples
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.boxes import Box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.folder_names import wnid_of
-from itl.storage import unique_keys
 
-K = TypeVar("K")
-V = TypeVar("V")
 MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, as JSON writes it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -101,39 +93,6 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
             )
 
 
-def parse_json(text: str) -> Any:
-    """Return the content of the JSON *text*.
-
-    ValueError if it is not valid, an object has a key twice, or a text is no whole characters, which no table
-    can hold.
-    """
-    content = json.loads(text, object_pairs_hook=unique_keys)
-    if SURROGATE.search(text):
-        try:
-            json.dumps(content, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{error.object[error.start]!r} is half of a character") from None
-    return content
-
-
-def int_if_whole(value: Any) -> Any:
-    """Return the *value* of JSON; as an integer if it is a float without fraction, as pandas writes numbers.
-
-    >>> int_if_whole(3.0), int_if_whole(0.5), int_if_whole("3.0")
-    (3, 0.5, '3.0')
-    """
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def plain_line(text: str) -> str:
-    """Return *text* with single blanks between words, and with escapes for what no terminal shows.
-
-    >>> plain_line("line 1\\n  line 2")
-    'line 1 line 2'
-    """
-    return one_line(" ".join(text.split()))
-
-
 def plain_label(text: str) -> str:
     """Return the class that *text* names: single blanks between words, accents as in names of folders.
 
@@ -141,38 +100,6 @@ def plain_label(text: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", " ".join(text.split()))
-
-
-def examples(names: Collection[str], limit: int = 3) -> str:
-    """Return the first few of *names* as text.
-
-    >>> examples(["a", "b", "c", "d"])
-    'a, b, c …'
-    """
-    first = list(names)[:limit]
-    shown = [one_line(name) if name == name.strip() else repr(name) for name in first]  # 'cat '
-    return ", ".join(shown) + (" …" if len(names) > limit else "")
-
-
-def quoted(name: str) -> str:
-    """Return *name* for a list of names and counts: in quotation marks where it would be misread.
-
-    >>> quoted("cat"), quoted("cat "), quoted("dog, big")
-    ('cat', "'cat '", "'dog, big'")
-    """
-    return one_line(name) if name == name.strip() and ", " not in name else repr(name)
-
-
-def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
-    """Return the values of *pairs* by their keys.
-
-    >>> grouped([("a", 1), ("b", 2), ("a", 3)])
-    {'a': [1, 3], 'b': [2]}
-    """
-    groups: dict[K, list[V]] = {}
-    for key, value in pairs:
-        groups.setdefault(key, []).append(value)
-    return groups
 
 
 def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
@@ -212,88 +139,3 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
         ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),
     )
     return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]
-
-
-def refuse_group_alone(group: str | None, fraction: float) -> None:
-    """Raise ItlError for an option *group* without val_fraction, whose value is *fraction*."""
-    if group is not None and not fraction:
-        raise ItlError(
-            f"the option group={group} says what val_fraction holds out together, which is not set; set "
-            f"val_fraction=0.1, or leave group out"
-        )
-
-
-def split_off_val(
-    records: list[Record], fraction: float, groups: Mapping[str, str] = MappingProxyType({})
-) -> list[Record]:
-    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
-
-    Images of one of *groups*, by their ids, go together whatever their classes: where val has too few of one
-    of these, but not with more than twice its part of any, or all of it; groups of several classes until val
-    has its part of all images. Records keep their group.
-    ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or none would be.
-
-    >>> cats = [Record(f"{number}.jpg", "cat", "train") for number in range(4)]
-    >>> group_of = {"0.jpg": "a", "1.jpg": "b", "2.jpg": "a", "3.jpg": "c"}
-    >>> [record.split for record in split_off_val(cats, 0.5, group_of)]
-    ['val', 'train', 'val', 'train']
-    """
-    if not 0 <= fraction < 1:
-        raise ItlError(
-            f"val_fraction is a part of the training images, 0 or more and less than 1, not {fraction}"
-        )
-    if not fraction:
-        return records
-    counts = Counter(record.split for record in records)
-    if counts["val"]:
-        raise ItlError(
-            f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
-            f"leave it out"
-        )
-    train = [record for record in records if record.split == "train"]
-    together: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in sorted(train, key=lambda record: hashlib.sha256(record.id.encode()).digest()):
-        group = groups.get(record.id, "")
-        together[group, "" if group else record.id].append(record)
-    images = [
-        Counter(record.wnid for record in group) if len(group) > 1 else {group[0].wnid: 1}  # of a million
-        for group in together.values()
-    ]
-    chosen = choose_groups(images, fraction)
-    val = {
-        record.id for number, group in enumerate(together.values()) if number in chosen for record in group
-    }
-    if train and not val:
-        why, cure = "every class has one alone", "leave it out"
-        if max(Counter(record.wnid for record in train).values()) > 1:
-            why, cure = "every group has too much of a class", "set another group, or leave both out"
-        raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
-    return [
-        replace(record, split="val" if record.id in val else record.split, group=groups.get(record.id, ""))
-        if record.id in val or record.id in groups
-        else record
-        for record in records
-    ]
-
-
-def choose_groups(groups: Sequence[Mapping[K, int]], fraction: float) -> set[int]:
-    """Return which of *groups*, in this order, make up a *fraction* of each class: see `split_off_val`.
-
-    Each group has its images of each class.
-
-    >>> choose_groups([{"cat": 9}, {"cat": 2}, {"cat": 2, "dog": 1}, {"dog": 1}, {"cat": 7}], 0.2)
-    {1, 2}
-    """
-    totals = Counter[K]()
-    for group in groups:
-        totals.update(group)
-    parts = {label: min(count - 1, max(1, round(fraction * count))) for label, count in totals.items()}
-    most = {label: min(2 * part, totals[label] - 1) for label, part in parts.items()}
-    wanted, taken, chosen = sum(parts.values()), Counter[K](), set()
-    for number, group in enumerate(groups):
-        is_short = any(taken[label] < parts[label] for label in group)
-        is_short &= len(group) == 1 or taken.total() < wanted
-        if is_short and all(taken[label] + count <= most[label] for label, count in group.items()):
-            taken.update(group)
-            chosen.add(number)
-    return chosen

@@ -7,8 +7,8 @@ import pytest
 
 from itl import ItlError
 from itl.sources.folders.class_folders import ClassFolders
+from itl.sources.held_out import split_off_val
 from itl.sources.listed.shards import WebDataset
-from itl.sources.records import split_off_val
 from tests.pictures import tarred, tree
 
 LABELS = ("cat", "dog")

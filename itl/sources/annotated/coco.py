@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples, grouped
 from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.sources.annotated.proposals import add_regions
 from itl.sources.annotated.voc_devkit import refuse_labelme, refuse_other_formats
@@ -21,8 +21,9 @@ from itl.sources.boxes import (
     voc_box,
     whole_pixel,
 )
+from itl.sources.files.json_text import int_if_whole, parse_json
 from itl.sources.listed.image_finder import ImageNames
-from itl.sources.records import Record, examples, grouped, int_if_whole, parse_json, plain_label
+from itl.sources.records import Record, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, did_you_mean, no_such
+from itl import ItlError, counted, did_you_mean, examples, grouped, no_such
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import expand_home
 from itl.sources.annotated.checked_options import check_options
@@ -33,8 +33,9 @@ from itl.sources.boxes import (
 )
 from itl.sources.check_lines import CheckLine
 from itl.sources.files.archives import read_file
+from itl.sources.files.json_text import int_if_whole, parse_json
 from itl.sources.listed.numbered_classes import describe_zero, read_names
-from itl.sources.records import examples, grouped, int_if_whole, parse_json, plain_label
+from itl.sources.records import plain_label
 from itl.storage import text_lines
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]

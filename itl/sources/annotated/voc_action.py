@@ -7,13 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from itl import ItlError, counted, no_such
+from itl import ItlError, counted, examples, grouped, no_such
 from itl.sources.annotated.voc_detection import VocSource
 from itl.sources.annotated.voc_devkit import LISTS, list_of_word, listed_images, read_list, splits_of_lists
 from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml
 from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.files.image_files import pixels_of
-from itl.sources.records import Record, examples, grouped
+from itl.sources.records import Record
 from itl.sources.scan import Scan
 from itl.sources.source import NO_TRAINING
 from itl.sources.split_names import SPLIT_ORDER

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples, grouped
 from itl.sources.files.archives import Listing, Member, open_listing
-from itl.sources.records import examples, grouped, is_image
+from itl.sources.records import is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
 from itl.sources.unopened_archives import describe_packed

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, counted
+from itl import ItlError, counted, grouped
 from itl.sources.annotated.voc_devkit import listed_images, read_list
 from itl.sources.boxes import (
     FLAG_OF_TEXT,
@@ -21,7 +21,7 @@ from itl.sources.boxes import (
     whole_pixel,
 )
 from itl.sources.files import archives
-from itl.sources.records import grouped, plain_label, stem_of
+from itl.sources.records import plain_label, stem_of
 
 
 @dataclass(frozen=True)

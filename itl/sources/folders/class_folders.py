@@ -11,7 +11,7 @@ from pathlib import Path
 from posixpath import basename
 from typing import Literal
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
@@ -27,21 +27,13 @@ from itl.sources.folders.layout_options import (
     recognise,
 )
 from itl.sources.folders.no_class_folders import describe_no_classes
+from itl.sources.held_out import refuse_group_alone, split_off_val
 from itl.sources.listed import dividing_lists
 from itl.sources.listed.image_lists import LIST_SUFFIXES
 from itl.sources.listed.lists import Lists
 from itl.sources.listed.numbered_classes import names_of_numbers
 from itl.sources.listed.signs import other_source, surely_other_source
-from itl.sources.records import (
-    Record,
-    examples,
-    is_image,
-    refuse_group_alone,
-    split_off_val,
-    stem_of,
-    suffix_of,
-    validate_records,
-)
+from itl.sources.records import Record, is_image, stem_of, suffix_of, validate_records
 from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.sources.split_names import (

@@ -14,7 +14,7 @@ from itertools import chain
 from posixpath import basename, commonpath, join
 from typing import NamedTuple
 
-from itl import ItlError, counted, did_you_mean
+from itl import ItlError, counted, did_you_mean, examples
 from itl.sources.files.archives import Member
 from itl.sources.folder_names import (
     PART_WORDS,
@@ -27,7 +27,7 @@ from itl.sources.folder_names import (
     wnid_of,
 )
 from itl.sources.folders.left_out import Parts, folders_left_out
-from itl.sources.records import Record, examples, is_image
+from itl.sources.records import Record, is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
     SPLIT_ORDER,

@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from posixpath import basename
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples, grouped
 from itl.sources.files.archives import Listing
 from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, wnid_of
 from itl.sources.folders.layout import Choice, Layout, Tree, outer_folders, read_tree, refuse_two_of_one_split
 from itl.sources.folders.left_out import OF_MASKS
-from itl.sources.records import examples, grouped, is_image
+from itl.sources.records import is_image
 from itl.sources.split_names import (
     LIKE_SPLITS,
     beside_split,

@@ -4,8 +4,9 @@ import re
 from collections.abc import Collection, Mapping
 from posixpath import basename
 
+from itl import examples, grouped
 from itl.sources.folder_names import FILE_FOLDERS, has_word_of_masks, is_of_masks, is_of_photos
-from itl.sources.records import examples, grouped, is_image, stem_of
+from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import words_of
 
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from itl import ItlError
+from itl import ItlError, examples
 from itl.sources.files import archives
 from itl.sources.listed.numbered_classes import describe_zero
-from itl.sources.records import Record, examples, is_image, validate_records
+from itl.sources.records import Record, is_image, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import (
     LIKE_SPLITS,

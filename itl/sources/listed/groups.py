@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from itl import counted, pick
 from itl.hierarchy.class_lists import is_missing
-from itl.sources.records import Record, refuse_group_alone, split_off_val
+from itl.sources.held_out import refuse_group_alone, split_off_val
+from itl.sources.records import Record
 
 
 def hold_out(

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples, grouped
 from itl.sources.files.archives import Listing
-from itl.sources.records import examples, grouped, is_image, stem_of
+from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import split_of_folders, split_of_path
 
 COPY_AGAIN = "copy it again, or remove it"

@@ -10,10 +10,11 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
+from itl.sources.files.json_text import parse_json
 from itl.sources.listed.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import (
     RARE_IMAGE_COLUMNS,
@@ -30,7 +31,7 @@ from itl.sources.listed.split_columns import (
     split_column,
     splits_of_labels,
 )
-from itl.sources.records import examples, is_image, parse_json, stem_of
+from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import is_split_list, split_of_cell, split_of_path, stem_words
 from itl.storage import text_lines
 

@@ -7,13 +7,13 @@ from functools import cached_property
 from itertools import chain, starmap
 from typing import ClassVar
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.listed.groups import hold_out
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
 from itl.sources.listed.image_lists import ListedImage, rows_of, text_of
-from itl.sources.records import Record, examples, is_image, plain_label, validate_records
+from itl.sources.records import Record, is_image, plain_label, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.split_names import SPLIT_OF_WORD

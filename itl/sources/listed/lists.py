@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples, grouped
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.listed import dividing_lists, folder_labels
@@ -42,7 +42,7 @@ from itl.sources.listed.numbered_classes import (
 )
 from itl.sources.listed.signs import surely_other_source
 from itl.sources.listed.split_columns import FewRowsError, UnclearListError
-from itl.sources.records import examples, grouped, is_image, stem_of
+from itl.sources.records import is_image, stem_of
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,

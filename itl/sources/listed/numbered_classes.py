@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples
 from itl.hierarchy.taxonomy import WNID
+from itl.sources.files.json_text import parse_json
 from itl.sources.folder_names import wnid_of
-from itl.sources.records import examples, parse_json, plain_label
+from itl.sources.records import plain_label
 from itl.storage import python_literal, text_lines
 
 CLASS_NAME_FILES = (  # searched for beside the images

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from itl import ItlError, counted
+from itl import ItlError, counted, grouped
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
@@ -29,7 +29,7 @@ from itl.sources.listed.split_columns import (
     few_texts,
     split_column,
 )
-from itl.sources.records import Record, grouped, plain_label
+from itl.sources.records import Record, plain_label
 from itl.sources.split_names import split_of_cell, split_of_path
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")

@@ -8,24 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from itl import ItlError, counted, no_such, pick
+from itl import ItlError, counted, examples, grouped, no_such, pick
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import NAMED_AGAIN, Listing, Member, ZipMember, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
+from itl.sources.files.json_text import int_if_whole, parse_json
+from itl.sources.held_out import split_off_val
 from itl.sources.listed.container_files import ContainerSource, sample_id
 from itl.sources.listed.labels import NO_LABEL, describe_missing, ranks_of_class
 from itl.sources.listed.numbered_classes import is_number, name_of, names_of_numbers, read_names
-from itl.sources.records import (
-    Record,
-    examples,
-    grouped,
-    int_if_whole,
-    is_image,
-    parse_json,
-    plain_label,
-    split_off_val,
-    suffix_of,
-)
+from itl.sources.records import Record, is_image, plain_label, suffix_of
 from itl.sources.split_names import split_of_cell, split_of_path
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON

@@ -12,7 +12,7 @@ from pathlib import Path
 from posixpath import basename
 from typing import ClassVar
 
-from itl import ItlError, counted, errors_about
+from itl import ItlError, counted, errors_about, examples
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import NAMED_AGAIN, Listing
@@ -20,6 +20,7 @@ from itl.sources.folder_names import wnid_of
 from itl.sources.folders import class_folders
 from itl.sources.folders.layout import Choice, Layout
 from itl.sources.folders.layout_options import image_counts, recognise, way_to
+from itl.sources.held_out import split_off_val
 from itl.sources.published.inner_tars import has_images, innermost_wnid, open_class_tars, open_split_tar
 from itl.sources.published.val_labels import (
     DEVKIT,
@@ -31,7 +32,7 @@ from itl.sources.published.val_labels import (
     refuse_contradicted_folders,
     refuse_other_class,
 )
-from itl.sources.records import Record, examples, is_image, split_off_val, stem_of, validate_records
+from itl.sources.records import Record, is_image, stem_of, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import split_of_any_word, split_of_folders, split_of_name
 from itl.sources.unopened_archives import describe_packed, unpack_command

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from itl import ItlError, did_you_mean
+from itl import ItlError, did_you_mean, examples
 from itl.sources.annotated.voc_devkit import assign_splits, read_list
 from itl.sources.files.archives import Listing, Member, open_listing
-from itl.sources.records import Record, examples, is_image
+from itl.sources.records import Record, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.unopened_archives import describe_packed

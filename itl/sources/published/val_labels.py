@@ -10,14 +10,14 @@ from operator import ne
 from pathlib import Path
 from typing import NamedTuple
 
-from itl import ItlError, counted
+from itl import ItlError, counted, examples
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files.archives import Member
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.untrusted_files import explain_damage, files_of_packed_tar
 from itl.sources.listed.image_lists import is_made_up
 from itl.sources.listed.numbered_classes import first_number
-from itl.sources.records import examples, is_image, stem_of
+from itl.sources.records import is_image, stem_of
 from itl.storage import text_lines
 
 DEVKIT, OTHER_DEVKIT = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t3"
