@@ -266,9 +266,8 @@ def _refuse_numbers_of_devkit(labels: Mapping[str, str], order: Sequence[str]) -
 
 def _names_as_list(stems: Sequence[str]) -> Iterator[Candidate]:
     """Yield the names of the images, if all end in a wnid."""
-    matches = [WNID_AT_END.search(stem) for stem in stems]
-    if stems and all(matches):
-        wnids = {stem: match[1] for stem, match in zip(stems, matches, strict=True) if match}
+    wnids = {stem: match[1] for stem in stems if (match := WNID_AT_END.search(stem))}
+    if wnids and wnids.keys() == set(stems):
         yield Candidate("the name of each image", lambda: wnids)
 
 
