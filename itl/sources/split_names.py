@@ -180,6 +180,19 @@ def may_be_split_list(name: str) -> bool:
     return not words.isdisjoint(LIKE_SPLITS) and words <= {*LIKE_SPLITS, *LIST_WORDS}
 
 
+def describe_joined_split(name: str) -> list[str]:
+    """Return a note if the *name* of a file that is read as train ends in a split without a sign before it.
+
+    >>> describe_joined_split("boatsval.json"), describe_joined_split("labels.json")
+    (['boatsval.json is read as train; if it is of val, call it boats_val.json'], [])
+    """
+    match = re.search(r"(?<=[a-z])(test|valid|val)\.[a-z]+$", name, re.IGNORECASE)
+    if not match or split_of_path(name):
+        return []
+    better = f"{name[: match.start()]}_{match[0]}"
+    return [f"{name} is read as train; if it is of {split_of_path(better)}, call it {better}"]
+
+
 def split_of_folders(path: str) -> str | None:
     """Return the split that the outermost such folder of *path* is called after, by all of its words.
 

@@ -34,6 +34,13 @@ def test_one_file_is_of_all_splits_that_it_or_the_folders_of_its_images_tell(tmp
     assert source.scan.notes == ["labels.json is of no split; each image is in that of its field split"]
 
 
+def test_a_json_whose_name_ends_in_a_split_without_a_sign_before_it_is_noted(tmp_path):
+    files = {"a.jpg": jpeg(), "mytest.json": coco_json({1: "a.jpg"}, row(1, 1, [0, 0, 5, 5]))}
+    source = Coco(written(tmp_path, files))
+    assert [record.split for record in source.records()] == ["train"]
+    assert source.scan.notes == ["mytest.json is read as train; if it is of test, call it my_test.json"]
+
+
 def test_a_field_split_that_contradicts_the_name_of_its_file_is_refused(tmp_path):
     tables = json.loads(coco_json(names := {1: "a.jpg", 2: "b.jpg"}, row(1, 1, [0, 0, 5, 5])))
     tables["images"][1]["split"] = "test"

@@ -9,7 +9,7 @@ import pytest
 from itl import ItlError
 from itl.evaluation.target import target_of
 from itl.packs.pack import Pack
-from itl.sources.listed.image_lists import rows_of
+from itl.sources.listed.list_tables import rows_of
 from itl.sources.registry import open_source
 from itl.specs import Packing, Pretrain, Subset, Transfer
 from tests.annotated import check_lines, images, text, written

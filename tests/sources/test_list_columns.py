@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from itl import ItlError
-from itl.sources.listed.image_lists import has_no_labels, read_list_file
+from itl.sources.listed.image_lists import read_list_file
+from itl.sources.listed.list_tables import has_no_labels
 from itl.sources.listed.numbered_classes import lists_names_alone, read_names
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, text, written

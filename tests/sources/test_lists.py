@@ -3,7 +3,8 @@
 import pytest
 
 from itl import ItlError
-from itl.sources.listed.image_lists import ListedImage, read_list_file
+from itl.sources.listed.image_lists import read_list_file
+from itl.sources.listed.list_files import ListedImage
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, images, jpeg, text, written
 
@@ -105,7 +106,31 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
             {},
             "^val.csv is not text in UTF-8",
         ),
-        ({"a.csv": "path,label\ncat/0.jpg,a".encode("utf-16")}, {}, r"\(a.csv is not text in UTF-8"),
+        (
+            {"a.csv": "path,label\ncat/0.jpg,a".encode("utf-16")},
+            {},
+            r"^a.csv is not text in UTF-8, but in UTF-16; save it as UTF-8$",
+        ),
+        (
+            {"a.jsonl": '{"image": "cat/0.jpg", "label": "a"}'.encode("utf-16")},
+            {},
+            "^a.jsonl is not text in UTF-8, but in UTF-16; save",
+        ),
+        (
+            {"a.csv": "path,label\ncat/0.jpg,a".encode("utf-16"), "train.txt": b"cat/0.jpg a"},
+            {},
+            "2 lists for train, a.csv, train.txt",
+        ),
+        (
+            {"a.csv": b"path,label\ncat/0.jpg,\xe9"},
+            {},
+            r"^a.csv is not text in UTF-8 \(unexpected end of data\); save it as",
+        ),
+        (
+            {"a.txt": "A text of 2020.\n".encode("utf-16")},
+            {},
+            r"\(a.txt is not text in UTF-8, but in UTF-16; save",
+        ),
         (
             {"a.csv": b"nr,label\n0,a"},
             {},
@@ -137,7 +162,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         (
             {"train.csv": b'path,label\n"cat/0\n.jpg",a\ncat/1.jpg,a,x'},
             {},
-            r"\(train.csv, line 4: 3 values, but the header names 2\)",
+            "^train.csv, line 4: 3 values, but the header names 2$",
         ),
         ({"a.csv": b"id,label\n0,a"}, {}, "'0.jpg' could be any of cat/0.jpg, dog/0.jpg"),
         ({"a.csv": b"id,label\ncat/0,a", "cat/0.png": jpeg()}, {}, "could be any of .jpg, .png; add the suf"),
@@ -340,6 +365,34 @@ def test_several_lists_of_a_split_are_named_in_the_refusal(tmp_path):
     lists = dict.fromkeys(("a_submission.csv", "b.csv", "train.csv"), text("cat/0.jpg,a", "cat/1.jpg,b"))
     with pytest.raises(ItlError, match="2 lists for train, b.csv, train.csv; .* train=train.csv"):
         open_source("lists", written(tmp_path / "c", MANY | lists)).records()
+
+
+@pytest.mark.parametrize(
+    ("unclear", "content"),
+    [
+        ("train.csv", "path,label,phase\ncat/0.jpg,a,train\ncat/1.jpg,b,eval"),
+        ("train.csv", "path,label\ncat/0.jpg,a\ncat/1.jpg,b\ndog/0.jpg,"),
+        ("train.txt", "cat/0.jpg a 0.5\ncat/1.jpg b 0.5"),
+        ("train.txt", ""),
+    ],
+)
+def test_of_several_lists_of_a_split_one_that_can_be_read_is_offered(tmp_path, unclear, content):
+    files = MANY | {unclear: content.encode(), "train_list_2.txt": text("cat/0.jpg a", "cat/1.jpg b")}
+    path = written(tmp_path, files)
+    with pytest.raises(ItlError, match="2 lists for train, .*--option train=train_list_2.txt$"):
+        open_source("lists", path).records()
+    assert len(open_source("lists", path, train="train_list_2.txt").records()) == 2, "as the message says"
+
+
+def test_a_list_whose_name_ends_in_a_split_without_a_sign_before_it_is_noted(tmp_path):
+    def notes(name: str) -> list[str]:
+        path = written(tmp_path / name, MANY | {name: text("cat/0.jpg,a", "dog/0.jpg,b")})
+        return [line for line in check_lines("lists", path) if "is read as train" in line]
+
+    assert notes("boatsval.csv") == [
+        "note: boatsval.csv is read as train; if it is of val, call it boats_val.csv"
+    ]
+    assert notes("boats_val.csv") == notes("value.csv") == notes("train_latest.csv") == []
 
 
 def test_an_archive_beside_images_and_their_list_is_left_closed(tmp_path):

@@ -200,6 +200,14 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
             )
             for name in ("dog", "Cat, domestic", "n02121808")
         ),
+        (
+            {
+                "train-0.tar": sample("a.png", DATA, json={"label": 0, "category": "cat"})
+                | sample("b.png", DATA, json={"label": 0, "category": "dog"})
+                | sample("c.png", DATA, json={"label": 1, "category": "dog"})
+            },
+            "the class 0 is 'cat' by a in train-0.tar, but 'dog' by b in train-0.tar; .* names=FILE",
+        ),
     ],
 )
 def test_shards_that_are_refused(tmp_path, files, message):
@@ -220,16 +228,21 @@ def test_shards_that_are_refused(tmp_path, files, message):
         ([(0, "indoor"), (1, "indoor"), (2, "outdoor")], [(0, "outdoor"), (1, "indoor"), (2, "indoor")]),
     ],
 )
-def test_names_that_may_be_of_no_class_leave_numbers(tmp_path, train, val):
+def test_names_that_contradict_each_other_are_refused(tmp_path, train, val):
     for split, labels in (("train", train), ("val", val)):
         members = [
             sample(f"{split}{n}.png", DATA, json={"label": number, "label_name": name})
             for n, (number, name) in enumerate(labels)
         ]
         tarred(tmp_path / f"{split}-0.tar", {name: data for files in members for name, data in files.items()})
-    source = open_source("webdataset", tmp_path)
-    numbers = {str(number) for number, _ in [*train, *val]}
-    assert {record.wnid for record in source.records()} == numbers
+    with pytest.raises(
+        ItlError, match="the class 0 is '.*' by train0 in train-0.tar, but '.*' by .* names=FILE"
+    ):
+        open_source("webdataset", tmp_path).records()
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\nfox\n")
+    records = open_source("webdataset", tmp_path, names=names).records()
+    assert {record.wnid for record in records} <= {"cat", "dog", "fox"}, "as the message says"
 
 
 def test_a_zip_that_is_called_a_shard_is_refused(tmp_path):
@@ -445,6 +458,27 @@ def test_samples_that_share_a_key_in_a_stream_are_refused(tmp_path, end, label, 
     for options in ({}, {"image": "jpg"}):
         with pytest.raises(ItlError, match=says):
             open_source("webdataset", tmp_path, **options).records()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_passed_over"),
+    [("README", True), ("README.md", True), ("LICENSE.txt", True), ("a.npy", True), ("a.txt", False)]
+    + [("a.png", False), ("a.json", False), ("z.cls", False)],
+)
+def test_files_of_no_sample_may_come_again_in_a_stream(tmp_path, name, is_passed_over):
+    files = [*sample("a.png", DATA, cls=0, txt=0, json={"label": 0}).items(), *[(name, b"0")] * 2]
+    with tarfile.open(tmp_path / "train-0.tar", "w") as tar:
+        for member, data in files:
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    source = open_source("webdataset", tmp_path)
+    if is_passed_over:
+        assert [record.wnid for record in source.records()] == ["0"]
+        assert source.left_out["files whose name comes again"] == 1
+    else:
+        with pytest.raises(ItlError, match="in train-0.tar . files? ha.* a name that came before"):
+            source.records()
 
 
 def test_files_of_a_sample_need_not_be_neighbours(tmp_path):

@@ -30,6 +30,7 @@ from itl.sources.split_names import (
     JSON_WORDS,
     SPLIT_OF_WORD,
     SPLIT_ORDER,
+    describe_joined_split,
     is_of_splits,
     split_of_folders,
     split_of_json,
@@ -223,12 +224,11 @@ class Coco(AnnotatedSource):
             refuse_other_splits(split, name, rows)
             return {split: rows}
         if any("split" in row for row in rows):
-            splits = [split_of_name(str(row.get("split"))) for row in rows]
-            source = "its field split"
+            splits, source = [split_of_name(str(row.get("split"))) for row in rows], "its field split"
         else:
-            splits = [self._split_of_folder(str(row["file_name"])) for row in rows]
-            source = "its folder"
+            splits, source = [self._split_of_folder(str(row["file_name"])) for row in rows], "its folder"
             if len({*splits} - {None}) < 2:
+                scan.notes += describe_joined_split(name)
                 return {split: rows}
         if None in splits:
             image = str(rows[splits.index(None)]["file_name"])

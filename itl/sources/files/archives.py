@@ -133,6 +133,7 @@ class Listing:
     folders: set[str] = field(default_factory=set)  # every folder, empty ones too
     left_out: Counter = field(default_factory=Counter)  # reason -> how many members
     prefix: str = ""  # of all names that are added
+    again: list[str] = field(default_factory=list)  # names that came before
 
     def add(self, name: str, member: Member) -> None:
         """Add the file *name*, unless it is a stray file of an operating system."""
@@ -145,6 +146,7 @@ class Listing:
             name = self.prefix + "/".join(parts)
             if name in self.files:
                 self.left_out[NAMED_AGAIN] += 1
+                self.again.append(name)
             self.files[name] = member
             self._add_folders(name.rpartition("/")[0])
 

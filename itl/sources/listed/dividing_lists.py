@@ -10,15 +10,9 @@ from pathlib import PurePosixPath
 
 from itl import ItlError
 from itl.sources.files.archives import Member
-from itl.sources.listed.image_lists import (
-    IMAGE_AND_LABEL,
-    PEEKED_TREE_BYTES,
-    delimiter_of_table,
-    first_line,
-    is_made_up,
-    read_start_of_list,
-)
+from itl.sources.listed.image_lists import PEEKED_TREE_BYTES, is_made_up
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
+from itl.sources.listed.list_files import IMAGE_AND_LABEL, delimiter_of_table, first_line
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column, may_be_split_column
 from itl.sources.records import is_image, stem_of
@@ -32,6 +26,8 @@ from itl.sources.split_names import (
 )
 from itl.storage import text_lines
 
+PEEKED_BYTES = 1 << 16  # of a text file, to see what it is
+PEEKED_LINES = 3  # at least
 MAX_OPENED = 20  # files whose content is looked at to know what they are
 TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
 _OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
@@ -56,7 +52,10 @@ def read_divider(member: Member, name: str) -> bytes:
 
     By its *name*, or that of a column: CelebA's has the code of train in its first 162,770 lines.
     """
-    start = read_start_of_list(member)
+    start = member.read_start(PEEKED_BYTES)
+    if len(start) == PEEKED_BYTES:
+        start, _, _ = start.rpartition(b"\n" if b"\n" in start else b"\r")
+        start = start if len(start.splitlines()) >= PEEKED_LINES else member.read()
     header = _CELL_ENDS.split(first_line(_text_of(start)))
     return member.read() if is_of_splits(name) or any(map(may_be_split_column, header)) else start
 
@@ -115,7 +114,7 @@ def _cells_of_rows(text: str, suffix: str, stems: Collection[str]) -> list[list[
         return [[cell.strip() for cell in row] for row in rows if any(row)]
     lines, rows = [line.strip() for line in text_lines(text) if line.strip()], []
     if suffix in ("jsonl", "ndjson"):
-        return [_values_of_tree(line) for line in lines]
+        return [values for line in lines if (values := _values_of_tree(line))]
     for line in lines:
         match = IMAGE_AND_LABEL.fullmatch(line)
         image, rest = (match[1], match[2] or "") if match else (line, "")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from itl import ItlError
 from itl.sources.folder_names import CONTAINERS, PART_WORDS
-from itl.sources.listed.image_lists import ListedImage
+from itl.sources.listed.list_files import ListedImage
 from itl.sources.split_names import (
     LIKE_SPLITS,
     NEUTRAL,

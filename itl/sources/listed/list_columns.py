@@ -32,7 +32,7 @@ def choose_image_column(
     """
     lowered = {column.lower() for column in columns}
     if option is not None or lowered & {*IMAGE_COLUMNS}:
-        once = columns if option else without_repeated(columns, IMAGE_COLUMNS, rows)
+        once = columns if option else without_repeated(columns, IMAGE_COLUMNS)
         return choose_column(once, option, IMAGE_COLUMNS, "image", file)
     if lowered & {*ID_COLUMNS}:  # no id where another column has files
         of_files = [column for column in columns if rows and is_image(str(rows[0].get(column)))]
@@ -53,19 +53,26 @@ def choose_image_column(
     return choose_column(columns, None, IMAGE_COLUMNS, "image", file)
 
 
-def without_repeated(
-    columns: Sequence[str], usual: Sequence[str], rows: Sequence[Mapping[str, object]]
-) -> list[str]:
-    """Return *columns* with the first alone of those with *usual* names, if these are equal in all *rows*.
+def with_names(columns: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return those of *columns* that have *usual* names, in any case."""
+    return [column for column in columns if column.lower() in usual]
 
-    >>> without_repeated(["class", "label", "x"], ["label", "class"], [{"class": "cat", "label": "cat"}])
+
+def without_repeated(columns: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return *columns* with the first alone of those with *usual* names; `refuse_unlike` compares these.
+
+    >>> without_repeated(["class", "label", "x"], ["label", "class"])
     ['class', 'x']
     """
-    alike = [column for column in columns if column.lower() in usual]
-    values = [{str(row.get(column, "")) for column in alike} for row in rows]
-    if not rows or any(len(texts) > 1 for texts in values):
-        return list(columns)
-    return [column for column in columns if column not in alike[1:]]
+    return [column for column in columns if column not in with_names(columns, usual)[1:]]
+
+
+def refuse_unlike(
+    columns: Sequence[str], usual: Sequence[str], row: Mapping[str, object], what: str, file: str
+) -> None:
+    """Raise ItlError if a *row* of *file* has different values in *columns* with *usual* names."""
+    if len({str(row[column]) for column in with_names(columns, usual) if column in row}) > 1:
+        choose_column(columns, None, usual, what, file)  # which raises it
 
 
 def choose_column(

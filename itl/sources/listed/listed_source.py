@@ -12,7 +12,8 @@ from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.listed.groups import hold_out
 from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
-from itl.sources.listed.image_lists import ListedImage, rows_of, text_of
+from itl.sources.listed.list_files import ListedImage, text_of
+from itl.sources.listed.list_tables import rows_of
 from itl.sources.records import Record, is_image, plain_label, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource

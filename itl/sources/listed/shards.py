@@ -2,15 +2,16 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from itl import ItlError, counted, examples, grouped, no_such, pick
 from itl.hierarchy.taxonomy import WNID
-from itl.sources.files.archives import NAMED_AGAIN, Listing, Member, ZipMember, open_listing
+from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
 from itl.sources.files.json_text import int_if_whole, parse_json
 from itl.sources.held_out import split_off_val
@@ -158,11 +159,13 @@ class WebDataset(ContainerSource):
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
-            if again := listing.left_out[NAMED_AGAIN]:
+            keys = {_key_of(file) for file in listing.files if is_image(file)} if listing.again else set()
+            of_samples = [file for file in listing.again if is_image(file) or _labels_one_of(file, keys)]
+            if of_samples:
                 raise ItlError(
-                    f"{self.path}: in {name} {counted(again, 'files have')} a name that came before, so "
-                    f"several samples have one key; write the shard again, each under a key of its own, such "
-                    f"as CLASS_NUMBER"
+                    f"{self.path}: in {name} {counted(len(of_samples), 'files have')} a name that came "
+                    f"before, so several samples have one key; write the shard again, each under a key of "
+                    f"its own, such as CLASS_NUMBER"
                 )
         return shards
 
@@ -327,7 +330,7 @@ class WebDataset(ContainerSource):
             names_in_file = read_names(self.names.read_bytes(), file)
             classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
-        self._refuse_two_numberings([(sample, sample.name) for sample in numbered if sample.name])
+        self._refuse_two_names((sample, sample.name) for sample in numbered if sample.name)
         for what, pairs in self._hints(numbered):
             if (named := names_of_numbers(pairs)).keys() == numbers:
                 return named, f"the numbers in its samples, named by {what}"
@@ -349,33 +352,44 @@ class WebDataset(ContainerSource):
         return shared if len(shared) > sum(count for count in counts.values() if count > 1) else []
 
     def _refuse_two_numberings(self, named: Iterable[tuple[Sample, str]]) -> None:
-        """Raise ItlError if two splits give a number other names, as where each numbers its own classes.
+        """Raise ItlError if two splits give a number other texts, as where each numbers its own classes.
 
-        Names of a split that has several for a number, or one for several, may be no classes, as captions.
+        Texts of a split that has several for a number, or one for several, may be no classes, as captions.
         """
         by_split: dict[str, dict[tuple[str, str], tuple[Sample, str]]] = defaultdict(dict)
         for sample, name in named:
             names = by_split[self._split_of[sample.shard]]
             names.setdefault((sample.number, name), (sample, name))
-        first_of: dict[str, tuple[Sample, str]] = {}  # by number
-        for names in by_split.values():
+        for split, names in list(by_split.items()):
             if any(len(set(side)) < len(names) for side in zip(*names, strict=True)):
-                continue
-            for (number, _), (sample, name) in names.items():
-                first, first_name = first_of.setdefault(number, (sample, name))
-                if name != first_name:
-                    raise ItlError(
-                        f"{self.path}: the class {number} is {first_name!r} by {first.key} in {first.shard}, "
-                        f"but {name!r} by {sample.key} in {sample.shard}; number the classes alike in "
-                        f"all shards, or, if the numbers are right, say what they stand for with the option "
-                        f"names=FILE"
-                    )
+                del by_split[split]
+        self._refuse_two_names(chain.from_iterable(names.values() for names in by_split.values()))
+
+    def _refuse_two_names(self, named: Iterable[tuple[Sample, str]]) -> None:
+        """Raise ItlError if samples give a number different names."""
+        first_of: dict[str, tuple[Sample, str]] = {}  # by number
+        for sample, name in named:
+            first, first_name = first_of.setdefault(sample.number, (sample, name))
+            if name != first_name:
+                raise ItlError(
+                    f"{self.path}: the class {sample.number} is {first_name!r} by {first.key} in "
+                    f"{first.shard}, but {name!r} by {sample.key} in {sample.shard}; number the classes "
+                    f"alike in all shards, or, if the numbers are right, say what they stand for with the "
+                    f"option names=FILE"
+                )
 
 
 def _key_of(name: str) -> str:
     """Return the key of the sample that the file *name* of a shard is of: up to the first dot."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + last.partition(".")[0]
+
+
+def _labels_one_of(name: str, keys: Collection[str]) -> bool:
+    """Say whether the file *name* labels a sample: KEY.cls, or another where an image has that of *keys*."""
+    key = _key_of(name)
+    suffix = name[len(key) + 1 :].lower()
+    return suffix in LABEL_FILES and (key in keys or suffix == "cls")
 
 
 def _describe_keys(sample: Sample) -> str:

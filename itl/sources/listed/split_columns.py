@@ -31,11 +31,7 @@ SETS_OF_CODES = ({*"01"}, {*"012"}, {*"12"}, {*"123"})  # of train and test, or 
 MAX_SPLIT_TEXTS = 3 * len(SPLIT_OF_WORD)  # different values of a column of splits, as Train, train and TRAIN
 
 
-class FewRowsError(ItlError):
-    """Columns seem to be of splits, or of a class each, which more rows may show to be wrong."""
-
-
-class UnclearListError(FewRowsError):
+class UnclearListError(ItlError):
     """A list of images and labels has more, which may divide the images or be no part of the labels."""
 
 
@@ -43,8 +39,8 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
     """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
 
     That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
-    of two splits and nothing else. *columns* are the values of all, but for images and labels. ItlError if
-    two hold splits; UnclearListError if one seems to be of splits, but has other values.
+    of two splits and nothing else. *columns* are the values of all, but for images and labels.
+    UnclearListError if two hold splits, or one seems to be of splits, but has other values.
     """
     few = {name: few_texts(values) for name, values in columns.items()}
     splits = {name: {split_of_cell(text) for text in texts} for name, texts in few.items()}
@@ -54,7 +50,7 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
         if "" not in named and (len(named) > 1 or (named and name.lower() in SPLIT_COLUMNS))
     ]
     if len(holding) > 1:
-        raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
+        raise UnclearListError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
     if holding:
         return holding[0]
     for name, texts in few.items():

@@ -1,0 +1,90 @@
+"""What one file says as a list of images, and its text."""
+
+import codecs
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from itl import ItlError
+from itl.sources.files.image_files import FORMATS_OF_SUFFIX
+from itl.sources.listed.labels import refuse_several
+from itl.sources.listed.list_columns import delimiter_of
+
+IMAGE_AND_LABEL = re.compile(
+    rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
+)
+
+
+class NoTextError(ItlError):
+    """A file is no text in UTF-8."""
+
+
+class CodesOfSplitsError(ItlError):
+    """A list that is named after splits has numbers for them, and none of labels."""
+
+
+class ListedImage(NamedTuple):
+    """One image of a list."""
+
+    image: str  # as the list names it
+    label: str  # as the list has it; empty without one
+    line: int = 0  # from 1; 0: not known
+    split: str = ""  # train, val or test, where the list has a column of splits
+
+
+@dataclass
+class ListFile:
+    """What a file says as a list of images, read once: its lines, up to the first that cannot be read."""
+
+    name: str
+    header: str = ""  # its first line
+    images: list[ListedImage] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # columns
+    fault: ItlError | None = None  # why the whole of it cannot be read
+    line: int = 0  # that is being read, or has the fault; 0: its columns have it
+
+    def add(self, entry: ListedImage) -> None:
+        """Add the image of a line; UnclearListError if it has several labels."""
+        refuse_several(entry.label, f"{self.name}, line {entry.line}")
+        self.images.append(entry)
+
+
+def text_of(data: bytes, file: str) -> str:
+    """Return *data* as text, composed as names of files are; NoTextError if it is no text in UTF-8."""
+    if is_utf16(data):
+        raise NoTextError(f"{file} is not text in UTF-8, but in UTF-16; save it as UTF-8")
+    try:
+        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise NoTextError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    if "\0" in text:
+        raise NoTextError(f"{file} is not text; give a list with an image and its label on each line")
+    return text
+
+
+def is_utf16(data: bytes) -> bool:
+    """Say whether *data* begins as a text in UTF-16 does."""
+    return data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def first_line(text: str) -> str:
+    """Return the first line of *text* that has more than blanks, without those around it.
+
+    >>> first_line(" image,label\\r0.jpg,cat\\r")
+    'image,label'
+    """
+    return re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0].strip()
+
+
+def has_lines_of_text(text: str) -> bool:
+    """Say whether *text* is of lines `IMAGE LABEL` with a blank between, as Places205 has them in a CSV."""
+    first = first_line(text)
+    match = IMAGE_AND_LABEL.fullmatch(first)
+    is_labelled = bool(match and match[2] and " " not in match[2])  # 0.png is blurred: a note
+    return is_labelled and not re.search(r"[,;|\t\"]", first)
+
+
+def delimiter_of_table(text: str, suffix: str) -> str:
+    """Return what separates the values of a table: a tab in a TSV, else what its first line tells."""
+    return "\t" if suffix == "tsv" else delimiter_of(first_line(text))
