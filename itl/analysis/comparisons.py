@@ -16,7 +16,6 @@ from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.task_values import (
     CHANCE,
     DOUBLINGS,
-    Columns,
     TaskValues,
     is_chance,
     is_doubling,
@@ -38,7 +37,7 @@ from itl.analysis.wording import (
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.runs.design import Comparison, Condition
+from itl.runs.design import Columns, Comparison, Condition
 from itl.runs.leakage import Leakage
 from itl.runs.question import Question
 from itl.runs.questions import questions_of

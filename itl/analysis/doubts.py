@@ -18,7 +18,7 @@ from itl.analysis.scored_images import (
     target_pack,
 )
 from itl.analysis.statistics import LEVEL
-from itl.analysis.task_values import Columns, is_doubling, rows_by_condition, rows_of, task_values
+from itl.analysis.task_values import is_doubling, rows_by_condition, rows_of, task_values
 from itl.analysis.wording import GAIN, LOSS, SAME, condition_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class
@@ -26,7 +26,7 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
 from itl.packs.pack import scored_split
 from itl.runs.cost import images_trained_on
-from itl.runs.design import Run, Task
+from itl.runs.design import Columns, Run, Task
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.store import LOG_FILE, Store
 from itl.specs import Pretrain, Transfer, key

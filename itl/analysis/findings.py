@@ -7,9 +7,9 @@ from importlib.resources import files
 
 import pandas as pd
 
-from itl.analysis.task_values import Columns, rows_by_condition
+from itl.analysis.task_values import rows_by_condition
 from itl.analysis.wording import comparison_text, signed
-from itl.runs.design import Comparison, Condition, Task
+from itl.runs.design import Columns, Comparison, Condition, Task
 from itl.runs.question import Question
 
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half

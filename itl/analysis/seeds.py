@@ -35,7 +35,7 @@ class Variances:
 
 
 @dataclass(frozen=True)
-class Design:
+class SeedsAndFits:
     """So many seeds, with so many fits of each net."""
 
     seeds: int
@@ -53,7 +53,7 @@ def cheapest(
     cap: int = 0,
     squares: float = 2.0,
     fixed_minutes: Minutes = (0.0, 0.0),
-) -> Design:
+) -> SeedsAndFits:
     """Return the cheapest seeds and repeats with which the main comparison is decided four times in five.
 
     Either a true change of *detect* points comes out as a gain or a loss, or conditions without one as the
@@ -73,7 +73,7 @@ def cheapest(
         for seeds in range(MIN_SEEDS, most + 1):
             if chance(points, variance, seeds, conditions, cap) >= POWER:
                 once, in_each = seeds * np.array(minutes) + fixed_minutes
-                designs.append(Design(seeds, repeats, float(once + repeats * in_each)))
+                designs.append(SeedsAndFits(seeds, repeats, float(once + repeats * in_each)))
                 break
     if not designs:
         spread = math.sqrt(variances.of_seed(1))

@@ -10,11 +10,10 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.model import TaskModel, fit
 from itl.evaluation.methods import main_metric
-from itl.runs.design import Comparison, Condition, Task
+from itl.runs.design import Columns, Comparison, Condition, Task
 from itl.runs.question import Question
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 
-Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 CHANCE = "chance"  # in every column of a condition: what guessing scores
 

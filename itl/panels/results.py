@@ -12,7 +12,6 @@ import traitlets
 from itl import ItlError, counted, one_of
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import is_percent, summary
-from itl.analysis.task_values import Columns
 from itl.analysis.wording import comparison_text, condition_text, p_text, row_text, task_name, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
@@ -21,7 +20,7 @@ from itl.panels.panel import WIDE, ForestPicture, Panel, announced, forest_pictu
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
-from itl.runs.design import Run
+from itl.runs.design import Columns, Run
 from itl.runs.nets import net_of
 from itl.runs.questions import questions_of
 from itl.runs.results import changed_sources
