@@ -156,8 +156,8 @@ def _has_words_of_splits(name: str, texts: Collection[str]) -> bool:
     """Say whether *texts*, of a column *name*, are or have words of splits, and something else.
 
     One that is a split is enough where the name is one of splits; otherwise another text has to name another
-    split, or what is like one, as eval; or each of them names one split with other words. Where the name has
-    a word of `SPLIT_COLUMNS`, short words alone are such, too.
+    split, or what is like one, as eval; or each of them names one split with other words. Short words alone,
+    of several splits, are such too; where the name has a word of `SPLIT_COLUMNS`, also t and v, or of one.
 
     >>> _has_words_of_splits("phase", {"test", ""}), _has_words_of_splits("source", {"train", "web"})
     (True, False)
@@ -167,6 +167,8 @@ def _has_words_of_splits(name: str, texts: Collection[str]) -> bool:
     (True, False)
     >>> _has_words_of_splits("stage", {*"TV"}), _has_words_of_splits("stage", {*"TNM"})
     (True, False)
+    >>> _has_words_of_splits("mode", {"tr", "te"}), _has_words_of_splits("lang", {"tr", "trn"})
+    (True, False)
     """
     if len(texts) > MAX_SPLIT_TEXTS:
         return False
@@ -175,6 +177,8 @@ def _has_words_of_splits(name: str, texts: Collection[str]) -> bool:
     lowered = {*map(str.lower, texts)}
     has_word = not _words(name).isdisjoint(SPLIT_COLUMNS)
     only_short = has_word and len(lowered) > 1 and lowered <= {*SHORT_WORDS, *SPLIT_OF_WORD, ""}
+    of_short = {(SPLIT_OF_WORD | SPLIT_OF_SHORT_WORD).get(text) for text in lowered}
+    only_short |= len(of_short) > 1 and None not in of_short
     named_short = is_named and not lowered.isdisjoint(SPLIT_OF_SHORT_WORD)
     are_short = named_short or (only_short and not lowered.isdisjoint(SHORT_WORDS))
     names = SPLIT_OF_WORD | dict.fromkeys(LIKE_SPLITS, "other")
