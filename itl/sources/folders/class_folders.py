@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from posixpath import basename
 from typing import Literal
@@ -240,22 +240,17 @@ class ClassFolders(Source):
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     """Return the first list that says a split of images which lie directly in *folders*; '' without one."""
     suffixes = (*LIST_SUFFIXES, *dividing_lists.TREE_SUFFIXES)
-    lists = {name: file for name, file in sorted(listing.files.items()) if suffix_of(name) in suffixes}
+    lists = {name: file for name, file in listing.files.items() if suffix_of(name) in suffixes}
     images = [name for name in listing.files if is_image(name)] if lists else []
     taken = [name for name in images if name.rpartition("/")[0] in folders]
-    stems = cache(lambda split: dividing_lists.stems_outside(split, taken, images))
-    all_stems = {stem_of(name) for name in images}
-    lists = {name: file for name, file in lists.items() if not dividing_lists.is_caption(name, all_stems)}
-    for name, member in lists.items():
-        split = split_of_path(name)
-        if suffix_of(name) in dividing_lists.TREE_SUFFIXES:
-            continue
-        start = dividing_lists.read_divider(member, name)
-        if dividing_lists.divides(start, name, stems(split)) and not (
-            name.endswith(".txt") and may_have_codes(name) and _numbers_folders(start, taken)
+    stems = {stem_of(name) for name in images}
+    for name in [*lists]:
+        may_be_classes = name.endswith(".txt") and may_have_codes(name)
+        if dividing_lists.is_caption(name, stems) or (
+            may_be_classes and _numbers_folders(dividing_lists.read_divider(lists[name], name), taken)
         ):
-            return name
-    return dividing_lists.tree_that_divides(lists, stems)
+            del lists[name]
+    return dividing_lists.find_divider(lists, taken, images)
 
 
 def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:

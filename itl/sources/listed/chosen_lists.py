@@ -1,7 +1,7 @@
 """Which files of a folder are lists of images, and which of them is the list of each split."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,11 +70,9 @@ class ChosenLists(ListedSource):
                         f"{files[0]}; the source folder reads these: "
                         f"`itl check folder {shlex.quote(str(self.path))}`"
                     )
-                clear = {part: [*filter(self._can_read, files)] or files for part, files in by_split.items()}
-                options = self._options_of(one_for_each_split(clear, split))
+                cure = self._choice_of_lists(by_split, split)
                 raise ItlError(
-                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; choose "
-                    f"one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
+                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; {cure}"
                 )
         if not by_split:
             others = [*self._describe_json(), *self._unread.values()]
@@ -107,6 +105,25 @@ class ChosenLists(ListedSource):
                 if folders == {file.rpartition("/")[0]} != {""}:
                     labels += {entry.label for entry in images}
         return len(labels) == len(set(labels)) == len(files)
+
+    def _choice_of_lists(self, by_split: Mapping[str, Sequence[str]], split: str) -> str:
+        """Say which options choose one of several lists for *split*, or what divides the images of one."""
+        clear = {part: [*filter(self._can_read, files)] or files for part, files in by_split.items()}
+        chosen = one_for_each_split(clear, split)
+        images = self._files[chosen[split]].images
+        all_train = {*chosen} == {"train"} and {entry.split for entry in images} <= {"", "train"}
+        if all_train and (divider := self._divider(images, by_split[split])):
+            return str(dividing_lists.divided_by(divider, chosen[split]))
+        options = self._options_of(chosen)
+        return f"choose one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
+
+    def _divider(self, images: Sequence[ListedImage], read: Collection[str]) -> str:
+        """Return a file, none of the lists that are *read*, that divides *images*, all train; '' for none."""
+        names = {*self._candidates}.difference(read, self._made_up)
+        names |= {name for name in self.listing.files if name.lower().endswith(dividing_lists.TREE_SUFFIXES)}
+        files = {name: self._member(name) for name in names}
+        taken = [entry.image for entry in images]
+        return dividing_lists.find_divider(files, taken, self.listing.files)
 
     def _can_read(self, name: str) -> bool:
         with suppress(ItlError):

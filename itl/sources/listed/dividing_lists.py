@@ -4,8 +4,9 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import PurePosixPath
 
 from itl import ItlError
@@ -162,12 +163,19 @@ def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]
     return {stem_of(image) for image in taken} - inside
 
 
-def tree_that_divides(files: Mapping[str, Member], stems: Callable[[str | None], Collection[str]]) -> str:
-    """Return the first JSON or YAML of *files* that says a split of images, by `tree_divides`; '' for none.
+def find_divider(files: Mapping[str, Member], taken: Collection[str], images: Collection[str]) -> str:
+    """Return the first of *files* that says a split of images *taken*; '' for none.
 
-    *stems* returns the names of images that a file called after a split may divide.
+    Args:
+        files: Lists, of which `divides` says that, and JSON and YAML, of which `tree_divides` does.
+        taken: Images that are all train without it.
+        images: All images.
     """
+    stems = cache(lambda split: stems_outside(split, taken, images))
     trees = sorted(name for name in files if name.lower().endswith(TREE_SUFFIXES))
+    for name in sorted(files.keys() - {*trees}):
+        if divides(read_divider(files[name], name), name, stems(split_of_path(name))):
+            return name
     named = {name for name in trees if is_split_list(name.rpartition("/")[2]) or is_of_splits(name)}
     for name in sorted(trees, key=lambda name: (name not in named, name.count("/")))[:MAX_OPENED]:
         if tree_divides(files[name].read_start(PEEKED_TREE_BYTES), name, stems(split_of_path(name))):

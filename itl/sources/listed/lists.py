@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
+from itertools import chain
 
 from itl import ItlError, counted, examples
 from itl.sources.listed import dividing_lists, folder_labels
@@ -111,7 +112,8 @@ class Lists(ChosenLists):
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
         read = {split for split, _ in lists}
-        scan.notes += self._describe_unnamed(read) if self._options else self._describe_unread(read, taken)
+        describe = self._describe_unnamed if self._options else self._describe_unread
+        scan.notes += describe(read, taken)
         labelled = [entry for entry in taken if entry.label]  # but not what is not there, by folders
         scan.notes += describe_labels({entry.label for entry in labelled})
         class_of = self._class_of_label(labelled, scan)
@@ -127,43 +129,44 @@ class Lists(ChosenLists):
                 refuse_running_numbers(names, labels, file, is_chosen=bool(self._options))
 
     def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
-        """Return notes on unread files named after a split that is not *read*, or with labels of one that is.
+        """Return notes on unread files named after a split that is not *read*, or with labels or splits.
 
         ItlError if one is a list of labels in which something is wrong, or has codes of splits, or divides
         the images *taken*, all train, as split.csv or test.txt may.
         """
-        all_train = [entry.image for entry in taken] if read == {"train"} else []
-        stems = cache(lambda split: dividing_lists.stems_outside(split, all_train, self.listing.files))
         files = list(self._list_of_split().values())
         others = [name for name in self._unread if name not in {*files, *self._made_up}]
         unread: list[str] = []
         for name in others:
-            start, split = dividing_lists.read_divider(self._member(name), name), split_of_path(name)
+            split, has_splits = split_of_path(name), any(entry.split for entry in self._files[name].images)
             is_list = split and is_list_of_labels(self._files[name])
-            unread += [name] if is_list or split not in {None, *read} else []
+            unread += [name] if is_list or has_splits or split not in {None, *read} else []
             if is_list and split not in read:
                 options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
                 raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
-            if all_train and dividing_lists.divides(start, name, stems(split)):
-                raise dividing_lists.divided_by(name, files[0])
+        if read == {"train"} and (divider := self._divider(taken, files)):
+            raise dividing_lists.divided_by(divider, files[0])
+        for name in others:
             if isinstance(fault := self._files[name].fault, CodesOfSplitsError):
                 raise fault
-        if all_train and (name := dividing_lists.tree_that_divides(self.listing.files, stems)):
-            raise dividing_lists.divided_by(name, files[0])
         reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
         return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
 
-    def _describe_unnamed(self, read: Collection[str]) -> list[str]:
-        """Return notes on lists of splits that are not *read*, as no option names them."""
+    def _describe_unnamed(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
+        """Return notes on lists that no option names, of splits not *read*, or that divide images *taken*."""
         unnamed: dict[str, list[str]] = defaultdict(list)
         for name in self._candidates:
             split = split_of_path(name)
             if split and split not in {*read, *self._options} and not self._why_no_list(self._files[name]):
                 unnamed[split].append(name)
-        return [
+        notes = [
             f"not read: {examples(names)}, named as a list of {split}; the option {split}={names[0]} reads it"
             for split, names in unnamed.items()
         ]
+        others = {*self._list_of_split().values(), *chain.from_iterable(unnamed.values())}
+        if read == {"train"} and (divider := self._divider(taken, others)):
+            notes.append(f"not read: {divider}, which divides images that are all train by the options")
+        return notes
 
     def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
         """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
