@@ -64,3 +64,43 @@ def test_lines_of_an_image_and_its_split_beside_labelled_lists_are_said_to_be_un
     assert not any("not read" in line for line in check_lines("lists", path))
     written(path, {"parts.txt": text("0.jpg train", "1.jpg val")})
     assert "note: not read: parts.txt, line 1: no label" in check_lines("lists", path)
+
+
+IN_CLASSES = images(*(f"{name}/{name}{number}.jpg" for name in ("cat", "dog") for number in range(3)))
+IN_LISTS = [(name, "test" if "2" in name else "train") for name in IN_CLASSES]
+
+
+def rows(split: str = "", form: str = "{name}") -> list[str]:
+    """Return a line of this *form* for each image in a class folder, or for those of a *split*."""
+    return [form.format(name=name, label=name[:3], split=of) for name, of in IN_LISTS if split in ("", of)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "is_read"),
+    [
+        ({"test.txt": text(*rows("test")), "train.txt": text(*rows("train"))}, True),
+        ({"split.csv": text("image,split", *rows(form="{name},{split}"))}, True),
+        ({"test.txt": text(*rows("test"))}, False),  # the images of train would be in no list
+        ({"test.csv": text("image,label", *rows("test", "{name},{label}"))}, False),
+        (
+            {
+                f"Ebay_{split}.txt": text("image_id class_id path", *rows(split, "0 1 {name}"))
+                for split in ("test", "train")
+            },
+            False,
+        ),
+    ],
+)
+def test_beside_class_folders_what_divides_them_is_sent_to_lists_if_these_read_train_too(
+    tmp_path, lists, is_read
+):
+    path = written(tmp_path, IN_CLASSES | lists)
+    with pytest.raises(ItlError, match="divides the images, which by their folders alone") as error:
+        open_source("folder", path).records()
+    way = f"the source lists reads it: `itl check lists {path}"
+    as_csv = f"; write a CSV with the columns image, label and split, and {way} --option train=FILE`"
+    assert (f"; {way}`" if is_read else as_csv) in str(error.value)
+    if not is_read:
+        written(path, {"images.csv": text("image,label,split", *rows(form="{name},{label},{split}"))})
+    options = {} if is_read else {"train": "images.csv"}
+    assert read(path, **options) == {name: (split, name[:3]) for name, split in IN_LISTS}

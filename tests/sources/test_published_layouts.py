@@ -214,7 +214,8 @@ def test_files_of_splits_beside_class_folders_are_not_passed_over(tmp_path, name
     path = written(tmp_path, IN_CLASSES | {name: text.encode()})
     assert refusal("folder", path) == (
         f"{name} divides the images, which by their folders alone would all be train; "
-        f"{READ if is_list else AS_CSV}{path}`; for the folders alone, choose how to read it: "
+        f"{READ if is_list else AS_CSV}{path}{'' if is_list else ' --option train=FILE'}`; "
+        f"for the folders alone, choose how to read it: "
         f"--option class_level=1 (2 classes, cat, dog; train 8 images)"
     )
     assert read("folder", path, class_level=1) == {name: ("train", name[:3]) for name in IN_CLASSES}

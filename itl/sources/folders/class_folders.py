@@ -124,11 +124,12 @@ class ClassFolders(Source):
         """Say which list divides the images in *folders*, which are train without it; '' if none does."""
         if not (file := _dividing_list(self.listing, folders)):
             return ""
-        is_list = Lists(self.path).reads(file)
-        way = "" if is_list else "write a CSV with the columns image, label and split, and "
+        way, option = "", ""
+        if not Lists(self.path).reads(file):
+            way, option = "write a CSV with the columns image, label and split, and ", " --option train=FILE"
         return (
             f"{file} divides the images, which by their folders alone would all be train; {way}the source "
-            f"lists reads it: `itl check lists {shlex.quote(str(self.path))}`"
+            f"lists reads it: `itl check lists {shlex.quote(str(self.path))}{option}`"
         )
 
     @property

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -73,12 +72,12 @@ class Lists(ChosenLists):
         return scan
 
     def reads(self, name: str) -> bool:
-        """Say whether the file *name* is a list, perhaps by an option, or with folders as labels."""
-        reason = self._unread.get(name, "") if name in self._candidates else "no list by its suffix"
-        is_list = not reason or "; choose one with the option" in reason
-        with suppress(ItlError):  # where folders of one name are perhaps one class
-            is_list = is_list or name in self._labelled_by_folders()
-        return is_list
+        """Say whether the file *name* is one of lists that are read, of train too, perhaps by an option."""
+        try:
+            has_train = any(record.split == "train" for record in self.scan.records)
+        except ItlError as error:
+            return "; choose one with " in str(error)
+        return has_train and name in self._list_of_split().values()
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
