@@ -230,7 +230,11 @@ def test_classes_that_are_called_after_one_split_are_offered():
 
 def test_of_names_of_no_class_alone_no_reading_is_offered():
     assert "choose how to read it" not in refusal({"blood_test": 2})  # by its name a flat split
-    assert "class_level=1 (1 class, raw; train 2 images)" in refusal({"raw": 2})
+    assert "choose how to read it" not in refusal({"raw": 2}), "nor one class"
+    market = dict.fromkeys(("set/bounding_box_train", "set/bounding_box_test", "set/query"), 2)
+    assert "lie in 'set', which may be one class" in (text := refusal(market))
+    assert "choose how to read it" not in text
+    assert "; put the images of each class into a folder of its own, or list each image" in text
     assert "choose how to read it" not in refusal({"raw": 2, "masks": 2})
     assert "class_level=1 (2 classes, cat, images; train 4 images)" in refusal({"cat": 2, "images": 2})
 

@@ -10,7 +10,7 @@ from tests.pictures import tree
 from tests.sources.test_layout import FLAT, VAL, A, B, world
 
 REFUSED = {  # name -> source, files, options, what the refusal says
-    "one class": ("folder", ["cat/1.jpg", "cat/2.jpg"], {}, "one class, 'cat'; .* --option class_level=1"),
+    "one class": ("folder", ["cat/1.jpg", "cat/2.jpg"], {}, "one class, 'cat'; put the images of each"),
     "one class in parts, or a folder around classes": (
         "folder",
         ["Bus/a/1.jpg", "Bus/b/1.jpg"],

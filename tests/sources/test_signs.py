@@ -45,7 +45,7 @@ def test_a_file_tells_its_source_by_its_name_unless_it_lists_the_images(tmp_path
     for number, start in enumerate([b"", b"\xef\xbb\xbf", b"\n"]):
         path = written(tmp_path / f"set{number}", CLASSES | {name: start + content})
         sign = f"{name} is a file of the source {kind}: `itl check {kind} {path}`"
-        assert problem("folder", path).startswith(f"{sign}; for its folders alone, choose how to read it: ")
+        assert problem("folder", path).startswith(f"{sign}; for the folders alone, choose how to read it: ")
     assert problem("lists", path).endswith(f"; {sign}")
     path = written(tmp_path / "other", CLASSES | {name: other})
     assert kind not in "".join(check_lines("folder", path)) + "".join(check_lines("lists", path))
@@ -79,7 +79,7 @@ def test_labels_in_a_table_of_parquet_beside_images_are_not_passed_over(tmp_path
     path = written(tmp_path, CLASSES | {"metadata.parquet": b"PAR1"})
     way = "write it as a CSV (pandas: read_parquet, to_csv) for the source lists"
     says = f"metadata.parquet may have labels: {way}"
-    assert problem("folder", path).startswith(f"{says}; for its folders alone, choose how to read it: ")
+    assert problem("folder", path).startswith(f"{says}; for the folders alone, choose how to read it: ")
     assert problem("lists", path).endswith(f"; {says}")
     assert len(open_source("folder", path, class_level=1).records()) == 4
 

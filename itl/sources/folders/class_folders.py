@@ -50,6 +50,7 @@ ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {
     *(".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml", ".lst"),
 }
+FOLDERS_ALONE = "; for the folders alone, "  # before the options that read these
 NOT_CHOSEN = "images of classes that the list does not have"
 
 
@@ -81,8 +82,7 @@ class ClassFolders(Source):
             raise ItlError(no_images(self.listing, self.path))
         choice = Choice(self.splits, self.class_level, self.nested)
         if choice == Choice() and (other := other_source(self.listing.files, self.path)):
-            readings = offer_readings(counts)
-            raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
+            raise ItlError(FOLDERS_ALONE.join(filter(None, [other, offer_readings(counts)])))
         try:
             layout = self._recognised(counts, choice)
             if self.empty == "refuse":
@@ -93,7 +93,8 @@ class ClassFolders(Source):
         if choice == Choice() and all_train and len(self.listing.files) > counts.total():
             divider = self._describe_divider(layout.class_of)
             if divider:
-                raise ItlError(f"{self.path}: {divider}; for the folders alone, {offer_readings(counts)}")
+                parts = [f"{self.path}: {divider}", offer_readings(counts)]
+                raise ItlError(FOLDERS_ALONE.join(filter(None, parts)))
         return choose_classes(layout, self.classes, counts)
 
     def _recognised(self, counts: Mapping[str, int], choice: Choice) -> Layout:

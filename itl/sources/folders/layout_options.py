@@ -84,7 +84,7 @@ def way_to(folder: str, path: Path | None) -> str:
 
 
 def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
-    """Return in words the readings of a tree that options choose; empty if there are none."""
+    """Return in words the readings of a tree, of several classes, that options choose; '' without any."""
     tree = Tree(counts)
     depth = min(MAX_LEVEL, max((folder.count("/") + 1 for folder in tree.counts), default=0))
     levels = [Choice(class_level=level) for level in range(1, depth + 1)]
@@ -94,7 +94,7 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     of_words = [Choice("inside"), *([] if len(divided) > 1 else [Choice("none")])]
     candidates = [*offered, *shapes, *of_words]
     candidates += [shape._replace(splits=option.splits) for option in offered + of_words for shape in shapes]
-    readings: dict[frozenset, tuple[int, str]] = {}
+    readings: dict[frozenset, str] = {}
     for candidate in candidates:
         try:
             layout = read_tree(tree, candidate, flat_val)
@@ -111,14 +111,13 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
         splits_text = ", ".join(f"{split} {counted(count, 'images')}" for split, count in images.items())
         classes = f"{counted(len(layout.classes), 'classes')}, {examples(layout.classes)}"
         text = f"{candidate.words()} ({classes}; {splits_text})"
-        readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
-    several = [text for count, text in readings.values() if count > 1]
-    chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]
+        readings.setdefault(frozenset(layout.class_of.items()), text)
+    chosen = [*readings.values()][:MAX_READINGS]
     return f"choose how to read it: {' or '.join(chosen)}" if chosen else ""
 
 
 def _is_unwanted(classes: list[str], with_masks: bool = False) -> bool:
-    """Say whether *classes* are all called like splits, or query, or folders of all images or masks of these.
+    """Say whether *classes* are one, or all called like splits, or query, or folders of all images or masks.
 
     Of one split alone, in names that have other words too, they are classes. *with_masks* says that folders
     of masks beside them are left out.
@@ -127,11 +126,13 @@ def _is_unwanted(classes: list[str], with_masks: bool = False) -> bool:
     (False, True)
     >>> _is_unwanted(["bounding_box_train", "query"]), _is_unwanted(["query", "cat"])
     (True, False)
-    >>> _is_unwanted(["masks", "original"]), _is_unwanted(["cat", "original"]), _is_unwanted(["original"])
-    (True, False, False)
+    >>> _is_unwanted(["masks", "original"]), _is_unwanted(["cat", "original"]), _is_unwanted(["cat"])
+    (True, False, True)
     """
+    if len(classes) < 2:
+        return True
     splits = {split_of_any_word(name, short=True) for name in classes}
-    if len(classes) > 1 == len(splits) and None not in splits and not any(map(split_of_name, classes)):
+    if len(splits) == 1 and None not in splits and not any(map(split_of_name, classes)):
         return False
     others = [name for name in classes if not is_of_masks(name)]
     with_masks |= len(others) < len(classes)
