@@ -242,12 +242,25 @@ def without_keypoints(paths: list[str]) -> list[str]:
 
 
 def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:
-    """Choose one of the *files* of each split: a short name, that of *split* first, and others like it.
+    """Choose one of the *files* of each split: that of *split* first, and others like it.
+
+    That is one whose name differs from those of most other splits by the split alone, and is short.
 
     >>> one_for_each_split({"test": ["a_test.txt", "c.txt"], "train": ["b_train.txt", "a_train.txt"]}, "test")
     {'train': 'a_train.txt', 'test': 'a_test.txt'}
+    >>> one_for_each_split({"test": ["test/list.txt"], "train": ["train/list.txt", "train.txt"]}, "train")
+    {'train': 'train/list.txt', 'test': 'test/list.txt'}
     """
-    first = min(files[split], key=lambda file: (not split_of_path(file), len(file), file))
+    others = [list(map(beside_split, names)) for names in files.values()]
+    first = min(
+        files[split],
+        key=lambda file: (
+            not split_of_path(file),
+            -sum(beside_split(file) in of_part for of_part in others),
+            len(file),
+            file,
+        ),
+    )
     return {
         part: min(files[part], key=lambda file: (beside_split(file) != beside_split(first), len(file), file))
         for part in SPLIT_ORDER

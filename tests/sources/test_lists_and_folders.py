@@ -344,6 +344,10 @@ def test_names_of_numbered_classes_divide_nothing(tmp_path):
             ("fold1/test.txt", "fold1/train.txt", "fold2/test.txt", "fold2/train.txt"),
             {"train": "fold1/train.txt", "test": "fold1/test.txt"},
         ),
+        (
+            ("old_train.csv", "train/metadata.csv", "test/metadata.csv"),
+            {"train": "train/metadata.csv", "test": "test/metadata.csv"},
+        ),
         (("Meta.csv", "Train.csv", "Test.csv"), {"train": "Train.csv", "test": "Test.csv"}),
         (
             ("train (1).csv", "train.csv", "test set.csv"),
