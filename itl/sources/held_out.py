@@ -75,6 +75,26 @@ def split_off_val(
     ]
 
 
+def describe_groups(records: Sequence[Record], groups: Mapping[str, str], group: str) -> list[str]:
+    """Return notes on images outside of *groups*, and on groups that test shares.
+
+    Args:
+        records: All images, of which some are held out.
+        groups: The group of images, by ids.
+        group: The option that says these.
+    """
+    notes = []
+    fitted = [record for record in records if record.split != "test"]
+    if alone := sum(record.id not in groups for record in fitted):
+        count = counted(alone, "images have")
+        notes.append(f"{count} no group, by the option group={group}, and are held out one by one")
+    of_test = {groups[record.id] for record in records if record.split == "test" and record.id in groups}
+    if shared := sorted(of_test.intersection(groups.get(record.id) for record in fitted)):
+        count = counted(len(shared), "groups")
+        notes.append(f"test has images of {count} of train or val, such as {shared[0]}, by group={group}")
+    return notes
+
+
 def choose_groups(groups: Sequence[Mapping[K, int]], fraction: float) -> set[int]:
     """Return which of *groups*, in this order, make up a *fraction* of each class: see `split_off_val`.
 

@@ -80,7 +80,41 @@ def test_an_option_group_that_says_nothing_is_refused(tmp_path, kind, write):
 def test_images_without_a_value_are_held_out_one_by_one(tmp_path, kind, write):
     rows = [(name, label, patient if patient != "p1" else "") for name, label, patient in ROWS]
     lines = check_lines(kind, write(tmp_path / "x", rows), group="patient_id", val_fraction=0.5)
-    assert "note: 3 images have no value of patient_id, and are held out one by one" in lines
+    says = "3 images have no group, by the option group=patient_id, and are held out one by one"
+    assert [line for line in lines if "group" in line and "note" in line] == [f"note: {says}"]
+
+
+def divided(kind, path, patients):
+    """Write ROWS as train, and a test of one image of each of *patients*, for a source."""
+    rows = [(*row, "train") for row in ROWS] + [(f"t{name}.jpg", "cat", name, "test") for name in patients]
+    if kind == "lists":
+        return lists(path, rows, "image,label,patient_id,split")
+    if kind == "folder":
+        return written(path, images(*(f"{row[3]}/{row[1]}/{row[2]}_{row[0]}" for row in rows)))
+    tables(path, [row[:3] for row in rows])
+    for file in [*path.iterdir()]:
+        table = pq.read_table(file)
+        splits = [
+            "test" if image["path"].startswith("t") else "train" for image in table["image"].to_pylist()
+        ]
+        pq.write_table(
+            table.append_column("split", pa.array(splits)), path / file.name.replace("train", "all")
+        )
+        file.unlink()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("patients", "count"), [(("p8", "p9"), ""), (("p7", "p9"), "1 group"), (("p8", "p7", ""), "1 group")]
+)
+@pytest.mark.parametrize(
+    ("kind", "group"), [("lists", "patient_id"), ("parquet", "patient_id"), ("folder", "p[0-9]+")]
+)
+def test_groups_of_train_or_val_that_test_has_too_are_noted(tmp_path, kind, group, patients, count):
+    path = divided(kind, tmp_path / "x", patients)
+    lines = check_lines(kind, path, val_fraction=0.25, group=group)
+    says = f"note: test has images of {count} of train or val, such as p7, by group={group}"
+    assert [line for line in lines if "group" in line and "note" in line] == ([says] if count else [])
 
 
 def test_lines_of_json_have_groups_too(tmp_path):

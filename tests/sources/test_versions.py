@@ -74,7 +74,7 @@ def test_the_option_group_is_checked(tmp_path):
     folders = [(label, case) for label in LABELS for case in "12"]
     tree(tmp_path, *(f"{label}/p{case}/{label}{case}_{n}.png" for label, case in folders for n in range(9)))
     one = ClassFolders(tmp_path, class_level=1, val_fraction=0.5, group="p1")
-    assert list(one.notes) == ["group=p1 matches nothing in 18 images, held out one by one"]
+    assert list(one.notes) == ["18 images have no group, by the option group=p1, and are held out one by one"]
     for group, error in (
         ("(", "is no regular expression"),
         ("q[0-9]", "matches no image, such as cat/p1/cat1_0.png"),

@@ -27,7 +27,7 @@ from itl.sources.folders.layout_options import (
     recognise,
 )
 from itl.sources.folders.no_class_folders import describe_no_classes
-from itl.sources.held_out import refuse_group_alone, split_off_val
+from itl.sources.held_out import describe_groups, refuse_group_alone, split_off_val
 from itl.sources.listed import dividing_lists
 from itl.sources.listed.image_lists import LIST_SUFFIXES
 from itl.sources.listed.lists import Lists
@@ -185,7 +185,7 @@ class ClassFolders(Source):
 
     @cached_property
     def notes(self) -> Sequence[str]:
-        """Folders that may be no class, files that are not read, and images that group does not match."""
+        """Folders that may be no class, files that are not read, and what group does not divide."""
         classes = set(self.folders.classes)
         others = [name for name in classes if not is_unlabelled(basename(name))]
         notes = [
@@ -194,16 +194,9 @@ class ClassFolders(Source):
             if len(others) > 1 and not is_class_of_labels(basename(name), others)
         ]
         notes += self._describe_unread_splits()
-        return [*notes, *self._describe_ungrouped(), *self._describe_nameless()]
-
-    def _describe_ungrouped(self) -> list[str]:
-        """Return a note on images that the option group does not match."""
-        if self.group is None:
-            return []
-        records = [record for record in self._records if record.split in ("train", "val")]
-        alone = len(records) - len(self._groups(records))
-        text = f"group={self.group} matches nothing in {counted(alone, 'images')}, held out one by one"
-        return [text] if alone else []
+        if self.group is not None:
+            notes += describe_groups(self._records, self._groups(self._records), self.group)
+        return [*notes, *self._describe_nameless()]
 
     def _describe_nameless(self) -> list[str]:
         """Return a note if files in class folders are images, but have no suffix of one."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping
 
-from itl import counted, pick
+from itl import pick
 from itl.hierarchy.class_lists import is_missing
-from itl.sources.held_out import refuse_group_alone, split_off_val
+from itl.sources.held_out import describe_groups, refuse_group_alone, split_off_val
 from itl.sources.records import Record
 
 
@@ -22,10 +22,10 @@ def hold_out(
         fraction: The option val_fraction.
         group: The option of this name: images with one value in this column go together; None for one by one.
         columns: The columns that there are, but for those of images and labels.
-        cells: Returns the values of one of them, by the ids of training images.
+        cells: Returns the values of one of them, by the ids of images.
 
     Returns:
-        The records, and a note on images without a value.
+        The records, and notes on images without a value, and on groups that test has too.
 
     Raises:
         ItlError: If there is no such column, or nothing to be held out.
@@ -35,10 +35,10 @@ def hold_out(
         return split_off_val(records, fraction), []
     pick(dict.fromkeys(columns), group, "column, as the option group names it,")
     groups = _texts(cells(group))
-    divided = split_off_val(records, fraction, groups=groups)
-    alone = sum(record.split in ("train", "val") and record.id not in groups for record in divided)
-    notes = [f"{counted(alone, 'images have')} no value of {group}, and are held out one by one"]
-    return divided, notes if alone else []
+    train = {record.id for record in records if record.split == "train"}
+    of_train = {image: text for image, text in groups.items() if image in train}
+    divided = split_off_val(records, fraction, groups=of_train)
+    return divided, describe_groups(divided, groups, group)
 
 
 def _texts(cells: Mapping[str, object]) -> dict[str, str]:

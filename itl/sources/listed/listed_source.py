@@ -86,7 +86,7 @@ class ListedSource(ScannedSource):
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
                 images.append(image)
-                if self.val_fraction and split == "train":
+                if self.val_fraction:
                     scan.lines.setdefault(image, (name, entry.line))
                 wnid = plain_label(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
@@ -108,11 +108,12 @@ class ListedSource(ScannedSource):
         for file in {file for file, _ in scan.lines.values()} if group is not None else ():
             tables[file] = dict(rows_of((self.listing.files.get(file) or Member(file)).read(), file))
         rows = {image: tables.get(file, {}).get(line, {}) for image, (file, line) in scan.lines.items()}
+        of_train = [rows.get(record.id, {}) for record in scan.records if record.split == "train"]
         scan.records, notes = hold_out(
             scan.records,
             self.val_fraction,
             group,
-            [name for name in dict.fromkeys(chain.from_iterable(rows.values())) if name not in others],
+            [name for name in dict.fromkeys(chain.from_iterable(of_train)) if name not in others],
             lambda column: {image: row.get(column) for image, row in rows.items()},
         )
         scan.notes += notes
