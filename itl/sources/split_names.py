@@ -185,9 +185,11 @@ def describe_joined_split(name: str) -> list[str]:
 
     >>> describe_joined_split("boatsval.json"), describe_joined_split("labels.json")
     (['boatsval.json is read as train; if it is of val, call it boats_val.json'], [])
+    >>> describe_joined_split("eval.csv")
+    []
     """
     match = re.search(r"(?<=[a-z])(test|valid|val)\.[a-z]+$", name, re.IGNORECASE)
-    if not match or split_of_path(name):
+    if not match or split_of_path(name) or may_be_split_list(name):
         return []
     better = f"{name[: match.start()]}_{match[0]}"
     return [f"{name} is read as train; if it is of {split_of_path(better)}, call it {better}"]

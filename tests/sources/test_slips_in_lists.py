@@ -127,3 +127,31 @@ def test_bad_skip_is_offered_only_where_train_keeps_every_class(tmp_path, gone, 
     else:
         with pytest.raises(ItlError, match="test has 1 class that train does not have, such as x"):
             open_source("lists", path, bad="skip").records()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("test.jsonl", b'{"image": "4.jpg"}\n{"image": "5.jpg"\n', "test.jsonl, line 2: not valid JSON"),
+        ("test.csv", b"image,breed\n4.jpg,tabby\n5.jpg\n", "test.csv, line 3: 1 value"),
+        ("test.csv", b'image,breed\n4.jpg,tabby\n5.jpg,"collie\n', "test.csv cannot be read as ','-sep"),
+    ],
+)
+def test_a_test_with_a_broken_line_is_not_taken_for_one_without_labels(tmp_path, name, content, message):
+    files = images(*(f"{number}.jpg" for number in range(6)))
+    files |= {"train.csv": b"image,label\n0.jpg,cat\n1.jpg,dog\n", name: content}
+    with pytest.raises(ItlError, match=f"^{message}.*set as options train=train.csv"):
+        open_source("lists", written(tmp_path, files)).records()
+
+
+def test_a_list_of_splits_that_calls_images_of_train_test_is_not_passed_over(tmp_path):
+    files = images(*(f"{number}.jpg" for number in range(6)))
+    files |= {"labels.csv": b"image,label\n" + b"".join(b"%d.jpg,%d\n" % (n, n % 2) for n in range(5))}
+    files |= {"val.txt": b"5.jpg 1\n", "all.csv": b"0.jpg,train\n1.jpg,train\n2.jpg,train\n3.jpg,test\n"}
+    path = written(tmp_path, files)
+    with pytest.raises(
+        ItlError, match="all.csv says that '3.jpg' is of test, .* options train=labels.csv and val=val.txt"
+    ):
+        open_source("lists", path).records()
+    records = open_source("lists", path, train="labels.csv", val="val.txt").records()
+    assert [record.split for record in records].count("train") == 5, "as the message says"

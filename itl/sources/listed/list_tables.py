@@ -126,27 +126,19 @@ def add_objects(
     columns: Sequence[str] = (),
 ) -> None:
     """Add the images of *rows*, those above the first that cannot be read; their columns say what each is."""
-    file, numbered, fault = parsed.name, [], None
+    file = parsed.name
     has_labels = label is not None or with_names(columns, LABEL_COLUMNS) or ranks_of_class(columns)
-    try:
-        for number, row in rows:
-            numbered.append((number, row))
-            if (
-                len(columns) > 2
-                and not has_labels
-                and sum(_flag(row, column) in FLAGS for column in columns) < 2
-            ):
-                break  # a table of something else, which may be large, and not a column for each class
-    except ItlError as error:
-        if not numbered:
-            raise
-        fault = error
+    numbered, fault = _rows_before_fault(rows, columns if not has_labels else ())
     last, parsed.line = parsed.line, 0
     names = list(columns or dict.fromkeys(name for _, row in numbered for name in row))
     if not names:
         return
     objects = [row for _, row in numbered]
-    chosen = _choose_columns(names, objects, image, label, file)
+    try:
+        chosen = _choose_columns(names, objects, image, label, file)
+    except MissingColumnError as error:  # perhaps for want of the rows that cannot be read
+        parsed.line = last if fault else 0
+        raise (fault or error) from None
     others = [name for name in names if name not in chosen]
     of_split = split_column({name: [row.get(name, "") for row in objects] for name in others}, file)
     parsed.unread += [name for name in others if name not in (of_split, "")]
@@ -168,6 +160,27 @@ def add_objects(
     if fault:
         parsed.line = last
         raise fault
+
+
+def _rows_before_fault(
+    rows: Iterable[tuple[int, Row]], unlabelled: Sequence[str]
+) -> tuple[list[tuple[int, Row]], ItlError | None]:
+    """Return the rows above the first that cannot be read, and its fault, which is raised if there are none.
+
+    Of a table of more than two columns that are *unlabelled*, and not one of 0 and 1 for each class, the rest
+    is not read: it may be large.
+    """
+    numbered: list[tuple[int, Row]] = []
+    try:
+        for number, row in rows:
+            numbered.append((number, row))
+            if len(unlabelled) > 2 and sum(_flag(row, column) in FLAGS for column in unlabelled) < 2:
+                break
+    except ItlError as error:
+        if not numbered:
+            raise
+        return numbered, error
+    return numbered, None
 
 
 def _choose_columns(

@@ -111,8 +111,9 @@ class Lists(ChosenLists):
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {entry.image for entry in taken})
         read = {split for split, _ in lists}
+        train = [entry for (split, _), images in lists.items() if split == "train" for entry in images]
         describe = self._describe_unnamed if self._options else self._describe_unread
-        scan.notes += describe(read, taken)
+        scan.notes += describe(read, train)
         labelled = [entry for entry in taken if entry.label]  # but not what is not there, by folders
         scan.notes += describe_labels({entry.label for entry in labelled})
         class_of = self._class_of_label(labelled, scan)
@@ -127,13 +128,16 @@ class Lists(ChosenLists):
                 names, labels = [entry.image for entry in images], [entry.label for entry in images]
                 refuse_running_numbers(names, labels, file, is_chosen=bool(self._options))
 
-    def _describe_unread(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
+    def _describe_unread(self, read: Collection[str], train: Sequence[ListedImage]) -> list[str]:
         """Return notes on unread files named after a split that is not *read*, or with labels or splits.
 
-        ItlError if one is a list of labels in which something is wrong, or has codes of splits, or divides
-        the images *taken*, all train, as split.csv or test.txt may.
+        ItlError if one is a list of labels in which something is wrong, or has codes of splits, or says of
+        images taken as *train* that they are of another split, or divides them where no other split is read,
+        as split.csv or test.txt may.
         """
         files = list(self._list_of_split().values())
+        options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
+        trained = {entry.image for entry in train}
         others = [name for name in self._unread if name not in {*files, *self._made_up}]
         unread: list[str] = []
         for name in others:
@@ -141,18 +145,24 @@ class Lists(ChosenLists):
             is_list = split and is_list_of_labels(self._files[name])
             unread += [name] if is_list or has_splits or split not in {None, *read} else []
             if is_list and split not in read:
-                options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
                 raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
-        if read == {"train"} and (divider := self._divider(taken, files)):
+        if read == {"train"} and (divider := self._divider(train, files)):
             raise dividing_lists.divided_by(divider, files[0])
+        for file in map(self._files.__getitem__, others):
+            for entry in file.images:
+                if entry.split not in ("", "train") and entry.image in trained:
+                    raise ItlError(
+                        f"{file.name} says that {entry.image[:80]!r} is of {entry.split}, and it is read as "
+                        f"train; correct one of these; to leave {file.name} out, set as options {options}"
+                    )
         for name in others:
             if isinstance(fault := self._files[name].fault, CodesOfSplitsError):
                 raise fault
         reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
         return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
 
-    def _describe_unnamed(self, read: Collection[str], taken: Sequence[ListedImage]) -> list[str]:
-        """Return notes on lists that no option names, of splits not *read*, or that divide images *taken*."""
+    def _describe_unnamed(self, read: Collection[str], train: Sequence[ListedImage]) -> list[str]:
+        """Return notes on lists that no option names, of splits not *read*, or that divide *train*."""
         unnamed: dict[str, list[str]] = defaultdict(list)
         for name in self._candidates:
             split = split_of_path(name)
@@ -163,7 +173,7 @@ class Lists(ChosenLists):
             for split, names in unnamed.items()
         ]
         others = {*self._list_of_split().values(), *chain.from_iterable(unnamed.values())}
-        if read == {"train"} and (divider := self._divider(taken, others)):
+        if read == {"train"} and (divider := self._divider(train, others)):
             notes.append(f"not read: {divider}, which divides images that are all train by the options")
         return notes
 
