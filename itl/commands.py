@@ -378,11 +378,12 @@ def advise(args: argparse.Namespace) -> None:
     budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
     (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
     task = task_of(question, args.target, args.preset)
-    pilot = Pilot(question, task, Store(machine.runs), machine, args.pilot > 0, budget)
+    command = command_line("advise", args)
+    pilot = Pilot(question, task, Store(machine.runs), machine, args.pilot > 0, budget, command)
     for line in pilot.run(args.pilot):
         print(line, flush=True)
     try:
-        print(describe(pilot.grid, pilot.task, budget, command_line("advise", args)))
+        print(describe(pilot.grid, pilot.task, budget, command))
     except ItlError:
         if not pilot.failures:
             raise

@@ -240,7 +240,7 @@ class NetsOnHalves:
             "name": self.names,
             "depth": self.depths,
             "classes": self.nodes.member.sum(1),
-            "of": self.nodes.member.shape[1],
+            "all_classes": self.nodes.member.shape[1],
             "effect": effects.mean,
             "low": low,
             "high": high,
@@ -310,7 +310,7 @@ def effects(
     """Tabulate the effect of every node and every class on *task*, the most harmful first.
 
     Returns:
-        Columns task, node, name, depth, classes (under it), of (all classes), effect (in points; see the
+        Columns task, node, name, depth, classes (under it), all_classes, effect (in points; see the
         module) with low and high, share (the effect as a share of the gain from pre-training, which is taken
         as known; nan where by its interval that may be 0), p (two-sided; nan where no noise is seen), q (p
         adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %, else cannot
@@ -409,7 +409,11 @@ def _first_apart(
     nodes: list[str] = []
     classes = 0
     for row in rows.itertuples():
-        if len(nodes) == count or classes + row.classes >= MAX_SHARE * row.of or row.node not in tree:
+        if (
+            len(nodes) == count
+            or classes + row.classes >= MAX_SHARE * row.all_classes
+            or row.node not in tree
+        ):
             continue
         if any(row.node in tree.ancestors(node) or node in tree.ancestors(row.node) for node in nodes):
             continue

@@ -155,7 +155,9 @@ class Grid:
         return int(self.options.sort_values(["images", "classes"], kind="stable").index[-1])
 
 
-def grid_of(question: Question, store: Store, machine: Machine, measure: bool = True) -> Grid:
+def grid_of(
+    question: Question, store: Store, machine: Machine, measure: bool = True, command: str = "itl advise"
+) -> Grid:
     """Gather what *store* has of *question*, an `itl.runs.task_questions.Advice`, and what options take.
 
     Hours are from finished runs, or estimates of `itl plan` for *machine* if none is finished. Without
@@ -167,7 +169,7 @@ def grid_of(question: Question, store: Store, machine: Machine, measure: bool = 
     if changed := changed_sources([question], machine):
         raise ItlError(
             f"{'; '.join(changed)}; to be advised on what is there now, measure it: `itl run` with the "
-            f"preset, or `itl advise` with --pilot"
+            f"preset, or `{command}` with --pilot"
         )
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
     tree, results = question.tree(machine), read_measured(question, store, machine)

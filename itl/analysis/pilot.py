@@ -111,13 +111,14 @@ class Pilot:
     machine: Machine  #: that hours are for
     measure: bool = True  #: False: no hours are measured before a result is there, see `grid_of`
     budget: Budget = NO_LIMIT  #: of one net: those over it are not trained
+    command: str = "itl advise"  #: for errors
     failures: dict[int, str] = field(default_factory=dict, init=False)  #: by option: its net, and the error
     _parameters: Parameters | None = field(default=None, init=False)
 
     @cached_property
     def grid(self) -> Grid:
         """The options and all that is measured, read once and after a failure; `add` adds to it."""
-        return grid_of(self.question, self.store, self.machine, self.measure)
+        return grid_of(self.question, self.store, self.machine, self.measure, self.command)
 
     def next(self) -> Experiment | None:
         """Return the net to be measured next; None where all are. ItlError if none fits the budget."""

@@ -70,7 +70,12 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a de
     "voc-ap": score_detections,
 }
 ON_CPU = ["start", "pack", "read", "batches-64", "batches-128", "voc-ap"]  # measured there always
-FOR_GPU = ["crop", "step-caffenet-227", "step-caffenet-227-streamed", "step-detection-600"]  # or minutes
+FOR_GPU = [
+    "crop",
+    "step-caffenet-227",
+    "step-caffenet-227-streamed",
+    "step-detection-600",
+]  # too slow on a CPU
 
 
 def bench(only: str | None, file: Path | None, device: str | None) -> None:
@@ -111,10 +116,14 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
 def rows_for(only: str | None, device: str) -> dict[str, Callable[[Path, str], Work]]:
     """Return the rows that *only* names, in its order; without it those that measure *device*.
 
-    >>> list(rows_for("knn,crop", "cpu")), "voc-ap" in rows_for(None, "cuda")
+    ItlError for a row that there is not, or not on *device*.
+
+    >>> list(rows_for("knn,crop", "cuda")), "voc-ap" in rows_for(None, "cuda")
     (['knn', 'crop'], False)
     """
     if only is not None:
+        if "crop" in only.split(",") and not device.startswith("cuda"):
+            raise ItlError("the fused crop is for GPUs, and this is measured on the CPU; use --device cuda")
         return {name: pick(ROWS, name, "row of the table") for name in only.split(",")}
     left_out = ON_CPU if device.startswith("cuda") else FOR_GPU
     return {name: row for name, row in ROWS.items() if name not in left_out}

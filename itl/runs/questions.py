@@ -136,7 +136,7 @@ class DataSize(Study):
         self, within: Subset, count: Any, exposure: str = "", recipe: Recipe | None = None
     ) -> Condition:
         return Condition(
-            (("images_per_class", count), *([("exposure", exposure)] if exposure else [])),
+            columns(images_per_class=count, **({"exposure": exposure} if exposure else {})),
             labels=within.labels,
             classes=within.classes,
             images_per_class=None if count in ("all", 0) else count,

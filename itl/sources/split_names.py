@@ -184,15 +184,14 @@ def describe_joined_split(name: str) -> list[str]:
     """Return a note if the *name* of a file that is read as train ends in a split without a sign before it.
 
     >>> describe_joined_split("boatsval.json"), describe_joined_split("labels.json")
-    (['boatsval.json is read as train; if it is of val, call it boats_val.json'], [])
+    (['boatsval.json is read as train; if it is of val, call it val.json'], [])
     >>> describe_joined_split("eval.csv")
     []
     """
     match = re.search(r"(?<=[a-z])(test|valid|val)\.[a-z]+$", name, re.IGNORECASE)
     if not match or split_of_path(name) or may_be_split_list(name):
         return []
-    better = f"{name[: match.start()]}_{match[0]}"
-    return [f"{name} is read as train; if it is of {split_of_path(better)}, call it {better}"]
+    return [f"{name} is read as train; if it is of {split_of_path(match[0])}, call it {match[0]}"]
 
 
 def split_of_folders(path: str) -> str | None:

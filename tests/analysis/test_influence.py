@@ -381,7 +381,7 @@ def test_a_node_without_a_control_is_passed_over(study):
 def test_without_a_node_to_try_a_page_has_the_effects_alone(study):
     """As of two classes, of which none has fewer than half."""
     question, store, machine, _ = study
-    table = influence.effects(question, store, machine).assign(of=2)
+    table = influence.effects(question, store, machine).assign(all_classes=2)
     assert influence.counterfactual(question, table, machine) is None
     values = {"question": question, "effects": table, "machine": machine, "store": store, "nodes": 3}
     values |= {"influence": influence, "doubts": None, "fresh_seeds": 5}

@@ -89,6 +89,11 @@ def test_a_row_that_does_not_exist_is_an_error():
         table.bench("batches64", None, "cpu")
 
 
+def test_a_row_for_gpus_is_refused_on_the_cpu():
+    with pytest.raises(ItlError, match="the fused crop is for GPUs, .*; use --device cuda"):
+        table.bench("nap,crop", None, "cpu")
+
+
 def test_several_rows_are_named_with_commas_and_come_in_that_order(tmp_path, capsys):
     table.bench("nap,toy", tmp_path / "table.json", "cpu")
     written = json.loads((tmp_path / "table.json").read_text())

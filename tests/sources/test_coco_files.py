@@ -38,7 +38,7 @@ def test_a_json_whose_name_ends_in_a_split_without_a_sign_before_it_is_noted(tmp
     files = {"a.jpg": jpeg(), "mytest.json": coco_json({1: "a.jpg"}, row(1, 1, [0, 0, 5, 5]))}
     source = Coco(written(tmp_path, files))
     assert [record.split for record in source.records()] == ["train"]
-    assert source.scan.notes == ["mytest.json is read as train; if it is of test, call it my_test.json"]
+    assert source.scan.notes == ["mytest.json is read as train; if it is of test, call it test.json"]
 
 
 def test_a_field_split_that_contradicts_the_name_of_its_file_is_refused(tmp_path):

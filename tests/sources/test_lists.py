@@ -389,10 +389,22 @@ def test_a_list_whose_name_ends_in_a_split_without_a_sign_before_it_is_noted(tmp
         path = written(tmp_path / name, MANY | {name: text("cat/0.jpg,a", "dog/0.jpg,b")})
         return [line for line in check_lines("lists", path) if "is read as train" in line]
 
-    assert notes("boatsval.csv") == [
-        "note: boatsval.csv is read as train; if it is of val, call it boats_val.csv"
-    ]
+    assert notes("boatsval.csv") == ["note: boatsval.csv is read as train; if it is of val, call it val.csv"]
     assert notes("boats_val.csv") == notes("value.csv") == notes("train_latest.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train_log.txt", "epoch 1 loss 0.1\n" * 5 + "durée 3 h\n"),
+        ("test_scores.csv", "model,top1\nCamélia,70\n"),
+        ("val_notes.txt", "these are blurred\nà revoir\n"),
+    ],
+)
+def test_other_files_that_are_not_in_utf8_are_no_lists(tmp_path, name, content):
+    labels = text("cat/0.jpg a", "dog/0.jpg b")
+    path = written(tmp_path, MANY | {"train.txt": labels, name: content.encode("latin-1")})
+    assert len(open_source("lists", path).records()) == 2
 
 
 def test_an_archive_beside_images_and_their_list_is_left_closed(tmp_path):

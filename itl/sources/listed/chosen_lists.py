@@ -214,7 +214,7 @@ class ChosenLists(ListedSource):
         """
         name, split = file.name, split_of_path(file.name)
         is_text, is_table = not isinstance(file.fault, NoTextError), not name.lower().endswith(".txt")
-        if split and not (is_text and (file.fault or file.images)):
+        if split and not (file.fault or file.images):
             return ""  # read, and refused: its split would be missing
         if file.fault and is_text and file.line <= FIRST_LINES:
             may_be_list = not split or not file.line or is_split_list(name)  # not lines of train_scores.txt

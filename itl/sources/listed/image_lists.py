@@ -94,7 +94,8 @@ def parse_list(
     try:
         _add_images(parsed, text, image, label, is_chosen)
     except ItlError as error:
-        parsed.fault = parsed.fault or error
+        if not parsed.fault or isinstance(error, MissingColumnError):  # then it is no list, as text or not
+            parsed.fault = error
     return parsed
 
 
@@ -112,10 +113,13 @@ def _add_images(parsed: ListFile, text: str, image: str | None, label: str | Non
         elif number:
             add_objects(parsed, objects_of_table(rows, header, file), image, label, header)
     else:
+        may_be_list = is_chosen or split_of_path(file) is not None
         for number, line in enumerate(text_lines(text), 1):
             if line := line.strip():
                 parsed.line = number
                 parsed.add(_from_line(line, number, file))
+                if not (may_be_list := may_be_list or is_image(parsed.images[0].image)):
+                    break  # perhaps a large log
         _take_splits(parsed, is_chosen)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from itl import ItlError
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
-from itl.sources.listed.labels import refuse_several
+from itl.sources.listed.labels import SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import delimiter_of
 
 IMAGE_AND_LABEL = re.compile(
@@ -46,7 +46,8 @@ class ListFile:
 
     def add(self, entry: ListedImage) -> None:
         """Add the image of a line; UnclearListError if it has several labels."""
-        refuse_several(entry.label, f"{self.name}, line {entry.line}")
+        if SEVERAL_LABELS.fullmatch(entry.label):  # no text is made for each of a million lines
+            refuse_several(entry.label, f"{self.name}, line {entry.line}")
         self.images.append(entry)
 
 
