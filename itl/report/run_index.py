@@ -124,6 +124,14 @@ def runs_csv(entries: Iterable[RunEntry]) -> str:
     return pd.DataFrame(rows).to_csv(index=False)
 
 
+def run_names(entries: Sequence[RunEntry]) -> dict[str, str]:
+    """Name runs, by key: where a net has several of one task, as of two divisions, with their conditions."""
+    counts = Counter((entry.pretrain, entry.task) for entry in entries)
+    alike = [entry for entry in entries if counts[entry.pretrain, entry.task] > 1]
+    names = {entry.key: entry.task for entry in entries}
+    return names | {entry.key: f"{entry.task}, of {'; '.join(entry.conditions)}" for entry in alike}
+
+
 def runs_html(entries: Sequence[RunEntry], preset: str) -> str:
     """Write the page of all runs: one table, in which what is measured on a pre-training stands below it."""
     pretrains = [entry.task for entry in entries if isinstance(entry.spec, Pretrain)]
@@ -136,12 +144,9 @@ def runs_html(entries: Sequence[RunEntry], preset: str) -> str:
         "time spent": f"{sum(entry.minutes for entry in entries):,.1f} minutes, summed over runs",
     }
     groups = [list(group) for _, group in groupby(entries, lambda entry: entry.pretrain)]
-    counts = Counter((entry.pretrain, entry.task) for entry in entries)
-    alike = [entry for entry in entries if counts[entry.pretrain, entry.task] > 1]  # of two divisions
-    names = {entry.key: f"{entry.task}, of {'; '.join(entry.conditions)}" for entry in alike}
     questions: dict[str, list[RunEntry]] = {}
     for entry in entries:
         for name in entry.questions.split(", "):
             questions.setdefault(name, []).append(entry)
-    values = {"facts": facts, "columns": HEADINGS, "groups": groups, "names": names, "questions": questions}
-    return render("runs.html.j2", preset=preset, **values)
+    values = {"facts": facts, "columns": HEADINGS, "groups": groups, "questions": questions}
+    return render("runs.html.j2", preset=preset, names=run_names(entries), **values)

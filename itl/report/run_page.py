@@ -20,7 +20,7 @@ from itl.packs.pack import Pack
 from itl.packs.paths import find_by_digest
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
-from itl.report.run_index import RunEntry, runs_csv, runs_html
+from itl.report.run_index import RunEntry, run_names, runs_csv, runs_html
 from itl.runs.progress import log_rows
 from itl.runs.store import LOG_FILE, MANIFEST_FILE, Store
 from itl.specs import Pretrain, Spec, canonical
@@ -85,7 +85,7 @@ def _publish(entry: RunEntry, folder: Path, images: Path) -> None:
 
 def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Iterator[tuple[str, str]]:
     """Yield the key and the HTML page of every finished run of *entries*, as `run_index` lists them."""
-    store = Store(machine.runs)
+    store, names = Store(machine.runs), run_names(entries)
     pack_of = cache(partial(find_by_digest, machine=machine))
     for _, group in groupby(entries, lambda entry: entry.pretrain):
         related = [entry for entry in group if entry.done]
@@ -98,6 +98,7 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
                 settings=flatten_spec(entry.spec),
                 facts=facts(entry.provenance),
                 related=[other for other in related if other is not entry],
+                names=names,
                 curve=loss_curve(store.path(entry.spec) / LOG_FILE),
                 curve_size=CURVE_SIZE,
                 examples=example_images(entry.spec, store, pack_of),

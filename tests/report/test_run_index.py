@@ -13,7 +13,7 @@ import pytest
 from itl.packs.paths import find_by_digest
 from itl.report import run_index as module
 from itl.report.run_index import RunEntry, run_index, runs_html
-from itl.report.run_page import example_images, publish_runs
+from itl.report.run_page import example_images, publish_runs, run_pages
 from itl.runs.executors import with_needs
 from itl.runs.questions import class_count
 from itl.runs.store import Store
@@ -52,17 +52,33 @@ def trained(machine) -> list[Pretrain]:
     return [spec for spec in specs(machine) if isinstance(spec, Pretrain) and spec.trained]
 
 
-def test_measurements_of_one_name_on_one_net_say_their_conditions():
+def test_measurements_of_one_name_on_one_net_say_their_conditions(tmp_path):
     net = Pretrain(Subset("p"))
     halves = [Transfer(net, "knn", "images", "p", labels=name) for name in ("minimal", "random")]
     rows = [("knn@images/half-a", f"06-split: halves {half.labels}, A") for half in halves]
-    entries = [RunEntry(net, "pre-training", ("06-split: halves minimal, A",), "to do", {}, {})]
+    done = {"state": "done", "result": {}, "provenance": {"seconds": 9.420405002994812}}
+    entries = [RunEntry(net, "pre-training", ("06-split: halves minimal, A",), **done)]
     entries += [
-        RunEntry(half, task, (condition,), "to do", {}, {})
+        RunEntry(half, task, (condition,), **done)
         for half, (task, condition) in zip(halves, rows, strict=True)
     ]
     names = re.findall(r'<th scope="row">([^<]*)</th>', runs_html(entries, "demo"))
     assert names == ["pre-training", *(f"{task}, of {condition}" for task, condition in rows)]
+    pages = run_pages(entries, "demo", here(tmp_path))
+    related = [re.findall(r'<th scope="row"><a [^>]*>([^<]*)</a>', page) for _, page in pages]
+    assert related == [names[1:], [names[0], names[2]], names[:2]]
+
+
+def test_tables_of_a_run_page_scroll_by_themselves_and_seconds_are_rounded(tmp_path):
+    result, provenance = {"metrics": {"knn": 50.0}}, {"seconds": 9.420405002994812, "commit": "4ea0f31e"}
+    entry = RunEntry(Pretrain(Subset("p")), "pre-training", ("a: b",), "done", result, provenance)
+    ((_, html),) = run_pages([entry], "demo", here(tmp_path))
+    assert re.findall('<div class="wide" tabindex="0".*?><table', html) == re.findall(".*<table", html)
+    assert re.findall(r'<th scope="row">(seconds|commit)</th><td>(.*?)</td>', html) == [
+        ("seconds", "9.4"),
+        ("commit", "4ea0f31e"),
+    ]
+    assert faults(html) == []
 
 
 def test_every_run_stands_once_and_names_its_questions(machine):
