@@ -8,6 +8,7 @@ import traitlets
 
 from itl import ItlError
 from itl.analysis.image_effects import CorrectImages, images_scored
+from itl.analysis.influence import LARGEST
 from itl.analysis.tables import both_ends
 from itl.analysis.wording import signed, signed_interval, task_name
 from itl.browser.widget import HierarchyBrowser
@@ -51,7 +52,8 @@ class InfluencePanel(Panel):
         self.question, self.effects, self._task = question, effects.set_index("node"), effects["task"].iloc[0]
         self.machine = machine or Machine.from_environment()
         trees = [question.tree(self.machine), *([browser.tree] if browser is not None else [])]
-        self._known = {*self.effects.index, *(wnid for tree in trees for wnid in tree)}
+        self._names = {wnid: tree.class_name(wnid) for tree in trees for wnid in tree}
+        self._names |= self.effects["name"].to_dict()
         super().__init__()
         self.node = effects["node"].iloc[-1]
         if browser is not None:
@@ -60,7 +62,7 @@ class InfluencePanel(Panel):
     @traitlets.validate("node")
     def _a_node(self, proposal: dict) -> str:
         node = proposal["value"]
-        if node not in self._known:
+        if node not in self._names:
             raise ItlError(f"no node {node!r} in the tree; InfluencePanel.nodes() lists those with an effect")
         return node
 
@@ -75,9 +77,13 @@ class InfluencePanel(Panel):
         ItlError if `node` has no effect of its own.
         """
         if self.node not in self.effects.index:
-            reason = "it has all classes, none, or those of a node below"
-            raise ItlError(f"{self.node} has no effect of its own: {reason}; choose one of the list")
+            reason = f"it has over {100 * LARGEST:g} % of the classes, none, or those of a node below"
+            raise ItlError(f"{self._words} has no effect of its own: {reason}; choose one of the list")
         return self.scored.effects(self.node)
+
+    @property
+    def _words(self) -> str:
+        return f"{self._names[self.node]} ({self.node})"
 
     @cached_property
     def _gallery(self) -> Gallery:
@@ -90,7 +96,7 @@ class InfluencePanel(Panel):
         images, row = self.images(), self.effects.loc[self.node]
         return render(
             "influence_panel.html.j2",
-            node=f"{row['name']} ({self.node})",
+            node=self._words,
             task=task_name(self._task),
             effect=f"{signed_interval(row['effect'], row['low'], row['high'])} points: {row['verdict']}",
             helped=self._thumbnails(images[images["effect"] > 0].tail(PICTURES_OF_A_KIND)[::-1]),
@@ -111,7 +117,10 @@ class InfluencePanel(Panel):
         named = effects["name"].str.contains(text, case=False, regex=False) | (effects.index == text)
         rows = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2).itertuples()
         none = "" if named.any() else f"no node has {text!r} in its name; "
-        return [(f"{none}{row.name}: {signed(row.effect)}, {row.verdict}", row.Index) for row in rows]
+        lines = [(f"{row.name}: {signed(row.effect)}, {row.verdict}", row.Index) for row in rows]
+        if self.node not in effects.index:
+            lines.append((f"{self._words}: no effect of its own", self.node))
+        return [(none + words, wnid) for words, wnid in lines]
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: a node, and a text that its name has, or its wnid."""

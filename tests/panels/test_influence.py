@@ -53,8 +53,14 @@ def test_what_has_no_effects_is_refused(study, panel):
 
 def test_a_node_without_effect_of_its_own_says_why(panel):
     panel, browser, _ = panel
+    find, control = panel.controls()
     browser.show("n00001740")  # entity has all classes
-    assert "n00001740 has no effect of its own: it has all classes" in panel.picture()
+    reason = "it has over 75 % of the classes, none, or those of a node below; choose one of the list"
+    assert f"entity (n00001740) has no effect of its own: {reason}" in panel.picture()
+    assert ("entity (n00001740): no effect of its own", "n00001740") in control.options
+    find.value = "nothing is called so"
+    says = "no node has 'nothing is called so' in its name; entity (n00001740): no effect of its own"
+    assert control.options == ((says, "n00001740"),)
 
 
 @pytest.mark.parametrize("node", ["n99999999", "dog", ""])
