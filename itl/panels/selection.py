@@ -1,34 +1,48 @@
 """The selection of a HierarchyBrowser as the conditions of a StudyPanel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from itl import ItlError
+from itl import ItlError, shortened
 from itl.browser.preset import images_of, settings
 from itl.browser.widget import HierarchyBrowser
+from itl.hierarchy.label_sets import label_set
+from itl.packs.subset import MAX_LABELS_SHOWN
 from itl.runs.study import Study
 from itl.settings import spec_of
 from itl.specs import Packing
 
 
 def with_selection(
-    conditions: Mapping[str, Any], browser: HierarchyBrowser, study: type[Study], usual: Mapping[str, Any]
+    conditions: Mapping[str, Any],
+    browser: HierarchyBrowser,
+    studies: Sequence[type[Study]],
+    usual: Mapping[str, Any],
 ) -> tuple[dict[str, Any], str]:
-    """Return *conditions* of a *study* with the selection of *browser*, and what to tell people about it.
+    """Return *conditions* of the first of *studies* with the selection of *browser*, and what was taken.
 
     They name the images of the browser's pack where these are others than *usual*.
 
-    ItlError if the study takes no selection of classes.
+    ItlError if the study takes no selection of classes; it names those of *studies* that do.
     """
-    values, subset, notes = dict(conditions), browser.subset, []
+    values, subset, study, notes = dict(conditions), browser.subset, studies[0], []
+    taken = settings(subset)
     if "subset" in study.model_fields:
-        values["subset"] = settings(subset)
+        values["subset"] = taken
     elif "label_sets" in study.model_fields:
         values["label_sets"] = list(dict.fromkeys([*values.get("label_sets", []), subset.labels]))
+        taken = {"labels": subset.labels}
         if subset.classes or subset.images_per_class:
-            notes.append(f"The labels are taken; {study.name} takes no numbers of classes or images.")
+            notes.append(f"{study.name} takes no numbers of classes or images.")
+        classes = list(browser.images)
+        if len(label_set(browser.tree, subset.labels, classes).class_of) < len(classes):
+            notes.append("These labels leave classes out, whose images their nets do not see.")
     else:
-        raise ItlError(f"{study.name} takes no selection of classes; choose data-size or class-count")
+        able = [other.name for other in studies if {"subset", "label_sets"} & other.model_fields.keys()]
+        others = " or ".join(able) or "a preset that asks data-size"
+        raise ItlError(f"{study.name} takes no selection of classes; choose {others}")
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in taken.items()]
+    notes.insert(0, f"Taken: {', '.join(shortened(text, MAX_LABELS_SHOWN) for text in words)}.")
     if browser.pack is not None:
         values.pop("images", None)
         images = images_of(browser.pack, usual)

@@ -238,7 +238,8 @@ class StudyPanel(Panel):
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
         usual = self._usual_images(read_options(self.options)["images"])
-        taken, note = with_selection(read_conditions(self.conditions), self.browser, self.study, usual)
+        studies = [self.study, *(QUESTIONS[stem] for stem in self.questions)]
+        taken, note = with_selection(read_conditions(self.conditions), self.browser, studies, usual)
         text = yaml.safe_dump(taken, sort_keys=False, default_flow_style=None, width=100)
         taxonomy = self.browser.taxonomy_of_labels()
         with self.hold_trait_notifications():
@@ -438,7 +439,9 @@ class StudyPanel(Panel):
         super().write(control, text)
         with suppress(ValueError):
             if control == "margin" and float(text) != self.margin:
-                self.message = f"margin is a share of the gain, from 0 to 0.5: {text} became {self.margin}"
+                self.message = (
+                    f"margin is a share of the gain, from {LEAST} to {MOST}: {text} became {self.margin}"
+                )
 
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; modules that read own images load early, not at the first folder."""

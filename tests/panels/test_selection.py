@@ -9,7 +9,9 @@ from itl import ItlError
 from itl.browser.widget import HierarchyBrowser
 from itl.packs.pack import Pack
 from itl.packs.paths import build_or_open
+from itl.panels.selection import with_selection
 from itl.panels.study import StudyPanel
+from itl.runs.questions import Budget, DataSize, Granularity, Split
 from itl.specs import Packing, Subset
 from tests.panels.test_study import write_classes
 
@@ -24,6 +26,7 @@ def test_the_browsers_selection_is_taken_over(machine):
         "images_per_class": 4,
         "seed": 0,
     }
+    assert panel.message == "Taken: labels bottom-up@9, images per class 4, seed 0."
     panel.question = "02-class-count"
     panel.take_selection()
     assert yaml.safe_load(panel.conditions)["label_sets"][-1] == "bottom-up@9"
@@ -38,13 +41,34 @@ def test_numbers_of_a_selection_are_not_left_out_silently(machine, numbers):
     panel = StudyPanel("smallest", browser, machine)
     panel.question = "02-class-count"
     panel.take_selection()
-    assert panel.message == "The labels are taken; class-count takes no numbers of classes or images."
+    assert panel.message == "Taken: labels bottom-up@9. class-count takes no numbers of classes or images."
     assert yaml.safe_load(panel.conditions)["label_sets"] == [
         "none",
         "bottom-up@5",
         "original",
         "bottom-up@9",
     ]
+
+
+def test_labels_that_leave_classes_out_change_the_images_and_say_so(machine):
+    browser = HierarchyBrowser()
+    panel = StudyPanel("smallest", browser, machine)
+    panel.question, browser.subset = "02-class-count", Subset("", "without@n02084071")
+    panel.take_selection()
+    says = "These labels leave classes out, whose images their nets do not see."
+    assert panel.message == f"Taken: labels without@n02084071. {says}"
+
+
+@pytest.mark.parametrize(
+    ("studies", "choose"),
+    [
+        ([Budget, DataSize, Granularity, Split], "data-size or granularity"),
+        ([Budget, Split], "a preset that asks data-size"),
+    ],
+)
+def test_a_question_without_a_selection_names_those_that_take_one(studies, choose):
+    with pytest.raises(ItlError, match=f"budget takes no selection of classes; choose {choose}$"):
+        with_selection({}, HierarchyBrowser(), studies, {})
 
 
 def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
@@ -88,14 +112,16 @@ def test_a_selection_brings_the_images_that_it_was_made_of(project, machine):
     panel.take_selection()
     assert (panel.images_folder, panel.options) == ("", ""), "the conditions name the images"
     assert (panel.ask().images, panel.ask().taxonomy) == (Packing(**rooms), "rooms.csv")
-    assert panel.message == "The images are those of the browser's pack. The folder of images is emptied."
+    images = "The images are those of the browser's pack. The folder of images is emptied."
+    taken = "Taken: labels original, seed 0."
+    assert panel.message == f"{taken} {images}"
     assert yaml.safe_load(panel.conditions)["images"] == rooms | {"fit": "squash"}
     own = StudyPanel("smallest", browser, machine)
     own.images_folder = str(project / "rooms")
     browser.pack = build_or_open(own.ask().images, "images", machine)
     own.take_selection()
-    assert (own.images_folder, own.message) == (str(project / "rooms"), ""), "these are its images already"
+    assert (own.images_folder, own.message) == (str(project / "rooms"), taken), "these are its images already"
     panel.browser = HierarchyBrowser(build_or_open(usual, "images", machine))
     panel.take_selection()
-    assert (panel.ask().images, panel.ask().taxonomy, panel.message) == (usual, "", "")
+    assert (panel.ask().images, panel.ask().taxonomy, panel.message) == (usual, "", taken)
     assert "images" not in yaml.safe_load(panel.conditions)

@@ -320,7 +320,7 @@ def test_own_images_are_not_taken_for_the_nets_own_classes(panel, project, machi
 
 def test_a_margin_that_cannot_be_is_said(panel):
     panel.widget()
-    said = "margin is a share of the gain, from 0 to 0.5: 2 became 0.5"
+    said = "margin is a share of the gain, from 0.0001 to 0.5: 2 became 0.5"
     for typed, margin, message in (
         ("0.25", 0.25, ""),
         ("2", 0.5, said),
