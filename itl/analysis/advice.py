@@ -395,7 +395,10 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         ax.annotate(row.option, (1, row.expected), (-2, 2), right, "offset points", ha="right", fontsize=8)
     if (one_class := advice.grid.one_class[advice.grid.tasks.index(advice.task)]) > 0:
         ax.axhline(one_class, color=AXIS_COLOUR, lw=1, ls=":", zorder=0)
-        ax.annotate("always one class", (0, one_class), (2, 2), right, "offset points", fontsize=8)
+        # Outside, where no line of a budget cuts it.
+        ax.annotate(
+            "always\none class", (1, one_class), (4, 0), right, "offset points", va="center", fontsize=8
+        )
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ
