@@ -107,7 +107,8 @@ export default {
       if (!own(target)) return;
       if (target.matches("select")) {
         const chosen = [...target.selectedOptions].map((option) => [option.index, plain(option.textContent)]);
-        inTurn({ kind: "choice", control: label(target), chosen });
+        target.ariaBusy = "true";  // until the kernel has done what came before, such as another cell
+        inTurn({ kind: "choice", control: label(target), chosen }).then(() => (target.ariaBusy = null));
       } else if (fieldModel(target)) leave(event);
       else return;
       event.stopImmediatePropagation();  // else the widget would send it at once

@@ -94,7 +94,7 @@ class PanelScript(AnyWidget):
       color: var(--jp-content-link-color, #00599c);
     }
     .itl-controls button[data-setting]:focus-visible { outline: 2px solid currentColor; }
-    .itl-controls button[aria-busy="true"] { opacity: 0.6; cursor: progress; }
+    .itl-controls [aria-busy="true"] { opacity: 0.6; cursor: progress; }
     .itl-controls button[data-setting="opened"][aria-busy="true"]::after { content: " opens below …"; }
     .itl-controls .widget-html-content { min-width: 0; }
     .itl-controls .itl-row:hover { background: color-mix(in srgb, currentColor 10%, transparent); }

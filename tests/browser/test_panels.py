@@ -22,11 +22,12 @@ COUNT_CLICKS = """() => {
 }"""
 
 
-# What is clicked and not done yet, by what it sets.
+# What is clicked or chosen and not done yet, by what it sets.
 NOTE_BUSY = """() => {
   window.busy = [];
   new MutationObserver((changes) => window.busy.push(
-    ...changes.filter(({target}) => target.ariaBusy === "true").map(({target}) => target.dataset.setting)
+    ...changes.filter(({target}) => target.ariaBusy === "true")
+      .map(({target}) => target.dataset.setting ?? target.labels?.[0]?.textContent)
   )).observe(document.body, {subtree: true, attributeFilter: ["aria-busy"]});
 }"""
 
@@ -83,8 +84,10 @@ def test_what_stands_behind_a_comparison(panel, page, trained):
     page.get_by_role("button", name="the net of run", exact=False).last.press("Enter")
     page.wait_for_selector(".itl-panel b:text('Target scenes.')")
     usual = page.viewport_size
-    page.set_viewport_size({"width": 900, "height": usual["height"]})
+    page.set_viewport_size({"width": 800, "height": usual["height"]})
     page.wait_for_function(f"({CUT})().length === 0")
+    forest = page.locator(".itl-row").first.locator("xpath=../..")
+    assert forest.evaluate("(box) => box.scrollWidth <= box.clientWidth"), "its right end is shown"
     page.set_viewport_size(usual)
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
@@ -109,7 +112,7 @@ def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, tr
     dog.click()
     page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under dog: {wrong} of')")
     assert page.evaluate("() => window.clicks") == 3
-    assert page.evaluate("() => window.busy") == ["opened"]
+    assert page.evaluate("() => window.busy") == ["opened", "wrong under"]
     expect(page.locator(".itl-controls [aria-busy=true]")).to_have_count(0)
 
 
