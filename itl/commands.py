@@ -478,6 +478,8 @@ def _machine(args: argparse.Namespace) -> Machine:
             f"--workers counts runs on this host, or SLURM jobs; each worker of the scheduler "
             f"{machine.scheduler} does one run: start as many as should go side by side, and leave it out"
         )
+    if machine.rank > 0:  # the first rank prints for all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return machine
 
 

@@ -181,6 +181,11 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
+def failure_text(error: BaseException) -> str:
+    """Say why a run failed: what ItlError says, or the kind of another error too."""
+    return str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
+
+
 def free_frames(error: BaseException) -> None:
     """Free what the frames that *error* ended hold, such as a net on a GPU; its traceback keeps their lines.
 

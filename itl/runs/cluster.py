@@ -20,8 +20,9 @@ from uuid import uuid4
 
 from itl import ItlError, counted
 from itl.machine import Machine
+from itl.processes import failure_text
 from itl.runs.store import Store
-from itl.runs.worker_processes import OneProcess, failure_text, print_line
+from itl.runs.worker_processes import OneProcess, print_line
 from itl.specs import Spec, key
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from contextlib import suppress
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.processes import UNDER_MAIN
+from itl.processes import UNDER_MAIN, failure_text
 from itl.runs.cluster import DaskWorkers, cluster
 from itl.runs.store import CLAIM, Store
-from itl.runs.worker_processes import LocalWorkers, failure_text, local_workers, needs
+from itl.runs.worker_processes import LocalWorkers, local_workers, needs
 from itl.specs import Spec, key, pretraining_of
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Runs: what each kind of spec does, on one machine or on the ranks of one torchrun."""
 
+import atexit
 import gc
 import json
 import time
@@ -26,7 +27,7 @@ from itl.machine import Machine
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import open_by_digest
 from itl.packs.subset import Selection, manifest, select
-from itl.processes import free_frames
+from itl.processes import failure_text, free_frames
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import BEGUN, LOG_FILE, MANIFEST_FILE, PROVENANCE_FILE, WEIGHTS_FILE, Store
@@ -240,36 +241,41 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
     """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains.
 
     Returns:
-        On rank 0 what failed, with the runs that need it.
+        What failed, with the runs that need it, alike on all ranks; its errors are texts but on rank 0.
 
     Raises:
         ItlError: Another rank ended, or cannot be reached.
         Exception: Rank 0 failed, other than by `Diverged`, while the others trained with it.
     """
     failed: dict[Spec, BaseException] = {}
+    if TRAINING_TOGETHER.is_set():  # by runs of another question
+        raise ItlError("the other ranks still wait in a training that failed; repeat the command to resume")
     join_ranks(machine, RANKS_WAIT)
+    atexit.unregister(distributed.destroy_process_group)  # which could wait for ranks that are lost
     try:
         if machine.rank == 0:
             for spec in specs:
                 if (net := pretraining_of(spec)) in failed:
                     failed[spec] = failed[net]
                     continue
-                TRAINING_TOGETHER.clear()
                 try:
                     perform(spec, store, machine)
                 except Exception as error:
                     if TRAINING_TOGETHER.is_set() and not isinstance(error, Diverged):
                         raise  # all ranks notice alike that a training diverges, and nothing else
+                    TRAINING_TOGETHER.clear()
                     free_frames(error)  # they hold the net, and memory of the GPU
                     failed[spec] = error
-            distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
+            failures = {spec: failure_text(error) for spec, error in failed.items()}
+            distributed.broadcast_object_list([failures], src=0, device=OBJECT_DEVICE)
         else:
-            while (work := _next_from_leader()) is not None:
+            while isinstance(work := _next_from_leader(), tuple):
                 spec, folder = work
                 pack = open_by_digest(spec.subset.pack, machine)
                 with suppress(Diverged):  # rank 0 says so, and goes on to the next
                     selection = select(pack, spec.subset, "train", tree_of(spec, machine))
                     fit(spec, pack, selection, folder, machine)
+            failed = {spec: ItlError(text) for spec, text in work.items()}
         distributed.barrier()  # no rank leaves while another still listens
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):  # which has no error of its own
@@ -279,11 +285,12 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
             ) from error
         raise
     gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
-    distributed.destroy_process_group()
+    atexit.register(distributed.destroy_process_group)
     return failed
 
 
-def _next_from_leader() -> tuple[Pretrain, Path] | None:
-    box = [None]
+def _next_from_leader() -> tuple[Pretrain, Path] | dict[Spec, str]:
+    """Receive the next training and its folder or, at the end, what failed."""
+    box: list[Any] = [None]
     distributed.broadcast_object_list(box, src=0, device=OBJECT_DEVICE)
     return box[0]

@@ -194,7 +194,8 @@ def run_all(
     for question in questions:
         specs |= dict.fromkeys(longest_first(question.specs(machine, task), minutes))
     ours = shard_of(specs, machine.shard)
-    with Progress(ours, store, minutes, machine.slots, table) as progress:
+    shown = ours if machine.rank == 0 else []  # one bar for all ranks
+    with Progress(shown, store, minutes, machine.slots, table) as progress:
 
         def update() -> None:
             progress.update()

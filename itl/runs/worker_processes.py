@@ -22,7 +22,7 @@ from subprocess import PIPE
 
 from itl import ItlError, LineHandler, log_lines, warnings_as_notes
 from itl.machine import OPENMP_THREADS, Machine
-from itl.processes import free_frames, process_pool
+from itl.processes import failure_text, free_frames, process_pool
 from itl.runs.store import RUN_AGAIN, Store
 from itl.specs import Spec, Transfer
 
@@ -228,11 +228,6 @@ def _warn_as_notes(write: Callable[[str], object]) -> None:
     """Give the warnings of runs to *write*, but for those that whoever started the runs has shown."""
     warnings.filterwarnings("ignore", message=f".*{RUN_AGAIN}")
     warnings_as_notes(write)
-
-
-def failure_text(error: BaseException) -> str:
-    """Say why a run failed: what ItlError says, or the kind of another error too."""
-    return str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
 
 
 def needs(spec: Spec) -> list[Spec]:

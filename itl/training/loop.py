@@ -200,9 +200,12 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 def join_ranks(machine: Machine, timeout: timedelta | None = None) -> None:
     """Join the process group of a torchrun: NCCL for tensors on GPUs, gloo for all else, objects too.
 
-    The device is set before: NCCL takes a rank's current device, and no two ranks may share one.
+    Once in a process: a second group, made after the first was destroyed, may wait without end. The device
+    is set before: NCCL takes a rank's current device, and no two ranks may share one.
     """
     device = use_device(machine)
+    if distributed.is_initialized():
+        return
     if device.type == "cuda":
         distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=device)
     else:

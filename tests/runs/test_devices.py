@@ -435,6 +435,9 @@ def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, named
     join_ranks(machine)
     assert order == (["gloo on None"] if named == "cpu" else [f"set {own}", f"cpu:gloo,cuda:nccl on {own}"])
     assert str(device(machine)) == own
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    join_ranks(machine)
+    assert len([step for step in order if "gloo" in step]) == 1, "one group for all runs of a process"
 
 
 def test_more_ranks_than_gpus_are_refused(two_gpus, monkeypatch):

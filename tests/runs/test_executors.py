@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import weakref
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Event
 from unittest.mock import Mock
 
 import pandas as pd
@@ -27,7 +29,7 @@ from itl.runs.executors import execute, with_needs
 from itl.runs.perform import fit, perform, perform_together
 from itl.runs.store import Store
 from itl.runs.worker_processes import perform_here
-from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.specs import Pretrain, Recipe, Subset, Transfer, key
 from itl.training.checkpoint import load_tensors, save_tensors
 from itl.training.loop import Diverged
 from tests.worlds import (
@@ -336,32 +338,39 @@ def test_needs_come_first_and_each_run_once():
 
 
 @pytest.mark.timeout(120)
-def test_one_run_on_two_ranks_is_the_run_on_one_and_does_not_end_with_one_that_diverges(
+def test_one_run_on_two_ranks_is_the_run_on_one_and_a_question_that_diverges_ends_no_other(
     undisturbed, tmp_path
 ):
     with_packs(undisturbed, tmp_path)
     (tmp_path / "params").mkdir()
     (tmp_path / "notebooks").mkdir()
-    settings = SETTINGS | {"images_per_class": [0, 4], "seeds": [0]}
-    fast = {"steps": 14, "batch": 8, "pixels": 24, "lr": 1e30, "warmup": 0.0}  # the longest come first
-    diverging = SHARED | {"label_sets": ["bottom-up@5", "original"], "seeds": [0], "recipe": fast}
-    notebooks = {"01-data-size": settings, "02-class-count": diverging}
+    seeds = {"seeds": [0, 1, 2], "cap": 3}
+    settings = SHARED | {"label_sets": ["bottom-up@5", "original"]} | seeds
+    fast = {"steps": 14, "batch": 8, "pixels": 24, "lr": 1e30, "warmup": 0.0}
+    diverging = SETTINGS | {"images_per_class": [0, 4], "recipe": fast} | seeds
+    notebooks = {"01-data-size": diverging, "02-class-count": settings}
     preset = {"about": "two ranks", "notebooks": notebooks}
     (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
     write_rates(here(tmp_path), settings)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "itl", "run", "two"]
+    command = [*torchrun, "-m", "itl", "run", "two", "--until-decided"]
     environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "2 of the runs failed (2 more not done, which need one of these), first" in done.stderr
-    assert "loss became nan at step" in done.stderr
+    failures = [line for line in done.stderr.splitlines() if line.startswith("itl: data-size: ")]
+    (failure,) = set(failures)  # of one rank or both: torchrun ends the other when one fails
+    assert "3 of the runs failed (3 more not done, which need one of these), first" in failure
+    assert "loss became nan at step" in failure
+    assert "class-count" not in failure
     assert done.returncode == 1
-    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 4
+    decided = re.findall(r"^(\S+): (?:not )?decided with", done.stdout, re.M)
+    assert decided in ([], ["class-count"]), "rank 0 alone prints, if rank 1 does not end before"
+    assert done.stderr.count("12 of 12 runs done") <= 1
+    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 6 + 12
     for kind, ranks in (("pretrain", "2"), ("transfer", "1")):
         made = next(tmp_path.glob(f"runs/{kind}/*/provenance.json"))
         assert json.loads(made.read_text())["ranks"] == ranks
     log = next(tmp_path.glob("runs/pretrain/*/log.jsonl")).read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2]  # 12 steps, 6 an epoch
 
 
 @pytest.mark.parametrize(("ranks", "joined"), [(1, []), (2, [[]])])
@@ -388,6 +397,33 @@ def test_a_rank_that_loses_another_says_that_repeating_resumes(tmp_path, monkeyp
     reason = "of this rank itself"
     with pytest.raises(RuntimeError, match=reason):
         perform_together([Pretrain(Subset("a pack"))], Store(machine.runs), machine)
+
+
+def test_the_other_ranks_learn_what_failed_and_raise_as_the_first(tmp_path, monkeypatch):
+    specs = [Pretrain(Subset("a pack"), seed=seed) for seed in (0, 1)]
+    sent, errors = [], []
+
+    def broadcast(box: list, **_: object) -> None:
+        if box == [None]:
+            box[:] = sent
+        else:
+            sent[:] = box
+
+    def perform(spec: Pretrain, *_: object) -> None:
+        if spec.seed == 0:
+            raise OSError("the disk is full")
+
+    for name in ("join_ranks", "distributed.barrier", "distributed.destroy_process_group"):
+        monkeypatch.setattr(f"itl.runs.perform.{name}", Mock())
+    monkeypatch.setattr("itl.runs.perform.distributed.broadcast_object_list", broadcast)
+    monkeypatch.setattr("itl.runs.perform.perform", perform)
+    for rank in (0, 1):
+        machine = here(tmp_path).replace(rank=rank, ranks=2)
+        with pytest.raises(ItlError) as caught:
+            execute(specs, Store(machine.runs), machine)
+        errors.append(str(caught.value))
+    assert sent == [{specs[0]: "OSError: the disk is full"}]
+    assert errors == [f"1 of the runs failed, first {key(specs[0])}: OSError: the disk is full"] * 2
 
 
 @pytest.mark.parametrize(
@@ -417,6 +453,7 @@ def test_a_run_of_several_ranks_that_fails_stops_the_others_only_in_mid_training
 
     for name in ("distributed", "build_for", "Batches"):
         monkeypatch.setattr(f"itl.runs.perform.{name}", Mock())
+    monkeypatch.setattr("itl.runs.perform.TRAINING_TOGETHER", Event())
     monkeypatch.setattr("itl.runs.perform.join_ranks", joins := Mock())
     monkeypatch.setattr("itl.runs.perform.distributed.DistError", torch.distributed.DistError)
     monkeypatch.setattr("itl.runs.perform.train", lambda *_, seed, log: step("training", seed))
@@ -427,6 +464,8 @@ def test_a_run_of_several_ranks_that_fails_stops_the_others_only_in_mid_training
         with pytest.raises(error, match="the disk is full"):
             perform_together(specs, Store(machine.runs), machine)
         assert steps[-1] == (fails, 1)
+        with pytest.raises(ItlError, match="^the other ranks still wait in a training that failed; repeat"):
+            perform_together(specs, Store(machine.runs), machine)  # of another question
     else:
         assert list(perform_together(specs, Store(machine.runs), machine)) == [specs[1]]
         assert steps[-3:] == [("before", 2), ("training", 2), ("after", 2)]
