@@ -473,6 +473,10 @@ def _machine(args: argparse.Namespace) -> Machine:
     machine = Machine.from_environment(**given, data=data, shard=shard)
     if given["device"] and machine.scheduler:
         raise ItlError("--device is of this host, and a scheduler's workers have their own; leave it out")
+    if given["workers"] and machine.ranks > 1:
+        raise ItlError(
+            "--workers counts runs side by side, and torchrun does one after the other; leave it out"
+        )
     if given["workers"] and machine.scheduler not in (None, "slurm"):
         raise ItlError(
             f"--workers counts runs on this host, or SLURM jobs; each worker of the scheduler "

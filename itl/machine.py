@@ -24,13 +24,7 @@ CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of L
 OPENMP_THREADS = "OMP_NUM_THREADS"
 
 VARIABLES = {
-    "ITL_COMMAND",
-    "ITL_COMPILE",
-    "ITL_DATA",
-    "ITL_DEVICE",
-    "ITL_HOME",
-    "ITL_SCHEDULER",
-    "ITL_WORKERS",
+    f"ITL_{name}" for name in ("COMMAND", "COMPILE", "DATA", "DEVICE", "HOME", "SCHEDULER", "WORKERS")
 }
 NO_LIMIT = 1 << 60  # bytes; cgroup v1 writes a number above it
 
@@ -147,6 +141,11 @@ class Machine:
         is_pair = len(numbers) == 2 and all(isinstance(number, Integral) for number in numbers)
         if not (is_pair and 1 <= numbers[0] <= numbers[1]):
             raise ItlError(f"a shard is a part from 1 and of how many, as (1, 4); got {self.shard!r}")
+        if self.scheduler and self.ranks > 1:
+            raise ItlError(
+                f"torchrun starts {self.ranks} processes that share each run, which workers of the scheduler "
+                f"{self.scheduler} do alone; leave out torchrun, or --scheduler and ITL_SCHEDULER"
+            )
 
     @classmethod
     def from_environment(cls, **settings) -> "Machine":
@@ -166,7 +165,8 @@ class Machine:
         given = {name: value for name, value in settings.items() if value is not None}
         _note_misspelt_variables()
         cores = cpu_count()
-        rank, ranks = _number("RANK", 0, least=0), _number("WORLD_SIZE", 1)
+        ranks = _number("WORLD_SIZE", 1)
+        rank = _number("RANK", 0, least=0) if ranks > 1 else 0  # which others than torchrun may set
         with errors_about("--device" if given.get("device") else "ITL_DEVICE"):
             device = _device(str(given.get("device", "")) or os.environ.get("ITL_DEVICE") or None)
         if ranks > 1:

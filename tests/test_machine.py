@@ -261,6 +261,8 @@ def test_a_process_alone_does_every_run_itself(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     machine = Machine.from_environment(device="cpu")
     assert (machine.rank, machine.ranks, machine.shard, machine.compile) == (0, 1, (1, 1), False)
+    monkeypatch.setenv("RANK", "3")  # of no torchrun: there is one process
+    assert Machine.from_environment(device="cpu") == machine
     assert Machine(threads=1).slots == 1
     assert Machine(device="cuda:0,1", workers=3).slots == 6
     assert Machine(device="cuda:0,1", workers=3, scheduler="slurm").slots == 3
@@ -277,6 +279,19 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     with pytest.raises(ItlError, match=f"^{variable}.*{value}"):
         Machine.from_environment()
+
+
+@pytest.mark.parametrize("given", [{"scheduler": "slurm"}, {}])
+def test_a_scheduler_is_refused_under_torchrun(monkeypatch, given):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert Machine.from_environment(device="cpu").ranks == 2
+    if not given:
+        monkeypatch.setenv("ITL_SCHEDULER", "slurm")
+    says = "^torchrun starts 2 processes .* slurm do alone; leave out torchrun, or --scheduler and ITL_SCHED"
+    with pytest.raises(ItlError, match=says):
+        Machine.from_environment(device="cpu", **given)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert Machine.from_environment(device="cpu", **given).scheduler == "slurm"
 
 
 @pytest.mark.parametrize(

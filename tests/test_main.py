@@ -217,6 +217,12 @@ def test_what_a_clusters_workers_do_may_be_too_much_for_this_host(capsys, tmp_pa
     assert err.startswith(
         "itl: --workers counts runs on this host, or SLURM jobs; each worker of the scheduler tcp"
     )
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, _, err = itl(capsys, "plan", "demo", "--home", str(tmp_path), "--workers", "2")
+    assert (status, err) == (
+        1,
+        "itl: --workers counts runs side by side, and torchrun does one after the other; leave it out\n",
+    )
 
 
 def test_check_pack_and_plan_say_how_the_source_was_read(capsys, project, tmp_path):
