@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
+from itl.analysis.origins import ORIGINS
 from itl.analysis.verdicts import verdicts_by_control
 from itl.analysis.wording import signed, task_name
 from itl.report.html import render
@@ -20,7 +21,7 @@ COMPARISON = ["question", "compared", "task"]  # what names a comparison in cont
 ANSWER = [*COMPARISON, "verdict", "change"]  # columns of it that are compared
 JUDGED_BY = ("margin", "cap")  # columns of it that say by what a verdict was reached
 CONTRASTS = "contrasts.csv"  # of a finished report
-ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
+ORIGIN = ("commit", "device")  # of ORIGINS, those that older reports have in runs.csv too
 ONLY_OF_TASKS = ("method", "target", "seed")  # the seed of a net is that of its tasks
 NETS = ("Transfer.pretrain.", "Pretrain.")  # before the settings of a net
 SHOWN_VALUES = 4
@@ -128,7 +129,8 @@ def _settings(folder: Path, verdicts: pd.DataFrame) -> dict[str, dict[str, set[s
             ) from None
         values = by_question.setdefault(row.questions, {})
         if row.state == "done":
-            for name, value in (settings | {name: getattr(row, name) for name in ORIGIN}).items():
+            made = {name: getattr(row, name) for name in ORIGINS if pd.notna(getattr(row, name, None))}
+            for name, value in (settings | made).items():
                 values.setdefault(_plain_name(name, settings), set()).add(str(value))
     for name, rows in verdicts.groupby("question"):
         values, main = by_question.setdefault(str(name), {}), rows.iloc[0]  # the first is the main one
@@ -168,10 +170,14 @@ def _plain_name(name: str, settings: Mapping[str, object]) -> str:
 def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[str]]) -> str:
     """Say in which settings two sets of runs differ, values of one alone first.
 
+    What made the runs (ORIGINS) counts only where it is known of both: older reports lack some of it.
+
     >>> describe_difference({"seed": {"0", "1"}, "net": {"small"}}, {"seed": {"2"}, "net": {"small"}})
     'seed: 0, 1 → 2'
     """
-    differing = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
+    unknown = ORIGINS.keys() - (first.keys() & second.keys())
+    names = [name for name in dict.fromkeys([*first, *second]) if name not in unknown]
+    differing = [name for name in names if first.get(name) != second.get(name)]
     parts = []
     for name in differing:
         values, others = first.get(name, set()), second.get(name, set())

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from itl.analysis.origins import ORIGINS
 from itl.analysis.wording import condition_text
 from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
@@ -18,7 +19,7 @@ from itl.runs.store import MANIFEST_FILE, PROVENANCE_FILE, Store
 from itl.specs import Pretrain, Spec, canonical, key, pretraining_of
 
 LONG_MANIFEST_BYTES = 1_000_000  # longer ones are compressed: ILSVRC's lists 1.28 M images
-PROVENANCE = ("seconds", "device", "commit", "finished")
+PROVENANCE = ("seconds", *ORIGINS, "finished")
 HEADINGS = ("run", "state", "result (%)", "minutes", "asked by", "device", "commit", "key", "manifest")
 
 

@@ -238,6 +238,19 @@ def test_commits_of_digits_are_no_numbers(tmp_path, commits):
     assert set(compare_reports(first, second).table["why"]) == {""}
 
 
+def test_what_made_the_runs_is_compared_where_both_reports_know_it(tmp_path):
+    """Pre-trainings share ranks, and measurements do not. A report of before has no such columns."""
+    specs = [{"Pretrain": {"seed": 0}}, {"Pretrain": {"seed": 0}}]
+    before, first, second = (report_of(tmp_path / name, *specs) for name in ("before", "a", "b"))
+    made = {"itl": "0.1", "precision": "fp32", "torch": "2.11", "compile": None}
+    runs = pd.read_csv(first / "runs.csv", dtype=str).assign(**made)
+    runs.assign(ranks="1").to_csv(first / "runs.csv", index=False)
+    other = {"ranks": ["2", "1"], "torch": "2.12", "compile": "no"}
+    runs.assign(**other).to_csv(second / "runs.csv", index=False)
+    assert set(compare_reports(first, second).table["why"]) == {"torch: 2.11 → 2.12; ranks: 1 → 2, 1"}
+    assert set(compare_reports(before, second).table["why"]) == {""}
+
+
 def runs_of(folder: Path, *rows: tuple[str, str]) -> None:
     """Write runs.csv with these questions and states, each of another seed."""
     specs = [json.dumps({"Pretrain": {"seed": seed}}) for seed in range(len(rows))]

@@ -138,6 +138,7 @@ def test_a_run_is_published_with_spec_provenance_and_images(machine, out):
     assert table.loc[key(spec), "spec"] == canonical(spec)
     assert table.loc[key(spec), "manifest"] == f"runs/{key(spec)}.csv"
     assert table["seconds"].sum() == 19 * 90
+    assert {"commit", "itl", "device", "precision", "torch", "compile", "ranks"} <= {*table.columns}
 
 
 def test_long_manifests_are_compressed_and_old_files_go(machine, out, monkeypatch):
