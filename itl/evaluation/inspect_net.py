@@ -111,8 +111,9 @@ class Inspection:
         if not node:
             return self.table
         if node not in self._wnids_under:
+            name = self.name(node) if node in self.tree else "no node of the tree"
             raise ItlError(
-                f"none of the {len(self.table):,} images is under {node} ({self.name(node)}); "
+                f"none of the {len(self.table):,} images is under {node} ({name}); "
                 f"Inspection.nodes lists {len(self._wnids_under):,} nodes that have some"
             )
         return self.table[self.table["wnid"].isin(self._wnids_under[node])]

@@ -1,6 +1,7 @@
 """A net looked at closely, on a tree that can be drawn and features on a circle."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,8 +62,15 @@ def test_wrong_images_of_a_node_the_most_confident_first(inspection):
 
 
 def test_a_node_without_images_is_refused(inspection):
-    with pytest.raises(ItlError, match=r"none of the 6 images is under cat \(cat\); .* lists 10 nodes"):
+    says = r"none of the 6 images is under cat \(no node of the tree\); .* lists 10 nodes"
+    with pytest.raises(ItlError, match=says):
         inspection.wrong("cat")
+    dogs = Selection(np.arange(3), np.array(LABELS[:3]), CLASSES)
+    dogs_alone = replace(inspection, images=dogs, predicted=inspection.predicted[:3], confidence=np.ones(3))
+    with pytest.raises(
+        ItlError, match=r"none of the 3 images is under vehicle \(vehicle\); .* lists 6 nodes"
+    ):
+        dogs_alone.wrong("vehicle")
 
 
 def test_nodes_count_images_and_errors_in_the_order_of_the_tree(inspection):
