@@ -218,7 +218,7 @@ def test_downsampled_numbers_need_their_wnids(tmp_path):
         (
             [1, 2, 4],
             ["n3", "n1", "n2"],
-            "none has the number 4; write the number of each into it, as `4 NAME`",
+            "none has the number 4; write the number of each into it, on every line, as `4 NAME`",
         ),
         ([0, 2, 3], ["n3", "n1", "n2"], "names.txt names 3 classes, but none has the number 3"),
         ([1, 2, 3], ["n1", "n2", "n3"], "lists wnids in their order, without numbers, but labels that count"),

@@ -62,8 +62,11 @@ def test_lines_of_an_image_and_its_split_beside_labelled_lists_are_said_to_be_un
     }
     path = written(tmp_path, images("0.jpg", "1.jpg", "2.jpg") | lists)
     assert not any("not read" in line for line in check_lines("lists", path))
-    written(path, {"parts.txt": text("0.jpg train", "1.jpg val")})
+    written(path, {"parts.txt": text("0.jpg train", "2.jpg test")})
     assert "note: not read: parts.txt, line 1: no label" in check_lines("lists", path)
+    written(path, {"parts.txt": text("0.jpg train", "1.jpg val")})
+    with pytest.raises(ItlError, match="parts.txt says that '1.jpg' is of val, and it is read as train"):
+        read(path)
 
 
 IN_CLASSES = images(*(f"{name}/{name}{number}.jpg" for name in ("cat", "dog") for number in range(3)))

@@ -22,9 +22,7 @@ from itl.sources.listed.image_lists import (
 from itl.sources.listed.list_columns import MissingColumnError, refuse_without_header
 from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage, ListFile, NoTextError
 from itl.sources.listed.listed_source import ListedSource
-from itl.sources.listed.numbered_classes import (
-    is_number,
-)
+from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import UnclearListError
 from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import (

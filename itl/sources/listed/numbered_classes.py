@@ -175,8 +175,8 @@ def name_of(number: str, names: Mapping[str, str], file: str) -> str:
     if number not in names:
         count = counted(len(names), "classes")
         raise ItlError(
-            f"{file} names {count}, but none has the number {number}; write the number of each into it, as "
-            f"`{number} NAME`"
+            f"{file} names {count}, but none has the number {number}; write the number of each into it, on "
+            f"every line, as `{number} NAME`"
         )
     return names[number]
 
