@@ -55,7 +55,7 @@ def test_of_several_lists_one_is_chosen_where_nothing_divides_the_images(tmp_pat
     assert not any("not read" in line for line in check_lines("lists", path, train="color.csv"))
 
 
-def test_lines_of_an_image_and_its_split_beside_labelled_lists_are_said_to_be_unread(tmp_path):
+def test_lines_of_an_image_and_its_split_beside_labelled_lists_are_noted_or_refused(tmp_path):
     lists = {
         "train.csv": text("image,label", "0.jpg,a", "1.jpg,b"),
         "test.csv": text("image,label", "2.jpg,a"),

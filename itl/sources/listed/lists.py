@@ -135,8 +135,9 @@ class Lists(ChosenLists):
         images taken as *train* that they are of another split, or divides them where no other split is read,
         as split.csv or test.txt may.
         """
-        files = list(self._list_of_split().values())
-        options = " and ".join(f"{part}={file}" for part, file in self._list_of_split().items())
+        file_of = self._list_of_split()
+        files = list(file_of.values())
+        options = " and ".join(f"{split}={file}" for split, file in file_of.items())
         trained = {entry.image for entry in train}
         others = [name for name in self._unread if name not in {*files, *self._made_up}]
         unread: list[str] = []
