@@ -4,16 +4,31 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import PurePath
-from types import UnionType
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal
 
-from itl import ItlError, cannot_read, one_of
+from itl import ItlError, cannot_read
 from itl.machine import in_project
+from itl.spec_checks import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    BATCH,
+    BELOW_1,
+    BELOW_HALF,
+    COLOUR,
+    FRACTION,
+    SEED,
+    SIDE,
+    SPREAD,
+    Limit,
+    check_limits,
+    check_types,
+)
 
 # Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
 # the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
@@ -26,95 +41,10 @@ NUMERICS_OF_NETS = {"untrained": 1, "duplicates": 2, "file": 2}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
-# What numbers may be: in words, and whether one is that.
-Limit = tuple[str, Callable[[float], bool]]
-AT_LEAST_0: Limit = ("at least 0", lambda number: number >= 0)
-OF_32_BITS: Limit = ("below 4,294,967,296", lambda number: number < 2**32)  # random generators take no more
-AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
-SIDE: Limit = ("from 1 to 8,192", lambda number: 1 <= number <= 8192)  # pixels
-BATCH: Limit = ("from 1 to 65,536", lambda number: 1 <= number <= 65_536)
-ABOVE_0: Limit = ("above 0", lambda number: number > 0)
-BELOW_1: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
-FRACTION: Limit = ("between 0 and 1", lambda number: 0 < number < 1)
-COLOUR: Limit = ("from 0 to 1, as pixels are here (of 255, divide by that)", lambda number: 0 <= number <= 1)
-SPREAD: Limit = ("above 0 and at most 1, of pixels from 0 to 1", lambda number: 0 < number <= 1)
-BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
-
-TYPE_WORDS = {
-    "bool": "true or false",
-    "str": "text",
-    "tuple": "a list",
-    "int": "a whole number",
-    "float": "a number",
-}
-
 
 def added(default: Any) -> Any:
     """Declare a field that a spec got later: its *default* means "as before", see `canonical`."""
     return field(default=default, metadata={"added": True})
-
-
-def _check_types(spec: Any, what: str = "") -> None:
-    """Raise ItlError for a field of *spec*, which is *what*, that holds nothing of its type.
-
-    That is none of the values that its Literal lists, no text, no list, not true or false, or another spec;
-    numbers are those of `_check_limits`. Lists become tuples, 0 and 1 false and true.
-    """
-    for name, kinds, choices in _types_of(spec.__class__):
-        value = getattr(spec, name)
-        if choices:
-            one_of(choices, value, name)
-        elif isinstance(value, kinds):
-            continue
-        elif kinds[0] in (tuple, bool) and _is_of(kinds[0], value):
-            object.__setattr__(spec, name, kinds[0](value))
-        elif not any(_is_of(kind, value) for kind in kinds):
-            words = TYPE_WORDS.get(kinds[0].__name__, f"a {kinds[0].__name__}")
-            raise ItlError(f"{name}{what} should be {words}, not {value!r}")
-
-
-def _is_of(kind: type, value: object) -> bool:
-    """Say whether *value* counts as of a *kind*: numbers do, and what is iterated over for a list."""
-    if kind is bool:
-        return value in (True, False)  # NumPy's too, and 0 and 1
-    if kind is tuple:
-        return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-    if kind in (int, float):
-        return value is not None
-    return isinstance(value, kind)
-
-
-@cache
-def _types_of(kind: Any) -> tuple[tuple[str, tuple[type, ...], tuple[str, ...]], ...]:
-    """Return the fields of a spec: name, the types that it may have, and the choices of a Literal."""
-    listed = []
-    for entry in fields(kind):
-        choices = get_args(entry.type) if get_origin(entry.type) is Literal else ()
-        parts = get_args(entry.type) if isinstance(entry.type, UnionType) else (entry.type,)
-        listed.append((entry.name, tuple(get_origin(part) or part for part in parts), choices))
-    return tuple(listed)
-
-
-def _check_limits(spec: Any, limits: Mapping[str, Limit]) -> None:
-    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
-    types = {name: kinds for name, kinds, _ in _types_of(spec.__class__)}
-    for name, (words, holds) in limits.items():
-        value, whole = getattr(spec, name), int in types[name]
-        if value is None:
-            continue
-        for number in value if tuple in types[name] else (value,):
-            is_number = isinstance(number, Integral if whole else Real) and not isinstance(number, bool)
-            if not is_number:
-                raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
-            try:
-                finite = math.isfinite(number)
-            except OverflowError:  # of a whole number of more than 308 digits
-                finite = False
-            if not (finite and holds(number)):
-                kind = "" if finite else "a finite number "
-                raise ItlError(f"{name} should be {kind}{words}, not {str(number)[:40]}")
-        if isinstance(value, Integral):  # NumPy's cannot hold the sums that seeds enter
-            object.__setattr__(spec, name, int(value))
 
 
 @dataclass(frozen=True)
@@ -128,15 +58,17 @@ class Packing:
     options: tuple[tuple[str, object], ...] = ()  #: what else the source takes: sorted pairs
     unreadable: float = added(0.01)  #: fraction of images, at most
 
+    limits: ClassVar[Mapping[str, Limit]] = {"size": SIDE}
+
     def __post_init__(self) -> None:
         """Accept options as a mapping too, and a path that is no text; refuse what cannot be."""
         if isinstance(self.options, Mapping):
             object.__setattr__(self, "options", tuple(self.options.items()))
         if isinstance(self.path, PurePath):
             object.__setattr__(self, "path", str(self.path))
-        _check_types(self)
+        check_types(self)
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
-        _check_limits(self, {"size": SIDE})
+        check_limits(self)
         if not (isinstance(self.unreadable, Real) and 0 <= self.unreadable <= 1):
             raise ItlError(f"unreadable is a fraction of the images, 0 to 1, not {self.unreadable!r}")
         for name, value in self.options:
@@ -159,12 +91,15 @@ class Subset:
     at_most: bool = added(False)  #: a class may have fewer images_per_class
     without: tuple[str, ...] = added(())  #: no duplicate of these packs
 
+    limits: ClassVar[Mapping[str, Limit]] = {
+        **dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1),
+        "seed": SEED,
+    }
+
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
-        _check_types(self)
-        limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
-        _check_limits(self, limits | {"seed": AT_LEAST_0})
-        _check_limits(self, {"seed": OF_32_BITS})
+        check_types(self)
+        check_limits(self)
         object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 
@@ -205,7 +140,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Give every computation one spelling; refuse settings that another one overrides."""
-        _check_types(self, " of a recipe")
+        check_types(self, " of a recipe")
         if self.epochs is not None and self.steps is not None:
             raise ItlError(
                 f"a recipe has either epochs or steps; got {self.epochs} epochs and {self.steps} "
@@ -221,7 +156,7 @@ class Recipe:
                 f"schedule cosine has no drops; got {list(self.drops)}; leave them out, or give "
                 f"schedule: step"
             )
-        _check_limits(self, self.limits)
+        check_limits(self)
         for name, value in self._settled().items():
             object.__setattr__(self, name, value)
 
@@ -317,11 +252,13 @@ class Weights:
     std: tuple[float, ...] = IMAGENET_STD  #: by which it expects to be divided
     bgr: bool = added(False)  #: trained on blue, green and red, as by Caffe
 
+    limits: ClassVar[Mapping[str, Limit]] = {"mean": COLOUR, "std": SPREAD}
+
     def __post_init__(self) -> None:
         """Give the net its one name; refuse means and standard deviations of pixels from 0 to 255."""
-        _check_types(self)
+        check_types(self)
         object.__setattr__(self, "net", net_name(self.net))
-        _check_limits(self, {"mean": COLOUR, "std": SPREAD})
+        check_limits(self)
 
 
 TORCHVISION_NETS = ("alexnet", "resnet18", "resnet50")  # whose names need no torchvision: before them
@@ -347,19 +284,20 @@ class Pretrain:
     seed: int = 0  #: initial weights, order and augmentation
     weights: Weights | None = added(None)  #: instead of training
 
+    limits: ClassVar[Mapping[str, Limit]] = {"seed": SEED}
+
     def __post_init__(self) -> None:
         """Give the net as initialised one spec, whatever it would have been trained on and how.
 
         So has a net with weights, which depend on no seed either.
         """
-        _check_types(self)
-        _check_limits(self, {"seed": AT_LEAST_0})
-        _check_limits(self, {"seed": OF_32_BITS})
+        check_types(self)
+        check_limits(self)
         if self.weights:
             object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(""))
             object.__setattr__(self, "seed", 0)
-        if self.subset.images_per_class is None:  # so at_most limits nothing
+        if self.subset.at_most and self.subset.images_per_class is None:  # so it limits nothing
             object.__setattr__(self, "subset", replace(self.subset, at_most=False))
         if self.recipe.lrs:
             raise ItlError(
@@ -392,6 +330,11 @@ class Transfer:
     tree: str = added("")  #: as that of a subset
     repeat: int = added(0)  #: number of this fit among those of one net
 
+    limits: ClassVar[Mapping[str, Limit]] = {
+        "images_per_class": AT_LEAST_1,
+        **dict.fromkeys(("seed", "repeat"), AT_LEAST_0),
+    }
+
     @property
     def fit_seed(self) -> int:
         """Seed of the head, the order and the augmentation: each repeat has its own, on the same images."""
@@ -399,8 +342,8 @@ class Transfer:
 
     def __post_init__(self) -> None:
         """Give the labels one spelling, which holds the content of files that they name."""
-        _check_types(self)
-        _check_limits(self, {"images_per_class": AT_LEAST_1, "seed": AT_LEAST_0, "repeat": AT_LEAST_0})
+        check_types(self)
+        check_limits(self)
         object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 

@@ -36,6 +36,7 @@ LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
+    "itl/spec_checks.py": "tests/test_specs.py tests/test_specs_refused.py",
     "itl/specs.py": "tests/test_specs.py tests/test_specs_refused.py tests/test_keys.py",
     "itl/settings.py": "tests/test_specs.py tests/test_specs_refused.py",
     "itl/hierarchy/label_sets.py": " ".join(

@@ -16,6 +16,7 @@ ROOMS = [
     "machine",
     "processes",
     "storage",
+    "spec_checks",
     "specs",
     "settings",
     "presets",

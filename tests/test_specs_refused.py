@@ -214,13 +214,13 @@ def test_what_counts_and_seeds_of_a_subset_cannot_be():
         with pytest.raises(ItlError, match=f"^{name} should be at least 1, not 0$"):
             Subset("p", **{name: 0})
     assert (Subset("p", seed=0).seed, Pretrain(Subset("p"), seed=0).seed) == (0, 0)
-    with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
+    with pytest.raises(ItlError, match="^seed should be from 0 to 4,294,967,295, not -1$"):
         Subset("p", seed=-1)
-    with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
+    with pytest.raises(ItlError, match="^seed should be from 0 to 4,294,967,295, not -1$"):
         Pretrain(Subset("p"), seed=-1)
     for spec in (Subset, lambda pack, seed: Pretrain(Subset(pack), seed=seed)):
         assert spec("p", seed=2**32 - 1)
-        with pytest.raises(ItlError, match="^seed should be below 4,294,967,296, not 4294967296$"):
+        with pytest.raises(ItlError, match="^seed should be from 0 to 4,294,967,295, not 4294967296$"):
             spec("p", seed=2**32)
 
 

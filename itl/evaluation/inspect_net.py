@@ -50,6 +50,7 @@ class Inspection:
         """One row an image: row (of the pack), image, wnid, label, predicted, confidence, correct."""
         rows, classes = self.images.rows, np.array(self.images.classes, object)
         table = self.pack.table.iloc[rows][["image", "wnid"]].reset_index(drop=True)
+        table = table.astype(object)  # in which panels look up much faster than in Arrow's strings
         table.insert(0, "row", rows)
         return table.assign(
             label=classes[self.images.labels],
@@ -60,7 +61,7 @@ class Inspection:
 
     def prepare(self) -> None:
         """Make now what is made once, such as neighbours, so that later calls answer at once."""
-        self.nodes, self.positions, self._nearest, self.groups()  # noqa: B018
+        self.nodes, self.positions, self._nearest, self._classes_under, self.groups()  # noqa: B018
 
     def name(self, wnid: str) -> str:
         """Name a node or a class for people."""
@@ -68,14 +69,18 @@ class Inspection:
 
     @cached_property
     def _wnids_under(self) -> dict[str, list[str]]:
-        """The wnids of images that lie under each node; see `_nodes_of`."""
-        wnids = self.table["wnid"].unique()
+        """The wnids of images that lie under each node."""
+        return self._by_node(self.table["wnid"].unique())
+
+    @cached_property
+    def _classes_under(self) -> dict[str, list[str]]:
+        """The classes that the net was trained on that lie under each node."""
+        return self._by_node(self.images.classes)
+
+    def _by_node(self, wnids: Collection[str]) -> dict[str, list[str]]:
+        """List *wnids* under each node, by any path; one outside the tree is under itself."""
         outside = {wnid: [wnid] for wnid in wnids if wnid not in self.tree}
         return self.tree.group_by_ancestor(wnid for wnid in wnids if wnid in self.tree) | outside
-
-    def _nodes_of(self, wnid: str) -> Collection[str]:
-        """Return the nodes that *wnid* is under, by any path; a class outside the tree is under itself."""
-        return self.tree.ancestors(wnid) if wnid in self.tree else {wnid}
 
     @cached_property
     def _branches(self) -> list[Branch]:
@@ -170,7 +175,8 @@ class Inspection:
     def _groups_of(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
         """Name the group of each label under *node*, and of each label that images may be taken for."""
         classes = self.images.classes
-        labels = {label for label, wnid in enumerate(classes) if not node or node in self._nodes_of(wnid)}
+        under = set(self._classes_under.get(node, ()) if node else classes)
+        labels = {label for label, wnid in enumerate(classes) if wnid in under}
         wanted = (one for one in reversed(self._branches) if not node or one.child_of.keys() == labels)
         branch = next(wanted, None)  # the highest
         if branch is not None:

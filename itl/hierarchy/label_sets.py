@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from itl import ItlError, counted, did_you_mean, pick, warn
 from itl.hierarchy.class_lists import read_class_list
@@ -136,6 +137,7 @@ def check_from_few_to_many(tree: Taxonomy, methods: Sequence[str], wnids: Sequen
         )
 
 
+@cache
 def needs_tree(method: str) -> bool:
     """Whether what *method* makes depends on the tree: original labels and random halves do not.
 

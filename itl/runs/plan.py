@@ -5,6 +5,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -24,16 +25,16 @@ from itl.packs.build import partial_of
 from itl.packs.counts import ImageCounts, count_images
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import pack_folder
-from itl.runs.cost import Cost, check_images, chooses_lr, contents_of, cost, cost_settings, work_of
+from itl.runs.cost import Contents, Cost, check_images, chooses_lr, contents_of, cost, work_of
 from itl.runs.design import Design, is_packed
-from itl.runs.executors import with_needs
+from itl.runs.executors import needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import PlannedRun, describe_doubts, refuse_impossible_nets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Spec, Subset, Transfer
+from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Plan:
     notes: tuple[str, ...] = ()  # lines on what users may not have meant
     unfinished: frozenset[str] = frozenset()  # names of the questions that have runs left
 
-    @property
+    @cached_property
     def left(self) -> pd.DataFrame:
         """The runs that are not done."""
         return self.runs[self.runs["state"] != "done"]
@@ -274,9 +275,9 @@ def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None
     seen = set()
     for run in runs:
         seed = run.spec.seed if chooses_lr(run.spec) else None
-        if (alike := (run.folder, cost_settings(run.spec), seed)) in seen:
+        if (run.alike, seed) in seen:
             continue
-        seen.add(alike)
+        seen.add((run.alike, seed))
         task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
         with errors_about(f"{', '.join(run.questions)}, {task}"):
             check_images(run.spec, run.size, machine)
@@ -288,6 +289,7 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
     Such as 30 images per class beside all where there are 30: one condition would be compared with itself,
     and count twice in the spread that all comparisons are judged by. In some seeds, draws may be the same.
     """
+    trained_on: dict[tuple, tuple[Contents, Recipe]] = {}  # of nets that differ in their seed alone
     first: dict[tuple, tuple[str, Pretrain]] = {}  # condition of each training
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)  # of a condition
     same: dict[tuple[str, ...], dict[int, frozenset]] = defaultdict(dict)  # what a pair shares, by seed
@@ -295,9 +297,12 @@ def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
         spec = run.spec
         if not isinstance(spec, Pretrain) or not spec.trained:
             continue
-        contents = contents_of(spec, run.size, machine)
-        steps = spec.recipe.total_steps(max(1, sum(count for _, count in contents) // spec.recipe.batch))
-        recipe = replace(spec.recipe, epochs=None, steps=steps)  # as many passes are the same training
+        if run.alike not in trained_on:
+            contents = contents_of(spec, run.size, machine)
+            steps = spec.recipe.total_steps(max(1, sum(count for _, count in contents) // spec.recipe.batch))
+            # As many passes are the same training.
+            trained_on[run.alike] = contents, replace(spec.recipe, epochs=None, steps=steps)
+        contents, recipe = trained_on[run.alike]
         shared = (spec.subset.pack, spec.seed, spec.net, recipe, contents)
         for question, condition in run.uses:
             seeds[question, condition].add(spec.seed)
@@ -399,7 +404,7 @@ def _planned_runs(
         for run in runs:
             (first, value), *others = run.columns
             condition = ", ".join([f"{first} {value}", *(str(value) for _, value in others)])
-            for spec in with_needs([run.spec]):
+            for spec in (*needs(run.spec), run.spec):
                 kind, pack, target = run.method, run.target, run.task.partition("@")[2]
                 if isinstance(spec, Pretrain):
                     kind, pack, target = "pretrain", "images", "own classes"
@@ -453,11 +458,10 @@ def _add_costs(
     """
     costs: dict[tuple, Cost] = {}
     for run in left:
-        alike = (run.folder, cost_settings(run.spec))
-        if alike not in costs:
+        if run.alike not in costs:
             known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
-            costs[alike] = cost(run.spec, run.size, rates, machine) if known else run.cost
-        run.cost = costs[alike]
+            costs[run.alike] = cost(run.spec, run.size, rates, machine) if known else run.cost
+        run.cost = costs[run.alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):
             run.before = planned[run.spec.pretrain].cost.minutes

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from itl import errors_about
 from itl.machine import Machine
 from itl.packs.counts import ImageCounts
-from itl.runs.cost import Cost, work_of
+from itl.runs.cost import Cost, cost_settings, work_of
 from itl.runs.throughput import Rates, is_resized, name_of, refuse_impossible
 from itl.specs import DetectionRecipe, Spec, pretraining_of
 
@@ -38,6 +39,11 @@ class PlannedRun:
             self.uses.append((question, condition))
         if target not in self.targets:
             self.targets.append(target)
+
+    @cached_property
+    def alike(self) -> tuple:
+        """What runs have in common that differ in their seed alone."""
+        return self.folder, cost_settings(self.spec)
 
     @property
     def questions(self) -> list[str]:

@@ -110,7 +110,7 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"subset": {"seed": 9}}, r"subset has seed 9, and seeds of data-size \[0, 1\], so that 9 would be"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
         ({"repeats": 2}, "none of its tasks trains there; leave repeats out, or add a task by .*finetune"),
-        ({"subset": {"seed": -3}}, "subset: seed should be at least 0, not -3"),
+        ({"subset": {"seed": -3}}, "subset: seed should be from 0 to 4,294,967,295, not -3"),
         ({"seeds": [True, 2]}, "item 1 of seeds of data-size should be a whole number, not True"),
     ],
 )

@@ -60,7 +60,7 @@ export class FileModel {
         + "and random halves take any class";
     }
     if (!sizes.length) return "no class is left; tick some, or choose another cut";
-    if (seed < 0) return `seed should be at least 0, not ${seed}`;
+    if (seed < 0 || seed >= 2 ** 32) return `seed should be from 0 to 4,294,967,295, not ${seed}`;
     if (wanted === null) return "";
     if (wanted < 1) return `images_per_class should be at least 1, not ${wanted}`;
     const [name, , fewest] = sizes[sizes.length - 1];
