@@ -27,12 +27,12 @@ from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import pack_folder
 from itl.runs.cost import Contents, Cost, check_images, chooses_lr, contents_of, cost, work_of
 from itl.runs.design import Design, is_packed
-from itl.runs.executors import needs
 from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import PlannedRun, describe_doubts, refuse_impossible_nets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
+from itl.runs.worker_processes import needs
 from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer
 
