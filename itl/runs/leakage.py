@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ class Leakage:
         """Whether there are any duplicates that nets may learn from."""
         return self.scored > 0
 
-    @property
+    @cached_property
     def scored(self) -> int:
         """How many of the images that are scored have a duplicate that nets may learn from."""
         seen = () if self.left_out else self.pretraining["other"]
