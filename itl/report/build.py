@@ -1,6 +1,5 @@
 """A report: a preset's runs, a page as soon as the runs of its question are done, and one index."""
 
-import errno
 import logging
 import math
 import os
@@ -17,7 +16,7 @@ import pandas as pd
 
 from itl import ItlError, __version__, counted, pick
 from itl.analysis.comparisons import COLUMNS, main_contrasts
-from itl.machine import Machine
+from itl.machine import Machine, existing_part
 from itl.packs.paths import pack_folder
 from itl.presets import Preset, find_presets, load_preset, working_folder
 from itl.report.html import Overview, PageSummary, index_html
@@ -77,6 +76,8 @@ def report(
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):
             log.info(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
+    if not os.access(existing_part(out), os.W_OK):
+        raise _cannot_write(out, "it may only be read")
     questions, store = questions_of(preset, only), Store(machine.runs)
     plan(questions, store, machine).refuse()  # before anything is written
     with report_lock(out), PageMaker(pages, only, machine) as maker:
@@ -127,17 +128,19 @@ def report_lock(out: Path) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise PermissionError(errno.EACCES, "it may only be read")
     except OSError as error:
-        raise ItlError(
-            f"cannot write {out}: {error.strerror}; where runs may only be read, make a folder with links to "
-            f"their runs/ and packs/, and give it as --home"
-        ) from error
+        raise _cannot_write(out, error.strerror) from error
     with hold_lock(out / ".lock", f"writing the report {out}"):
         for folder in out.glob(".work-*"):  # left by a report that was killed
             shutil.rmtree(folder)
         yield
+
+
+def _cannot_write(out: Path, why: str | None) -> ItlError:
+    return ItlError(
+        f"cannot write {out}: {why}; where runs may only be read, make a folder with links to their runs/ "
+        f"and packs/, and give it as --home"
+    )
 
 
 def note_preset_file(preset: Preset, out: Path) -> None:

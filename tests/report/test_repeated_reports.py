@@ -247,11 +247,13 @@ def test_a_report_that_ends_with_a_damaged_run_is_not_under_way(tmp_path, monkey
 
 
 def test_a_report_that_may_only_be_read_says_what_helps(tmp_path, monkeypatch):
-    monkeypatch.setattr("itl.report.build.os.access", lambda path, mode: "reports" not in str(path))
+    monkeypatch.setattr("itl.report.build.os.access", lambda path, mode: path != tmp_path / "reports")
+    (tmp_path / "reports").mkdir()
     with pytest.raises(
         ItlError, match="it may only be read; where runs may only be read, make a folder with"
     ):
         make(tmp_path, of_sizes(tmp_path))
+    assert not (tmp_path / "runs").exists(), "nothing is measured before"
 
 
 def test_a_page_that_is_made_again_leaves_other_pages_whose_names_begin_like_it(tmp_path):
