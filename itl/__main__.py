@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         with suppress(OSError):  # of a terminal that is gone
             print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 128 + (error.args[0] if error.args else signal.SIGINT)  # else `itl.machine.Terminated`
+        return 128 + (error.args[0] if error.args else signal.SIGINT)  # else `itl.processes.Terminated`
 
 
 def script() -> int:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError, did_you_mean
+from itl.errors import ItlError, did_you_mean
 from itl.machine import project_folder
 from itl.specs import Packing
 from itl.storage import read_yaml

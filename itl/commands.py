@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, counted, errors_about, log_lines, no_such, one_line, warnings_as_notes
+from itl import __version__
 from itl.arguments import (
     ALLOW_UNREADABLE,
     DATA,
@@ -35,10 +35,14 @@ from itl.arguments import (
     parse_shard,
     refuse_unused,
 )
-from itl.machine import Machine, stopping_on_signals
+from itl.errors import ItlError, errors_about, no_such
+from itl.machine import Machine
+from itl.notes import log_lines, warnings_as_notes
+from itl.processes import stopping_on_signals
 from itl.specs import Packing, Subset
 from itl.storage import is_disk_full
 from itl.terminal import explain, print_all_characters, print_beside_bar, print_notes
+from itl.words import counted, one_line
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -70,9 +74,7 @@ def main(argv: Sequence[str]) -> int:
         if args.function not in (run, report, advise):
             return 0
         with suppress(OSError):  # it may be the errors that nobody reads
-            print(
-                "itl: nothing reads the output, so this ended; repeat the command to go on", file=sys.stderr
-            )
+            print("itl: nothing reads the output any more; repeat the command to go on", file=sys.stderr)
         return 128 + signal.SIGPIPE
     except Exception as error:
         if args.debug:
@@ -398,8 +400,7 @@ def init(args: argparse.Namespace) -> None:
     """Copy the presets and notebooks that come with itl to a folder, to be edited."""
     from itl.presets import copy_shipped
 
-    for folder in copy_shipped(args.folder):
-        print(folder)
+    print(*copy_shipped(args.folder), sep="\n")
 
 
 def results(args: argparse.Namespace) -> None:
@@ -491,7 +492,8 @@ def _preset(args: argparse.Namespace) -> "Preset":
     """Load the preset; refuse notebooks, parameters and data that do not exist, before anything runs."""
     from itl.presets import load_preset
     from itl.report.notebook_file import notebooks_of
-    from itl.runs.questions import QUESTIONS, questions_of, refuse_unknown_data
+    from itl.runs.question import refuse_unknown_data
+    from itl.runs.questions import QUESTIONS, questions_of
 
     notebooks_of(preset := load_preset(args.preset), unchecked=QUESTIONS)  # which check their own
     refuse_unknown_data(args.data or (), questions_of(preset))

@@ -1,23 +1,19 @@
-"""Where and how runs execute, which changes no number; the signals that stop them; sizes, times in words."""
+"""Where and how runs execute, which changes no number: device, workers, folders; and what this host has."""
 
 import os
 import re
 import resource
 import shlex
 import shutil
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError, errors_about, warn
+from itl.errors import ItlError, errors_about
+from itl.notes import warn
 
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux under Windows (WSL2)
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
@@ -330,44 +326,6 @@ def describe_unused_data(data: Sequence[str]) -> str:
     return f"; --data stands instead of ITL_DATA; to use that too, add {options}" if unused else ""
 
 
-class Terminated(KeyboardInterrupt):
-    """A signal, its first argument, that ends a job: work stops as it does after Ctrl-C."""
-
-
-@contextmanager
-def stopping_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise Terminated, so that worker processes and semaphores are cleared away.
-
-    A job that is cancelled gets SIGTERM, one whose terminal is closed SIGHUP. What is ignored stays so, as
-    SIGHUP under nohup, and so does what other than Python code handles. A second SIGTERM ends this process at
-    once. In a thread, which gets no signals, nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _: object) -> None:
-        restore()
-        if number == signal.SIGHUP:
-            signal.signal(number, signal.SIG_IGN)  # the shell passes it on to jobs that have it already
-        raise Terminated(number)
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before = {
-        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
-    }
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()
-
-
 def project_folder() -> Path:
     """Find the nearest folder upwards that holds ``params`` and ``notebooks``; else the current one."""
     start = Path.cwd()
@@ -449,52 +407,3 @@ def device_memory(device: str) -> int:
     import torch
 
     return torch.cuda.get_device_properties(device).total_memory
-
-
-def readable(count: int) -> str:
-    """Write bytes for people.
-
-    >>> readable(3 * 2**30), readable(5 * 2**20)
-    ('3.0 GiB', '5 MiB')
-    """
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.0f} MiB"
-
-
-A_FEW_SECONDS = "a few seconds"
-
-
-def duration(minutes: float) -> str:
-    """Write a time for people.
-
-    >>> duration(0.01), duration(0.2), duration(7.26), duration(300), duration(10_000)
-    ('a few seconds', '12 seconds', '7.3 minutes', '5.0 hours', '6.9 days')
-    """
-    seconds = round(60 * minutes)
-    if seconds < 10:
-        return A_FEW_SECONDS  # to start and to load libraries takes as long
-    if seconds < 60:
-        return f"{seconds} seconds"
-    if minutes < 120:
-        return f"{minutes:.1f} minutes"
-    return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
-
-
-def about(minutes: float) -> str:
-    """Write a time that is estimated: *about 12 seconds*, or *a few seconds*."""
-    time = duration(minutes)
-    return time if time == A_FEW_SECONDS else f"about {time}"
-
-
-def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int = 1) -> Iterator:
-    """Yield work(part) for each of *parts*, in order; *pool* computes the next *prefetch* meanwhile."""
-    pending: deque[Future] = deque()
-    try:
-        for part in parts:
-            pending.append(pool.submit(work, part))
-            if len(pending) > prefetch:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from itl import ItlError, one_of, pick
+from itl.errors import ItlError, one_of, pick
 from itl.machine import project_folder
 from itl.settings import plain_error
 from itl.storage import read_yaml

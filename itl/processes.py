@@ -1,4 +1,4 @@
-"""Worker processes of this machine: on a CPU they start with all imports done; they end with their parent."""
+"""Worker processes, which end with their parent and on a CPU start with all imports done; ends by signals."""
 
 import errno
 import os
@@ -8,15 +8,15 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import current_process, forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.util import get_temp_dir
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.machine import OPENMP_THREADS
 
 PRELOADED = "itl.runs.preload"
@@ -196,3 +196,41 @@ def free_frames(error: BaseException) -> None:
         traceback.clear_frames(link.__traceback__)
         earlier = link.__cause__, link.__context__
         errors += [one for one in earlier if one is not None and one not in errors]
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal, its first argument, that ends a job: work stops as it does after Ctrl-C."""
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise Terminated, so that worker processes and semaphores are cleared away.
+
+    A job that is cancelled gets SIGTERM, one whose terminal is closed SIGHUP. What is ignored stays so, as
+    SIGHUP under nohup, and so does what other than Python code handles. A second SIGTERM ends this process at
+    once. In a thread, which gets no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        restore()
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)  # the shell passes it on to jobs that have it already
+        raise Terminated(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+    }
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()

@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from itl import ItlError, no_such, one_of
+from itl.errors import ItlError, no_such, one_of
 from itl.spec_checks import TYPE_WORDS
 from itl.storage import read_yaml
 

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from itl import ItlError, one_of
+from itl.errors import ItlError, one_of
 
 # What numbers may be: in words, and whether one is that.
 Limit = tuple[str, Callable[[float], bool]]

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
-from itl import ItlError, cannot_read
+from itl.errors import ItlError, cannot_read
 from itl.machine import in_project
 from itl.spec_checks import (
     ABOVE_0,

@@ -32,7 +32,8 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from itl import ItlError, warn
+from itl.errors import ItlError
+from itl.notes import warn
 from itl.processes import refuse_while_main_is_imported
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import io
 import sys
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.storage import is_disk_full
 
 

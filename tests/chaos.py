@@ -27,7 +27,8 @@ from shutil import copytree, rmtree
 
 import psutil
 
-from itl import ItlError, log_lines
+from itl import ItlError
+from itl.notes import log_lines
 from itl.presets import load_preset
 from itl.report.build import pages_of
 from itl.report.notebook_page import NotebookPage

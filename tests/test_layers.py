@@ -13,6 +13,10 @@ import pytest
 import itl
 
 ROOMS = [
+    "words",
+    "errors",
+    "notes",
+    "iteration",
     "machine",
     "processes",
     "storage",

@@ -10,21 +10,19 @@ import numpy as np
 import pytest
 
 from itl import ItlError, machine
+from itl.iteration import map_in_order
 from itl.machine import (
     Machine,
-    about,
     cpu_count,
     data_entry,
     describe_unused_data,
-    duration,
     free_disk,
     free_memory,
-    map_in_order,
     project_folder,
-    readable,
     split_data,
-    stopping_on_signals,
 )
+from itl.processes import Terminated, stopping_on_signals
+from itl.words import about, duration, readable
 
 
 def test_a_closed_terminal_stops_work_once_and_nothing_under_nohup():
@@ -37,7 +35,7 @@ def test_a_closed_terminal_stops_work_once_and_nothing_under_nohup():
             finally:
                 os.kill(os.getpid(), signal.SIGHUP)  # as a shell passes it on
 
-    with pytest.raises(machine.Terminated):
+    with pytest.raises(Terminated):
         close_terminal()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with stopping_on_signals():

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from itl import counted
+from itl.words import counted
 
 ROOMS = ("sources", "packs", "runs")
 PROTOCOL = "return protocol + "  # what results of other versions say, so that it stays as it is

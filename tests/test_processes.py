@@ -34,8 +34,7 @@ if __name__ == "__main__":
 POOL_UNTIL_STOPPED = """
 import signal, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that nohup has started would ignore it
-from itl.machine import Terminated, stopping_on_signals
-from itl.processes import process_pool
+from itl.processes import Terminated, process_pool, stopping_on_signals
 try:
     with stopping_on_signals(), process_pool(1, threads=1) as pool:
         print(pool.submit(abs, -3).result(), flush=True)

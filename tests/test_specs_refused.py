@@ -9,7 +9,8 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
-from itl import ItlError, pick
+from itl import ItlError
+from itl.errors import pick
 from itl.runs.design import Margin
 from itl.settings import plain_error, spec_of
 from itl.specs import (

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from itl import ItlError, log_lines, storage
+from itl import ItlError, storage
+from itl.notes import log_lines
 from itl.storage import (
     changed_file,
     file_sizes,

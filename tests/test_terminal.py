@@ -41,7 +41,7 @@ def test_lines_for_people_are_printed_in_any_encoding_and_data_as_they_are(tmp_p
     ("name", "status", "says"),
     [
         ("labels", 0, ""),
-        ("run", 141, "itl: nothing reads the output, so this ended; repeat the command to go on\n"),
+        ("run", 141, "itl: nothing reads the output any more; repeat the command to go on\n"),
     ],
 )
 def test_work_that_ends_with_its_reader_is_no_success(monkeypatch, capfd, name, status, says):

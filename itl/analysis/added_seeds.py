@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from itl import ItlError
 from itl.analysis.comparisons import contrasts
 from itl.analysis.verdicts import DECIDED, verdicts_by_control
 from itl.analysis.wording import answer_text, without_markup
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.runs.question import Question, run_all
 from itl.runs.store import Store

@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter
 from scipy.special import ndtr, ndtri
 
-from itl import ItlError, counted, pick
 from itl.analysis.budget import NO_LIMIT, Budget, hours_text
 from itl.analysis.expected_scores import NOISE_BOUND, Belief, verdict_quantile
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
@@ -35,6 +34,8 @@ from itl.analysis.wording import (
     task_name,
     without_markup,
 )
+from itl.errors import ItlError, pick
+from itl.words import counted
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets

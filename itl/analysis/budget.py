@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from itl import ItlError
 from itl.analysis.option_grid import Grid
+from itl.errors import ItlError
 
 UNITS = ("hours", "images", "labels")
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.findings import findings, our_comparison
 from itl.analysis.model import Estimate, TaskModel
 from itl.analysis.origins import Origins, mixed, origins
@@ -34,6 +33,7 @@ from itl.analysis.wording import (
     sizes_text,
     verdict_text,
 )
+from itl.errors import ItlError
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from itl import counted, examples
 from itl.analysis.comparisons import Answer
 from itl.analysis.scored_images import (
     count_images_of_accuracy,
@@ -30,6 +29,7 @@ from itl.runs.design import Columns, Run, Task
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.store import LOG_FILE, Store
 from itl.specs import Pretrain, Transfer, key
+from itl.words import counted, examples
 
 SHOWN = 3
 ENOUGH_SEEDS = 5

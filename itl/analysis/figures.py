@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from itl import ItlError, one_of
 from itl.analysis.statistics import mean_interval
 from itl.analysis.wording import GAIN, LOSS, SAME, task_name
+from itl.errors import ItlError, one_of
 from itl.evaluation.methods import main_metric
 from itl.runs.design import UNTRAINED, Task
 

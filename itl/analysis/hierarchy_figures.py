@@ -10,11 +10,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from itl import ItlError, shortened
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, MARKERS, styled
 from itl.analysis.tables import depths, label_sets
 from itl.analysis.wording import CANNOT_TELL, HELPS, HURTS
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.words import shortened
 
 if TYPE_CHECKING:  # a figure needs no decoder
     from itl.packs.pack import Pack

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, pick
 from itl.analysis.influence import NetsOnHalves, nets_on_halves, runs_on_halves
+from itl.errors import ItlError, pick
 from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.machine import Machine
 from itl.packs.paths import open_packed

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from itl import ItlError, one_of, pick
 from itl.analysis import wording
 from itl.analysis.comparisons import Answer
 from itl.analysis.model import ROUNDING
@@ -23,6 +22,7 @@ from itl.analysis.statistics import LEVEL, permutation_p
 from itl.analysis.tables import both_ends
 from itl.analysis.task_values import rows_of, task_values
 from itl.analysis.wording import interval, p_text, percent, signed, signed_interval, task_name
+from itl.errors import ItlError, one_of, pick
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine

@@ -5,13 +5,14 @@ from contextlib import suppress
 
 import pandas as pd
 
-from itl import ItlError, counted
 from itl.analysis.comparisons import compare
 from itl.analysis.task_values import comparison_on, task_values, tasks_in_order
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS, by_training
+from itl.words import counted
 
 
 def control_lines(

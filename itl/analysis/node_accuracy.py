@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.statistics import mean_interval
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.comparisons import Answer
 from itl.analysis.doubts import sampling_error
 from itl.analysis.model import ROUNDING, residual_variance
 from itl.analysis.seeds import Minutes, Variances, cheapest, smallest_detectable
 from itl.analysis.task_values import comparison_on, main_task, rows_of, task_values, tasks_in_order
+from itl.errors import ItlError
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.question import Question

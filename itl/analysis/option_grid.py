@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.expected_scores import (
     NOISE_BOUND,
     Parameters,
@@ -26,6 +25,7 @@ from itl.analysis.scored_images import (
     target_pack,
 )
 from itl.analysis.task_values import task_values
+from itl.errors import ItlError
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from itl import ItlError, no_such
 from itl.analysis.budget import NO_LIMIT, Budget, hours_text
 from itl.analysis.expected_scores import Parameters, Posterior, expected_gains
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.task_values import rows_of
+from itl.errors import ItlError, no_such
 from itl.machine import Machine
 from itl.runs.plan import plan
 from itl.runs.question import Question, run_all

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from itl import counted
 from itl.analysis.comparisons import Answer, main_contrasts
 from itl.analysis.findings import Finding, findings, our_comparison
 from itl.analysis.seeds import level_of
 from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.verdicts import DECIDED, count_text, shows_no_gain, verdicts_by_control
 from itl.analysis.wording import CANNOT_TELL, TOO_FEW, change_text, verdict_text
+from itl.words import counted
 
 SUPPORTS, CONTRADICTS = "supports it", "contradicts it"  # or CANNOT_TELL, TOO_FEW
 CONSISTENT, OTHER_SIZE = "consistent in size", "contradicts its size"

@@ -15,12 +15,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.special import stdtr
 
-from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, styled
 from itl.analysis.model import ROUNDING
 from itl.analysis.statistics import LEVEL, critical, fieller, holm
 from itl.analysis.task_values import rows_of
 from itl.analysis.wording import p_text, percent_interval
+from itl.errors import ItlError
 from itl.evaluation.methods import METHODS
 from itl.evaluation.scores import SCORES
 from itl.evaluation.transferability import EXTRACTION, SECONDS

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
-from itl import ItlError
 from itl.analysis.model import PRIOR_DF
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
+from itl.errors import ItlError
 from itl.runs.study import MIN_SEEDS
 
 POWER = 0.8  # with which a change counts as detectable, and no change as shown to be the same

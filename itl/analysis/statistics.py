@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from itl import ItlError
+from itl.errors import ItlError
 
 LEVEL = 0.05  # of the tests; the intervals are at 1 - LEVEL
 ORDERS_AT_ONCE = 500  # of the random ones of a permutation test

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.model import TaskModel, fit
+from itl.errors import ItlError
 from itl.evaluation.methods import main_metric
 from itl.runs.design import Columns, Comparison, Condition, Task
 from itl.runs.question import Question

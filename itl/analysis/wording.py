@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from itl import counted
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.design import UNTRAINED
 from itl.runs.leakage import Leakage
+from itl.words import counted
 
 GAIN, LOSS, SAME = "a gain", "a loss", "the same"  # verdicts on a comparison
 HELPS, HURTS = "helps", "hurts"  # verdicts on a node of the tree

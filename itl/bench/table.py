@@ -13,12 +13,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from itl import ItlError, pick
 from itl.bench.batches import batches, crop, read_images
 from itl.bench.evaluation import align_regions, probe, score_detections, search_neighbours
 from itl.bench.packing import packing
 from itl.bench.training import detection_step, step
 from itl.bench.work import Limits, Work, measure, seconds, turn
+from itl.errors import ItlError, pick
 from itl.machine import Machine
 from itl.runs.provenance import provenance
 from itl.storage import write_text

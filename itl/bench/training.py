@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from itl import counted
 from itl.bench.work import Work
 from itl.evaluation.fast_rcnn import Detector, detection_loss
 from itl.machine import Machine
@@ -25,6 +24,7 @@ from itl.training.detection_nets import detection_backbone
 from itl.training.loop import Objective, classify, fit_epoch, recorded_steps, sgd, take_step
 from itl.training.nets import build
 from itl.training.numerics import autocast, computes_bf16, repeatable
+from itl.words import counted
 
 CLASSES = 100
 NOISE_BYTES = 100 << 20  # of stored images

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from itl import ItlError, one_of
+from itl.errors import ItlError, one_of
 from itl.hierarchy.label_sets import cut, label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset

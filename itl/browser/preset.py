@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.machine import project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import is_built_of
@@ -15,6 +15,7 @@ from itl.presets import Preset, write_preset
 from itl.runs.questions import DATA_SIZE, questions_of
 from itl.settings import spec_of
 from itl.specs import Packing, Subset
+from itl.words import counted
 
 
 def as_yaml(subset: Subset, taxonomy: str | None) -> str:

@@ -12,15 +12,16 @@ from anywidget import AnyWidget
 from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 
-from itl import ItlError, shortened, warn
 from itl.browser.choice import Choice
 from itl.browser.preset import as_yaml, save
 from itl.browser.static_html import facts, summary_text, tree_html
 from itl.browser.tree_columns import columns, script, style
+from itl.errors import ItlError
 from itl.hierarchy.label_sets import label_set, needs_tree
 from itl.hierarchy.taxonomies import open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import project_folder
+from itl.notes import warn
 from itl.packs.pack import Pack
 from itl.packs.subset import MAX_LABELS_SHOWN, SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
@@ -29,6 +30,7 @@ from itl.report.html import PAGE_TYPE, render
 from itl.runs.design import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_text
+from itl.words import shortened
 
 # What the page reads of the widget.
 PAGE_FIELDS = ("columns", "_choice", "_revision", "summary", "colours", "opened", "_shown")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 
 DIVERGED = "the net has diverged: train it with a lower lr or in fp32; weights from elsewhere are damaged"
 

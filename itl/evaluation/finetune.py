@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.evaluation.accuracy import scores
 from itl.evaluation.methods import METHODS, Metrics
 from itl.evaluation.target import Target
@@ -28,6 +28,7 @@ from itl.training.batches import Batches
 from itl.training.checkpoint import trained_seconds
 from itl.training.loop import Diverged, Objective, classify, predict, train
 from itl.training.nets import Classifier
+from itl.words import counted
 
 R = TypeVar("R", bound=Recipe)
 LR_SCORES_FILE = "choice.json"  # in the run's folder: scores of learning rates on val, and the seconds

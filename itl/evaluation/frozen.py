@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.evaluation.accuracy import DIVERGED, percent_correct, scores
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2

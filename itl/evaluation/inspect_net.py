@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.evaluation.frozen import extract_selection, vote
 from itl.evaluation.induction import Branch, branches
 from itl.evaluation.knn import nearest

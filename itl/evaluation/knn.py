@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
 from itl.training.numerics import exact_float32, has_bf16, triton_kernel
 

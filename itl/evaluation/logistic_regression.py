@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.evaluation.newton_cg import Product, lbfgs, newton_cg
 from itl.training.numerics import has_bf16
 

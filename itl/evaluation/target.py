@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack, scored_split
 from itl.packs.subset import Selection, check_enough, merge, ranked, select
 from itl.sources.held_out import choose_groups
 from itl.specs import Subset, Transfer
+from itl.words import counted
 
 CORRECT_FILE = "correct.npy"  # of a run of probe or knn: bool (N,), which test images it gets right
 PERSON = r"#\d+$"  # at the end of the name of an image that shows one person of a photo

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, pick
+from itl.errors import ItlError, pick
 from itl.sources.boxes import NO_SIDE, SIDES, first_invalid_box, iou_of
 
 RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # as 0:0.1:1 in Octave; 0.1 * 3 is not 0.3

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.hierarchy.halves import shuffle
 
 BLOCK = 20  # halves, of which every class is in exactly 10

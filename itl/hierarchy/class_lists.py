@@ -11,8 +11,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
-from itl import ItlError, cannot_read, errors_about, nearest, warn
+from itl.errors import ItlError, cannot_read, errors_about, nearest
 from itl.hierarchy.taxonomy import WNID, Synset, Taxonomy, describe_alike
+from itl.notes import warn
 from itl.storage import python_literal, text_lines, unique_keys
 
 LETTER = re.compile(r"[^\W\d_]")

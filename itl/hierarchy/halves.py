@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.words import counted
 
 GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper: they keep groups there whole
 CONTROL_DEPTH = 9  # a control empties as many groups of classes under one node at this depth

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from itl import ItlError, counted, did_you_mean, pick, warn
+from itl.errors import ItlError, did_you_mean, pick
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.halves import half_along_tree, matched_control, minimal_halves, shuffle
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import in_project
+from itl.notes import warn
 from itl.specs import file_digest
+from itl.words import counted
 
 CONTROL_TOLERANCE = 0.1  # by how much of what is removed a control may leave out more or less
 

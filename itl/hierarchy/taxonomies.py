@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from itl import ItlError, warn
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import is_missing
 from itl.hierarchy.taxonomy import Synset, Taxonomy, describe_alike
 from itl.machine import expand_home
+from itl.notes import warn
 from itl.storage import read_json, text_lines, write_text
 
 COLUMNS = ("child", "parent", "name")  # of a table; the last may be left out

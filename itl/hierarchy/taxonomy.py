@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from itl import ItlError, nearest
+from itl.errors import ItlError, nearest
 
 WNID = re.compile(r"n\d{8}")
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")

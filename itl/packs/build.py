@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError, __version__, counted
+from itl import __version__
+from itl.errors import ItlError
 from itl.machine import free_disk
 from itl.packs import source_state
 from itl.packs.fit import LOW_CONTRAST
@@ -28,6 +29,7 @@ from itl.sources.boxes import object_columns
 from itl.sources.files.image_files import CORRUPT
 from itl.sources.registry import open_source
 from itl.storage import file_sizes, flush_to_disk, hold_lock, is_disk_full, read_json, write_text
+from itl.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import CHECKED, lock_of, pack_digest
 from itl.sources.source import Source
 from itl.storage import hold_lock, read_mapping, write_atomic
+from itl.words import counted
 
 log = logging.getLogger(__name__)
 

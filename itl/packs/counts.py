@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from itl import ItlError, cannot_read
+from itl.errors import ItlError, cannot_read
 from itl.machine import Machine
 from itl.packs.pack import PACK_AGAIN, Pack, scored_split
 from itl.packs.paths import find_source, pack_folder

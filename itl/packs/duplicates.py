@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.packs.pack import Pack, save_array
 from itl.sources.boxes import padded_size
 from itl.storage import read_cache, write_atomic

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.sources.boxes import padded_size
 from itl.sources.files.image_files import pixels_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.packs.fit import decode
 from itl.sources.records import Record
 from itl.sources.source import Source

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.machine import cpu_count, expand_home
 from itl.packs.journal import checksum
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping, refuse_system_error
+from itl.words import counted
 
 PACK_AGAIN = "move the pack away, then repeat or run `itl pack` again"
 

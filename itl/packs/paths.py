@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
-from itl import ItlError, nearest
+from itl.errors import ItlError, nearest
 from itl.machine import Machine, data_entry, describe_unused_data, expand_home
 from itl.packs.content import check_content
 from itl.packs.pack import PACK_AGAIN, Pack

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError, __version__, counted, examples
+from itl import __version__
+from itl.errors import ItlError
 from itl.packs.journal import REFUSALS, JournalRow, checksum
 from itl.sources.annotated.proposal_files import find_regions, region_files
 from itl.sources.boxes import AnnotatedObject
@@ -27,6 +28,7 @@ from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing
 from itl.storage import read_mapping, refuse_system_error, try_lock, write_text
+from itl.words import counted, examples
 
 FILES = "files.parquet"  # of a pack
 UNREADABLE = "unreadable.csv"  # in its folder: images that cannot be read, and why

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, examples, one_of, shortened
+from itl.errors import ItlError, one_of
 from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import seen_images
 from itl.packs.pack import Pack
 from itl.specs import Subset
+from itl.words import counted, examples, shortened
 
 MAX_LABELS_SHOWN = 100  # characters of a label set's name in a message: a cut may name 500 nodes
 

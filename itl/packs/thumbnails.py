@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.packs.pack import Pack
 
 MAX_PNG_SIDE = 96  # pixels; larger images are JPEGs, which are smaller files

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError, counted
-from itl.machine import map_in_order
+from itl.errors import ItlError
+from itl.iteration import map_in_order
 from itl.packs.fit import import_decoders
 from itl.packs.journal import Journal, JournalRow, checksum, decode_record, write_all
 from itl.packs.source_state import UNREADABLE, EarlierPack
@@ -25,6 +25,7 @@ from itl.processes import process_pool
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.specs import Packing
+from itl.words import counted
 
 log = logging.getLogger(__name__)
 

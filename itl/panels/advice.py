@@ -9,12 +9,12 @@ import numpy as np
 import traitlets
 from matplotlib.transforms import Bbox
 
-from itl import ItlError, one_of
 from itl.analysis.advice import Advice, advise, answer_text, frontier, readable
 from itl.analysis.budget import UNITS, Budget, hours_text
 from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name, without_markup
+from itl.errors import ItlError, one_of
 from itl.machine import Machine
 from itl.panels.panel import Panel, announced, figure_url, named_so
 from itl.presets import Preset, load_preset

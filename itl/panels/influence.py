@@ -6,12 +6,12 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from itl import ItlError
 from itl.analysis.image_effects import CorrectImages, images_scored
 from itl.analysis.influence import LARGEST
 from itl.analysis.tables import both_ends
 from itl.analysis.wording import signed, signed_interval, task_name
 from itl.browser.widget import HierarchyBrowser
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.packs.paths import open_packed
 from itl.packs.thumbnails import Gallery

@@ -9,8 +9,8 @@ import seaborn as sns
 import traitlets
 from matplotlib.figure import Figure
 
-from itl import ItlError, counted, one_of, shortened
 from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
+from itl.errors import ItlError, one_of
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target, own_split
 from itl.evaluation.target import target_of
 from itl.hierarchy.taxonomies import tree_of_digest
@@ -24,6 +24,7 @@ from itl.runs.nets import net_of, targets_of
 from itl.runs.perform import load_net, tree_of
 from itl.runs.store import LOG_FILE, Store
 from itl.specs import Spec, key
+from itl.words import counted, shortened
 
 OWN = "own classes"
 PICTURES_ON_A_PAGE = 24

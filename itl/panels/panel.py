@@ -29,9 +29,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from traitlets import Bunch, HasTraits, MetaHasTraits
 
-from itl import ItlError
 from itl.analysis.figures import figure_of, forest, forest_labels
 from itl.browser.widget import HierarchyBrowser, as_displayed, is_executed_by_program
+from itl.errors import ItlError
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 

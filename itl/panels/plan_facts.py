@@ -1,11 +1,11 @@
 """What a plan takes and how far its runs are, in words for people."""
 
-from itl.machine import duration
 from itl.panels.study_process import FAILED, RUNNING, StudyProcess
 from itl.report.run_page import loss_curve
 from itl.runs.plan import Plan
 from itl.runs.store import LOG_FILE
 from itl.specs import Pretrain
+from itl.words import duration
 
 CURVES = 3  # of runs under way
 

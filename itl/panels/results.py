@@ -9,10 +9,10 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from itl import ItlError, counted, one_of
 from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import is_percent, summary
 from itl.analysis.wording import comparison_text, condition_text, p_text, row_text, task_name, verdict_text
+from itl.errors import ItlError, one_of
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.packs.paths import find_by_digest
@@ -26,6 +26,7 @@ from itl.runs.questions import questions_of
 from itl.runs.results import changed_sources
 from itl.runs.store import MANIFEST_FILE, Store
 from itl.specs import Transfer, key, pretraining_of
+from itl.words import counted
 
 if TYPE_CHECKING:
     from itl.panels.net import NetPanel

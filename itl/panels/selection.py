@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from itl import ItlError, shortened
 from itl.browser.preset import images_of, settings
 from itl.browser.widget import HierarchyBrowser
+from itl.errors import ItlError
 from itl.hierarchy.label_sets import label_set
 from itl.packs.subset import MAX_LABELS_SHOWN
 from itl.runs.study import Study
 from itl.settings import spec_of
 from itl.specs import Packing
+from itl.words import shortened
 
 
 def with_selection(

@@ -13,12 +13,13 @@ import ipywidgets
 import traitlets
 import yaml
 
-from itl import ItlError, one_of, warn
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text, task_name, without_markup
 from itl.browser.preset import on_taxonomy
 from itl.browser.widget import HierarchyBrowser
+from itl.errors import ItlError, one_of
 from itl.machine import Machine, expand_home, project_folder
+from itl.notes import warn
 from itl.packs.counts import count_images
 from itl.panels.answer_steps import ANSWERED_BY, AnswerSteps
 from itl.panels.panel import (

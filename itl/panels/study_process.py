@@ -11,7 +11,7 @@ from weakref import finalize
 
 import yaml
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.machine import OPENMP_THREADS, Machine, project_folder
 from itl.runs.design import is_packed
 from itl.runs.executors import with_needs

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.storage import read_yaml
 
 FOLDERS = ("images", "target")  # of one's own, that options may be of

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from itl import ItlError, __version__, counted, pick
+from itl import __version__
 from itl.analysis.comparisons import COLUMNS, main_contrasts
+from itl.errors import ItlError, pick
 from itl.machine import Machine, existing_part
 from itl.packs.paths import pack_folder
 from itl.presets import Preset, find_presets, load_preset, working_folder
@@ -31,6 +32,7 @@ from itl.runs.question import Question, run_all
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 from itl.storage import hold_lock, write_text
+from itl.words import counted
 
 log = logging.getLogger(__name__)
 

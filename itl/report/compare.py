@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.origins import ORIGINS
 from itl.analysis.verdicts import verdicts_by_control
 from itl.analysis.wording import signed, task_name
+from itl.errors import ItlError
 from itl.report.html import render
 from itl.report.run_page import flatten
 from itl.runs.task_questions import RANKED

@@ -21,8 +21,8 @@ from jupyter_client.provisioning import LocalProvisioner
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from itl import ItlError
 from itl.analysis.tables import MAX_TEXT_LENGTH
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.report.notebook_file import read_cells, tags
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from itl import ItlError, one_line, pick
+from itl.errors import ItlError, pick
 from itl.presets import Preset, find_notebooks
+from itl.words import one_line
 
 TYPES: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # of parameters
 PAGES_OF_REPORT = ("index", "runs")  # that no notebook makes

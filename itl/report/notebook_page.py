@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.comparisons import answer
 from itl.analysis.influence import counterfactual, effects, estimators
 from itl.analysis.origins import ORIGINS
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.packs.paths import pack_folder
 from itl.presets import Preset

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.processes import failure_text
 from itl.runs.store import Store
 from itl.runs.worker_processes import OneProcess, print_line
 from itl.specs import Spec, key
+from itl.words import counted
 
 if TYPE_CHECKING:
     from dask.distributed import Client

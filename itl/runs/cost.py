@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.evaluation.methods import KNN_NEIGHBOURS, METHODS
 from itl.evaluation.target import HELD_OUT_FRACTION, multilabel_target
 from itl.hierarchy.taxonomies import tree_of_digest
@@ -16,6 +16,7 @@ from itl.packs.paths import find_by_digest
 from itl.packs.subset import class_contents, count_subset, refuse_emptied
 from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_name, name_of
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
+from itl.words import counted, examples
 
 ANNOTATED_CLASSES = 20  # of a target whose images show several objects each
 MANIFEST_BYTES_PER_IMAGE = 60

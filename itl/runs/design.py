@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from itl import ItlError, counted, pick
+from itl.errors import ItlError, pick
 from itl.evaluation.methods import METHODS, main_metrics
 from itl.hierarchy.label_sets import check_from_few_to_many, needs_tree
 from itl.hierarchy.taxonomies import open_taxonomy
@@ -17,6 +17,7 @@ from itl.packs.paths import pack_folder, packed
 from itl.runs.own_weights import OwnWeights
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key, pretraining_of
 from itl.storage import read_mapping, write_text
+from itl.words import counted
 
 UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training

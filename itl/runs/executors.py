@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.processes import UNDER_MAIN, failure_text
 from itl.runs.cluster import DaskWorkers, cluster

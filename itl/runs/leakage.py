@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from itl import counted
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomy import Taxonomy
@@ -26,6 +25,7 @@ from itl.packs.pack import Pack, scored_split
 from itl.packs.subset import class_contents
 from itl.runs.design import Run
 from itl.specs import Pretrain, Subset, Transfer
+from itl.words import counted
 
 log = logging.getLogger(__name__)
 

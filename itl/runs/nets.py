@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from itl import ItlError, did_you_mean
+from itl.errors import ItlError, did_you_mean
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.store import PROVENANCE_FILE, Store

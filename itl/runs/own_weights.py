@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.machine import Machine, in_project
 from itl.settings import spec_of
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest

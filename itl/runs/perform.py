@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from itl import ItlError, pick, warn
+from itl.errors import ItlError, pick
 from itl.evaluation.accuracy import scores
 from itl.evaluation.finetune import LR_SCORES_FILE, search_so_far
 from itl.evaluation.methods import METHODS
@@ -24,6 +24,7 @@ from itl.evaluation.target import multilabel_target, target_of
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
+from itl.notes import warn
 from itl.packs.pack import Pack, scored_split
 from itl.packs.paths import open_by_digest
 from itl.packs.subset import Selection, manifest, select

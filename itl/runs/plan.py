@@ -10,17 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from itl import ItlError, counted, errors_about, one_line
-from itl.machine import (
-    Machine,
-    about,
-    cpu_count,
-    device_memory,
-    existing_part,
-    free_disk,
-    free_memory,
-    readable,
-)
+from itl.errors import ItlError, errors_about
+from itl.machine import Machine, cpu_count, device_memory, existing_part, free_disk, free_memory
 from itl.packs.build import partial_of
 from itl.packs.counts import ImageCounts, count_images
 from itl.packs.pack import Pack, scored_split
@@ -35,6 +26,7 @@ from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before,
 from itl.runs.worker_processes import needs
 from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer
+from itl.words import about, counted, one_line, readable
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,8 @@ from textwrap import TextWrapper
 
 import pandas as pd
 
-from itl import shortened
-from itl.machine import readable
 from itl.runs.plan import Plan
+from itl.words import readable, shortened
 
 TERMINAL_COLUMNS = 100
 QUESTIONS_WIDTH = 24  # of the questions that share a run, which leaves room for its conditions

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from itl import errors_about
+from itl.errors import errors_about
 from itl.machine import Machine
 from itl.packs.counts import ImageCounts
 from itl.runs.cost import Cost, cost_settings, work_of

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from itl import warn
-from itl.machine import about
+from itl.notes import warn
 from itl.runs.store import HOLDER, LOG_FILE, RESULT, Store
 from itl.specs import Pretrain, Transfer, key
 from itl.storage import HEARTBEAT_S, has_ended, read_holder
+from itl.words import about
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known

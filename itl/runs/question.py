@@ -1,12 +1,13 @@
 """A question: its plan of runs, and their results in one tidy frame."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from itl import ItlError, counted
+from itl.errors import ItlError, pick
 from itl.hierarchy.taxonomies import keep_taxonomy
-from itl.machine import Machine
+from itl.machine import Machine, data_entry, expand_home
 from itl.packs.pack import Pack
 from itl.packs.paths import build_or_open, packed
 from itl.processes import refuse_while_main_is_imported
@@ -19,7 +20,9 @@ from itl.runs.plan import plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import PROVENANCE_FILE, Store
+from itl.sources.registry import reads_files
 from itl.specs import Spec, pretraining_of
+from itl.words import counted
 
 
 class Question(Design):
@@ -202,3 +205,19 @@ def run_all(
             watch(progress)
 
         execute(ours, store, machine, update)
+
+
+def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -> None:
+    """Raise ItlError for --data NAME=PATH whose NAME reads no files here, or a folder that does not exist."""
+    sources = defaultdict(set)  # of each name, in any question
+    for question in questions:
+        for name, packing in question.packings().items():
+            sources[name].add(packing.source)
+    for entry in entries:
+        name, path = data_entry(entry)
+        if name:
+            kinds = pick(sources, name, "source in this preset")
+            if not any(map(reads_files, kinds)):
+                raise ItlError(f"--data {entry}: {name} is rendered by source {min(kinds)}; leave it out")
+        elif not expand_home(path).exists():
+            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")

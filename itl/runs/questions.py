@@ -3,7 +3,6 @@
 import inspect
 import math
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from itl import ItlError, counted, errors_about, pick, warn
+from itl.errors import ItlError, errors_about, pick
 from itl.evaluation.methods import METHODS
-from itl.machine import Machine, data_entry, expand_home
+from itl.machine import Machine
+from itl.notes import warn
 from itl.packs.paths import packed
 from itl.runs.design import UNPACKED, Comparison, Condition, columns
 from itl.runs.question import Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
 from itl.settings import spec_of
-from itl.sources.registry import reads_files
 from itl.specs import Recipe, Subset
+from itl.words import counted
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -482,19 +482,3 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
                 questions.append(study.ask(**preset.notebooks[stem]))
                 questions[-1].check_comparisons()
     return questions
-
-
-def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -> None:
-    """Raise ItlError for --data NAME=PATH whose NAME reads no files here, or a folder that does not exist."""
-    sources = defaultdict(set)  # of each name, in any question
-    for question in questions:
-        for name, packing in question.packings().items():
-            sources[name].add(packing.source)
-    for entry in entries:
-        name, path = data_entry(entry)
-        if name:
-            kinds = pick(sources, name, "source in this preset")
-            if not any(map(reads_files, kinds)):
-                raise ItlError(f"--data {entry}: {name} is rendered by source {min(kinds)}; leave it out")
-        elif not expand_home(path).exists():
-            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.packs.paths import find_source, packed
 from itl.packs.source_state import PackRequest, changes_since
@@ -14,6 +14,7 @@ from itl.runs.plan import describe_changes
 from itl.runs.question import Question, nothing_done
 from itl.runs.store import Store
 from itl.specs import pretraining_of
+from itl.words import counted
 
 
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from itl import ItlError, warn
+from itl.errors import ItlError
+from itl.notes import warn
 from itl.specs import canonical, key
 from itl.storage import (
     CHECKPOINT_FILE,

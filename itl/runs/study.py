@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from itl import ItlError, pick
+from itl.errors import ItlError, pick
 from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
 from itl.runs.design import NAME, UNTRAINED, Comparison, Condition, Margin, Task

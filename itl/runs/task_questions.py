@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from itl import ItlError, pick
+from itl.errors import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.runs.design import Comparison, Condition, Task, columns
 from itl.runs.question import Question

@@ -12,7 +12,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.machine import Machine
 from itl.processes import process_pool
 from itl.runs.provenance import device_name

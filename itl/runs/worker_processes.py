@@ -20,8 +20,9 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from subprocess import PIPE
 
-from itl import ItlError, LineHandler, log_lines, warnings_as_notes
+from itl.errors import ItlError
 from itl.machine import OPENMP_THREADS, Machine
+from itl.notes import LineHandler, log_lines, warnings_as_notes
 from itl.processes import failure_text, free_frames, process_pool
 from itl.runs.store import RUN_AGAIN, Store
 from itl.specs import Spec, Transfer

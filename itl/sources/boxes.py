@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 
 Box = tuple[float, float, float, float]
 Size = tuple[int | None, int | None]  # width and height of an image, None where it is not known

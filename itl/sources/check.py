@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from itl import ItlError, counted, examples, grouped, quoted
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID, Taxonomy
+from itl.iteration import grouped
 from itl.sources.annotated import detection_files, proposals
 from itl.sources.check_lines import CheckLine
 from itl.sources.records import Record
@@ -17,6 +18,7 @@ from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.specs import Packing
 from itl.storage import read_yaml, system_error
+from itl.words import counted, examples, quoted
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed

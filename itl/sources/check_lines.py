@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from itl import counted
+from itl.words import counted
 
 MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.sources.records import Record
+from itl.words import counted
 
 K = TypeVar("K")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from itl import ItlError, pick
+from itl.errors import ItlError, pick
 from itl.machine import expand_home
 from itl.sources.annotated.coco import Coco
 from itl.sources.annotated.voc_action import VocAction

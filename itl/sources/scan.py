@@ -11,11 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from itl import ItlError, counted, examples, grouped, no_such, plain_line
+from itl.errors import ItlError, no_such
+from itl.iteration import grouped
 from itl.sources.boxes import AnnotatedObject, Box, Size, turn_box
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import read_header
 from itl.sources.records import Record, classes_by_split
+from itl.words import counted, examples, plain_line
 
 IMAGE_HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"

@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from itl import counted, examples, one_line
 from itl.hierarchy.taxonomy import Taxonomy, describe_alike
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing, open_listing
@@ -19,6 +18,7 @@ from itl.sources.files.image_files import UNREAD_SUFFIXES
 from itl.sources.records import Record, classes_by_split, describe_doubtful_names, suffix_of
 from itl.sources.scan import Resized, Scan
 from itl.sources.split_names import SPLIT_ORDER
+from itl.words import counted, examples, one_line
 
 NO_TRAINING = "without it nothing can be trained on this source"
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from posixpath import dirname
 
-from itl import examples
 from itl.sources.files.archives import Member
+from itl.words import examples
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".tar")
 

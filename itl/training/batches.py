@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from itl import ItlError
-from itl.machine import Machine, map_in_order
+from itl.errors import ItlError
+from itl.iteration import map_in_order
+from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.crop_cpu import gather_crop, plain_crop
 from itl.training.device_images import ImageStream, resident, resident_packs

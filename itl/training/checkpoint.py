@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from itl import ItlError, warn
+from itl.errors import ItlError
+from itl.notes import warn
 from itl.storage import CHECKPOINT_FILE, DamagedFile, refuse_system_error, write_atomic
 
 CHECKSUM = "checksum"  # a tensor of each checkpoint, over the others

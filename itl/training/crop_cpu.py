@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import torch
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD
 
 MEAN, STD = IMAGENET_MEAN, IMAGENET_STD  # as most published nets expect

@@ -14,7 +14,7 @@ import torch
 import triton
 import triton.language as tl
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.training.crop_cpu import SCALE, SHIFT, plain_crop
 
 STRIP, SHORT_STRIP = 16, 7  # output lines of a program; short where the batch is small

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from itl import ItlError
-from itl.machine import Machine, map_in_order
+from itl.errors import ItlError
+from itl.iteration import map_in_order
+from itl.machine import Machine
 from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, padded_size
 from itl.specs import DetectionRecipe

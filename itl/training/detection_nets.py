@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 from torchvision.ops import roi_pool
 
-from itl import ItlError, pick
+from itl.errors import ItlError, pick
 from itl.training.nets import Classifier, Renormalised
 
 SAMPLES_PER_SIDE = 2  # of a cell; their values are averaged

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from itl.machine import map_in_order
+from itl.iteration import map_in_order
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from itl import ItlError, no_such
+from itl.errors import ItlError, no_such
 from itl.specs import net_name
 from itl.training.nets import check_known
 from itl.training.weight_files import reason_of

@@ -15,8 +15,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from itl import ItlError, warn
+from itl.errors import ItlError
 from itl.machine import Machine
+from itl.notes import warn
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.batches import Batches, device, step_rng, use_device
 from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors

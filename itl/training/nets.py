@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 from torch.nn.modules.batchnorm import _NormBase
 
-from itl import ItlError, did_you_mean, pick
+from itl.errors import ItlError, did_you_mean, pick
 from itl.specs import TORCHVISION_NETS, Pretrain, net_name
 from itl.training.crop_cpu import MEAN, STD
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from itl import warn
 from itl.machine import Machine
+from itl.notes import warn
 
 Kernel = TypeVar("Kernel")
 Setting = TypeVar("Setting")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.training.checkpoint import tensors_below
 from itl.training.nets import NETS, build, library_nets, size_option
 from itl.training.weight_files import Tensors

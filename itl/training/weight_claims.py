@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.specs import Weights
 from itl.training.nets import build, library_nets
 from itl.training.weight_files import Tensors, has_real_values

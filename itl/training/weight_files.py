@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.storage import refuse_system_error
 
 Tensors = dict[str, Tensor]

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.specs import Weights, key
 from itl.storage import write_atomic
 from itl.training.checkpoint import load_tensors, separate, tensors_below
@@ -31,6 +31,7 @@ from itl.training.weight_names import (
     prefixes_of,
     shapes_of,
 )
+from itl.words import counted
 
 # Averages over the training: of MoCo, BYOL and the like, and the moments of an optimizer.
 MOVING_AVERAGE = re.compile(r"momentum|target|encoder_k|_k(?=\.|$)|exp_avg|velocity")

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from itl import ItlError, __version__, log_lines
+from itl import ItlError, __version__
+from itl.notes import log_lines
 from itl.packs import source_state, writer
 from itl.packs.fit import decode
 from itl.packs.journal import Journal

@@ -13,7 +13,7 @@ from itl.packs.subset import count_subset
 from itl.presets import Preset
 from itl.runs import questions
 from itl.runs.design import Margin
-from itl.runs.questions import refuse_unknown_data
+from itl.runs.question import refuse_unknown_data
 from itl.runs.store import Store
 from itl.runs.study import MIN_SEEDS
 from itl.specs import Pretrain, Transfer

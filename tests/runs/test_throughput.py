@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import Future
 from itertools import cycle
 
-from itl import log_lines
+from itl.notes import log_lines
 from itl.processes import process_pool
 from itl.runs import throughput
 from itl.specs import Recipe

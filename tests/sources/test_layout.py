@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from itl import counted
 from itl.sources.folders import left_out
 from itl.sources.folders.layout import Choice
 from itl.sources.folders.layout_options import recognise
 from itl.sources.registry import open_source
+from itl.words import counted
 from tests.annotated import check_lines
 from tests.pictures import tree
 

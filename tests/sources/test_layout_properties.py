@@ -6,11 +6,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from itl import ItlError, counted
+from itl import ItlError
 from itl.sources.files.archives import Listing, Member
 from itl.sources.folders.class_folders import ClassFolders
 from itl.sources.folders.layout import Choice
 from itl.sources.folders.layout_options import recognise
+from itl.words import counted
 
 SPELLINGS = {
     "train": ["train", "Train", "training", "train_set", "seg_train", "train.X1", "ILSVRC2012_img_train"],

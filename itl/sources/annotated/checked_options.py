@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from itl import ItlError, pick
+from itl.errors import ItlError, pick
 from itl.sources.boxes import OUTSIDE
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from itl import ItlError, counted, examples, grouped
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import LIKE_MISSING
+from itl.iteration import grouped
 from itl.sources.annotated.proposals import add_regions
 from itl.sources.annotated.voc_devkit import refuse_labelme, refuse_other_formats
 from itl.sources.boxes import (
@@ -40,6 +41,7 @@ from itl.sources.split_names import (
     without_keypoints,
 )
 from itl.sources.unopened_archives import describe_packed
+from itl.words import counted, examples
 
 OF_DETECTORS = {"prediction", "predictions", "result", "results"}  # words in the names of what these write
 FLAGS = ("iscrowd", "ignore", "difficult")  # the latter two of PASCAL's objects, in JSON that tools convert
@@ -199,7 +201,8 @@ class Coco(AnnotatedSource):
             and (name in self._with_boxes or split_of_json(name, any_word=True) or is_of_splits(name))
         ]
         text = f"not read: {examples(unread, 10)}; the option annotations names the files that are read, as"
-        return [f"{text} {_option_text(read)}"] if unread else []
+        option = ",".join(f"{split}={name}" for split, name in read.items())
+        return [f"{text} annotations={option}"] if unread else []
 
     def _named_file(self, name: str, files: list[str]) -> str:
         if name in files:
@@ -327,11 +330,6 @@ def _other_words(name: str) -> frozenset[str]:
     (frozenset({'boats'}), frozenset())
     """
     return frozenset(stem_words(name)).difference(SPLIT_OF_WORD, JSON_WORDS)
-
-
-def _option_text(files: Mapping[str, str]) -> str:
-    """Return the option annotations that names the file of each split."""
-    return f"annotations={','.join(f'{split}={name}' for split, name in files.items())}"
 
 
 def _describe_twice(image: str, split: str, first: str, name: str) -> str:

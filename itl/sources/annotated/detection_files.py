@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, did_you_mean, examples, grouped, no_such
+from itl.errors import ItlError, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
+from itl.iteration import grouped
 from itl.machine import expand_home
 from itl.sources.annotated.checked_options import check_options
 from itl.sources.annotated.coco import category_names, read_tables
@@ -37,6 +38,7 @@ from itl.sources.files.json_text import int_if_whole, parse_json
 from itl.sources.listed.numbered_classes import describe_zero, read_names
 from itl.sources.records import plain_label
 from itl.storage import text_lines
+from itl.words import counted, examples
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
 KIT_FILE = re.compile(r"(comp\d+(?:[_-][A-Za-z0-9-]+)?_det_[A-Za-z0-9]+)_(.+)\.txt")  # Fast R-CNN adds a salt

@@ -24,12 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError, counted, pick
+from itl.errors import ItlError, pick
 from itl.sources.boxes import first_invalid_box, refuse_normalised
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.option_files import folder_of, paths_named
 from itl.sources.files.untrusted_files import explain_damage, npz_arrays
 from itl.storage import write_atomic
+from itl.words import counted
 
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
 PER_IMAGE_NAMES = (("boxes", "scores"), ("bboxes", "bboxes_scores"))  # variables of boxes and scores

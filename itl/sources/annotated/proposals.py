@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.machine import expand_home
 from itl.sources.annotated.checked_options import check_options
 from itl.sources.annotated.proposal_files import Regions, describe_order, find_regions, read_regions
@@ -20,6 +20,7 @@ from itl.sources.check_lines import CheckLine
 from itl.sources.files.option_files import folder_of
 from itl.sources.records import stem_of
 from itl.sources.scan import Scan
+from itl.words import counted, examples
 
 RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 RECALL_COUNTS = (300, 1000, 2000)  # regions of an image

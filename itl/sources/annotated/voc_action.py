@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from itl import ItlError, counted, examples, grouped, no_such
+from itl.errors import ItlError, no_such
+from itl.iteration import grouped
 from itl.sources.annotated.voc_detection import VocSource
 from itl.sources.annotated.voc_devkit import LISTS, list_of_word, listed_images, read_list, splits_of_lists
 from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml
@@ -17,6 +18,7 @@ from itl.sources.records import Record
 from itl.sources.scan import Scan
 from itl.sources.source import NO_TRAINING
 from itl.sources.split_names import SPLIT_ORDER
+from itl.words import counted, examples
 
 ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.annotated import voc_devkit
 from itl.sources.annotated.proposals import add_regions

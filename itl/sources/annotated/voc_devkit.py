@@ -8,13 +8,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itl import ItlError, counted, examples, grouped
+from itl.errors import ItlError
+from itl.iteration import grouped
 from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.records import is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
 from itl.sources.unopened_archives import describe_packed
 from itl.storage import text_lines
+from itl.words import counted, examples
 
 YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
 LISTS = ("train", "val", "trainval", "test")

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, counted, grouped
+from itl.errors import ItlError
+from itl.iteration import grouped
 from itl.sources.annotated.voc_devkit import listed_images, read_list
 from itl.sources.boxes import (
     FLAG_OF_TEXT,
@@ -22,6 +23,7 @@ from itl.sources.boxes import (
 )
 from itl.sources.files import archives
 from itl.sources.records import plain_label, stem_of
+from itl.words import counted
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 
 # Chosen on 350 images of VOC 2007 trainval: 2,000 windows cover 95 % of the objects that are not difficult.
 STEP = 0.4  # from a window to the next, as a fraction of the window's side

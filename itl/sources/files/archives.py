@@ -17,9 +17,10 @@ from pathlib import Path
 from posixpath import dirname, join, normpath, splitext
 from typing import BinaryIO
 
-from itl import ItlError, cannot_read, counted
+from itl.errors import ItlError, cannot_read
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.files.untrusted_files import explain_damage, inflate
+from itl.words import counted
 
 STRAY_NAMES = {  # and all that begin with a dot
     *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information"),

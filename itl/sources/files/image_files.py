@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from itl import ItlError
+from itl.errors import ItlError
 
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a JPEG followed by more images
 FORMATS_OF_SUFFIX = {

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.sources.files.untrusted_files import MAX_UNPACKED_BYTES, explain_damage, refuse_large
 
 MAT_HEADER_BYTES = 128

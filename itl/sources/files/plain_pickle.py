@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
 
 DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1"}

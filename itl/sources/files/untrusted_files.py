@@ -10,7 +10,7 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from itl import ItlError, cannot_read
+from itl.errors import ItlError, cannot_read
 
 MAX_UNPACKED_BYTES = 2 << 30  # of one array, one row group of a table, one member of an archive, one .mat
 

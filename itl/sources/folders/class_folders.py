@@ -11,7 +11,7 @@ from pathlib import Path
 from posixpath import basename
 from typing import Literal
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.files import archives
@@ -45,6 +45,7 @@ from itl.sources.split_names import (
 )
 from itl.sources.unopened_archives import describe_packed, is_archive
 from itl.storage import text_lines
+from itl.words import counted, examples
 
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {

@@ -14,7 +14,7 @@ from itertools import chain
 from posixpath import basename, commonpath, join
 from typing import NamedTuple
 
-from itl import ItlError, counted, did_you_mean, examples
+from itl.errors import ItlError, did_you_mean
 from itl.sources.files.archives import Member
 from itl.sources.folder_names import (
     PART_WORDS,
@@ -36,6 +36,7 @@ from itl.sources.split_names import (
     splits_of_words,
     words_of,
 )
+from itl.words import counted, examples
 
 
 class Choice(NamedTuple):

@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from posixpath import basename
 
-from itl import ItlError, counted, examples, grouped
+from itl.errors import ItlError
+from itl.iteration import grouped
 from itl.sources.files.archives import Listing
 from itl.sources.folder_names import is_container, is_of_masks, is_of_photos, wnid_of
 from itl.sources.folders.layout import Choice, Layout, Tree, outer_folders, read_tree, refuse_two_of_one_split
@@ -21,6 +22,7 @@ from itl.sources.split_names import (
     words_of,
 )
 from itl.sources.unopened_archives import unpack_command
+from itl.words import counted, examples
 
 FOLDERS_CURE = (
     "put the images of each class into a folder of its own, or list each image with its class: source lists"

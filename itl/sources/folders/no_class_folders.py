@@ -4,10 +4,11 @@ import re
 from collections.abc import Collection, Mapping
 from posixpath import basename
 
-from itl import examples, grouped
+from itl.iteration import grouped
 from itl.sources.folder_names import FILE_FOLDERS, has_word_of_masks, is_of_masks, is_of_photos
 from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import words_of
+from itl.words import examples
 
 
 def describe_no_classes(files: Collection[str], class_of: Mapping[str, str]) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from itl import ItlError, counted, examples, grouped
+from itl.errors import ItlError
+from itl.iteration import grouped
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.listed import dividing_lists, folder_labels
@@ -31,6 +32,7 @@ from itl.sources.split_names import (
     one_for_each_split,
     split_of_path,
 )
+from itl.words import counted, examples
 
 FIRST_LINES = 3  # of a file, which tell whether it is a list
 WITHOUT_LABEL = ": no label"  # the end of why a file is no list

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from itl import ItlError, examples
+from itl.errors import ItlError
 from itl.sources.files import archives
 from itl.sources.listed.numbered_classes import describe_zero
 from itl.sources.records import Record, is_image, validate_records
@@ -23,6 +23,7 @@ from itl.sources.split_names import (
     words_of,
 )
 from itl.sources.unopened_archives import describe_packed, is_archive
+from itl.words import examples
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$", re.IGNORECASE)

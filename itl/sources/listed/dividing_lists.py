@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import PurePosixPath
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.sources.files.archives import Member
 from itl.sources.listed.image_lists import PEEKED_TREE_BYTES, is_made_up
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS

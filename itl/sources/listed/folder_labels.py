@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.sources.folder_names import CONTAINERS, PART_WORDS
 from itl.sources.listed.list_files import ListedImage
 from itl.sources.split_names import (

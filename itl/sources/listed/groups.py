@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
-from itl import pick
+from itl.errors import pick
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.held_out import describe_groups, refuse_group_alone, split_off_val
 from itl.sources.records import Record

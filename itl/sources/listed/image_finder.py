@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
-from itl import ItlError, counted, examples, grouped
+from itl.errors import ItlError
+from itl.iteration import grouped
 from itl.sources.files.archives import Listing
 from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import split_of_folders, split_of_path
+from itl.words import counted, examples
 
 COPY_AGAIN = "copy it again, or remove it"
 FEW = 8  # images of one last name, that are looked at one by one

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from itertools import chain
 
-from itl import ItlError, examples
+from itl.errors import ItlError
 from itl.sources.listed.labels import SEVERAL_LABELS
 from itl.sources.listed.list_columns import MissingColumnError
 from itl.sources.listed.list_files import (
@@ -24,6 +24,7 @@ from itl.sources.listed.split_columns import UnclearListError, are_codes_of_spli
 from itl.sources.records import is_image, stem_of
 from itl.sources.split_names import is_split_list, split_of_cell, split_of_path, stem_words
 from itl.storage import text_lines
+from itl.words import examples
 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 PEEKED_TREE_BYTES = 1 << 16  # of JSON or YAML, to see whether they name images and splits

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from posixpath import dirname
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.listed.split_columns import UnclearListError
+from itl.words import counted, examples
 
 LABEL_COLUMNS = (
     *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),

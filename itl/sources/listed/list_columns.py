@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 
-from itl import ItlError, examples, pick
+from itl.errors import ItlError, pick
 from itl.sources.listed.labels import LABEL_COLUMNS, ranks_of_class
 from itl.sources.listed.split_columns import likely_header
 from itl.sources.records import is_image
 from itl.sources.split_names import split_of_cell
+from itl.words import examples
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),

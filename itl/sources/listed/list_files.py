@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.listed.labels import SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import delimiter_of

@@ -5,7 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.files.json_text import parse_json
 from itl.sources.listed.labels import FLAGS, FLAGS_SET, LABEL_COLUMNS, ranks_of_class
@@ -31,6 +31,7 @@ from itl.sources.listed.list_files import (
 from itl.sources.listed.split_columns import UnclearListError, split_column
 from itl.sources.split_names import split_of_cell
 from itl.storage import text_lines
+from itl.words import counted, examples
 
 UNLABELLED_COLUMNS = {  # of metadata beside class folders
     *("license", "licence", "author", "url", "source", "width", "height", "md5", "sha256", "date"),

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import chain, starmap
 from typing import ClassVar
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.listed.groups import hold_out
@@ -20,6 +20,7 @@ from itl.sources.source import ScannedSource
 from itl.sources.split_names import SPLIT_OF_WORD
 from itl.sources.unopened_archives import describe_packed
 from itl.storage import text_lines
+from itl.words import counted, examples
 
 Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps with the line
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.sources.listed import dividing_lists, folder_labels
 from itl.sources.listed.chosen_lists import ChosenLists
 from itl.sources.listed.image_lists import (
@@ -35,6 +35,7 @@ from itl.sources.split_names import (
     split_of_folders,
     split_of_path,
 )
+from itl.words import counted, examples
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.json_text import parse_json
 from itl.sources.folder_names import wnid_of
 from itl.sources.records import plain_label
 from itl.storage import python_literal, text_lines
+from itl.words import counted, examples
 
 CLASS_NAME_FILES = (  # searched for beside the images
     *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from itl import ItlError, counted, grouped
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import is_missing
+from itl.iteration import grouped
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.files.untrusted_files import explain_damage, refuse_large
@@ -31,6 +32,7 @@ from itl.sources.listed.split_columns import (
 )
 from itl.sources.records import Record, plain_label
 from itl.sources.split_names import split_of_cell, split_of_path
+from itl.words import counted
 
 PARQUET_IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")

@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from itl import ItlError, counted, examples, grouped, no_such, pick
+from itl.errors import ItlError, no_such, pick
 from itl.hierarchy.taxonomy import WNID
+from itl.iteration import grouped
 from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
 from itl.sources.files.json_text import int_if_whole, parse_json
@@ -20,6 +21,7 @@ from itl.sources.listed.labels import NO_LABEL, describe_missing, ranks_of_class
 from itl.sources.listed.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import Record, is_image, plain_label, suffix_of
 from itl.sources.split_names import split_of_cell, split_of_path
+from itl.words import counted, examples
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
 TEXT_KEYS = ("name", "text")  # which may also be of the image: they name no class, but tell two numberings

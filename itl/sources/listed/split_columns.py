@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.records import is_image
 from itl.sources.split_names import (

@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.sources.files.archives import LATER_FORMATS, Member, foreign_format, open_listing
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import files_of_packed_tar, refuse_large
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
 from itl.sources.unopened_archives import describe_packed
+from itl.words import counted, examples
 
 SIDE = 32  # pixels
 # Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other

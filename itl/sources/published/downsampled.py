@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import Member, open_listing
 from itl.sources.files.option_files import find_file, folder_around
@@ -20,6 +20,7 @@ from itl.sources.published.cifar import image_array, label_list
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
 from itl.sources.unopened_archives import describe_packed
+from itl.words import counted
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
 WNID_FILE = "map_clsloc.txt"  # lines `WNID NUMBER WORDS`; its numbers are not in the order of wnids

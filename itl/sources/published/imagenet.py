@@ -12,7 +12,7 @@ from pathlib import Path
 from posixpath import basename
 from typing import ClassVar
 
-from itl import ItlError, counted, errors_about, examples
+from itl.errors import ItlError, errors_about
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files import archives
 from itl.sources.files.archives import NAMED_AGAIN, Listing
@@ -36,6 +36,7 @@ from itl.sources.records import Record, is_image, stem_of, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import split_of_any_word, split_of_folders, split_of_name
 from itl.sources.unopened_archives import describe_packed, unpack_command
+from itl.words import counted, examples
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k

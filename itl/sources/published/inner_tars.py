@@ -6,12 +6,13 @@ from functools import cache
 from pathlib import Path
 from posixpath import basename
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing
 from itl.sources.folder_names import wnid_of
 from itl.sources.records import is_image
 from itl.sources.split_names import split_of_name
+from itl.words import counted, examples
 
 
 def has_images(path: Path) -> bool:

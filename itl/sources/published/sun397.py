@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from itl import ItlError, did_you_mean, examples
+from itl.errors import ItlError, did_you_mean
 from itl.sources.annotated.voc_devkit import assign_splits, read_list
 from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.records import Record, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.unopened_archives import describe_packed
+from itl.words import examples
 
 IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive
 PARTITIONS = "Partitions"  # the folder or zip of the lists

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from itl import ItlError, counted
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import Listing
 from itl.sources.files.mat_files import load_mat
@@ -25,6 +25,7 @@ from itl.sources.records import is_image
 from itl.sources.scan import Scan
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER
+from itl.words import counted
 
 Labelled = list[tuple[str, str]]  # images with their classes
 

@@ -10,7 +10,7 @@ from operator import ne
 from pathlib import Path
 from typing import NamedTuple
 
-from itl import ItlError, counted, examples
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files.archives import Member
 from itl.sources.files.mat_files import load_mat
@@ -19,6 +19,7 @@ from itl.sources.listed.image_lists import is_made_up
 from itl.sources.listed.numbered_classes import first_number
 from itl.sources.records import is_image, stem_of
 from itl.storage import text_lines
+from itl.words import counted, examples
 
 DEVKIT, OTHER_DEVKIT = "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t3"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from itl import ItlError
+from itl.errors import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
 from itl.sources.source import Source
