@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +17,7 @@ Box = tuple[float, float, float, float]
 Size = tuple[int | None, int | None]  # width and height of an image, None where it is not known
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
 NO_SIDE = -1e-6  # a side above it may be 0, rounded: detectors clip boxes to 0, and VOCevaldet scores these
-OUTSIDE = {"refuse": "correct it", "cut": "clip it"}  # a box that reaches outside its image
+Outside = Literal["refuse", "cut"]  # what is done with a box that reaches outside its image
 FLAG_OF_TEXT = {  # as difficult in annotations
     **dict.fromkeys(("1", "1.0", "true"), True),
     **dict.fromkeys(("0", "0.0", "false", "", "unspecified"), False),

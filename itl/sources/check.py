@@ -13,7 +13,7 @@ from itl.iteration import grouped
 from itl.sources.annotated import detection_files, proposals
 from itl.sources.check_lines import CheckLine
 from itl.sources.records import Record
-from itl.sources.registry import SOURCES, open_source
+from itl.sources.registry import SOURCES, checked_options, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.specs import Packing
@@ -38,6 +38,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     'problem: there is nothing at nowhere; give a folder, a .tar or a .zip'
     """
     if kind in OTHER_KINDS:
+        options = checked_options(OTHER_KINDS[kind], kind, options, Path(path or ""))
         return list(OTHER_KINDS[kind](None if path is None else Path(path), **options))
     try:
         source = open_source(kind, path, **options)

@@ -3,7 +3,7 @@
 import inspect
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -57,19 +57,14 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     the tar or zip. What the source does not take is an ItlError, with the nearest name.
     """
     source: Callable[..., Source] = pick(SOURCES, kind, "source")
-    known = dict(inspect.signature(source).parameters)
-    needs_path = known.pop("path", None) is not None
-    for name in options:
-        if name == "classes" and name not in known and not SOURCES[kind].annotates:
-            raise ItlError(
-                f"source {kind} has no option classes; pack all of it, and choose classes by the label set "
-                f"file@FILE: `itl subset --labels file@FILE`, or labels in a preset"
-            )
-        pick(known, name, f"option of source {kind}")
-    hints = get_type_hints(source)
+    if "classes" in options and not SOURCES[kind].has_option("classes") and not SOURCES[kind].annotates:
+        raise ItlError(
+            f"source {kind} has no option classes; pack all of it, and choose classes by the label set "
+            f"file@FILE: `itl subset --labels file@FILE`, or labels in a preset"
+        )
     near = expand_home(path) if path is not None else Path()
-    options = {name: check_option(name, value, hints[name], near) for name, value in options.items()}
-    if not needs_path:
+    options = checked_options(source, f"source {kind}", options, near)
+    if not SOURCES[kind].has_option("path"):
         if path is not None:
             raise ItlError(
                 f"source {kind} renders its images and reads no files, so not {path}; leave it out"
@@ -78,6 +73,17 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     if path is None:
         raise ItlError(f"source {kind} reads files, but no path was given; it takes {SOURCES[kind].expected}")
     return source(expand_home(path), **options)
+
+
+def checked_options(
+    function: Callable, what: str, options: Mapping[str, object], near: Path
+) -> dict[str, object]:
+    """Return *options* of *function*, called *what*, as `check_option` returns them; ItlError for others."""
+    known = {name: one for name, one in inspect.signature(function).parameters.items() if name != "path"}
+    for name in options:
+        pick(known, name, f"option of {what}")
+    hints = get_type_hints(function)
+    return {name: check_option(name, value, hints[name], near) for name, value in options.items()}
 
 
 def check_option(name: str, value: object, hint: object, path: Path) -> object:

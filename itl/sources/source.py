@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from itl.hierarchy.taxonomy import Taxonomy, describe_alike
-from itl.sources.boxes import AnnotatedObject
+from itl.sources.boxes import AnnotatedObject, Outside
 from itl.sources.files.archives import Listing, open_listing
 from itl.sources.files.image_files import UNREAD_SUFFIXES
 from itl.sources.records import Record, classes_by_split, describe_doubtful_names, suffix_of
@@ -229,7 +229,7 @@ class ScannedSource(Source):
 class AnnotatedSource(ScannedSource):
     """A scanned source with objects on its images; it may have the option ``proposals``."""
 
-    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    outside: Outside = "refuse"  # boxes that reach outside their image
     resized: Resized = "refuse"  # boxes of images that have another size than is stated
     annotates = True
 

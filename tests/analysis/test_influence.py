@@ -361,7 +361,7 @@ def test_counterfactuals_are_on_fresh_seeds(study):
         assert tried.comparisons[0].of == (("pretrained_on", first),)
 
 
-def test_a_node_without_a_control_is_passed_over(study):
+def test_a_node_without_a_control_is_passed_over(study, rated):
     """Of 8 classes two are balls, and the six others have no two that lie as near to each other."""
     question, store, machine, wnid = study
     table, ball = influence.effects(question, store, machine), "n02778669"

@@ -12,7 +12,6 @@ from itl.packs.pack import Pack
 from itl.sources import check as checking
 from itl.sources.annotated.voc_xml import read_annotation
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.check import check
 from itl.sources.check_lines import CheckLine, split_problems
 from itl.sources.registry import open_source
 from itl.sources.scan import image_header
@@ -27,12 +26,9 @@ MAIN = "VOCdevkit/VOC2007/ImageSets/Main/"
 DOG = row(3, 1, [0, 0, 9, 9])
 
 
-@pytest.mark.parametrize("option", ["annotations", "categories"])
-def test_an_option_that_is_no_path_is_refused(tmp_path, option):
-    for kind in ("detections", "proposals")[: 2 if option == "annotations" else 1]:
-        with pytest.raises(ItlError) as refused:
-            check(kind, tmp_path / "x", **{"annotations": "a", option: 5})
-        assert str(refused.value) == f"the option {option} is the name of a file or folder, not 5"
+def test_a_number_may_be_the_name_of_a_file_as_for_sources(tmp_path):
+    lines = check_lines("detections", tmp_path / "x", annotations=5)
+    assert lines == ["problem: there is nothing at 5; give a folder, a .tar or a .zip"]
 
 
 def test_coco_results_that_are_not_there_or_name_half_a_character_are_refused(tmp_path):

@@ -15,13 +15,13 @@ from itl.errors import ItlError, did_you_mean, no_such
 from itl.hierarchy.voc_classes import PASCAL
 from itl.iteration import grouped
 from itl.machine import expand_home
-from itl.sources.annotated.checked_options import check_options
 from itl.sources.annotated.coco import category_names, read_tables
 from itl.sources.annotated.voc_devkit import images_named
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.boxes import (
     NO_SIDE,
     SIDES,
+    Outside,
     Size,
     clip_boxes,
     first_invalid_box,
@@ -170,14 +170,12 @@ def check_detections(
     path: Path | None,
     annotations: str | None = None,
     categories: str | None = None,
-    outside: str = "refuse",
-    **others: object,
+    outside: Outside = "refuse",
 ) -> Iterator[CheckLine]:
     """Check the detections at *path* against the VOC *annotations*, for `itl check`.
 
-    ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a problem.
+    ItlError without *path* or *annotations*; what is wrong in the files is a problem.
     """
-    check_options("detections", others, outside, annotations=annotations, categories=categories)
     if path is None or annotations is None:
         raise ItlError(
             "detections are checked against annotations: `itl check detections FILE --option "

@@ -11,11 +11,10 @@ import pandas as pd
 
 from itl.errors import ItlError
 from itl.machine import expand_home
-from itl.sources.annotated.checked_options import check_options
 from itl.sources.annotated.proposal_files import Regions, describe_order, find_regions, read_regions
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.annotated.windows import windows
-from itl.sources.boxes import SIDES, Size, clip_boxes, iou_of, reaching_outside
+from itl.sources.boxes import SIDES, Outside, Size, clip_boxes, iou_of, reaching_outside
 from itl.sources.check_lines import CheckLine
 from itl.sources.files.option_files import folder_of
 from itl.sources.records import stem_of
@@ -206,15 +205,14 @@ def _by_unique_name(images: Iterable[str], name_of: Callable[[str], str]) -> dic
 
 
 def check_proposals(
-    path: Path | None, annotations: str | None = None, outside: str = "refuse", **others: object
+    path: Path | None, annotations: str | None = None, outside: Outside = "refuse"
 ) -> list[CheckLine]:
     """Check the region proposals at *path*, for `itl check`.
 
     With *annotations*, VOC's XML files, it also reports how many of the objects they cover.
 
-    ItlError without *path*, and for other options; what is wrong in the files is a problem.
+    ItlError without *path*; what is wrong in the files is a problem.
     """
-    check_options("proposals", others, outside, annotations=annotations)
     if path is None:
         raise ItlError("proposals are read from a file, or all files of a folder; give its path")
     try:
