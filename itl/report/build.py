@@ -186,6 +186,8 @@ class PageMaker:
         if isinstance(error, ItlError):
             self.why_stopped = str(error)
         elif error is not None:  # Ctrl-C must reach the notebooks
+            command = repeating_command(self.pages[0].preset, self.pages[0].machine)
+            self.why_stopped = f"the report was stopped; `{command}` goes on"
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self.running:
                 from itl.report.execute_notebook import interrupt_all
@@ -282,7 +284,7 @@ class PageMaker:
         """Return what the index shows of *page* now; *is_done* says whether the report has ended."""
         is_current = page.stem in self.current
         trouble = self.failed.get(page.stem, "")
-        if page in self.waiting and not is_current:
+        if not trouble and not is_current and page in (*self.waiting, *self.running.values()):
             trouble = self.why_stopped
         if is_done:
             outdated = "" if is_current else repeating_command(page.preset, page.machine)

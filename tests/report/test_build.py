@@ -47,6 +47,13 @@ def write_notebook(path: Path, *cells) -> None:
     nbformat.write(new_notebook(cells=list(cells)), path)
 
 
+def write_question(home: Path, name: str, settings: dict) -> None:
+    """Write the notebook *name* of a question, whose parameters are *settings*."""
+    declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
+    cells = new_markdown_cell(f"# {name}?"), tagged_cell("parameters", declared), new_code_cell("1")
+    write_notebook(home / f"notebooks/{name}.ipynb", *cells)
+
+
 def preset(**notebooks) -> Preset:
     """A preset of the throwaway notebooks a (divides by its number) and b-summary."""
     named = {name.replace("_", "-"): parameters for name, parameters in notebooks.items()}
@@ -372,9 +379,7 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rate
     for question in both:
         question.prepare(here(tmp_path))
     for name, settings in questions.items():
-        declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
-        cells = new_markdown_cell(f"# {name}?"), tagged_cell("parameters", declared), new_code_cell("1")
-        write_notebook(tmp_path / f"notebooks/{name.replace('_', '-')}.ipynb", *cells)
+        write_question(tmp_path, name.replace("_", "-"), settings)
     states, folder = [], tmp_path / "reports/test"
     pages = {first: folder / "01-data-size.html", second: folder / "02-class-count.html"}
 
@@ -425,10 +430,7 @@ def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_
 
     folder = tmp_path / "reports/test"
     for name in ("01-data-size", "02-class-count"):
-        settings = asked(12).notebooks[name]
-        declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
-        cells = new_markdown_cell(f"# {name}?"), tagged_cell("parameters", declared), new_code_cell("1")
-        write_notebook(tmp_path / f"notebooks/{name}.ipynb", *cells)
+        write_question(tmp_path, name, asked(12).notebooks[name])
     for number in (0, 1):
         pretend_question(number, 12)
     make(tmp_path, asked(12))
@@ -447,6 +449,7 @@ def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_
     ("failure", "says"),
     [
         (ItlError("2 of the runs failed"), "2 of the runs failed"),
+        (KeyboardInterrupt("Ctrl-C"), "the report was stopped; `itl report test"),
         (None, "01-data-size: its runs are not all done, so there is no page; `itl run` does them"),
     ],
 )
@@ -455,18 +458,18 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, f
     settings = SETTINGS | {"images_per_class": [4, 12]}
     (question,) = questions_of(preset(**{"01_data_size": settings}))
     question.prepare(here(tmp_path))
-    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in settings.items())
     write_notebook(tmp_path / "notebooks/00-hierarchy.ipynb", new_markdown_cell("# Tree"), new_code_cell("1"))
-    cells = new_markdown_cell("# How many?"), tagged_cell("parameters", declared), new_code_cell("1")
-    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", *cells)
+    write_question(tmp_path, "01-data-size", settings)
 
     def execute(specs, store, machine, watch):
         watch()
+        while not (tmp_path / "reports/test/00-hierarchy.html").exists():
+            time.sleep(0.01)
         if failure:
             raise failure  # else they are removed as soon as they are done
 
     monkeypatch.setattr("itl.runs.question.execute", execute)
-    with pytest.raises(ItlError, match=says):
+    with pytest.raises((ItlError, KeyboardInterrupt), match=str(failure or says)):
         make(tmp_path, preset(**{"00_hierarchy": {}, "01_data_size": settings}))
     index = (tmp_path / "reports/test/index.html").read_text()
     assert 'href="00-hierarchy.html"' in index
@@ -475,11 +478,36 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, f
 
 
 @pytest.mark.usefixtures("rated")
+def test_a_stopped_report_names_the_pages_that_still_waited_for_others(tmp_path, monkeypatch):
+    """One page is made at a time: Ctrl-C comes while the first is being executed."""
+    settings, free = SETTINGS | {"images_per_class": [4, 12]}, threading.Event()
+    wanted = preset(**{"00_hierarchy": {}, "01_data_size": settings})
+    (question,) = questions_of(wanted)
+    question.prepare(here(tmp_path))
+    pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), Store(tmp_path / "runs"))
+    write_notebook(tmp_path / "notebooks/00-hierarchy.ipynb", new_markdown_cell("# Tree"), new_code_cell("1"))
+    write_question(tmp_path, "01-data-size", settings)
+
+    def execute(specs, store, machine, watch):
+        watch()
+        raise KeyboardInterrupt
+
+    execute_notebook = "itl.report.execute_notebook.execute_notebook"
+    monkeypatch.setattr(execute_notebook, lambda source, target, *_: free.wait() and copyfile(source, target))
+    monkeypatch.setattr("itl.report.execute_notebook.interrupt_all", free.set)
+    monkeypatch.setattr("itl.runs.question.execute", execute)
+    with pytest.raises(KeyboardInterrupt):
+        report(wanted, tmp_path / "reports/test", here(tmp_path, workers=1), tmp_path / "notebooks")
+    index = (tmp_path / "reports/test/index.html").read_text()
+    assert 'id="01-data-size"' in index
+    assert "the report was stopped; `itl report test" in index
+
+
+@pytest.mark.usefixtures("rated")
 def test_a_report_that_cannot_be_made_writes_nothing(tmp_path):
     settings = SETTINGS | {"images_per_class": [4, 12_345]}
     questions_of(preset(**{"01_data_size": settings}))[0].prepare(here(tmp_path))
-    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in settings.items())
-    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", tagged_cell("parameters", declared))
+    write_question(tmp_path, "01-data-size", settings)
     with pytest.raises(ItlError, match="12,345"):
         make(tmp_path, preset(**{"01_data_size": settings}))
     assert not (tmp_path / "reports").exists()
