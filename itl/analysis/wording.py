@@ -78,6 +78,8 @@ def answer_text(row: pd.Series) -> str:
     >>> print(answer_text(pd.Series(row)))
     Cut at depth 5 (6 instead of 40 classes): nets keep **83 % (61 to 99 %)** of the gain from pre-training on
     scenes, linear probe; that is −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
+    >>> answer_text(pd.Series(row | {"compared": "n00015388 instead of n00021939", "sizes": ""}))[:31]
+    'n00015388 instead of n00021939:'
     """
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
     task = in_markdown(task_name(row["task"]))
@@ -86,7 +88,10 @@ def answer_text(row: pd.Series) -> str:
     if share:
         effect = f"nets keep **{share}** of the gain from pre-training on\n{task}; that is"
     sizes = f" ({row['sizes']})" if row["sizes"] else ""
-    compared = in_markdown(row["compared"][:1].upper() + row["compared"][1:] + sizes)
+    compared = row["compared"]
+    if compared.partition(" ")[0].isalpha():  # a name, such as a wnid, stays as it is
+        compared = compared[:1].upper() + compared[1:]
+    compared = in_markdown(compared + sizes)
     note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"
     verdict = in_markdown(verdict_text(row))
     seeds, limits = counted(int(row["n"]), "seeds"), interval(row["low"], row["high"])
@@ -173,6 +178,8 @@ def comparison_text(of: Mapping[str, object], against: Mapping[str, object]) -> 
     '25 instead of 200 images per class'
     >>> comparison_text({"label_set": "bottom-up@5"}, {"label_set": "original"})
     'labels cut at depth 5 instead of original labels'
+    >>> comparison_text({"label_set": "top-down@1+without-pascal"}, {"label_set": "original"})
+    'labels merged upward 1 ×, without-pascal instead of original labels'
     >>> none = {"label_set": "none", "images_per_class": 0}
     >>> comparison_text({"label_set": "original", "images_per_class": 25}, none)
     'original labels, 25 images per class instead of no pre-training'
@@ -227,11 +234,12 @@ def _value_text(column: str, value: object) -> object:
     """Write a label set as what it does to labels; any other *value* of a condition stays as it is."""
     if column not in ("label_set", "cut"):
         return value
-    method, _, argument = str(value).partition("@")
+    labels, *filters = str(value).split("+")
+    method, _, argument = labels.partition("@")
     done = {"bottom-up": f"cut at depth {argument}", "top-down": f"merged upward {argument} ×"}.get(method)
-    if column == "cut":
-        return done or value
-    return f"labels {done}" if done else "original labels" if method == "original" else value
+    if column == "label_set" and (done or method == "original"):
+        done = f"labels {done}" if done else "original labels"
+    return ", ".join([done, *filters]) if done else value
 
 
 def _values_text(condition: Mapping[str, object], names: Sequence[str]) -> str:
@@ -252,6 +260,8 @@ def task_name(task: str) -> str:
     'scenes, fine-tuned'
     >>> task_name("probe@images/half-a:50")
     'half-a classes of images (50 of each), linear probe'
+    >>> task_name("knn@images/bottom-up@2+only@food,gear")
+    'cut at depth 2, only@food,gear classes of images, nearest neighbours'
     """
     method, _, target = task.partition("@")
     if not target:
