@@ -64,7 +64,7 @@ def split_off_val(
         record.id for number, group in enumerate(together.values()) if number in chosen for record in group
     }
     if train and not val:
-        why, cure = "every class has one alone", "leave it out"
+        why, cure = "every class has one alone", "give classes more, or a split val or test instead"
         if max(Counter(record.wnid for record in train).values()) > 1:
             why, cure = "every group has too much of a class", "set another group, or leave both out"
         raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
