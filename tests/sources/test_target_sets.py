@@ -5,7 +5,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.files import untrusted_files
-from itl.sources.published.target_sets import TARGET_SETS
+from itl.sources.published.target_sets import TARGET_SETS, TargetSet
 from itl.sources.registry import SOURCES, open_source
 from tests.annotated import check_lines, images, jpeg, text, written
 from tests.pictures import CAR, FOX, REAL, tarred
@@ -224,6 +224,15 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
 def test_the_protocol_says_what_is_scored(tmp_path, kind, protocol):
     files, options, *_ = SETS[kind]
     assert open_source(kind, written(tmp_path, files), **options).protocol == protocol
+
+
+def test_a_set_needs_a_kind_and_its_lists(tmp_path):
+    class Mine(TargetSet):
+        kind = "mine"
+        lists = {"train": "train.txt"}
+
+    mine = Mine(written(tmp_path, {"train.txt": b"cat/1.jpg\n", "cat/1.jpg": jpeg()}))
+    assert (mine.layout, [record.wnid for record in mine.records()]) == ("mine", ["cat"])
 
 
 def test_papers_compare_these_by_the_mean_of_each_class():

@@ -36,7 +36,7 @@ class TargetSet(ListedSource):
 
     lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list, with its options in braces
     optional: ClassVar[tuple[str, ...]] = ()  # splits that need no list
-    title: ClassVar[str]  # its name in papers, with its options in braces too
+    title: ClassVar[str] = "{0.kind}"  # its name in papers, with its options in braces too
     image_of_line: ClassVar[str] = "{}"  # the image that a line CLASS/NAME names, whatever is before these
     pack_options = "--size 256"
     labelled_by = "its official lists"
