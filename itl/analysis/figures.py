@@ -74,15 +74,15 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     Args:
         results: columns *x*, task, metric, seed, value.
         x: a column of numbers; ``"all"`` in it is the last.
-        metric: by default each task's main metric.
+        metric: by default the main metric of each task that measures transfer: scores only predict it.
         task: the only one to be drawn.
 
     Raises:
         ItlError: There are no such results.
     """
     one_of(results.columns, x, "column of these results")
-    metrics = results["task"].map(main_metric) if metric is None else metric
-    data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
+    is_drawn = _is_main(results, task) if metric is None else results["metric"] == metric
+    data = results[is_drawn & (results["task"].isin([task]) if task else True)]
     if data.empty:
         held = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
         wanted = (metric or "main metric") + (f" of {task}" if task else "")
@@ -119,14 +119,20 @@ def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
 
     ItlError if there are no results of transfer.
     """
-    is_main = results["metric"] == results["task"].map(main_metric)
-    results = results[(results["task"] != "own") & is_main]
+    results = results[(results["task"] != "own") & _is_main(results)]
     if results.empty:
         raise ItlError("no task to draw; run the question first")
     groups = {}
     for task, data in results.groupby("task", sort=False):
         groups[task_name(task)] = {str(value): rows for value, rows in data.groupby(by)}
     return _side_by_side(groups, x)
+
+
+def _is_main(results: pd.DataFrame, task: str | None = None) -> pd.Series:
+    """Say which rows of *results* have the main metric of *task*, by default of all that measure transfer."""
+    names = results["task"].unique()
+    measured = [name for name in names if name in ("own", task) or Task.read(name).measures_transfer]
+    return results["task"].isin(measured) & (results["metric"] == results["task"].map(main_metric))
 
 
 def _side_by_side(

@@ -116,6 +116,17 @@ def test_curve_names_each_task_once_without_overlap():
     assert abs(heights["own classes"] - heights["scenes, fine-tuned"]) >= 0.06 * (high - low)
 
 
+def test_scores_are_no_transfer_that_is_drawn():
+    results = frame([25, 50], tasks=("own", "finetune@scenes", "scores@scenes")).assign(by="all")
+    results.loc[results["task"] == "scores@scenes", "metric"] = "knn5"
+    ax = figures.curve(results, "images_per_class")
+    assert {text.get_text() for text in ax.texts} == {"own classes", "scenes, fine-tuned"}
+    (panel,) = figures.panels(results, "images_per_class", "by").axes
+    assert panel.get_title(loc="left") == "scenes, fine-tuned"
+    alone = figures.curve(results, "images_per_class", task="scores@scenes")
+    assert [text.get_text() for text in alone.texts] == ["scenes, cheap scores"]
+
+
 def test_curve_says_what_there_is_to_draw():
     with pytest.raises(ItlError, match="no map to draw; results hold accuracy of finetune@scenes, acc"):
         figures.curve(frame([25, 50]), "images_per_class", "map")
