@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from posixpath import dirname, join
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.archives import Listing
 from itl.sources.files.mat_files import load_mat
+from itl.sources.folders.class_folders import no_images
+from itl.sources.folders.layout import Choice, Tree, read_tree
 from itl.sources.listed.image_lists import read_list_file
 from itl.sources.listed.listed_source import Entries, ListedSource
 from itl.sources.listed.numbered_classes import name_of, read_names
@@ -24,7 +27,7 @@ from itl.sources.published.imagenet import ImageNet
 from itl.sources.records import is_image
 from itl.sources.scan import Scan
 from itl.sources.source import Source
-from itl.sources.split_names import SPLIT_ORDER
+from itl.sources.split_names import SPLIT_ORDER, split_of_last
 from itl.words import counted
 
 Labelled = list[tuple[str, str]]  # images with their classes
@@ -380,6 +383,7 @@ class Caltech101(TargetSet):
     metric = "per_class"
     expected = "the folder 101_ObjectCategories, or one that contains it, from Caltech's page"
     labelled_by = "its folder"
+    unlisted = "images in no class folder, or of one left out"
     published_classes = 102
 
     @property
@@ -394,11 +398,28 @@ class Caltech101(TargetSet):
         return f"Caltech-101{without}, {self.train_images} training images a class"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
-        """Yield training and test images."""
-        top = "101_ObjectCategories/"
-        names = [name for name in self.listing.files if is_image(name) and "/" in name]
-        inside = [name for name in names if f"/{top}" in f"/{name}"]
-        rows = [(name, name.rpartition("/")[0].rpartition("/")[2]) for name in inside or names]
+        """Yield training and test images of the class folders; ItlError if it is unclear which these are."""
+        images = [name for name in self.listing.files if is_image(name)]
+        images = [name for name in images if "/101_ObjectCategories/" in f"/{name}"] or images
+        if not images:
+            raise ItlError(no_images(self.listing, self.path))
+        tree = Tree(Counter(map(dirname, images)))
+        top = tree.descend("", lambda _, child: child in tree.children and not split_of_last(child))
+        try:
+            inside = Tree({"/".join(parts): count for parts, count in tree.below(top).items()})
+            layout = read_tree(inside, Choice(), flat_val=False)
+        except ItlError as error:
+            raise ItlError(
+                f"{self.path}: {error}; give a folder with nothing but class folders as the path"
+            ) from None
+        if layout.has_splits:
+            raise ItlError(
+                f"{self.path} has {layout.words}, but Caltech-101 has no official splits, and this source "
+                f"draws its own from all images; the source folder reads those that you have"
+            )
+        scan.left_out += layout.left_out
+        folders = {join(top, folder): name for folder, (_, name) in layout.class_of.items()}
+        rows = [(name, folders[dirname(name)]) for name in images if dirname(name) in folders]
         if self.background == "drop":
             rows = [row for row in rows if row[1] != "BACKGROUND_Google"]
         train, test = first_of_each_class(rows, self.train_images, "train_images")
@@ -433,11 +454,12 @@ def first_of_each_class(rows: Labelled, count: int, option: str) -> tuple[Labell
                 f"{image} and {other} are of one class and name, as in two copies of a data set; give the "
                 f"folder of one"
             )
-    for label, images in by_class.items():
-        if len(images) <= count:
+    for label, images in sorted(by_class.items(), key=lambda item: len(item[1])):  # the smallest first
+        if (most := len(images) - 1) < count:
+            way = f"set the option {option} to {most} or fewer" if most else "add images, or remove it"
             raise ItlError(
                 f"class {label!r} has {counted(len(images), 'images')}, and {count} of each class were asked "
-                f"for, so none would remain; set the option {option} to fewer"
+                f"for, so none would remain; {way}"
             )
     first = [row for images in by_class.values() for row in images[:count]]
     return first, [row for images in by_class.values() for row in images[count:]]
