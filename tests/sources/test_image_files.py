@@ -3,8 +3,12 @@
 import io
 import json
 import struct
+import threading
+import time
+import tracemalloc
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,7 @@ from itl import ItlError
 from itl.packs.fit import LOW_CONTRAST, decode
 from itl.packs.pack import Pack
 from itl.sources.boxes import turn_box
+from itl.sources.files import image_files
 from itl.sources.files.image_files import CORRUPT, FORMATS, LATE_EXIF, pixels_of, read_header
 from itl.sources.registry import open_source
 from itl.specs import Packing
@@ -213,6 +218,75 @@ def test_what_is_not_read_says_what_it_is(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ItlError, match="more than 200 pixels, which Pillow refuses; make it smaller"):
         read_header(encoded(PICTURE))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\xff\xd8\xff",
+        encoded(PICTURE, "JPEG")[:20],  # and a whole block of JFIF
+        b"\xff\xd8\xff" + b"\xff" * 40_000,
+        encoded(PICTURE, "GIF", "P")[:6] + b"\1\0\1\0\0\0\0",
+        b"P6" + b" " * 40_000,
+    ],
+)
+def test_headers_that_do_not_end_are_refused_before_all_of_them_is_read(monkeypatch, start):
+    monkeypatch.setattr(image_files, "MAX_READS", 10_000)
+    for read in (read_header, lambda data: pixels_of(data, "a.jpg")):
+        with pytest.raises(ItlError, match="^its header does not end"):
+            read(start + bytes(40_000))
+
+
+def test_a_jpeg_with_zeros_before_a_marker_is_read():
+    whole = encoded(PICTURE, "JPEG")
+    assert read_header(whole[:20] + bytes(50_000) + whole[20:]) == (36, 24, 1)
+
+
+@pytest.mark.parametrize(
+    ("samples", "mode", "settings"),
+    [
+        (PICTURE, None, {}),
+        (PICTURE, None, {"transparency": (1, 2, 3)}),
+        (PICTURE, "P", {"transparency": 3}),
+        (PICTURE, "LA", {}),
+        (np.dstack([PICTURE, PICTURE[:, :, 0]]), None, {}),
+        (DEEP, None, {}),
+    ],
+)
+def test_large_images_are_converted_in_strips_of_the_same_pixels(monkeypatch, samples, mode, settings):
+    data = encoded(samples, "PNG", mode, **settings)
+    whole, kinds = pixels_of(data, "a.png")
+    monkeypatch.setattr(image_files, "STRIP_PIXELS", 36 * 5)
+    pixels, kinds_of_strips = pixels_of(data, "a.png")
+    assert kinds_of_strips == kinds
+    assert np.array_equal(pixels, whole)
+
+
+def test_a_large_image_is_in_memory_once_beside_what_pillow_has():
+    data = encoded(np.zeros((4000, 4000, 3), np.uint8), "PNG")
+    tracemalloc.start()
+    pixels, _ = pixels_of(data, "a.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pixels.nbytes < peak < 1.8 * pixels.nbytes
+
+
+def test_large_images_are_decoded_one_after_another(monkeypatch):
+    running, most = set(), []
+    crop = Image.Image.crop
+
+    def slow_crop(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        running.add(threading.get_ident())
+        most.append(len(running))
+        time.sleep(0.05)
+        running.discard(threading.get_ident())
+        return crop(image, box)
+
+    monkeypatch.setattr(Image.Image, "crop", slow_crop)
+    monkeypatch.setattr(image_files, "LARGE_PIXELS", 36 * 24 - 1)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(pixels_of, [encoded(PICTURE)] * 4, ["a.png"] * 4))
+    assert most == [1, 1, 1, 1]
 
 
 def test_formats_that_are_not_listed_are_not_opened():

@@ -3,7 +3,9 @@
 import functools
 import io
 import re
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from os.path import splitext
 
 import numpy as np
@@ -37,6 +39,10 @@ BITS_PER_SAMPLE_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANES_TAG = 0x0102, 0x01
 SAMPLE_FORMAT_TAG = 0x0153  # 2: signed numbers
 OPENING_BYTES = 1 << 30  # of memory: WebP's decoder takes 8 bytes a pixel before it says how many there are
 DECODING_BYTES = 32  # of memory, of a pixel: JPEG 2000's decoder takes most
+MAX_READS = 1 << 20  # of the parts of one file by Pillow, which looks for markers byte by byte
+STRIP_PIXELS = 1 << 22  # converted at a time: all of a large image would be in memory four times
+LARGE_PIXELS = 1 << 26  # of an image that is decoded while no other so large is
+_ONE_LARGE = threading.Lock()
 UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -63,15 +69,17 @@ def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     orientation = _orientation(image)
     is_plain_jpeg = image.format in JPEG_FORMATS and image.mode in ("L", "RGB")
     pixels = None
-    if is_plain_jpeg:
-        pixels, kind = _decode_jpeg(data)
-        kinds += (kind,) if kind else ()
-    if pixels is None:
-        had_exif = "exif" in image.info
-        pixels = _decode_by_pillow(image)
-        kinds += (LATE_EXIF,) if image.format == "PNG" and not had_exif and "exif" in image.info else ()
-    if image.format != "TIFF":  # Pillow turns these itself
-        pixels = UPRIGHT[orientation](pixels)
+    with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+        if is_plain_jpeg:
+            pixels, kind = _decode_jpeg(data)
+            kinds += (kind,) if kind else ()
+        if pixels is None:
+            had_exif = "exif" in image.info
+            pixels = _decode_by_pillow(image)
+            kinds += (LATE_EXIF,) if image.format == "PNG" and not had_exif and "exif" in image.info else ()
+        if image.format != "TIFF":  # Pillow turns these itself
+            pixels = UPRIGHT[orientation](pixels)
+        del image  # which has the pixels too
     return np.ascontiguousarray(pixels), kinds
 
 
@@ -88,12 +96,24 @@ def read_header(data: bytes) -> tuple[int, int, int]:
     return width, height, orientation
 
 
+class _CountedReads(io.BytesIO):
+    """A file that may be read in `MAX_READS` parts: a header of zeros would take minutes."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise OSError("its header does not end")
+        return super().read(size)
+
+
 def _open(data: bytes) -> Image.Image:
     """Open an image by its content, not by its name; reads the header only."""
     if not data:
         raise ItlError("the file is empty")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(_CountedReads(data), formats=FORMATS)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
@@ -214,12 +234,18 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
     """Decode with Pillow to (H, W, 3): transparent parts white, deep pixels as `_to_8_bit` has them."""
     try:
         image.load()
-        if image.mode.startswith("I"):
-            return np.repeat(_to_8_bit(image)[:, :, None], 3, axis=2)
-        if _has_alpha(image):
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.array(image.convert("RGB"))
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        rows = max(1, STRIP_PIXELS // image.width)
+        for top in range(0, image.height, rows):
+            strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+            if image.mode.startswith("I"):
+                pixels[top : top + rows] = _to_8_bit(image, np.asarray(strip))[:, :, None]
+                continue
+            if _has_alpha(strip):
+                strip = strip.convert("RGBA")
+                strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+            pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+        return pixels
     except MemoryError:
         raise
     except Exception as error:
@@ -232,9 +258,8 @@ def _bits(image: Image.Image) -> int:
     return image.tag_v2.get(BITS_PER_SAMPLE_TAG, (1,))[0] if isinstance(image, TiffImageFile) else 16
 
 
-def _to_8_bit(image: Image.Image) -> np.ndarray:
-    """Return the 8 upper bits of grey samples of 12 or 16 bits, uint8 (H, W); white is bright."""
-    samples = np.asarray(image)
+def _to_8_bit(image: Image.Image, samples: np.ndarray) -> np.ndarray:
+    """Return the 8 upper bits of grey *samples* of 12 or 16 bits, uint8 (H, W); white is bright."""
     pixels = (samples >> (_bits(image) - 8)).astype(np.uint8)
     pixels[samples == image.info.get("transparency", -1)] = 255
     # Pillow inverts 8-bit samples of such a TIFF, but not deeper ones.
