@@ -124,8 +124,12 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
             "1 sample has no image in a format that is read, such as c.cls in t",
         ),
         (
-            {"train-0.tar": {"a.0.jpg": DATA, "a.0.cls": b"0", "a.1.jpg": DATA, "a.1.cls": b"1"}},
+            {"train-0.tar": {"a.0.jpg": DATA, "a.1.jpg": DATA, "a.cls": b"1"}},
             "several images, a.0.jpg, a.1.jpg, as keys end at the first dot; .* image=0.jpg, or",
+        ),
+        (
+            {"train-0.tar": {"a.0.jpg": DATA, "a.0.cls": b"0", "a.1.jpg": DATA, "a.1.cls": b"1"}},
+            "a.0.jpg in train-0.tar has no label, as keys end at the first dot and a.0.cls is not read",
         ),
         (
             {"train-0.tar": {**TWO, "a.jpg": DATA}},

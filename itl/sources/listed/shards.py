@@ -227,11 +227,7 @@ class WebDataset(ContainerSource):
                     images = {suffix: name for suffix, name in images.items() if suffix == wanted}
                     listing.left_out[f"samples without an image {wanted}"] += not images
                 if len(images) > 1:
-                    raise ItlError(
-                        f"{self.path}: a sample of {shard} has several images, {examples(images.values())}, "
-                        f"as keys end at the first dot; choose one by what follows that, with the option "
-                        f"image={min(images, key=len)}, or write the shards again with keys without dots"
-                    )
+                    self._refuse_several(shard, images, by_suffix)
                 for suffix, name in images.items():
                     sample = Sample(shard, key, name, listing.files[name])
                     members = {end: listing.files[other] for end, other in by_suffix.items()}
@@ -239,6 +235,17 @@ class WebDataset(ContainerSource):
                     if not sample.label:
                         self._refuse_dots(shard, name, suffix, by_suffix)
                     yield sample
+
+    def _refuse_several(self, shard: str, images: Mapping[str, str], by_suffix: Mapping[str, str]) -> None:
+        """Raise ItlError for a sample of several *images*, with advice by which one of them has a label."""
+        if by_suffix.keys().isdisjoint([self.label] if self.label else LABEL_FILES):
+            for suffix, name in images.items():
+                self._refuse_dots(shard, name, suffix, by_suffix)
+        raise ItlError(
+            f"{self.path}: a sample of {shard} has several images, {examples(images.values())}, as keys end "
+            f"at the first dot; choose one by what follows that, with the option "
+            f"image={min(images, key=len)}, or write the shards again with keys without dots"
+        )
 
     def _refuse_dots(self, shard: str, image: str, suffix: str, by_suffix: Mapping[str, str]) -> None:
         """Raise ItlError if an unlabelled *image* has a label file with the dots of its name."""
