@@ -164,7 +164,7 @@ def test_lists_of_folders_that_are_no_classes_are_to_be_chosen(tmp_path, other):
     assert "2 lists for train" in refusal("lists", path)
 
 
-def test_lists_of_class_folders_beside_one_of_test_are_to_be_chosen(tmp_path):
+def test_lists_of_class_folders_beside_one_of_test_are_to_be_joined(tmp_path):
     files = {f"train/{label}/{number}.jpg": jpeg() for label in ("cat", "dog") for number in range(2)}
     files |= {
         f"train/{label}/list.csv": text("filename,label", f"0.jpg,{label}", f"1.jpg,{label}")
@@ -175,7 +175,15 @@ def test_lists_of_class_folders_beside_one_of_test_are_to_be_chosen(tmp_path):
     )
     message = refusal("lists", path)
     assert "2 lists for train" in message
-    assert "itl check folder" not in message
+    way = "join them to one FILE, with the folders of its images, and set --option train=FILE --option test="
+    assert message.endswith(f"each is of one class: {way}test/list.csv")
+    rows = [f"train/{label}/{number}.jpg,{label}" for label in ("cat", "dog") for number in range(2)]
+    written(path, {"all.csv": text("filename,label", *rows)})
+    records = open_source("lists", path, train="all.csv", test="test/list.csv").records()
+    assert [(record.id, record.split, record.wnid) for record in records] == [
+        ("test/9.jpg", "test", "cat"),
+        *((row.partition(",")[0], "train", row.rpartition(",")[2]) for row in rows),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,18 @@ class ChosenLists(ListedSource):
         by_split = grouped((split_of_path(name) or "train", name) for name in names)
         for split, files in by_split.items():
             if len(files) > 1:
-                if len(by_split) == 1 and self._are_of_classes(files):
+                are_of_classes = self._are_of_classes(files)
+                if len(by_split) == 1 and are_of_classes:
                     raise ItlError(
                         f"{self.path} has a list of the images of each class in their own folder, such as "
                         f"{files[0]}; the source folder reads these: "
                         f"`itl check folder {shlex.quote(str(self.path))}`"
                     )
-                cure = self._choice_of_lists(by_split, split)
+                cure = (
+                    _joined_lists(by_split, split)
+                    if are_of_classes
+                    else self._choice_of_lists(by_split, split)
+                )
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; {cure}"
                 )
@@ -285,3 +290,11 @@ class ChosenLists(ListedSource):
             return self.find(name, split) if split else self.finder.find(name, "train")
         except ItlError:  # which names its line where the list is read
             return ""
+
+
+def _joined_lists(by_split: Mapping[str, Sequence[str]], split: str) -> str:
+    """Say how the lists of *split*, of one class each, are read: as one, beside those of other splits."""
+    files = {part: names[0] for part, names in by_split.items()} | {split: "FILE"}
+    parts = [f"{part}={files[part]}" for part in SPLIT_ORDER if part in files]
+    options = " ".join(f"--option {shlex.quote(part)}" for part in parts)
+    return f"each is of one class: join them to one FILE, with the folders of its images, and set {options}"
