@@ -119,7 +119,7 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
     >>> for note in describe_doubtful_names([Record(name, "n01440764", "train") for name in names]):
     ...     print(note)
     1 image is named after another wnid than that of the folder: train/n01440764/n02119022_1.JPEG
-    1 image has the name of a validation image, but is in train: train/n01440764/ILSVRC2012_val_1.JPEG
+    1 training image has the name of a validation image: train/n01440764/ILSVRC2012_val_1.JPEG
     """
     others, validation, like_masks = [], [], []
     for record in records:  # of which there may be millions: patterns only where names differ
@@ -136,7 +136,7 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
     masks = [name for name, image in like_masks if image in images]
     notes = (
         ("images are named after another wnid than that of the folder", others, ""),
-        ("images have the name of a validation image, but is in train", validation, ""),
+        ("training images have the name of a validation image", validation, ""),
         ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),
     )
     return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]

@@ -291,7 +291,7 @@ def test_files_named_after_another_class_or_split_are_said(tmp_path):
     tree(tmp_path, *names, f"train/{CAR}/{CAR}_1.JPEG")
     lines = check_lines("imagenet", tmp_path)
     assert f"note: 1 image is named after another wnid than that of the folder: {names[1]}" in lines
-    assert f"note: 1 image has the name of a validation image, but is in train: {names[2]}" in lines
+    assert f"note: 1 training image has the name of a validation image: {names[2]}" in lines
     names = [f"train/{FOX}/images/{name}_1.JPEG" for name in (FOX, CAR)]  # of Tiny ImageNet
     lines = check_lines("folder", tree(tmp_path / "tiny", *names, f"train/{CAR}/images/{CAR}_1.JPEG"))
     assert f"note: 1 image is named after another wnid than that of the folder: {names[1]}" in lines

@@ -88,7 +88,7 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         "folder",
         ["bullet_train/1.jpg", "cat/1.jpg"],
         {},
-        "'bullet_train' are named like splits",
+        "'bullet_train' is named like a split",
     ),
     "images beside masks": (
         "folder",

@@ -359,7 +359,8 @@ def _refuse_split_names(merged: Sequence[Parts]) -> None:
     if len(set().union(*(splits[top] for top in alike))) == 1:  # testTube is a class beside beaker
         alike = [top for top in alike if splits_of_words(words_of(top.casefold()))]
     if alike and 2 * len(alike) >= len(tops):
-        raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
+        are_named = "are named like splits" if len(alike) > 1 else "is named like a split"
+        raise ItlError(f"{_quoted(alike)} {are_named}, where classes are expected")
 
 
 def _classes(merged: Sequence[Parts], choice: Choice, in_splits: bool) -> dict[Parts, ClassFolder]:
