@@ -1,6 +1,7 @@
 """Weights that already exist, as conditions of a question: from a hub by name, or from a file."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:  # torch is imported where weights are read
     from torch import Tensor
 
 log = logging.getLogger(__name__)
+
+# Names with the SHA-256 of the file: of torch.hub (resnet18-f37072fd.pth; -20260131.pth has a date,
+# -00000100.pth a step), and of blobs in the cache of Hugging Face, to which its files link.
+HASH_IN_NAME = re.compile(r".*-(?!(?:0|19|20)\d+\.)([0-9a-f]{8})\.pth|([0-9a-f]{8})[0-9a-f]{56}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class OwnWeights:
         if file and not Path(file).is_file():
             what = "a folder" if Path(file).is_dir() else "not there"
             raise ItlError(f"the weights {file} are {what}; give a .safetensors, .pth or .pt file")
-        digest = file_digest(file) if file else ""
+        digest = _digest_of(file) if file else ""
         mean, std = entry.mean or known.mean, entry.std or known.std
         weights = Weights(known.net, digest, entry.entry, entry.in_order, mean, std, entry.bgr)
         if entry.pixels is not None and entry.pixels < 1:
@@ -120,3 +125,16 @@ class OwnWeights:
             refuse_other_colours(colours, settings, self.weights, source)
         refuse_other_net(self.net, body, settings, pixels, source)
         return body
+
+
+def _digest_of(file: str) -> str:
+    """Return the digest of *file*; ItlError if its name has another."""
+    digest = file_digest(file)
+    for name in (Path(file).name, Path(file).resolve().name):
+        named = HASH_IN_NAME.fullmatch(name)
+        if named and digest not in named.groups():
+            raise ItlError(
+                f"{file} is damaged, or not what its name says: its SHA-256 begins with {digest}, not "
+                f"{named[1] or named[2]}; copy it again, or rename it if you wrote it anew"
+            )
+    return digest

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -70,24 +71,41 @@ def _read_safetensors(path: Path) -> Tensors:
 
 def _read_pickle(path: Path) -> object:
     if zipfile.is_zipfile(path):
+        _check_archive(path)
+    with warnings.catch_warnings(record=True, action="always") as notes:
+        try:
+            # Plain data; many checkpoints hold it. By a path torch would go by its suffix.
+            with torch.serialization.safe_globals([argparse.Namespace]), open(path, "rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged files make torch raise all kinds of errors
+            refuse_system_error(path, error)
+            advice = "none was; where you trust it, load it and write torch.save(net.state_dict(), FILE)"
+            if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                raise ItlError(f"{path} names {code[1]}, code that would be run; {advice}") from None
+            if protocol := re.search(r"pickle protocol ([45])", "".join(str(note.message) for note in notes)):
+                what = f"a pickle of protocol {protocol[1]}, which is read by running code"
+                raise ItlError(f"{path} is {what}; {advice}") from None
+            raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip file that holds something else than weights, or is damaged: torch compares no checksum."""
+    try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-        if any(name.endswith("/constants.pkl") for name in names):
-            raise ItlError(f"{path} is TorchScript, which is code; write torch.save(net.state_dict(), FILE)")
-        if all(name.endswith(".npy") for name in names):
-            raise ItlError(f"{path} holds NumPy's arrays; write tensors by name, with torch.save(…, FILE)")
-    try:
-        # Plain data; many checkpoints hold it. By a path torch would go by its suffix.
-        with torch.serialization.safe_globals([argparse.Namespace]), open(path, "rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files make torch raise all kinds of errors
+            has_checksums = any(
+                info.CRC for info in archive.infolist()
+            )  # torch can be told to write 0 for all
+            damaged = has_checksums and archive.testzip()
+    except Exception as error:  # of zlib too
         refuse_system_error(path, error)
-        if code := re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error)):
-            raise ItlError(
-                f"{path} names {code[1]}, code that would be run; none was; where you trust it, load it and "
-                f"write torch.save(net.state_dict(), FILE)"
-            ) from None
-        raise ItlError(f"{path} is damaged, or no weights ({reason_of(error)}); copy it again") from error
+        raise ItlError(f"{path} is damaged ({reason_of(error)}); copy it again") from error
+    if damaged:
+        raise ItlError(f"{path} is damaged: {damaged} in it differs from its checksum; copy it again")
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise ItlError(f"{path} is TorchScript, which is code; write torch.save(net.state_dict(), FILE)")
+    if all(name.endswith(".npy") for name in names):
+        raise ItlError(f"{path} holds NumPy's arrays; write tensors by name, with torch.save(…, FILE)")
 
 
 def has_real_values(tensor: Tensor) -> bool:

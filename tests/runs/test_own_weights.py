@@ -1,5 +1,6 @@
 """Nets that exist already, as conditions of a question: hubs', files', and what is refused."""
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -335,6 +336,23 @@ def test_hub_names_are_completed_and_say_what_they_are_from():
 def test_what_names_no_weights_is_refused_before_anything_runs(value, says):
     with pytest.raises(ItlError, match=says):
         small_study(weights=[value])
+
+
+def test_a_file_is_that_whose_digest_its_name_has(resnet, tmp_path):
+    """Names as of torch.hub and of blobs in the cache of Hugging Face; not dates, steps and words."""
+    digest = hashlib.sha256(resnet.read_bytes()).hexdigest()
+    other, blob = "0123456a", tmp_path / f"0123456a{digest[8:]}"
+    shutil.copy(resnet, blob)
+    refused = [f"net-{other}.pth", "net-57934424.pth", "model.pth"]
+    for name in (f"net-{digest[:8]}.pth", digest, "net-20260131.pth", "net-00000100.pth", "net-finished.pth"):
+        shutil.copy(resnet, tmp_path / name)
+        assert OwnWeights.read(entry(tmp_path / name)).weights.digest == digest[:8]
+    for name in refused:
+        (tmp_path / name).symlink_to(blob) if name == "model.pth" else shutil.copy(resnet, tmp_path / name)
+        with pytest.raises(
+            ItlError, match=f"its SHA-256 begins with {digest[:8]}, not .*; copy it again, or"
+        ):
+            OwnWeights.read(entry(tmp_path / name))
 
 
 def test_the_same_weights_twice_and_weights_alone_are_refused(resnet):

@@ -87,10 +87,22 @@ def test_a_pickle_that_would_run_code_runs_nothing(zipped, tmp_path):
     with pytest.raises(ItlError, match=r"evil.pth names posix.mkdir, code that would be run; none was"):
         read_tensors(path)
     assert not made.exists()
-    path.write_bytes(pickle.dumps(RunsCode(made)))
-    with pytest.raises(ItlError, match=r"evil.pth"):
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"),
+    [(2, "names posix.mkdir, code that would"), (4, "is a pickle of protocol 4, which is")],
+)
+def test_a_plain_pickle_is_refused_as_code_without_torchs_warnings(protocol, says, tmp_path, recwarn):
+    path, made = tmp_path / "evil.pkl", tmp_path / "made"
+    path.write_bytes(pickle.dumps({"a": RunsCode(made)}, protocol))
+    with pytest.raises(ItlError, match=rf"evil.pkl {says}.*none was; where you trust it, load it and write"):
         read_tensors(path)
     assert not made.exists()
+    assert not recwarn.list
+    path.write_bytes(pickle.dumps(eval, 2))
+    with pytest.raises(ItlError, match=r"evil.pkl names eval, code"):
+        read_tensors(path)
 
 
 def test_a_whole_pickled_net_says_how_to_write_its_weights(tmp_path):
@@ -109,6 +121,25 @@ def test_damaged_files_are_refused(suffix, tmp_path):
         with pytest.raises(ItlError, match=rf"net.{suffix} (is damaged|does not fit small|names)") as error:
             filled("small", read_tensors(path), path)
         assert "\n" not in str(error.value)
+
+
+def test_values_that_changed_after_they_were_written_are_told_by_their_checksum(tmp_path):
+    """torch compares none. Without checksums, as torch.save can be told to write, nothing is known."""
+    path, state = tmp_path / "net.pth", {"weight": torch.ones(64)}
+    torch.save(state, path)
+    changed = path.read_bytes().replace(torch.ones(2).numpy().tobytes(), bytes(8), 1)
+    assert torch.equal(read_tensors(path)["weight"], state["weight"])
+    path.write_bytes(changed)
+    with pytest.raises(
+        ItlError, match="net.pth is damaged: net/data/0 in it differs from its checksum; copy"
+    ):
+        read_tensors(path)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_tensors(path)["weight"], state["weight"])
 
 
 def test_what_is_no_file_of_weights_is_refused(tmp_path):
