@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -308,6 +309,100 @@ def test_a_part_out_of_time_takes_its_daemon_along(tmp_path, monkeypatch):
     assert not list(folder.iterdir())
 
 
+SKIPPED, PASSED = (
+    "@pytest.mark.skip('no GPU (H200)')\ndef test_it():\n    pass\n",
+    "def test_other():\n    pass\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("tests", "ended", "status"),
+    [
+        (SKIPPED, "skipped: no GPU (H200) (", 2),
+        ("pytest.skip('no compiler', allow_module_level=True)", "skipped: no compiler (", 2),
+        (SKIPPED + PASSED, "passed, but 1 of 2 tests skipped: no GPU (H200) (", 0),
+        (PASSED, "passed (", 0),
+        ("", "FAILED, exit status 5 (", 1),
+    ],
+)
+def test_tests_that_were_all_skipped_have_not_passed(world, tests, ended, status):
+    (check.ROOT / "tests/gpu/test_gpu.py").write_text("import pytest\n" + tests)
+    report = check.Report()
+    check.check_tests({"tests/gpu": check.Part([], 60)}, report, time.monotonic() + 60)
+    assert report.ended["tests/gpu"].startswith(ended)
+    assert report.status() == status
+
+
+def test_without_a_gpu_what_needs_one_is_skipped_and_the_exit_status_tells(
+    world, monkeypatch, capfd, tmp_path
+):
+    (check.ROOT / "torch.py").write_text(FAKES["torch.py"].replace("lambda: True", "lambda: False"))
+    monkeypatch.setattr(check, "CPU_TESTS", {"tests/training/test_loop.py": check.Part([], 60)})
+    assert main(monkeypatch, "--json", str(tmp_path / "report.json")) == 0
+    ended = json.loads((tmp_path / "report.json").read_text())["ended"]
+    assert ended.pop("tests/training/test_loop.py").startswith("passed")
+    reason = "skipped: torch sees no CUDA device"
+    assert ended == dict.fromkeys(["tests/gpu", "table", "hours", "several nets"], reason)
+    assert main(monkeypatch, "--demo") == 2
+    assert capfd.readouterr().out.endswith(f"\ndemo: {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("torch", "says"),
+    [
+        ("raise ImportError('libcudart.so.13:\\nno such file')", "no such file"),
+        ("import os; os._exit(3)", "exit status 3"),
+    ],
+)
+def test_a_torch_that_cannot_be_imported_is_one_line(world, monkeypatch, capfd, torch, says):
+    (check.ROOT / "torch.py").write_text(torch)
+    assert main(monkeypatch) == 2
+    assert capfd.readouterr() == (f"torch does not work here, and all parts need it: {says}\n", "")
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_done(
+    world, monkeypatch, capfd, tmp_path
+):
+    with pytest.raises(SystemExit, match="2"):
+        main(monkeypatch, "--json", str(tmp_path))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"cannot write {tmp_path}: Is a directory" in err
+
+
+def test_a_signal_ends_what_runs_and_keeps_what_is_known(world, tmp_path):
+    """The second row of the benchmark hangs."""
+    pid, file = tmp_path / "pid", tmp_path / "report.json"
+    world(hangs="step-small-56")
+    for name in ("check.py", "goals.py"):
+        shutil.copy(Path(check.__file__).parent / name, check.ROOT / "tests/gpu")
+    wait = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    program = check.ROOT / "itl/__main__.py"
+    program.write_text(program.read_text().replace("time.sleep(60)", f"exec({wait!r})"))
+    with subprocess.Popen(
+        [sys.executable, "tests/gpu/check.py", "--json", str(file)],
+        cwd=check.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as script:
+        try:
+            while not pid.exists() or not pid.read_text():
+                time.sleep(0.05)
+            before = json.loads(file.read_text())
+        finally:
+            script.terminate()
+        out = script.communicate(timeout=60)[0]
+    assert script.returncode == 1
+    assert before["ended"].keys() == {"tests/gpu"}
+    assert not keeps_running(int(pid.read_text())), "a part outlived the script"
+    report = json.loads(file.read_text())
+    assert report["ended"]["tests/gpu"].startswith("passed (")
+    assert report["ended"]["table"] == "OUT OF TIME, ended by a signal"
+    assert "table: OUT OF TIME, ended by a signal\n" in out
+    assert "| crop | 61 % |" in out
+    assert report["rows"].keys() == {"crop"}
+
+
 @pytest.mark.parametrize(
     ("ended", "status"),
     [
@@ -326,5 +421,6 @@ def test_a_part_that_raises_is_one_that_failed():
     def broken(seconds: float) -> str:
         raise ValueError("not JSON")
 
-    ended = check.attempt("hours", check.Part([], 99), time.monotonic() + 99, broken)
-    assert ended == "FAILED, ValueError: not JSON"
+    report = check.Report()
+    check.attempt(report, "hours", check.Part([], 99), time.monotonic() + 99, broken)
+    assert report.ended == {"hours": "FAILED, ValueError: not JSON"}

@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 10
@@ -100,13 +102,26 @@ print(json.dumps(told))
 
 @dataclass
 class Report:
-    """What has been found out so far."""
+    """What has been found out so far, written to *file* after every part."""
 
+    file: Path | None = None
     machine: dict = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)  # how each part ended
     rows: dict[str, dict] = field(default_factory=dict)  # of the benchmark, by name
     measured: dict[str, float] = field(default_factory=dict)  # hours of presets; demo, as times two cores'
     missing: dict[str, str] = field(default_factory=dict)  # why a row or preset has no figure
+
+    def table(self) -> list[dict[str, str]]:
+        """What was measured beside the goals."""
+        from tests.gpu.goals import compare
+
+        return compare(self.rows, self.measured, self.missing) if self.machine.get("gpu") else []
+
+    def write(self) -> None:
+        """Write all of it as JSON."""
+        if self.file:
+            content = {name: getattr(self, name) for name in ("machine", "ended", "rows", "measured")}
+            self.file.write_text(json.dumps(content | {"table": self.table()}, indent=1) + "\n")
 
     def status(self) -> int:
         """The exit status of this script."""
@@ -170,22 +185,26 @@ def run(command: list[str], seconds: float, hidden: bool = False) -> str:
     return f"{ended} ({time.monotonic() - began:.0f} s)"
 
 
-def attempt(name: str, part: Part, deadline: float, work: Callable[[float], str]) -> str:
-    """Do *work*, given its seconds, where there is time and what *part* needs; say how it ended.
+def attempt(report: Report, name: str, part: Part, deadline: float, work: Callable[[float], str]) -> str:
+    """Do *work*, given its seconds, if time and what *part* needs are there; report and return how it ended.
 
     Whatever goes wrong is said too: the parts after it are still worth having.
     """
     left = min(part.seconds, deadline - time.monotonic())
-    if absent := lacking(part.needs):
-        ended = f"skipped: {', '.join(absent)} not installed"
-    elif left < MARGIN_S:
-        ended = "skipped: no time left"
-    else:
-        try:
+    ended = "OUT OF TIME, ended by a signal"
+    try:
+        if absent := lacking(part.needs):
+            ended = f"skipped: {', '.join(absent)} not installed"
+        elif left < MARGIN_S:
+            ended = "skipped: no time left"
+        else:
             ended = work(left)
-        except Exception as error:
-            ended = f"FAILED, {type(error).__name__}: {error}"
-    print(f"{name}: {ended}", flush=True)
+    except Exception as error:
+        ended = f"FAILED, {type(error).__name__}: {error}"
+    finally:
+        report.ended[name] = ended
+        print(f"{name}: {ended}", flush=True)
+        report.write()
     return ended
 
 
@@ -194,16 +213,34 @@ def check_tests(tests: dict[str, Part], report: Report, deadline: float, hidden:
     for name, part in tests.items():
 
         def work(seconds: float, name: str = name) -> str:
-            return run([*PYTEST, "-vv", "--durations=5", name], seconds, hidden)
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "tests.xml"
+                command = [*PYTEST, "-vv", "--durations=5", f"--junitxml={file}", name]
+                return with_skips(run(command, seconds, hidden), file)
 
-        report.ended[name] = attempt(name, part, deadline, work)
+        attempt(report, name, part, deadline, work)
+
+
+def with_skips(ended: str, file: Path) -> str:
+    """Add which tests in *file* were skipped to how pytest *ended*: if all were, nothing has passed."""
+    if not file.exists() or not ended.startswith(("passed", "FAILED, exit status 5 ")):  # 5: no test was run
+        return ended
+    results = ElementTree.parse(file)
+    # FILE:LINE: REASON of one test, ('FILE', LINE, 'Skipped: REASON') of a whole file; nothing of xfail
+    texts = [skip.text for skip in results.iter("skipped") if skip.text]
+    reasons = [re.search(r"(?s)(?::\d+: |Skipped: )(.*?)(?:['\"]\))?$", text)[1] for text in texts]
+    if not reasons:
+        return ended
+    count = len(results.findall(".//testcase"))
+    how = "skipped" if len(reasons) == count else f"passed, but {len(reasons)} of {count} tests skipped"
+    return f"{how}: {'; '.join(dict.fromkeys(reasons))} {ended[ended.rindex('(') :]}"
 
 
 def collect_tests(report: Report, deadline: float) -> None:
     """Import all tests that what is installed allows, and run none."""
     tests = [name for name, part in (GPU_TESTS | CPU_TESTS).items() if not lacking(part.needs)]
     command = [*PYTEST, "-q", "--collect-only", *tests]
-    report.ended["collect"] = attempt("collect", COLLECT, deadline, lambda seconds: run(command, seconds))
+    attempt(report, "collect", COLLECT, deadline, lambda seconds: run(command, seconds))
 
 
 def measure_rows(report: Report, file: Path, deadline: float) -> None:
@@ -222,24 +259,26 @@ def measure_rows(report: Report, file: Path, deadline: float) -> None:
         ended = f"FAILED, without {', '.join(failed)}" if failed else "passed"
         return f"{ended} ({time.monotonic() - began:.0f} s)"
 
-    report.ended["table"] = attempt("table", TABLE, deadline, measure)
-    if report.ended["table"].startswith("skipped"):
-        report.missing |= dict.fromkeys(ROWS, report.ended["table"])
+    ended = attempt(report, "table", TABLE, deadline, measure)
+    if ended.startswith("skipped"):
+        report.missing |= dict.fromkeys(ROWS, ended)
 
 
 def measure_some(names: list[str], report: Report, file: Path, until: float) -> str:
     """Measure rows *names* in one process as far as it comes; why it came no further."""
     file.unlink(missing_ok=True)
     command = ["-m", "itl", "bench", "--device", "cuda", "--only", ",".join(names), "--json", str(file)]
-    with started(command) as process:
-        due = min(until, time.monotonic() + FIRST_ROW_S)
-        count = 0
-        while process.poll() is None and time.monotonic() < due:
-            time.sleep(0.2)
-            if (now := len(rows_of(file))) > count:
-                count, due = now, min(until, time.monotonic() + ROW_S)
-        status = process.poll()
-    report.rows |= rows_of(file)
+    try:
+        with started(command) as process:
+            due = min(until, time.monotonic() + FIRST_ROW_S)
+            count = 0
+            while process.poll() is None and time.monotonic() < due:
+                time.sleep(0.2)
+                if (now := len(rows_of(file))) > count:
+                    count, due = now, min(until, time.monotonic() + ROW_S)
+            status = process.poll()
+    finally:  # a signal may end it
+        report.rows |= rows_of(file)
     return "OUT OF TIME" if status is None else f"FAILED, exit status {status}"
 
 
@@ -256,10 +295,10 @@ def plan_hours(report: Report, file: Path, deadline: float) -> None:
         report.measured |= json.loads(file.read_text()) if file.exists() else {}
         return ended
 
-    report.ended["hours"] = attempt("hours", HOURS, deadline, reckon)
-    if not report.ended["hours"].startswith("passed"):
+    ended = attempt(report, "hours", HOURS, deadline, reckon)
+    if not ended.startswith("passed"):
         unknown = {"paper", "paper-128"} - report.measured.keys()
-        report.missing |= dict.fromkeys(unknown, report.ended["hours"])
+        report.missing |= dict.fromkeys(unknown, ended)
 
 
 def measure_several_nets(report: Report, file: Path, deadline: float) -> None:
@@ -272,9 +311,9 @@ def measure_several_nets(report: Report, file: Path, deadline: float) -> None:
         report.measured |= json.loads(file.read_text()) if file.exists() else {}
         return ended
 
-    report.ended["several nets"] = attempt("several nets", NETS, deadline, measure)
+    ended = attempt(report, "several nets", NETS, deadline, measure)
     if "four-small-56" not in report.measured:
-        report.missing["four-small-56"] = report.ended["several nets"]
+        report.missing["four-small-56"] = ended
 
 
 def compare_demo(report: Report, folder: Path, deadline: float) -> None:
@@ -307,8 +346,8 @@ def compare_demo(report: Report, folder: Path, deadline: float) -> None:
         beside = f"{took['cpu']:.0f} s" if "cpu" in took else "longer"
         return f"passed: {took['cuda']:.0f} s on the GPU, {beside} on two cores"
 
-    report.ended["demo"] = attempt("demo", DEMO, deadline, race)
-    report.missing["demo"] = report.ended["demo"]
+    ended = attempt(report, "demo", DEMO, deadline, race)
+    report.missing["demo"] = ended
 
 
 def describe_machine() -> dict:
@@ -318,10 +357,11 @@ def describe_machine() -> dict:
         env=environment(),
         cwd=ROOT,
         text=True,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         timeout=120,
         check=True,
     )
+    sys.stderr.write(done.stderr)  # torch's warnings say why it sees no GPU
     machine = json.loads(done.stdout.splitlines()[-1])
     machine["cores"] = len(os.sched_getaffinity(0))
     machine["driver"] = output_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
@@ -329,6 +369,13 @@ def describe_machine() -> dict:
     if output_of(["git", "status", "--porcelain", "--", "itl"]) not in ("", "unknown"):
         machine["commit"] += " with changes"
     return machine
+
+
+def reason_of(error: subprocess.SubprocessError) -> str:
+    """Why a process failed, in one line: the last that it wrote to stderr."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+    return f"no answer after {error.timeout} s"
 
 
 def output_of(command: list[str]) -> str:
@@ -356,67 +403,72 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for all of it")
     parser.add_argument("--demo", action="store_true", help="only: preset demo on the GPU and on two cores")
     parser.add_argument("--collect", action="store_true", help="import the tests, and run none")
-    asked = parser.parse_args()
-    deadline = time.monotonic() + 60 * asked.minutes - MARGIN_S
+    options = parser.parse_args()
+    deadline = time.monotonic() + 60 * options.minutes - MARGIN_S
     if lacking(["torch"]):
         print("torch is not installed here, and all parts need it; pip install torch torchvision and repeat")
         return 2
     try:
-        report = Report(describe_machine())
+        report = Report(options.json, describe_machine())
+        report.write()
+    except OSError as error:
+        parser.error(f"cannot write {options.json}: {error.strerror}")
     except subprocess.SubprocessError as error:
-        print(f"torch does not work here, and all parts need it: {error}")
+        print(f"torch does not work here, and all parts need it: {reason_of(error)}")
         return 2
     print(heading(report.machine))
     parts = [*GPU_TESTS.values(), *CPU_TESTS.values(), TABLE, HOURS]
     if absent := lacking(list(dict.fromkeys(name for part in parts for name in part.needs))):
         print(f"not installed here: {', '.join(absent)}; the parts that need them are left out")
-    with tempfile.TemporaryDirectory() as folder:
-        check_all(report, Path(folder), deadline, asked)
-    finish(report, asked.json)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            check_all(report, Path(folder), deadline, options)
+    finally:
+        finish(report)
     return report.status()
 
 
-def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Namespace) -> None:
+def check_all(report: Report, folder: Path, deadline: float, options: argparse.Namespace) -> None:
     """Go through the parts in turn, most wanted first."""
     gpu = report.machine["gpu"] is not None
     if not gpu:
-        print("torch sees no CUDA device: tests of the GPU skip themselves, table and hours are left out")
-    if asked.demo and gpu:
-        compare_demo(report, folder, deadline)
-        return
-    if asked.collect:
+        print("torch sees no CUDA device: what needs one is left out")
+    if options.collect:
         collect_tests(report, deadline)
         return
-    began = time.monotonic()
-    reserved = HOURS.seconds + TABLE.seconds if gpu else 0
-    check_tests(GPU_TESTS, report, max(deadline - reserved, began + (deadline - began) / 2))
-    if gpu:
+    if not gpu:
+        parts = ["demo"] if options.demo else [*GPU_TESTS, "table", "hours", "several nets"]
+        report.ended |= dict.fromkeys(parts, "skipped: torch sees no CUDA device")
+    elif options.demo:
+        compare_demo(report, folder, deadline)
+    else:
+        reserved, half = HOURS.seconds + TABLE.seconds, (deadline - time.monotonic()) / 2
+        check_tests(GPU_TESTS, report, deadline - min(reserved, half))
         measure_rows(report, folder / "rows.json", deadline - HOURS.seconds)
         plan_hours(report, folder / "hours.json", deadline)
         measure_several_nets(report, folder / "nets.json", deadline)
-    check_tests(CPU_TESTS, report, deadline, hidden=True)
+    if not options.demo:
+        check_tests(CPU_TESTS, report, deadline, hidden=True)
 
 
-def finish(report: Report, file: Path | None) -> None:
-    """Print how each part ended and the table; write both to *file*."""
-    from tests.gpu.goals import compare, markdown
+def finish(report: Report) -> None:
+    """Print how each part ended and the table; write both."""
+    from tests.gpu.goals import markdown
 
     print("\n" + "\n".join(f"{name}: {how}" for name, how in report.ended.items()))
-    lines = []
-    if report.machine["gpu"]:
-        lines = compare(report.rows, report.measured, report.missing)
-        print("\n".join(["", heading(report.machine), "", *markdown(lines)]))
-    if file:
-        told = {
-            "machine": report.machine,
-            "ended": report.ended,
-            "table": lines,
-            "rows": report.rows,
-            "measured": report.measured,
-        }
-        file.write_text(json.dumps(told, indent=1) + "\n")
+    if table := report.table():
+        print("\n".join(["", heading(report.machine), "", *markdown(table)]))
+    sys.stdout.flush()
+    report.write()
+
+
+def stop(*_: object) -> None:
+    """End this script at a SIGTERM: what it started ends with it, and what is known so far is printed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
+    signal.signal(signal.SIGTERM, stop)
     sys.exit(main())
