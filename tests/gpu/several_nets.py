@@ -47,8 +47,8 @@ def mps():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
-        subprocess.run(["nvidia-cuda-mps-control", "-d"], env=environment, check=True)
         try:
+            subprocess.run(["nvidia-cuda-mps-control", "-d"], env=environment, check=True)
             yield environment
         finally:
             subprocess.run(["nvidia-cuda-mps-control"], input=b"quit\n", env=environment, check=False)
