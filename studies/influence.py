@@ -152,7 +152,8 @@ def claims(scored: NetsOnHalves, without_effects: np.ndarray) -> pd.DataFrame:
     rows = []
     worlds = np.vstack([scored.scores, without_effects])
     for name in ESTIMATORS:
-        count, *others = claims_in_worlds(name, scored.inclusion, worlds, scored.nodes)
+        tables = (replace(scored, scores=world).effects(name) for world in worlds)
+        count, *others = ((table["verdict"] != CANNOT_TELL).sum() for table in tables)
         rows.append((scored.task, len(scored.scores), name, count, np.mean(np.array(others) > 0)))
     return pd.DataFrame(rows, columns=["task", "nets", "estimator", "claims", "any"])
 

@@ -8,7 +8,7 @@ the classes; counterfactual runs test this.
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -215,6 +215,7 @@ class NetsOnHalves:
     seeds: tuple[int, ...]  #: of the nets
     scores: np.ndarray  #: (nets,) in percent, by the task's main metric
     gain: float  #: points that all classes gain over no pre-training; nan where that may be 0
+    along_tree: bool = False  #: whether classes near in the tree go together in the halves
 
     def effects(self, estimator: str = "tree-shrunk") -> pd.DataFrame:
         """Estimate the effect of every node and class; see `effects`.
@@ -228,7 +229,10 @@ class NetsOnHalves:
             )
         from scipy.stats import false_discovery_control  # takes 1.5 s to import, and each page imports this
 
-        effects = pick(ESTIMATORS, estimator, "estimator")(self.inclusion, self.scores, self.nodes)
+        estimate = pick(ESTIMATORS, estimator, "estimator")
+        effects = estimate(self.inclusion, self.scores, self.nodes)
+        if self.along_tree and estimate is difference_of_means:  # a class's has part of its neighbours'
+            effects = replace(effects, deviations=np.full_like(effects.deviations, math.nan))
         q = false_discovery_control(np.nan_to_num(effects.p, nan=1.0))
         q[np.isnan(effects.p)] = math.nan
         claimed = q <= LEVEL
@@ -290,6 +294,7 @@ def nets_on_halves(question: Question, store: Store, machine: Machine, task: str
         tuple(halves["seed"]),
         halves["value"].to_numpy(float),
         gain_of_all(question, results, task),
+        "half-along-tree" in labels,
     )
 
 
@@ -312,9 +317,10 @@ def effects(
     Returns:
         Columns task, node, name, depth, classes (under it), all_classes, effect (in points; see the
         module) with low and high, share (the effect as a share of the gain from pre-training, which is taken
-        as known; nan where by its interval that may be 0), p (two-sided; nan where no noise is seen), q (p
-        adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %, else cannot
-        tell. Of the nodes with a verdict, at most 5 % are expected to have the wrong one.
+        as known; nan where by its interval that may be 0), p (two-sided; nan, as are low and high, where no
+        noise is seen, and for the difference of means where halves follow the tree), q (p adjusted by
+        Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %, else cannot tell. Of the
+        nodes with a verdict, at most 5 % are expected to have the wrong one.
         Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
         most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, the
         level is Bonferroni's, but one class that alone matters is drawn toward its kin:

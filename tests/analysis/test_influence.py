@@ -294,12 +294,12 @@ def test_classes_above_others_count_as_classes(tree):
 # from runs
 
 
-def pretended(home: Path) -> tuple[Question, Store, Machine, str]:
+def pretended(home: Path, **changes) -> tuple[Question, Store, Machine, str]:
     """An influence of 8 classes whose runs are pretended: the first gives 6 points, all else nothing.
 
     Of the 12 test images nets are right on the first 6, and with that class on 3 more.
     """
-    question = Influence.ask(**STUDY)
+    question = Influence.ask(**STUDY | changes)
     machine = here(home)
     packs = question.prepare(machine)
     store, random = Store(machine.runs), np.random.default_rng(0)
@@ -341,6 +341,21 @@ def test_effects_are_read_from_runs(study):
         influence.effects(question, store, machine, estimator="lasso")
     with pytest.raises(ItlError, match="no task of influence called 'knn@scene'; did you mean"):
         influence.effects(question, store, machine, task="knn@scene")
+
+
+def test_halves_along_the_tree_give_the_difference_of_means_no_interval_and_no_verdict(tmp_path):
+    """It takes the effects of neighbours for a class's own; the other estimators do not."""
+    question, store, machine, wnid = pretended(tmp_path, half_method="half-along-tree")
+    every = influence.estimators(question, store, machine)
+    plain = every["estimator"] == "difference of means"
+    assert every.loc[plain, ["low", "high", "p", "q"]].isna().all(axis=None)
+    assert every.loc[~plain, ["low", "high", "p", "q"]].notna().all(axis=None)
+    assert np.isfinite(every["effect"]).all()
+    assert set(every.loc[plain, "verdict"]) == {"cannot tell"}
+    assert "helps" in set(every.loc[~plain, "verdict"])
+    beside = influence.beside_each_other(every)["difference of means"]
+    assert beside["nodes with a verdict"] == "0"
+    assert not beside.str.contains(" to ").any()
 
 
 def test_counterfactuals_are_on_fresh_seeds(study):

@@ -1,5 +1,6 @@
 """Simulated effects of classes at reduced size; `python -m studies.influence` prints whole tables."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,23 @@ def test_worlds_with_and_without_effects(monkeypatch):
     beside = influence.by_halves(tree, nodes, classes, true / 2, 6).set_index("halves")
     assert beside.loc["half-along-tree", "claims"] > 1.5 * beside.loc["half-balanced", "claims"]
     assert beside["wrong claims"].max() < 0.2
+
+
+def test_neighbours_that_go_together_mislead_the_difference_of_means_alone():
+    """Twenty nets on halves along the tree: so it has no verdict there."""
+    tree = Taxonomy.snapshot()
+    classes = spread_leaves(tree, 40)
+    nodes, inclusion = nodes_above(tree, classes), influence.halves(tree, classes, 20, "half-along-tree")
+    true = influence.planted(tree, classes)
+    wrong = influence.with_effects([inclusion], nodes, true, 8).set_index("estimator")["wrong claims"]
+    assert wrong["difference of means"] > 0.2
+    assert wrong.drop("difference of means").max() < 0.05
+    scores, depths = inclusion @ true, np.zeros(len(nodes.wnids))
+    scored = NetsOnHalves("knn@x", nodes, nodes.wnids, depths, inclusion, tuple(range(20)), scores, 10.0)
+    for along_tree in (False, True):
+        table = influence.claims(replace(scored, along_tree=along_tree), np.array([scores]))
+        claims = table.set_index("estimator").loc["difference of means", "claims"]
+        assert (claims == 0) == along_tree
 
 
 def test_claims_where_scores_have_lost_their_link_to_classes():
