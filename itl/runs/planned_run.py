@@ -10,7 +10,7 @@ from itl.machine import Machine
 from itl.packs.counts import ImageCounts
 from itl.runs.cost import Cost, cost_settings, work_of
 from itl.runs.throughput import Rates, is_resized, name_of, refuse_impossible
-from itl.specs import DetectionRecipe, Spec, pretraining_of
+from itl.specs import DetectionRecipe, Pretrain, Spec, pretraining_of
 
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 
@@ -100,10 +100,14 @@ def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str]) -> tuple
 
 
 def _enlarged(runs: Iterable[PlannedRun]) -> Iterator[str]:
-    """Yield a line for each run that enlarges its images; detectors scale whole images as they need."""
+    """Yield a line for each run that enlarges its images; detectors scale whole images as they need.
+
+    Own weights see no image of the pack that nets are trained on.
+    """
     for run in runs:
         _, recipe = work_of(run.spec)
-        if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
+        sees_none = isinstance(run.spec, Pretrain) and run.spec.weights
+        if recipe.pixels > run.side and not sees_none and not isinstance(recipe, DetectionRecipe):
             yield (
                 f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
                 f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"

@@ -29,6 +29,7 @@ from itl.runs.leakage import known_of_leakage
 from itl.runs.nets import export_net
 from itl.runs.own_weights import OwnWeights
 from itl.runs.perform import load_net, perform
+from itl.runs.plan import plan
 from itl.runs.questions import QUESTIONS
 from itl.runs.store import PROVENANCE_FILE, Store
 from itl.specs import Pretrain, Subset, Transfer, key
@@ -380,6 +381,13 @@ def test_weights_that_do_not_fit_stop_a_question_before_it_trains(resnet, tmp_pa
         with pytest.raises(ItlError, match=r"mine.pth does not fit resnet50: .*; it fits net: resnet18"):
             refused(store, machine)
     assert not list(tmp_path.rglob("r*.json")), "neither a result nor rates: nothing was measured"
+
+
+def test_no_images_that_own_weights_never_see_are_said_to_be_enlarged(resnet, tmp_path, rated):
+    """Nets trained here take 24 pixels and both packs have 32; the target's are enlarged for the weights."""
+    planned = plan([small_study(weights=[entry(resnet, pixels=48)])], Store(tmp_path), here(tmp_path))
+    (enlarged,) = [note for note in planned.notes if "enlarged" in note]
+    assert enlarged.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for nets")
 
 
 def test_a_plan_refuses_weights_whose_order_is_not_the_nets_and_keeps_none(tmp_path):
