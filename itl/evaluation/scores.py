@@ -52,28 +52,29 @@ def few_shot_accuracy(features: Tensor, labels: Tensor) -> float:
     feature (their code has 2^10). A class of five images or fewer keeps one to score. The accuracy is in
     percent; nan where every class has a single image.
     """
-    random, accuracies = torch.Generator().manual_seed(0), []
-    counts = torch.bincount(labels).tolist()
-    for _ in range(DRAWS):
-        order = torch.randperm(len(labels), generator=random).to(labels.device)
-        shots = [
-            order[labels[order] == label][: max(1, min(SHOTS, count - 1))]
-            for label, count in enumerate(counts)
-        ]
-        fitted = torch.zeros_like(labels, dtype=torch.bool)
-        fitted[torch.cat(shots)] = True
-        correct = _ridge_classes(features[fitted], labels[fitted], features[~fitted]) == labels[~fitted]
-        accuracies.append(100.0 * correct.double().mean().item())
-    return sum(accuracies) / DRAWS
+    random, classes = torch.Generator().manual_seed(0), labels.cpu()  # on a GPU each class would be a wait
+    counts = torch.bincount(classes).tolist()
+    fitted = torch.zeros(DRAWS, len(labels), dtype=torch.bool)  # as many images in each draw
+    for draw in range(DRAWS):
+        order = torch.randperm(len(labels), generator=random)
+        for label, count in enumerate(counts):
+            fitted[draw, order[classes[order] == label][: max(1, min(SHOTS, count - 1))]] = True
+    rows = fitted.int().argsort(dim=1, descending=True, stable=True).to(labels.device)
+    shots, accuracies = int(fitted[0].sum()), []
+    for train, test in zip(rows[:, :shots], rows[:, shots:], strict=True):
+        predicted = _ridge_classes(features[train], labels[train], features[test], len(counts))
+        accuracies.append((predicted == labels[test]).double().mean())
+    return sum(100.0 * accuracy for accuracy in torch.stack(accuracies).tolist()) / DRAWS
 
 
-def _ridge_classes(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
+def _ridge_classes(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
     """Return the class (M,) that a ridge regression on *train* gives each row of *test*; see above."""
     mean, scale = train.mean(0), train.std(0, correction=0) + 1e-5
     train, test = (train - mean) / scale, (test - mean) / scale
-    signs = 2.0 * F.one_hot(labels).double() - 1.0
+    signs = 2.0 * F.one_hot(labels, classes).double() - 1.0
     gram = train @ train.T + train.shape[1] * torch.eye(len(train), dtype=train.dtype, device=train.device)
-    weights = torch.linalg.solve(gram, signs - signs.mean(0))  # the intercept, the mean, is not penalised
+    # The intercept, the mean, is not penalised. *gram* has an inverse, and a check of it would be a wait.
+    weights, _ = torch.linalg.solve_ex(gram, signs - signs.mean(0))
     return (test @ (train.T @ weights) + signs.mean(0)).argmax(1)
 
 

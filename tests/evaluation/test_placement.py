@@ -16,6 +16,7 @@ from itl.evaluation.finetune import independent
 from itl.evaluation.frozen import extract, knn, probe
 from itl.evaluation.induction import induction
 from itl.evaluation.inspect_net import inspect_target
+from itl.evaluation.scores import SCORES, class_means
 from itl.evaluation.target import Target, multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
@@ -60,6 +61,9 @@ ALLOWED = {  # what waits for the device, and why it may
     ("evaluation/induction", "size"): "how many images are under a node, and are to be searched again",
     ("evaluation/induction", "upload"): "which classes are under a node",
     ("evaluation/inspect_net", "value"): "the neighbours, for the tables, once",
+    ("evaluation/scores", "value"): "a score, for some of each class, and whether a round is the last",
+    ("evaluation/scores", "size"): "an image's neighbours without itself, the images of a class, the rank",
+    ("evaluation/scores", "upload"): "what the host has drawn or scikit-learn has fitted, once",
     ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
     (
         "evaluation/fast_rcnn",
@@ -194,6 +198,24 @@ def test_frozen_features(cuda, evaluate, tmp_path, monkeypatch):
     metrics = evaluate(transfer, on_device(net), target, tmp_path, GPU)
     assert metrics == pytest.approx(expected, abs=2.0)
     assert metrics.get("knn5", metrics.get("accuracy")) > 60
+
+
+def test_cheap_scores(cuda, tree):
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(48) % 4
+    features = torch.randn(48, 12, generator=random).double() + 2 * torch.eye(12)[labels]
+    evidence = {"features": features, "labels": labels, "probabilities": features[:, :7].softmax(1)}
+    evidence["target_means"], evidence["source_means"] = (
+        class_means(part, labels[:24]) for part in (features[:24], features[24:])
+    )
+    on_host = {"tree": tree, "target_classes": ["poodle", "car"], "source_classes": ["husky"]}
+    sent = on_host | {name: values.to("cuda") for name, values in evidence.items()}
+    for name, score in SCORES.items():
+        cuda.waits.clear()
+        expected = score.compute(*((evidence | on_host)[need] for need in score.needs))
+        assert score.compute(*(sent[need] for need in score.needs)) == pytest.approx(expected), name
+        if name == "few_shot":  # however many classes and draws
+            assert cuda.waits == {("evaluation/scores", "value"): 2, ("evaluation/scores", "upload"): 1}
 
 
 def test_inspection_keeps_no_images_on_the_device(cuda, tree, tmp_path, monkeypatch):
