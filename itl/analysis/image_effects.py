@@ -28,7 +28,8 @@ class CorrectImages:
         """Say of which images nets are right more or less often with the classes of *node*.
 
         Effects are the difference of means of each image, as in `itl.analysis.influence.difference_of_means`,
-        without any shrinking: with few nets most of it is noise.
+        without any shrinking: with few nets most of it is noise, and where halves follow the tree part of it
+        is of the node's neighbours.
 
         Returns:
             Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
