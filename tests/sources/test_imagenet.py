@@ -428,6 +428,18 @@ def test_folders_and_tars_of_imagenet21k_may_have_words_behind_the_wnid(tmp_path
         ImageNet21k(tmp_path / "21k").records()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("winter21", "winter21_small"), ("images", "masks"), ("train", "train_masks")]
+)
+def test_two_trees_of_the_same_wnids_in_one_split_of_imagenet21k_are_refused(tmp_path, one, other):
+    tree(tmp_path, f"{one}/{FOX}/1.jpg", f"{one}/{CAR}/2.jpg", f"{other}/n01440764/3.png")
+    assert len(ImageNet21k(tmp_path).records()) == 3  # parts, as long as they share no class
+    tree(tmp_path, f"{other}/{CAR}/2.png")
+    refusal = f"{tmp_path}: '{one}/{CAR}' and '{other}/{CAR}' are two folders or tars of one class, {CAR}; "
+    with pytest.raises(ItlError, match=refusal):
+        ImageNet21k(tmp_path).records()
+
+
 def test_tars_of_classes_in_the_tar_of_train_may_have_words_behind_the_wnid(ilsvrc):
     tarred(
         ilsvrc / TRAIN_TAR,

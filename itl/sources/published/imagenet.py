@@ -412,22 +412,20 @@ class ImageNet21k(Source):
                 f"{self.path} has no images in tars or folders of wnids; "
                 f"{packed or f'{self.kind} takes {self.expected}'}"
             )
-        _refuse_two_of_one_wnid(self.listing.files, self.path)
+        self._refuse_two_of_one_wnid()
         return validate_records(split_off_val(records, self.val_fraction), self.path)
 
-
-def _refuse_two_of_one_wnid(names: Iterable[str], path: Path) -> None:
-    """Raise ItlError for folders of one wnid side by side, such as n01440764 and n01440764_tench."""
-    folder_of: dict[tuple[str, str], str] = {}
-    for folder in sorted({name.rpartition("/")[0] for name in names if is_image(name)}):
-        while folder and not wnid_of(basename(folder)):
-            folder = folder.rpartition("/")[0]
-        if wnid := wnid_of(basename(folder)):
-            other = folder_of.setdefault((folder.rpartition("/")[0], wnid), folder)
-            if other != folder:
+    def _refuse_two_of_one_wnid(self) -> None:
+        """Raise ItlError for two folders of one wnid in a split, such as versions, or masks."""
+        folder_of: dict[tuple[str, str], str] = {}
+        for inner, split in sorted(self._split_of.items()):
+            wnid, folder = innermost_wnid(inner), inner
+            while wnid and wnid_of(basename(folder)) != wnid:
+                folder = folder.rpartition("/")[0]
+            if wnid and split and (other := folder_of.setdefault((split, wnid), folder)) != folder:
                 raise ItlError(
-                    f"{path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; move "
-                    f"one elsewhere, or the images of both into one folder"
+                    f"{self.path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; "
+                    f"move one elsewhere, or the images of both into one folder"
                 )
 
 
