@@ -150,11 +150,14 @@ def cifar(root: Path, hundred: bool = True) -> Path:
     pixels = np.arange(2 * 3072).astype(np.uint8).reshape(2, 3072)
     names = ["apple", "baby"]
     if hundred:
-        files = {name: {"data": pixels, "fine_labels": [1, 0]} for name in ("train", "test")}
+        files = {
+            name: {"batch_label": name, "data": pixels, "fine_labels": [1, 0]} for name in ("train", "test")
+        }
         files["meta"] = {"fine_label_names": names}
     else:
         batches = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
         files = {name: {"data": pixels, "labels": [1, 0]} for name in batches}
+        files["test_batch"]["batch_label"] = "testing"  # not the same, byte by byte
         files["batches.meta"] = {"label_names": names}
     folder = "cifar-100-python" if hundred else "cifar-10-batches-py"
     return written(root, {f"{folder}/{name}": pickle.dumps(content, 2) for name, content in files.items()})

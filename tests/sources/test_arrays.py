@@ -102,7 +102,9 @@ def test_batches_of_two_sizes_are_refused(tmp_path):
 def test_an_npz_goes_before_the_pickle_of_the_same_name(tmp_path):
     path = containers.downsampled_npz(tmp_path)
     written(path, {"val_data": b"no pickle"})
-    assert len(read("imagenet-downsampled", path)) == 6
+    source = open_source("imagenet-downsampled", path)
+    assert len(source.records()) == 6
+    assert source.left_out == {"pickles beside an .npz of the same name": 1}
 
 
 def test_a_batch_whose_damaged_shape_has_fewer_images_than_bytes_is_refused(tmp_path):
@@ -116,7 +118,10 @@ def test_a_batch_whose_damaged_shape_has_fewer_images_than_bytes_is_refused(tmp_
 
 def test_what_differs_from_published_cifar_is_said(tmp_path):
     path = containers.cifar(tmp_path, hundred=False)
-    twice = "data_batch_1 and data_batch_2 are the same, byte by byte: each of their images counts twice"
+    twice = (
+        "4 files are the same as an earlier one, byte by byte, so that images count more than once: "
+        "data_batch_2, data_batch_3, data_batch_4 …"
+    )
     source = open_source("cifar10", path)
     assert source.layout == "CIFAR-10"
     assert source.notes[0] == twice
@@ -128,6 +133,39 @@ def test_what_differs_from_published_cifar_is_said(tmp_path):
     source = open_source("cifar10", written(tmp_path / "other", {**files_of(path), "batches.meta": meta}))
     order = "the names of the classes are not in the published, alphabetical order from 'apple' on"
     assert source.notes[-1] == f"{order}, so numbers may have the names of others"
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "one", "other"),
+    [
+        ("cifar100", containers.cifar, "train", "test"),
+        ("cifar10", lambda root: containers.cifar(root, hundred=False), "data_batch_1", "test_batch"),
+        ("imagenet-downsampled", containers.downsampled, "train_data_batch_1", "val_data"),
+        ("imagenet-downsampled", containers.downsampled_npz, "train_data_batch_1.npz", "val_data.npz"),
+    ],
+)
+def test_a_batch_that_is_also_one_of_another_split_is_refused(tmp_path, kind, make, one, other):
+    path = make(tmp_path)
+    open_source(kind, path).records()
+    file = next(path.rglob(one))
+    file.with_name(other).write_bytes(file.read_bytes())
+    with pytest.raises(ItlError) as refused:
+        open_source(kind, path).records()
+    splits = "train and val" if "val" in other else "train and test"
+    assert str(refused.value) == (
+        f"{path}: {one} and {other} are the same, byte by byte, so that {splits} have the same images; get "
+        f"both again"
+    )
+
+
+def test_batches_that_are_copies_or_missing_are_said(tmp_path):
+    path = containers.downsampled(tmp_path)
+    assert open_source("imagenet-downsampled", path).layout == "downsampled ImageNet in 3 batches"
+    batch = (path / "train_data_batch_2").read_bytes()
+    source = open_source("imagenet-downsampled", written(path, {"train_data_batch_4": batch}))
+    assert source.layout == "downsampled ImageNet in 4 batches, without train_data_batch_3"
+    same = "1 file is the same as an earlier one, byte by byte, so that images count more than once"
+    assert source.notes == [f"{same}: train_data_batch_4"]
 
 
 def test_cifar_pickled_anew_or_in_capitals(tmp_path):

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 as published, with the wnids of those classes that ILSVRC has too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, combinations, pairwise
@@ -155,15 +155,28 @@ def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int,
         raise ItlError(
             f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
         )
-    notes = [
-        f"{name} and {other} are the same, byte by byte: each of their images counts twice"
-        for name, other in combinations(_names(source), 2)
-        if files[name] == files[other]
-    ]
+    split_of = {name: of for of, names in source.files.items() for name in names}
+    notes = describe_copies(split_of, lambda one, other: files[one] == files[other], path)
     if later := next((name for before, name in pairwise(batch.names) if name < before), ""):
         order = f"in the published, alphabetical order from {later!r} on"
         notes.append(f"the names of the classes are not {order}, so numbers may have the names of others")
     return replace(batch, notes=tuple(notes))
+
+
+def describe_copies(
+    split_of: Mapping[str, str], is_same: Callable[[str, str], bool], path: Path
+) -> list[str]:
+    """Return a note on the batches of *split_of* that others repeat; ItlError if these are of two splits."""
+    pairs = [pair for pair in combinations(split_of, 2) if is_same(*pair)]
+    for one, other in pairs:
+        if split_of[one] != split_of[other]:
+            raise ItlError(
+                f"{path}: {one} and {other} are the same, byte by byte, so that {split_of[one]} and "
+                f"{split_of[other]} have the same images; get both again"
+            )
+    copies = list(dict.fromkeys(copy for _, copy in pairs))
+    words = "files are the same as an earlier one, byte by byte, so that images count more than once"
+    return [f"{counted(len(copies), words)}: {examples(copies)}"] if copies else []
 
 
 def _names(source: type[Cifar100]) -> list[str]:

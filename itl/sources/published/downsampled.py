@@ -2,8 +2,10 @@
 
 import re
 import threading
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from filecmp import cmp
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -16,11 +18,11 @@ from itl.sources.files.option_files import find_file, folder_around
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import npz_arrays, refuse_large
 from itl.sources.listed.numbered_classes import first_number, lists_names_alone, name_of, read_names
-from itl.sources.published.cifar import image_array, label_list
+from itl.sources.published.cifar import describe_copies, image_array, label_list
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
 from itl.sources.unopened_archives import describe_packed
-from itl.words import counted
+from itl.words import counted, examples
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
 WNID_FILE = "map_clsloc.txt"  # lines `WNID NUMBER WORDS`; its numbers are not in the order of wnids
@@ -44,8 +46,24 @@ class DownsampledImageNet(Source):
 
     @property
     def layout(self) -> str:
-        """How many batches there are."""
-        return f"downsampled ImageNet in {len(self._files)} batches"
+        """How many batches there are, and which numbers are missing."""
+        numbers = {number for _, number in self._files}
+        missing = [f"train_data_batch_{number}" for number in range(1, max(numbers)) if number not in numbers]
+        without = f", without {examples(missing)}" if missing else ""
+        return f"downsampled ImageNet in {len(self._files)} batches{without}"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Batches that are the same as others; ItlError if these are of two splits."""
+        root = self.path
+        split_of = {file.relative_to(root).as_posix(): split for (split, _), file in self._files.items()}
+        return describe_copies(split_of, lambda one, other: cmp(root / one, root / other, False), root)
+
+    @property
+    def left_out(self) -> Counter:
+        """How many pickles are not read, as an .npz has their batch."""
+        pickles = (file.with_suffix("") for file in self._files.values() if file.suffix == ".npz")
+        return Counter({"pickles beside an .npz of the same name": sum(file.exists() for file in pickles)})
 
     @property
     def labelled_by(self) -> str:
@@ -78,6 +96,7 @@ class DownsampledImageNet(Source):
             for image, label in enumerate(labels):
                 name = name_of(str(label), wnids, self.names)
                 records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split, member))
+        _ = self.notes  # refuses copies
         return validate_records(records, self.path)
 
     def read(self, record: Record) -> np.ndarray:
