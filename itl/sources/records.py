@@ -19,6 +19,8 @@ from itl.words import counted, examples
 MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?|superpixels?|parts?"
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
+# Names of copied folders in Windows, browsers, macOS and GNOME.
+COPY = re.compile(r"(?i:copy of (.+)|(.+?)( - copy( \(\d+\))?| copy( \d+)?| \(\d+\)| \((\w+ )?copy\)))")
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -112,7 +114,7 @@ def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
 
 
 def describe_doubtful_names(records: Collection[Record]) -> list[str]:
-    """Return notes on images whose names say that they are masks, or of another class or split in ImageNet.
+    """Return notes on images whose names say that they are masks, copies, or of another class or split.
 
     >>> folder = "train/n01440764"
     >>> names = [f"{folder}/{name}_1.JPEG" for name in ("n01440764", "n02119022", "ILSVRC2012_val")]
@@ -134,7 +136,11 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
             validation.append(record.id)
     images = {record.id.rpartition(".")[0] for record in records} if like_masks else set()
     masks = [name for name, image in like_masks if image in images]
+    classes = {record.wnid for record in records}
+    originals = {name: {*copy.group(1, 2)} for name in sorted(classes) if (copy := COPY.fullmatch(name))}
+    copies = [name for name, original in originals.items() if original & classes]
     notes = (
+        ("classes are named like a copy of another class", copies, "; move copies elsewhere"),
         ("images are named after another wnid than that of the folder", others, ""),
         ("training images have the name of a validation image", validation, ""),
         ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),

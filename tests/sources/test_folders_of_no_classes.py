@@ -132,3 +132,18 @@ def test_they_are_left_out_with_the_folders_in_them_and_said(tmp_path):
 @pytest.mark.parametrize("folders", [("labeled", "unlabeled"), ("seg_pred", "cat", "dog")])
 def test_beside_one_folder_or_with_other_words_they_are_classes(folders):
     assert recognise(in_each(*folders)).classes == sorted(folders)
+
+
+def test_folders_named_like_a_copy_of_another_class_are_said(tmp_path):
+    copies = ["Copy of cat", "cat (1)", "cat (another copy)", "cat - Copy", "cat - Copy (2)", "cat copy 2"]
+    others = ["cat", "cat 2", "crane (2)", "dog copycat", "hard copy"]
+    assert not any("like a copy" in note for note in notes(tmp_path / "none", *copies, *others[1:]))
+    says = (
+        f"6 classes are named like a copy of another class: {', '.join(copies[:3])} …; move copies elsewhere"
+    )
+    assert f"note: {says}" in notes(tmp_path / "all", *copies, *others)
+
+
+def notes(root, *classes):
+    """What is said of an image in each of *classes*."""
+    return check_lines("folder", tree(root, *(f"{name}/{name}.jpg" for name in classes)))
