@@ -46,6 +46,13 @@ def test_the_format_of_another_tool_is_named_with_the_way_from_there(tmp_path, n
     assert problem(path / name).startswith(f"{path}/{name} is {FORMATS[name]}")
 
 
+@pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
+def test_a_pack_is_no_data_set(tmp_path, kind):
+    files = ("images.npy", "index.parquet", "pack.json", "files.parquet")
+    says = "pack.json is of a pack that itl wrote; give the images that were packed, whose path it has"
+    assert says in problem(written(tmp_path, dict.fromkeys(files, b"")), kind)
+
+
 @pytest.mark.parametrize("name", ["a.bin", "a.avif.txt", "a.r", "a.z1", "mp4"])
 def test_other_files_are_only_said_to_be_there(tmp_path, name):
     path = written(tmp_path / "set", {name: b"x"})

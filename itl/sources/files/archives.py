@@ -42,6 +42,7 @@ FOREIGN_FORMATS = {  # names of files that hold images in a format of another to
     r"\.tfrecords?|-\d{5}-of-\d{5}": "TFRecord, which TensorFlow reads; write its images to class folders or "
     "to WebDataset shards",
     r"\.rec": "MXNet's RecordIO; MXNet's im2rec --unpack writes its images to folders",
+    r"(.*/)?pack\.json": "of a pack that itl wrote; give the images that were packed, whose path it has",
     r"\.(h5|hdf5)": "HDF5; write its images to class folders with h5py",
 }
 LATER_FORMATS = {  # the same, but also of files that lie beside archives of images, so these go first

@@ -53,6 +53,8 @@ class ContainerSource(Source):
         """Those that are read; ItlError if there are none, or compressed ones."""
         if self.path.is_file():
             return self._listed
+        if {"pack.json", "index.parquet"} <= self._listed.keys():
+            raise ItlError(f"{self.path}: {archives.foreign_format(['pack.json'])}")
         tools = {f"{self.suffix}{ending}": tool for ending, tool in archives.TOOL_OF_SUFFIX.items()}
         tools |= archives.TOOL_OF_TAR_SUFFIX if self.suffix == ".tar" else {}
         if packed := sorted(name for name in self._listed if name.lower().endswith((*tools,))):
