@@ -480,7 +480,8 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
     folder.mkdir()
     pixels = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
     for split in ("train", "test"):
-        (folder / split).write_bytes(pickle.dumps({"data": pixels, "fine_labels": [1, 0]}))
+        content = {"batch_label": split, "data": pixels, "fine_labels": [1, 0]}
+        (folder / split).write_bytes(pickle.dumps(content))
     (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": ["apple", "baby"]}))
     for part in ("train_list", "test_list"):
         monkeypatch.setattr(datasets.CIFAR100, part, [[part.split("_")[0], None]])
