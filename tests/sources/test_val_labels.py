@@ -11,6 +11,7 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.published.imagenet import ImageNet, TinyImageNet
 from itl.sources.published.val_labels import DEVKIT, KNOWN_VAL_IMAGE, META, TRUTH, read_labels
+from tests.annotated import written
 from tests.pictures import CAR, FOX, listed, tarred, tree
 
 TENCH = "n01440764"
@@ -268,7 +269,7 @@ def test_the_tar_of_a_split_may_lie_in_the_folder_of_the_split(tmp_path):
     assert source.count_left_out(source.records()) == {"other files": 1}
 
 
-@pytest.mark.parametrize("name", ["resnet50_predictions.csv", "val_preds.txt"])
+@pytest.mark.parametrize("name", ["resnet50_predictions.csv", "val_preds.txt", "results.csv", "Output.txt"])
 def test_predictions_beside_val_are_no_labels(tmp_path, name):
     tree(tmp_path, *TRAIN, *(f"val/{image}" for image in VAL))
     (tmp_path / name).write_text("".join(f"{image},{CAR}\n" for image in VAL))
@@ -280,6 +281,24 @@ def test_predictions_beside_val_are_no_labels(tmp_path, name):
     assert source.labelled_by == f"their folders, val by the devkit's {TRUTH}"
     by_option = ImageNet(tmp_path, val_labels=tmp_path / name)
     assert [record[1] for record in listed(by_option)] == [FOX, CAR, CAR, CAR]
+
+
+def test_a_list_of_val_that_xml_files_contradict_is_refused(tmp_path):
+    tree(tmp_path, *TRAIN, *(f"val/{image}" for image in VAL))
+    (tmp_path / "val_map.txt").write_text(f"{VAL[0]} {FOX}\n{VAL[1]} {CAR}\n")
+    folder = "Annotations/CLS-LOC/val"
+    two_classes = f"<name>{CAR}</name><name>{FOX}</name>"  # which say nothing
+    for wnid in (FOX, CAR):
+        texts = (f"<name>{wnid}</name>", two_classes)
+        xml = {f"{folder}/{image[:-5]}.xml": text.encode() for image, text in zip(VAL, texts, strict=True)}
+        written(tmp_path, xml)
+        if wnid == FOX:
+            assert [record[1] for record in listed(ImageNet(tmp_path))] == [FOX, CAR, FOX, CAR]
+    says = f"{VAL[0][:-5]} the class {FOX}, but the XML in {folder} gives it {CAR}"
+    with pytest.raises(ItlError, match=says):
+        ImageNet(tmp_path).records()
+    by_option = ImageNet(tmp_path, val_labels=tmp_path / "val_map.txt")
+    assert [record[1] for record in listed(by_option)] == [FOX, CAR, FOX, CAR]
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from itl.errors import ItlError
 from itl.sources.files.archives import Member
-from itl.sources.listed.image_lists import PEEKED_TREE_BYTES, is_made_up
+from itl.sources.listed.image_lists import PEEKED_TREE_BYTES, is_output
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
 from itl.sources.listed.list_files import IMAGE_AND_LABEL, delimiter_of_table, first_line
 from itl.sources.listed.numbered_classes import is_number
@@ -31,7 +31,6 @@ PEEKED_BYTES = 1 << 16  # of a text file, to see what it is
 PEEKED_LINES = 3  # at least
 MAX_OPENED = 20  # files whose content is looked at to know what they are
 TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
-_OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")  # of a model, in the name of a JSON
 _TREE_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"\[\]{},:\n]+)')  # of JSON or YAML, or a key
 _KEY_OF_LIST = re.compile(r"""["']?([A-Za-z]+)["']?\s*:\s*(?:\[|\{|\n\s*-)""")  # or of a mapping
 _CELL_ENDS = re.compile(r"[\s,;|:{}\"']+")
@@ -141,7 +140,7 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     False
     """
     text = _text_of(data)
-    if '"bbox"' in text or is_made_up(name) or _OUTPUT.search(name.rpartition("/")[2].casefold()):
+    if '"bbox"' in text or is_output(name):
         return False
     values = _values_of_tree(text)
     splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}

@@ -30,6 +30,8 @@ LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 PEEKED_TREE_BYTES = 1 << 16  # of JSON or YAML, to see whether they name images and splits
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
+# The same in names of files that are no lists of a source.
+_OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")
 
 
 def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
@@ -50,6 +52,15 @@ def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
         return stem_words(last) == ["prediction"]
     training = (file.rpartition("/")[2].casefold() for file in files if split_of_path(file) == "train")
     return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
+
+
+def is_output(name: str) -> bool:
+    """Say whether a file that is no list of a source may by its *name* have what a model said.
+
+    >>> is_output("val_preds.txt"), is_output("results.csv"), is_output("val_map.txt")
+    (True, True, False)
+    """
+    return is_made_up(name) or bool(_OUTPUT.search(name.rpartition("/")[2].casefold()))
 
 
 def read_list_file(

@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files.archives import Member
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.untrusted_files import explain_damage, files_of_packed_tar
-from itl.sources.listed.image_lists import is_made_up
+from itl.sources.listed.image_lists import is_output
 from itl.sources.listed.numbered_classes import first_number
 from itl.sources.records import is_image, stem_of
 from itl.storage import text_lines
@@ -27,6 +27,7 @@ CLASS_ORDERS = ("synsets.txt", "synset_words.txt", "LOC_synset_mapping.txt")  # 
 PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.txt")  # the rest by name
 LABELS_CURE = f"put {DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them"
 XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
+COMPARED_XML = 100  # files that are compared with a list; all 50,000 would take minutes on a network's disk
 MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
 ILSVRC_CLASSES = 1000
 KNOWN_VAL_IMAGE = ("ILSVRC2012_val_00000001", "n01751748")  # a sea snake
@@ -59,13 +60,14 @@ def find_labels(
     """Return the labels of *images*, names of files, by the first list that fits: that has a wnid for each.
 
     Names that all end in a wnid are such a list. Others may lie in *folders*, the likeliest first, or be
-    among the files *listed* of an archive. Those of text that fit must say the same, and devkits too; XML
-    files are read where no such list fits. Files of a model's predictions, by their names, are no lists.
+    among the files *listed* of an archive. Those of text that fit must say the same, and devkits and some
+    XML files too; these are read whole where no such list fits. Files of a model's predictions, by their
+    names, are no lists.
     ItlError, with the *cure*, if none fits, or if two contradict each other.
     """
     folders, search = list(folders), _Search([stem_of(name) for name in images])
     if chosen := search.choose(chain(_names_as_list(search.stems), _text_lists(folders, listed))):
-        _refuse_contradicting_devkit(chosen, search.stems, folders)
+        _refuse_contradicting_others(chosen, search.stems, folders, listed)
     else:
         chosen = search.choose(_others(folders, listed))
     if not chosen:
@@ -158,11 +160,15 @@ def _of_another_class(wnids: Mapping[str, str], labels: ValLabels) -> list[tuple
     ]
 
 
-def _refuse_contradicting_devkit(labels: ValLabels, stems: Iterable[str], folders: Iterable[Path]) -> None:
+def _refuse_contradicting_others(
+    labels: ValLabels, stems: Iterable[str], folders: list[Path], listed: Mapping[str, Member]
+) -> None:
+    """Raise ItlError if a devkit, or one of the XML files that are compared, contradicts *labels*."""
     wnids = {stem: labels.wnid_of(stem) for stem in stems}
-    for devkit in _readable(devkit for folder in folders for devkit in _devkits(folder)):
-        if others := _of_another_class(wnids, devkit):
-            _refuse_contradiction(labels, devkit, [others[0][0]])
+    devkits = (devkit for folder in folders for devkit in _devkits(folder))
+    for other in _readable((*devkits, *_xml_lists(folders, listed, {*wnids, *map(_without_wnid, wnids)}))):
+        if others := _of_another_class(wnids, other):
+            _refuse_contradiction(labels, other, [others[0][0]])
 
 
 def _refuse_contradiction(labels: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
@@ -294,22 +300,30 @@ def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[Candi
     """Yield what else may have labels: devkits and XML files."""
     for folder in folders:
         yield from _devkits(folder)
-    for folder in folders:
-        for name in XML_FOLDERS:
-            if (folder / name).is_dir():
-                files = {file.stem: Member(str(file)) for file in (folder / name).glob("*.xml")}
-                yield Candidate(f"the XML files of {name}", partial(_wnids_of_xml, files))
-    xml = {
-        stem_of(name[:-4]): member
-        for name, member in listed.items()
-        if re.search(r"(^|/)val/[^/]+\.xml$", name)
-    }
-    if xml:
-        yield Candidate("the XML files of val", partial(_wnids_of_xml, xml))
+    yield from _xml_lists(folders, listed)
+
+
+def _xml_lists(
+    folders: list[Path], listed: Mapping[str, Member], compared: Collection[str] = ()
+) -> Iterator[Candidate]:
+    """Yield the XML files of each folder of them; of the images *compared*, if given, a few evenly spread."""
+    sets = [
+        (name, {file.stem: Member(str(file)) for file in (folder / name).glob("*.xml")})
+        for folder in folders
+        for name in XML_FOLDERS
+    ]
+    names = [name for name in listed if name.endswith(".xml") and re.search(r"(^|/)val/[^/]+$", name)]
+    sets.append(("val", {stem_of(name[:-4]): listed[name] for name in names}))
+    for name, files in sets:
+        if compared:
+            stems = sorted(files.keys() & compared)
+            files = {stem: files[stem] for stem in stems[:: len(stems) // COMPARED_XML + 1]}
+        if files:
+            yield Candidate(f"the XML in {name}", partial(_wnids_of_xml, files))
 
 
 def _is_list(name: str, names: Collection[str]) -> bool:
-    is_text = name.lower().endswith((".txt", ".csv")) and not is_made_up(name)
+    is_text = name.lower().endswith((".txt", ".csv")) and not is_output(name)
     return is_text and (not names or name.rpartition("/")[2] in names)
 
 
