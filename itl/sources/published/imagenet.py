@@ -425,7 +425,7 @@ class ImageNet21k(Source):
             if wnid and split and (other := folder_of.setdefault((split, wnid), folder)) != folder:
                 raise ItlError(
                     f"{self.path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; "
-                    f"move one elsewhere, or the images of both into one folder"
+                    f"move one elsewhere if it has copies or masks, else the images of both into one folder"
                 )
 
 
