@@ -12,6 +12,7 @@ from itl.analysis.wording import comparison_text, signed
 from itl.runs.design import Columns, Comparison, Condition, Task
 from itl.runs.question import Question
 
+PAPERS_LARGEST = 1000  # images of each class, and classes
 COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
 SAME_IMAGES = 0.95  # class counts are compared on the same images: at least this share of them
 
@@ -81,8 +82,8 @@ def findings(question: str) -> list[Finding]:
 def our_comparison(finding: Finding, question: Question, results: pd.DataFrame) -> Comparison | None:
     """Return our comparison that *finding* is about; None where we have no comparable one.
 
-    Where the paper's conditions are numbers, ours are the largest and the one whose share of it is nearest to
-    the paper's, if that is comparable: 500 of 1000 images per class stand beside 100 of 200.
+    Where the paper's conditions are numbers, ours are those whose shares of our largest are nearest to the
+    paper's of its own, if they are comparable: 500 of 1000 images per class stand beside 100 of 200.
     """
     if not finding.column:
         own = [condition.columns for condition in question.conditions if condition.weights]
@@ -96,18 +97,20 @@ def our_comparison(finding: Finding, question: Question, results: pd.DataFrame) 
     sizes = _sizes(question.conditions, results, finding.column)
     if not sizes:
         return None
-    largest = max(sizes, key=sizes.__getitem__)
-    wanted = math.log2(float(finding.of) / float(finding.against))
-    octaves = {
-        columns: abs(math.log2(size / sizes[largest]) - wanted)
-        for columns, size in sizes.items()
-        if columns != largest and columns[1:] == largest[1:]  # differ in the number alone
-    }
-    nearest = min(octaves, key=octaves.__getitem__, default=None)
-    if nearest is None or octaves[nearest] > COMPARABLE_OCTAVES:
+    largest = max(sizes, key=sizes.__getitem__)  # compared are those that differ in the number alone
+    alike = {name: size / sizes[largest] for name, size in sizes.items() if name[1:] == largest[1:]}
+    of, against = (_nearest(alike, float(one) / PAPERS_LARGEST) for one in (finding.of, finding.against))
+    if not of or not against or of == against:
         return None
-    same = (pair for pair in question.comparisons if (pair.of, pair.against) == (nearest, largest))
-    return next(same, Comparison(nearest, largest))  # a declared one may be on tasks of its own
+    same = (pair for pair in question.comparisons if (pair.of, pair.against) == (of, against))
+    return next(same, Comparison(of, against))  # a declared one may be on tasks of its own
+
+
+def _nearest(shares: dict[Columns, float], share: float) -> Columns | None:
+    """Return the condition whose own share is nearest to *share*; None where it is not comparable."""
+    octaves = {columns: abs(math.log2(own / share)) for columns, own in shares.items()}
+    nearest = min(octaves, key=octaves.__getitem__)
+    return nearest if octaves[nearest] <= COMPARABLE_OCTAVES else None
 
 
 def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) -> dict[Columns, float]:
