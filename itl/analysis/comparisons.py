@@ -88,7 +88,8 @@ class Contrast:
     share: tuple[float, float, float] = (math.nan, math.nan, math.nan)  #: of the gain kept, with its interval
     gain: Estimate | None = None  #: of the reference condition over no pre-training
     unequal: bool = False  #: one of the conditions spreads more than the others
-    runs: frozenset[str] = frozenset()  #: keys of the runs that it rests on
+    runs: frozenset[str] = frozenset()  #: keys of the runs that the change rests on
+    gain_runs: frozenset[str] = frozenset()  #: of the gain: share, margin and control rest on them
 
 
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
@@ -129,8 +130,9 @@ def contrasts(
         change, and p_same of a change of the margin or more, both also adjusted for all rows
         (`itl.analysis.statistics.main_first`); standard_error and df of the change; unequal (whether a
         condition spreads more than the others); control (why conditions cannot be called the same on this
-        task, or ''); mixed (what differs between the origins *made* of the runs, or ''); cap (of the
-        question's seeds, or 0); verdict; and note, which also says what *leaks*, by task, nets have seen.
+        task, or ''); mixed (what differs between the origins *made* of the runs, those of the gain too, or
+        ''); cap (of the question's seeds, or 0); verdict; and note, which also says what *leaks*, by task,
+        nets have seen.
     """
     results = _of_question(question, results)
     table = tabulate(question, _compare_all(question, results), made)
@@ -218,11 +220,11 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     margin, p = _margin(question, data.metric, model, first - second, added, gain)
     scores = (float(np.nansum(side * model.means)) for side in (reference, untrained))
     evidence = Evidence(change, margin, p, control_fault(gain, margin, *scores))
-    used = np.flatnonzero((first != 0) | (second != 0))
-    unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
+    used = (first != 0) | (second != 0)
+    unequal, runs, gain_runs = bool(model.unequal[used].any()), data.runs_of(used), data.runs_of(added)
     compared = comparison_text(dict(of), dict(against))
     sizes = "" if fitted else sizes_text(*(data.sizes[side == 1][0] for side in (first, second)))
-    return Contrast(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs)
+    return Contrast(compared, data.task, data.metric, evidence, sizes, share, gain, unequal, runs, gain_runs)
 
 
 def _not_measured(task: str, of: Columns, against: Columns) -> Contrast:
@@ -306,7 +308,7 @@ def tabulate(
             "df": change.df,
             "unequal": row.unequal,
             "control": evidence.control_fault,
-            "mixed": mixed(row.runs, made),
+            "mixed": mixed(row.runs | row.gain_runs, made),
             "cap": question.cap,
             "verdict": verdict.word,
             "note": verdict.note,

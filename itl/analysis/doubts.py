@@ -17,7 +17,7 @@ from itl.analysis.scored_images import (
     target_pack,
 )
 from itl.analysis.statistics import LEVEL
-from itl.analysis.task_values import is_doubling, rows_by_condition, rows_of, task_values
+from itl.analysis.task_values import baseline_of, is_doubling, rows_by_condition, rows_of, task_values
 from itl.analysis.wording import GAIN, LOSS, SAME, condition_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import is_per_class
@@ -61,11 +61,14 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     comparison = question.comparisons[0]
     done = [run for run in question.runs(machine) if store.is_done(run.spec)]
     compared = [run for run in done if run.columns in (comparison.of, comparison.against)] or done
+    # The margin, the share and the control rest on the nets without pre-training, which are compared too.
+    baseline = baseline_of(comparison.against, question.conditions)
+    fits = [run for run in done if run in compared or run.columns == baseline]
     reasons = (
         diverged(done, store),
         main["control"] and f"On this task nothing can be called the same: {main['control']}.",
         leaked(main["task"], answer, machine),
-        main["mixed"] and f"The results it compares are of {main['mixed']}.",
+        main["mixed"] and f"The results it rests on are of {main['mixed']}.",
         no_better_than_one_class(main["task"], answer, machine),
         without_pascal(main["task"], answer, machine),
         trained_otherwise(answer),
@@ -73,7 +76,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         alike_by_other_halves(answer),
         exposure(answer.results, compared),
         unfinished(compared, store),
-        edge_of_grid([run for run in compared if run.task == main["task"]], store),
+        edge_of_grid([run for run in fits if run.task == main["task"]], store),
         int(main["n"]) < ENOUGH_SEEDS and f"It rests on {counted(int(main['n']), 'seeds')}.",
         main["unequal"] and "One of the two conditions varies more between seeds than the others do.",
         few_test_images(main, answer, machine),

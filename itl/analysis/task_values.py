@@ -64,9 +64,12 @@ class TaskValues:
 
     def weights_of_baseline(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
-        untrained = [one.columns for one in self.conditions if one.untrained and not is_chance(one.columns)]
-        nearest = max(untrained, key=lambda other: len({*other} & {*columns}), default=None)
+        nearest = baseline_of(columns, self.conditions)
         return np.zeros(len(self.conditions)) if nearest is None else self.weights_of(nearest)
+
+    def runs_of(self, weights: np.ndarray) -> frozenset[str]:
+        """Return the keys of the runs of the conditions that have *weights* (conditions,)."""
+        return frozenset().union(*(self.runs[index] for index in np.flatnonzero(weights)))
 
     def fit(self, *sides: np.ndarray) -> TaskModel | None:
         """Fit the model to the seeds that have all *sides*; None where no seed has."""
@@ -165,6 +168,12 @@ def main_task(question: Question) -> str:
 def comparison_on(question: Question, task: str) -> Comparison | None:
     """Return the first comparison of *question* that is made on *task*; None where none is."""
     return next((pair for pair in question.comparisons if task in (pair.tasks or [task])), None)
+
+
+def baseline_of(columns: Columns, conditions: Sequence[Condition]) -> Columns | None:
+    """Return that of *conditions* without pre-training which is most like the one with *columns*."""
+    untrained = [one.columns for one in conditions if one.untrained and not is_chance(one.columns)]
+    return max(untrained, key=lambda other: len({*other} & {*columns}), default=None)
 
 
 def is_chance(columns: Columns) -> bool:

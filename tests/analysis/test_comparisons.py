@@ -385,6 +385,24 @@ def test_contrasts_say_where_results_are_of_different_origin():
     assert contrasts(study, results[results["seed"] == 2], made)["mixed"].tolist() == [""]
 
 
+def test_a_gain_rests_on_the_runs_without_pre_training_too():
+    """Its share, the margin and the control do; a change less that on own classes has none of these."""
+    study = question(0, 100, "all")
+    study.name = "data-size"
+    target, own = noisy({0: 30, 100: 68, "all": 70}), noisy({100: 55, "all": 70}, task="own")
+    results = pd.concat([target, own]).assign(classes=4)
+    results["images"] = 4 * results["images_per_class"].replace("all", 200).astype(int)
+    results["run"] = results["task"] + results["images_per_class"].astype(str) + results["seed"].astype(str)
+    runs = results["run"]
+    made = {run: {"device": frozenset({"B" if run.startswith("probe@x00") else "A"})} for run in runs}
+    table = contrasts(study, results, made).set_index(["compared", "task"])["mixed"]
+    half = "100 instead of all images per class"
+    assert table[half, "probe@x"] == "2 devices"
+    assert table[half, "own"] == table[half + LESS_OWN, "probe@x"] == ""
+    trained = results[results["images_per_class"] != 0]
+    assert set(contrasts(study, trained, made)["mixed"]) == {""}, "without them there is no gain"
+
+
 def test_the_change_is_set_beside_that_on_own_classes():
     """The paper's finding that the target lost less than ImageNet itself is a contrast of contrasts."""
     study = question(0, 100, "all")

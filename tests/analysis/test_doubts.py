@@ -159,6 +159,28 @@ def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
         assert exposure(pd.DataFrame(rows), trained) == expected
 
 
+@pytest.mark.parametrize(("images", "is_said"), [(0, True), (4, True), (8, False), (12, True)])
+def test_learning_rates_of_the_nets_that_the_answer_rests_on_count(tmp_path, monkeypatch, images, is_said):
+    """Those without pre-training are among them: margin, share and control rest on their scores."""
+    recipe = {"steps": 2, "batch": 4, "pixels": 24, "lrs": [0.01, 0.02, 0.04]}
+    counts = [0, 4, 8, 12]
+    searched = small_study(tasks=["finetune@scenes"], tuning={"finetune": recipe}, images_per_class=counts)
+    fits = [
+        replace(run, task="probe@x")
+        for run in searched.runs_on(dict.fromkeys(searched.packings(), "digest"))
+        if run.task.startswith("finetune")
+    ]
+    store = Store(tmp_path)
+    for run in fits:
+        lr = 0.04 if run.columns == (("images_per_class", images),) else 0.02
+        store.write(run.spec, "provenance.json", MADE)
+        store.finish(run.spec, {"metrics": {"accuracy": 50.0}, "chosen": {"lr": lr}})
+    made = answer_on(pack_of(["a"] * 1000), dict(zip(counts, (30, 60, 65, 70), strict=True)), monkeypatch)
+    made.question.runs = lambda machine: fits
+    made.question.run_leakage = lambda machine: SimpleNamespace(by_task=lambda runs: {})
+    assert any("learning rate at the edge" in reason for reason in doubts(made, store, None)) == is_said
+
+
 @pytest.mark.parametrize(("chosen", "edge"), [(0.01, True), (0.02, False), (0.04, True), (None, False)])
 def test_a_learning_rate_at_the_edge_of_those_tried_is_named(tmp_path, chosen, edge):
     recipe = {"steps": 2, "batch": 4, "pixels": 24, "lrs": [0.01, 0.02, 0.04]}
