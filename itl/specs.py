@@ -36,8 +36,9 @@ from itl.spec_checks import (
 NUMERICS = 2
 # The same for the numbers of one transfer method alone: of what nets are measured by it.
 NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1}
-# The same for some nets and what is measured of them: untrained, without duplicates, with labels of a file.
-NUMERICS_OF_NETS = {"untrained": 1, "duplicates": 2, "file": 2}
+# The same for some nets and what is measured of them: untrained, without duplicates, with labels of a file,
+# and without-matched on another tree than the usual one.
+NUMERICS_OF_NETS = {"untrained": 1, "duplicates": 2, "file": 2, "control": 1}
 FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
@@ -404,8 +405,11 @@ def canonical(spec: object) -> str:
             tree["numerics of untrained"] = NUMERICS_OF_NETS["untrained"]
         if net.subset.without:
             tree["numerics of duplicates"] = NUMERICS_OF_NETS["duplicates"]
-        if FILE_NAME.search(f"{net.subset.labels}+{getattr(spec, 'labels', '')}"):
+        labelled: list[Subset | Transfer] = [net.subset, *([spec] if isinstance(spec, Transfer) else [])]
+        if any(FILE_NAME.search(one.labels) for one in labelled):
             tree["numerics of file"] = NUMERICS_OF_NETS["file"]
+        if any(one.tree and "without-matched@" in one.labels for one in labelled):
+            tree["numerics of control"] = NUMERICS_OF_NETS["control"]
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)

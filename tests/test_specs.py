@@ -116,6 +116,19 @@ def test_how_lists_of_classes_are_read_enters_the_keys_of_nets_with_labels_from_
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
 
 
+def test_how_controls_are_chosen_enters_the_keys_of_those_on_another_tree(monkeypatch):
+    control, net = "half-random-a@0+without-matched@0", SPEC.pretrain
+    specs = [
+        replace(net, subset=replace(net.subset, labels=labels, tree=tree))
+        for labels, tree in ((control, "0" * 12), (control, ""), ("without-random@0", "0" * 12))
+    ]
+    specs += [replace(SPEC, labels=control, tree=tree) for tree in ("0" * 12, "")]
+    before = [canonical(spec) for spec in specs]
+    monkeypatch.setitem(NUMERICS_OF_NETS, "control", 1000)
+    changed = [canonical(spec) != text for spec, text in zip(specs, before, strict=True)]
+    assert changed == [True, False, False, True, False]
+
+
 def test_keys_are_what_they_were():
     """Keys name folders that users keep: a change of spec must not rename them."""
     assert canonical(Subset("p", classes=5)) == (

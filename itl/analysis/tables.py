@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from itl.analysis.statistics import mean_interval
-from itl.hierarchy.halves import CONTROL_DEPTH, groups_at
+from itl.hierarchy.halves import control_groups
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
@@ -144,13 +144,13 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
     """Tabulate what each condition with pre-training leaves out of the pack, with the first seed.
 
     Returns:
-        Columns condition; classes left out and images left out; groups emptied (of the classes under one node
-        at depth 9), and groups in all.
+        Columns condition; classes left out and images left out; groups emptied, and groups in all
+        (`itl.hierarchy.halves.control_groups`).
     """
     pack = open_packed(question.images, "images", machine)
     tree, wnids = question.tree(machine), pack.table.loc[pack.table["split"] == "train", "wnid"]
     in_tree = [wnid for wnid in wnids.unique() if wnid in tree]
-    groups = [set(group) for group in groups_at(tree, in_tree, CONTROL_DEPTH).values()]
+    groups = control_groups(tree, in_tree)
     rows = []
     for condition in question.conditions:
         if condition.trained:

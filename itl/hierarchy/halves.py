@@ -20,15 +20,31 @@ def groups_at(tree: Taxonomy, wnids: Iterable[str], depth: int) -> dict[str, lis
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
+def control_groups(tree: Taxonomy, wnids: Iterable[str]) -> list[set[str]]:
+    """Group classes as a control leaves them out: by their ancestor at depth 9.
+
+    Another tree than the usual one may end above it: its depth is the deepest, up to 9, at which half of the
+    classes or more have another in their group, and there are two groups or more. Where no depth makes such
+    groups, each class is one.
+    """
+    wnids = set(wnids)
+    for depth in range(CONTROL_DEPTH, 0, -1):
+        groups = [set(group) for group in groups_at(tree, wnids, depth).values()]
+        alone = sum(len(group) == 1 for group in groups)
+        if not tree.digest or (2 * alone <= len(wnids) and len(groups) > 1):
+            return groups
+    return [{wnid} for wnid in sorted(wnids)]
+
+
 def matched_control(tree: Taxonomy, wnids: Iterable[str], removed: set[str], seed: int) -> set[str]:
     """Choose whole subtrees of *wnids* to leave out that are like *removed*, but have none of these.
 
-    Classes are grouped by their ancestor at depth 9. For each group that *removed* empties, the largest
-    first, the other group nearest in size is left out, by *seed* among equals. The rest are subtrees of the
-    groups that *removed* touches, then whole other groups, the largest that fit first. There are as many
-    classes as in *removed*, or the few less, in a small tree the few more, that whole subtrees allow.
+    For each of the `control_groups` that *removed* empties, the largest first, the other group nearest in
+    size is left out, by *seed* among equals. The rest are subtrees of the groups that *removed* touches, then
+    whole other groups, the largest that fit first. There are as many classes as in *removed*, or the few
+    less, in a small tree the few more, that whole subtrees allow.
     """
-    groups = [set(group) for group in groups_at(tree, wnids, CONTROL_DEPTH).values()]
+    groups = control_groups(tree, wnids)
     untouched = {min(group): group for group in groups if not group & removed}
     touched = [group for group in groups if group & removed]
     order = shuffle(untouched, seed)

@@ -10,7 +10,7 @@ from itertools import pairwise, product
 import pytest
 
 from itl import ItlError
-from itl.hierarchy.halves import CONTROL_DEPTH, GROUP_DEPTH, groups_at, matched_control
+from itl.hierarchy.halves import CONTROL_DEPTH, GROUP_DEPTH, control_groups, groups_at, matched_control
 from itl.hierarchy.label_sets import (
     LABEL_METHODS,
     bottom_up,
@@ -421,6 +421,60 @@ def test_the_control_of_a_whole_group_is_the_group_nearest_in_size():
     for seed in range(3):
         assert matched_control(tree, leaves, {"a0", "a1"}, seed) == {"b0", "b1", "b2"}
         assert matched_control(tree, leaves, {"b0", "b1", "b2"}, seed) == {"a0", "a1"}
+
+
+def tree_of(parents: dict[str, str]) -> Taxonomy:
+    """A tree of nodes by their parents; those that have no child are its leaves."""
+    nodes = {*parents, *parents.values()}
+    synsets = [
+        Synset(node, f"{node}.n.01", (node,), "", tuple(filter(None, [parents.get(node)]))) for node in nodes
+    ]
+    return Taxonomy(synsets, nodes - {*parents.values()})
+
+
+def test_a_control_in_a_shallow_tree_is_whole_subtrees():
+    """Eighteen classes at depth 3, three under each of six nodes; two of these are food."""
+    groups = {"fruit": "food", "bread": "food", "tool": "gear", "toy": "gear", "cat": "beast", "dog": "beast"}
+    parents = groups | dict.fromkeys(groups.values(), "thing")
+    parents |= {f"{group}{number}": group for group in groups for number in range(3)}
+    tree = tree_of(parents)
+    assert len(control_groups(tree, tree.leaves)) == 6
+    food, controls = set(tree.leaves_under("food")), set()
+    for seed in range(6):
+        left_out = (
+            set(tree.leaves) - label_set(tree, f"without-matched@{seed},food", tree.leaves).class_of.keys()
+        )
+        assert len(left_out) == 6
+        assert len({leaf[:-1] for leaf in left_out}) == 2, "two whole groups"
+        assert not left_out & food
+        controls.add(frozenset(left_out))
+    assert len(controls) > 1, "drawn by seed"
+    part = tree.restricted(leaf for leaf in tree.leaves if leaf[-1] != "2")
+    assert len(control_groups(part, part.leaves)) == 6, "as a part of a tree does"
+
+
+@pytest.mark.parametrize(
+    ("paths", "sizes"),
+    [
+        ("a/b/1 a/b/2 a/c/3 a/c/4 d/e/5 d/e/6", [2, 2, 2]),
+        ("a/b/1 a/b/2 a/c/3 a/d/4", [2, 1, 1]),  # half have another in their group
+        ("a/b/1 a/b/2 a/c/3 a/d/4 e/5", [4, 1]),  # fewer do at depth 2
+        ("1 2 3", [1, 1, 1]),  # no depth makes groups
+        ("a/1 a/2 a/3", [1, 1, 1]),  # nor two of them
+        ("a/b/c/d/e/f/g/h/i/1 a/b/c/d/e/f/g/h/i/2 a/b/c/d/e/f/g/h/j/k/3", [2, 1]),  # no deeper than 9
+    ],
+)
+def test_groups_of_another_tree_are_at_the_deepest_level_that_makes_them(paths, sizes):
+    parents = {node: above for path in paths.split() for above, node in pairwise(["top", *path.split("/")])}
+    tree = tree_of(parents)
+    assert sorted(map(len, control_groups(tree, tree.leaves)), reverse=True) == sizes
+
+
+def test_groups_of_the_usual_tree_are_at_depth_9_whatever_the_classes(imagenet):
+    few = imagenet.leaves[::100]
+    expected = [set(group) for group in groups_at(imagenet, few, CONTROL_DEPTH).values()]
+    assert control_groups(imagenet, few) == expected
+    assert max(map(len, expected)) == 1
 
 
 def test_a_control_of_another_size_is_refused(imagenet):
