@@ -93,7 +93,11 @@ def _measure_missing(works: list[NetRecipe], rates: Rates, machine: Machine, rep
     if not missing:
         return {}
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
-    log.info(f"measuring {count} of work on this machine, once")
+    once = ", once"
+    if not machine.can_keep(machine.runs):
+        why = "may only be read" if machine.home.is_dir() else "does not exist"
+        once = f"; what it costs is not kept, since {machine.home} {why}"
+    log.info(f"measuring {count} of work on this machine{once}")
     with process_pool(1, machine.threads, device=machine.device) as alone:
         try:
             measured = alone.submit(_measure_all, list(missing.values()), machine, repeat_s).result()

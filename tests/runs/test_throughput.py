@@ -91,6 +91,21 @@ def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
     ]
 
 
+def test_what_cannot_be_kept_is_not_measured_once(tmp_path, monkeypatch, caplog):
+    """A plan for a home that does not exist makes no folder, so the next plan measures again."""
+    monkeypatch.setattr(throughput, "process_pool", NoProcess)
+    caplog.set_level("INFO")
+    home = tmp_path / "absent"
+    for _ in range(2):
+        throughput.calibrated([], here(home))
+    assert not home.exists()
+    home.mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    throughput.calibrated([], here(home))
+    measuring = f"measuring one kind of work on this machine; what it costs is not kept, since {home}"
+    assert caplog.messages == [f"{measuring} does not exist"] * 2 + [f"{measuring} may only be read"]
+
+
 UNGUARDED = """
 import sys
 from itl import Machine
