@@ -23,6 +23,11 @@ CONDITIONS, TASKS, COMPARED = 6, 3, 3
 TWO_SD = 2 * math.sqrt(2)  # two standard deviations of the difference of two conditions
 NOISY = 3.0  # how many times as wide the spread of a noisy condition is
 NO_EFFECT = (0.0, 0.0, 0.0)  # true changes of the compared conditions
+TRUE_CHANGES = (
+    ("none", 0.0, 1.0),
+    ("none, a noisy one", 0.0, NOISY),
+    ("2 SD", TWO_SD, 1.0),
+)  # of the main one
 LAST = CONDITIONS - 1
 
 
@@ -32,16 +37,17 @@ def simulated(
     effects: tuple[float, ...] = NO_EFFECT,
     spread: float = 1.0,
     only: int = TASKS,
+    noisy: int = 0,
 ) -> Iterable[list[np.ndarray]]:
     """Yield so many *studies*, each the values (seeds, CONDITIONS) of its tasks.
 
-    The first conditions have true *effects*, on the first *only* tasks. *spread* is that of the first
-    condition within a seed; that of the others is 1.
+    The first conditions have true *effects*, on the first *only* tasks. *spread* is that of the
+    *noisy* condition within a seed; that of the others is 1.
     """
     random = np.random.default_rng(seeds)
     for _ in range(studies):
         noise = random.normal(size=(TASKS, seeds, CONDITIONS))
-        noise[:, :, 0] *= spread
+        noise[:, :, noisy] *= spread
         tasks = noise + random.normal(size=(TASKS, seeds, 1))
         tasks[:only, :, : len(effects)] += effects
         yield list(tasks)
@@ -85,6 +91,14 @@ def verdict_table(studies: int) -> pd.DataFrame:
         noisy = [verdicts(changes(tasks), 0.0) for tasks in noisy_tasks]
         everywhere = [changes(tasks) for tasks in simulated(seeds, studies, (TWO_SD,) * COMPARED)]
         at_margin, nine = ([verdicts(compared, m) for compared in everywhere] for m in (TWO_SD, TWO_SD / 2))
+        far = NOISY * TWO_SD  # a margin that as noisy a condition can be shown to be within
+        noisy_same = [
+            [
+                verdicts(changes(tasks), far)
+                for tasks in simulated(seeds, studies, (far,) * COMPARED, NOISY, noisy=one)
+            ]
+            for one in (0, LAST)
+        ]
         once = simulated(seeds, studies, (TWO_SD, 0.0, 0.0), only=1)
         alone = [verdicts(changes(tasks), TWO_SD / 2) for tasks in once]
         rows.append(
@@ -93,7 +107,9 @@ def verdict_table(studies: int) -> pd.DataFrame:
                 "false gain or loss": _percent(_any_change(judged) for judged in equal),
                 "one condition three times as noisy": _percent(_any_change(judged) for judged in noisy),
                 "flagged": _percent(model_of(tasks[0]).unequal[0] for tasks in noisy_tasks),
-                "false same": _percent(any(row.word == SAME for row in judged) for judged in at_margin),
+                "false same": _percent(map(_any_same, at_margin)),
+                "false same, one compared noisy": _percent(map(_any_same, noisy_same[0])),
+                "false same, the reference noisy": _percent(map(_any_same, noisy_same[1])),
                 "main, 2 SD found": _percent(judged[0].word == GAIN for judged in alone),
                 "among nine, 2 SD found": _percent(row.word == GAIN for judged in nine for row in judged[1:]),
                 "main, same found": _percent(judged[0].word == SAME for judged in same),
@@ -107,6 +123,10 @@ def _any_change(judged: list[Verdict]) -> bool:
     return any(row.word in (GAIN, LOSS) for row in judged)
 
 
+def _any_same(judged: list[Verdict]) -> bool:
+    return any(row.word == SAME for row in judged)
+
+
 def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.DataFrame:
     """Tabulate seeds that are added until the main comparison is decided: how often falsely, and how many.
 
@@ -114,13 +134,13 @@ def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.Dat
     """
     rows = []
     for cap in caps:
-        for effect in (0.0, TWO_SD):
-            stops = [_stop(tasks[0], cap) for tasks in simulated(cap, studies, (effect,))]
+        for true, effect, spread in TRUE_CHANGES:
+            stops = [_stop(tasks[0], cap) for tasks in simulated(cap, studies, (effect,), spread)]
             decided, changes = zip(*stops, strict=True)
             ends = [change.interval() for change in changes]
             seeds = np.mean([change.n for change in changes])
             held = _percent(low <= effect <= high for low, high in ends)
-            rows.append((cap, "2 SD" if effect else "none", _percent(decided), f"{seeds:.1f}", held))
+            rows.append((cap, true, _percent(decided), f"{seeds:.1f}", held))
     columns = ["at most", "true change", "gain or loss", "seeds on average", "interval holds"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -113,7 +113,7 @@ class OwnWeights:
         from itl.training.weight_files import read_file
         from itl.training.weights import body_tensors
 
-        log.info(f"reading the weights {self.name}, once")
+        log.info(f"reading the weights {self.name}")
         if self.file and file_digest(self.file) != self.weights.digest:
             raise ItlError(f"{self.file} has changed since the question was asked; repeat the command")
         tensors, settings = read_file(Path(self.file)) if self.file else (fetch(self.weights.net), {})

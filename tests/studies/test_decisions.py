@@ -28,6 +28,9 @@ def test_false_verdicts_are_as_rare_as_they_should_be(verdicts):
     assert (verdicts["false same"] < above(0.05)).all()
     assert verdicts["one condition three times as noisy"][3] < above(0.10)
     assert verdicts["one condition three times as noisy"][5] < above(0.08)
+    noisy = verdicts[["false same, one compared noisy", "false same, the reference noisy"]]
+    assert (noisy.loc[3] < above(0.09)).all()
+    assert (noisy.loc[10] < above(0.05)).all()
 
 
 def test_true_changes_are_found(verdicts):
@@ -41,6 +44,7 @@ def test_true_changes_are_found(verdicts):
 def test_seeds_added_until_it_is_decided_keep_the_rate():
     table = until_decided_table(STUDIES, caps=(6,)).set_index("true change")
     assert float(table["gain or loss"]["none"]) < above(0.05)
+    assert float(table["gain or loss"]["none, a noisy one"]) < above(0.09)
     assert float(table["gain or loss"]["2 SD"]) > 85
     assert float(table["seeds on average"]["2 SD"]) < 5
     assert table["interval holds"].astype(float).between(85, 100).all()
