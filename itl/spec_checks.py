@@ -93,5 +93,6 @@ def check_limits(spec: Any) -> None:
             if not (finite and holds(number)):
                 kind = "" if finite else "a finite number "
                 raise ItlError(f"{name} should be {kind}{words}, not {str(number)[:40]}")
-        if whole and type(value) is not int:  # NumPy's cannot hold the sums that seeds enter
+        # NumPy's cannot hold the sums that seeds enter, nor what a rate is multiplied by.
+        if type(value) not in (int, float, tuple) and isinstance(value, Integral):
             object.__setattr__(spec, name, int(value))

@@ -20,7 +20,7 @@ from matplotlib.ticker import NullLocator
 from itl.analysis.statistics import mean_interval
 from itl.analysis.wording import GAIN, LOSS, SAME, task_name
 from itl.errors import ItlError, one_of
-from itl.evaluation.methods import main_metric
+from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.design import UNTRAINED, Task
 
 AXIS_LABELS = {
@@ -131,7 +131,8 @@ def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
 def _is_main(results: pd.DataFrame, task: str | None = None) -> pd.Series:
     """Say which rows of *results* have the main metric of *task*, by default of all that measure transfer."""
     names = results["task"].unique()
-    measured = [name for name in names if name in ("own", task) or Task.read(name).measures_transfer]
+    predicted = [name for name, method in METHODS.items() if method.predicts]
+    measured = [name for name in names if name == task or name.partition("@")[0] not in predicted]
     return results["task"].isin(measured) & (results["metric"] == results["task"].map(main_metric))
 
 

@@ -55,7 +55,7 @@ def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Fi
 
     Of *effects* (from `itl.analysis.influence`) at *most* this number, the surest to help or hurt, are drawn.
     """
-    rows = effects.nsmallest(most, ["p", "classes"])
+    rows = effects.sort_values(["p", "classes"], kind="stable").head(most)  # nsmallest ties all without p
     paths = [tree.path(node)[::-1] if node in tree else [node] for node in rows["node"]]
     shown = set(rows["node"])
     rows = rows.assign(path=paths, level=[len(shown.intersection(path)) - 1 for path in paths])

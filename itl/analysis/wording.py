@@ -8,6 +8,7 @@ import pandas as pd
 
 from itl.analysis.statistics import LEVEL, MAIN_SHARE
 from itl.evaluation.methods import METHODS, main_metric
+from itl.hierarchy.taxonomy import WNID
 from itl.runs.design import UNTRAINED
 from itl.runs.leakage import Leakage
 from itl.words import counted
@@ -89,7 +90,7 @@ def answer_text(row: pd.Series) -> str:
         effect = f"nets keep **{share}** of the gain from pre-training on\n{task}; that is"
     sizes = f" ({row['sizes']})" if row["sizes"] else ""
     compared = row["compared"]
-    if compared.partition(" ")[0].isalpha():  # a name, such as a wnid, stays as it is
+    if not WNID.match(compared):  # which stays as it is
         compared = compared[:1].upper() + compared[1:]
     compared = in_markdown(compared + sizes)
     note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"

@@ -78,8 +78,7 @@ def report(
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):
             log.info(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
-    if not os.access(existing_part(out), os.W_OK):
-        raise _cannot_write(out, "it may only be read")
+    _refuse_read_only(out)
     questions, store = questions_of(preset, only), Store(machine.runs)
     plan(questions, store, machine).refuse()  # before anything is written
     with report_lock(out), PageMaker(pages, only, machine) as maker:
@@ -136,6 +135,16 @@ def report_lock(out: Path) -> Iterator[None]:
         for folder in out.glob(".work-*"):  # left by a report that was killed
             shutil.rmtree(folder)
         yield
+
+
+def _refuse_read_only(out: Path) -> None:
+    """Raise ItlError where the folder *out* cannot be written or made, before anything is measured for it."""
+    try:
+        writable = os.access(existing_part(out), os.W_OK)
+    except OSError as error:  # of a folder that may not be entered
+        raise _cannot_write(out, error.strerror) from error
+    if not writable:
+        raise _cannot_write(out, "it may only be read")
 
 
 def _cannot_write(out: Path, why: str | None) -> ItlError:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # torch is imported where weights are read
 
 log = logging.getLogger(__name__)
 
-# Names with the SHA-256 of the file: of torch.hub (resnet18-f37072fd.pth; -20260131.pth has a date,
-# -00000100.pth a step), and of blobs in the cache of Hugging Face, to which its files link.
-HASH_IN_NAME = re.compile(r".*-(?!(?:0|19|20)\d+\.)([0-9a-f]{8})\.pth|([0-9a-f]{8})[0-9a-f]{56}")
+# Names with the SHA-256 of the file: of torch.hub (resnet18-f37072fd.pth; digits alone
+# are a date or a step), and of blobs in the cache of Hugging Face, to which its files link.
+HASH_IN_NAME = re.compile(r".*-(?=\d*[a-f])([0-9a-f]{8})\.pth|([0-9a-f]{8})[0-9a-f]{56}")
 
 
 @dataclass(frozen=True)

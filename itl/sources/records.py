@@ -20,7 +20,7 @@ MASK_PATTERN = r"masks?|seg|segmentations?|gt|ground_?truth|labels?|annotations?
 MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
 # Names of copied folders in Windows, browsers, macOS and GNOME.
-COPY = re.compile(r"(?i:copy of (.+)|(.+?)( - copy( \(\d+\))?| copy( \d+)?| \(\d+\)| \((\w+ )?copy\)))")
+COPY = re.compile(r"(?i:copy of (.+)|(.+?)( - copy( \(\d+\))?| copy( \d+)?| \(\d{1,2}\)| \((\w+ )?copy\)))")
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 

@@ -83,7 +83,8 @@ def checked_options(
     for name in options:
         pick(known, name, f"option of {what}")
     hints = get_type_hints(function)
-    return {name: check_option(name, value, hints[name], near) for name, value in options.items()}
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    return {name: check_option(name, value, hints[name], near) for name, value in plain.items()}
 
 
 def check_option(name: str, value: object, hint: object, path: Path) -> object:

@@ -101,7 +101,10 @@ def _check_archive(path: Path) -> None:
         refuse_system_error(path, error)
         raise ItlError(f"{path} is damaged ({reason_of(error)}); copy it again") from error
     if damaged:
-        raise ItlError(f"{path} is damaged: {damaged} in it differs from its checksum; copy it again")
+        raise ItlError(
+            f"{path} is damaged: {damaged} in it differs from its checksum; copy it again (if it was edited "
+            f"in place, load it with torch and write it anew)"
+        )
     if any(name.endswith("/constants.pkl") for name in names):
         raise ItlError(f"{path} is TorchScript, which is code; write torch.save(net.state_dict(), FILE)")
     if all(name.endswith(".npy") for name in names):

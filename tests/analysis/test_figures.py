@@ -127,6 +127,11 @@ def test_scores_are_no_transfer_that_is_drawn():
     assert [text.get_text() for text in alone.texts] == ["scenes, cheap scores"]
 
 
+def test_tasks_of_other_tables_are_drawn_by_their_names():
+    ax = figures.curve(frame([25, 50], tasks=("mine", "linear@cars")), "images_per_class")
+    assert len(ax.texts) == 2
+
+
 def test_curve_says_what_there_is_to_draw():
     with pytest.raises(ItlError, match="no map to draw; results hold accuracy of finetune@scenes, acc"):
         figures.curve(frame([25, 50]), "images_per_class", "map")

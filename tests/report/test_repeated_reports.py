@@ -1,5 +1,6 @@
 """A report is made again: what failed, other origins of the same numbers, another preset of the same name."""
 
+import errno
 from pathlib import Path
 from shutil import copyfile, copytree, rmtree
 
@@ -254,6 +255,13 @@ def test_a_report_that_may_only_be_read_says_what_helps(tmp_path, monkeypatch):
     ):
         make(tmp_path, of_sizes(tmp_path))
     assert not (tmp_path / "runs").exists(), "nothing is measured before"
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("itl.report.build.existing_part", refuse)
+    with pytest.raises(ItlError, match="^cannot write .*: Permission denied; where runs may only be read"):
+        make(tmp_path, of_sizes(tmp_path))
 
 
 def test_a_page_that_is_made_again_leaves_other_pages_whose_names_begin_like_it(tmp_path):

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ DOG = row(3, 1, [0, 0, 9, 9])
 
 def test_a_number_may_be_the_name_of_a_file_as_for_sources(tmp_path):
     lines = check_lines("detections", tmp_path / "x", annotations=5)
+    assert lines == check_lines("detections", tmp_path / "x", annotations=Path("5"))
     assert lines == ["problem: there is nothing at 5; give a folder, a .tar or a .zip"]
 
 

@@ -284,9 +284,20 @@ def test_large_images_are_decoded_one_after_another(monkeypatch):
 
     monkeypatch.setattr(Image.Image, "crop", slow_crop)
     monkeypatch.setattr(image_files, "LARGE_PIXELS", 36 * 24 - 1)
+    monkeypatch.setattr(image_files, "STRIP_PIXELS", 36 * 12)
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(pixels_of, [encoded(PICTURE)] * 4, ["a.png"] * 4))
-    assert most == [1, 1, 1, 1]
+    assert most == 8 * [1], "each in two strips"
+
+
+def test_only_reads_of_a_header_are_counted(monkeypatch):
+    """A decoder of run lengths reads twice for each run."""
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    monkeypatch.setattr(image_files, "MAX_READS", 24)
+    np.testing.assert_array_equal(pixels_of(encoded(noise), "a.png")[0], noise)
+    monkeypatch.setattr(image_files, "MAX_READS", 2)
+    with pytest.raises(ItlError, match="its header does not end"):
+        pixels_of(encoded(noise), "a.png")
 
 
 def test_formats_that_are_not_listed_are_not_opened():

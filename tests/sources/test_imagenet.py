@@ -424,18 +424,20 @@ def test_folders_and_tars_of_imagenet21k_may_have_words_behind_the_wnid(tmp_path
         "other files": 1,
     }
     tree(tmp_path / "21k", f"{FOX}/5.jpg")
-    with pytest.raises(ItlError, match=f"'{FOX}' and '{FOX}_red_fox' are two folders or tars of one class"):
+    assert len(ImageNet21k(tmp_path / "21k").records()) == 4
+    tree(tmp_path / "21k", f"{FOX}/1.png")
+    with pytest.raises(ItlError, match=f"{FOX}/1.png and {FOX}_red_fox/1.jpg, which are one image by their"):
         ImageNet21k(tmp_path / "21k").records()
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("winter21", "winter21_small"), ("images", "masks"), ("train", "train_masks")]
 )
-def test_two_trees_of_the_same_wnids_in_one_split_of_imagenet21k_are_refused(tmp_path, one, other):
-    tree(tmp_path, f"{one}/{FOX}/1.jpg", f"{one}/{CAR}/2.jpg", f"{other}/n01440764/3.png")
-    assert len(ImageNet21k(tmp_path).records()) == 3  # parts, as long as they share no class
+def test_two_trees_of_the_same_images_in_one_split_of_imagenet21k_are_refused(tmp_path, one, other):
+    tree(tmp_path, f"{one}/{FOX}/1.jpg", f"{one}/{CAR}/2.jpg", f"{other}/{CAR}/3.png")
+    assert len(ImageNet21k(tmp_path).records()) == 3  # parts, as long as they share no image
     tree(tmp_path, f"{other}/{CAR}/2.png")
-    refusal = f"{tmp_path}: '{one}/{CAR}' and '{other}/{CAR}' are two folders or tars of one class, {CAR}; "
+    refusal = f"has {one}/{CAR}/2.jpg and {other}/{CAR}/2.png, which are one image by their names; leave"
     with pytest.raises(ItlError, match=refusal):
         ImageNet21k(tmp_path).records()
 

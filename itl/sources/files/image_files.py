@@ -2,6 +2,7 @@
 
 import functools
 import io
+import math
 import re
 import threading
 from collections.abc import Callable
@@ -39,7 +40,7 @@ BITS_PER_SAMPLE_TAG, COMPRESSION_TAG, PHOTOMETRIC_TAG, PLANES_TAG = 0x0102, 0x01
 SAMPLE_FORMAT_TAG = 0x0153  # 2: signed numbers
 OPENING_BYTES = 1 << 30  # of memory: WebP's decoder takes 8 bytes a pixel before it says how many there are
 DECODING_BYTES = 32  # of memory, of a pixel: JPEG 2000's decoder takes most
-MAX_READS = 1 << 20  # of the parts of one file by Pillow, which looks for markers byte by byte
+MAX_READS = 1 << 20  # of the parts of one header by Pillow, which looks for markers byte by byte
 STRIP_PIXELS = 1 << 22  # converted at a time: all of a large image would be in memory four times
 LARGE_PIXELS = 1 << 26  # of an image that is decoded while no other so large is
 _ONE_LARGE = threading.Lock()
@@ -97,13 +98,15 @@ def read_header(data: bytes) -> tuple[int, int, int]:
 
 
 class _CountedReads(io.BytesIO):
-    """A file that may be read in `MAX_READS` parts: a header of zeros would take minutes."""
+    """A file whose header may be read in `MAX_READS` parts: one of zeros would take minutes."""
 
-    reads = 0
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.left: float = MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > MAX_READS:
+        self.left -= 1
+        if self.left < 0:
             raise OSError("its header does not end")
         return super().read(size)
 
@@ -113,7 +116,8 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise ItlError("the file is empty")
     try:
-        image = Image.open(_CountedReads(data), formats=FORMATS)
+        image = Image.open(file := _CountedReads(data), formats=FORMATS)
+        file.left = math.inf  # run-length decoders read each run
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
@@ -237,7 +241,9 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
         pixels = np.empty((image.height, image.width, 3), np.uint8)
         rows = max(1, STRIP_PIXELS // image.width)
         for top in range(0, image.height, rows):
-            strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+            strip = image  # small images are one, which need not be copied
+            if rows < image.height:
+                strip = image.crop((0, top, image.width, min(top + rows, image.height)))
             if image.mode.startswith("I"):
                 pixels[top : top + rows] = _to_8_bit(image, np.asarray(strip))[:, :, None]
                 continue

@@ -13,7 +13,6 @@ import numpy as np
 from itl.errors import ItlError, cannot_read
 
 MAX_UNPACKED_BYTES = 2 << 30  # of one array, one row group of a table, one member of an archive, one .mat
-SURE_BYTES, MAX_RATIO = 128 << 20, 100  # no image in a zip exceeds both
 
 
 def refuse_large(size: int, what: str) -> None:
@@ -42,16 +41,10 @@ def explain_damage(name: str, kind: str) -> Iterator[None]:
 
 
 def inflate(data: bytes) -> bytes:
-    """Return raw deflated *data*, unpacked; ItlError above the limits, zlib.error for damage."""
+    """Return raw deflated *data*, unpacked; ItlError above the limit, zlib.error for damage."""
     decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
-    limit = min(MAX_UNPACKED_BYTES, max(SURE_BYTES, MAX_RATIO * len(data)))
-    unpacked = decompressor.decompress(data, limit + 1)
+    unpacked = decompressor.decompress(data, MAX_UNPACKED_BYTES + 1)
     refuse_large(len(unpacked), "the file")
-    if len(unpacked) > limit:
-        raise ItlError(
-            f"the file takes more than {SURE_BYTES >> 20} MiB, and {MAX_RATIO} times its packed size, when "
-            f"it is unpacked, as files made to fill the memory do; if it is none, unpack the zip"
-        )
     if not decompressor.eof:
         raise zlib.error("incomplete or truncated stream")
     return unpacked

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from posixpath import basename
+from posixpath import basename, splitext
 from typing import ClassVar
 
 from itl.errors import ItlError, errors_about
@@ -400,7 +400,8 @@ class ImageNet21k(Source):
             wnid = innermost_wnid(folder)
             if is_image(name) and wnid and (split := self._split_of[folder]):
                 short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
-                if (other := names.setdefault(short, name)) != name:
+                other = names.setdefault(splitext(short)[0], name)  # masks and small copies, too
+                if other.rpartition("/")[0] != folder:
                     raise ItlError(
                         f"{self.path} has {other} and {name}, which are one image by their names; leave the "
                         f"folder of one of them out"
@@ -412,21 +413,7 @@ class ImageNet21k(Source):
                 f"{self.path} has no images in tars or folders of wnids; "
                 f"{packed or f'{self.kind} takes {self.expected}'}"
             )
-        self._refuse_two_of_one_wnid()
         return validate_records(split_off_val(records, self.val_fraction), self.path)
-
-    def _refuse_two_of_one_wnid(self) -> None:
-        """Raise ItlError for two folders of one wnid in a split, such as versions, or masks."""
-        folder_of: dict[tuple[str, str], str] = {}
-        for inner, split in sorted(self._split_of.items()):
-            wnid, folder = innermost_wnid(inner), inner
-            while wnid and wnid_of(basename(folder)) != wnid:
-                folder = folder.rpartition("/")[0]
-            if wnid and split and (other := folder_of.setdefault((split, wnid), folder)) != folder:
-                raise ItlError(
-                    f"{self.path}: {other!r} and {folder!r} are two folders or tars of one class, {wnid}; "
-                    f"move one elsewhere if it has copies or masks, else the images of both into one folder"
-                )
 
 
 def _folders_in(path: Path) -> list[Path]:
