@@ -268,7 +268,8 @@ class PageMaker:
         cards = [card for page in self.pages if (card := self._card(page, is_done=not under_way))]
         facts = self._facts(entries, questions, absent)
         overview = overview_of(current, out, under_way)
-        html = index_html(cards, preset.name, preset.about, facts, under_way, overview)
+        why_stopped = self.why_stopped if self.waiting or self.running else ""
+        html = index_html(cards, preset.name, preset.about, facts, under_way, overview, why_stopped)
         write_text(out / "index.html", html)
         self.index_written_at = time.monotonic()
         if not under_way:  # last: a damaged run leaves an index that says how the report ended

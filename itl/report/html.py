@@ -110,12 +110,14 @@ def index_html(
     facts: Mapping[str, str],
     under_way: str = "",
     overview: Overview | None = None,
+    why_stopped: str = "",
 ) -> str:
     """Write the index: what this report is, all answers in a list and a figure, a card for every page.
 
     Questions come first, then the hierarchy and the summary. *under_way* says how far a report is that has
-    not ended.
+    not ended, *why_stopped* why it ended before all pages were made.
     """
     in_order = sorted(pages, key=lambda page: (not page.table, not page.verdict, page.stem.startswith("00")))
     values = {"preset": preset, "about": about, "facts": facts, "under_way": under_way}
+    values["why_stopped"] = why_stopped
     return render("index.html.j2", pages=in_order, overview=overview or Overview(), **values)

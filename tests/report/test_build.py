@@ -500,7 +500,7 @@ def test_a_stopped_report_names_the_pages_that_still_waited_for_others(tmp_path,
         report(wanted, tmp_path / "reports/test", here(tmp_path, workers=1), tmp_path / "notebooks")
     index = (tmp_path / "reports/test/index.html").read_text()
     assert 'id="01-data-size"' in index
-    assert "the report was stopped; `itl report test" in index
+    assert "Not all pages of this report were made: the report was stopped; `itl report test" in index
 
 
 @pytest.mark.usefixtures("rated")
