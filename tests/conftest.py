@@ -1,5 +1,7 @@
 """What several test files share: one tree small enough to draw, and stand-ins for what takes seconds."""
 
+from shutil import copyfile
+
 import pytest
 
 from itl.hierarchy.taxonomy import Synset, Taxonomy
@@ -41,6 +43,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/evaluation/test_placement.py",
     "tests/bench/test_batches.py",
     "tests/report/test_build.py",
+    "tests/report/test_stopped_reports.py",
     "tests/report/test_odd_settings.py",
     "tests/evaluation/test_detection.py",
     "tests/bench/test_gpu_check.py",
@@ -156,6 +159,13 @@ def in_this_process(monkeypatch):
 def rated(monkeypatch):
     """Plans reckon with RATE and FROZEN of `tests.worlds`: to measure takes seconds."""
     monkeypatch.setattr("itl.runs.plan.calibrated", stated_rates)
+
+
+@pytest.fixture
+def no_kernels(monkeypatch):
+    """Notebooks become pages as they are: to start a kernel for each takes seconds."""
+    execute = "itl.report.execute_notebook.execute_notebook"
+    monkeypatch.setattr(execute, lambda source, target, *_: copyfile(source, target))
 
 
 @pytest.fixture(scope="session")
