@@ -1,9 +1,8 @@
 """Decoding: hostile images, each turned into pixels or refused with a reason."""
 
 import io
-import os
-import resource
-from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,11 +15,25 @@ from itl.packs.fit import LOW_CONTRAST, decode, resize, to_square
 from itl.sources.files import image_files
 from itl.sources.files.image_files import pixels_of
 from itl.sources.folders.class_folders import ClassFolders
-from tests.pictures import REAL, encoded, forked, smooth
+from tests.pictures import REAL, encoded, smooth
 
 PICTURE = smooth(24, 36)
 SIXTEEN = (PICTURE[:, :, 1].astype(np.uint16) << 8) + 255
 CLEAR = np.dstack([PICTURE, np.zeros((24, 36), np.uint8)])
+WITHOUT_MEMORY = """
+import resource, sys
+from pathlib import Path
+from PIL import Image
+from itl.sources.files.image_files import pixels_of
+Image.init()
+data = sys.stdin.buffer.read()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20),) * 2)
+try:
+    pixels_of(data, "image")
+except MemoryError:
+    sys.exit(7)
+"""
 
 
 def turned() -> bytes:
@@ -194,16 +207,14 @@ def test_real_images_differ_from_pillows_by_less_than_a_grey_level():
 
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
 def test_a_lack_of_memory_is_not_taken_for_damage(kind):
-    """Pillow's decoders say the same of both."""
+    """Pillow's decoders say the same of both.
+
+    The child is a new process: a fork frees what earlier tests left, which may be enough memory.
+    """
     whole, small = (encoded(np.zeros((side, side, 3), np.uint8), kind) for side in (5000, 30))
-
-    def without_memory() -> None:
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20),) * 2)
-        with pytest.raises(MemoryError):
-            pixels_of(whole, "image")
-
-    assert os.waitpid(forked(without_memory), 0)[1] == 0
+    command = [sys.executable, "-c", WITHOUT_MEMORY]
+    ended = subprocess.run(command, input=whole, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 7, ended.stderr.decode()
     assert pixels_of(whole, "image")[0].shape == (5000, 5000, 3)
     with pytest.raises(ItlError, match="OSError"):
         pixels_of(small[:-9], "image")
