@@ -95,6 +95,20 @@ def test_the_folder_and_its_containers_give_one_pack(tmp_path):
     assert len(set(digests.values())) == 1, digests
 
 
+@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+def test_names_that_hold_their_split_give_the_folders_ids(tmp_path, kind):
+    for split in ("train", "val"):
+        images = [(f"{split}/{name}", label, data) for name, label, data in rows(split)]
+        if kind == "parquet":
+            parquet_file(tmp_path / f"{split}-0.parquet", images)
+        else:
+            samples = [sample(name, data, cls=label) for name, label, data in images]
+            tarred(
+                tmp_path / f"{split}-0.tar", {name: data for files in samples for name, data in files.items()}
+            )
+    assert read(kind, tmp_path) == [image for image in AS_FOLDERS if image[2] != "test"]
+
+
 @pytest.mark.skipif(not (REAL / "scenes-15.tar").is_file(), reason="no real images in ../shared/data")
 def test_real_images_give_one_pack(tmp_path, monkeypatch):
     folder = open_source("folder", REAL / "scenes-15.tar")

@@ -203,6 +203,10 @@ def sample_id(image: str, split: str, wnid: str) -> str:
 
     >>> sample_id("cat/1.jpg", "train", "cat"), sample_id("n01440764_1.jpg", "", "n01440764")
     ('train/cat/1.jpg', 'n01440764/n01440764_1.jpg')
+    >>> sample_id("train/cat/1.jpg", "train", "cat"), sample_id("train/1.jpg", "train", "train")  # trains
+    ('train/cat/1.jpg', 'train/train/1.jpg')
     """
     inside = image if "/" in image else f"{wnid}/{image}"
-    return f"{split}/{inside}" if split else inside
+    first, _, rest = inside.partition("/")
+    has_split = "/" in rest and first != wnid and split_of_name(first) == split
+    return f"{split}/{inside}" if split and not has_split else inside
