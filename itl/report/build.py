@@ -179,6 +179,7 @@ class PageMaker:
     def __init__(self, pages: list[NotebookPage], only: str | None, machine: Machine):
         self.pages = pages
         self.waiting = [page for page in pages if only in (None, page.stem)]
+        self.only = ["--only", only] if only else []
         self.running: dict[Future, NotebookPage] = {}
         self.failed: dict[str, str] = {}  # by notebook, why its page could not be made
         self.why_stopped = ""  # why the pages that wait were not made
@@ -195,7 +196,7 @@ class PageMaker:
         if isinstance(error, ItlError):
             self.why_stopped = str(error)
         elif error is not None:  # Ctrl-C must reach the notebooks
-            command = repeating_command(self.pages[0].preset, self.pages[0].machine)
+            command = repeating_command(self.pages[0].preset, self.pages[0].machine, *self.only)
             self.why_stopped = f"the report was stopped; `{command}` goes on"
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self.running:
@@ -371,9 +372,9 @@ def preset_is_another(preset: Preset) -> bool:
     return file is not None and load_preset(preset.reference) != preset
 
 
-def repeating_command(preset: Preset, machine: Machine) -> str:
+def repeating_command(preset: Preset, machine: Machine, *options: str) -> str:
     """Return the command that does the runs of *preset* and writes their report again."""
-    return shlex.join(["itl", "report", preset.reference, *machine.options])
+    return shlex.join(["itl", "report", preset.reference, *options, *machine.options])
 
 
 def overview_of(pages: list[NotebookPage], out: Path, under_way: str) -> Overview:
@@ -383,7 +384,8 @@ def overview_of(pages: list[NotebookPage], out: Path, under_way: str) -> Overvie
     rows = main_contrasts(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()
     if rows.empty:
         return Overview(tables=joined)
-    rows = rows.reindex(columns=COLUMNS).fillna({"sizes": ""})  # some may be of an earlier report
+    rows = rows.reindex(columns=COLUMNS).astype({"sizes": object})  # some may be of an earlier report
+    rows = rows.fillna({"sizes": ""})
     return Overview(answers_by_opening(rows), "" if under_way else main_figure(rows), joined)
 
 

@@ -109,3 +109,18 @@ def test_a_stopped_report_names_the_pages_that_still_waited_for_others(tmp_path,
     index = (tmp_path / "reports/test/index.html").read_text()
     assert 'id="01-data-size"' in index
     assert "Not all pages of this report were made: the report was stopped; `itl report test" in index
+
+
+@pytest.mark.usefixtures("rated")
+def test_a_stopped_report_of_one_notebook_goes_on_with_it(tmp_path, monkeypatch):
+    settings = SETTINGS | {"images_per_class": [4, 12]}
+    write_question(tmp_path, "01-data-size", settings)
+
+    def execute(specs, store, machine, watch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("itl.runs.question.execute", execute)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, preset(**{"01_data_size": settings}), only="01-data-size")
+    index = (tmp_path / "reports/test/index.html").read_text()
+    assert "the report was stopped; `itl report test --only 01-data-size" in index
