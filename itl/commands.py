@@ -354,8 +354,8 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
     else:
         run_all(questions, store, machine)
-        others = "the other parts" if machine.shard != (1, 1) else command_line("report", args)
-        print(f"{describe_done(questions, store, machine)}; next: {others}")
+        when = "next" if machine.shard == (1, 1) else "once all parts are done"
+        print(f"{describe_done(questions, store, machine)}; {when}: {command_line('report', args)}")
 
 
 def report(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
@@ -39,7 +40,8 @@ NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1}
 # The same for some nets and what is measured of them: untrained, without duplicates, with labels of a file,
 # and without-matched on another tree than the usual one.
 NUMERICS_OF_NETS = {"untrained": 1, "duplicates": 2, "file": 2, "control": 1}
-FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
+FILE_NAME = re.compile(r"file@([^+]*)(?=#)")  # in labels
+FILES: dict[str, str] = {}  # that labels name, by digest: of equal ones the first, so that specs are equal
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
@@ -372,7 +374,25 @@ def _hashed_part(part: str) -> str:
     method, _, argument = part.partition("@")
     if method == "cut":
         return f"cut@{','.join(sorted(set(argument.split(','))))}"
-    return f"{part}#{file_digest(argument, True)}" if method == "file" and "#" not in argument else part
+    if method != "file" or "#" in argument:
+        return part
+    digest = file_digest(argument, True)
+    if (earlier := FILES.get(digest, argument)) != argument:
+        with suppress(ItlError):  # which may have gone, or changed
+            argument = earlier if file_digest(earlier, True) == digest else argument
+    FILES[digest] = argument
+    return f"file@{argument}#{digest}"
+
+
+def with_absolute_files(spec: Spec) -> Spec:
+    """Return *spec*, whose key stays, with the absolute paths of label files: for a process elsewhere."""
+
+    def absolute(labels: str) -> str:
+        return FILE_NAME.sub(lambda match: f"file@{in_project(match[1]).absolute()}", labels)
+
+    net = pretraining_of(spec)
+    net = replace(net, subset=replace(net.subset, labels=absolute(net.subset.labels)))
+    return replace(spec, pretrain=net, labels=absolute(spec.labels)) if isinstance(spec, Transfer) else net
 
 
 def file_digest(path: str, is_list: bool = False) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from itl.specs import (
     file_digest,
     hashed_labels,
     key,
+    with_absolute_files,
 )
 
 SPEC = Transfer(Pretrain(Subset("0123456789ab", images_per_class=50)), "probe", "scenes", "ba9876543210")
@@ -243,6 +245,13 @@ def test_a_list_of_classes_lies_in_the_projects_folder_and_its_place_is_no_part_
     )
     assert key(named) == key(Subset("p", f"file@{tmp_path}/lists/../lists/some.csv"))
     assert '"labels":"file@#' in canonical(named)
+    copy = shutil.copy(tmp_path / "lists" / "some.csv", tmp_path / "copy.csv")
+    assert Subset("p", f"file@{copy}") == named, "one key is one spec"
+    net = Transfer(Pretrain(named), "knn", "t", "q", labels="file@copy.csv+without@dog")
+    away = with_absolute_files(net)
+    assert away.pretrain.subset.labels == f"file@{tmp_path}/lists/some.csv#{named.labels.partition('#')[2]}"
+    assert away.labels == f"{away.pretrain.subset.labels}+without@dog"
+    assert key(away) == key(net)
     assert "some" not in canonical(other)
     (tmp_path / "lists" / "some.csv").write_text("n02084072\n")
     assert key(Subset("p", "file@lists/some.csv")) != key(named), "its content is"

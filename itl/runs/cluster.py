@@ -23,7 +23,7 @@ from itl.machine import Machine
 from itl.processes import failure_text
 from itl.runs.store import Store
 from itl.runs.worker_processes import OneProcess, print_line
-from itl.specs import Spec, key
+from itl.specs import Spec, key, with_absolute_files
 from itl.words import counted
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class DaskWorkers:
 
     def _start(self, work: "_Work", worker: str) -> None:
         name = f"itl-{key(work.spec)}-{uuid4().hex[:8]}"
-        given = work.spec, work.store, self.machine, self.call, key(work.spec)
+        spec = with_absolute_files(work.spec)  # a worker may stand in another folder
+        given = spec, work.store, self.machine, self.call, key(spec)
         run = self.client.submit(perform_on_worker, *given, key=name, workers=[worker])
         work.run = run
         self.running[worker] = work
