@@ -129,8 +129,9 @@ def _rotate(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     covariance = inside.T @ inside / rows
     try:
         variance, axes = torch.linalg.eigh(covariance)
-    except torch.linalg.LinAlgError:  # float32 may not converge where nearly all features are constant
-        variance, axes = (part.to(covariance.dtype) for part in torch.linalg.eigh(covariance.double()))
+    except torch.linalg.LinAlgError:  # it may not converge where nearly all features are constant
+        _, scales, axes = torch.linalg.svd(inside.double(), full_matrices=False)
+        variance, axes = (scales**2 / rows).to(inside.dtype), axes.T.to(inside.dtype)
     axes = axes if span is None else span @ axes
     return axes, variance.clamp_min(0), standardised @ axes
 

@@ -164,11 +164,14 @@ def logme(features: Tensor, labels: Tensor) -> float:
 def h_score(features: Tensor, labels: Tensor) -> float:
     """Trace of cov(f)⁺ cov(E[f | y]): how much of the features' variance lies between the classes.
 
-    Bao et al., An information-theoretic approach to transferability in task transfer learning, 2019.
+    Bao et al., An information-theoretic approach to transferability in task transfer learning, 2019. It is
+    the sum over classes of |P y|² / n: y marks the n images of a class, and P projects to the span of the
+    features. No covariance is inverted: where most features are constant, its eigenvalues may not converge.
     """
-    centred, between = _centred(features, labels)
-    inverse = torch.linalg.pinv(centred.T @ centred, hermitian=True, rtol=1e-10)
-    return (inverse * (between.T @ between)).sum().item()
+    left, singular, _ = torch.linalg.svd(features - features.mean(0), full_matrices=False)
+    members = F.one_hot(labels).to(features.dtype)
+    inside = left[:, singular > 1e-5 * singular[0]].T @ members  # the covariance to a precision of 1e-10
+    return (inside**2 / members.sum(0)).sum().item()
 
 
 def shrunk_h_score(features: Tensor, labels: Tensor) -> float:
@@ -179,23 +182,18 @@ def shrunk_h_score(features: Tensor, labels: Tensor) -> float:
     """
     from sklearn.covariance import ledoit_wolf_shrinkage  # here: no other score needs it
 
-    centred, between = _centred(features, labels)
+    centred = features - features.mean(0)
     if not centred.any():  # all features are the same
         return 0.0
     shrinkage = float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
     if shrinkage < 1e-10:  # as where each class is one point: the covariance may have no inverse
         return h_score(features, labels)
+    between = class_means(centred, labels)[labels]
     covariance = centred.T @ centred / len(labels)
     d = covariance.shape[0]
     identity = torch.eye(d, dtype=covariance.dtype, device=covariance.device)
     shrunk = (1 - shrinkage) * covariance + shrinkage * covariance.trace() / d * identity
     return (1 - shrinkage) * torch.linalg.solve(shrunk, between.T @ between / len(labels)).trace().item()
-
-
-def _centred(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features, and the mean of each image's class, both less the mean of all (N, D)."""
-    centred = features - features.mean(0)
-    return centred, class_means(centred, labels)[labels]
 
 
 def class_means(features: Tensor, labels: Tensor) -> Tensor:

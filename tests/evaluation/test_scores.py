@@ -210,6 +210,20 @@ def test_h_score_of_more_features_than_images_says_nothing_and_shrinking_mends_i
     assert scores.shrunk_h_score(features, labels) > 2 * scores.shrunk_h_score(noise, labels)
 
 
+def test_h_score_needs_no_eigenvalues(monkeypatch):
+    """They may not converge where nearly all features are constant, as of a net that has diverged."""
+    features, labels = world(60, 5)
+
+    def fails(*_):
+        raise torch.linalg.LinAlgError("linalg.eigh: The algorithm failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "pinv", fails)
+    monkeypatch.setattr(torch.linalg, "eigh", fails)
+    padded = torch.cat([features, features[:, :2], torch.full((60, 9), 0.5, dtype=torch.float64)], 1)
+    assert scores.h_score(padded, labels) == pytest.approx(scores.h_score(features, labels), abs=1e-9)
+    assert scores.h_score(padded[:, 7:], labels) == 0.0
+
+
 @SIZES
 def test_shrunk_h_score(n, d):
     features, labels = world(n, d)
