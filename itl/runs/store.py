@@ -52,22 +52,29 @@ class Store:
             reason = error.strerror
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
         if current != text:
-            if exists:
+            if exists and text.startswith(current):  # a power cut has shortened it
                 warn(f"{file} is damaged; it is made again")
+            elif exists:  # as of a folder copied to the wrong place
+                warn(f"{file} is that of another run; it is made again, and the run begins anew")
+                for stale in (folder / BEGUN, *folder.glob(f"**/{CHECKPOINT_FILE}")):
+                    stale.unlink(missing_ok=True)
             write_text(file, text)
         return folder
 
     def result(self, spec: object) -> dict | None:
         """Return the numbers of a finished run; None if it is not done.
 
-        If a file is damaged or missing, it warns, and the run counts as not done.
+        If a file is damaged, missing or another run's, it warns, and the run counts as not done.
         """
         folder = self.path(spec)
         result = read_mapping(folder / RESULT, RUN_AGAIN)
         if not result:
             return None
-        files = result.pop("files", {})
+        files, run = result.pop("files", {}), result.pop("run", folder.name)  # older ones name no run
         result.pop("digests", {})
+        if run != folder.name:  # as of a folder copied to the wrong place
+            warn(f"{folder / RESULT} is that of run {run}; {RUN_AGAIN}")
+            return None
         if not isinstance(files, dict) or not _numbers_by_name(result.get("metrics")):
             warn(f"{folder / RESULT} is damaged: it lacks files, or metrics that are numbers; {RUN_AGAIN}")
             return None
@@ -133,8 +140,8 @@ class Store:
     def finish(self, spec: object, result: dict) -> None:
         """Publish *result*: the last file of a run, so that its presence means done.
 
-        It holds the sizes and digests of the run's other files, which are all on disk by then. ItlError if
-        the run is finished already.
+        It holds the run's key, and the sizes and digests of its other files, which are all on disk by then.
+        ItlError if the run is finished already.
         """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")
@@ -142,7 +149,7 @@ class Store:
         folder = self.folder(spec)
         files = {name: size for name, size in file_sizes(folder).items() if name not in temporary}
         digests = {name: _digest(folder / name) for name in files if not name.endswith(".json")}
-        self.write(spec, RESULT, result | {"files": files, "digests": digests})
+        self.write(spec, RESULT, result | {"run": folder.name, "files": files, "digests": digests})
 
     def remove_temporary(self, spec: object) -> None:
         """Remove what a finished run does not need, also if a process was killed before it could."""

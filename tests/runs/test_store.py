@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from itl import ItlError
 from itl.runs.store import Store
-from itl.specs import Subset, canonical
+from itl.specs import Subset, canonical, key
 
 SPEC = Subset("p")
 
@@ -203,6 +204,41 @@ def test_a_damaged_spec_is_written_again(tmp_path):
     (store.folder(SPEC) / "spec.json").write_text(whole[:9])
     with pytest.warns(UserWarning, match="spec.json is damaged; it is made again"):
         assert (store.folder(SPEC) / "spec.json").read_text() == whole
+
+
+def test_a_folder_copied_from_another_run_is_not_taken_for_the_run(tmp_path):
+    store, other = Store(tmp_path), Subset("q")
+    (store.folder(other) / "weights.safetensors").write_text("0123456789")
+    store.finish(other, {"metrics": {"accuracy": 47.0}})
+    shutil.copytree(store.path(other), store.path(SPEC))
+    again = f"{store.path(SPEC)}/result.json is that of run {key(other)}; `itl run` does the run again"
+    with pytest.warns(UserWarning, match=again):
+        assert (store.state(SPEC), store.state(other)) == ("to do", "done")
+    with pytest.warns(UserWarning, match="spec.json is that of another run; it is made again"):
+        store.folder(SPEC)
+    with pytest.warns(UserWarning, match=again):
+        store.finish(SPEC, {"metrics": {"accuracy": 42.5}})
+    assert [store.result(spec)["metrics"]["accuracy"] for spec in (SPEC, other)] == [42.5, 47.0]
+    result = json.loads((store.path(SPEC) / "result.json").read_text())
+    assert result.pop("run") == key(SPEC)
+    (store.path(SPEC) / "result.json").write_text(json.dumps(result))  # as an older itl wrote it
+    assert store.result(SPEC) == {"metrics": {"accuracy": 42.5}}
+
+
+@pytest.mark.filterwarnings("ignore:.*it is made again")
+def test_a_run_resumes_from_checkpoints_of_its_own_alone(tmp_path):
+    """A folder of an unfinished run, copied to that of another, would have it go on from other weights."""
+    store, other = Store(tmp_path), Subset("q")
+    names = ("begun.json", "checkpoint.safetensors", "choose-0.1/checkpoint.safetensors")
+    (store.folder(other) / "choose-0.1").mkdir()
+    for name in names:
+        (store.path(other) / name).touch()
+    shutil.copytree(store.path(other), store.path(SPEC))
+    os.truncate(store.path(other) / "spec.json", 9)
+    for spec in (SPEC, other):
+        store.folder(spec)
+    assert [(store.path(SPEC) / name).exists() for name in names] == [False] * 3
+    assert [(store.path(other) / name).exists() for name in names] == [True] * 3
 
 
 def test_a_spec_that_another_process_writes_meanwhile_is_not_damaged(tmp_path, monkeypatch, recwarn):
