@@ -122,7 +122,7 @@ class Progress:
         for spec in finished:
             del self.left[spec], self.minutes_to_end[spec]
             self.done_minutes += self.minutes[spec]
-        alive = [spec for spec, folder in self.left.items() if _has_sign_of_life(f"{folder}/{HOLDER}")]
+        alive = [spec for spec, folder in self.left.items() if _living_holder(f"{folder}/{HOLDER}")]
         self.under_way = {spec: self.under_way.get(spec, self.clock()) for spec in alive}
         if self.first_run_at is None and (finished or self.under_way):
             self.first_run_at = self.opened_at if finished else self.clock()
@@ -201,17 +201,17 @@ def last_epoch(folder: Path) -> str:
 
 def holders(specs: Iterable[object], store: Store) -> list[str]:
     """Name the processes, wherever they were started, that are computing any of *specs*."""
-    files = [f"{store.path(spec)}/{HOLDER}" for spec in specs]
-    names = {read_holder(Path(file)) for file in files if _has_sign_of_life(file)}
-    return sorted(name for name in names if not has_ended(name))
+    return sorted({_living_holder(f"{store.path(spec)}/{HOLDER}") for spec in specs} - {""})
 
 
-def _has_sign_of_life(holder: str) -> bool:
-    """Say whether the process named in the file *holder* lives: a run that was killed leaves the file."""
+def _living_holder(file: str) -> str:
+    """Name the process in a holder's *file*; '' if it has ended: a run that was killed leaves the file."""
     try:
-        return time.time() - os.stat(holder).st_mtime < 2 * HEARTBEAT_S
+        silent_s = time.time() - os.stat(file).st_mtime
     except OSError:  # no file, or ESTALE, as in `last_row`
-        return False
+        return ""
+    name = read_holder(Path(file)) if silent_s < 2 * HEARTBEAT_S else ""
+    return "" if has_ended(name) else name
 
 
 def _in_notebook() -> bool:

@@ -60,7 +60,8 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     assert panel.message == "No runs are under way."
     panel.refresh()
     watched = panel.process.progress()
-    assert 0 < watched.done < 1
+    assert not watched.under_way, "a process that was stopped leaves its name"
+    assert watched.done < 1
     finished = {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("result.json")}
     assert len(finished) < 4
     panel.run()

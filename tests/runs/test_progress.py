@@ -2,6 +2,8 @@
 
 import errno
 import os
+import socket
+import subprocess
 import sys
 import time
 import warnings
@@ -226,8 +228,17 @@ def test_runs_that_were_killed_are_not_under_way(tmp_path):
             under_way(store, spec)
         progress.refresh()
         assert list(progress.under_way) == [killed, alive]
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        holder = store.path(killed) / "claim.holder"
+        holder.write_text(f"process {ended.pid} on {socket.gethostname()}")
+        progress.refresh()
+        assert list(progress.under_way) == [alive]
+        holder.write_text("process 7 on a-host")
+        progress.refresh()
+        assert list(progress.under_way) == [killed, alive]
         silent = time.time() - 61
-        os.utime(store.path(killed) / "claim.holder", (silent, silent))
+        os.utime(holder, (silent, silent))
         clock.seconds = 300
         progress.refresh()
         assert list(progress.under_way) == [alive]
