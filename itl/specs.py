@@ -292,10 +292,11 @@ class Pretrain:
     def __post_init__(self) -> None:
         """Give the net as initialised one spec, whatever it would have been trained on and how.
 
-        So has a net with weights, which depend on no seed either.
+        So has a net with weights, which depend on no seed either. The net gets its one name.
         """
         check_types(self)
         check_limits(self)
+        object.__setattr__(self, "net", net_name(self.net))
         if self.weights:
             object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(""))

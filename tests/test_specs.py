@@ -200,6 +200,7 @@ def test_a_net_that_is_not_trained_has_one_spec():
     assert (given[0].trained, given[0].seed, given[0].recipe.pixels) == (False, 0, 96)
     assert given[0] == given[1] != given[2], "it sees the same pixels, whatever other nets are trained on"
     assert Weights("torchvision:resnet18", "d") == Weights("resnet18", "d")
+    assert Pretrain(Subset("p"), "torchvision:resnet18") == Pretrain(Subset("p"), "resnet18")
     assert Pretrain(Subset("p"), recipe=Recipe(steps=1)).trained
 
 
