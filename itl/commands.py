@@ -463,7 +463,7 @@ def _plan(args: argparse.Namespace, machine: Machine) -> "tuple[Plan, list[Quest
     preset = _preset(args)
     notebooks_of(preset)  # what its report would refuse, before the runs
     questions, store = questions_of(preset, args.only), Store(machine.runs)
-    with log_lines(partial(print, file=sys.stderr)):
+    with log_lines(partial(print, file=sys.stderr if machine.rank == 0 else sys.stdout)):
         return make_plan(questions, store, machine), questions, store
 
 

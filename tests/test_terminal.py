@@ -1,5 +1,7 @@
 """What commands say of full disks, closed streams, other encodings and an early Ctrl-C: one line at most."""
 
+import contextlib
+import logging
 import os
 import re
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from itl import ItlError
 from itl import __main__ as command
 
 
@@ -102,3 +105,22 @@ def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, 
     stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"
     assert command.main(["labels", "original"]) == 130
     assert capsys.readouterr() == ("", stopped)
+
+
+@pytest.mark.parametrize(("rank", "lines"), [(0, ["measuring"]), (1, [])])
+def test_the_first_rank_of_a_torchrun_says_how_work_goes_on_and_each_why_it_ends(
+    monkeypatch, capsys, tmp_path, rank, lines
+):
+    """An error of one rank ends all others, perhaps before they say it too."""
+    for name, value in (("WORLD_SIZE", 2), ("RANK", rank), ("ITL_DEVICE", "cpu")):
+        monkeypatch.setenv(name, str(value))
+
+    def measure(*_: object) -> None:
+        logging.getLogger("itl").info("measuring")
+        raise ItlError("the disk is full")
+
+    monkeypatch.setattr("itl.runs.plan.calibrated", measure)
+    with (tmp_path / "output").open("w") as stdout, contextlib.redirect_stdout(stdout):
+        assert command.main(["plan", "demo", "--home", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.splitlines() == [*lines, "itl: the disk is full"]
+    assert (tmp_path / "output").read_text() == ""
