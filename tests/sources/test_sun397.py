@@ -61,6 +61,7 @@ def layouts(root):
             archive.writestr(name, content)
     yield root / "tars"
     yield root / "tars/SUN397.tar"
+    yield written(root / "small", {name.replace("SUN397", "sun397"): jpeg() for name in IMAGES} | LISTS)
 
 
 def test_of_images_that_are_not_all_unpacked_those_of_one_letter_are_no_wrapper(tmp_path):
@@ -101,6 +102,17 @@ def test_wherever_images_and_lists_lie(tmp_path):
             "c/church/outdoor/sun_5.jpg",
         ]
         assert other.protocol == "SUN397 partition 10, 6 of 39,700 images"
+
+
+def test_of_two_folders_with_the_listed_images_neither_is_taken(tmp_path):
+    masks = {f"SUN397_masks/{name}": jpeg(9, 9) for name in IMAGES}
+    (problem,) = check_lines("sun397", written(tmp_path / "masks", IMAGES | LISTS | masks))[:1]
+    assert problem == (
+        f"problem: a/abbey/sun_1.jpg is there twice, and differs: {tmp_path}/masks/SUN397/a/abbey/sun_1.jpg "
+        f"and {tmp_path}/masks/SUN397_masks/SUN397/a/abbey/sun_1.jpg; leave one of them"
+    )
+    copies = written(tmp_path / "copies", IMAGES | LISTS | below("copy", IMAGES))
+    assert [record.id for record in Sun397(copies).records()] == [image for image, *_ in EXPECTED]
 
 
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):

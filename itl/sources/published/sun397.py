@@ -1,9 +1,11 @@
 """SUN397 scenes: nested class folders, divided by one of the ten official partitions."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import eq
 
 from itl.errors import ItlError, did_you_mean
 from itl.sources.annotated.voc_devkit import assign_splits, read_list
@@ -15,6 +17,7 @@ from itl.sources.unopened_archives import describe_packed
 from itl.words import examples
 
 IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive
+BEFORE_IMAGES = re.compile(f"^.*(?<![^/]){IMAGE_FOLDER}/", re.IGNORECASE)
 PARTITIONS = "Partitions"  # the folder or zip of the lists
 CLASS_NAMES = "ClassName.txt"
 
@@ -97,12 +100,13 @@ class Sun397(ScannedSource):
 
     def _images(self) -> dict[str, Member]:
         """Return the images by the names that the lists use, without the slash at the start."""
-        files = self.listing.files
-        if any(IMAGE_FOLDER in name.split("/")[:-1] for name in files):
-            named = {name.rpartition(f"{IMAGE_FOLDER}/")[2]: member for name, member in files.items()}
-        else:
-            named = self._without_wrapper().files
-        return {name: member for name, member in named.items() if is_image(name)}
+        names = {name: BEFORE_IMAGES.sub("", name) for name in self.listing.files if is_image(name)}
+        if all(map(eq, names, names.values())):
+            files = self._without_wrapper().files
+            return {name: member for name, member in files.items() if is_image(name)}
+        images = Listing()  # of two folders, as of masks or a smaller size, nobody can know which counts
+        images.add_copies((short, self.listing.files[name]) for name, short in names.items())
+        return images.files
 
     def _without_wrapper(self) -> Listing:
         """Step into the one folder around all class folders, as archives have it."""
