@@ -6,8 +6,8 @@ Boxes are 1-based and inclusive, in pixels: xmin, ymin, xmax, ymax.
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeGuard
 
 import numpy as np
 
@@ -22,6 +22,7 @@ FLAG_OF_TEXT = {  # as difficult in annotations
     **dict.fromkeys(("1", "1.0", "true"), True),
     **dict.fromkeys(("0", "0.0", "false", "", "unspecified"), False),
 }
+CHECKED_ROWS = 2000  # annotations of a file whose outlines or areas are compared with their boxes
 OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 
 
@@ -33,6 +34,8 @@ class AnnotatedObject:
     box: Box
     difficult: bool = False  # ignored in scoring, and not trained on
     truncated: bool = False
+    is_cut: bool = field(default=False, compare=False)  # its box reached outside its image
+    is_rotated: bool = field(default=False, compare=False)  # its box is that before a rotation
 
 
 def object_columns(annotations: Iterable[Iterable[AnnotatedObject]]) -> dict[str, list]:
@@ -159,6 +162,61 @@ def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
         )
 
 
+def refuse_corners(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if boxes in *rows* of the file *name* are two corners.
+
+    Their bbox_mode may say so, or the outlines of most objects, or areas without outlines.
+    """
+    for row in rows:
+        if str(mode := row.get("bbox_mode", 1)).removeprefix("BoxMode.") not in ("1", "XYWH_ABS"):
+            raise ItlError(
+                f"{name}: its bbox_mode is {str(mode)[:20]!r}; COCO has x, y, width, height: convert boxes "
+                f"with Detectron2's BoxMode.convert to XYWH_ABS, and set bbox_mode to 1 or leave it out"
+            )
+    sample = rows[:: len(rows) // CHECKED_ROWS + 1]
+    corners = {number: fits for number, row in enumerate(sample) if (fits := _fits_corners(row)) is not None}
+    if 2 * sum(corners.values()) > len(corners):
+        bbox = sample[next(number for number, fits in corners.items() if fits)]["bbox"]
+        raise ItlError(
+            f"{name}: the box {str(bbox)[:60]} and most others are two corners, as outlines or areas say; "
+            f"COCO has x, y, width, height: subtract the first number from the third, the second from the "
+            f"fourth"
+        )
+
+
+def _fits_corners(row: Mapping) -> bool | None:
+    """Say whether outline, or else area, fit a bbox as corners alone; None where they cannot tell.
+
+    >>> _fits_corners({"bbox": [5, 6, 20, 20], "area": 15 * 14}), _fits_corners({"bbox": [0, 0, 9, 9]})
+    (True, None)
+    """
+    bbox, outline = row.get("bbox"), row.get("segmentation") or []
+    if not _are_numbers(bbox, 4) or not isinstance(outline, list):  # but a mask
+        return None
+    x, y, width, height = bbox
+    points = [side for part in outline if isinstance(part, list) for side in part]
+    if _are_numbers(points, len(points)) and len(points) > 3:
+        measured = [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
+        as_size, as_corners = [x, y, x + width, y + height], bbox
+    elif not outline and _are_numbers([row.get("area")], 1) and width > x and height > y:
+        measured, as_size, as_corners = [row["area"]], [width * height], [(width - x) * (height - y)]
+    else:
+        return None
+    if _are_near(as_size, as_corners):
+        return None
+    return _are_near(measured, as_corners) and not _are_near(measured, as_size)
+
+
+def _are_numbers(values: object, count: int) -> TypeGuard[list]:
+    return isinstance(values, list) and len(values) == count and all(map(is_finite_number, values))
+
+
+def _are_near(values: Sequence[float], others: Sequence[float]) -> bool:
+    return all(
+        abs(value - other) <= max(1, 0.02 * abs(other)) for value, other in zip(values, others, strict=True)
+    )
+
+
 def clip_box(
     obj: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
 ) -> AnnotatedObject:
@@ -183,7 +241,7 @@ def clip_box(
             f"{where}: of the box {box_text(obj.box)} of {obj.name!r} nothing lies inside its image of "
             f"{width or 'any'} × {height or 'any'} pixels; correct or remove it"
         )
-    return replace(obj, box=box)
+    return replace(obj, box=box, is_cut=True)
 
 
 def clip_boxes(boxes: np.ndarray, size: Sequence[int | None] | Sequence[Size]) -> np.ndarray:
@@ -264,7 +322,7 @@ def voc_corners(bbox: object, where: str, above: float = 0) -> Box:
     >>> voc_corners([9, 9, 41, 51], "here")
     (10, 10, 50, 60)
     """
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_finite_number, bbox))):
+    if not _are_numbers(bbox, 4):
         raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
     x, y, width, height = bbox
     if min(width, height) <= above:
@@ -285,6 +343,15 @@ def to_last_pixel(side: float, last: int | None) -> float:
 def whole_pixel(side: float, last: int | None = None) -> int:
     """Round *side* of a box to a pixel from 1 to *last*."""
     return math.floor(to_last_pixel(from_first_pixel(side), last) + 0.5)
+
+
+def is_turned(angle: object) -> bool:
+    """Say whether *angle*, degrees in an annotation, turns a box by a degree or more.
+
+    >>> is_turned("45.0"), is_turned(180.0), is_turned(None)
+    (True, False, False)
+    """
+    return 1 <= float_or_nan(str(angle)) % 180 <= 179
 
 
 def float_or_nan(text: str) -> float:

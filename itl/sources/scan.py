@@ -12,8 +12,17 @@ from typing import Literal
 import numpy as np
 
 from itl.errors import ItlError, no_such
+from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.iteration import grouped
-from itl.sources.boxes import AnnotatedObject, Box, Size, turn_box
+from itl.sources.boxes import (
+    AnnotatedObject,
+    Box,
+    Size,
+    float_or_nan,
+    is_finite_number,
+    turn_box,
+    whole_pixel,
+)
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import read_header
 from itl.sources.records import Record, classes_by_split
@@ -24,6 +33,12 @@ SKIPPED = "images with problems (bad=skip)"
 MAX_QUOTED_PROBLEMS = 2  # quoted in an error, which is one line
 SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
+CHANGED_OBJECTS = {  # notes by the flag of an AnnotatedObject, with how many objects, and images
+    "is_cut": "{} cut to what lies inside the image (outside=cut), such as on {}; pixels count from 1, and "
+    "sides may have another order, or be corners",
+    "is_rotated": "{} with a rotation, which is not read, such as on {}; the box is taken as it is without "
+    "it: write the upright box around the turned one",
+}
 Pixels = Literal["upright", "stored", "unclear"]  # that boxes are of, by sizes; unclear: taken as upright
 Resized = Literal["refuse", "scale", "keep"]  # boxes of another stated size; keep: they are those of the file
 
@@ -143,6 +158,7 @@ class Scan:
         self._judge_unclear_pixels()
         self.check_training()
         self._note_repeated_objects()
+        self._note_changed_objects()
         if self.other_image:
             self.notes.append(
                 f"{counted(len(self.other_image), 'annotations have')} another image's name in <filename>, "
@@ -187,6 +203,15 @@ class Scan:
                 f"{counted(count, 'objects are')} annotated twice with one box, such as on "
                 f"{examples(images)}; of two, at most one can be detected"
             )
+
+    def _note_changed_objects(self) -> None:
+        for flag, cure in CHANGED_OBJECTS.items():
+            counts = {
+                image: sum(getattr(obj, flag) for obj in objects) for image, objects in self.objects.items()
+            }
+            if count := sum(counts.values()):
+                images = examples([image for image in counts if counts[image]])
+                self.notes.append(cure.format(counted(count, "objects"), images))
 
     def _judge_other_sizes(self, resized: str) -> None:
         others = [image for image, boxes in self.size_doubts.items() if boxes.stated]
@@ -314,6 +339,28 @@ class BoxCoordinates:
             box = (xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down
             obj = replace(obj, box=box)
         return replace(obj, box=self.image.turn(obj.box)) if self.pixels == "stored" else obj
+
+
+def stated_size(row: Mapping, where: str) -> Size:
+    """Return width and height that *row*, of an image, states: None for null, 0, -1 and the like.
+
+    Text is read as the number that it is, and fractions are rounded; ItlError, about *where*, for others.
+
+    >>> stated_size({"width": "640", "height": -1}, "a.json, a.jpg")
+    (640, None)
+    """
+    width, height = (_stated_side(row, side, where) for side in ("width", "height"))
+    return width, height
+
+
+def _stated_side(row: Mapping, side: str, where: str) -> int | None:
+    value = row.get(side)
+    if value is None or str(value).strip().lower() in ("", *LIKE_MISSING):  # also NaN, as pandas writes it
+        return None
+    number = float_or_nan(value) if isinstance(value, str) else value
+    if not is_finite_number(number):
+        raise ItlError(f"{where}: {side} is {str(value)[:40]!r}; it should be a number of pixels")
+    return whole_pixel(number) if number > 0 else None
 
 
 def box_coordinates(header: ImageHeader, stated: Size, resized: str) -> BoxCoordinates:

@@ -263,6 +263,76 @@ def test_images_with_trouble_can_be_skipped_and_boxes_cut(tmp_path):
     source = Coco(root, bad="skip", outside="cut")
     assert [record.id for record in source.records()] == ["images/one.jpg", "images/three.jpg"]
     assert source.annotation(source.records()[0]) == [AnnotatedObject("dog", (1, 1, 60, 9))]
+    assert source.scan.notes[0] == (
+        "1 object cut to what lies inside the image (outside=cut), such as on images/one.jpg; pixels count "
+        "from 1, and sides may have another order, or be corners"
+    )
+
+
+OUTLINE = [[5, 6, 20, 6, 20, 20], [5, 20, 9, 20]]
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [{"area": 15 * 14}] * 2,
+        [{"area": 15 * 14, "segmentation": []}] * 2,
+        [{"area": 99, "segmentation": OUTLINE}] * 2,
+        [{"area": 15 * 14}, {"area": 15 * 14}, {"area": 400}],
+        [{"area": 15 * 14}, {"bbox": [0, 0, 20, 20], "area": 400}],  # which tells nothing
+    ],
+)
+def test_boxes_that_are_corners_by_areas_or_outlines_are_refused(tmp_path, corners):
+    rows = [row(3, 1, [5, 6, 20, 20]) | more for more in corners]
+    assert problems_of(Coco(written(tmp_path, PLAIN | {"train.json": one(*rows)}))) == [
+        "train.json: the box [5, 6, 20, 20] and most others are two corners, as outlines or areas say; COCO "
+        "has x, y, width, height: subtract the first number from the third, the second from the fourth"
+    ]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [{"area": 15 * 14}, {"area": 400}],
+        [{"area": 15 * 14, "segmentation": {"counts": "x", "size": [40, 60]}}],
+        [{"area": 15 * 14, "segmentation": [[5, 6, 25, 6, 25, 26]]}],
+        [{"area": 15 * 14, "segmentation": [["5"]]}],
+        [{"area": 123.4}],
+        [{"area": "210"}],
+        [{"area": 0, "bbox_mode": 1}],
+        [{"bbox": [20, 20, 5, 6], "area": 15 * 14}],
+    ],
+)
+def test_boxes_that_may_be_of_sizes_are_read(tmp_path, sizes):
+    rows = [row(3, 1, [5, 6, 20, 20]) | more for more in sizes]
+    assert problems_of(Coco(written(tmp_path, PLAIN | {"train.json": one(*rows)}))) == []
+
+
+def test_boxes_of_another_mode_are_refused(tmp_path):
+    rows = [row(3, 1, [5, 6, 20, 20], bbox_mode=0)]
+    assert problems_of(Coco(written(tmp_path, PLAIN | {"train.json": one(*rows)}))) == [
+        "train.json: its bbox_mode is '0'; COCO has x, y, width, height: convert boxes with Detectron2's "
+        "BoxMode.convert to XYWH_ABS, and set bbox_mode to 1 or leave it out"
+    ]
+
+
+def test_rotated_boxes_are_noted(tmp_path):
+    rows = [row(3, 1, [5, 6, 20, 20], attributes={"rotation": angle}) for angle in (0.0, 180, 45.0, "359.5")]
+    source = Coco(written(tmp_path, PLAIN | {"train.json": one(*rows)}))
+    assert source.scan.notes[1] == (
+        "1 object with a rotation, which is not read, such as on images/one.jpg; the box is taken as it is "
+        "without it: write the upright box around the turned one"
+    )
+
+
+def test_that_other_classes_were_not_looked_for_is_noted(tmp_path):
+    tables = json.loads(TRAIN)
+    tables["images"][0]["neg_category_ids"] = [7]
+    notes = Coco(written(tmp_path, PLAIN | {"train.json": json.dumps(tables).encode()})).scan.notes
+    assert notes == [
+        "train.json says which classes were looked for on an image, as in LVIS, which is not read: others "
+        "count as absent, so detections of them as false"
+    ]
 
 
 def test_classes_of_skipped_images_alone_are_not_counted(tmp_path):

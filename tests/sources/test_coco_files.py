@@ -144,6 +144,12 @@ NO_OBJECTS = coco_json({3: "three.jpg"}).replace(b"annotations", b"captions")
             "train in train/boats.json, val in val/boats.json",
         ),
         ({"val_predictions.json": TEST, "labels.json": TEST}, "train in labels.json"),
+        ({"result.json": TEST, "notes.json": b"{}"}, "train in result.json"),
+        (
+            {"val/result.json": TEST, "train/result.json": TRAIN},
+            "train in train/result.json, val in val/result",
+        ),
+        ({"result.json": TEST, "labels.json": TEST}, "train in labels.json"),
         ({"val.json": TEST, "coco_val.json": TEST}, ""),
         ({"val.json": TEST, "instances_val.json": TEST}, ""),
         ({"val.json": TEST, "all.json": TEST}, ""),

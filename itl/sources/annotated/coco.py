@@ -7,25 +7,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from itl.errors import ItlError
-from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.iteration import grouped
 from itl.sources.annotated.proposals import add_regions
 from itl.sources.annotated.voc_devkit import refuse_labelme, refuse_other_formats
 from itl.sources.boxes import (
     FLAG_OF_TEXT,
     AnnotatedObject,
-    Size,
     clip_box,
-    float_or_nan,
-    is_finite_number,
+    is_turned,
+    refuse_corners,
     refuse_normalised_bboxes,
     voc_box,
-    whole_pixel,
 )
 from itl.sources.files.json_text import int_if_whole, parse_json
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.records import Record, plain_label
-from itl.sources.scan import Scan, box_coordinates, checked_header
+from itl.sources.scan import Scan, box_coordinates, checked_header, stated_size
 from itl.sources.source import NO_TRAINING, AnnotatedSource
 from itl.sources.split_names import (
     JSON_WORDS,
@@ -44,6 +41,8 @@ from itl.sources.unopened_archives import describe_packed
 from itl.words import counted, examples
 
 OF_DETECTORS = {"prediction", "predictions", "result", "results"}  # words in the names of what these write
+LABEL_STUDIO = ["result"]  # words in the name of what it exports, unlike detectors with images
+FEDERATED = {"neg_category_ids", "not_exhaustive_category_ids"}  # of images: other classes are unknown
 FLAGS = ("iscrowd", "ignore", "difficult")  # the latter two of PASCAL's objects, in JSON that tools convert
 WITHOUT_BOXES = {"segments_info": "of panoptic segments", "caption": "a caption"}  # by a key of annotations
 TABLES = {  # of the JSON, and what their rows must have
@@ -110,6 +109,11 @@ class Coco(AnnotatedSource):
                 scan.left_out["images of a test split without annotations"] += len(tables["images"])
                 scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
+            if any(FEDERATED.intersection(row) for row in tables["images"]):
+                scan.notes.append(
+                    f"{name} says which classes were looked for on an image, as in LVIS, which is not read: "
+                    f"others count as absent, so detections of them as false"
+                )
             for part, rows in rows_of_split.items():
                 self._scan_json(scan, part, name, tables, rows, json_of)
             listed = {row["id"] for row in tables["images"]}
@@ -172,12 +176,12 @@ class Coco(AnnotatedSource):
         The latter are called after a split alone or as one with boxes, and are damaged, or have images or a
         split that no other has; or they are damaged and of such a split. They are refused when they are read.
         """
-        files = [
-            name
-            for name in sorted(self.listing.files)
-            if name.lower().endswith(".json") and OF_DETECTORS.isdisjoint(stem_words(name))
-        ]
+        jsons = [name for name in sorted(self.listing.files) if name.lower().endswith(".json")]
+        files = [name for name in jsons if OF_DETECTORS.isdisjoint(stem_words(name))]
         with_boxes = {name for name in files if _has_boxes(self.listing.files[name].read())}
+        if not with_boxes:
+            exported = [name for name in jsons if stem_words(name) == LABEL_STUDIO]
+            with_boxes = {name for name in exported if _has_boxes(self.listing.files[name].read())}
         splits = {split_of_json(name, any_word=True) for name in with_boxes}
         beside = {frozenset(), *map(_other_words, with_boxes)}
         for name in files:
@@ -392,6 +396,7 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
     _refuse_unclear_names(tables, name)
     refuse_normalised_bboxes(tables["annotations"], name)
+    refuse_corners(tables["annotations"], name)
     return tables
 
 
@@ -449,28 +454,6 @@ def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
     return {row["id"]: plain_label(str(row["name"])) for row in tables["categories"]}
 
 
-def stated_size(row: Mapping, where: str) -> Size:
-    """Return width and height that *row*, of an image, states: None for null, 0, -1 and the like.
-
-    Text is read as the number that it is, and fractions are rounded; ItlError, about *where*, for others.
-
-    >>> stated_size({"width": "640", "height": -1}, "a.json, a.jpg")
-    (640, None)
-    """
-    width, height = (_stated_side(row, side, where) for side in ("width", "height"))
-    return width, height
-
-
-def _stated_side(row: Mapping, side: str, where: str) -> int | None:
-    value = row.get(side)
-    if value is None or str(value).strip().lower() in ("", *LIKE_MISSING):  # also NaN, as pandas writes it
-        return None
-    number = float_or_nan(value) if isinstance(value, str) else value
-    if not is_finite_number(number):
-        raise ItlError(f"{where}: {side} is {str(value)[:40]!r}; it should be a number of pixels")
-    return whole_pixel(number) if number > 0 else None
-
-
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
     """Make an object of one annotation, difficult if it is a crowd or ignored; ItlError if it is invalid."""
     if row["category_id"] not in classes:
@@ -484,7 +467,9 @@ def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: s
         flags[key] = FLAG_OF_TEXT.get(flag.lower(), flag) if isinstance(flag, str) else flag
         if flags[key] not in (0, 1):
             raise ItlError(f"{where}, {name!r}: {key} is {str(flag)[:20]!r}; it should be 0 or 1")
-    return AnnotatedObject(name, box, any(flags.values()))
+    attributes = row.get("attributes")  # of CVAT, whose bbox is that of the rectangle before its rotation
+    angle = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return AnnotatedObject(name, box, any(flags.values()), is_rotated=is_turned(angle))
 
 
 def refuse_other_splits(split: str, name: str, rows: list[dict]) -> None:

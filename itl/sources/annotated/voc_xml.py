@@ -19,6 +19,7 @@ from itl.sources.boxes import (
     box_with_area,
     clip_box,
     float_or_nan,
+    is_turned,
     whole_pixel,
 )
 from itl.sources.files import archives
@@ -178,15 +179,18 @@ def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
 
 def _object(element: ElementTree.Element, size: Size, where: str) -> AnnotatedObject:
     name = _text(element, "name")
-    box = element.find("bndbox")
+    bndbox = element.find("bndbox")
     if not name:
         raise ItlError(f"{where} has no name; write the class in <name>")
-    if box is None:
+    if bndbox is None:
         raise ItlError(f"{where}, {name!r}, has no box; write <bndbox> with {', '.join(SIDES)}")
-    numbers = [_number(box, side, where) for side in SIDES]
+    numbers = [_number(bndbox, side, where) for side in SIDES]
     xmin, ymin, xmax, ymax = (whole_pixel(value, last) for value, last in zip(numbers, size * 2, strict=True))
     difficult, truncated = _flag(element, "difficult", where), _flag(element, "truncated", where)
-    return AnnotatedObject(name, box_with_area((xmin, ymin, xmax, ymax), where, name), difficult, truncated)
+    box = box_with_area((xmin, ymin, xmax, ymax), where, name)
+    attributes = {one.findtext("name"): one.findtext("value") for one in element.findall(".//attribute")}
+    is_rotated = is_turned(attributes.get("rotation"))  # by CVAT, whose box is that before it
+    return AnnotatedObject(name, box, difficult, truncated, is_rotated=is_rotated)
 
 
 def _number(element: ElementTree.Element, tag: str, where: str) -> float:
