@@ -63,6 +63,12 @@ def test_an_annotation_has_objects_flags_and_actions_but_no_parts():
         (b"<html/>", "holds <html>, not the <annotation>"),
         (xml("<object><name>dog</name></object>"), "object 1, 'dog', has no box"),
         (xml(thing(" ", DOG[1])), "object 1 has no name"),
+        (
+            xml(thing(*DOG).replace("</name>", "</name><name>cat</name>")),
+            "object 1 has more than one <name>; write an <object> for",
+        ),
+        (xml(thing(*DOG, bndbox="")), "object 1 has more than one <bndbox>"),
+        (xml(thing(*DOG, deleted="maybe")), "deleted is 'maybe'; give 0 or 1"),
         (xml(thing("dog", (5, 5, 5, 9))), r"the box \(5, 5, 5, 9\) of 'dog' has no area"),
         (xml(thing("dog", (5, 9, 6, 2))), r"the box \(5, 9, 6, 2\) of 'dog' has no area"),
         (xml(thing("dog", (5, 5, 61, 9))), r"\(5, 5, 61, 9\) of 'dog' reaches outside its image of 60 × 40"),
@@ -325,6 +331,18 @@ def test_a_rotated_image_has_the_size_it_is_packed_with(tmp_path):
     exif[0x0112] = 6
     rotated = encoded(smooth(60, 40), "JPEG", exif=exif)
     assert problems_of(Voc2007(written(tmp_path, changed(voc2007(), **{"000002.jpg": rotated})))) == []
+
+
+def test_rotated_objects_are_noted_and_deleted_ones_left_out(tmp_path):
+    rotation = "<attribute><name>rotation</name><value>{}</value></attribute>"
+    objects = [thing(*DOG, attributes=rotation.format(angle)) for angle in ("45.0", "0.0")]
+    files = changed(voc2007(), **{"000001.xml": xml(*objects, thing(*CAR, deleted=1))})
+    scan = Voc2007(written(tmp_path, files)).scan
+    assert [obj.name for obj in scan.objects["VOC2007/000001"]] == ["dog", "dog"]
+    assert scan.notes[-1] == (
+        "1 object with a rotation, which is not read, such as on VOC2007/000001; the box is taken as it is "
+        "without it: write the upright box around the turned one"
+    )
 
 
 def test_boxes_outside_can_be_cut(tmp_path):

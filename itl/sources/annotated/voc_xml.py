@@ -65,6 +65,8 @@ def parse_annotation(
     for number, element in enumerate(root.findall("object"), 1):
         where = f"{name}, object {number}"
         try:
+            if _flag(element, "deleted", where):  # in LabelMe, which keeps it
+                continue
             obj = _object(element, size, where)
             objects.append(clip_box(obj, *size, where, outside))
             actions.append(_actions(element, where))
@@ -180,6 +182,9 @@ def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
 def _object(element: ElementTree.Element, size: Size, where: str) -> AnnotatedObject:
     name = _text(element, "name")
     bndbox = element.find("bndbox")
+    for tag in ("name", "bndbox"):
+        if len(element.findall(tag)) > 1:
+            raise ItlError(f"{where} has more than one <{tag}>; write an <object> for each")
     if not name:
         raise ItlError(f"{where} has no name; write the class in <name>")
     if bndbox is None:
