@@ -174,10 +174,16 @@ class Scan:
         if bad == "skip":
             skipped = {image for problem in self.problems for image in problem.images}
             self.left_out[SKIPPED] += len(skipped)
+            splits = self._listed_splits
             of_images = [problem for problem in self.problems if problem.images]
             self.notes += [f"skipped: {problem.text}" for problem in _merge_alike(of_images)]
             self.records = [record for record in self.records if record.id not in skipped]
             self.problems = [problem for problem in self.problems if not problem.images]
+            if lost := sorted(splits - {record.split for record in self.records}):
+                self.add_problem(
+                    f"the option bad=skip would leave out every image of {' and '.join(lost)}; without it "
+                    f"`itl check` says what is wrong with them"
+                )
         self.problems = list(_merge_alike(self.problems))
         return self
 
@@ -253,9 +259,11 @@ class Scan:
         classes = classes_by_split(record for record in self.records if record.id not in images)
         trained = classes.get("train", set().union(*classes.values()))
         are_all_trained = all(names <= trained for names in classes.values())
-        return (
-            images if are_all_trained and classes.keys() == classes_by_split(self.records).keys() else set()
-        )
+        return images if are_all_trained and not self._listed_splits - classes.keys() else set()
+
+    @property
+    def _listed_splits(self) -> set[str]:
+        return {record.split for record in self.records} | self.refused_splits
 
     def valid_records(self) -> list[Record]:
         """Return the records; ItlError if there are problems, or no records."""

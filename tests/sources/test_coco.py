@@ -335,6 +335,17 @@ def test_that_other_classes_were_not_looked_for_is_noted(tmp_path):
     ]
 
 
+def test_no_split_is_skipped_whole(tmp_path):
+    root = written(tmp_path, PLAIN | {"images/two.jpg": b"no"})
+    assert any(line.startswith("note: the option bad=skip") for line in check_lines("coco", root))
+    (root / "images/one.jpg").unlink()
+    assert not [line for line in check_lines("coco", root) if "bad=skip" in line]
+    assert problems_of(Coco(root, bad="skip")) == [
+        "the option bad=skip would leave out every image of train; without it `itl check` says what is wrong "
+        "with them"
+    ]
+
+
 def test_classes_of_skipped_images_alone_are_not_counted(tmp_path):
     rows = row(3, 1, [0, 0, 9, 9]), row(4, 7, [0, 0, 9, 9]), row(4, 7, [0, 0, 0, 9])
     root = written(tmp_path, PLAIN | {"train.json": coco_json({3: "one.jpg", 4: "two.jpg"}, *rows)})

@@ -142,7 +142,7 @@ class Voc2007(VocSource):
         for name, listed in lists.items():
             start, texts = f"{file_of[name]} lists", {}
             for image in sorted(split_of.keys() & set(listed) - images.keys()):
-                del split_of[image]
+                scan.refused_splits.add(split_of.pop(image))
                 texts[self.record_id(image)] = (
                     f"{start} {image[:60]!r}, but JPEGImages has no such image; copy it again, or remove it "
                     f"from the list"

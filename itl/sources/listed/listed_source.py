@@ -97,6 +97,7 @@ class ListedSource(ScannedSource):
             if are_gone and not images and (unopened := describe_packed(self.listing.files)):
                 missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
             scan.add_problems(missing, f"missing images of {name}")
+            scan.refused_splits |= {split} if missing else set()
 
     def hold_out(self, scan: Scan, group: str | None, others: Collection[str | None]) -> None:
         """Make a part of the training images of *scan* val, as the options val_fraction and *group* say.

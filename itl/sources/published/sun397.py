@@ -71,6 +71,7 @@ class Sun397(ScannedSource):
             if image in images:
                 scan.records.append(Record(image, class_of(image), split, images[image]))
             else:
+                scan.refused_splits.add(split)
                 missing[image] = (
                     f"{partition} lists {image[:80]!r} for {split}, but there is no such image; unpack the "
                     f"images again"
