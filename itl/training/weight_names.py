@@ -1,7 +1,7 @@
 """Names of a net's tensors: those that torchvision and timm have for them, and how they stand in files."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -16,6 +16,12 @@ Shapes = Mapping[str, Shape]
 OWN_NETS = {"small", "small-half", "caffenet"}  # of no library
 ALEXNET = {"0.": "features.", "4.": "classifier.1.", "7.": "classifier.4."}  # its body: torchvision's names
 COUNTER = "num_batches_tracked"  # of BatchNorm; files of old versions of torch have none
+PARTS = {  # last words in names of tensors -> those of BatchNorm in torch, all of one shape
+    **dict.fromkeys(("weight", "gamma", "scale"), "weight"),
+    **dict.fromkeys(("bias", "beta"), "bias"),
+    **dict.fromkeys(("running_mean", "moving_mean", "mean"), "running_mean"),
+    **dict.fromkeys(("running_var", "moving_variance", "moving_var", "variance", "var"), "running_var"),
+}
 WRAPPER = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")  # of DataParallel and torch.compile
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # torchvision's names before 2017
 
@@ -113,18 +119,34 @@ def has_other_layers(wanted: Shapes, tensors: Tensors) -> bool:
     return len(names) / 2 < sum(name in given for name in names) < len(names)
 
 
+def first_other_part(names: Iterable[str], given: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first of *names* and of those *given* in its position that say to be other parts of a layer.
+
+    >>> first_other_part(["conv.weight", "bn.weight", "bn.bias"], ["1.kernel", "2.beta", "2.gamma"])
+    ('bn.weight', '2.beta')
+    """
+    for name, other in zip(names, given, strict=False):
+        parts = {PARTS.get(one.rpartition(".")[2].lower()) for one in (name, other)} - {None}
+        if len(parts) > 1:
+            return name, other
+    return None
+
+
 def entries_in_order(wanted: Shapes, tensors: Tensors) -> list[str]:
     """List the entries whose tensors have the shapes of *wanted* in its order; '': those of the whole file.
 
-    At the end they may have a head. Names are not looked at.
+    At the end they may have a head. Of names only `first_other_part` is looked at.
     """
     tops = dict.fromkeys(name.partition(".")[0] for name in tensors if "." in name)
     entries = []
     for entry in ("", *tops):
         below = tensors_below(tensors, f"{entry}." if entry else "")
-        expected = [wanted[name] for name in counted_names(wanted, below)]
+        names = counted_names(wanted, below)
+        expected = [wanted[name] for name in names]
         shapes = [*shapes_of(below).values()]
         body, rest = shapes[: len(expected)], shapes[len(expected) :]
+        if first_other_part(names, below):
+            continue
         if body == expected and (not rest or (len(rest) == 2 and len(rest[0]) > 1)):  # a weight and a bias
             entries.append(entry)
     return entries

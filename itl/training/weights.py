@@ -22,6 +22,7 @@ from itl.training.weight_names import (
     additions,
     counted_names,
     entries_in_order,
+    first_other_part,
     has_other_layers,
     head_names,
     inner_body,
@@ -164,6 +165,11 @@ def _renamed_in_order(net: str, wanted: Shapes, tensors: Tensors, entry: str, pa
         raise ItlError(
             f"in_order takes as many tensors as {net} has, {len(wanted) + 2}, or {len(wanted)} without its "
             f"head; {path} has {len(tensors)}; {advice}"
+        )
+    if other := first_other_part(names, tensors):
+        raise ItlError(
+            f"{path} has {other[1]} where {net} has {other[0]}, so its tensors are in another order; write "
+            f"them by the names of {net}"
         )
     return dict(zip(names, tensors.values(), strict=False))
 

@@ -101,6 +101,27 @@ def test_tensors_of_other_names_are_taken_in_order_without_counters_too(tmp_path
     assert all(torch.equal(value, state.get(name, torch.tensor(0))) for name, value in kept.items())
 
 
+def test_parts_of_layers_in_another_order_are_not_taken_in_order(tmp_path):
+    """All four tensors of a BatchNorm have one shape, so names alone tell them apart."""
+    tensors = without_counters(resnet18_state())
+    layers = {name: f"layer{number}" for number, name in enumerate(dict.fromkeys(map(layer_of, tensors)))}
+    names = sorted(tensors, key=lambda name: (int(layers[layer_of(name)][5:]), name))
+    renamed = {f"{layers[layer_of(name)]}.{name.rpartition('.')[2]}": tensors[name] for name in names}
+    with pytest.raises(ItlError, match="conv1.weight .* is missing") as refused:
+        taken("resnet18", renamed, tmp_path / "a.pth")
+    assert "in_order" not in str(refused.value)
+    message = (
+        "a.pth has layer1.bias where resnet18 has bn1.weight, so its tensors are in another order; write"
+    )
+    with pytest.raises(ItlError, match=message):
+        taken("resnet18", renamed, tmp_path / "a.pth", in_order=True)
+
+
+def layer_of(name: str) -> str:
+    """The layer of a tensor."""
+    return name.rpartition(".")[0]
+
+
 def test_an_entry_in_the_nets_order_is_named_where_other_tensors_lie_beside(tmp_path):
     state = resnet18_state()
     renamed = {f"t{number}": value for number, value in enumerate(state.values())}
