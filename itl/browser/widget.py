@@ -17,7 +17,7 @@ from itl.browser.preset import as_yaml, save
 from itl.browser.static_html import facts, summary_text, tree_html
 from itl.browser.tree_columns import columns, script, style
 from itl.errors import ItlError
-from itl.hierarchy.label_sets import label_set, needs_tree
+from itl.hierarchy.label_sets import needs_tree
 from itl.hierarchy.taxonomies import open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import project_folder
@@ -250,8 +250,7 @@ class HierarchyBrowser(AnyWidget):
             kept = count_subset(self.tree, self.images, subset)
             summary["facts"] = list(facts(self.tree, self.images, kept, self.pack is not None))
             summary["yaml"] = self._yaml(subset)
-            class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
-            picked = {wnid for wnid, name in class_of.items() if name in kept.images}
+            picked = set().union(*kept.wnids.values())
             summary["outside"] = sorted(picked - self._number.keys())  # which the page has no node of
             if self.choice.half or self.choice.classes is not None:
                 summary["dropped"] = [self._number[wnid] for wnid in self.wnids if wnid not in picked]

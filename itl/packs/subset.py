@@ -173,9 +173,14 @@ class SubsetCounts:
     """What a subset keeps."""
 
     images: dict[str, int]  #: of each class that is kept, in label order
-    leaves: dict[str, int]  #: how many of the pack's classes each of them has
+    wnids: dict[str, list[str]]  #: the pack's classes that each of them is made of
     offered: int  #: classes before some are chosen by seed
     left_out: dict[str, int]  #: the pack's classes that are not kept, by what leaves them out
+
+    @property
+    def leaves(self) -> dict[str, int]:
+        """How many of the pack's classes each kept class is made of."""
+        return {name: len(wnids) for name, wnids in self.wnids.items()}
 
 
 def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> SubsetCounts:
@@ -186,23 +191,22 @@ def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> S
     Raises:
         ItlError: As `select` does: for labels that do not fit, and more classes or images than there are.
     """
-    wnids = sorted(images)
-    labels = label_set(tree, subset.labels, wnids)
+    labels = label_set(tree, subset.labels, sorted(images))
     classes = keep_classes(labels.classes, subset)
-    image_counts, leaf_counts = dict.fromkeys(classes, 0), dict.fromkeys(classes, 0)
+    wnids: dict[str, list[str]] = {name: [] for name in classes}
     for wnid, name in keep_leaves(labels.class_of, subset).items():
-        if name in image_counts:
-            image_counts[name] += images[wnid]
-            leaf_counts[name] += 1
+        if name in wnids:
+            wnids[name].append(wnid)
+    counts = {name: sum(images[wnid] for wnid in of_class) for name, of_class in wnids.items()}
     if subset.images_per_class is not None and any(images.values()):
         if not subset.at_most:
-            check_enough(list(image_counts.values()), classes, subset.images_per_class)
-        image_counts = {name: min(count, subset.images_per_class) for name, count in image_counts.items()}
-    left_out = _left_out(tree, wnids, subset)
-    if not_chosen := sum(name not in image_counts for name in labels.class_of.values()):
+            check_enough(list(counts.values()), classes, subset.images_per_class)
+        counts = {name: min(count, subset.images_per_class) for name, count in counts.items()}
+    left_out = _left_out(tree, sorted(images), subset)
+    if not_chosen := sum(name not in counts for name in labels.class_of.values()):
         reason = f"{counted(len(labels.classes) - len(classes), 'classes')} not picked by seed {subset.seed}"
         left_out[reason] = not_chosen
-    return SubsetCounts(image_counts, leaf_counts, len(labels.classes), left_out)
+    return SubsetCounts(counts, wnids, len(labels.classes), left_out)
 
 
 def class_contents(
@@ -213,13 +217,8 @@ def class_contents(
     Subsets of one seed whose contents are equal are the same images under the same labels, whatever these are
     called.
     """
-    counts = count_subset(tree, images, subset).images
-    contents: dict[str, set[str]] = {name: set() for name in counts}
-    labels = label_set(tree, subset.labels, sorted(images))
-    for wnid, name in keep_leaves(labels.class_of, subset).items():
-        if name in contents:
-            contents[name].add(wnid)
-    return frozenset((frozenset(wnids), counts[name]) for name, wnids in contents.items())
+    kept = count_subset(tree, images, subset)
+    return frozenset((frozenset(kept.wnids[name]), count) for name, count in kept.images.items())
 
 
 def _left_out(tree: Taxonomy, wnids: list[str], subset: Subset) -> dict[str, int]:

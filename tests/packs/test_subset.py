@@ -236,11 +236,11 @@ def counted(images: dict[str, int] = COUNTS, **subset) -> SubsetCounts:
 
 
 def test_what_is_counted_is_what_is_kept():
-    assert counted() == SubsetCounts(COUNTS, dict.fromkeys(COUNTS, 1), 4, {})
+    assert counted() == SubsetCounts(COUNTS, {wnid: [wnid] for wnid in COUNTS}, 4, {})
     three = counted(classes=3, seed=3, images_per_class=5)
     classes = select(PACK, Subset("d", classes=3, seed=3)).classes
-    expected = dict.fromkeys(classes, 5), dict.fromkeys(classes, 1), 4, {"1 class not picked by seed 3": 1}
-    assert three == SubsetCounts(*expected)
+    left_out = {"1 class not picked by seed 3": 1}
+    assert three == SubsetCounts(dict.fromkeys(classes, 5), {wnid: [wnid] for wnid in classes}, 4, left_out)
     coarse = counted(labels="bottom-up@8")
     selection = select(PACK, Subset("d", labels="bottom-up@8"))
     assert list(coarse.images.values()) == np.bincount(selection.labels).tolist()
