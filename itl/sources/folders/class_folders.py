@@ -241,22 +241,22 @@ def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
     taken = [name for name in images if name.rpartition("/")[0] in folders]
     stems = {stem_of(name) for name in images}
     for name in [*lists]:
-        may_be_classes = name.endswith(".txt") and may_have_codes(name)
-        if dividing_lists.is_caption(name, stems) or (
-            may_be_classes and _numbers_folders(dividing_lists.read_divider(lists[name], name), taken)
-        ):
+        if dividing_lists.is_caption(name, stems) or _numbers_folders(lists[name], name, taken):
             del lists[name]
     return dividing_lists.find_divider(lists, taken, images)
 
 
-def _numbers_folders(data: bytes, images: Iterable[str]) -> bool:
-    """Say whether lines `IMAGE NUMBER` of *data* have one number of its own for each folder of *images*."""
+def _numbers_folders(file: Member, name: str, images: Iterable[str]) -> bool:
+    """Say whether lines `IMAGE NUMBER` have classes, not splits: each folder of *images* has a number."""
+    if not (name.endswith(".txt") and may_have_codes(name)):
+        return False
     folders: dict[str, set[str]] = defaultdict(set)  # of a path and of the image's name alone
     for image in images:
         folder, _, last = image.rpartition("/")
         folders[image].add(folder)
         folders[last].add(folder)
     pairs = []
+    data = dividing_lists.read_divider(file, name)
     for line in text_lines(data.decode("utf-8-sig", "replace")):
         image, *numbers = re.split(r"[\s,;]+(?=[0-9]+$)", line.strip())
         of_image = folders.get(image.removeprefix("./"))

@@ -15,7 +15,7 @@ from itl.sources.listed import dividing_lists, folder_labels
 from itl.sources.listed.container_files import foreign_images
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
-    PEEKED_TREE_BYTES,
+    PEEKED_BYTES,
     is_made_up,
     names_images,
     parse_list,
@@ -251,7 +251,7 @@ class ChosenLists(ListedSource):
         return [
             f"{name} is JSON; write JSON lines (.jsonl) instead, each an object with an image and its label"
             for name, member in sorted(self.listing.files.items())
-            if name.lower().endswith(".json") and names_images(member.read_start(PEEKED_TREE_BYTES), stems)
+            if name.lower().endswith(".json") and names_images(member.read_start(PEEKED_BYTES), stems)
         ]
 
     def _labelled_by_folders(self) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from itl.errors import ItlError
 from itl.sources.files.archives import Member
-from itl.sources.listed.image_lists import PEEKED_TREE_BYTES, is_output
+from itl.sources.listed.image_lists import PEEKED_BYTES, is_output
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
 from itl.sources.listed.list_files import IMAGE_AND_LABEL, delimiter_of_table, first_line
 from itl.sources.listed.numbered_classes import is_number
@@ -27,7 +27,6 @@ from itl.sources.split_names import (
 )
 from itl.storage import text_lines
 
-PEEKED_BYTES = 1 << 16  # of a text file, to see what it is
 PEEKED_LINES = 3  # at least
 MAX_OPENED = 20  # files whose content is looked at to know what they are
 TREE_SUFFIXES = (".json", ".yaml", ".yml")  # which may divide images, but are no lists
@@ -48,9 +47,9 @@ def is_caption(name: str, stems: Container[str]) -> bool:
 
 
 def read_divider(member: Member, name: str) -> bytes:
-    """Return what tells of a list whether it divides images: its start, or all if it may be one of splits.
+    """Return as much of a list as `divides` needs: its start, or all if it may be a list of splits.
 
-    By its *name*, or that of a column: CelebA's has the code of train in its first 162,770 lines.
+    Its *name* tells that, or that of a column: CelebA's has the code of train in its first 162,770 lines.
     """
     start = member.read_start(PEEKED_BYTES)
     if len(start) == PEEKED_BYTES:
@@ -61,13 +60,13 @@ def read_divider(member: Member, name: str) -> bytes:
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
-    r"""Say whether a list without labels says of images, whose names without suffix are *stems*, their split.
+    r"""Say whether a list without labels divides images into splits.
 
     Args:
         data: Its content, or the first lines of it.
         name: Its name. One named after a split may list images alone.
-        stems: Of the images that another list labels. Numbers, as those of epochs, are images in the first
-            cell, or below a header that names a column of images.
+        stems: The names, without suffix, of the images that another list labels. Numbers may be of epochs:
+            they are images if the first cell is one, or the header names a column of images.
 
     >>> divides(b"image,split\n0.jpg,val\n", "split.csv", {"0"}), divides(b"0.jpg\n", "test.txt", {"0"})
     (True, True)
@@ -76,23 +75,24 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     >>> divides(b"epoch,phase\n0,train\n0,val\n", "log.csv", {"0"})
     False
     """
-    split, suffix = split_of_path(name), name.lower().rpartition(".")[2]
+    suffix = name.lower().rpartition(".")[2]
     rows = _cells_of_rows(_text_of(data), suffix, stems) or [[""]]
     cells = [cell for row in rows for cell in row]
-    has_images = stem_of(rows[0][0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in rows[0])
+    tells_splits = split_of_path(name) in ("val", "test")  # a word in a cell alone may be prose
     if suffix in ("csv", "tsv"):
-        split = "test" if has_split_column(rows, name) else split
-    elif suffix == "txt" and are_codes_of_splits({"".join(row[1:]) for row in rows}, name):
-        split = "test"
-    if split not in ("val", "test") and not any(map(split_of_cell, cells)):
+        tells_splits |= has_split_column(rows, name)
+    elif suffix == "txt":
+        tells_splits |= are_codes_of_splits({"".join(row[1:]) for row in rows}, name)
+    if not tells_splits and not any(map(split_of_cell, cells)):
         return False
     listed = [cell for cell in cells if stem_of(cell) in stems]
-    if suffix == "txt" and split not in ("val", "test"):
+    if not tells_splits and suffix == "txt":
         with_both = [row for row in rows if {*row} & {*listed} and any(map(split_of_cell, row))]
         is_list = len(rows) - 1 <= len(with_both) > 1  # perhaps with a header
         if len({*listed}) < 2 or not (is_list or is_of_splits(name)):
             return False  # prose about images, or their labels
-    return any(has_images or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
+    are_ids = stem_of(rows[0][0]) in stems or any(cell.lower() in _NAMES_OF_IMAGES for cell in rows[0])
+    return any(are_ids or is_image(cell) or not is_number(stem_of(cell)) for cell in listed)
 
 
 def _text_of(data: bytes) -> str:
@@ -145,7 +145,7 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     values = _values_of_tree(text)
     splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
     of_lists = {SPLIT_OF_WORD.get(key.lower()) for key in _KEY_OF_LIST.findall(text)} - {None}
-    is_cut = len(data) >= PEEKED_TREE_BYTES  # and what follows may be another split
+    is_cut = len(data) >= PEEKED_BYTES  # and what follows may be another split
     is_of_split = is_split_list(name) and split_of_path(name) != "train"
     if not (is_of_split or len(splits) > 1 or of_lists - {"train"} or (of_lists and is_cut)):
         return False
@@ -177,7 +177,7 @@ def find_divider(files: Mapping[str, Member], taken: Collection[str], images: Co
             return name
     named = {name for name in trees if is_split_list(name.rpartition("/")[2]) or is_of_splits(name)}
     for name in sorted(trees, key=lambda name: (name not in named, name.count("/")))[:MAX_OPENED]:
-        if tree_divides(files[name].read_start(PEEKED_TREE_BYTES), name, stems(split_of_path(name))):
+        if tree_divides(files[name].read_start(PEEKED_BYTES), name, stems(split_of_path(name))):
             return name
     return ""
 

@@ -27,7 +27,7 @@ from itl.storage import text_lines
 from itl.words import examples
 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
-PEEKED_TREE_BYTES = 1 << 16  # of JSON or YAML, to see whether they name images and splits
+PEEKED_BYTES = 1 << 16  # of a text file, to see what it is
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
 _MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 # The same in names of files that are no lists of a source.

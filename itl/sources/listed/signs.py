@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from itl.sources.files.archives import Member
-from itl.sources.listed.dividing_lists import PEEKED_BYTES
+from itl.sources.listed.image_lists import PEEKED_BYTES
 from itl.sources.listed.list_tables import has_no_labels
 from itl.sources.records import is_image, stem_of, suffix_of
 from itl.sources.unopened_archives import unpack_command, unpacked_folder
