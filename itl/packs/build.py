@@ -34,7 +34,7 @@ from itl.words import counted
 log = logging.getLogger(__name__)
 
 MOVE_AWAY = "move that folder away and repeat"
-CONTENTS = ("records", "stamps", "itl")  # of a pack's identity: what its source holds, and what decodes it
+BEGUN_ANEW_FOR = {"records", "stamps", "itl"}  # of a pack's identity: what its source holds, what decodes it
 OWN_FILES = (  # of a pack, done or not; what else is in its folder, somebody has put there
     *("images.npy", "index.parquet", "objects.parquet", FILES, "regions.npz", "thumbnails-*.npy"),
     *(UNREADABLE, "journal", "pack.json", CHECKED, ".DS_Store"),
@@ -96,8 +96,7 @@ def _refuse_others(request: PackRequest, out: Path) -> None:
     """Raise ItlError if what is to be replaced, or is in the way of that, may be somebody's own."""
     replaced = _replaced_by(out)
     summary = _read_summary(replaced) if replaced.is_dir() and not replaced.is_symlink() else {}
-    ours = (request.pixel_settings(), request.absolute_path())
-    if os.path.lexists(replaced) and (summary.get("request"), summary.get("path")) != ours:
+    if os.path.lexists(replaced) and not request.is_met_by(summary):
         raise ItlError(
             f"{replaced} is in the way, where an earlier pack lies while it is replaced; move that, or pack "
             f"to another folder"
@@ -141,11 +140,10 @@ def _changes(request: PackRequest, out: Path) -> str:
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
     summary = _read_summary(out)
-    ours = (request.pixel_settings(), request.absolute_path())
-    if (summary["request"], summary["path"]) != ours:
+    if not request.is_met_by(summary):
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'], summary['path'])}, not of "
-            f"{_describe(request.pixel_settings(), request.absolute_path())}; pack to another folder"
+            f"{_describe(**request.summary())}; pack to another folder"
         )
     return source_state.changes_since(out, summary, request)
 
@@ -163,9 +161,7 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
     state = request.source_state()  # before anything is read: a later change shows the next time
     source, records = request.open_source()
     stamps = list(source_state.stamps_of(records))
-    identity = {
-        "request": request.pixel_settings(),
-        "path": request.absolute_path(),
+    identity = request.summary() | {
         "records": source_state.listing_digest(source, records),
         "stamps": source_state.stamps_digest(stamps),
         "itl": __version__,
@@ -222,11 +218,11 @@ def _check_unfinished(folder: Path, wanted: dict) -> None:
                 f"{others[0].name}; move that folder, or pack to another one"
             )
         return
-    differing = [name for name in ("request", "path", *CONTENTS) if present.get(name) != wanted[name]]
+    differing = {name for name, value in wanted.items() if present.get(name) != value}
     if not differing:
         return
-    if set(differing) <= set(CONTENTS):
-        what = "itl" if differing == ["itl"] else "its source"
+    if differing <= BEGUN_ANEW_FOR:
+        what = "itl" if differing == {"itl"} else "its source"
         log.info(f"{folder} was begun, and {what} has changed since; it is begun anew")
         for path in {*folder.iterdir()} - {*others_in(folder)}:
             path.unlink()
@@ -300,10 +296,11 @@ def _describe_kinds(kinds: Counter[str], images: int) -> Iterator[str]:
         yield text
 
 
-def _describe(settings: dict, path: object = None) -> str:
-    options = "".join(f" {name}={value}" for name, value in settings["options"].items())
+def _describe(request: dict, path: object = None) -> str:
+    """Say what was, or is to be, packed, by the values of pack.json; an empty *path* is left out."""
+    options = "".join(f" {name}={value}" for name, value in request["options"].items())
     origin = f" from {path}" if path else ""  # what is rendered has none
-    return f"{settings['source']}{options} at {settings['size']} pixels ({settings['fit']}){origin}"
+    return f"{request['source']}{options} at {request['size']} pixels ({request['fit']}){origin}"
 
 
 @contextlib.contextmanager

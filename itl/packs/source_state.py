@@ -49,11 +49,16 @@ class PackRequest:
     packing: Packing
     path: Path | None  # of the source's files; None where images are rendered
 
-    def pixel_settings(self) -> dict:
-        """Return what decides the pixels, as pack.json holds it; where the source lies does not."""
+    def summary(self) -> dict:
+        """Return the request as pack.json holds it: what decides the pixels, and where the source lies."""
         packing = self.packing
         options = json.loads(json.dumps(dict(packing.options), default=str))
-        return {"source": packing.source, "size": packing.size, "fit": packing.fit, "options": options}
+        pixels = {"source": packing.source, "size": packing.size, "fit": packing.fit, "options": options}
+        return {"request": pixels, "path": None if self.path is None else str(self.path.resolve())}
+
+    def is_met_by(self, summary: Mapping) -> bool:
+        """Say whether a pack with this *summary*, the content of pack.json, is of the same request."""
+        return all(summary.get(name) == value for name, value in self.summary().items())
 
     def open_source(self) -> tuple[Source, list[Record]]:
         """Open the source and list its records; errors of the operating system become ItlError."""
@@ -66,10 +71,6 @@ class PackRequest:
                 f"{self.path} cannot be read as {kind}: {error.strerror or error}; `itl check {kind} "
                 f"{shlex.quote(str(self.path))}` says what is expected"
             ) from error
-
-    def absolute_path(self) -> str | None:
-        """Return the path as pack.json holds it."""
-        return None if self.path is None else str(self.path.resolve())
 
     def source_state(self) -> dict | None:
         """Return number, bytes and a digest of names, sizes and times of all files of the source, as of now.
