@@ -1,13 +1,14 @@
 """Validation images that are held out of the training images of a source."""
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from itl.errors import ItlError
+from itl.iteration import grouped
 from itl.sources.records import Record
 from itl.words import counted
 
@@ -28,10 +29,13 @@ def split_off_val(
 ) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    Images of one of *groups*, by their ids, go together whatever their classes: where val has too few of one
-    of these, but not with more than twice its part of any, or all of it; groups of several classes until val
-    has its part of all images. Records keep their group.
-    ItlError for a *fraction* that is none, or above 0 where some *records* are val already, or none would be.
+    Images of one group, which *groups* has by their ids, go together, whatever their classes; other images go
+    one by one. A group goes to val if a class of it lacks images there, unless a class would then have more
+    than twice its part in val, or no image in train. A group of several classes goes only while val lacks
+    images of all classes together. Records keep their group.
+
+    ItlError for a *fraction* outside of [0, 1); and, above 0, if some *records* are val already, or no image
+    can be held out.
 
     >>> cats = [Record(f"{number}.jpg", "cat", "train") for number in range(4)]
     >>> group_of = {"0.jpg": "a", "1.jpg": "b", "2.jpg": "a", "3.jpg": "c"}
@@ -44,28 +48,19 @@ def split_off_val(
         )
     if not fraction:
         return records
-    counts = Counter(record.split for record in records)
-    if counts["val"]:
+    if count := sum(record.split == "val" for record in records):
         raise ItlError(
-            f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
-            f"leave it out"
+            f"val_fraction={fraction} is set, but there are {counted(count, 'val images')}; leave it out"
         )
     train = [record for record in records if record.split == "train"]
-    together: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in sorted(train, key=lambda record: hashlib.sha256(record.id.encode()).digest()):
-        group = groups.get(record.id, "")
-        together[group, "" if group else record.id].append(record)
-    images = [
-        Counter(record.wnid for record in group) if len(group) > 1 else {group[0].wnid: 1}  # of a million
-        for group in together.values()
-    ]
-    chosen = choose_groups(images, fraction)
-    val = {
-        record.id for number, group in enumerate(together.values()) if number in chosen for record in group
-    }
+    in_order = sorted(train, key=lambda record: hashlib.sha256(record.id.encode()).digest())
+    # An image without group is one of its own; its key, a tuple, is the name of no group.
+    together = list(grouped((groups.get(record.id) or (record.id,), record) for record in in_order).values())
+    chosen = choose_groups(list(map(_count_classes, together)), fraction)
+    val = {record.id for number in chosen for record in together[number]}
     if train and not val:
         why, cure = "every class has one alone", "give classes more, or a split val or test instead"
-        if max(Counter(record.wnid for record in train).values()) > 1:
+        if max(_count_classes(train).values()) > 1:
             why, cure = "every group has too much of a class", "set another group, or leave both out"
         raise ItlError(f"val_fraction={fraction} holds out no image, as {why}; {cure}")
     return [
@@ -74,6 +69,12 @@ def split_off_val(
         else record
         for record in records
     ]
+
+
+def _count_classes(records: Sequence[Record]) -> Mapping[str, int]:
+    if len(records) == 1:  # most groups are one image; a Counter for each of a million takes seconds
+        return {records[0].wnid: 1}
+    return Counter(record.wnid for record in records)
 
 
 def describe_groups(records: Sequence[Record], groups: Mapping[str, str], group: str) -> list[str]:
@@ -111,9 +112,9 @@ def choose_groups(groups: Sequence[Mapping[K, int]], fraction: float) -> set[int
     most = {label: min(2 * part, totals[label] - 1) for label, part in parts.items()}
     wanted, taken, chosen = sum(parts.values()), Counter[K](), set()
     for number, group in enumerate(groups):
-        is_short = any(taken[label] < parts[label] for label in group)
-        is_short &= len(group) == 1 or taken.total() < wanted
-        if is_short and all(taken[label] + count <= most[label] for label, count in group.items()):
+        is_wanted = any(taken[label] < parts[label] for label in group)
+        is_wanted &= len(group) == 1 or taken.total() < wanted
+        if is_wanted and all(taken[label] + count <= most[label] for label, count in group.items()):
             taken.update(group)
             chosen.add(number)
     return chosen
