@@ -16,10 +16,10 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def describe_packed(files: Mapping[str, Member]) -> str:
+def describe_unopened(files: Mapping[str, Member]) -> str:
     """Name archives among *files* that have no folder of their name, and how to unpack one; empty without.
 
-    >>> describe_packed({"a.txt": Member("data/a.txt"), "cats.zip": Member("data/cats.zip")})
+    >>> describe_unopened({"a.txt": Member("data/a.txt"), "cats.zip": Member("data/cats.zip")})
     'cats.zip in this folder is not opened; unpack it: `unzip data/cats.zip -d data/cats`'
     """
     names = _without_folders(sorted(filter(is_archive, files)), files)

@@ -37,7 +37,7 @@ from itl.sources.split_names import (
     stem_words,
     without_keypoints,
 )
-from itl.sources.unopened_archives import describe_packed
+from itl.sources.unopened_archives import describe_unopened
 from itl.words import counted, examples
 
 OF_DETECTORS = {"prediction", "predictions", "result", "results"}  # words in the names of what these write
@@ -160,8 +160,8 @@ class Coco(AnnotatedSource):
         if None not in chosen and len(beside) == 1 and all(len(names) == 1 for names in chosen.values()):
             return {split: chosen[split][0] for split in SPLIT_ORDER if split in chosen}
         (refuse_labelme if files else refuse_other_formats)(self.path, self.listing)
-        if not files and (packed := describe_packed(self.listing.files)):
-            raise ItlError(f"{self.path} holds no JSON file: {packed}")
+        if not files and (unopened := describe_unopened(self.listing.files)):
+            raise ItlError(f"{self.path} holds no JSON file: {unopened}")
         way = "name the files with the option annotations=train=a.json,test=b.json"
         raise ItlError(
             f"{self.path} has not one COCO-style JSON file for each split, such as train.json or "
@@ -293,7 +293,7 @@ class Coco(AnnotatedSource):
         scan.add_problems(missing, f"missing images of {name}")
         if missing:
             scan.refused_splits.add(split)
-            if text := describe_packed(self.listing.files):
+            if text := describe_unopened(self.listing.files):
                 scan.notes += [] if text in scan.notes else [text]
 
 

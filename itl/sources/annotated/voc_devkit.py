@@ -14,7 +14,7 @@ from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.records import is_image
 from itl.sources.scan import Scan
 from itl.sources.split_names import SPLIT_OF_WORD, SPLIT_ORDER
-from itl.sources.unopened_archives import describe_packed
+from itl.sources.unopened_archives import describe_unopened
 from itl.storage import text_lines
 from itl.words import counted, examples
 
@@ -47,8 +47,8 @@ def list_devkit(path: Path, year: str) -> Listing:
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
         refuse_other_formats(path, listings[0])
-        if not other_years and (packed := describe_packed(listings[0].files)):
-            raise ItlError(f"{path} holds no folder {year}: {packed}")
+        if not other_years and (unopened := describe_unopened(listings[0].files)):
+            raise ItlError(f"{path} holds no folder {year}: {unopened}")
         raise ItlError(
             f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
             f"VOCdevkit, {year} itself, or the published tars in one folder"

@@ -35,7 +35,6 @@ COMPRESSION_TOOLS = {
 TOOL_OF_SUFFIX = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}  # what it takes off
 TOOL_OF_TAR_SUFFIX = {".tgz": "gunzip", ".tbz2": "bunzip2", ".txz": "unxz", ".tzst": "unzstd"}
 NAMED_AGAIN = "files whose name comes again"  # that are left out: of a tar the last one counts
-LABEL_SUFFIXES = (".cls", ".json", ".txt")  # beside the images of a WebDataset
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
     r"(.*/)?data\.mdb": "an LMDB database; write its images to class folders with the tool that made it",

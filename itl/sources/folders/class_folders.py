@@ -43,7 +43,7 @@ from itl.sources.split_names import (
     split_of_folders,
     split_of_path,
 )
-from itl.sources.unopened_archives import describe_packed, is_archive
+from itl.sources.unopened_archives import describe_unopened, is_archive
 from itl.storage import text_lines
 from itl.words import counted, examples
 
@@ -115,10 +115,10 @@ class ClassFolders(Source):
         return layout
 
     def _refusal(self, reason: str, counts: Mapping[str, int]) -> str:
-        """Write what is not read, the *reason*, what lies packed, and which list or source reads it all."""
+        """Write what is not read, the *reason*, unopened archives, and which list or source reads it all."""
         files, are_splits = self.listing.files, any(split_of_folders(f"{folder}/") for folder in counts)
         divider = "" if are_splits else self._describe_divider(counts)
-        parts = [describe_unread(self.listing, counts), reason, describe_packed(files)]
+        parts = [describe_unread(self.listing, counts), reason, describe_unopened(files)]
         parts.append(divider or surely_other_source(files, self.path))
         return f"{self.path}: {'; '.join(filter(None, parts))}"
 
@@ -152,9 +152,9 @@ class ClassFolders(Source):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        packed = sorted(name for name in self.listing.files if is_archive(name))
-        reason = f"archives that are not opened ({examples(packed, 1)})"
-        return self.listing.left_out + self.folders.left_out + Counter({reason: len(packed)})
+        unopened = sorted(filter(is_archive, self.listing.files))
+        reason = f"archives that are not opened ({examples(unopened, 1)})"
+        return self.listing.left_out + self.folders.left_out + Counter({reason: len(unopened)})
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
@@ -287,13 +287,13 @@ def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, what was looked for, and what there is instead."""
     other = other_source(listing.files, path)
-    packed = describe_packed(listing.files)
-    if "source webdataset" in other and packed:  # which may also be class folders, packed
-        other = packed if path.is_file() else f"{other}; if that is no shard, {packed}"
+    unopened = describe_unopened(listing.files)
+    if "source webdataset" in other and unopened:  # which may also be archives of class folders
+        other = unopened if path.is_file() else f"{other}; if that is no shard, {unopened}"
     if foreign := foreign_format(listing.files) or other:
         return f"{path} holds no images in class folders; {foreign}"
-    if packed:
-        return f"{path} holds no images: {packed}"
+    if unopened:
+        return f"{path} holds no images: {unopened}"
     read = ", ".join(sorted(FORMATS_OF_SUFFIX))
     if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):
         count = counted(len(unread), "images in formats that are not read")

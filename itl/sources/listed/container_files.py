@@ -22,7 +22,7 @@ from itl.sources.split_names import (
     split_of_path,
     words_of,
 )
-from itl.sources.unopened_archives import describe_packed, is_archive
+from itl.sources.unopened_archives import describe_unopened, is_archive
 from itl.words import examples
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
@@ -57,16 +57,17 @@ class ContainerSource(Source):
             raise ItlError(f"{self.path}: {archives.foreign_format(['pack.json'])}")
         tools = {f"{self.suffix}{ending}": tool for ending, tool in archives.TOOL_OF_SUFFIX.items()}
         tools |= archives.TOOL_OF_TAR_SUFFIX if self.suffix == ".tar" else {}
-        if packed := sorted(name for name in self._listed if name.lower().endswith((*tools,))):
-            tool = next(tool for ending, tool in tools.items() if packed[0].lower().endswith(ending))
+        if compressed := sorted(name for name in self._listed if name.lower().endswith((*tools,))):
+            tool = next(tool for ending, tool in tools.items() if compressed[0].lower().endswith(ending))
             raise ItlError(
-                f"{self.path} has compressed files, such as {packed[0]}, whose images cannot be read in "
-                f"place; `{tool} {shlex.quote(str(self._listed[packed[0]]))}` leaves a plain {self.suffix}"
+                f"{self.path} has compressed files, such as {compressed[0]}, whose images cannot be read in "
+                f"place; `{tool} {shlex.quote(str(self._listed[compressed[0]]))}` leaves a plain "
+                f"{self.suffix}"
             )
         names = sorted(name for name in self._listed if name.lower().endswith(self.suffix))
         if not names:
             members = {name: archives.Member(str(file)) for name, file in self._listed.items()}
-            way = foreign_images(members) or describe_packed(members) or f"give {self.expected}"
+            way = foreign_images(members) or describe_unopened(members) or f"give {self.expected}"
             raise ItlError(f"{self.path} has no {self.suffix} files; {way}")
         files = {name: self._listed[name] for name in names}
         _refuse_two_versions(files, self.path)

@@ -18,7 +18,7 @@ from itl.sources.records import Record, is_image, plain_label, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.split_names import SPLIT_OF_WORD
-from itl.sources.unopened_archives import describe_packed
+from itl.sources.unopened_archives import describe_unopened
 from itl.storage import text_lines
 from itl.words import counted, examples
 
@@ -38,11 +38,11 @@ class ListedSource(ScannedSource):
 
     @cached_property
     def scan(self) -> Scan:
-        """Records and problems; reads the lists. ItlError if one is missing or the images are packed."""
+        """Records and problems; reads the lists. ItlError if one is missing, or images are in archives."""
         scan = Scan(self.kind, self.path)
         has_images = any(map(is_image, self.listing.files))
-        if not has_images and (packed := describe_packed(self.listing.files)):
-            raise ItlError(f"{self.path} holds no images: {packed}")
+        if not has_images and (unopened := describe_unopened(self.listing.files)):
+            raise ItlError(f"{self.path} holds no images: {unopened}")
         records: dict[str, Record] = {}  # by id
         labels: dict[str, str] = {}  # the class of an id, with its line
         repeated, two_classes, in_two = 0, {}, {}
@@ -60,7 +60,7 @@ class ListedSource(ScannedSource):
         if by_stem := len(self.finder.found_by_stem):
             scan.notes.append(f"{counted(by_stem, 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.describe_elsewhere()
-        if scan.problems and (text := describe_packed(self.listing.files)):
+        if scan.problems and (text := describe_unopened(self.listing.files)):
             scan.notes.append(text)
         if repeated:
             scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
@@ -94,7 +94,7 @@ class ListedSource(ScannedSource):
                 yield record, f"{wnid} ({line})" if line else wnid
             scan.notes += self.finder.describe_other_split(images, split, name)
             are_gone = all("no such image" in text for text in missing.values())
-            if are_gone and not images and (unopened := describe_packed(self.listing.files)):
+            if are_gone and not images and (unopened := describe_unopened(self.listing.files)):
                 missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
             scan.add_problems(missing, f"missing images of {name}")
             scan.refused_splits |= {split} if missing else set()
@@ -155,7 +155,7 @@ class ListedSource(ScannedSource):
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):
             return member
-        way = describe_packed(self.listing.files) or f"{self.kind} takes {self.expected}"
+        way = describe_unopened(self.listing.files) or f"{self.kind} takes {self.expected}"
         raise ItlError(f"{self.path} has no {name}; {way}")
 
     def optional_file(self, name: str) -> Member | None:

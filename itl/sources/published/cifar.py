@@ -15,7 +15,7 @@ from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import files_of_packed_tar, refuse_large
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
-from itl.sources.unopened_archives import describe_packed
+from itl.sources.unopened_archives import describe_unopened
 from itl.words import counted, examples
 
 SIDE = 32  # pixels
@@ -64,7 +64,7 @@ class Cifar100(Source):
     )
     layout = "CIFAR-100"
     folder: ClassVar[str] = "cifar-100-python"
-    packed: ClassVar[str] = "cifar-100-python.tar.gz"
+    archive: ClassVar[str] = "cifar-100-python.tar.gz"
     files: ClassVar[Mapping[str, tuple[str, ...]]] = {"train": ("train",), "test": ("test",)}
     label: ClassVar[str] = "fine_labels"  # key of the labels in a pickle
     names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
@@ -107,7 +107,7 @@ class Cifar100(Source):
     @cached_property
     def _times(self) -> tuple[int, ...]:
         """The times of the files that may be read; a source opened later sees those that have changed."""
-        names, folders = [*_names(type(self)), self.packed], _folders(self.path, type(self))
+        names, folders = [*_names(type(self)), self.archive], _folders(self.path, type(self))
         files = [self.path, *(folder / name for folder in folders for name in names)]
         return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
 
@@ -123,7 +123,7 @@ class Cifar10(Cifar100):
     )
     layout = "CIFAR-10"
     folder = "cifar-10-batches-py"
-    packed = "cifar-10-python.tar.gz"
+    archive = "cifar-10-python.tar.gz"
     files = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
     label = "labels"
     names = ("batches.meta", "label_names")
@@ -198,8 +198,8 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
             return {name: _read(folder / name) for name in names}
         if len(missing) < len(names):
             lacking = f": {folder} lacks {examples(missing)}"
-    for file in (path / source.packed, path):
-        if file.is_file() and file.name == source.packed:
+    for file in (path / source.archive, path):
+        if file.is_file() and file.name == source.archive:
             return files_of_packed_tar(file, str(file), names)
     raise ItlError(
         f"no complete {source.layout} in {path}{lacking}; {_describe_others(path)}give the folder that "
@@ -212,8 +212,8 @@ def _describe_others(path: Path) -> str:
     files = open_listing(path).files if path.is_dir() else {path.name: Member(str(path))}
     if foreign := foreign_format(files, LATER_FORMATS):
         return f"{foreign}; "
-    packed = describe_packed({name: file for name, file in files.items() if not name.startswith("cifar-10")})
-    return f"{packed}, then " if packed else ""
+    others = {name: file for name, file in files.items() if not name.startswith("cifar-10")}
+    return f"{unopened}, then " if (unopened := describe_unopened(others)) else ""
 
 
 def _read(file: Path) -> bytes:

@@ -21,7 +21,7 @@ from itl.sources.listed.numbered_classes import first_number, lists_names_alone,
 from itl.sources.published.cifar import describe_copies, image_array, label_list
 from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
-from itl.sources.unopened_archives import describe_packed
+from itl.sources.unopened_archives import describe_unopened
 from itl.words import counted, examples
 
 BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
@@ -119,7 +119,7 @@ class DownsampledImageNet(Source):
                     self._refuse_two(other, name)
                 names[key] = name
         if not names:
-            way = describe_packed(open_listing(self.path).files) or f"{self.kind} takes {self.expected}"
+            way = describe_unopened(open_listing(self.path).files) or f"{self.kind} takes {self.expected}"
             raise ItlError(f"{self.path} has no train_data_batch_1 or val_data; {way}")
         parts = [name for (split, number), name in names.items() if split == "train" and number]
         if parts and ("train", 0) in names:  # which is all of train

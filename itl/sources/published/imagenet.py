@@ -35,7 +35,7 @@ from itl.sources.published.val_labels import (
 from itl.sources.records import Record, is_image, stem_of, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import split_of_any_word, split_of_folders, split_of_name
-from itl.sources.unopened_archives import describe_packed, unpack_command
+from itl.sources.unopened_archives import describe_unopened, unpack_command
 from itl.words import counted, examples
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -360,11 +360,11 @@ class ImageNet21k(Source):
     def listing(self) -> Listing:
         """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
         outer = archives.open_listing(self.path)
-        if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
-            command = unpack_command(outer.files[packed[0]].path)
+        if compressed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
+            command = unpack_command(outer.files[compressed[0]].path)
             raise ItlError(
-                f"{self.path} has {packed[0]} compressed; `{command}` leaves a plain tar for each wnid; then "
-                f"give that folder"
+                f"{self.path} has {compressed[0]} compressed; `{command}` leaves a plain tar for each wnid; "
+                f"then give that folder"
             )
         return open_class_tars(outer)
 
@@ -408,10 +408,10 @@ class ImageNet21k(Source):
                     )
                 records.append(Record(short, wnid, split, member))
         if not records:
-            packed = describe_packed(self.listing.files)
+            unopened = describe_unopened(self.listing.files)
             raise ItlError(
                 f"{self.path} has no images in tars or folders of wnids; "
-                f"{packed or f'{self.kind} takes {self.expected}'}"
+                f"{unopened or f'{self.kind} takes {self.expected}'}"
             )
         return validate_records(split_off_val(records, self.val_fraction), self.path)
 

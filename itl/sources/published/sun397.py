@@ -13,7 +13,7 @@ from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.records import Record, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
-from itl.sources.unopened_archives import describe_packed
+from itl.sources.unopened_archives import describe_unopened
 from itl.words import examples
 
 IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive
@@ -87,14 +87,14 @@ class Sun397(ScannedSource):
         listing = open_listing(self.path)
         if not self.path.is_dir():
             return listing
-        packed = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
+        archives = [file for file in sorted(self.path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
         is_unpacked = any(is_image(name) and "/" in name for name in listing.files)
         suffixes = (".tar",) if is_unpacked else (".tar", ".zip")  # a zip is what is unpacked to folders
-        for archive in (file for file in packed if file.suffix.lower() in suffixes):  # of the images
+        for archive in (file for file in archives if file.suffix.lower() in suffixes):  # of the images
             inner = open_listing(archive)
             listing.add_copies(inner.files.items())
             listing.folders |= inner.folders
-        compressed = [file for file in packed if file.suffix == ".gz"]
+        compressed = [file for file in archives if file.suffix == ".gz"]
         if compressed and not any(map(is_image, listing.files)):
             open_listing(compressed[0])  # which says how to make a plain tar of it
         return listing
@@ -129,8 +129,8 @@ class Sun397(ScannedSource):
                     )
         if len(lists) == len(names):
             return lists
-        if not images and (packed := describe_packed(self.listing.files)):
-            raise ItlError(f"{self.path} holds no images: {packed}")
+        if not images and (unopened := describe_unopened(self.listing.files)):
+            raise ItlError(f"{self.path} holds no images: {unopened}")
         raise ItlError(
             f"{self.path} has {images or 'no'} images but not {names['train']} and {names['test']}; "
             f"{PARTITIONS}.zip from the SUN database's project page has them: put it, or its contents, "
