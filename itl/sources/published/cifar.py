@@ -102,13 +102,14 @@ class Cifar100(Source):
     def _batch(self, split: str) -> Batch:
         if self.download:
             _download(str(self.path), self.layout.replace("-", ""))
-        return load_split(self.path.absolute(), type(self), split, self._times)
+        source = type(self)(self.path.absolute())  # its other options change no file
+        return load_split(source, split, self._times)
 
     @cached_property
     def _times(self) -> tuple[int, ...]:
         """The times of the files that may be read; a source opened later sees those that have changed."""
-        names, folders = [*_names(type(self)), self.archive], _folders(self.path, type(self))
-        files = [self.path, *(folder / name for folder in folders for name in names)]
+        names = [*_names(self), self.archive]
+        files = [self.path, *(folder / name for folder in _folders(self) for name in names)]
         return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
 
 
@@ -143,13 +144,12 @@ def _download(path: str, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def load_split(path: Path, source: type[Cifar100], split: str, times: tuple[int, ...]) -> Batch:
-    """Load one split, once per process: kept in the source, its 150 MB would be pickled with it.
+def load_split(source: Cifar100, split: str, _times: tuple[int, ...]) -> Batch:
+    """Load one split of *source*, once per process: kept in it, its 150 MB would be pickled with it.
 
-    Files which have changed have other *times*, so that they are read again.
+    Files which have changed have other times, so that they are read again.
     """
-    del times
-    files = _files(path, source)
+    files, path = _files(source), source.path
     batch = _from_pickles([files[name] for name in source.files[split]], files[source.names[0]], source)
     if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
         raise ItlError(
@@ -179,20 +179,21 @@ def describe_copies(
     return [f"{counted(len(copies), words)}: {examples(copies)}"] if copies else []
 
 
-def _names(source: type[Cifar100]) -> list[str]:
+def _names(source: Cifar100) -> list[str]:
     """Return the names of all files of the data set."""
     return [*chain.from_iterable(source.files.values()), source.names[0]]
 
 
-def _folders(path: Path, source: type[Cifar100]) -> list[Path]:
-    """Return the folders that may have the files, also in a folder whose name is in capitals."""
+def _folders(source: Cifar100) -> list[Path]:
+    """Return the folders that may have the files; the name of the published one may be in capitals."""
+    path = source.path
     return [*sorted(folder for folder in path.glob("*/") if folder.name.lower() == source.folder), path]
 
 
-def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
+def _files(source: Cifar100) -> Mapping[str, bytes]:
     """Return the files of the data set by name."""
-    names, lacking = _names(source), ""
-    for folder in _folders(path, source):
+    path, names, lacking = source.path, _names(source), ""
+    for folder in _folders(source):
         missing = [name for name in names if not (folder / name).is_file()]
         if not missing:
             return {name: _read(folder / name) for name in names}
@@ -221,7 +222,7 @@ def _read(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _from_pickles(parts: list[bytes], meta: bytes, source: type[Cifar100]) -> Batch:
+def _from_pickles(parts: list[bytes], meta: bytes, source: Cifar100) -> Batch:
     pixels, labels = [], []
     file, key = source.names
     names = _field(load_plain(meta, file), key, file)
