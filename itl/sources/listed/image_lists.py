@@ -63,15 +63,13 @@ def is_output(name: str) -> bool:
     return is_made_up(name) or bool(_OUTPUT.search(name.rpartition("/")[2].casefold()))
 
 
-def read_list_file(
-    data: bytes, file: str, image: str | None = None, label: str | None = None, is_chosen: bool = False
-) -> list[ListedImage]:
+def read_list_file(data: bytes, file: str) -> list[ListedImage]:
     """Return the images of a list, as `parse_list` reads them; ItlError for its fault.
 
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
-    parsed = parse_list(data, file, image, label, is_chosen)
+    parsed = parse_list(data, file)
     if parsed.fault:
         raise parsed.fault
     return parsed.images

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, starmap
+from itertools import chain
 from typing import ClassVar
 
 from itl.errors import ItlError
@@ -22,8 +22,6 @@ from itl.sources.unopened_archives import describe_unopened
 from itl.storage import text_lines
 from itl.words import counted, examples
 
-Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps with the line
-
 
 @dataclass(frozen=True)
 class ListedSource(ScannedSource):
@@ -33,8 +31,8 @@ class ListedSource(ScannedSource):
     labels_are_folders: ClassVar[bool] = True  # a label that is the folder of other images is a mistake
 
     @abstractmethod
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
-        """Yield for each list its split, its name and its images with their classes."""
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Iterable[ListedImage]]]:
+        """Yield for each list its split, its name and its images, whose labels are their classes."""
 
     @cached_property
     def scan(self) -> Scan:
@@ -79,7 +77,7 @@ class ListedSource(ScannedSource):
         """Yield the record of each entry, and its class with its line; images not there become problems."""
         for split, name, entries in self.entries(scan):
             missing, images = {}, []
-            for entry in starmap(ListedImage, entries):
+            for entry in entries:
                 line = f"{name}, line {entry.line}" if entry.line else ""
                 try:
                     image = self.find(entry.image, split)

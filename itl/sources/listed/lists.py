@@ -16,7 +16,6 @@ from itl.sources.listed.image_lists import (
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
 from itl.sources.listed.list_columns import describe_unread
 from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage
-from itl.sources.listed.listed_source import Entries
 from itl.sources.listed.numbered_classes import (
     CLASS_NAME_FILES,
     describe_exceptions,
@@ -80,7 +79,7 @@ class Lists(ChosenLists):
             return "; choose one with " in str(error)
         return has_train and name in self._list_of_split().values()
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, list[ListedImage]]]:
         """Yield the images of each list, with the names of their classes."""
         file_of = self._list_of_split()
         lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file

@@ -6,7 +6,7 @@ Texts in braces, such as {0.fold}, are its options.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from posixpath import dirname, join
@@ -21,7 +21,8 @@ from itl.sources.files.mat_files import load_mat
 from itl.sources.folders.class_folders import no_images
 from itl.sources.folders.layout import Choice, Tree, read_tree
 from itl.sources.listed.image_lists import read_list_file
-from itl.sources.listed.listed_source import Entries, ListedSource
+from itl.sources.listed.list_files import ListedImage
+from itl.sources.listed.listed_source import ListedSource
 from itl.sources.listed.numbered_classes import name_of, read_names
 from itl.sources.published.imagenet import ImageNet
 from itl.sources.records import is_image
@@ -30,7 +31,7 @@ from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER, split_of_last
 from itl.words import counted
 
-Labelled = list[tuple[str, str]]  # images with their classes
+Images = Iterable[ListedImage]  # with their classes as labels
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,20 @@ class TargetSet(ListedSource):
         """The data set, by its name."""
         return self.title.format(self)
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of each list."""
         for split, template in self.lists.items():
             name = template.format(self)
             if split not in self.optional or self.optional_file(name):
                 yield split, name, map(self.entry, self.lines(name))
 
-    def entry(self, line: str) -> tuple[str, str]:
+    def entry(self, line: str) -> ListedImage:
         """Return image and class that a line of a list names, CLASS/NAME unless overridden; else ItlError."""
         folder, _, name = line.replace("\\", "/").rpartition("/")
         label = folder.rpartition("/")[2]
         if not label:
             raise ItlError(f"{self.path}: {line[:60]!r} in a list of {self.layout} is not CLASS/NAME")
-        return self.image_of_line.format(f"{label}/{name}"), label
+        return ListedImage(self.image_of_line.format(f"{label}/{name}"), label)
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ class Pets(TargetSet):
     lists = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
     published_images = {"train": 3680, "test": 3669}
 
-    def entry(self, line: str) -> tuple[str, str]:
+    def entry(self, line: str) -> ListedImage:
         """Read `Abyssinian_100 1 1 1`: the breed is the name without its number."""
         name = line.split()[0]
-        return f"images/{name}.jpg", name.rpartition("_")[0]
+        return ListedImage(f"images/{name}.jpg", name.rpartition("_")[0])
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,10 @@ class Aircraft(TargetSet):
     lists = {split: f"images_{{0.labels}}_{split}.txt" for split in SPLIT_ORDER}
     published_images = {"train": 3334, "val": 3333, "test": 3333}
 
-    def entry(self, line: str) -> tuple[str, str]:
+    def entry(self, line: str) -> ListedImage:
         """Read `1025794 707-320`."""
         name, _, label = line.partition(" ")
-        return f"images/{name}.jpg", label.strip()
+        return ListedImage(f"images/{name}.jpg", label.strip())
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class ImageNetLT(TargetSet):
         lists = {name: member for name, member in own.files.items() if name.endswith(".txt")}
         return Listing(images.files | lists, images.folders, images.left_out)
 
-    def entry(self, line: str) -> tuple[str, str]:
+    def entry(self, line: str) -> ListedImage:
         """Read `train/n01440764/n01440764_190.JPEG 0`: the class is the wnid of the folder; else ItlError."""
         image = line.split()[0]
         wnid = image.split("/")[-2] if image.count("/") else ""
@@ -184,7 +185,7 @@ class ImageNetLT(TargetSet):
                 f"{self.path}: {line[:60]!r} in a list of ImageNet-LT has no folder that is a wnid"
             )
         flat = f"{image.partition('/')[0]}/{image.rpartition('/')[2]}"  # as val is published
-        return flat if flat in self.listing.files else image, wnid
+        return ListedImage(flat if flat in self.listing.files else image, wnid)
 
 
 @dataclass(frozen=True)
@@ -206,10 +207,10 @@ class Places365(TargetSet):
         names = read_names(self.file("categories_places365.txt").read(), "categories_places365.txt")
         return {number: name[2:] if name[1:2] == "/" else name for number, name in names.items()}
 
-    def entry(self, line: str) -> tuple[str, str]:
+    def entry(self, line: str) -> ListedImage:
         """Read `/a/airfield/00000001.jpg 0`."""
         image, _, number = line.rpartition(" ")
-        return image.strip(), name_of(number, self.categories, "categories_places365.txt")
+        return ListedImage(image.strip(), name_of(number, self.categories, "categories_places365.txt"))
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class Cub200(TargetSet):
     )
     published_images = {"train": 5994, "test": 5794}
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of train and test; ItlError if the lists number different images."""
         classes = read_names("\n".join(self.lines("classes.txt")).encode(), "classes.txt")
         images = self._numbered("images.txt")
@@ -238,8 +239,9 @@ class Cub200(TargetSet):
             raise ItlError(f"{self.path}: train_test_split.txt has {others[0]!r}; 1 is train, and 0 is test")
         for split, flag in (("train", "1"), ("test", "0")):
             numbers = [number for number in images if is_train[number] == flag]
-            listed = [(images[number], name_of(labels[number], classes, "classes.txt")) for number in numbers]
-            yield split, "images.txt", [(f"images/{name}", label) for name, label in listed]
+            paths = [f"images/{images[number]}" for number in numbers]
+            names = [name_of(labels[number], classes, "classes.txt") for number in numbers]
+            yield split, "images.txt", map(ListedImage, paths, names)
 
     def _numbered(self, name: str) -> dict[str, str]:
         """Return what the lines `NUMBER VALUE` of a file say; ItlError if they contradict each other."""
@@ -265,7 +267,7 @@ class Flowers102(TargetSet):
     expected = "a folder with jpg/, imagelabels.mat and setid.mat, from Oxford VGG's page"
     published_images = {"train": 1020, "val": 1020, "test": 6149}
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of each split; ItlError if one of them has no label."""
         labels = mat_numbers(self, "imagelabels.mat", "labels")
         names = {"train": "trnid", "val": "valid", "test": "tstid"}
@@ -282,7 +284,7 @@ class Flowers102(TargetSet):
         if min(labels) < 1:
             scan.notes.append("imagelabels.mat has classes from 0 on, but those of Flowers-102 count from 1")
         for split, of_split in numbers.items():
-            images = [(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in of_split]
+            images = [ListedImage(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in of_split]
             yield split, "setid.mat", images
 
 
@@ -295,7 +297,7 @@ class StanfordDogs(TargetSet):
     expected = "a folder with Images/, train_list.mat and test_list.mat, from Stanford's page (lists.tar)"
     published_images = {"train": 12000, "test": 8580}
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of train and test; ItlError for a list without file_list."""
         for split in ("train", "test"):
             name = f"{split}_list.mat"
@@ -311,7 +313,7 @@ class StanfordDogs(TargetSet):
             if numbers and (len(numbers) != len(images) or len(counts) > 1):
                 scan.notes.append(f"the labels in {name} do not fit its images' folders, which are taken")
             paths = [f"Images/{image}" for image in images]
-            yield split, name, zip(paths, classes, strict=True)
+            yield split, name, map(ListedImage, paths, classes)
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,7 @@ class StanfordCars(TargetSet):
     lists = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
     published_images = {"train": 8144, "test": 8041}
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of train and test; ItlError for a file without class and fname."""
         meta = load_mat(self.file("cars_meta.mat").read(), "cars_meta.mat")
         cells = np.asarray(meta.get("class_names", ())).ravel()
@@ -344,7 +346,7 @@ class StanfordCars(TargetSet):
             for row in rows:
                 value, image = (_one_value(row[field], name) for field in ("class", "fname"))
                 number = f"{value:g}" if value.dtype.kind == "f" else str(value)
-                images.append((f"cars_{split}/{image}", name_of(number, names, "cars_meta.mat")))
+                images.append(ListedImage(f"cars_{split}/{image}", name_of(number, names, "cars_meta.mat")))
             yield split, name, images
 
 
@@ -359,15 +361,15 @@ class MiniImageNet(TargetSet):
     expected = "a folder with images/ and train.csv, val.csv and test.csv, header filename,label"
     pack_options = "--size 84"
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield train and test images of the classes of one part."""
         name = f"{self.part}.csv"
-        rows = [(entry.image, entry.label) for entry in read_list_file(self.file(name).read(), name)]
-        for image, label in rows:
+        images = read_list_file(self.file(name).read(), name)
+        for image, label, *_ in images:
             wnid = image.rpartition("/")[2][:9]
             if WNID.fullmatch(wnid) and WNID.fullmatch(label) and wnid != label:
                 raise ItlError(f"{self.path}: {name} says that {image} is {label}; its name says {wnid}")
-        test, train = first_of_each_class(rows, self.test_images, "test_images")
+        test, train = first_of_each_class(images, self.test_images, "test_images")
         scan.notes.append(f"mini-ImageNet divides its classes; these are those of {name}")
         yield "train", name, train
         yield "test", name, test
@@ -397,7 +399,7 @@ class Caltech101(TargetSet):
         without = "" if self.background == "keep" else " without background"
         return f"Caltech-101{without}, {self.train_images} training images a class"
 
-    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield training and test images of the class folders; ItlError if it is unclear which these are."""
         images = [name for name in self.listing.files if is_image(name)]
         images = [name for name in images if "/101_ObjectCategories/" in f"/{name}"] or images
@@ -419,10 +421,10 @@ class Caltech101(TargetSet):
             )
         scan.left_out += layout.left_out
         folders = {join(top, folder): name for folder, (_, name) in layout.class_of.items()}
-        rows = [(name, folders[dirname(name)]) for name in images if dirname(name) in folders]
+        entries = [ListedImage(name, folders[dirname(name)]) for name in images if dirname(name) in folders]
         if self.background == "drop":
-            rows = [row for row in rows if row[1] != "BACKGROUND_Google"]
-        train, test = first_of_each_class(rows, self.train_images, "train_images")
+            entries = [entry for entry in entries if entry.label != "BACKGROUND_Google"]
+        train, test = first_of_each_class(entries, self.train_images, "train_images")
         yield "train", "101_ObjectCategories", train
         yield "test", "101_ObjectCategories", test
 
@@ -433,13 +435,13 @@ TARGET_SETS: tuple[type[Source], ...] = (
 )
 
 
-def first_of_each_class(rows: Labelled, count: int, option: str) -> tuple[Labelled, Labelled]:
-    """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
+def first_of_each_class(entries: Images, count: int, option: str) -> tuple[Images, Images]:
+    """Divide images: *count* of each class, those of the lowest hashes, and the rest.
 
     ItlError, with the *option* that sets *count*, if that is below 1, or a class has no more images; also
     for two images of one class and name, as in two copies of a data set.
 
-    >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1, "train_images")
+    >>> first, rest = first_of_each_class([ListedImage(name, "cat") for name in "123"], 1, "train_images")
     >>> len(first), len(rest)
     (1, 2)
     """
@@ -447,12 +449,13 @@ def first_of_each_class(rows: Labelled, count: int, option: str) -> tuple[Labell
         raise ItlError(f"the option {option} is a whole number from 1 on, not {count!r}")
     by_class = defaultdict(list)
     named: dict[tuple[str, str], str] = {}
-    for image, label in sorted(rows, key=_hash_in_class):
-        by_class[label].append((image, label))
-        if (other := named.setdefault((label, image.rpartition("/")[2]), image)) != image:
+    for entry in sorted(entries, key=_hash_in_class):
+        by_class[entry.label].append(entry)
+        key = entry.label, entry.image.rpartition("/")[2]
+        if (other := named.setdefault(key, entry.image)) != entry.image:
             raise ItlError(
-                f"{image} and {other} are of one class and name, as in two copies of a data set; give the "
-                f"folder of one"
+                f"{entry.image} and {other} are of one class and name, as in two copies of a data set; give "
+                f"the folder of one"
             )
     for label, images in sorted(by_class.items(), key=lambda item: len(item[1])):  # the smallest first
         if (most := len(images) - 1) < count:
@@ -461,14 +464,13 @@ def first_of_each_class(rows: Labelled, count: int, option: str) -> tuple[Labell
                 f"class {label!r} has {counted(len(images), 'images')}, and {count} of each class were asked "
                 f"for, so none would remain; {way}"
             )
-    first = [row for images in by_class.values() for row in images[:count]]
-    return first, [row for images in by_class.values() for row in images[count:]]
+    first = [entry for images in by_class.values() for entry in images[:count]]
+    return first, [entry for images in by_class.values() for entry in images[count:]]
 
 
-def _hash_in_class(row: tuple[str, str]) -> bytes:
+def _hash_in_class(entry: ListedImage) -> bytes:
     """Return a hash of class and name, the same wherever the data set lies."""
-    image, label = row
-    return hashlib.sha256(f"{label}/{image.rpartition('/')[2]}".encode()).digest()
+    return hashlib.sha256(f"{entry.label}/{entry.image.rpartition('/')[2]}".encode()).digest()
 
 
 def mat_numbers(source: ListedSource, name: str, variable: str) -> list[int]:
