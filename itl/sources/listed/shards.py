@@ -161,7 +161,8 @@ class WebDataset(ContainerSource):
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
-            keys = {_key_of(file) for file in listing.files if is_image(file)} if listing.again else set()
+            images = filter(is_image, listing.files) if listing.again else ()
+            keys = {_split_at_first_dot(image)[0] for image in images}
             of_samples = [file for file in listing.again if is_image(file) or _labels_one_of(file, keys)]
             if of_samples:
                 raise ItlError(
@@ -181,11 +182,13 @@ class WebDataset(ContainerSource):
         """All samples with an image, with their labels."""
         samples: list[Sample] = []
         bare: list[str] = []
-        suffixes: set[str] = set()  # of images
         for shard, listing in self._shards.items():
-            samples += self._read_shard(shard, listing, bare, suffixes)
-        if self.image is not None and suffixes and self._image_suffix not in suffixes:
-            raise no_such(suffixes, self.image, f"suffix of images in {self.path}")
+            samples += self._read_shard(shard, listing, bare)
+        if self.image is not None and not samples:
+            images = [name for listing in self._shards.values() for name in listing.files if is_image(name)]
+            suffixes = {_split_at_first_dot(image)[1] for image in images}
+            if suffixes and self._image_suffix not in suffixes:
+                raise no_such(suffixes, self.image, f"suffix of images in {self.path}")
         if not samples:
             raise ItlError(
                 f"{self.path}: its {counted(len(self._shards), 'shards hold')} no images; {self.expected}"
@@ -197,17 +200,12 @@ class WebDataset(ContainerSource):
             )
         return samples
 
-    def _read_shard(
-        self, shard: str, listing: Listing, bare: list[str], suffixes: set[str]
-    ) -> Iterator[Sample]:
-        """Yield the samples of one shard that have an image; add the labels without one to *bare*.
-
-        *suffixes* gets those of all images, without the dot.
-        """
+    def _read_shard(self, shard: str, listing: Listing, bare: list[str]) -> Iterator[Sample]:
+        """Yield the samples of one shard that have an image; add the labels without one to *bare*."""
         groups: dict[str, dict[str, str]] = {}
         for name in listing.files:
-            key = _key_of(name)
-            first = groups.setdefault(key, {}).setdefault(name[len(key) + 1 :].lower(), name)
+            key, suffix = _split_at_first_dot(name)
+            first = groups.setdefault(key, {}).setdefault(suffix, name)
             if first != name:
                 raise ItlError(
                     f"{self.path}: {first} and {name} of {shard} differ in case alone; write the shard again "
@@ -221,7 +219,6 @@ class WebDataset(ContainerSource):
                     bare.append(f"{by_suffix.get('cls', max(by_suffix.values()))} in {shard}")
                 elif not images:
                     listing.left_out["files of no image"] += len(by_suffix)
-                suffixes.update(images)
                 if self.image is not None and images:
                     wanted = self._image_suffix
                     images = {suffix: name for suffix, name in images.items() if suffix == wanted}
@@ -388,16 +385,16 @@ class WebDataset(ContainerSource):
                 )
 
 
-def _key_of(name: str) -> str:
-    """Return the key of the sample that the file *name* of a shard is of: up to the first dot."""
+def _split_at_first_dot(name: str) -> tuple[str, str]:
+    """Return the key of the sample that the file *name* of a shard is of, and its suffix in lower case."""
     folder, slash, last = name.rpartition("/")
-    return folder + slash + last.partition(".")[0]
+    stem, _, suffix = last.partition(".")
+    return folder + slash + stem, suffix.lower()
 
 
 def _labels_one_of(name: str, keys: Collection[str]) -> bool:
     """Say whether the file *name* labels a sample: KEY.cls, or another where an image has that of *keys*."""
-    key = _key_of(name)
-    suffix = name[len(key) + 1 :].lower()
+    key, suffix = _split_at_first_dot(name)
     return suffix in LABEL_FILES and (key in keys or suffix == "cls")
 
 
