@@ -16,6 +16,10 @@ COPY_AGAIN = "copy it again, or remove it"
 FEW = 8  # images of one last name, that are looked at one by one
 
 
+class NoSuchImageError(ItlError):
+    """A list names an image that is not there."""
+
+
 class ImageNames:
     """Finds images by the names that lists or JSON files give them, which may begin in other folders."""
 
@@ -53,7 +57,7 @@ class ImageNames:
         cure = f"did you mean {near[0]}?" if len(near) == 1 else COPY_AGAIN
         if len(near) > 1:
             cure += f", or correct its name, if it is one of {examples(near[:FEW])}"
-        raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
+        raise NoSuchImageError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 
     def _ending_in(self, tail: str, depth: int, split: str) -> list[str]:
         """Return the images, sorted, whose last parts, *depth* of them, are *tail*.

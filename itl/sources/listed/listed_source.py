@@ -11,7 +11,7 @@ from itl.errors import ItlError
 from itl.sources.files.archives import Member
 from itl.sources.files.option_files import folder_around
 from itl.sources.listed.groups import hold_out
-from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder
+from itl.sources.listed.image_finder import COPY_AGAIN, ImageFinder, NoSuchImageError
 from itl.sources.listed.list_files import ListedImage, text_of
 from itl.sources.listed.list_tables import rows_of
 from itl.sources.records import Record, is_image, plain_label, validate_records
@@ -76,13 +76,14 @@ class ListedSource(ScannedSource):
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
         """Yield the record of each entry, and its class with its line; images not there become problems."""
         for split, name, entries in self.entries(scan):
-            missing, images = {}, []
+            missing, images, are_gone = {}, [], True
             for entry in entries:
                 line = f"{name}, line {entry.line}" if entry.line else ""
                 try:
                     image = self.find(entry.image, split)
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
+                    are_gone &= isinstance(error, NoSuchImageError)
                     continue
                 images.append(image)
                 if self.val_fraction:
@@ -91,7 +92,6 @@ class ListedSource(ScannedSource):
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
             scan.notes += self.finder.describe_other_split(images, split, name)
-            are_gone = all("no such image" in text for text in missing.values())
             if are_gone and not images and (unopened := describe_unopened(self.listing.files)):
                 missing = {image: text.replace(COPY_AGAIN, unopened) for image, text in missing.items()}
             scan.add_problems(missing, f"missing images of {name}")
