@@ -20,8 +20,8 @@ from itl.sources.listed.image_lists import (
     names_images,
     parse_list,
 )
-from itl.sources.listed.list_columns import MissingColumnError, refuse_without_header
-from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage, ListFile, NoTextError
+from itl.sources.listed.list_columns import AmbiguousError, MissingColumnError, refuse_without_header
+from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage, ListFile, NoLabelError, NoTextError
 from itl.sources.listed.listed_source import ListedSource
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import UnclearListError
@@ -35,7 +35,6 @@ from itl.sources.split_names import (
 from itl.words import counted, examples
 
 FIRST_LINES = 3  # of a file, which tell whether it is a list
-WITHOUT_LABEL = ": no label"  # the end of why a file is no list
 
 
 @dataclass(frozen=True)
@@ -71,20 +70,17 @@ class ChosenLists(ListedSource):
                         f"{files[0]}; the source folder reads these: "
                         f"`itl check folder {shlex.quote(str(self.path))}`"
                     )
-                cure = (
-                    _joined_lists(by_split, split)
-                    if are_of_classes
-                    else self._choice_of_lists(by_split, split)
-                )
-                raise ItlError(
-                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; {cure}"
-                )
+                several = f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}"
+                if are_of_classes:
+                    raise ItlError(f"{several}; {_joined_lists(by_split, split)}")
+                raise self._choice_of_lists(by_split, split, several)
         if not by_split:
-            others = [*self._describe_json(), *self._unread.values()]
+            others = [*self._describe_json(), *map(str, self._unread.values())]
+            is_ambiguous = any(isinstance(reason, AmbiguousError) for reason in self._unread.values())
             reasons = f" ({examples(others)})" if others else ""
             cure = foreign_images(self.listing.files)
             cure = cure or "correct it, or name the lists with the options train=FILE and test=FILE"
-            raise ItlError(
+            raise (AmbiguousError if is_ambiguous else ItlError)(
                 f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
                 f"{reasons}; {cure}"
             )
@@ -111,16 +107,16 @@ class ChosenLists(ListedSource):
                     labels += {entry.label for entry in images}
         return len(labels) == len(set(labels)) == len(files)
 
-    def _choice_of_lists(self, by_split: Mapping[str, Sequence[str]], split: str) -> str:
-        """Say which options choose one of several lists for *split*, or what divides the images of one."""
+    def _choice_of_lists(self, by_split: Mapping[str, Sequence[str]], split: str, several: str) -> ItlError:
+        """Return *several* as an error that says how to choose one, or what divides the images of one."""
         clear = {part: [*filter(self._can_read, files)] or files for part, files in by_split.items()}
         chosen = one_for_each_split(clear, split)
         images = self._files[chosen[split]].images
         all_train = {*chosen} == {"train"} and {entry.split for entry in images} <= {"", "train"}
         if all_train and (divider := self._divider(images, by_split[split])):
-            return str(dividing_lists.divided_by(divider, chosen[split]))
-        options = self._options_of(chosen)
-        return f"choose one with {' '.join(f'--option {shlex.quote(option)}' for option in options)}"
+            return ItlError(f"{several}; {dividing_lists.divided_by(divider, chosen[split])}")
+        options = " ".join(f"--option {shlex.quote(option)}" for option in self._options_of(chosen))
+        return AmbiguousError(f"{several}; choose one with {options}")
 
     def _divider(self, images: Sequence[ListedImage], read: Collection[str]) -> str:
         """Return a file, none of the lists that are *read*, that divides *images*, all train; '' for none."""
@@ -196,54 +192,63 @@ class ChosenLists(ListedSource):
         return file
 
     @cached_property
-    def _unread(self) -> dict[str, str]:
+    def _unread(self) -> dict[str, ItlError]:
         """Why some of the candidates are not lists."""
         reasons = {name: self._why_no_list(file) for name, file in self._files.items()}
         return {name: reason for name, reason in reasons.items() if reason} | self._made_up
 
     @cached_property
-    def _made_up(self) -> dict[str, str]:
+    def _made_up(self) -> dict[str, ItlError]:
         """Why candidates that may look like lists are not read: their labels are not ground truth."""
         return {
-            name: f"{name}, by its name a submission or predictions, not ground truth; to read it, name "
-            f"every list by an option, such as {split_of_path(name) or 'test'}={name}"
+            name: ItlError(
+                f"{name}, by its name a submission or predictions, not ground truth; to read it, name "
+                f"every list by an option, such as {split_of_path(name) or 'test'}={name}"
+            )
             for name in self._candidates
             if is_made_up(name, self._candidates)
             and (split_of_path(name) or not self._why_no_list(self._files[name]))
         }
 
-    def _why_no_list(self, file: ListFile) -> str:
-        """Say why the first lines of a file do not name images and labels; '' if they do.
+    def _why_no_list(self, file: ListFile) -> ItlError | None:
+        """Return why the first lines of a file do not name images and labels; None if they do.
 
         A fault in these says that it is no list, unless it is unclear what more it has; a later one does not.
         """
         name, split = file.name, split_of_path(file.name)
-        is_text, is_table = not isinstance(file.fault, NoTextError), not name.lower().endswith(".txt")
         if split and not (file.fault or file.images):
-            return ""  # read, and refused: its split would be missing
+            return None  # read, and refused: its split would be missing
+        is_text = not isinstance(file.fault, NoTextError)
         if file.fault and is_text and file.line <= FIRST_LINES:
             may_be_list = not split or not file.line or is_split_list(name)  # not lines of train_scores.txt
             is_unclear = isinstance(file.fault, UnclearListError) and may_be_list
             is_list = is_unclear or name.rpartition("/")[2].startswith("metadata.")
-            return "" if is_list else str(file.fault)
+            return None if is_list else file.fault
         first = [one for one in file.images[:FIRST_LINES] if one.line <= FIRST_LINES] or file.images[:1]
         if not first:
-            return str(file.fault or f"{name} lists nothing")
+            return file.fault or ItlError(f"{name} lists nothing")
+        if not self._are_images(first, name):
+            return self._no_image(first[0], name) if is_text else file.fault
+        if isinstance(file.fault, CodesOfSplitsError):
+            return file.fault
+        is_labelled = any(entry.label for entry in first)
+        return None if is_labelled else NoLabelError(f"{name}, line {first[0].line}: no label")
+
+    def _are_images(self, first: Sequence[ListedImage], name: str) -> bool:
+        """Say whether the *first* entries of the file *name* are of images, though one may be missing."""
+        split, is_table = split_of_path(name), not name.lower().endswith(".txt")
         may_have_ids = is_table or split  # not classes.txt, with lines `1 cat`
         # The first may be missing, but not in classes.csv, with rows `1,cat`, nor in prose.
         may_be_missing = split or (is_table and not is_number(first[0].image))
         names = [entry.image for entry in (first if may_be_missing else first[:1])]
-        where = f"{name}, line {first[0].line}"
-        if not any(is_image(image) or (may_have_ids and self.finder.has_stem(image)) for image in names):
-            suffix = "with its suffix or without" if is_table else "with its suffix"
-            if names[0] in self.listing.files:
-                suffix = "which ends as .jpg does; give each file of an image such a suffix"
-            return (
-                f"{where}: {names[0][:60]!r} is no name of an image, {suffix}" if is_text else str(file.fault)
-            )
-        if isinstance(file.fault, CodesOfSplitsError):
-            return str(file.fault)
-        return "" if any(entry.label for entry in first) else f"{where}{WITHOUT_LABEL}"
+        return any(is_image(image) or (may_have_ids and self.finder.has_stem(image)) for image in names)
+
+    def _no_image(self, entry: ListedImage, name: str) -> ItlError:
+        """Return the error that the *entry* of the file *name* is no image."""
+        suffix = "with its suffix" if name.lower().endswith(".txt") else "with its suffix or without"
+        if entry.image in self.listing.files:
+            suffix = "which ends as .jpg does; give each file of an image such a suffix"
+        return ItlError(f"{name}, line {entry.line}: {entry.image[:60]!r} is no name of an image, {suffix}")
 
     def _describe_json(self) -> list[str]:
         """Say of JSON files that name images that they are no lists."""
@@ -261,7 +266,7 @@ class ChosenLists(ListedSource):
         """
         lists, labelled = {}, []
         for name in sorted(self._unread.keys() - self._made_up.keys()):
-            is_bare = self._unread[name].endswith(WITHOUT_LABEL)
+            is_bare = isinstance(self._unread[name], NoLabelError)
             if is_bare or not name.lower().endswith(".txt"):
                 with suppress(ItlError):  # which says why it is no list
                     images = self._read(name).images

@@ -24,6 +24,10 @@ class MissingColumnError(ItlError):
     """A table has no column of images or of labels, nor one that is called almost so, or an empty one."""
 
 
+class AmbiguousError(ItlError):
+    """An option has to choose one of several files or columns."""
+
+
 def choose_image_column(
     columns: Sequence[str], option: str | None, rows: Sequence[Mapping[str, object]], file: str
 ) -> str:
@@ -101,7 +105,7 @@ def choose_column(
             f"{file} has no column of the {what} with a usual name, such as {usual[0]}; it has {present}; "
             f"say which it is with the option {what}=COLUMN"
         )
-    raise ItlError(
+    raise AmbiguousError(
         f"{file} may have its {what} in {', '.join(candidates[:-1])} or {candidates[-1]}; choose one with "
         f"the option {what}=COLUMN"
     )

@@ -24,6 +24,10 @@ class CodesOfSplitsError(ItlError):
     """A list that is named after splits has numbers for them, and none of labels."""
 
 
+class NoLabelError(ItlError):
+    """The first lines of a list name images, but no labels."""
+
+
 class ListedImage(NamedTuple):
     """One image of a list."""
 

@@ -14,7 +14,7 @@ from itl.sources.listed.image_lists import (
     write_whole_numbers,
 )
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
-from itl.sources.listed.list_columns import describe_unread
+from itl.sources.listed.list_columns import AmbiguousError, describe_unread
 from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage
 from itl.sources.listed.numbered_classes import (
     CLASS_NAME_FILES,
@@ -66,7 +66,7 @@ class Lists(ChosenLists):
             scan = super().scan
         except ItlError as error:
             if other := surely_other_source(self.listing.files, self.path):
-                raise ItlError(f"{error}; {other}") from error
+                raise type(error)(f"{error}; {other}") from error
             raise
         self.hold_out(scan, self.group, (self.image, self.label))
         return scan
@@ -75,8 +75,10 @@ class Lists(ChosenLists):
         """Say whether the file *name* is one of lists that are read, of train too, perhaps by an option."""
         try:
             has_train = any(record.split == "train" for record in self.scan.records)
-        except ItlError as error:
-            return "; choose one with " in str(error)
+        except AmbiguousError:
+            return True
+        except ItlError:
+            return False
         return has_train and name in self._list_of_split().values()
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, list[ListedImage]]]:
@@ -146,7 +148,8 @@ class Lists(ChosenLists):
             is_list = split and is_list_of_labels(self._files[name])
             unread += [name] if is_list or has_splits or split not in {None, *read} else []
             if is_list and split not in read:
-                raise ItlError(f"{self._unread[name]}; to leave it out, set as options {options}")
+                reason = self._unread[name]
+                raise type(reason)(f"{reason}; to leave it out, set as options {options}")
         if read == {"train"} and (divider := self._divider(train, files)):
             raise dividing_lists.divided_by(divider, files[0])
         for file in map(self._files.__getitem__, others):
