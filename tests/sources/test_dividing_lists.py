@@ -107,3 +107,16 @@ def test_beside_class_folders_what_divides_them_is_sent_to_lists_if_these_read_t
         written(path, {"images.csv": text("image,label,split", *rows(form="{name},{label},{split}"))})
     options = {} if is_read else {"train": "images.csv"}
     assert read(path, **options) == {name: (split, name[:3]) for name, split in IN_LISTS}
+
+
+@pytest.mark.parametrize(
+    ("names", "header", "form"),
+    [
+        (["fold1.csv", "fold2.csv"], "image,label,split", "{name},{label},{split}"),
+        (["fold.csv"], "image,label,class,split", "{name},{label},{split}y,{split}"),
+    ],
+)
+def test_beside_class_folders_lists_from_which_an_option_chooses_are_read(tmp_path, names, header, form):
+    path = written(tmp_path, IN_CLASSES | {name: text(header, *rows(form=form)) for name in names})
+    with pytest.raises(ItlError, match="would all be train; the source lists reads it: `itl check lists "):
+        open_source("folder", path).records()
