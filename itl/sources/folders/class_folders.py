@@ -287,12 +287,9 @@ def describe_unread(listing: Listing, counts: Mapping[str, int]) -> str:
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, what was looked for, and what there is instead."""
     other = other_source(listing.files, path)
-    unopened = describe_unopened(listing.files)
-    if "source webdataset" in other and unopened:  # which may also be archives of class folders
-        other = unopened if path.is_file() else f"{other}; if that is no shard, {unopened}"
     if foreign := foreign_format(listing.files) or other:
         return f"{path} holds no images in class folders; {foreign}"
-    if unopened:
+    if unopened := describe_unopened(listing.files):
         return f"{path} holds no images: {unopened}"
     read = ", ".join(sorted(FORMATS_OF_SUFFIX))
     if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):

@@ -10,7 +10,7 @@ from itl.sources.files.archives import Member
 from itl.sources.listed.image_lists import PEEKED_BYTES
 from itl.sources.listed.list_tables import has_no_labels
 from itl.sources.records import is_image, stem_of, suffix_of
-from itl.sources.unopened_archives import unpack_command, unpacked_folder
+from itl.sources.unopened_archives import describe_unopened, unpack_command, unpacked_folder
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
     r"places365_train_standard\.txt": "places365",
@@ -87,7 +87,7 @@ def _first_sign(
         for name in filter(end.search, others):
             is_caption = suffix_of(name) == ".txt" and PurePosixPath(name).stem in stems()
             if not is_caption and is_sign(kind, name):
-                return _advise_source(name, kind, path)
+                return _advise_source(name, kind, files, path)
     return ""
 
 
@@ -112,18 +112,22 @@ def _start(member: Member) -> str:
     return member.read_start(PEEKED_BYTES).decode("utf-8-sig", "replace").lstrip()
 
 
-def _advise_source(name: str, kind: str, path: Path) -> str:
-    """Say that the source *kind* reads the file *name* at *path*, or in the folder that this unpacks to."""
+def _advise_source(name: str, kind: str, files: Mapping[str, Member], path: Path) -> str:
+    """Say that *kind* reads *name*, one of the *files* at *path*, or in the folder that this unpacks to."""
     if kind == "lists" and suffix_of(name) == ".parquet":
         return (
             f"{name} may have labels: write it as a CSV (pandas: read_parquet, to_csv) for the source lists"
         )
+    unopened = describe_unopened(files) if kind == "webdataset" else ""  # may also be tars of class folders
+    if unopened and path.is_file():
+        return unopened
     start = f"{name} is a file of the source {kind}"
     is_packed = kind in UNPACKED_SOURCES or suffix_of(name) == ".tar"
     if kind == "imagenet21k" and path.suffix.lower() != ".zip":  # whose tars are read in a tar
         is_packed = False
     if not (path.is_file() and is_packed):
-        return f"{start}: `itl check {kind} {shlex.quote(str(path))}`"
+        otherwise = f"; if that is no shard, {unopened}" if unopened else ""
+        return f"{start}: `itl check {kind} {shlex.quote(str(path))}`{otherwise}"
     command = unpack_command(str(path))
     folder = shlex.quote(unpacked_folder(str(path)))
     return f"{start}, which reads it unpacked: `{command} && itl check {kind} {folder}`"
