@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl.errors import ItlError, pick
+from itl.errors import ItlError, errors_about, pick
 from itl.sources.boxes import first_invalid_box, refuse_normalised
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.option_files import folder_of, paths_named
@@ -33,6 +33,7 @@ from itl.storage import write_atomic
 from itl.words import counted
 
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
+Arrays = Mapping[str, np.ndarray]  # of a file, by their names in it
 PER_IMAGE_NAMES = (("boxes", "scores"), ("bboxes", "bboxes_scores"))  # variables of boxes and scores
 PER_IMAGE_SUFFIX = "_boxes"  # of the file's name, after the image's
 ORDERS = {  # columns of a .mat -> xmin, ymin, and xmax, ymax or width, height
@@ -162,12 +163,11 @@ def _read(path: Path, order: str) -> Regions:
             f"{path} is {what}; where it was made, save it with numpy.savez(FILE, images=NAMES, "
             f"offsets=OFFSETS, boxes=BOXES); {FORMAT_HINT}"
         )
-    read = pick(READERS, path.suffix.lower(), f"kind of file for regions ({path.name})")
-    try:
-        with explain_damage(str(path), f"{path.suffix} file"):
-            regions = read(path, order)
-    except ItlError as error:
-        raise ItlError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    load, regions_of = pick(READERS, path.suffix.lower(), f"kind of file for regions ({path.name})")
+    with explain_damage(str(path), f"{path.suffix} file"):
+        arrays = load(path)
+        with errors_about(str(path)):
+            regions = regions_of(arrays, path, order)
     for image, boxes in regions.items():
         if invalid := first_invalid_box(boxes):
             takes = f"; --order of `itl proposals` takes other columns than {order}"
@@ -176,8 +176,11 @@ def _read(path: Path, order: str) -> Regions:
     return regions
 
 
-def _read_mat(path: Path, order: str) -> Regions:
-    arrays = {name: array for name, array in load_mat(path.read_bytes(), str(path)).items() if name[0] != "_"}
+def _load_mat(path: Path) -> Arrays:
+    return {name: array for name, array in load_mat(path.read_bytes(), str(path)).items() if name[0] != "_"}
+
+
+def _regions_of_mat(arrays: Arrays, path: Path, order: str) -> Regions:
     if "images" not in arrays:
         for boxes_name, scores_name in PER_IMAGE_NAMES:
             if boxes_name in arrays and arrays[boxes_name].dtype != object:
@@ -242,9 +245,12 @@ def _by_score(scores: object, count: int) -> np.ndarray:
     return np.argsort(-values.astype(np.float64), kind="stable")
 
 
-def _read_npz(path: Path, order: str) -> Regions:
+def _load_npz(path: Path) -> Arrays:
     with path.open("rb") as file:
-        arrays = npz_arrays(file, str(path), ("images", "offsets", "boxes"), optional=["scores"])
+        return npz_arrays(file, str(path), ("images", "offsets", "boxes"), optional=["scores"])
+
+
+def _regions_of_npz(arrays: Arrays, path: Path, order: str) -> Regions:
     images, offsets, boxes = arrays["images"], arrays["offsets"], np.asarray(arrays["boxes"])
     offsets = offsets.astype(int) if offsets.dtype.kind in "iu" else np.zeros(0, int)
     ends = offsets[[0, -1]].tolist() if offsets.shape == (len(images) + 1,) else []
@@ -288,5 +294,5 @@ def _write_npz(path: Path, regions: Regions) -> None:
         np.savez_compressed(file, images=images, boxes=arrays["boxes"], offsets=arrays["offsets"])
 
 
-READERS = {".mat": _read_mat, ".npz": _read_npz}
+READERS = {".mat": (_load_mat, _regions_of_mat), ".npz": (_load_npz, _regions_of_npz)}
 WRITERS = {".mat": _write_mat, ".npz": _write_npz}
