@@ -16,7 +16,6 @@ from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.iteration import grouped
 from itl.sources.boxes import (
     AnnotatedObject,
-    Box,
     Size,
     float_or_nan,
     is_finite_number,
@@ -24,7 +23,7 @@ from itl.sources.boxes import (
     whole_pixel,
 )
 from itl.sources.files.archives import Member
-from itl.sources.files.image_files import read_header
+from itl.sources.files.image_files import ImageHeader, read_header
 from itl.sources.records import Record, classes_by_split
 from itl.words import counted, examples, plain_line
 
@@ -302,29 +301,6 @@ def _kind_of(problem: Problem) -> str:
 
 
 @dataclass(frozen=True)
-class ImageHeader:
-    """The sides of an image, upright, in pixels, and its EXIF orientation, 1 to 8."""
-
-    width: int
-    height: int
-    orientation: int = 1
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.width, self.height
-
-    @property
-    def stored_size(self) -> tuple[int, int]:
-        """Width and height without the orientation."""
-        return self.size if self.orientation < 5 else (self.height, self.width)
-
-    def turn(self, box: Box) -> Box:
-        """Return the upright form of a *box* on the stored pixels."""
-        return turn_box(box, self.orientation, *self.stored_size)
-
-
-@dataclass(frozen=True)
 class BoxCoordinates:
     """What boxes are measured in: the image upright, as it is stored, or before it was resized."""
 
@@ -346,7 +322,9 @@ class BoxCoordinates:
             xmin, ymin, xmax, ymax = obj.box
             box = (xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down
             obj = replace(obj, box=box)
-        return replace(obj, box=self.image.turn(obj.box)) if self.pixels == "stored" else obj
+        if self.pixels == "stored":
+            obj = replace(obj, box=turn_box(obj.box, self.image.orientation, *self.image.stored_size))
+        return obj
 
 
 def stated_size(row: Mapping, where: str) -> Size:
@@ -419,9 +397,9 @@ def _has_proportions(stated: tuple[int, int], size: tuple[int, int]) -> bool:
 def image_header(member: Member) -> ImageHeader:
     """Return size and orientation of an image by its first bytes; ItlError if it is not an image."""
     try:
-        return ImageHeader(*read_header(member.read_start(IMAGE_HEADER_BYTES)))
+        return read_header(member.read_start(IMAGE_HEADER_BYTES))
     except ItlError:  # a long comment or preview comes before the header
-        return ImageHeader(*read_header(member.read()))
+        return read_header(member.read())
 
 
 def checked_header(member: Member, name: str) -> ImageHeader:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from os.path import splitext
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -56,6 +57,24 @@ UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
 }
 
 
+class ImageHeader(NamedTuple):
+    """The sides of an image, upright, in pixels, and its EXIF orientation, 1 to 8."""
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height without the orientation."""
+        return self.size if self.orientation < 5 else (self.height, self.width)
+
+
 def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode an image file, upright.
 
@@ -84,8 +103,8 @@ def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.ascontiguousarray(pixels), kinds
 
 
-def read_header(data: bytes) -> tuple[int, int, int]:
-    """Return width and height of an image, upright, and its EXIF orientation, 1 to 8; decodes no pixel.
+def read_header(data: bytes) -> ImageHeader:
+    """Return size and orientation of an image; decodes no pixel.
 
     *data* is the file, or its start; ItlError, with the reason, if it has no complete header.
     """
@@ -94,7 +113,7 @@ def read_header(data: bytes) -> tuple[int, int, int]:
     orientation = _orientation(image)
     if orientation >= 5 and image.format != "TIFF":  # whose size Pillow gives upright
         width, height = height, width
-    return width, height, orientation
+    return ImageHeader(width, height, orientation)
 
 
 class _CountedReads(io.BytesIO):
