@@ -204,7 +204,7 @@ def split_of_folders(path: str) -> str | None:
     return next(filter(None, map(split_of_name, folders)), None)
 
 
-def class_folder(image: str) -> str:
+def innermost_folder(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
     folder = image.rpartition("/")[0].rpartition("/")[2]
     return "" if split_of_name(folder) else folder
@@ -243,9 +243,9 @@ def without_keypoints(paths: list[str]) -> list[str]:
 
 
 def one_for_each_split(files: Mapping[str, Sequence[str]], split: str) -> dict[str, str]:
-    """Choose one of the *files* of each split: that of *split* first, and others like it.
+    """Choose one of the *files* of each split, so that their names differ by the split alone where they can.
 
-    That is one whose name differs from those of most other splits by the split alone, and is short.
+    The name is chosen for *split*: one that most other splits have too, and of these a short one.
 
     >>> one_for_each_split({"test": ["a_test.txt", "c.txt"], "train": ["b_train.txt", "a_train.txt"]}, "test")
     {'train': 'a_train.txt', 'test': 'a_test.txt'}

@@ -9,7 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.folders.layout import Choice
-from itl.sources.folders.layout_options import level_of_classes, recognise
+from itl.sources.folders.layout_options import options_for_layout, recognise
 from itl.sources.registry import open_source
 from tests.annotated import check_lines, jpeg, written
 from tests.pictures import encoded, smooth, tarred, tree
@@ -115,9 +115,9 @@ def test_numbers_without_tables_are_classes_and_an_option_names_their_level(tmp_
     tree(tmp_path, "0/1.jpg", "1/2.jpg", "1.txt", "all.parquet")
     assert set(read("folder", tmp_path)) == {"0/1.jpg", "1/2.jpg"}
     counts = {"data/a/images": 1, "data/b/images": 1}
-    assert level_of_classes(counts, Choice(), recognise(counts)) == "--option class_level=2"
+    assert options_for_layout(counts, Choice(), recognise(counts)) == "--option class_level=2"
     counts = {"a/airfield": 1, "b/bar/in": 1, "c/cafe": 1}  # under letters, which no level is
-    assert level_of_classes(counts, Choice(), recognise(counts)) == "--option nested=true"
+    assert options_for_layout(counts, Choice(), recognise(counts)) == "--option nested=true"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ ORDERS = {  # columns of a .mat -> xmin, ymin, and xmax, ymax or width, height
     "xywh": [0, 1, 2, 3],
 }
 PICKLES = (".pkl", ".pickle", ".p")
-TABLE = ".parquet"
+TABLE_SUFFIX = ".parquet"
 FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
 
@@ -142,7 +142,7 @@ def region_files(path: Path) -> list[Path]:
     """Return the files of regions, and tables, in the folder *path*, sorted; any other *path* as it is."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in (*READERS, TABLE))
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in (*READERS, TABLE_SUFFIX))
 
 
 def _files(path: Path) -> list[Path]:
@@ -154,8 +154,8 @@ def _files(path: Path) -> list[Path]:
 
 def _read(path: Path, order: str) -> Regions:
     """Read one file; each error becomes one line with its name."""
-    if path.suffix.lower() in (*PICKLES, TABLE):
-        is_table = path.suffix.lower() == TABLE
+    if path.suffix.lower() in (*PICKLES, TABLE_SUFFIX):
+        is_table = path.suffix.lower() == TABLE_SUFFIX
         what = (
             "a table, which is not read" if is_table else "a pickle, which may run anything when it is read"
         )

@@ -44,7 +44,7 @@ FOREIGN_FORMATS = {  # names of files that hold images in a format of another to
     r"(.*/)?pack\.json": "of a pack that itl wrote; give the images that were packed, whose path it has",
     r"\.(h5|hdf5)": "HDF5; write its images to class folders with h5py",
 }
-LATER_FORMATS = {  # the same, but also of files that lie beside archives of images, so these go first
+FORMATS_BESIDE_ARCHIVES = {  # the same, but also of files beside archives of images, so these go first
     r"\.(h5|hdf5)\.gz": "compressed HDF5; unpack it with gunzip, and write its images to class folders with "
     "h5py",
     r"\.arrow": "Arrow, as save_to_disk of the library datasets writes it; datasets.load_from_disk(FOLDER) "
@@ -134,7 +134,7 @@ class Listing:
     folders: set[str] = field(default_factory=set)  # every folder, empty ones too
     left_out: Counter = field(default_factory=Counter)  # reason -> how many members
     prefix: str = ""  # of all names that are added
-    again: list[str] = field(default_factory=list)  # names that came before
+    repeated: list[str] = field(default_factory=list)  # names that came before
 
     def add(self, name: str, member: Member) -> None:
         """Add the file *name*, unless it is a stray file of an operating system."""
@@ -147,7 +147,7 @@ class Listing:
             name = self.prefix + "/".join(parts)
             if name in self.files:
                 self.left_out[NAMED_AGAIN] += 1
-                self.again.append(name)
+                self.repeated.append(name)
             self.files[name] = member
             self._add_folders(name.rpartition("/")[0])
 
@@ -260,7 +260,7 @@ def open_listing(path: Path, prefix: str = "") -> Listing:
         return listing
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder, a .tar or a .zip")
-    if words := foreign_format([path.name], FOREIGN_FORMATS | LATER_FORMATS):
+    if words := foreign_format([path.name], FOREIGN_FORMATS | FORMATS_BESIDE_ARCHIVES):
         raise ItlError(f"{path.parent}/{words}")
     with path.open("rb") as file:
         start = file.read(8)

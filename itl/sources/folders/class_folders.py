@@ -22,8 +22,8 @@ from itl.sources.folders.layout import Choice, Layout, Tree
 from itl.sources.folders.layout_options import (
     FOLDERS_CURE,
     image_counts,
-    level_of_classes,
     offer_readings,
+    options_for_layout,
     recognise,
 )
 from itl.sources.folders.no_class_folders import describe_no_classes
@@ -110,7 +110,7 @@ class ClassFolders(Source):
         class_of = {folder: name for folder, (_, name) in layout.class_of.items()}
         if not of_level and (reason := describe_no_classes(self.listing.files, class_of)):
             both = "both" if len(layout.classes) == 2 else "they"
-            option = level_of_classes(counts, choice, layout)
+            option = options_for_layout(counts, choice, layout)
             raise ItlError(f"{reason} (if {both} are classes: {option}); {FOLDERS_CURE}")
         return layout
 
@@ -295,7 +295,7 @@ def no_images(listing: Listing, path: Path) -> str:
     if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):
         count = counted(len(unread), "images in formats that are not read")
         return f"{path} holds {count}, such as {unread[0]}; convert them to one of {read}"
-    if foreign := foreign_format(listing.files, archives.LATER_FORMATS):
+    if foreign := foreign_format(listing.files, archives.FORMATS_BESIDE_ARCHIVES):
         return f"{path} holds no images in class folders; {foreign}"
     if nameless := next(_nameless(listing.files), ""):
         return (
@@ -342,7 +342,7 @@ def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int])
 
 
 def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return what those of *classes* count as that the list in *file* has, and what else it lists.
+    """Return the class that each of *classes* in the list *file* counts as, and what else that lists.
 
     *names* are words for wnids. ItlError if a line is no class, or of several *classes* not two are left.
     """

@@ -54,8 +54,8 @@ def recognise(
         raise ItlError(f"{error}; {advice or FOLDERS_CURE}") from None
 
 
-def level_of_classes(counts: Mapping[str, int], choice: Choice, layout: Layout) -> str:
-    """Return the options that say of a tree, read as *layout* by *choice*, which level its classes are on."""
+def options_for_layout(counts: Mapping[str, int], choice: Choice, layout: Layout) -> str:
+    """Return the options with which *counts* are read as *layout*, beside those of *choice*."""
     tree = Tree(counts)
     for level in range(1, MAX_LEVEL + 1):
         option = choice._replace(class_level=level)

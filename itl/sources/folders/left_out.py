@@ -20,8 +20,9 @@ def folders_left_out(
 ) -> dict[Parts, str]:
     """Return why some of the folders *merged*, with their images, are no classes, and hold none.
 
-    Those are predictions and unlabelled images beside two classes or more; or, if the level of classes is
-    chosen, masks: beside images above or below it, or in a class beside a folder of as many, as cat GT.
+    Those are predictions and unlabelled images beside two classes or more. If the level of classes is chosen,
+    they are also masks: beside images above or below it, or in a class beside a folder of as many images,
+    as cat GT beside cat.
 
     >>> folders_left_out(Counter([("cat",), ("dog",), ("unlabeled",)]))
     {('unlabeled',): 'images in folders called unlabeled'}

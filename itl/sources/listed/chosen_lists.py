@@ -16,7 +16,7 @@ from itl.sources.listed.container_files import foreign_images
 from itl.sources.listed.image_lists import (
     LIST_SUFFIXES,
     PEEKED_BYTES,
-    is_made_up,
+    is_prediction,
     names_images,
     parse_list,
 )
@@ -120,7 +120,7 @@ class ChosenLists(ListedSource):
 
     def _divider(self, images: Sequence[ListedImage], read: Collection[str]) -> str:
         """Return a file, none of the lists that are *read*, that divides *images*, all train; '' for none."""
-        names = {*self._candidates}.difference(read, self._made_up)
+        names = {*self._candidates}.difference(read, self._predictions)
         names |= {name for name in self.listing.files if name.lower().endswith(dividing_lists.TREE_SUFFIXES)}
         files = {name: self._member(name) for name in names}
         taken = [entry.image for entry in images]
@@ -195,10 +195,10 @@ class ChosenLists(ListedSource):
     def _unread(self) -> dict[str, ItlError]:
         """Why some of the candidates are not lists."""
         reasons = {name: self._why_no_list(file) for name, file in self._files.items()}
-        return {name: reason for name, reason in reasons.items() if reason} | self._made_up
+        return {name: reason for name, reason in reasons.items() if reason} | self._predictions
 
     @cached_property
-    def _made_up(self) -> dict[str, ItlError]:
+    def _predictions(self) -> dict[str, ItlError]:
         """Why candidates that may look like lists are not read: their labels are not ground truth."""
         return {
             name: ItlError(
@@ -206,7 +206,7 @@ class ChosenLists(ListedSource):
                 f"every list by an option, such as {split_of_path(name) or 'test'}={name}"
             )
             for name in self._candidates
-            if is_made_up(name, self._candidates)
+            if is_prediction(name, self._candidates)
             and (split_of_path(name) or not self._why_no_list(self._files[name]))
         }
 
@@ -265,7 +265,7 @@ class ChosenLists(ListedSource):
         These are named after a split, or tables with a column of splits.
         """
         lists, labelled = {}, []
-        for name in sorted(self._unread.keys() - self._made_up.keys()):
+        for name in sorted(self._unread.keys() - self._predictions.keys()):
             is_bare = isinstance(self._unread[name], NoLabelError)
             if is_bare or not name.lower().endswith(".txt"):
                 with suppress(ItlError):  # which says why it is no list

@@ -146,7 +146,7 @@ def foreign_images(names: Collection[str]) -> str:
     """
     if any(is_image(name) or is_archive(name) or name.endswith(".parquet") for name in names):
         return ""
-    return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.LATER_FORMATS)
+    return archives.foreign_format(names, archives.FOREIGN_FORMATS | archives.FORMATS_BESIDE_ARCHIVES)
 
 
 def _refuse_two_versions(files: Mapping[str, Path], path: Path) -> None:

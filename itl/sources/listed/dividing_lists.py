@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from itl.errors import ItlError
 from itl.sources.files.archives import Member
-from itl.sources.listed.image_lists import PEEKED_BYTES, is_output
+from itl.sources.listed.image_lists import PEEKED_BYTES, may_be_prediction
 from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
 from itl.sources.listed.list_files import IMAGE_AND_LABEL, delimiter_of_table, first_line
 from itl.sources.listed.numbered_classes import is_number
@@ -140,7 +140,7 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     False
     """
     text = _text_of(data)
-    if '"bbox"' in text or is_output(name):
+    if '"bbox"' in text or may_be_prediction(name):
         return False
     values = _values_of_tree(text)
     splits = {SPLIT_OF_WORD[value.lower()] for value in values if value.lower() in SPLIT_OF_WORD}
@@ -156,7 +156,7 @@ def tree_divides(data: bytes, name: str, stems: Collection[str]) -> bool:
 def stems_outside(split: str | None, taken: Iterable[str], images: Iterable[str]) -> set[str]:
     """Return the names without suffix of the images *taken* that none of *images* in a folder of *split* has.
 
-    A list of *split* that names one of both, as test_images/0.jpg and train_images/0.jpg, means that there.
+    A list of test that names 0.jpg means test_images/0.jpg, not train_images/0.jpg.
     """
     inside = {stem_of(image) for image in images if split and split_of_folders(image) == split}
     return {stem_of(image) for image in taken} - inside

@@ -11,7 +11,7 @@ from itl.sources.split_names import (
     NEUTRAL,
     SPLIT_OF_SHORT_WORD,
     SPLIT_OF_WORD,
-    class_folder,
+    innermost_folder,
     words_of,
 )
 
@@ -35,8 +35,8 @@ def first_outside(images: Images) -> ListedImage | None:
     True
     """
     for entry, image in images:
-        folder = class_folder(image)
-        if image and (not folder or class_folder(entry.image) not in ("", folder)):
+        folder = innermost_folder(image)
+        if image and (not folder or innermost_folder(entry.image) not in ("", folder)):
             return entry
     return None
 
@@ -49,13 +49,15 @@ def label_by_folders(lists: Mapping[str, Images], labels: Iterable[str] = ()) ->
     ItlError if it is not certain whether two folders are one class.
     """
     inside = {file: images for file, images in lists.items() if not first_outside(images)}
-    classes = {file: {class_folder(image) for _, image in images if image} for file, images in inside.items()}
+    classes = {
+        file: {innermost_folder(image) for _, image in images if image} for file, images in inside.items()
+    }
     known = {*labels}.union(*(names for names in classes.values() if len(names) > 1))
     labelled = {file: images for file, images in inside.items() if known and classes[file] <= known}
     paths = (image.rpartition("/")[0] for images in labelled.values() for _, image in images if image)
     _refuse_alike({*paths}, next(iter(labelled), ""))
     return {
-        file: [entry._replace(label=class_folder(image)) for entry, image in images]
+        file: [entry._replace(label=innermost_folder(image)) for entry, image in images]
         for file, images in labelled.items()
     }
 

@@ -29,38 +29,38 @@ from itl.words import examples
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
 PEEKED_BYTES = 1 << 16  # of a text file, to see what it is
 # Words of a file whose labels are no truth: placeholders of Kaggle, or what a model said.
-_MADE_UP = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
+_PREDICTION = re.compile(r"submission|predictions|predicted|(?<![a-z])preds?(?![a-z])")
 # The same in names of files that are no lists of a source.
 _OUTPUT = re.compile(r"results?|scores?|metrics?|logits?|outputs?")
 
 
-def is_made_up(name: str, files: Iterable[str] = ()) -> bool:
+def is_prediction(name: str, files: Iterable[str] = ()) -> bool:
     """Say whether the labels of a list are by its *name* those of a submission, or of a model's predictions.
 
     A prediction may also be the task, as in disease_prediction.csv, or where a training list among *files* is
     of one too.
 
-    >>> is_made_up("sampleSubmission.csv"), is_made_up("test_prediction.csv"), is_made_up("test.csv")
+    >>> is_prediction("sampleSubmission.csv"), is_prediction("test_prediction.csv"), is_prediction("test.csv")
     (True, True, False)
-    >>> is_made_up("age_prediction_test.csv", ["age_prediction_train.csv"]), is_made_up("age_prediction.csv")
+    >>> is_prediction("a_prediction_test.csv", ["a_prediction_train.csv"]), is_prediction("a_prediction.csv")
     (False, False)
     """
     last = name.rpartition("/")[2].casefold()
-    if "prediction" not in last or _MADE_UP.search(last):
-        return bool(_MADE_UP.search(last))
+    if "prediction" not in last or _PREDICTION.search(last):
+        return bool(_PREDICTION.search(last))
     if split_of_path(last) is None:
         return stem_words(last) == ["prediction"]
     training = (file.rpartition("/")[2].casefold() for file in files if split_of_path(file) == "train")
-    return not any("prediction" in file and not _MADE_UP.search(file) for file in training)
+    return not any("prediction" in file and not _PREDICTION.search(file) for file in training)
 
 
-def is_output(name: str) -> bool:
+def may_be_prediction(name: str) -> bool:
     """Say whether a file that is no list of a source may by its *name* have what a model said.
 
-    >>> is_output("val_preds.txt"), is_output("results.csv"), is_output("val_map.txt")
+    >>> may_be_prediction("val_preds.txt"), may_be_prediction("results.csv"), may_be_prediction("val_map.txt")
     (True, True, False)
     """
-    return is_made_up(name) or bool(_OUTPUT.search(name.rpartition("/")[2].casefold()))
+    return is_prediction(name) or bool(_OUTPUT.search(name.rpartition("/")[2].casefold()))
 
 
 def read_list_file(data: bytes, file: str) -> list[ListedImage]:

@@ -29,8 +29,8 @@ from itl.sources.listed.signs import surely_other_source
 from itl.sources.scan import Scan
 from itl.sources.split_names import (
     SPLIT_ORDER,
-    class_folder,
     describe_joined_split,
+    innermost_folder,
     split_of_folders,
     split_of_path,
 )
@@ -141,7 +141,7 @@ class Lists(ChosenLists):
         files = list(file_of.values())
         options = " and ".join(f"{split}={file}" for split, file in file_of.items())
         trained = {entry.image for entry in train}
-        others = [name for name in self._unread if name not in {*files, *self._made_up}]
+        others = [name for name in self._unread if name not in {*files, *self._predictions}]
         unread: list[str] = []
         for name in others:
             split, has_splits = split_of_path(name), any(entry.split for entry in self._files[name].images)
@@ -162,7 +162,7 @@ class Lists(ChosenLists):
         for name in others:
             if isinstance(fault := self._files[name].fault, CodesOfSplitsError):
                 raise fault
-        reasons = [self._unread[name] for name in dict.fromkeys([*self._made_up, *unread])]
+        reasons = [self._unread[name] for name in dict.fromkeys([*self._predictions, *unread])]
         return [f"not read: {reason}" for reason in [*reasons, *self._describe_json()]]
 
     def _describe_unnamed(self, read: Collection[str], train: Sequence[ListedImage]) -> list[str]:
@@ -270,10 +270,10 @@ class Lists(ChosenLists):
             names = read_names(data := self._member(file).read(), file)
             scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
             return partial(name_of, names=names, file=file)
-        names = names_of_numbers((entry.label, class_folder(entry.image)) for entry in images)
+        names = names_of_numbers((entry.label, innermost_folder(entry.image)) for entry in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
             return names.__getitem__
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        scan.notes += describe_exceptions([(entry.label, class_folder(entry.image)) for entry in images])
+        scan.notes += describe_exceptions([(entry.label, innermost_folder(entry.image)) for entry in images])
         return str

@@ -161,9 +161,9 @@ class WebDataset(ContainerSource):
         for name, listing in shards.items():
             if any(isinstance(member, ZipMember) for member in listing.files.values()):
                 raise ItlError(f"{self.path}: {name} is a zip by its content; write its files to a plain tar")
-            images = filter(is_image, listing.files) if listing.again else ()
+            images = filter(is_image, listing.files) if listing.repeated else ()
             keys = {_split_at_first_dot(image)[0] for image in images}
-            of_samples = [file for file in listing.again if is_image(file) or _labels_one_of(file, keys)]
+            of_samples = [file for file in listing.repeated if is_image(file) or _labels_one_of(file, keys)]
             if of_samples:
                 raise ItlError(
                     f"{self.path}: in {name} {counted(len(of_samples), 'files have')} a name that came "

@@ -70,7 +70,7 @@ def other_source(files: Mapping[str, Member], path: Path) -> str:
 
 
 def surely_other_source(files: Mapping[str, Member], path: Path) -> str:
-    """Say which source reads *files* that another one refuses; unlike above, names alone are no proof."""
+    """Say which source reads *files* that another one refuses, by a name of its own or a first line."""
     signs = {pattern: kind for pattern, kind in SIGNS.items() if kind != "lists"} | SIGNS_OF_REFUSED
     return _first_sign(signs, files, path, lambda kind, name: _is_first_line(kind, files[name]))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from itl.errors import ItlError
-from itl.sources.files.archives import LATER_FORMATS, Member, foreign_format, open_listing
+from itl.sources.files.archives import FORMATS_BESIDE_ARCHIVES, Member, foreign_format, open_listing
 from itl.sources.files.plain_pickle import load_plain
 from itl.sources.files.untrusted_files import files_of_packed_tar, refuse_large
 from itl.sources.records import Record, validate_records
@@ -22,7 +22,7 @@ SIDE = 32  # pixels
 # Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
 # classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;
 # plate: a meal; possum: the Australian one) or only as "person".
-TABLE = """
+WNID_TABLE = """
     apple=n07739125 bear=n02131653 beaver=n02363005 bed=n02818832 bee=n02206856 beetle=n02164464
     bicycle=n02834778 bottle=n02876657 bowl=n02880940 bridge=n02898711 bus=n02924116 butterfly=n02274259
     camel=n02437136 can=n02946921 castle=n02980441 cattle=n02402425 chair=n03001627 chimpanzee=n02481823
@@ -37,7 +37,7 @@ TABLE = """
     telephone=n04401088 television=n04404412 tiger=n02129604 tractor=n04465501 train=n04468005
     turtle=n01662784 wardrobe=n04550184 whale=n02062744 wolf=n02114100 worm=n01922303
 """
-WNIDS = dict(pair.split("=") for pair in TABLE.split())
+WNIDS = dict(pair.split("=") for pair in WNID_TABLE.split())
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _files(source: Cifar100) -> Mapping[str, bytes]:
 def _describe_others(path: Path) -> str:
     """Say of another version at *path* what it is, and how to unpack what has no published name."""
     files = open_listing(path).files if path.is_dir() else {path.name: Member(str(path))}
-    if foreign := foreign_format(files, LATER_FORMATS):
+    if foreign := foreign_format(files, FORMATS_BESIDE_ARCHIVES):
         return f"{foreign}; "
     others = {name: file for name, file in files.items() if not name.startswith("cifar-10")}
     return f"{unopened}, then " if (unopened := describe_unopened(others)) else ""

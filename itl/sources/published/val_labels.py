@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import WNID, Taxonomy
 from itl.sources.files.archives import Member
 from itl.sources.files.mat_files import load_mat
 from itl.sources.files.untrusted_files import explain_damage, files_of_packed_tar
-from itl.sources.listed.image_lists import is_output
+from itl.sources.listed.image_lists import may_be_prediction
 from itl.sources.listed.numbered_classes import first_number
 from itl.sources.records import is_image, stem_of
 from itl.storage import text_lines
@@ -323,7 +323,7 @@ def _xml_lists(
 
 
 def _is_list(name: str, names: Collection[str]) -> bool:
-    is_text = name.lower().endswith((".txt", ".csv")) and not is_output(name)
+    is_text = name.lower().endswith((".txt", ".csv")) and not may_be_prediction(name)
     return is_text and (not names or name.rpartition("/")[2] in names)
 
 
