@@ -14,14 +14,7 @@ import numpy as np
 from itl.errors import ItlError, no_such
 from itl.hierarchy.class_lists import LIKE_MISSING
 from itl.iteration import grouped
-from itl.sources.boxes import (
-    AnnotatedObject,
-    Size,
-    float_or_nan,
-    is_finite_number,
-    turn_box,
-    whole_pixel,
-)
+from itl.sources.boxes import AnnotatedObject, Size, float_or_nan, is_finite_number, turn_box, whole_pixel
 from itl.sources.files.archives import Member
 from itl.sources.files.image_files import ImageHeader, read_header
 from itl.sources.records import Record, classes_by_split
