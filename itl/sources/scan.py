@@ -171,7 +171,8 @@ class Scan:
             self.notes += [f"skipped: {problem.text}" for problem in _merge_alike(of_images)]
             self.records = [record for record in self.records if record.id not in skipped]
             self.problems = [problem for problem in self.problems if not problem.images]
-            if lost := sorted(splits - {record.split for record in self.records}):
+            remaining = {record.split for record in self.records}
+            if lost := sorted(splits - remaining - {"val"}):  # without val, a part of train is held out
                 self.add_problem(
                     f"the option bad=skip would leave out every image of {' and '.join(lost)}; without it "
                     f"`itl check` says what is wrong with them"
