@@ -1,6 +1,6 @@
 """What a plan takes and how far its runs are, in words for people."""
 
-from itl.panels.study_process import FAILED, RUNNING, StudyProcess
+from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.report.run_page import loss_curve
 from itl.runs.plan import Plan
 from itl.runs.store import LOG_FILE
@@ -36,12 +36,19 @@ def _reading(reading: str) -> str:
 
 
 def progress_facts(process: StudyProcess) -> dict[str, object]:
-    """Say how far the runs of *process* are: text, percent, and loss curves of runs under way."""
+    """Say how far the runs of *process* are: text, percent, and loss curves of runs under way.
+
+    One that was not started watches the runs of others.
+    """
     watched = process.progress()
     if watched is None:
         return {"text": process.last_line, "percent": 0, "curves": []}
     folders = [process.store.path(spec) for spec in watched.under_way if isinstance(spec, Pretrain)]
     curves = [(folder.name, loss_curve(folder / LOG_FILE)) for folder in folders]
-    shown = [(name, curve) for name, curve in curves if curve][:CURVES] if process.state == RUNNING else []
+    shown = (
+        [(name, curve) for name, curve in curves if curve][:CURVES]
+        if process.state in (RUNNING, NOT_STARTED)
+        else []
+    )
     text = str(watched) if process.state != FAILED else process.last_line
     return {"text": text, "percent": round(100 * watched.done), "curves": shown}

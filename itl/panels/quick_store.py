@@ -12,12 +12,15 @@ from itl.runs.store import RESULT, Store
 class QuickStore(Store):
     """A store that reads each file once: each change of a panel plans, and may judge, thousands of runs.
 
-    Whether a result is still there, as it was read, it asks every time: a run that is removed is noticed.
+    Whether a result is still there, or still missing, it asks every time: runs that other processes finish,
+    or that are removed, are noticed.
     """
 
     def __init__(self, root: Path):
         super().__init__(root)
         self.path = cache(super().path)  # type: ignore[method-assign]  # the key of a run is made once
+        #: Whether results were there when they were last asked for, by path; clear it before a new plan.
+        self.seen: dict[str, bool] = {}
         # By the path of a result, when it was written, and the name of a file beside it: what the file has.
         self._known: dict[tuple[str, int, str], Any] = {}
 
@@ -35,7 +38,9 @@ class QuickStore(Store):
         try:
             version = file, os.stat(file).st_mtime_ns, name
         except FileNotFoundError:
+            self.seen[file] = False
             return None if name == RESULT else read()
+        self.seen[file] = True
         if version not in self._known:
             content = read()
             if content is None:  # damaged
@@ -45,5 +50,10 @@ class QuickStore(Store):
 
     @property
     def is_current(self) -> bool:
-        """Whether every result that was read is still there."""
-        return all(os.path.exists(file) for file, *_ in self._known)
+        """Whether every result that was asked for is there, or missing, as it was then."""
+        return all(os.path.exists(file) is existed for file, existed in list(self.seen.items()))
+
+    @property
+    def missing(self) -> list[str]:
+        """The folders of the runs whose results were missing."""
+        return [file.removesuffix(f"/{RESULT}") for file, existed in list(self.seen.items()) if not existed]

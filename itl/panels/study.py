@@ -1,12 +1,12 @@
 """StudyPanel: choose a question, see its plan, run it, and read the answer."""
 
 import asyncio
+import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 
 import ipywidgets
@@ -15,17 +15,14 @@ import yaml
 
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text, task_name, without_markup
-from itl.browser.preset import on_taxonomy
 from itl.browser.widget import HierarchyBrowser
-from itl.errors import ItlError, one_of
-from itl.machine import Machine, expand_home, project_folder
+from itl.errors import ItlError
+from itl.machine import Machine, project_folder
 from itl.notes import warn
-from itl.packs.counts import count_images
 from itl.panels.answer_steps import ANSWERED_BY, AnswerSteps
 from itl.panels.panel import (
     OWN_TARGET,
     WIDE,
-    Panel,
     garbage_collection_postponed,
     message_of,
     named_so,
@@ -35,30 +32,33 @@ from itl.panels.panel import (
 from itl.panels.plan_facts import plan_facts, progress_facts
 from itl.panels.quick_store import QuickStore
 from itl.panels.selection import with_selection
-from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess, of_others
-from itl.panels.typed_text import options_of_target, read_conditions, read_options, read_seeds
+from itl.panels.study_process import (
+    DONE,
+    FAILED,
+    NOT_STARTED,
+    RUNNING,
+    RUNNING_ELSEWHERE,
+    StudyProcess,
+    of_others,
+)
+from itl.panels.study_settings import LEAST, MOST, TARGET_SOURCES, StudySettings, is_on_own
+from itl.panels.typed_text import options_of_target, read_conditions, read_options
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE
-from itl.runs.design import Margin, Task
-from itl.runs.plan import VAL_FRACTION, Plan, plan
+from itl.runs.design import Margin
+from itl.runs.plan import Plan, plan
+from itl.runs.progress import holders
 from itl.runs.question import Question
-from itl.runs.questions import QUESTIONS, questions_of
+from itl.runs.questions import QUESTIONS
 from itl.runs.results import changed_sources
-from itl.runs.study import Study
-from itl.settings import spec_of
-from itl.sources.registry import SOURCES, reads_files
-from itl.specs import Packing
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
-PRELOAD_SECONDS = 2.0  # after the panel is made; by then the answer of finished runs is shown
-LEAST, MOST = 0.0001, 0.5  # share of the gain that a margin may be here
-OWN_METHODS = ("finetune", "probe", "knn")
-TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
+LOOK_SHARE = 0.05  # of the time, at most, goes into looking how far runs are
 
 
-class StudyPanel(Panel):
+class StudyPanel(StudySettings):
     """One question: choose what it compares, see what it takes, run it, and read the answer.
 
     Args:
@@ -67,22 +67,6 @@ class StudyPanel(Panel):
         machine: that does the runs; by default this one.
     """
 
-    question = traitlets.Unicode(help="the notebook that asks it, such as 01-data-size")
-    conditions = traitlets.Unicode(help="what the question compares: its own parameters, as YAML")
-    tasks = traitlets.Tuple(help="names of tasks; the first is the main one")
-    seeds = traitlets.Unicode(help="whole numbers")
-    margin = traitlets.Float(Margin().share, min=LEAST, max=MOST, help="share of the gain: no change matters")
-    images_folder = traitlets.Unicode("", help="own images to pre-train on, by class; '' the preset's")
-    target_folder = traitlets.Unicode("", help="own images to measure on, as target_source says: target own")
-    target_source = traitlets.Unicode("folder", help="how own images to measure on are read: see `itl check`")
-    options = traitlets.Unicode("", help="how own folders are read, as YAML: target: {empty: skip}")
-    message = traitlets.Unicode("", help="what was done last")
-    chosen = (
-        *("question", "conditions", "tasks", "seeds", "margin"),
-        *("images_folder", "target_folder", "target_source", "options"),
-    )
-    settings = (*chosen, "message")
-
     def __init__(
         self, preset: str = "demo", browser: HierarchyBrowser | None = None, machine: Machine | None = None
     ) -> None:
@@ -90,142 +74,26 @@ class StudyPanel(Panel):
         self.store, self.browser = QuickStore(self.machine.runs), browser
         self.preset = load_preset(preset)
         self.process: StudyProcess | None = None
-        self.taxonomy: str | None = None  # of the selection that was taken; None: the preset's
+        self.taxonomy: str | None = None
         self._started: tuple[object, ...] = ()  # what was chosen for the process
-        self._planned: tuple[Question, Plan] | None = None
+        self._others: StudyProcess | None = None  # not started: it watches what other processes do
+        self._planned: tuple[Question, int, Plan] | None = None  # with the version of the packs
         self._answer: AnswerSteps | None = None
-        self._process_watch: asyncio.Task | None = None
+        self._next_look: asyncio.TimerHandle | None = None  # how far runs are
+        self._drawn_state = ""
         self._next_step: asyncio.TimerHandle | None = None  # towards the answer, once it is scheduled
         self._is_done = False  # whether all runs were, when the picture was drawn
         self._draws_whole_answer = True  # and waits for it, or shows what is known of it
         super().__init__()
         self.question = next(iter(self.questions))
 
-    @cached_property
-    def questions(self) -> list[str]:
-        """The questions that the preset asks, by notebook. ItlError if it asks none."""
-        stems = [stem for stem in QUESTIONS if stem in self.preset.notebooks]
-        if not stems:
-            raise ItlError(f"preset {self.preset.name} asks no question; name one that does, such as demo")
-        return stems
-
-    @property
-    def study(self) -> type[Study]:
-        """The pydantic model of the question."""
-        return QUESTIONS[self.question]
-
-    @property
-    def own_names(self) -> list[str]:
-        """The parameters that say what the question compares, and not with which images and recipes."""
-        return [name for name in self.study.model_fields if name not in Study.model_fields]
-
-    @traitlets.validate("question")
-    def _known(self, proposal: dict) -> str:
-        stem = one_of(self.questions, proposal["value"], f"question of preset {self.preset.name}")
-        questions_of(self.preset, stem)  # refuses settings that cannot be
-        return stem
-
-    @traitlets.observe("question")
-    def _from_preset(self, change: dict) -> None:
-        """Take the conditions, tasks and seeds of the preset, and so its taxonomy."""
-        settings, self.taxonomy = self.preset.notebooks[self.question], None
-        own = {name: settings[name] for name in self.own_names if name in settings}
-        with self.hold_trait_notifications():
-            self.conditions = yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=100)
-            self.tasks = tuple(settings["tasks"])
-            of_subset = (own.get("subset") or {}).get("seed", 0)
-            self.seeds = ", ".join(map(str, settings.get("seeds") or [of_subset]))
-            self.margin = settings.get("margin", {}).get("share", Margin().share)
-
-    @traitlets.validate("target_source")
-    def _of_one_class_an_image(self, proposal: dict) -> str:
-        return one_of(TARGET_SOURCES, proposal["value"], "source of images of one class each")
-
-    @traitlets.observe(*chosen)
+    @traitlets.observe(*StudySettings.chosen)
     def _other_question(self, change: dict) -> None:
         with self.lock:  # not while an answer of the earlier settings is drawn
-            if self.state != RUNNING:
+            if not self._is_running:
                 self.process = None
-            self._answer = None
+            self._answer = self._others = None
             self.message = ""
-
-    def offered_tasks(self) -> list[str]:
-        """List the tasks of the preset's questions, and those on own images where a folder is given."""
-        listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
-        tasks = dict.fromkeys(task for tasks in (*listed, self.tasks) for task in tasks)
-        own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
-        kept = [task for task in tasks if self.target_folder or not is_on_own(task)]
-        return list(dict.fromkeys([*kept, *own]))
-
-    def parameters(self) -> dict[str, object]:
-        """Return the question's parameters, as a preset holds them."""
-        given = self.preset.notebooks[self.question]
-        every = [self.preset.notebooks[stem] for stem in (*self.questions, self.question)]  # its own count
-        settings = {name: value for name, value in given.items() if name not in self.own_names}
-        options = read_options(self.options)
-        for name, folder in (("images", self.images_folder), ("target", self.target_folder)):
-            if options[name] and not folder:
-                raise ItlError(f"options of {name} are for its folder, which is not given; give it, or none")
-        settings["images"] = self._usual_images(options["images"])
-        targets = {name: images for other in every for name, images in other["targets"].items()}
-        if self.target_folder:
-            targets[OWN_TARGET] = self._own_target(options["target"], settings["images"])
-        tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
-        tasks = [Task.read(name) for name in self.tasks]
-        used, methods = {task.target for task in tasks}, {task.method for task in tasks}
-        if OWN_TARGET in used - targets.keys():
-            name = next(task.name for task in tasks if task.target == OWN_TARGET)
-            raise ItlError(f"{name} needs images to measure on; give their target folder, or leave it out")
-        chosen = {
-            "tasks": list(self.tasks),
-            "targets": {name: images for name, images in targets.items() if name in used},
-            "tuning": {name: recipe for name, recipe in tuning.items() if name in methods},
-            "seeds": read_seeds(self.seeds),
-            "margin": {**settings.get("margin", {}), "share": round(self.margin, 4)},
-        }
-        conditions = read_conditions(self.conditions)
-        if others := sorted(conditions.keys() & chosen.keys()):
-            raise ItlError(
-                f"conditions say what is compared, not {' and '.join(others)}: tasks, seeds and margin have "
-                f"controls of their own, and targets and tuning are those of the preset"
-            )
-        if self.images_folder and "images" in conditions:
-            raise ItlError("images are said twice, by conditions and by their folder; leave one of them")
-        if self.taxonomy is not None and conditions.get("taxonomy", self.taxonomy) != self.taxonomy:
-            raise ItlError("conditions name another taxonomy than the selection was made on; remove it there")
-        return on_taxonomy(settings | conditions | chosen, self.taxonomy)
-
-    def _usual_images(self, options: Mapping[str, object]) -> dict[str, object]:
-        """Return the images that are asked on where conditions name none."""
-        usual = dict(self.preset.notebooks[self.question]["images"])
-        if not self.images_folder:
-            return usual
-        return self._own_images("folder", self.images_folder, options, usual)
-
-    def _own_images(
-        self, source: str, path: str, options: Mapping[str, object], usual: Mapping[str, object]
-    ) -> dict[str, object]:
-        """Say how own images of a *source* at *path* are packed: as large as the preset's."""
-        folder = expand_home(path).absolute()
-        if not folder.exists():
-            raise ItlError(f"there is no {folder}; give the path of a folder of images by class")
-        packing = {"source": source, "path": str(folder), "size": usual["size"]}
-        return packing | ({"options": options} if options else {})
-
-    def _own_target(self, options: Mapping[str, object], usual: Mapping[str, object]) -> dict[str, object]:
-        """Say how own images to measure on are packed; of a folder without splits some are held out."""
-        images = self._own_images(self.target_source, self.target_folder, options, usual)
-        if self.target_source == "folder":
-            counts = count_images(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
-            if set(counts.splits) == {"train"}:
-                images["options"] = {"val_fraction": VAL_FRACTION, **options}
-        return images
-
-    def ask(self) -> Question:
-        """Make the question; ItlError where it cannot be asked."""
-        made = self.study.ask(**self.parameters())
-        made.check_comparisons()
-        return made
 
     def plan(self, measure: bool = False) -> Plan:
         """Plan the question: done, left, hours and disk; *measure* how fast this machine is if not known."""
@@ -256,7 +124,7 @@ class StudyPanel(Panel):
         In a notebook the picture follows; a script calls `refresh`, or waits with ``panel.process.wait()``.
         ItlError if runs are under way, or the plan cannot be done.
         """
-        if self.state == RUNNING:
+        if self._is_running:
             raise ItlError("runs are under way; stop them first, or wait until they are done")
         made = self.ask()
         if self.process is None or self.process.question != made:
@@ -265,26 +133,38 @@ class StudyPanel(Panel):
         self.process.start()
         self._started, self.message = self._chosen(), ""
         self.refresh()
-        loop = running_loop()
-        self._process_watch = loop.create_task(self._refresh_while_running()) if loop else None
+        self._look_later()
 
-    async def _refresh_while_running(self) -> None:
-        while self.process is not None and self.process.state == RUNNING:
-            self.refresh()
-            await asyncio.sleep(POLL_SECONDS)
-        self.refresh()
+    def _look_later(self, seconds: float = POLL_SECONDS) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+        loop = running_loop()
+        self._next_look = loop.call_later(seconds, self._look) if loop else None
+
+    def _look(self) -> None:
+        """Draw the picture again where runs begin, go on or end, here or elsewhere; then look again."""
+        started = time.perf_counter()
+        try:
+            with self.lock:
+                if self._state_words() != self._drawn_state:
+                    self.refresh()
+                elif self.state in (RUNNING, RUNNING_ELSEWHERE) or not self._is_current:
+                    self.redraw()
+        finally:
+            self._look_later(max(POLL_SECONDS, (time.perf_counter() - started) / LOOK_SHARE))
 
     def stop(self) -> None:
         """Stop the process; what is finished and all checkpoints are kept."""
-        if self.process is None or self.process.state != RUNNING:
-            self.message = of_others(self.ask(), self.store, self.machine) or "No runs are under way."
-        else:
+        if self.process is not None and self._is_running:
             self.process.stop()
             self.message = "What is finished is kept; Run or resume goes on from there."
+        else:
+            self._present_plan()
+            self.message = of_others(self.others) or "No runs are under way."
 
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
-        if self.state != RUNNING:
+        if not self._is_running:
             self._planned = self._answer = None
         self.redraw()
 
@@ -330,11 +210,27 @@ class StudyPanel(Panel):
     def state(self) -> str:
         """State of the runs of the present settings: not started, running, stopped, failed or done.
 
-        It is also running while runs of earlier settings are under way.
+        It is also running while runs of earlier settings are under way, and running elsewhere while a process
+        that this panel did not start does runs of the present ones.
         """
-        if self.process is None or (self.process.state != RUNNING and self._is_changed):
-            return NOT_STARTED
-        return self.process.state
+        if self._is_running:
+            return RUNNING
+        if self.others:
+            return RUNNING_ELSEWHERE
+        return NOT_STARTED if self.process is None or self._is_changed else self.process.state
+
+    @property
+    def others(self) -> list[str]:
+        """Processes that this panel did not start and that do runs of its plan, such as process 7 on vm."""
+        return [] if self._is_running else holders(self.store.missing)
+
+    @property
+    def _is_running(self) -> bool:
+        return self.process is not None and self.process.state == RUNNING
+
+    def _state_words(self) -> str:
+        state, others = self.state, self.others
+        return f"{state}: {', '.join(others)}" if others else state
 
     def _chosen(self) -> tuple[object, ...]:
         return self.taxonomy, *(getattr(self, name) for name in self.chosen)
@@ -370,8 +266,10 @@ class StudyPanel(Panel):
         try:
             planned, problem = self._present_plan(), ""
         except (ItlError, OSError) as error:
-            planned, problem = None, message_of(error)
-        self._is_done = self.state != RUNNING and planned is not None and planned.left.empty
+            planned, problem, self._planned = None, message_of(error), None
+            self.store.seen.clear()  # of runs of earlier settings
+        self._is_done = not self._is_running and planned is not None and planned.left.empty
+        self._drawn_state = self._state_words()
         return render(
             "study_panel.html.j2",
             title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
@@ -379,9 +277,9 @@ class StudyPanel(Panel):
             unused=self.target_folder and not any(map(is_on_own, self.tasks)),
             target_folder=self.target_folder,
             plan=plan_facts(planned) if planned is not None else None,
-            state=DONE if self._is_done else self.state,
+            state=DONE if self._is_done else self._drawn_state,
             message=" ".join(filter(None, [self._about_earlier(), self.message])),
-            progress=progress_facts(self.process) if self.process and self.state != NOT_STARTED else {},
+            progress=self._progress_facts(),
             curve_size=CURVE_SIZE,
             answer=self._answer_facts(),
         )
@@ -391,9 +289,32 @@ class StudyPanel(Panel):
         made = self.ask()
         # The margin changes which runs are needed only where seeds are added until it is decided.
         runs = made if made.cap else replace(made, margin=Margin())
-        if self._planned is None or self._planned[0] != runs or not self.store.is_current:
-            self._planned = (runs, plan([made], self.store, self.machine, measure=False, build_nets=False))
-        return self._planned[1]
+        if not self._is_current:
+            self._planned = self._answer = None
+        if self._planned is None or self._planned[0] != runs:
+            self.store.seen.clear()
+            planned = plan([made], self.store, self.machine, measure=False, build_nets=False)
+            self._planned = runs, self._packs_version, planned
+        return self._planned[2]
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the plan was made with the results and the packs that exist now."""
+        return self._planned is None or (self._planned[1] == self._packs_version and self.store.is_current)
+
+    @property
+    def _packs_version(self) -> int:
+        """When a pack was added last, or began to be built; runs have no keys before theirs is built."""
+        return os.stat(self.machine.packs).st_mtime_ns if self.machine.packs.exists() else 0
+
+    def _progress_facts(self) -> dict[str, object]:
+        """Say how far runs are that this panel has started, or that others do; {} where there are none."""
+        state = self.state
+        if state == RUNNING_ELSEWHERE:
+            if self._others is None:
+                self._others = StudyProcess(self.ask(), {}, self.machine)
+            return progress_facts(self._others)
+        return progress_facts(self.process) if self.process and state != NOT_STARTED else {}
 
     def _answer_facts(self) -> dict[str, object]:
         """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
@@ -445,9 +366,8 @@ class StudyPanel(Panel):
                 )
 
     def widget(self) -> ipywidgets.Widget:
-        """Make controls and picture; modules that read own images load early, not at the first folder."""
-        if loop := running_loop():
-            loop.call_later(PRELOAD_SECONDS, import_module, "torchvision")  # it takes seconds
+        """Make controls and picture, which follows what other processes do."""
+        self._look_later()
         return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:
@@ -476,7 +396,7 @@ class StudyPanel(Panel):
             self.message = message_of(error)
 
     def _run(self) -> None:
-        if self.process is None or self.state != RUNNING or self.process.question != self.ask():
+        if self.process is None or not self._is_running or self.process.question != self.ask():
             self.run()  # but not twice where it is clicked twice
 
     def _measure(self) -> None:
@@ -489,8 +409,3 @@ class StudyPanel(Panel):
     def _save(self, name: str) -> None:
         command = ["itl", "plan", self.save(name).stem, *self.machine.options]
         self.message = f"Saved: {shlex.join(command)}"
-
-
-def is_on_own(task: str) -> bool:
-    """Say whether a *task* is on the images of target_folder."""
-    return task.partition("@")[2] == OWN_TARGET

@@ -1,9 +1,10 @@
 """The runs of one question, done by `itl run` in a process of its own and watched through the store."""
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -16,26 +17,20 @@ from itl.machine import OPENMP_THREADS, Machine, project_folder
 from itl.runs.design import is_packed
 from itl.runs.executors import with_needs
 from itl.runs.plan import plan
-from itl.runs.progress import Progress, holders
+from itl.runs.progress import Progress
 from itl.runs.question import Question
 from itl.runs.store import Store
+from itl.storage import HOLDER_NAME
 
 NOT_STARTED, RUNNING, STOPPED, FAILED, DONE = "not started", "running", "stopped", "failed", "done"
+RUNNING_ELSEWHERE = "running elsewhere"  # in a process that this panel did not start
 
 
 class StudyProcess:
     """`itl run` of one question. It goes on where an earlier one was stopped, and when the kernel ends."""
 
     def __init__(self, question: Question, notebooks: Mapping[str, object], machine: Machine) -> None:
-        """Prepare the runs of *question*; *notebooks* are the same as a preset holds it, by notebook.
-
-        ItlError for a *machine* that does only a part of the runs.
-        """
-        if machine.shard != (1, 1):
-            raise ItlError(
-                f"a panel does all runs of a study, and its machine part {machine.shard[0]} of "
-                f"{machine.shard[1]}; leave the shard out"
-            )
+        """Prepare the runs of *question*; *notebooks* are the same as a preset holds it, by notebook."""
         self.question, self.machine, self.store = question, machine, Store(machine.runs)
         content = {"about": "A study of the panel.", "notebooks": dict(notebooks)}
         self._preset = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -46,7 +41,12 @@ class StudyProcess:
         self._is_measured = False  # whether what the runs take was known when they were planned
 
     def start(self) -> None:
-        """Start, or resume, doing the runs."""
+        """Start, or resume, doing the runs; ItlError on a machine that does only a part of them."""
+        if self.machine.shard != (1, 1):
+            raise ItlError(
+                f"a panel does all runs of a study, and its machine part {self.machine.shard[0]} of "
+                f"{self.machine.shard[1]}; leave the shard out"
+            )
         self._was_stopped = False
         folder = Path(mkdtemp(prefix="itl-study-"))
         preset, self._log = folder / "study.yaml", folder / "log.txt"
@@ -135,7 +135,11 @@ def _remove_unused(folder: Path, process: subprocess.Popen) -> None:
         rmtree(folder, ignore_errors=True)
 
 
-def of_others(question: Question, store: Store, machine: Machine) -> str:
-    """Say which processes do runs of *question*, as after a restart of the kernel; '' where none does."""
-    names = ", ".join(holders(question.specs(machine), store))
-    return f"These runs are done by {names}, which this panel did not start: end it there." if names else ""
+def of_others(names: Sequence[str]) -> str:
+    """Say which processes do the runs, as after a restart of the kernel, and what ends them; '' for none."""
+    if not names:
+        return ""
+    named = [re.fullmatch(HOLDER_NAME.format(r"(\d+)", "(.+)"), name) for name in names]
+    ends = ", ".join(f"kill {name[1]} on {name[2]}" for name in named if name)
+    advice = f". To end that in a terminal, and keep what is finished: {ends}" if ends else ""
+    return f"These runs are done by {', '.join(names)}, which this panel did not start{advice}."

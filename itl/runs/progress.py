@@ -199,9 +199,9 @@ def last_epoch(folder: Path) -> str:
     return f"{folder.name[:5]}{where} epoch {row['epoch']} loss {row['loss']:.2f}"
 
 
-def holders(specs: Iterable[object], store: Store) -> list[str]:
-    """Name the processes, wherever they were started, that are computing any of *specs*."""
-    return sorted({_living_holder(f"{store.path(spec)}/{HOLDER}") for spec in specs} - {""})
+def holders(folders: Iterable[str]) -> list[str]:
+    """Name the processes, wherever they were started, that are computing runs in any of *folders*."""
+    return sorted({_living_holder(f"{folder}/{HOLDER}") for folder in folders} - {""})
 
 
 def _living_holder(file: str) -> str:

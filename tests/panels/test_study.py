@@ -208,6 +208,41 @@ def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch)
     assert "Verdict:" not in picture.value
 
 
+def test_what_other_processes_do_is_shown_and_followed(panel, machine, monkeypatch):
+    monkeypatch.setattr(study, "POLL_SECONDS", 0.01)
+    panel.seeds = "0"
+
+    async def follow() -> None:
+        *_, picture, _ = panel.widget().children
+
+        async def shows(*texts: str) -> bool:
+            for _ in range(1000):
+                if all(text in picture.value for text in texts):
+                    return True
+                await asyncio.sleep(0.01)
+            return False
+
+        assert await shows("0 of 6 runs exist already", "<b>not started</b>")
+        run_here(small_study(images_per_class=[0, 4], seeds=[0]), machine)
+        assert await shows("4 of 6 runs exist already", "<b>not started</b>"), "the packs were made too"
+        spec = next(spec for spec in panel.ask().specs(machine) if not panel.store.is_done(spec))
+        holder = panel.store.folder(spec) / "claim.holder"
+        holder.write_text("process 7 on a-host")
+        assert await shows("<b>running elsewhere: process 7 on a-host</b>: 4 of 6 runs done", "<progress")
+        assert (panel.state, panel.others) == ("running elsewhere", ["process 7 on a-host"])
+        panel.seeds = "x"
+        assert await shows("<b>not started</b>", "seeds are whole numbers")
+        panel.seeds = "0"
+        assert await shows("<b>running elsewhere")
+        holder.unlink()
+        assert await shows("4 of 6 runs exist already", "<b>not started</b>")
+        run_here(panel.ask(), machine)
+        assert await shows("6 of 6 runs exist already", "<b>done</b>", "Verdict:")
+
+    with ThreadPoolExecutor(1) as thread:  # Playwright's tests leave a running loop in this one
+        thread.submit(asyncio.run, follow()).result()
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "says"),
     [

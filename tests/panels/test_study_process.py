@@ -34,8 +34,8 @@ def test_runs_that_were_started_elsewhere_are_named_by_stop(panel, rates):
     (folder / "claim.holder").write_text("process 7 on a-host")
     panel.stop()
     assert (
-        panel.message
-        == "These runs are done by process 7 on a-host, which this panel did not start: end it there."
+        panel.message == "These runs are done by process 7 on a-host, which this panel did not start. "
+        "To end that in a terminal, and keep what is finished: kill 7 on a-host."
     )
     ended = subprocess.Popen(["true"])
     ended.wait()
