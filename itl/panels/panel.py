@@ -118,6 +118,8 @@ class Panel(HasTraits, metaclass=PanelMeta):
         super().__init__()
         # JupyterLab handles what widgets send in a thread of its own, beside the one that runs cells.
         self.lock = RLock()
+        self._box: ipywidgets.Widget | None = None  # controls and picture, once there is a widget
+        self._refusal = ""  # why the setting that was tried last is not set, as HTML
         self._static: DisplayHandle | None = None  # the picture where a program executes the notebook
         self._controls: dict[str, Any] = {}  # by their descriptions, once there is a widget
         self._pictures: dict[Callable[[], str], ipywidgets.HTML] = {}  # of each part, once there is a widget
@@ -145,7 +147,14 @@ class Panel(HasTraits, metaclass=PanelMeta):
         """Make the controls, each with a description, which screen readers read."""
 
     def widget(self) -> ipywidgets.Widget:
-        """Make controls and picture; they are linked to the settings."""
+        """Return controls and picture, linked to the settings: one widget, however often it is shown."""
+        if self._box is None:
+            self._box = self._make_widget()
+        else:
+            self.redraw()
+        return self._box
+
+    def _make_widget(self) -> ipywidgets.Widget:
         controls = self.controls()
         every = list(leaves(controls))
         self._controls = {control.description: control for control in every}
@@ -165,6 +174,8 @@ class Panel(HasTraits, metaclass=PanelMeta):
         try:
             if kind != "shown":
                 acts[kind](**message)
+        except (ItlError, traitlets.TraitError) as error:
+            self._refuse(error)
         finally:
             script.send({"kind": "done"})
 
@@ -205,6 +216,8 @@ class Panel(HasTraits, metaclass=PanelMeta):
     ) -> Callable[[], None]:
         """Keep the value of *control* and a *setting* equal; returns a function that makes options again.
 
+        A value that the setting refuses is put back, and the picture says why.
+
         Args:
             options: makes the options of the control, words and value of each.
             after: other settings that change these options; else they are made again only where the value is
@@ -226,8 +239,13 @@ class Panel(HasTraits, metaclass=PanelMeta):
                 updating = False
 
         def update_setting(change: dict) -> None:
-            if not updating:
+            if updating:
+                return
+            try:
                 setattr(self, setting, change["new"])
+            except (ItlError, traitlets.TraitError) as error:
+                update_control()
+                self._refuse(error)
 
         update_control()
         control.observe(update_setting, "value")
@@ -266,6 +284,8 @@ class Panel(HasTraits, metaclass=PanelMeta):
         states = {part: tuple(getattr(self, name) for name in names) for part, names in self.parts().items()}
         changed = [part for part, state in states.items() if state != self._drawn.get(part)]
         self._drawn = states
+        if self._refusal:
+            self._refusal, changed = "", list(states)
         if changed:
             self.redraw(changed)
 
@@ -275,9 +295,15 @@ class Panel(HasTraits, metaclass=PanelMeta):
         with self.lock:
             for part, picture in self._pictures.items():
                 if parts is None or part in parts:
-                    picture.value = picture_of(part)
+                    is_first = part == next(iter(self._pictures))
+                    picture.value = (self._refusal if is_first else "") + picture_of(part)
             if self._static is not None:
                 self._static.update(self.static_data(), raw=True)
+
+    def _refuse(self, error: Exception) -> None:
+        """Say above the picture, until a setting is changed, why one was not."""
+        self._refusal = render("problem.html.j2", problem=message_of(error))
+        self.redraw()
 
     def static_data(self) -> dict[str, str]:
         """Return the picture by MIME type, for where nothing runs."""
@@ -318,7 +344,7 @@ def picture_of(part: Callable[[], str]) -> str:
         return render("problem.html.j2", problem=message_of(error))
 
 
-def message_of(error: ItlError | OSError) -> str:
+def message_of(error: Exception) -> str:
     """Write *error* for a notebook, which has no command line; OSErrors are of paths that people give."""
     arguments = "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA"
     preset = "panels take no options: set them in a preset, which `itl init` copies"

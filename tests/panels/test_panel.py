@@ -29,6 +29,12 @@ class Animals(Panel):
         self.collecting: list[bool] = []  # whether garbage was collected while the picture was drawn
         super().__init__()
 
+    @traitlets.validate("animal")
+    def _alive(self, proposal: dict) -> str:
+        if proposal["value"] == "  cat":
+            raise ItlError("cats choose, and are not chosen; choose ant or bee")
+        return proposal["value"]
+
     def html(self) -> str:
         self.collecting.append(gc.isenabled())
         return self.animal
@@ -66,7 +72,7 @@ def test_a_panel_without_a_part_cannot_be_made(missing):
     ("letters", "index", "text", "animal"),
     [
         ("", 1, "bee", "bee"),
-        ("", 2, "  cat", "  cat"),
+        ("", 2, "  cat", "bee"),  # it is refused
         ("e", 1, "bee", "bee"),  # it lay second before the list changed
         ("e", 0, "ant", "bee"),  # no longer in the list: nothing is chosen
     ],
@@ -76,6 +82,30 @@ def test_what_was_clicked_is_chosen_where_it_lies_now(panel, letters, index, tex
     panel.letters = letters
     panel.receive(Mock(), kind="choice", control="animal", chosen=[[index, text]])
     assert panel.animal == animal
+
+
+def test_a_setting_that_is_refused_is_put_back_and_the_picture_says_why(panel):
+    _, animal, *_, picture, _ = panel.widget().children
+    message = {"kind": "choice", "control": "animal", "chosen": [[2, "  cat"]]}
+    click = {"kind": "setting", "setting": "animal", "value": "  cat"}
+    for refused in (message, click):
+        script = Mock()
+        panel.receive(script, **refused)
+        script.send.assert_called_once_with({"kind": "done"})
+        assert (panel.animal, animal.value) == ("ant", "ant")
+        assert 'role="alert"' in picture.value
+        assert "cats choose, and are not chosen; choose ant or bee" in picture.value
+        assert picture.value.endswith("ant")
+        panel.legs += 1
+        assert picture.value == "ant"
+
+
+def test_a_panel_that_is_shown_twice_is_one_widget(panel):
+    first = panel.widget()
+    assert panel.widget() is first
+    *_, picture, _ = first.children
+    panel.animal = "bee"
+    assert picture.value == "bee"
 
 
 def test_several_are_chosen_where_they_lie_now_and_without_what_is_gone(panel):
