@@ -146,9 +146,10 @@ class StudyPanel(StudySettings):
         started = time.perf_counter()
         try:
             with self.lock:
-                if self._state_words() != self._drawn_state:
+                state, words = self._state_and_words()
+                if words != self._drawn_state:
                     self.refresh()
-                elif self.state in (RUNNING, RUNNING_ELSEWHERE) or not self._is_current:
+                elif state in (RUNNING, RUNNING_ELSEWHERE) or not self._is_current:
                     self.redraw()
         finally:
             self._look_later(max(POLL_SECONDS, (time.perf_counter() - started) / LOOK_SHARE))
@@ -213,11 +214,7 @@ class StudyPanel(StudySettings):
         It is also running while runs of earlier settings are under way, and running elsewhere while a process
         that this panel did not start does runs of the present ones.
         """
-        if self._is_running:
-            return RUNNING
-        if self.others:
-            return RUNNING_ELSEWHERE
-        return NOT_STARTED if self.process is None or self._is_changed else self.process.state
+        return self._state_and_words()[0]
 
     @property
     def others(self) -> list[str]:
@@ -228,9 +225,14 @@ class StudyPanel(StudySettings):
     def _is_running(self) -> bool:
         return self.process is not None and self.process.state == RUNNING
 
-    def _state_words(self) -> str:
-        state, others = self.state, self.others
-        return f"{state}: {', '.join(others)}" if others else state
+    def _state_and_words(self) -> tuple[str, str]:
+        """Return the state, and in words with the processes elsewhere; they are looked for once."""
+        if self._is_running:
+            return RUNNING, RUNNING
+        if others := self.others:
+            return RUNNING_ELSEWHERE, f"{RUNNING_ELSEWHERE}: {', '.join(others)}"
+        state = NOT_STARTED if self.process is None or self._is_changed else self.process.state
+        return state, state
 
     def _chosen(self) -> tuple[object, ...]:
         return self.taxonomy, *(getattr(self, name) for name in self.chosen)
@@ -269,7 +271,7 @@ class StudyPanel(StudySettings):
             planned, problem, self._planned = None, message_of(error), None
             self.store.seen.clear()  # of runs of earlier settings
         self._is_done = not self._is_running and planned is not None and planned.left.empty
-        self._drawn_state = self._state_words()
+        state, self._drawn_state = self._state_and_words()
         return render(
             "study_panel.html.j2",
             title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
@@ -279,7 +281,7 @@ class StudyPanel(StudySettings):
             plan=plan_facts(planned) if planned is not None else None,
             state=DONE if self._is_done else self._drawn_state,
             message=" ".join(filter(None, [self._about_earlier(), self.message])),
-            progress=self._progress_facts(),
+            progress=self._progress_facts(state),
             curve_size=CURVE_SIZE,
             answer=self._answer_facts(),
         )
@@ -307,9 +309,8 @@ class StudyPanel(StudySettings):
         """When a pack was added last, or began to be built; runs have no keys before theirs is built."""
         return os.stat(self.machine.packs).st_mtime_ns if self.machine.packs.exists() else 0
 
-    def _progress_facts(self) -> dict[str, object]:
+    def _progress_facts(self, state: str) -> dict[str, object]:
         """Say how far runs are that this panel has started, or that others do; {} where there are none."""
-        state = self.state
         if state == RUNNING_ELSEWHERE:
             if self._others is None:
                 self._others = StudyProcess(self.ask(), {}, self.machine)
