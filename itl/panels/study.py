@@ -291,9 +291,8 @@ class StudyPanel(StudySettings):
         made = self.ask()
         # The margin changes which runs are needed only where seeds are added until it is decided.
         runs = made if made.cap else replace(made, margin=Margin())
-        if not self._is_current:
+        if self._planned is None or self._planned[0] != runs or not self._is_current:
             self._planned = self._answer = None
-        if self._planned is None or self._planned[0] != runs:
             self.store.seen.clear()
             planned = plan([made], self.store, self.machine, measure=False, build_nets=False)
             self._planned = runs, self._packs_version, planned
