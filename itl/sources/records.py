@@ -21,6 +21,7 @@ MASK = re.compile(rf"(.+)[_ -](?:{MASK_PATTERN})(?:_\d+)?\.\w+", re.IGNORECASE) 
 HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all of these, and soon looked for
 # Names of copied folders in Windows, browsers, macOS and GNOME.
 COPY = re.compile(r"(?i:copy of (.+)|(.+?)( - copy( \(\d+\))?| copy( \d+)?| \(\d{1,2}\)| \((\w+ )?copy\)))")
+IN_QUOTES = re.compile(r"""'[^']+'|"[^"]+\"""")
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -103,6 +104,15 @@ def plain_label(text: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def unquoted(name: str) -> str:
+    """Return *name* without the quotes around it, if it has any.
+
+    >>> unquoted("'cat, domestic'"), unquoted("rock 'n' roll")
+    ('cat, domestic', "rock 'n' roll")
+    """
+    return name[1:-1].strip() if IN_QUOTES.fullmatch(name) else name
 
 
 def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:

@@ -155,3 +155,42 @@ def test_a_list_of_splits_that_calls_images_of_train_test_is_not_passed_over(tmp
         open_source("lists", path).records()
     records = open_source("lists", path, train="labels.csv", val="val.txt").records()
     assert [record.split for record in records].count("train") == 5, "as the message says"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train.csv", ["image, label", 'my 0.jpg, "sea, salt"', '"my 1.jpg", "dog"']),
+        (
+            "train.csv",
+            ['"image", "label", "split"', '"my 0.jpg", "sea, salt", "train"', "my 1.jpg, dog, train"],
+        ),
+        ("train.csv", ['my 0.jpg, "sea, salt"', '"my 1.jpg", dog']),
+        ("train.tsv", ["image\tlabel", "'my 0.jpg'\t \"sea, salt\"", "my 1.jpg\t'dog'"]),
+        ("train.txt", ["my 0.jpg 'sea, salt'", '"my 1.jpg" "dog"']),
+        ("train.txt", ['"my 0.jpg", "sea, salt"', "'my 1.jpg', 'dog'"]),
+    ],
+)
+def test_quotes_around_a_cell_or_a_word_of_a_line_are_no_part_of_it(tmp_path, name, lines):
+    path = written(tmp_path, images("im/my 0.jpg", "im/my 1.jpg") | {name: text(*lines)})
+    classes = {record.id: record.wnid for record in open_source("lists", path).records()}
+    assert classes == {"im/my 0.jpg": "sea, salt", "im/my 1.jpg": "dog"}
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("splits.csv", ["split, image", '"train", "my 0.jpg"', '"test", "my 1.jpg"']),
+        ("test.txt", ['"my 1.jpg" "b"']),
+    ],
+)
+def test_quotes_behind_a_blank_hide_no_division_of_class_folders(tmp_path, name, lines):
+    files = images("a/my 0.jpg", "b/my 1.jpg") | {name: text(*lines)}
+    with pytest.raises(ItlError, match=f"{name} divides the images"):
+        open_source("folder", written(tmp_path, files)).records()
+
+
+def test_several_quoted_words_or_numbers_are_no_one_label(tmp_path):
+    for line in ('0.jpg,"a","b"', '0.jpg "1 2"'):
+        with pytest.raises(ItlError, match="train.txt, line 1: .* (may be more than|are several numbers)"):
+            open_source("lists", written(tmp_path, images("0.jpg") | {"train.txt": text(line)})).records()

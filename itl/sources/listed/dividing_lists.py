@@ -16,7 +16,7 @@ from itl.sources.listed.list_columns import ID_COLUMNS, RARE_IMAGE_COLUMNS
 from itl.sources.listed.list_files import IMAGE_AND_LABEL, delimiter_of_table, first_line
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import are_codes_of_splits, has_split_column, may_be_split_column
-from itl.sources.records import is_image, stem_of
+from itl.sources.records import is_image, stem_of, unquoted
 from itl.sources.split_names import (
     SPLIT_OF_WORD,
     is_of_splits,
@@ -110,14 +110,14 @@ def _cells_of_rows(text: str, suffix: str, stems: Collection[str]) -> list[list[
     if suffix in ("csv", "tsv") and (sign in first or " " not in first):
         rows: list[list[str]] = []
         with suppress(csv.Error):  # a cell without end: the rows above it tell
-            rows += csv.reader(io.StringIO(text, newline=""), delimiter=sign)
+            rows += csv.reader(io.StringIO(text, newline=""), delimiter=sign, skipinitialspace=True)
         return [[cell.strip() for cell in row] for row in rows if any(row)]
     lines, rows = [line.strip() for line in text_lines(text) if line.strip()], []
     if suffix in ("jsonl", "ndjson"):
         return [values for line in lines if (values := _values_of_tree(line))]
     for line in lines:
         match = IMAGE_AND_LABEL.fullmatch(line)
-        image, rest = (match[1], match[2] or "") if match else (line, "")
+        image, rest = (unquoted(match[1]), match[2] or "") if match else (line, "")
         is_named = stem_of(image) in stems  # not as in "train 0.jpg"
         rows.append([image, *_CELL_ENDS.split(rest)] if is_named else _CELL_ENDS.split(line.strip("\"' ")))
     return rows

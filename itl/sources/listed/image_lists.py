@@ -21,7 +21,7 @@ from itl.sources.listed.list_files import (
 )
 from itl.sources.listed.list_tables import add_objects, json_lines, objects_of_table, rows_of_cells
 from itl.sources.listed.split_columns import UnclearListError, are_codes_of_splits, splits_of_labels
-from itl.sources.records import is_image, stem_of
+from itl.sources.records import is_image, stem_of, unquoted
 from itl.sources.split_names import is_split_list, split_of_cell, split_of_path, stem_words
 from itl.storage import text_lines
 from itl.words import examples
@@ -145,7 +145,8 @@ def _from_line(line: str, number: int, file: str) -> ListedImage:
     words = re.split(r"[\s,;|]+", label)
     has_value = len(words) > 1 and any(map(_may_be_value, words))
     sign = line[len(image) :].lstrip(" ")[:1]
-    if (has_value or (sign in (*",;\t",) and sign in label)) and not SEVERAL_LABELS.fullmatch(label):
+    is_unclear = has_value or (sign in (*",;\t",) and sign in label)
+    if is_unclear and not SEVERAL_LABELS.fullmatch(label) and unquoted(label) == label:
         raise UnclearListError(
             f"{file}, line {number}: {label[:40]!r} may be more than a label; write a CSV with a header that "
             f"says which is which, such as image,label,other"

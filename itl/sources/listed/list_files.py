@@ -10,10 +10,10 @@ from itl.errors import ItlError
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.listed.labels import SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import delimiter_of
+from itl.sources.records import unquoted
 
-IMAGE_AND_LABEL = re.compile(
-    rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
-)
+_SUFFIXES = "|".join(map(re.escape, FORMATS_OF_SUFFIX))
+IMAGE_AND_LABEL = re.compile(rf"""(.*?(?:{_SUFFIXES})["']?)(?:[\s,;]+(.*))?""", re.IGNORECASE)
 
 
 class NoTextError(ItlError):
@@ -49,7 +49,8 @@ class ListFile:
     line: int = 0  # that is being read, or has the fault; 0: its columns have it
 
     def add(self, entry: ListedImage) -> None:
-        """Add the image of a line; UnclearListError if it has several labels."""
+        """Add the image of a line, without quotes; UnclearListError if it has several labels."""
+        entry = entry._replace(image=unquoted(entry.image), label=unquoted(entry.label))
         if SEVERAL_LABELS.fullmatch(entry.label):  # no text is made for each of a million lines
             refuse_several(entry.label, f"{self.name}, line {entry.line}")
         self.images.append(entry)

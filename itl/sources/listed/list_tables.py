@@ -65,10 +65,11 @@ def has_no_labels(data: bytes, name: str) -> bool:
     try:
         text = text_of(data, name)
         if name.lower().endswith(".csv"):
-            columns = set(next(csv.reader([first_line(text)], delimiter=delimiter_of_table(text, "csv")), []))
+            rows = rows_of_cells(first_line(text), delimiter_of_table(text, "csv"), ListFile(name))
+            columns = {cell for _, row in rows for cell in row}
         else:
             columns = {column for _, row in json_lines(text, ListFile(name)) for column in row}
-    except (ItlError, csv.Error):  # which the source lists says of it
+    except ItlError:  # which the source lists says of it
         return False
     others = {column.strip().lower() for column in columns} - {*RARE_IMAGE_COLUMNS}
     return len(others) < len(columns) and others <= UNLABELLED_COLUMNS
@@ -94,7 +95,8 @@ def json_lines(text: str, parsed: ListFile) -> Iterator[tuple[int, Row]]:
 
 def rows_of_cells(text: str, delimiter: str, parsed: ListFile) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line of each row of a table, and its cells; ItlError if it is none."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     parsed.line = 1
     try:
         for row in reader:

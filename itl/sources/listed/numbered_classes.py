@@ -13,7 +13,7 @@ from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.json_text import parse_json
 from itl.sources.folder_names import wnid_of
-from itl.sources.records import plain_label
+from itl.sources.records import plain_label, unquoted
 from itl.storage import python_literal, text_lines
 from itl.words import counted, examples
 
@@ -29,7 +29,6 @@ NUMBER_HEADERS = {  # of numbers, beside names
     *("idx", "class_idx", "number", "class_number", "code", "target", "y"),
 }
 _WHOLE = re.compile(r"-?[0-9]+(\.0+)?")
-_IN_QUOTES = re.compile(r"""'[^']+'|"[^"]+\"""")
 _NO_NAME = re.compile(  # but perhaps a name with a number, others or a comment beside it
     rf"""[-–—#%].*|//.*|.*[-–—]|.*[=|;:>{{}}"].*|'[^']*('.*')?|\[.*[\s,].*|{WNID.pattern}_[0-9].*"""
 )
@@ -220,7 +219,7 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number"
         )
-    named = numbered or [(str(number), _unquoted(line)) for number, line in enumerate(lines)]
+    named = numbered or [(str(number), unquoted(line)) for number, line in enumerate(lines)]
     if not numbered:
         _refuse_heading(lines, file)
     unclear = [
@@ -284,20 +283,11 @@ def _numbered_line(line: str) -> tuple[str, str] | None:
         (first.removesuffix(":"), line[len(first) :]),
         (last, line[: -len(last)].rstrip().removesuffix(":")),
     ):
-        if is_number(_unquoted(number)):
+        if is_number(unquoted(number)):
             name = name.strip(", \t")
-            whole = _unquoted(name)
-            return _unquoted(number), whole if whole != name else " ".join(name.replace(",", " ").split())
+            whole = unquoted(name)
+            return unquoted(number), whole if whole != name else " ".join(name.replace(",", " ").split())
     return None
-
-
-def _unquoted(name: str) -> str:
-    """Return *name* without the quotes around it, if it has any.
-
-    >>> _unquoted("'cat, domestic'"), _unquoted("rock 'n' roll")
-    ('cat, domestic', "rock 'n' roll")
-    """
-    return name[1:-1].strip() if _IN_QUOTES.fullmatch(name) else name
 
 
 def _json_pairs(text: str) -> list[tuple[str, str]]:
