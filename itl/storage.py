@@ -208,8 +208,8 @@ def python_literal(text: str) -> Any:
     try:
         tree = ast.parse(text.strip(), mode="eval")
         content = ast.literal_eval(tree)
-    except (ValueError, TypeError) as error:  # a name, or a list for a key
-        raise SyntaxError(str(error)) from None
+    except (ValueError, TypeError):
+        raise SyntaxError("a word has no quotes, or a key is a list") from None
     for mapping in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
         unique_keys([(ast.literal_eval(key), None) for key in mapping.keys if key])
     return content

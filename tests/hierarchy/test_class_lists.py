@@ -244,7 +244,7 @@ def test_names_of_folders(tmp_path):
         ),
         (f"{{1: ['{TENCH}'], 1: ['{CHIHUAHUA}']}}", "the key 1 is twice in one object"),
         ("{['fish']: 1}", "^[^:]*list begins like JSON, but is not: "),
-        ("{'fish': dog()}", "^[^:]*list begins like JSON, but is not: malformed node"),
+        ("{'fish': dog()}", "^[^:]*list begins like JSON, but is not: a word has no quotes"),
         ("{'fish': 1}\n{'dog': 2}", "but is not: invalid syntax [^;]*$"),
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
         *(

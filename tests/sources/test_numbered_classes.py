@@ -61,6 +61,14 @@ from itl.sources.listed.numbered_classes import read_names
         ("a.txt", b"1 " + b"dog " * 200 + b"\n0 cat\n", {"0": "cat", "1": " ".join(["dog"] * 200)}),
         ("a.txt", b"dog " * 200 + b"1\ncat 0\n,\t,\n", {"0": "cat", "1": " ".join(["dog"] * 200)}),
         ("a.txt", b"cat" + b" " * 20_000 + b"x\ndog\n", {"0": "cat" + " " * 20_000 + "x", "1": "dog"}),
+        ("a.csv", b"id,name,count\n0,cat,513\n1,dog,12\n", {"0": "cat", "1": "dog"}),
+        ("a.csv", b"count,name,id\n513,cat,0\n12,dog,1\n", {"0": "cat", "1": "dog"}),
+        ("a.csv", b"ClassId,SignName\n0,stop\n1,no entry\n", {"0": "stop", "1": "no entry"}),
+        ("a.csv", b",breed\n1,cat\n0,dog\n", {"1": "cat", "0": "dog"}),
+        ("a.csv", b"code,breaking\nsea,lion\n", {"0": "code,breaking", "1": "sea,lion"}),
+        ("a.tsv", b"0\ttench, Tinca tinca\n1\tdog\t\n", {"0": "tench Tinca tinca", "1": "dog"}),
+        ("a.tsv", b"1\tn02119789\tkit fox\n2\tn02100735\tsetter\n", {"1": "n02119789", "2": "n02100735"}),
+        ("a.csv", b"0,'1,4-dioxane'\n1,\"2,3\"\n", {"0": "1,4-dioxane", "1": "2,3"}),
         ("a.txt", b"0-2\n4-6\n", {"0": "0-2", "1": "4-6"}),
         ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"0": "cat", "1": "dog"}', {"0": "cat", "1": "dog"}),
@@ -74,7 +82,11 @@ def test_names_of_numbers(file, content, names):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"cat 1\ndog\n", "'dog' does not"),
+        (b"cat 1\ndog\n", "'dog' does not; give every line both, or no line a number$"),
+        (
+            b"sign,number,x\ncat,0\ndog,1\n",
+            "'sign,number,x' does not; .*, or no line a number; if it is a header,",
+        ),
         (b"cat 1\ndog 1\n", "class 1 twice"),
         (b"cat 1\ncat 2\n", "two numbers"),
         (b" \n\n", "names.txt is empty; write a name a line, or remove it"),
@@ -84,7 +96,10 @@ def test_names_of_numbers(file, content, names):
         (b'{"0": "cat", "dog": "1"}', "neither a list of names nor an object with numbers"),
         (b'{"cat": 0, "dog": "1"}', "neither a list of names nor an object with numbers"),
         (b'{"names": ["cat"]}', "neither a list of names nor an object with numbers"),
-        (b"{0: 'cat',\n 1: dog}", "cannot be read as names of classes .*; write a name a line"),
+        (
+            b"{0: 'cat',\n 1: dog}",
+            "cannot be read as names of classes .a word has no quotes, .*; write a name a line",
+        ),
         (b"{0: 'cat',\n 0: 'dog'}", "the key 0 is twice in one object"),
         (b"{0: 'crane',\n 1: 'crane'}", "gives 'crane' two numbers; give every class a name of its own"),
         (b"{['cat']: 0}", "cannot be read as names of classes .*; write a name a line"),
@@ -100,6 +115,13 @@ def test_names_of_numbers(file, content, names):
                 *("0 - 2 years\n3 - 9 years", "ages 0 - 2\nages 3 - 9", "0 - cat\n1 - 3D printer"),
                 *("'n02119789': 'kit fox',", "'cat', 'dog'", "0: [n02119789, kit fox]", "0 'cat", "0 ' '"),
                 *("n02085936;1", "n02085936_1", "# names of classes\ncat", "// of cats\ncat", "0,cat,5"),
+                *(
+                    "0\tcat\t5",
+                    "0\tcat\tFelis\n1\tdog\tCanis",
+                    "cat,mammal,0",
+                    "0,cat,mammal",
+                    "0,'cat',mammal",
+                ),
                 *("cat\ndog: black", "cat:, 0"),
             )
         ),

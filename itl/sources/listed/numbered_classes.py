@@ -13,7 +13,7 @@ from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
 from itl.sources.files.json_text import parse_json
 from itl.sources.folder_names import wnid_of
-from itl.sources.records import plain_label, unquoted
+from itl.sources.records import IN_QUOTES, plain_label, unquoted
 from itl.storage import python_literal, text_lines
 from itl.words import counted, examples
 
@@ -215,9 +215,10 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     numbered = [pair for pair in pairs if pair]
     if numbered and None in pairs:
         without = lines[pairs.index(None)]
+        header = "" if pairs[0] else "; if it is a header, call its columns id and name"
         raise ItlError(
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
-            f"does not; give every line both, or no line a number"
+            f"does not; give every line both, or no line a number{header}"
         )
     named = numbered or [(str(number), unquoted(line)) for number, line in enumerate(lines)]
     if not numbered:
@@ -225,7 +226,10 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     unclear = [
         line
         for line, (_, name) in zip(lines, named, strict=True)
-        if not name or _NO_NAME.fullmatch(name) or _NUMBER_NAME_NUMBER.fullmatch(line)
+        if not name
+        or _NO_NAME.fullmatch(name)
+        or _NUMBER_NAME_NUMBER.fullmatch(line)
+        or (numbered and _has_third_cell(line))
     ]
     if not numbered and all(map(_WITH_NUMBER.fullmatch, lines)):
         unclear = lines
@@ -248,23 +252,43 @@ def _refuse_heading(lines: Sequence[str], file: str) -> None:
 
 def _table_pairs(text: str, file: str) -> list[tuple[str, str]]:
     """Return number and name of each row below a header that says which is which; nothing without one."""
-    lines = [line.strip() for line in text_lines(text) if line.strip()]
+    lines = [line.strip() for line in text_lines(text) if line.strip(", \t")]
     sign = next((sign for sign in ",;\t" if lines and sign in lines[0]), ",")
     header = [re.sub(r"[\s_]+", "_", cell.strip('" ').casefold()) for cell in "".join(lines[:1]).split(sign)]
-    if len(header) != 2:
+    of_numbers = [
+        column for column, cell in enumerate(header) if cell in NUMBER_HEADERS or f"{column}{cell}" == "0"
+    ]
+    of_names = [column for column, cell in enumerate(header) if cell in HEADERS]
+    both = [(number, name) for number in of_numbers for name in of_names if number != name]
+    is_known = len(both) == 1
+    if not both and len(of_numbers) == 1 and len(header) == 2:  # ClassId,SignName
+        both = [(of_numbers[0], 1 - of_numbers[0])]
+    if len(both) != 1:
         return []
-    is_first, is_last = (header[n] in NUMBER_HEADERS and header[1 - n] in HEADERS for n in (0, 1))
-    if is_first == is_last:
-        return []
-    column, pairs = int(is_last), []
+    (number, name), pairs = both[0], []
     for row in csv.reader(lines[1:], delimiter=sign, skipinitialspace=True, strict=True):
-        if len(row) != 2 or not _WHOLE.fullmatch(row[column].strip()) or not row[1 - column].strip():
+        if len(row) != len(header) or not _WHOLE.fullmatch(row[number].strip()) or not row[name].strip():
+            if not is_known:
+                return []
             raise ItlError(
                 f"{file}: {sign.join(row)[:60]!r} is not a number and a name, as its header "
                 f"{lines[0]!r} says; correct it, or remove the header"
             )
-        pairs.append((row[column].strip().partition(".")[0], row[1 - column].strip().lstrip("/")))
+        pairs.append((row[number].strip().partition(".")[0], row[name].strip().lstrip("/")))
     return pairs
+
+
+def _has_third_cell(line: str) -> bool:
+    r"""Say whether a *line* has another cell beside a number and a name: not a comma of words, nor a wnid.
+
+    >>> [_has_third_cell(line) for line in ("0\tcat\t513", "cat,mammal,0", "0,cat, domestic", "0,'1,4'")]
+    [True, True, False, False]
+    """
+    rows = [re.split(sign, IN_QUOTES.sub("name", line)) for sign in (r"\t+", r",(?!\s)")]
+    return any(
+        len(row) > 2 and (is_number(row[0]) or is_number(row[-1])) and not any(map(WNID.fullmatch, row))
+        for row in rows
+    )
 
 
 def _numbered_line(line: str) -> tuple[str, str] | None:
