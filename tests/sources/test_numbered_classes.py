@@ -4,6 +4,7 @@ import pytest
 
 from itl import ItlError
 from itl.sources.listed.numbered_classes import read_names
+from tests.annotated import check_lines, images, text, written
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,8 @@ from itl.sources.listed.numbered_classes import read_names
         ("a.tsv", b"0\ttench, Tinca tinca\n1\tdog\t\n", {"0": "tench Tinca tinca", "1": "dog"}),
         ("a.tsv", b"1\tn02119789\tkit fox\n2\tn02100735\tsetter\n", {"1": "n02119789", "2": "n02100735"}),
         ("a.csv", b"0,'1,4-dioxane'\n1,\"2,3\"\n", {"0": "1,4-dioxane", "1": "2,3"}),
+        ("a.txt", b"Grade 0\nGrade 1\n", {"0": "Grade 0", "1": "Grade 1"}),
+        ("a.txt", b"0 Grade 2\n1 Grade 1\n", {"0": "Grade 2", "1": "Grade 1"}),
         ("a.txt", b"0-2\n4-6\n", {"0": "0-2", "1": "4-6"}),
         ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"0": "cat", "1": "dog"}', {"0": "cat", "1": "dog"}),
@@ -88,7 +91,15 @@ def test_names_of_numbers(file, content, names):
             "'sign,number,x' does not; .*, or no line a number; if it is a header,",
         ),
         (b"cat 1\ndog 1\n", "class 1 twice"),
-        (b"cat 1\ncat 2\n", "two numbers"),
+        (
+            b"cat 1\ncat 2\n",
+            "gives 'cat' two numbers; .*, or, if the numbers are of names, write `0 cat 1` …",
+        ),
+        (
+            b"Type 1\nType 0\n",
+            "gives 'Type' two numbers; .*, or, if the numbers are of names, write `0 Type 1`",
+        ),
+        (b"cat: 0\ncat: 1\n", "gives 'cat' two numbers; give every class a name of its own$"),
         (b" \n\n", "names.txt is empty; write a name a line, or remove it"),
         (b"{}", "names.json is empty"),
         (b'{"0": "cat", "0": "dog"}', "the key '0' is twice in one object"),
@@ -137,3 +148,21 @@ def test_names_of_numbers(file, content, names):
 def test_names_that_are_refused(content, message):
     with pytest.raises(ItlError, match=message):
         read_names(content, "names.json" if content.startswith(b"{") else "names.txt")
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_noted"),
+    [
+        (("Leopard 2", "Abrams 1", "Type 0"), True),
+        (("2 Euro", "1 Dollar", "5 Pound"), True),
+        (("2 Euro", "5 Pound", "10 Yen"), False),
+        (("cat, 2", "dog, 1", "eel, 0"), False),
+        (("n02119789 2 kit_fox", "n02100735 1 setter", "n02110185 0 husky"), False),
+    ],
+)
+def test_numbers_that_may_be_parts_of_names_are_noted(tmp_path, lines, is_noted):
+    numbers = read_names(text(*lines), "classes.txt")
+    listed = [f"{n}.jpg {number}" for n, number in enumerate(numbers)]
+    files = images("0.jpg", "1.jpg", "2.jpg") | {"classes.txt": text(*lines), "train.txt": text(*listed)}
+    noted = [line for line in check_lines("lists", written(tmp_path, files)) if "do not rise" in line]
+    assert bool(noted) == is_noted

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from itl.errors import ItlError
 from itl.sources.files import archives
-from itl.sources.listed.numbered_classes import describe_zero
+from itl.sources.listed.numbered_classes import describe_order, describe_zero
 from itl.sources.records import Record, is_image, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import (
@@ -79,8 +79,11 @@ class ContainerSource(Source):
         return splits_by_name(self._files, self.path)
 
     def _describe_zero(self, numbers: Collection[str]) -> list[str]:
-        """Return a note if the option names lists names alone, and none of *numbers* is 0."""
-        return describe_zero(self.names.read_bytes(), str(self.names), numbers) if self.names else []
+        """Return notes if it is doubtful which of *numbers* a name of the option names stands for."""
+        if not self.names:
+            return []
+        data, file = self.names.read_bytes(), str(self.names)
+        return [*describe_zero(data, file, numbers), *describe_order(data, file)]
 
     @property
     def _missing_parts(self) -> str:

@@ -19,6 +19,7 @@ from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage
 from itl.sources.listed.numbered_classes import (
     CLASS_NAME_FILES,
     describe_exceptions,
+    describe_order,
     describe_zero,
     is_number,
     name_of,
@@ -269,6 +270,7 @@ class Lists(ChosenLists):
         if file := str(self.names or default):
             names = read_names(data := self._member(file).read(), file)
             scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
+            scan.notes += describe_order(data, file)
             return partial(name_of, names=names, file=file)
         names = names_of_numbers((entry.label, innermost_folder(entry.image)) for entry in images)
         if names.keys() == labels and labels:

@@ -97,10 +97,10 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     return names
 
 
-def refuse_repeated(names: Mapping[str, str], file: str) -> None:
+def refuse_repeated(names: Mapping[str, str], file: str, cure: str = "") -> None:
     """Raise ItlError if two numbers have one of *names*, read from *file*: they would be one class."""
     if repeated := sorted(name for name, count in Counter(names.values()).items() if count > 1):
-        raise ItlError(f"{file} gives {repeated[0]!r} two numbers; give every class a name of its own")
+        raise ItlError(f"{file} gives {repeated[0]!r} two numbers; give every class a name of its own{cure}")
 
 
 def first_number(numbers: Collection[int], classes: int) -> int | None:
@@ -148,6 +148,25 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = 
     way = "an object with their numbers" if is_json else f"`1 {first}` …"
     return [
         f"no {what} is 0, for which {first!r} stands in {file}; if {what}s count from 1, write {way} there"
+    ]
+
+
+def describe_order(data: bytes, file: str) -> list[str]:
+    """Return a note if blanks join names to numbers that do not rise: they may be parts of the names.
+
+    >>> describe_order(b"Tank 2\\nTank 0\\n", "a.txt")[0]
+    "the numbers of a.txt do not rise: 'Tank 2' is class 2; if they are of names, write `0 Tank 2` …"
+    >>> describe_order(b"cat 0\\ndog 1\\n", "names.txt"), describe_order(b"cat: 1\\ndog: 0\\n", "names.txt")
+    ([], [])
+    """
+    text = data.decode("utf-8-sig")
+    lines = [] if _is_json(text, file) or _table_pairs(text, file) else _lines(text)
+    numbers = [pair[0] for pair in map(_numbered_line, lines) if pair]
+    if numbers == sorted(numbers, key=int) or not _are_joined_by_blanks(lines):
+        return []
+    return [
+        f"the numbers of {file} do not rise: {lines[0][:60]!r} is class {numbers[0]}; if they are of names, "
+        f"write `0 {lines[0][:60]}` …"
     ]
 
 
@@ -220,6 +239,14 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number{header}"
         )
+    if numbered and _are_joined_by_blanks(lines):
+        same = {name for _, name in numbered}
+        if len(same) == 1 < len(lines) and [number for number, _ in numbered] == [
+            *map(str, range(len(lines)))
+        ]:
+            numbered = [(number, line) for (number, _), line in zip(numbered, lines, strict=True)]
+        cure = f", or, if the numbers are of names, write `0 {lines[0][:60]}` …"
+        refuse_repeated(dict(numbered), file, cure)
     named = numbered or [(str(number), unquoted(line)) for number, line in enumerate(lines)]
     if not numbered:
         _refuse_heading(lines, file)
@@ -256,7 +283,7 @@ def _table_pairs(text: str, file: str) -> list[tuple[str, str]]:
     sign = next((sign for sign in ",;\t" if lines and sign in lines[0]), ",")
     header = [re.sub(r"[\s_]+", "_", cell.strip('" ').casefold()) for cell in "".join(lines[:1]).split(sign)]
     of_numbers = [
-        column for column, cell in enumerate(header) if cell in NUMBER_HEADERS or f"{column}{cell}" == "0"
+        column for column, cell in enumerate(header) if cell in NUMBER_HEADERS or (not cell and column == 0)
     ]
     of_names = [column for column, cell in enumerate(header) if cell in HEADERS]
     both = [(number, name) for number in of_numbers for name in of_names if number != name]
@@ -276,6 +303,11 @@ def _table_pairs(text: str, file: str) -> list[tuple[str, str]]:
             )
         pairs.append((row[number].strip().partition(".")[0], row[name].strip().lstrip("/")))
     return pairs
+
+
+def _are_joined_by_blanks(lines: Iterable[str]) -> bool:
+    """Say whether nothing but blanks joins the numbers of *lines* to names that are no wnids."""
+    return not any(re.search(rf"""[\t,:"']|{WNID.pattern}""", line) for line in lines)
 
 
 def _has_third_cell(line: str) -> bool:
