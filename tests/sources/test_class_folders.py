@@ -84,6 +84,17 @@ def test_archives_among_class_folders_are_named(tmp_path):
         ClassFolders(tmp_path / "cat").records()
 
 
+def test_hidden_folders_of_images_that_may_be_classes_are_named(tmp_path):
+    tree(tmp_path, "9mm/1.jpg", "12 gauge/1.jpg", ".22 LR/a/1.jpg", ".22 LR/.22 LR_2.jpg", ".22 LR/._3.jpg")
+    tree(tmp_path, ".Trash-1000/files/9mm/1.jpg", ".ipynb_checkpoints/1-checkpoint.jpg", ".a/readme.txt")
+    reason = "images in the hidden folder .22 LR (if it is a class, rename it and them, without a first dot)"
+    assert ClassFolders(tmp_path).left_out == {reason: 2, "stray files": 4}
+    with zipfile.ZipFile(tmp_path.parent / "a.zip", "w") as archive:
+        for file in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
+            archive.write(file, file.relative_to(tmp_path))
+    assert ClassFolders(tmp_path.parent / "a.zip").left_out == {reason: 2, "stray files": 4}
+
+
 def test_every_file_in_a_stray_folder_counts(tmp_path):
     tree(
         tmp_path, "cat/1.jpg", "cat/.cache/a/1.jpg", "cat/.cache/2.jpg", "$RECYCLE.BIN/3.jpg", "dog/.DS_Store"

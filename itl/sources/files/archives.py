@@ -26,6 +26,11 @@ STRAY_NAMES = {  # and all that begin with a dot
     *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
     *("@eaDir", "#recycle", "@Recycle", "@Recently-Snapshot"),  # of network disks
 }
+KNOWN_HIDDEN = re.compile(  # folders of tools, which hold copies of images: no class is called so
+    r"\.(_|@|ipynb_|thumb|trash|apple|git|svn|hg|dvc|cache|tmp|temp|snapshot|xvpics|picasa|spotlight|fsevents|"
+    r"document|idea|vscode|venv|env$|huggingface|comments|sync|dropbox|streams|zfs|mypy_|pytest_|ruff_)",
+    re.IGNORECASE,
+)
 COMPRESSION_TOOLS = {
     b"\x1f\x8b": "gunzip",
     b"BZh": "bunzip2",
@@ -142,7 +147,7 @@ class Listing:
         if parts is None:
             self.left_out["names that leave the archive"] += 1
         elif is_stray(parts):
-            self.left_out["stray files"] += 1
+            self.left_out[_reason_of_stray(parts)] += 1
         else:
             name = self.prefix + "/".join(parts)
             if name in self.files:
@@ -235,6 +240,24 @@ def is_stray(parts: list[str]) -> bool:
     return not STRAY_NAMES.isdisjoint(parts) or "/." in f"/{'/'.join(parts)}"  # quicker than part by part
 
 
+def _reason_of_stray(parts: list[str]) -> str:
+    """Return why a stray file is left out; an image in a hidden folder of no known tool, by it.
+
+    >>> _reason_of_stray([".22 LR", "0.jpg"])
+    'images in the hidden folder .22 LR (if it is a class, rename it and them, without a first dot)'
+    >>> _reason_of_stray([".cache", "0.jpg"])
+    'stray files'
+    """
+    hidden = [part for part in parts[:-1] if part.startswith(".") and part != "."]
+    is_stray_file = parts[-1].startswith("._") or splitext(parts[-1])[1].lower() not in FORMATS_OF_SUFFIX
+    is_known = not STRAY_NAMES.isdisjoint(parts) or any(map(KNOWN_HIDDEN.match, hidden))
+    if not hidden or is_stray_file or is_known:
+        return "stray files"
+    return (
+        f"images in the hidden folder {hidden[0]} (if it is a class, rename it and them, without a first dot)"
+    )
+
+
 def foreign_format(names: Iterable[str], formats: Mapping[str, str] = FOREIGN_FORMATS) -> str:
     """Say which of *formats*, the first that any of *names* has, and the way from there; else empty.
 
@@ -315,7 +338,9 @@ def _add_folder_tree(
             else:
                 listing.left_out["links that lead nowhere" if entry.is_symlink() else "devices"] += 1
         elif is_stray([entry.name]):
-            listing.left_out["stray files"] += sum(len(files) for _, _, files in os.walk(entry.path))
+            for path, _, files in os.walk(entry.path):
+                parts = [entry.name, *os.path.relpath(path, entry.path).split(os.sep)]
+                listing.left_out.update(_reason_of_stray([*parts, file]) for file in files)
         elif (entry.stat().st_dev, entry.stat().st_ino) in ancestors:
             listing.left_out["links to a folder they are in"] += 1
         else:
