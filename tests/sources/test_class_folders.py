@@ -473,3 +473,12 @@ def test_images_without_a_suffix_beside_others_are_noted(tmp_path, end):
         f"note: without a suffix such as .jpg, 1 image is left out (of 22 such files 20 were opened); give "
         f"each one, as in 'dog/x0{end}.jpg'"
     ) in check_lines("folder", path)
+
+
+@pytest.mark.parametrize("name", ["split.csv", "test.list", "test.parquet"])
+def test_a_file_called_a_division_that_is_not_understood_is_noted(tmp_path, name):
+    tree(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    (tmp_path / name).write_text("image,part\ncat/1.JPEG,A\ndog/2.jpg,B\n")
+    assert ClassFolders(tmp_path).notes == [
+        f"not read: {name}, by the name a division of the images, which are all train"
+    ]

@@ -38,6 +38,7 @@ from itl.sources.scan import image_header
 from itl.sources.source import Source
 from itl.sources.split_names import (
     is_of_splits,
+    is_split_list,
     may_be_split_list,
     may_have_codes,
     split_of_folders,
@@ -50,6 +51,7 @@ from itl.words import counted, examples
 ARRAYS = {".npy", ".npz"}  # no images to be read, but in their place
 UNREAD_TABLES = ARRAYS | {
     *(".mat", ".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".xls", ".xlsx", ".xml", ".lst"),
+    *(".parquet", ".feather", ".list"),
 }
 FOLDERS_ALONE = "; for the folders alone, "  # before the options that read these
 NOT_CHOSEN = "images of classes that the list does not have"
@@ -223,10 +225,11 @@ class ClassFolders(Source):
             return []
         unread = []
         for name in sorted(self.listing.files):
-            is_unread_table = suffix_of(name) in UNREAD_TABLES  # others were looked at
+            is_unread_table = suffix_of(name) in UNREAD_TABLES
             is_named = is_of_splits(name) or split_of_path(name) in ("val", "test")
             is_list = is_unread_table or suffix_of(name) in LIST_SUFFIXES
-            if (is_unread_table and is_named) or (is_list and may_be_split_list(name)):
+            is_named = is_named and (is_unread_table or is_of_splits(name) or is_split_list(name))
+            if is_list and (is_named or may_be_split_list(name)):
                 unread.append(name)
         if not unread:
             return []

@@ -12,6 +12,7 @@ from itl.sources.listed.labels import SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import delimiter_of
 from itl.sources.records import unquoted
 
+QUOTES = ("'", '"')
 _SUFFIXES = "|".join(map(re.escape, FORMATS_OF_SUFFIX))
 IMAGE_AND_LABEL = re.compile(rf"""(.*?(?:{_SUFFIXES})["']?)(?:[\s,;]+(.*))?""", re.IGNORECASE)
 
@@ -50,7 +51,8 @@ class ListFile:
 
     def add(self, entry: ListedImage) -> None:
         """Add the image of a line, without quotes; UnclearListError if it has several labels."""
-        entry = entry._replace(image=unquoted(entry.image), label=unquoted(entry.label))
+        if entry.image[:1] in QUOTES or entry.label[:1] in QUOTES:  # few of millions
+            entry = entry._replace(image=unquoted(entry.image), label=unquoted(entry.label))
         if SEVERAL_LABELS.fullmatch(entry.label):  # no text is made for each of a million lines
             refuse_several(entry.label, f"{self.name}, line {entry.line}")
         self.images.append(entry)
