@@ -27,7 +27,7 @@ from itl.evaluation.transferability import EXTRACTION, SECONDS
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import PROVENANCE_FILE, Store
-from itl.runs.task_questions import score_task
+from itl.runs.task_questions import ONE_TARGET, score_task
 
 SIZE, SOURCE_ACCURACY, RANDOM = "data_size", "source_accuracy", "random"
 WORDS = {name: score.words for name, score in SCORES.items()} | {
@@ -40,7 +40,7 @@ FEW_NETS = 12  # resamples of fewer seeds hardly differ: orders beyond chance ar
 ORDERS = 999  # of these
 QUANTITIES = ("tau", "regret", "gain")
 BEST, WITHIN_NOISE, WORSE = "the best", "within noise of the best", "worse than the best"
-NO_ORDER, BACKWARDS = "no order beyond chance", "orders backwards"
+NO_ORDER, BACKWARDS, NOT_TESTED = "no order beyond chance", "orders backwards", "not tested"
 
 
 @dataclass(frozen=True)
@@ -376,6 +376,7 @@ def _verdicts(table: pd.DataFrame) -> np.ndarray:
         WORSE: orders & (table["p_best"] < LEVEL),
         WITHIN_NOISE: orders,
         BACKWARDS: beyond_chance,
+        NOT_TESTED: tau.notna() & table["p_order"].isna(),
         NO_ORDER: tau.notna(),
     }
     return np.select(list(shown.values()), list(shown), "")
@@ -394,7 +395,7 @@ def readable(assessment: Assessment) -> pd.DataFrame:
         "p of no order": table["p_order"].map(p_text),
         "p beside size": table["p_size"].map(p_text),
         "p beside the best": table["p_best"].map(p_text),
-        "targets": table["tasks"].astype(str).where(table["tasks"] > 0, ""),
+        "tasks": table["tasks"].astype(str).where(table["tasks"] > 0, ""),
         "seconds": table["seconds"].map("{:.3f}".format),
     }
     return pd.DataFrame(columns)
@@ -434,6 +435,8 @@ def answer_text(assessment: Assessment) -> str:
     if not several:
         top = WORDS[rows[0]["predictor"]], _tau_text(rows[0], tasks)
         highest = f" (the highest weighted τ is that of {', '.join(top)})" if rows[0]["tasks"] else ""
+        if set(assessment.table["verdict"]) - {""} == {NOT_TESTED}:
+            return f"**Not tested**: {ONE_TARGET}{highest}; {alone}.{flat}"
         return f"**Cannot tell**: no score orders {nets} beyond chance{highest}; {alone}.{flat}"
     best, names = several[0], [WORDS[row["predictor"]] for row in several]
     near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
@@ -458,7 +461,8 @@ def _tau_text(row: Mapping, tasks: int) -> str:
 def index_entry(assessment: Assessment) -> dict[str, object]:
     """Return what the report's index shows beside the answer: seeds and verdict."""
     best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"].map(WORDS)
-    verdict = f"best: {' and '.join(best)}" if len(best) else "cannot tell"
+    none = NOT_TESTED if assessment.table["p_order"].isna().all() else "cannot tell"
+    verdict = f"best: {' and '.join(best)}" if len(best) else none
     return {"n": assessment.seeds, "verdict": verdict}
 
 

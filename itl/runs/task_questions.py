@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from itl.errors import ItlError, pick
 from itl.evaluation.methods import METHODS
+from itl.notes import warn
 from itl.runs.design import Comparison, Condition, Task, columns
 from itl.runs.question import Question
 from itl.runs.study import Count, Repeats, Study
@@ -16,6 +17,10 @@ from itl.runs.study import Count, Repeats, Study
 HALF, EVERYTHING = "half of the classes", "all classes"
 WITHOUT_HARMFUL, WITHOUT_OTHERS = "without the harmful", "without as many others"
 HELPFUL_ALONE, OTHERS_ALONE = "the helpful alone", "as many others alone"
+ONE_TARGET = (
+    "tests of scores are for other targets, and take two on which nets differ; give a second one in targets "
+    "and tasks"
+)
 
 
 class Influence(Study):
@@ -182,6 +187,8 @@ class Scores(NetGrid):
                 f"as seeds [0, 1, 2]"
             )
         super().check()
+        if len({task.target for task in self.tasks}) == 1:
+            warn(f"scores on {self.tasks[0].target} alone get values and no verdict: {ONE_TARGET}")
 
 
 class Advice(NetGrid):

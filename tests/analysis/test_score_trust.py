@@ -1,6 +1,7 @@
 """Which score can be trusted: planted good scores are assessment, and noise claims nothing."""
 
 import math
+from dataclasses import replace
 from itertools import combinations, permutations
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from itl.analysis.score_trust import (
     BACKWARDS,
     BEST,
     NO_ORDER,
+    NOT_TESTED,
     RANDOM,
     SIZE,
     WITHIN_NOISE,
@@ -157,7 +159,7 @@ def test_tasks_on_which_all_nets_transfer_alike_make_no_order_of_noise(flat):
 
 def test_a_good_score_is_the_best_on_the_tasks_on_which_nets_differ():
     """On a single one there is no test."""
-    for flat, verdict in ((2, BEST), (5, NO_ORDER)):
+    for flat, verdict in ((2, BEST), (5, NOT_TESTED)):
         table = judged(flat_world(0, flat, (6, 0, 0, 0)), resamples=40).set_index("predictor")
         assert table["verdict"]["logme"] == verdict
         assert math.isnan(table["tau_low"]["logme"]) == math.isnan(table["p_order"]["logme"]) == (flat == 5)
@@ -169,7 +171,7 @@ def test_a_score_is_judged_on_the_tasks_on_which_it_differs():
     nets.scores[1:, :, 1] = 7.0
     table = judged(nets, resamples=40).set_index("predictor")
     assert table["tasks"][["logme", "leep"]].tolist() == [6, 1]
-    assert table["verdict"][["logme", "leep"]].tolist() == [BEST, NO_ORDER]
+    assert table["verdict"][["logme", "leep"]].tolist() == [BEST, NOT_TESTED]
 
 
 def test_a_perfect_order_is_one_of_the_tasks_on_which_the_score_differs():
@@ -245,8 +247,20 @@ def test_a_score_on_one_target_has_no_interval_and_no_test():
     table = judged(nets, resamples=40).set_index("predictor")
     assert table["tasks"]["leep"] == 1
     assert table[["tau_low", "tau_high", "p_order", "p_size", "p_best"]].loc["leep"].isna().all()
-    assert table["verdict"]["leep"] == NO_ORDER
+    assert table["verdict"]["leep"] == NOT_TESTED
     assert table["verdict"]["logme"] == BEST
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_scores_on_one_target_are_not_tested_however_well_they_order(tasks):
+    nets = replace(world(0, quality=(6, 0, 0, 0), tasks=tasks), targets=("mine",) * tasks)
+    assessment = assessed(nets)
+    assert set(assessment.table["verdict"]) == {NOT_TESTED, ""}
+    text = answer_text(assessment)
+    assert text.startswith("**Not tested**: tests of scores are for other targets, and take two on which")
+    assert "give a second one in targets and tasks (the highest weighted τ is that of LogME, 0." in text
+    assert score_trust.index_entry(assessment) == {"n": 6, "verdict": "not tested"}
+    assert score_trust.readable(assessment)["tasks"].tolist() == [str(tasks)] * 4 + [""]
 
 
 def assessed(nets: Nets) -> Assessment:
@@ -365,7 +379,7 @@ def test_nets_that_transfer_alike_everywhere_cannot_be_ordered():
     assert answer_text(assessment) == (
         "**Cannot tell**: these 30 nets transfer alike on every task, so no score can order them."
     )
-    assert set(score_trust.readable(assessment)["targets"]) == {""}
+    assert set(score_trust.readable(assessment)["tasks"]) == {""}
     score_trust.figure(assessment)
 
 

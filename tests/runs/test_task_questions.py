@@ -1,5 +1,6 @@
 """Questions about one's own task: their runs and comparisons."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,7 @@ def test_counterfactuals_that_are_none(changes, says):
         Counterfactual.ask(**SHARED, **changes)
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:scores on scenes alone:UserWarning")
 SCORES = SHARED | {"label_sets": ["half-balanced@{seed}", "original"], "images_per_class": [4, "all"]}
 
 
@@ -146,6 +148,15 @@ def test_scores_stand_beside_every_task_and_share_nets_with_the_question_of_infl
             turned = Scores.ask(**SCORES | {"label_sets": label_sets, "images_per_class": counts})
             (comparison,) = turned.comparisons
             assert comparison.of == (("label_set", "original"), ("images_per_class", "all"))
+
+
+def test_scores_on_one_target_are_noted_before_nets_are_trained():
+    alone = "^scores on scenes alone get values and no verdict: .*; give a second one in targets and tasks$"
+    with pytest.warns(UserWarning, match=alone):
+        Scores.ask(**SCORES | {"tasks": ["knn@scenes", "probe@scenes"]})
+    with warnings.catch_warnings(action="error"):
+        two = {"scenes": SETTINGS["targets"]["scenes"], "more": SETTINGS["targets"]["scenes"]}
+        Scores.ask(**SCORES | {"targets": two, "tasks": ["knn@scenes", "knn@more"]})
 
 
 def test_two_tasks_on_one_target_have_one_run_of_scores():
