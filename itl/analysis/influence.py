@@ -38,7 +38,8 @@ LARGEST = 0.75  # share of the classes that a node may have: the effect of more 
 MAX_SHARE = 0.5  # of the classes; counterfactual runs leave out, or keep alone, fewer
 FEW_HALVES = 12  # from so many on, a net that scores far below the others makes no class seem to matter
 NEGLIGIBLE_LIKELIHOOD = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
-NO_TRIAL = "Not tried on fresh seeds: no node has fewer than half of the classes, and a control of others."
+NO_TRIAL = "Not tried on fresh seeds: no node of under half the classes has a control, or two to keep alone."
+SAME_IN_TRIAL = ("images", "net", "recipe", "margin", "repeats", "leave_out_duplicates", "taxonomy")
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
 
 
@@ -375,10 +376,17 @@ def answer_text(table: pd.DataFrame, trial: Answer | None) -> str:
         )
         if table["share"].isna().all():
             verdicts += f" {wording.NO_SHARE}"
-    task, trial_text = wording.in_markdown(task_name(table["task"].iloc[0])), NO_TRIAL
-    if trial:
-        trial_text = f"Tried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
-    return f"On {task}, {verdicts}\n\n{trial_text}"
+    task = wording.in_markdown(task_name(table["task"].iloc[0]))
+    return f"On {task}, {verdicts}\n\n{_trial_text(known, trial) if trial else NO_TRIAL}"
+
+
+def _trial_text(known: pd.DataFrame, trial: Answer) -> str:
+    """Write the main comparison of *trial*, and whether any of its nodes are *known*: have a verdict."""
+    of = trial.question.comparisons[0].of
+    (labels,) = [one.labels for one in trial.question.conditions if one.columns == of]
+    decided = set(labels.partition("@")[2].split(",")) & set(known["node"])
+    nodes = "" if decided else ", with the likeliest nodes, as these have no verdict"
+    return f"Tried on fresh seeds{nodes}: {wording.answer_text(trial.main)}"
 
 
 def _row_text(row: pd.Series) -> str:
@@ -433,9 +441,10 @@ def tried_text(table: pd.DataFrame, trial: Question) -> str:
     """Name the nodes of *table* that the nets of *trial*, a `counterfactual`, leave out and have alone."""
     names, words = table.set_index("node")["name"], {"without": "Left out", "only": "Kept alone"}
     parts = [condition.labels.partition("@") for condition in trial.conditions]
-    return " ".join(
+    text = " ".join(
         f"{words[way]}: {', '.join(names[nodes.split(',')])}." for way, _, nodes in parts if way in words
     )
+    return text if "Kept alone:" in text else f"{text} None kept alone: no two classes that help can be."
 
 
 def runs_on_halves(question: Question, machine: Machine, task: str) -> dict[int, Transfer]:
@@ -451,9 +460,9 @@ def counterfactual(
 
     At most *nodes* nodes with the surest harm are left out, and as many with the surest help are kept alone
     (`strongest`), with *seeds* seeds of each condition. Harmful nodes are passed over where a seed has no
-    control `without-matched` of them. The main comparison is that of the harmful nodes. If none of them has
-    the verdict that it hurts, but a helpful one that it helps, it is that of the helpful nodes. None if no
-    node can be tried.
+    control `without-matched` of them. One class is not kept alone: nets learn nothing from it. The main
+    comparison is that of the harmful nodes. If none of them has the verdict that it hurts, but a helpful one
+    that it helps, it is that of the helpful nodes. None if no node can be tried.
     """
     tree = question.tree(machine)
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
@@ -462,24 +471,21 @@ def counterfactual(
     classes = sorted(set(pack.loc[pack["split"] == "train", "wnid"]))
     harmful = strongest(table, tree, -1, nodes, controlled=partial(_have_controls, tree, classes, fresh))
     helpful = strongest(table, tree, 1, nodes)
+    helpful_classes = sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes)
+    if helpful_classes == 1:
+        helpful, helpful_classes = [], 0
     if not harmful and not helpful:
         return None
     verdicts = table.set_index("node")["verdict"]
     return Counterfactual.ask(
-        images=question.images,
+        **{name: getattr(question, name) for name in SAME_IN_TRIAL},
         targets=dict(question.targets),
-        net=question.net,
         tasks=[task.name for task in question.tasks],
         seeds=fresh,
-        recipe=question.recipe,
         tuning=dict(question.tuning),
-        margin=question.margin,
-        repeats=question.repeats,
-        leave_out_duplicates=question.leave_out_duplicates,
-        taxonomy=question.taxonomy,
         harmful=harmful,
         helpful=helpful,
-        helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
+        helpful_classes=helpful_classes,
         helpful_first=wording.HURTS not in set(verdicts[harmful]) and wording.HELPS in set(verdicts[helpful]),
     )
 

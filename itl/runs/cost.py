@@ -114,7 +114,10 @@ def check_images(spec: Spec, size: ImageCounts, machine: Machine) -> None:
     if isinstance(spec, Pretrain) and spec.subset.without:
         all_images = replace(_plain(spec.subset), images_per_class=None)
         refuse_emptied(_kept(tuple(size.train.items()), all_images, machine.taxonomies))
-    images_of(spec, size, machine)
+    images = images_of(spec, size, machine)
+    if isinstance(spec, Pretrain) and images.classes == 1 and (spec.trained or images.n_train == 1):
+        what = counted(images.n_train, "images")
+        raise ItlError(f"a net learns nothing from {what} of one class; keep two classes or more")
     if isinstance(spec, Transfer) and METHODS[spec.method].annotated:
         _check_annotated(spec, machine)
 
@@ -148,8 +151,6 @@ def images_of(spec: Spec, size: ImageCounts, machine: Machine) -> Images:
         kept = _kept(train, subset := _plain(spec.subset), machine.taxonomies)
         all_images = _kept(train, replace(subset, images_per_class=None), machine.taxonomies)
         of_these_classes = sum(all_images.values())
-        if sum(kept.values()) == 1:
-            raise ItlError(f"one image of one class, {next(iter(kept))}, is nothing to learn from; give more")
         n_test = splits["val"] * of_these_classes // max(1, splits["train"])
         return Images(sum(kept.values()), 0, n_test, len(kept))
     n_val = splits["val"] if splits["test"] and not spec.images_per_class else 0

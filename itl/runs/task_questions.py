@@ -89,8 +89,11 @@ class Counterfactual(Study):
             raise ItlError(
                 "counterfactual has no node to leave out or keep; give harmful or helpful, as wnids of nodes"
             )
-        if self.helpful and self.helpful_classes < 1:
-            raise ItlError("counterfactual needs helpful_classes: how many are under the helpful nodes")
+        if self.helpful and self.helpful_classes < 2:
+            raise ItlError(
+                f"counterfactual needs helpful_classes, how many are under the helpful nodes: 2 or more, as "
+                f"nets learn nothing from one class; got {self.helpful_classes}"
+            )
 
     def conditions(self) -> list[Condition]:
         """Return none, all classes, then what is left out and what is kept, each beside its control."""

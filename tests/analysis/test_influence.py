@@ -271,6 +271,8 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
     table["name"] = [tree.class_name(node) for node in table["node"]]
     trial = Counterfactual.ask(**SHARED, harmful=HARMFUL, helpful=HELPFUL, helpful_classes=10)
     assert influence.tried_text(table, trial) == "Left out: bird, container. Kept alone: carnivore, ball."
+    alone = "Left out: bird, container. None kept alone: no two classes that help can be."
+    assert influence.tried_text(table, Counterfactual.ask(**SHARED, harmful=HARMFUL)) == alone
     many = influence.strongest(table, tree, 1, 9)
     assert all(not tree.ancestors(one) & set(many) - {one} for one in many)
     classes = table.set_index("node")["classes"]
@@ -360,11 +362,14 @@ def test_halves_along_the_tree_give_the_difference_of_means_no_interval_and_no_v
 
 def test_counterfactuals_are_on_fresh_seeds(study):
     question, store, machine, wnid = study
-    table = influence.effects(question, store, machine)
+    table, ball = influence.effects(question, store, machine), "n02778669"
+    likely = table["node"] == ball
+    table = table.assign(effect=table["effect"].where(~likely, 1.0), p=table["p"].where(~likely, 0.0))
+    table.loc[table["node"] == wnid, "verdict"] = wording.CANNOT_TELL
     trial = influence.counterfactual(question, table, machine, nodes=1, seeds=2)
     assert trial.seeds == (20, 21)
     labels = {condition.columns[0][1]: condition.labels for condition in trial.conditions}
-    assert labels["the helpful alone"] == f"only@{wnid}"
+    assert labels["the helpful alone"] == f"only@{ball}"
     assert labels["without the harmful"].startswith("without@")
     for of_helpful, of_harmful, first in (
         ("helps", "cannot tell", "the helpful alone"),
@@ -374,6 +379,19 @@ def test_counterfactuals_are_on_fresh_seeds(study):
         changed = table.assign(verdict=np.where(table["effect"] > 0, of_helpful, of_harmful))
         tried = influence.counterfactual(question, changed, machine, nodes=1, seeds=2)
         assert tried.comparisons[0].of == (("pretrained_on", first),)
+
+
+def test_a_class_is_not_kept_all_alone(study, rated):
+    """A net of one class has a loss of 0, and learns nothing."""
+    question, store, machine, wnid = study
+    table = influence.effects(question, store, machine)
+    table["verdict"] = np.where(table["node"] == wnid, wording.HELPS, wording.CANNOT_TELL)
+    assert influence.strongest(table, question.tree(machine), 1, 3) == [wnid]
+    trial = influence.counterfactual(question, table, machine, seeds=2)
+    names = [condition.columns[0][1] for condition in trial.conditions]
+    assert names == ["none", "all classes", "without as many others", "without the harmful"]
+    table = table[table["node"] == wnid]
+    assert influence.counterfactual(question, table, machine) is None
 
 
 def test_a_node_without_a_control_is_passed_over(study, rated):
@@ -390,7 +408,7 @@ def test_a_node_without_a_control_is_passed_over(study, rated):
         (left_out,) = [one.labels for one in trial.conditions if one.labels.startswith("without@")]
         assert ball not in left_out
         trial.plan(store, machine)
-        assert trial.comparisons[0].of == (("pretrained_on", "the helpful alone"),)
+        assert trial.comparisons[0].of == (("pretrained_on", "without the harmful"),), "one class alone helps"
 
 
 def test_without_a_node_to_try_a_page_has_the_effects_alone(study):
@@ -500,6 +518,10 @@ def test_a_report_has_every_effect_and_the_trial_on_fresh_seeds(study, tmp_path)
     nothing = influence.answer_text(table.assign(verdict="cannot tell"), answer)
     assert f"none of {len(table)} nodes and classes can be said to help or to hurt.\n\n" in nothing
     assert "Most" not in nothing
+    assert "Tried on fresh seeds, with the likeliest nodes, as these have no verdict: Without the" in nothing
+    harmful = table["node"].isin(trial.conditions[3].labels.partition("@")[2].split(","))
+    known = table.assign(verdict=np.where(harmful, "hurts", "cannot tell"))
+    assert "Tried on fresh seeds: Without the harmful instead of" in influence.answer_text(known, answer)
     other = NotebookPage(preset, find_notebooks()["00-hierarchy"], tmp_path, machine)
     assert other.trial is None
 
