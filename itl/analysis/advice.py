@@ -21,7 +21,7 @@ from itl.analysis.budget import NO_LIMIT, Budget, hours_text
 from itl.analysis.expected_scores import NOISE_BOUND, Belief, verdict_quantile
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid
-from itl.analysis.pilot import Experiment, measured_nets, next_experiment
+from itl.analysis.pilot import NEGLIGIBLE_GAIN, Experiment, measured_nets, next_experiment
 from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import ceiling_text
 from itl.analysis.wording import (
@@ -128,11 +128,12 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, command: str = "itl
 def _pilot(grid: Grid, task: int, affordable: np.ndarray) -> PilotSize:
     """Return the size of a pilot for *task*."""
     done, hours = measured_nets(grid, task), grid.options["hours"].to_numpy(float)
-    options = np.flatnonzero(grid.trained & affordable).tolist()
-    nets = {(option, seed) for option in options for seed in grid.seeds_of(option)}
-    left = nets - done
-    if affordable[grid.baseline_option] and not any(option == grid.baseline_option for option, _ in done):
-        left.add((grid.baseline_option, grid.seeds_of(grid.baseline_option)[0]))  # the baseline comes first
+    all_nets = [(option, seed) for option in range(len(hours)) for seed in grid.seeds_of(option)]
+    possible = {net for net in all_nets if affordable[net[0]] or net in grid.nets}
+    nets = {net for net in possible if grid.trained[net[0]]}
+    left, baseline = nets - done, possible - nets
+    if baseline - done and (not left or not baseline & done):
+        left.add(min(baseline - done))  # the baseline comes first, and its other seeds last
     training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
     count = min(len(left), max(2, len(nets) // PILOT_SHARE))
     return PilotSize(count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task])))
@@ -262,7 +263,7 @@ def answer_text(advice: Advice) -> str:
     number = grid.tasks.index(advice.task)
     name, option = in_markdown(task_name(advice.task)), in_markdown(choice["option"])
     score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
-    unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
+    unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] != WORSE)]
     first = {
         BEST: f"**{option}** is the best option for {name}{within}",
         NO_OTHER: f"**{option}** for {name}{within}: no other is likely better by {advice.margin:.1f} points",
@@ -325,12 +326,12 @@ def experiment_text(advice: Advice) -> str:
         return f"Every net{advice.budget.within} is measured."
     what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
     if math.isnan(experiment.gain):
-        return f"Next: {what}, the baseline of every gain."
+        another = "another net of " if advice.table.set_index("option")["measured"][experiment.name] else ""
+        return f"Next: {what}, {another}the baseline of every gain."
     if advice.grid.repeats < 1:  # the model knows no noise, and so no gain
         return f"Next: {what}."
     if not experiment.worthwhile:
-        gain = max(0.0, round(experiment.gain, 3))  # but not 8e-16
-        return f"No experiment is worth its time: the most useful one adds {gain:.1g} points."
+        return f"No experiment is worth its time: none adds {NEGLIGIBLE_GAIN} points."
     return f"Next: {what}, expected to improve the choice by {experiment.gain:.2g} points."
 
 

@@ -43,7 +43,8 @@ def next_experiment(
 ) -> Experiment | None:
     """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
 
-    See `itl.analysis.expected_scores.expected_gains`. A net without pre-training comes first: it is the
+    See `itl.analysis.expected_scores.expected_gains`. One that is worth its time goes before all others,
+    which may take seconds. A net without pre-training comes first: it is the
     baseline of every share. Its other seeds come last. Nets of options that are not *affordable*, (options,)
     of bool, are measured where they are there already, and not trained; options that *failed* are left out.
     None where no net is left.
@@ -75,7 +76,9 @@ def next_experiment(
     choices = grid.choices(task).rows(np.flatnonzero(affordable))
     points = grid.points_at([task] * len(options), options, [trials[option] for option in options])
     gains = expected_gains(posterior, choices, points)
-    best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
+    per_hour = gains / np.array([max(hours[option], 1e-9) for option in options])
+    worth = gains >= NEGLIGIBLE_GAIN
+    best = int(np.where(worth | ~worth.any(), per_hour, -math.inf).argmax())
     return experiment(options[best], float(gains[best]))
 
 

@@ -196,7 +196,7 @@ def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_wit
 
 
 def test_the_cheaper_of_equals_is_measured_first():
-    grid, _ = world(3, effect=0.0, measured=1)
+    grid, _ = world(6, effect=0.0, measured=1)
     slow = grid.options.assign(hours=np.where(grid.options.index == 3, 0.01, 1000.0))
     experiment = next_experiment(replace(grid, options=slow), 0, grid.posterior, np.ones(OPTIONS, bool))
     assert experiment is not None
@@ -220,7 +220,7 @@ def test_no_experiment_is_left_where_every_net_is_measured():
 @pytest.mark.parametrize(
     ("gain", "says", "offered"),
     [
-        (0.0, "No experiment is worth its time: the most useful one adds 0 points.", False),
+        (0.0, "No experiment is worth its time: none adds 0.02 points.", False),
         (1.0, "Next: ", True),
     ],
 )
@@ -232,11 +232,13 @@ def test_a_pilot_is_offered_where_an_experiment_is_worth_its_time(monkeypatch, g
     assert ("--pilot 4" in text) == offered
 
 
-@pytest.mark.parametrize(("gain", "text"), [(8e-16, "0"), (-8e-16, "0"), (0.004, "0.004")])
-def test_what_an_experiment_adds_is_no_rounding_error(gain, text):
-    advice = advise(world(3, effect=6.0, measured=1)[0], "probe@target0")
-    advice = replace(advice, experiment=replace(advice.experiment, gain=gain))
-    assert f"the most useful one adds {text} points." in answer_text(advice)
+def test_a_net_that_is_worth_its_time_goes_before_one_that_adds_little_in_seconds(monkeypatch):
+    grid, _ = world(3, effect=0.0, measured=1)
+    cheap = replace(grid, nets=frozenset({(1, 1)}), task_hours=np.full(TASKS, 0.001))
+    for gains, option in (([0.01, 0.3, 0, 0, 0, 0.2], 2), ([0.01, 0.015, 0, 0, 0, 0], 1)):
+        monkeypatch.setattr("itl.analysis.pilot.expected_gains", lambda *_, gains=gains: np.array(gains))
+        experiment = next_experiment(cheap, 0, grid.posterior, np.ones(OPTIONS, bool))
+        assert (experiment.option, experiment.worthwhile) == (option, option == 2)
 
 
 def test_a_budget_leaves_out_what_is_larger():
@@ -388,6 +390,28 @@ def test_a_pilot_counts_the_yardstick_that_is_missing():
     text = describe(replace(grid, measurements=rows[~mine]), "probe@target0")
     assert "Next: option 0, seed 0" in text
     assert text.endswith("A pilot of 1 more net takes about 6 minutes: --pilot 1")
+
+
+def test_a_pilot_is_never_of_no_net():
+    """What is left are other seeds of the baseline, or nets over the budget that are trained already."""
+    grid, _ = world(3, effect=6.0)
+    rows, mine = grid.measurements, grid.measurements["task"] == 0
+    again = mine & (rows["option"] == grid.baseline_option) & (rows["seed"] > 0)
+    text = describe(replace(grid, measurements=rows[~again]), "probe@target0")
+    assert "Next: option 0, seed 1, 6 minutes, another net of the baseline of every gain." in text
+    assert text.endswith("A pilot of 1 more net takes about 6 minutes: --pilot 1")
+    nets = frozenset((option, seed) for option in range(1, OPTIONS) for seed in range(SEEDS))
+    over = replace(grid, measurements=rows[~(mine & (rows["option"] == 6))], nets=nets)
+    advice = advise(over, "probe@target0", Budget(400, "images"))
+    assert (advice.experiment.option, advice.pilot.nets) == (6, SEEDS)
+
+
+def test_all_options_that_may_be_the_best_are_counted():
+    made = advise(world(0, effect=0.0)[0], "probe@target0")
+    words = [CANNOT_TELL, "the same", "worse", "worse", "the same", CANNOT_TELL, CANNOT_TELL]
+    table = made.table.assign(verdict=words, affordable=[True] * (OPTIONS - 1) + [False])
+    text = answer_text(replace(made, verdict=CANNOT_TELL, table=table))
+    assert text.startswith("**Cannot tell** which of 4 options is the best")
 
 
 def test_where_every_net_is_measured_an_answer_that_cannot_tell_says_what_would_help():
