@@ -461,7 +461,8 @@ def _tau_text(row: Mapping, tasks: int) -> str:
 def index_entry(assessment: Assessment) -> dict[str, object]:
     """Return what the report's index shows beside the answer: seeds and verdict."""
     best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"].map(WORDS)
-    none = NOT_TESTED if assessment.table["p_order"].isna().all() else "cannot tell"
+    is_untested = set(assessment.table["verdict"]) - {""} == {NOT_TESTED}
+    none = NOT_TESTED if is_untested else "cannot tell"
     verdict = f"best: {' and '.join(best)}" if len(best) else none
     return {"n": assessment.seeds, "verdict": verdict}
 
