@@ -9,18 +9,11 @@ import numpy as np
 import pandas as pd
 
 from itl.analysis.comparisons import Answer
-from itl.analysis.scored_images import (
-    count_images_of_accuracy,
-    count_scored_images,
-    effective_images,
-    one_class_score,
-    target_pack,
-)
+from itl.analysis.scored_images import count_scored_images, images_of_accuracy, target_pack
 from itl.analysis.statistics import LEVEL
 from itl.analysis.task_values import baseline_of, is_doubling, rows_by_condition, rows_of, task_values
 from itl.analysis.wording import GAIN, LOSS, SAME, condition_text, in_markdown, leak_text, p_text, signed
 from itl.evaluation.methods import METHODS
-from itl.evaluation.target import is_per_class
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import Machine
 from itl.packs.pack import scored_split
@@ -97,8 +90,8 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
 
     '' otherwise, and if the metric weighs classes equally: then this score is the accuracy of guessing.
     """
-    counts, pack = count_images_of_accuracy(answer.question, task, machine)
-    if pack is None or is_per_class(pack) or len(counts) < 2:
+    scored = images_of_accuracy(answer.question, task, machine)
+    if scored.per_class or len(scored.counts) < 2:
         return ""
     main, conditions = answer.question.comparisons[0], answer.question.conditions
     untrained = [condition.columns for condition in conditions if condition.untrained]
@@ -107,13 +100,13 @@ def no_better_than_one_class(task: str, answer: Answer, machine: Machine) -> str
         for columns, rows in rows_by_condition(rows_of(answer.results, task), conditions).items()
         if columns not in untrained and (columns in (main.of, main.against) or is_doubling(main.of))
     }
-    largest, worst = max(counts, key=counts.__getitem__), min(means, key=means.__getitem__, default=None)
-    share = one_class_score(counts, pack)
-    if worst is None or means[worst] > share:
+    worst = min(means, key=means.__getitem__, default=None)
+    if worst is None or means[worst] > scored.one_class_score:
         return ""
+    largest = max(scored.counts, key=scored.counts.__getitem__)
     return (
         f"With {condition_text(worst)} it scores {means[worst]:.1f} percent, and always naming the largest "
-        f"class, {largest}, would score {share:.1f}."
+        f"class, {largest}, would score {scored.one_class_score:.1f}."
     )
 
 
@@ -298,13 +291,13 @@ def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
 
 def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     """Say if the test images alone leave a score as uncertain as the margin; '' if they do not."""
-    error, images = sampling_error(answer, main["task"], machine)
+    scored = images_of_accuracy(answer.question, main["task"], machine)
+    error = sampling_error(answer, main["task"], machine)
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
-    pack = target_pack(answer.question, main["task"], machine)
-    alike = ", whose classes count alike" if pack and is_per_class(pack) else ""
+    alike = ", whose classes count alike" if scored.per_class else ""
     return (
-        f"It is scored on {counted(images, 'test images')}{alike}: another such set would move a score "
+        f"It is scored on {counted(scored.total, 'test images')}{alike}: another such set would move a score "
         f"by about {error:.1f} points."
     )
 
@@ -328,14 +321,14 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     return f"The {split} split of {target}, on which it is scored, has {words}." if parts else ""
 
 
-def sampling_error(answer: Answer, task: str, machine: Machine) -> tuple[float, int]:
-    """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
+def sampling_error(answer: Answer, task: str, machine: Machine) -> float:
+    """Standard error in points that a finite test set leaves in an accuracy.
 
-    It is that of a binomial share of `effective_images` at the mean score, also for a mean of classes'
+    It is that of a binomial share of `ScoredImages.effective` at the mean score, also for a mean of classes'
     accuracies; nan if the metric is not an accuracy, no test image is scored, or the pack is not here.
     """
-    counts, pack = count_images_of_accuracy(answer.question, task, machine)
-    if pack is None:
-        return math.nan, 0
+    scored = images_of_accuracy(answer.question, task, machine)
+    if not scored.total:
+        return math.nan
     share = rows_of(answer.results, task)["value"].mean() / 100
-    return 100 * math.sqrt(share * (1 - share) / effective_images(counts, pack)), sum(counts.values())
+    return 100 * math.sqrt(share * (1 - share) / scored.effective)

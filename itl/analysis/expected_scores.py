@@ -188,7 +188,7 @@ def noise_before(task: np.ndarray, values: np.ndarray, scored: np.ndarray) -> np
     """Return the medians of `Parameters.noise_of_task` (tasks,) that the numbers of scored images make.
 
     A score is as uncertain as a share of so many *scored* images (tasks,), by
-    `itl.analysis.scored_images.effective_images`: nan where it is no accuracy. The median of its noise is
+    `itl.analysis.scored_images.ScoredImages`: nan where it is no accuracy. The median of its noise is
     that of MEDIANS or, where this is more, the standard deviation of a binomial distribution over so many
     images, by the mean of the *values* (N,), in percent, that are measured on each *task* (N,). With 625
     images or more it is always the former.

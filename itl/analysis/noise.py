@@ -64,8 +64,8 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
             detectable = _detectable(answer.question, answer.results, task, spread)
             if all(map(math.isnan, (spread.net, *detectable))):
                 continue
-            error, _ = sampling_error(answer, task, machine)
-            shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error, *detectable]
+            noises = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan]
+            shown = [*noises, sampling_error(answer, task, machine), *detectable]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     columns = ["question", "task", "between nets", "between fits", "test set"]
     return pd.DataFrame(rows, columns=[*columns, *(f"{seeds} seeds detect" for seeds in SEEDS_SHOWN)])

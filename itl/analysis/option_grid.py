@@ -18,12 +18,7 @@ from itl.analysis.expected_scores import (
     fit,
     noise_before,
 )
-from itl.analysis.scored_images import (
-    count_images_of_accuracy,
-    effective_images,
-    one_class_score,
-    target_pack,
-)
+from itl.analysis.scored_images import images_of_accuracy, target_pack
 from itl.analysis.task_values import task_values
 from itl.errors import ItlError
 from itl.evaluation.methods import main_metric
@@ -62,8 +57,8 @@ class Grid:
     task_hours: np.ndarray  #: (tasks,), of measuring one net
     declared_margins: np.ndarray  #: (tasks,), margins that the question declares, else nan
     scored_images: np.ndarray  #: (tasks,), the images that are scored; nan where not known
-    effective_images: np.ndarray  #: (tasks,), `effective_images` of these
-    one_class: np.ndarray  #: (tasks,), `one_class_score` of these
+    effective_images: np.ndarray  #: (tasks,), `ScoredImages.effective` of these
+    one_class: np.ndarray  #: (tasks,), `ScoredImages.one_class_score` of these
     seeds: tuple[int, ...]  #: of the question
     nets: frozenset[tuple[int, int]] = frozenset()  #: the option and seed of every net that is trained
     share: float = 0.2  #: the margin as a share of the gain
@@ -205,12 +200,8 @@ def grid_of(
 
 def _scored(question: Question, machine: Machine) -> np.ndarray:
     """Return (3, tasks) how many images each task is scored on, and what `Grid` says of them."""
-    numbers = []
-    for task in question.tasks:
-        counts, pack = count_images_of_accuracy(question, task.name, machine)
-        described = [of(counts, pack) if pack else math.nan for of in (effective_images, one_class_score)]
-        numbers.append((sum(counts.values()) or math.nan, *described))
-    return np.array(numbers).T
+    scored = [images_of_accuracy(question, task.name, machine) for task in question.tasks]
+    return np.array([(one.total or math.nan, one.effective, one.one_class_score) for one in scored]).T
 
 
 def option_text(condition: Condition, tree: Taxonomy) -> str:

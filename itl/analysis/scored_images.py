@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,20 +18,55 @@ from itl.runs.question import Question
 from itl.specs import Subset
 
 
+@dataclass(frozen=True)
+class ScoredImages:
+    """The images that an accuracy is computed on."""
+
+    counts: Mapping[str, int]  #: of each class
+    per_class: bool = False  #: the accuracy is the mean of the accuracies of classes
+
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return sum(self.counts.values())
+
+    @property
+    def one_class_score(self) -> float:
+        """The accuracy in percent of always naming the largest class; nan without images.
+
+        For a mean over classes every class gives the same.
+        """
+        images = [count for count in self.counts.values() if count]
+        if not images:
+            return math.nan
+        return 100 / len(images) if self.per_class else 100 * max(images) / sum(images)
+
+    @property
+    def effective(self) -> float:
+        """How many images a plain share would need to be as uncertain as this accuracy; nan without images.
+
+        A share of all images needs all of them. The mean of the accuracies p of C classes with n images each
+        has the variance Σ p (1 − p) / n / C². With every p approximated by the score, it is that of a share
+        of C² / Σ 1 / n images: of classes that differ much in accuracy it may be less or more.
+        """
+        images = np.array([count for count in self.counts.values() if count], float)
+        if not len(images):
+            return math.nan
+        return float(len(images) ** 2 / (1 / images).sum() if self.per_class else images.sum())
+
+
 def target_pack(question: Question, task: str, machine: Machine) -> Pack | None:
     """Return the pack of the target of *task*; None where it is not here."""
     target = Task.read(task).target
     return packed(question.packings()[target], target, machine)
 
 
-def count_images_of_accuracy(
-    question: Question, task: str, machine: Machine
-) -> tuple[dict[str, int], Pack | None]:
-    """Count the images that *task* is scored on by class; none, and no pack, if it has no accuracy."""
+def images_of_accuracy(question: Question, task: str, machine: Machine) -> ScoredImages:
+    """Count the images that *task* is scored on; none if it has no accuracy, or its pack is not here."""
     pack = target_pack(question, task, machine)
     if pack is None or METHODS[Task.read(task).method].predicts or not is_share(main_metric(task)):
-        return {}, None
-    return count_scored_images(question, Task.read(task), pack, machine), pack
+        return ScoredImages({})
+    return ScoredImages(count_scored_images(question, Task.read(task), pack, machine), is_per_class(pack))
 
 
 def count_scored_images(question: Question, task: Task, pack: Pack, machine: Machine) -> dict[str, int]:
@@ -50,28 +86,3 @@ def count_scored_images(question: Question, task: Task, pack: Pack, machine: Mac
         counts = np.bincount(scored.labels, minlength=len(scored.classes)).tolist()
         draws.append(dict(zip(scored.classes, counts, strict=True)))
     return min(draws, key=lambda counts: sum(counts.values()))
-
-
-def one_class_score(counts: Mapping[str, int], pack: Pack) -> float:
-    """Return the percent that always naming the largest class would score on *pack*; nan without *counts*.
-
-    *counts* are images by class. Where the score is the mean over classes, every class gives the same.
-    """
-    images = [count for count in counts.values() if count]
-    if not images:
-        return math.nan
-    return 100 / len(images) if is_per_class(pack) else 100 * max(images) / sum(images)
-
-
-def effective_images(counts: Mapping[str, int], pack: Pack) -> float:
-    """Return how many images a share would be of that is as uncertain as a score on *pack*; nan of none.
-
-    A score that is a share of all images is of the sum of *counts*, the images by class. Where it is the mean
-    of the accuracies p of C classes with n images each, its variance is Σ p (1 − p) / n / C². With every p
-    approximated by the score, it is that of a share of C² / Σ 1 / n images: of classes that differ much in
-    accuracy it may be less or more.
-    """
-    images = np.array([count for count in counts.values() if count], float)
-    if not len(images):
-        return math.nan
-    return float(len(images) ** 2 / (1 / images).sum() if is_per_class(pack) else images.sum())

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ import pytest
 from itl.analysis.advice import BEST, WORSE, Advice, advise, answer_text
 from itl.analysis.expected_scores import noise_before, verdict_quantile
 from itl.analysis.option_grid import Grid
-from itl.analysis.scored_images import effective_images, one_class_score
+from itl.analysis.scored_images import ScoredImages
 from itl.analysis.statistics import LEVEL
 from itl.analysis.verdicts import CANNOT_TELL
 from tests.analysis.test_advice import OPTIONS, world
@@ -218,16 +217,15 @@ def test_noise_before_is_what_images_leave():
 
 def test_classes_of_few_images_that_count_alike_leave_more_to_chance():
     """The mean of the accuracies of classes with 1 and 99 images is as uncertain as a share of 4."""
-    counts, pack = {"cat": 1, "dog": 99, "eel": 0}, SimpleNamespace(summary={})
-    assert effective_images(counts, pack) == 100
-    assert one_class_score(counts, pack) == 99
-    pack.summary["metric"] = "per_class"
-    assert effective_images(counts, pack) == pytest.approx(2**2 / (1 + 1 / 99))
-    assert math.isnan(effective_images({"eel": 0}, pack))
-    assert one_class_score(counts, pack) == 50
-    assert math.isnan(one_class_score({}, pack))
+    counts = {"cat": 1, "dog": 99, "eel": 0}
+    alike, by_class = ScoredImages(counts), ScoredImages(counts, per_class=True)
+    assert (alike.effective, alike.one_class_score) == (100, 99)
+    assert by_class.effective == pytest.approx(2**2 / (1 + 1 / 99))
+    assert math.isnan(ScoredImages({"eel": 0}, per_class=True).effective)
+    assert by_class.one_class_score == 50
+    assert math.isnan(ScoredImages({}).one_class_score)
     sets = np.random.default_rng(0).binomial((1, 99), 0.5, (20_000, 2)) / (1, 99)
-    assert sets.mean(1).std() == pytest.approx(math.sqrt(0.25 / effective_images(counts, pack)), rel=0.02)
+    assert sets.mean(1).std() == pytest.approx(math.sqrt(0.25 / by_class.effective), rel=0.02)
 
 
 def test_verdicts_are_by_the_effective_images_and_the_answer_names_all():

@@ -87,7 +87,7 @@ def test_one_pretrained_condition_shows_no_noise_and_says_so():
 
 def test_against_no_pretraining_noise_is_that_of_the_differences(monkeypatch):
     """An untrained net may vary by more or less than others, and what moves all others does not cancel."""
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     data_size, results = study({25: [[1], [4]], 50: [[10], [8]], 0: [[1], [9]]})
     _, most, untrained = (condition.columns for condition in data_size.conditions)
     data_size.comparisons, data_size.repeats = (Comparison(most, untrained),), 1
@@ -102,7 +102,7 @@ def test_against_no_pretraining_noise_is_that_of_the_differences(monkeypatch):
 
 def test_nets_on_halves_are_no_noise_of_others(monkeypatch):
     """As in influence, where all classes are compared with no pre-training."""
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     data_size, results = study({25: [[1], [40]], 50: [[10], [8]], 0: [[1], [9]]})
     half, most, untrained = data_size.conditions
     data_size.conditions = (replace(half, seeds=(0, 1)), most, untrained)
@@ -114,7 +114,7 @@ def test_nets_on_halves_are_no_noise_of_others(monkeypatch):
 
 
 def test_where_no_noise_is_seen_no_number_of_seeds_is_promised(monkeypatch):
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (0.0, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 0.0)
     data_size, results = study({25: [[100], [100]], 50: [[100], [100]]})
     (row,) = variance_table([SimpleNamespace(question=data_size, results=results)], None).to_dict("records")
     assert (row["between nets"], row["3 seeds detect"]) == ("0.0", "")
@@ -126,7 +126,7 @@ def test_where_no_noise_is_seen_no_number_of_seeds_is_promised(monkeypatch):
 
 
 def test_fits_of_the_one_pretrained_condition_are_known_apart(monkeypatch):
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     data_size, store = study_of_runs()
     few, results = study({50: FITS[50]}, 0)
     given = pd.concat([results, frame({0: [1, 11]}).assign(classes=0)]).assign(task="finetune@x")
@@ -145,7 +145,7 @@ def test_fits_of_the_one_pretrained_condition_are_known_apart(monkeypatch):
 
 def test_a_task_is_planned_by_the_comparison_that_is_made_on_it(monkeypatch):
     """As in split, whose main comparison is not made on half B, though a task on it may come first."""
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     data_size, store = study_of_runs()
     none, few, more = (condition.columns for condition in data_size.conditions)
     data_size.tasks = (Task.read("knn@y"), Task.read("finetune@x"))
@@ -170,15 +170,13 @@ def test_scores_of_training_images_have_no_test_set(monkeypatch):
     monkeypatch.setattr("itl.analysis.scored_images.count_scored_images", lambda *_: {"a": 4})
     results = pd.DataFrame({"task": ["knn@x", "scores@x"], "metric": "knn5", "value": 50.0})
     given = SimpleNamespace(question=SimpleNamespace(packings=lambda: {"x": None}), results=results)
-    assert doubts.sampling_error(given, "knn@x", None) == (25.0, 4)
-    error, images = doubts.sampling_error(given, "scores@x", None)
-    assert math.isnan(error)
-    assert images == 0
+    assert doubts.sampling_error(given, "knn@x", None) == 25.0
+    assert math.isnan(doubts.sampling_error(given, "scores@x", None))
 
 
 @pytest.mark.parametrize("cap", [0, 6])
 def test_the_table_is_in_points(cap, monkeypatch):
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     data_size, results = study(FITS, 0)
     one_seed = results[results["seed"] == 0].assign(task="knn@x", metric="knn5")
     once = results.groupby(["images_per_class", "seed"], as_index=False).first().assign(task="probe@y")
@@ -198,7 +196,7 @@ def test_the_table_is_in_points(cap, monkeypatch):
 
 def test_a_doubling_varies_less_than_a_pair_of_its_designs(monkeypatch):
     """Least squares over two numbers of classes and of images: see `grid`."""
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     budget, results = grid(2.0, 3.5, designs=((20, 50), (20, 100), (40, 50), (40, 100)))
     budget.repeats = 1
     spread = variances(budget, results, "probe@x")
@@ -336,7 +334,7 @@ def test_without_finished_nets_and_fits_there_is_no_design(missing):
 
 def test_runs_of_two_conditions_are_done_and_judged_once(monkeypatch):
     """As those of A + B, which both kinds of halves have."""
-    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: 1.26)
     data_size, store = study_of_runs()
     again, results = study({**FITS, "all": FITS[50]}, 0)
     again.tasks, again.repeats, again.runs = data_size.tasks, 2, data_size.runs
