@@ -158,7 +158,7 @@ def in_this_process(monkeypatch):
 @pytest.fixture
 def rated(monkeypatch):
     """Plans reckon with RATE and FROZEN of `tests.worlds`: to measure takes seconds."""
-    monkeypatch.setattr("itl.runs.plan.calibrated", stated_rates)
+    monkeypatch.setattr("itl.runs.plan.rates_of", stated_rates)
 
 
 @pytest.fixture

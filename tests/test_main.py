@@ -201,7 +201,7 @@ def test_what_a_clusters_workers_do_may_be_too_much_for_this_host(capsys, tmp_pa
     def too_large(*_: object) -> None:
         raise MemoryError("no memory is left")
 
-    monkeypatch.setattr("itl.runs.plan.calibrated", too_large)
+    monkeypatch.setattr("itl.runs.plan.rates_of", too_large)
     there = ("plan", "demo", "--home", str(tmp_path), "--scheduler", "tcp://elsewhere:8786")
     status, out, err = itl(capsys, *there)
     assert (status, err) == (0, "not measured on this host: no memory is left\n")

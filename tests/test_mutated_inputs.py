@@ -16,7 +16,7 @@ from itl.presets import load_preset, shipped_folder
 from itl.report.notebook_file import check_parameters
 from itl.runs.progress import last_epoch
 from itl.runs.store import Store
-from itl.runs.throughput import measured_before
+from itl.runs.throughput import stored_rates
 from itl.specs import Recipe, Subset
 from itl.training.checkpoint import load_tensors, save_tensors
 from tests.worlds import FOUR, here, small_study
@@ -93,7 +93,7 @@ def kept_rates(folder: Path) -> tuple[Path, Callable[[], object]]:
     machine = here(folder)
     machine.runs.mkdir()
     (machine.runs / "rates.json").write_text(json.dumps({"net": {"start": 1.0, "fit": 2.0, "compare": 3.0}}))
-    return machine.runs / "rates.json", lambda: measured_before([("small", Recipe())], machine)
+    return machine.runs / "rates.json", lambda: stored_rates([("small", Recipe())], machine)
 
 
 def weights(folder: Path) -> tuple[Path, Callable[[], object]]:

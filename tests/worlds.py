@@ -20,7 +20,7 @@ from itl.processes import process_context
 from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import Store
-from itl.runs.throughput import FrozenRate, Rate, frozen_name, name_of
+from itl.runs.throughput import FrozenRate, Rate, frozen_rate_key, rate_key
 from itl.sources.boxes import OBJECT_COLUMNS
 from itl.specs import Pretrain, Recipe, Transfer
 
@@ -143,16 +143,16 @@ FROZEN = FrozenRate(start=3.0, fit=0.25, compare=0.5)
 
 
 def stated_rates(works: Iterable[tuple[str, Recipe]], machine: Machine) -> dict[str, Rate | FrozenRate]:
-    """Stand in for `itl.runs.throughput.calibrated`, which measures for seconds."""
-    return {name_of(*work, machine): RATE for work in works} | {frozen_name(machine): FROZEN}
+    """Stand in for `itl.runs.throughput.rates_of`, which measures for seconds."""
+    return {rate_key(*work, machine): RATE for work in works} | {frozen_rate_key(machine): FROZEN}
 
 
 def write_rates(machine: Machine, study: dict) -> None:
     """Add what the nets of *study* cost on *machine*, made up, so that its plan measures nothing."""
     net, recipe = SETTINGS["net"], Recipe(**study["recipe"])
     rates = {
-        name_of(net, recipe, machine): Rate(0.01, 0.01, 1 << 28, 0, 1 << 20, 256),
-        frozen_name(machine): FrozenRate(0.1, 1e-9, 1e-9),
+        rate_key(net, recipe, machine): Rate(0.01, 0.01, 1 << 28, 0, 1 << 20, 256),
+        frozen_rate_key(machine): FrozenRate(0.1, 1e-9, 1e-9),
     }
     file = machine.runs / "rates.json"
     machine.runs.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,12 @@ from contextlib import suppress
 import pandas as pd
 
 from itl.analysis.comparisons import compare
-from itl.analysis.task_values import comparison_on, task_values, tasks_in_order
+from itl.analysis.task_values import baseline_of, comparison_on, task_values, tasks_in_order
 from itl.errors import ItlError
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
-from itl.runs.study import MIN_SEEDS, by_training
+from itl.runs.study import MIN_SEEDS
 from itl.words import counted
 
 
@@ -53,14 +53,13 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     doublings at all designs, or the first until all have results. What is not compared, it says nothing of.
     """
     lines = []
-    untrained, trained = ([one.columns for one in part] for part in by_training(question.conditions))
+    trained = [condition.columns for condition in question.conditions if condition.trained]
     for task in tasks_in_order(question, results, own=False):
         if (main := comparison_on(question, task)) is None:
             continue
-        of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
-        against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
+        reference = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
         data = task_values(question, results, task)
-        row = compare(question, data, of, against)
+        row = compare(question, data, reference, baseline_of(reference, question.conditions) or reference)
         with suppress(ItlError):  # too few designs for doublings
             whole = compare(question, data, main.of, main.against)
             row = whole if whole and whole.gain else row

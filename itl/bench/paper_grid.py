@@ -20,7 +20,7 @@ from itl.runs.plan import Plan, plan
 from itl.runs.question import Question
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
-from itl.runs.throughput import calibrated, name_of
+from itl.runs.throughput import rate_key, rates_of
 from itl.sources.registry import SOURCES
 from itl.specs import DetectionRecipe, Recipe
 
@@ -71,8 +71,8 @@ def grid(preset: Preset, sizes: Mapping[str, ImageCounts], machine: Machine) -> 
     """Plan *preset* for data of *sizes*, by source; also return (net, recipe, rate) of each kind of work."""
     questions, machine = with_data(preset, machine)
     made = plan(questions, Store(machine.runs), machine, sizes_of=sizes)
-    works = {name_of(*work, machine): work for work in worked(questions, machine)}
-    rates = calibrated(works.values(), machine)  # measured once, and kept
+    works = {rate_key(*work, machine): work for work in worked(questions, machine)}
+    rates = rates_of(works.values(), machine)  # measured once, and kept
     return made, [(*work, rates[name]) for name, work in works.items()]
 
 
@@ -111,7 +111,7 @@ def main() -> None:
         machine = Machine.from_environment(home=Path(home), device=device, workers=1)
         sizes = published()
         works = [work for preset in presets for work in worked(*with_data(preset, machine))]
-        calibrated(works, machine)  # in one process; the plans then take what it measured
+        rates_of(works, machine)  # in one process; the plans then take what it measured
         for preset in presets:
             made, rated = grid(preset, sizes, machine)
             print("\n".join([f"{preset.name}: {preset.about}", *describe(made, rated)]), flush=True)

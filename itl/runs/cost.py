@@ -14,7 +14,7 @@ from itl.packs.counts import ImageCounts
 from itl.packs.pack import scored_split
 from itl.packs.paths import find_by_digest
 from itl.packs.subset import class_contents, count_subset, refuse_emptied
-from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_name, name_of
+from itl.runs.throughput import FrozenRate, Rate, Rates, frozen_rate_key, rate_key
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
 from itl.words import counted, examples
 
@@ -67,8 +67,8 @@ def cost_settings(spec: Spec) -> tuple:
 def cost(spec: Spec, size: ImageCounts, rates: Rates, machine: Machine) -> Cost:
     """Estimate what *spec*, which learns from a pack of this *size*, costs at the *rates* of *machine*."""
     net, recipe = work_of(spec)
-    rate: Rate = rates[name_of(net, recipe, machine)]
-    frozen: FrozenRate = rates[frozen_name(machine)]
+    rate: Rate = rates[rate_key(net, recipe, machine)]
+    frozen: FrozenRate = rates[frozen_rate_key(machine)]
     images = images_of(spec, size, machine)
     memory, device = rate.memory + TABLE_BYTES_PER_IMAGE * size.images, rate.device
     if isinstance(spec, Pretrain):

@@ -4,10 +4,10 @@ import atexit
 import gc
 import json
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -68,7 +68,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     if not (folder / BEGUN).exists():  # a search is that of a finished run, which is done again
         (folder / LR_SCORES_FILE).unlink(missing_ok=True)
-    if store.state(spec) == "to do":  # without a checkpoint it starts anew, and so does what bars read
+    if store.state(spec) == "to do":  # there is no checkpoint: it starts anew, and so does its log
         (folder / LOG_FILE).unlink(missing_ok=True)
     earlier, seconds = _resumed(folder)
     begun = mixed(earlier, _provenance(spec, machine))
@@ -79,11 +79,10 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
             result = pretrain(spec, folder, machine)
         else:
             result = transfer(spec, store, folder, machine)
-    made = mixed(begun, _provenance(spec, machine))
     # With the paths of files, which keys leave out.
     labels = spec.labels if isinstance(spec, Transfer) else spec.subset.labels
-    seconds = time.monotonic() - started
-    store.write(spec, PROVENANCE_FILE, made | {"labels": labels, "seconds": seconds})
+    took = {"labels": labels, "seconds": time.monotonic() - started}
+    store.write(spec, PROVENANCE_FILE, mixed(begun, _provenance(spec, machine)) | took)
     store.finish(spec, result)
     return result
 
@@ -164,7 +163,9 @@ def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine:
         distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECT_DEVICE)
     net = build_for(spec, len(selection.classes)).to(device(machine))
     batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
-    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=epoch_log(folder, machine))
+    train(
+        net, batches, spec.recipe, folder, machine, seed=spec.seed, log=partial(_log_epoch, folder, machine)
+    )
     TRAINING_TOGETHER.clear()
     return net
 
@@ -177,8 +178,7 @@ def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) ->
         return {}
     selection = select(pack, spec.subset, "val", tree)
     batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
-    outputs, labels = predict(net, batches, machine, spec.recipe.precision)
-    return scores(outputs, labels)
+    return scores(*predict(net, batches, machine, spec.recipe.precision))
 
 
 def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
@@ -228,14 +228,10 @@ def load_net(spec: Pretrain, store: Store) -> Classifier:
     return net
 
 
-def epoch_log(folder: Path, machine: Machine) -> Callable[[dict], None]:
-    """Return a log that appends each epoch's row and its device to the run's folder, for progress bars."""
-
-    def log(row: dict) -> None:
-        with open(folder / LOG_FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
-
-    return log
+def _log_epoch(folder: Path, machine: Machine, row: dict) -> None:
+    """Append an epoch's *row*, with the device, to the log in *folder*, which progress bars read."""
+    with open(folder / LOG_FILE, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
 
 
 def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[Spec, BaseException]:
@@ -248,35 +244,12 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
         ItlError: Another rank ended, or cannot be reached.
         Exception: Rank 0 failed, other than by `Diverged`, while the others trained with it.
     """
-    failed: dict[Spec, BaseException] = {}
     if TRAINING_TOGETHER.is_set():  # by runs of another question
         raise ItlError("the other ranks still wait in a training that failed; repeat the command to resume")
     join_ranks(machine, RANKS_WAIT)
     atexit.unregister(distributed.destroy_process_group)  # which could wait for ranks that are lost
     try:
-        if machine.rank == 0:
-            for spec in specs:
-                if (net := pretraining_of(spec)) in failed:
-                    failed[spec] = failed[net]
-                    continue
-                try:
-                    perform(spec, store, machine)
-                except Exception as error:
-                    if TRAINING_TOGETHER.is_set() and not isinstance(error, Diverged):
-                        raise  # all ranks notice alike that a training diverges, and nothing else
-                    TRAINING_TOGETHER.clear()
-                    free_frames(error)  # they hold the net, and memory of the GPU
-                    failed[spec] = error
-            failures = {spec: failure_text(error) for spec, error in failed.items()}
-            distributed.broadcast_object_list([failures], src=0, device=OBJECT_DEVICE)
-        else:
-            while isinstance(work := _next_from_leader(), tuple):
-                spec, folder = work
-                pack = open_by_digest(spec.subset.pack, machine)
-                with suppress(Diverged):  # rank 0 says so, and goes on to the next
-                    selection = select(pack, spec.subset, "train", tree_of(spec, machine))
-                    fit(spec, pack, selection, folder, machine)
-            failed = {spec: ItlError(text) for spec, text in work.items()}
+        failed = _lead(specs, store, machine) if machine.rank == 0 else _follow(machine)
         distributed.barrier()  # no rank leaves while another still listens
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):  # which has no error of its own
@@ -290,8 +263,35 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> dict[
     return failed
 
 
-def _next_from_leader() -> tuple[Pretrain, Path] | dict[Spec, str]:
-    """Receive the next training and its folder or, at the end, what failed."""
-    box: list[Any] = [None]
-    distributed.broadcast_object_list(box, src=0, device=OBJECT_DEVICE)
-    return box[0]
+def _lead(specs: list[Spec], store: Store, machine: Machine) -> dict[Spec, BaseException]:
+    """Do *specs* in turn as rank 0, and tell the others what failed; see `fit` for what they train."""
+    failed: dict[Spec, BaseException] = {}
+    for spec in specs:
+        if (net := pretraining_of(spec)) in failed:
+            failed[spec] = failed[net]
+            continue
+        try:
+            perform(spec, store, machine)
+        except Exception as error:
+            if TRAINING_TOGETHER.is_set() and not isinstance(error, Diverged):
+                raise  # all ranks notice alike that a training diverges, and nothing else
+            TRAINING_TOGETHER.clear()
+            free_frames(error)  # they hold the net, and memory of the GPU
+            failed[spec] = error
+    failures = {spec: failure_text(error) for spec, error in failed.items()}
+    distributed.broadcast_object_list([failures], src=0, device=OBJECT_DEVICE)
+    return failed
+
+
+def _follow(machine: Machine) -> dict[Spec, BaseException]:
+    """Train with rank 0 whatever it trains, until it tells what failed."""
+    while True:
+        box: list[Any] = [None]
+        distributed.broadcast_object_list(box, src=0, device=OBJECT_DEVICE)
+        if isinstance(box[0], dict):
+            return {spec: ItlError(text) for spec, text in box[0].items()}
+        spec, folder = box[0]
+        pack = open_by_digest(spec.subset.pack, machine)
+        with suppress(Diverged):  # rank 0 says so, and goes on to the next
+            selection = select(pack, spec.subset, "train", tree_of(spec, machine))
+            fit(spec, pack, selection, folder, machine)

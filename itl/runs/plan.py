@@ -22,7 +22,7 @@ from itl.runs.leakage import find_leakage, known_of_leakage, size_without
 from itl.runs.planned_run import PlannedRun, describe_doubts, refuse_impossible_nets
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
-from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
+from itl.runs.throughput import Rates, frozen_rate_key, rate_key, rates_of, stored_rates
 from itl.runs.worker_processes import needs
 from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer
@@ -233,7 +233,7 @@ def _refuse_unknown_nets(questions: Sequence[Design], machine: Machine) -> None:
     """Raise ItlError for a net that there is not, before data are listed; one that was measured is there."""
     for question in questions:
         work = question.net, question.recipe
-        if name_of(*work, machine) not in measured_before([work], machine):
+        if rate_key(*work, machine) not in stored_rates([work], machine):
             from itl.training.nets import check_net  # here: it imports torch
 
             with errors_about(question.name):
@@ -245,13 +245,13 @@ def _rates(left: Sequence[PlannedRun], machine: Machine, measure: bool, build_ne
     if not left:
         return {}
     works = list(dict.fromkeys(work_of(run.spec) for run in left))
-    rates = measured_before(works, machine)
+    rates = stored_rates(works, machine)
     if build_nets:
         refuse_impossible_nets(left, rates, machine)
     if not measure:
         return rates
     try:
-        return calibrated(works, machine)
+        return rates_of(works, machine)
     except Exception as error:
         if not machine.scheduler:  # whose workers may have more memory
             raise
@@ -451,7 +451,7 @@ def _add_costs(
     costs: dict[tuple, Cost] = {}
     for run in left:
         if run.alike not in costs:
-            known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
+            known = {rate_key(*work_of(run.spec), machine), frozen_rate_key(machine)} <= rates.keys()
             costs[run.alike] = cost(run.spec, run.size, rates, machine) if known else run.cost
         run.cost = costs[run.alike]
     for run in planned.values():

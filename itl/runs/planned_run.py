@@ -9,7 +9,7 @@ from itl.errors import errors_about
 from itl.machine import Machine
 from itl.packs.counts import ImageCounts
 from itl.runs.cost import Cost, cost_settings, work_of
-from itl.runs.throughput import Rates, is_resized, name_of, refuse_impossible
+from itl.runs.throughput import Rates, is_resized, rate_key, refuse_impossible
 from itl.specs import DetectionRecipe, Pretrain, Spec, pretraining_of
 
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
@@ -80,7 +80,7 @@ def refuse_impossible_nets(runs: Iterable[PlannedRun], rates: Rates, machine: Ma
         net, recipe = work_of(run.spec)
         built_for = pretraining_of(run.spec).recipe.pixels
         resized_from = built_for if is_resized(net, recipe, built_for) else None
-        work = name_of(net, recipe, machine), resized_from
+        work = rate_key(net, recipe, machine), resized_from
         if work not in known:
             known.add(work)
             method = "" if run.kind == "pretrain" else f", {run.kind}"

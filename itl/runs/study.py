@@ -258,30 +258,27 @@ class Study(BaseModel):
 
     def _refuse_repeated(self, conditions: Sequence[Condition], tasks: Sequence[Task]) -> None:
         """Raise ItlError where a seed, a task or a value that is compared is given twice."""
-        values_of = [" ".join(map(str, condition.values)) for condition in conditions]
         own = [weights.name for weights in {condition.weights for condition in conditions} if weights]
         if twice := [name for name in own if own.count(name) > 1]:
             raise ItlError(
                 f"{self.name} has two weights called {twice[0]}; give one of them another "
                 f"name, as in {{…, name: {twice[0].partition('.')[0]}-2}}"
             )
-        given: dict[str, list] = {
-            "seed": list(self.seeds),
-            "task": [task.name for task in tasks],
-            "value": values_of,
+        given: dict[str, list[tuple[object, object]]] = {  # as written, and what that means
+            "seed": [(seed, seed) for seed in self.seeds],
+            "task": [
+                (task.name, replace(task, name="", labels=hashed_labels(task.labels))) for task in tasks
+            ],
+            "value": [(" ".join(map(str, one.values)), _hashed_columns(one)) for one in conditions],
         }
-        for what, values in given.items():
-            if repeated := sorted({value for value in values if values.count(value) > 1}):
-                raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
-        hashed: dict[str, list] = {
-            "task": [replace(task, name="", labels=hashed_labels(task.labels)) for task in tasks],
-            "value": [_hashed_columns(condition) for condition in conditions],
-        }
-        for what, same in hashed.items():
-            if twice := [name for number, name in enumerate(given[what]) if same[number] in same[:number]]:
-                raise ItlError(
-                    f"{self.name} needs each {what} once; {twice[0]} is another of them, written otherwise"
-                )
+        for what, pairs in given.items():
+            for number, (written, meaning) in enumerate(pairs):
+                if written in [earlier for earlier, _ in pairs[:number]]:
+                    raise ItlError(f"{self.name} needs each {what} once; {written} is given twice")
+                if meaning in [earlier for _, earlier in pairs[:number]]:
+                    raise ItlError(
+                        f"{self.name} needs each {what} once; {written} is another of them, written otherwise"
+                    )
 
     def _needed(self, what: str, values: Sequence, example: str) -> Sequence:
         if not values:

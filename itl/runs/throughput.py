@@ -61,26 +61,26 @@ class FrozenRate:
 
 
 NetRecipe = tuple[str, Recipe]  # a net, and how it is trained
-Rates = dict[str, Any]  # a Rate by `name_of`, and FrozenRate by `frozen_name`
+Rates = dict[str, Any]  # a Rate by `rate_key`, and FrozenRate by `frozen_rate_key`
 
 
-def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
-    """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
+def rates_of(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
+    """Return the rates of frozen features and of every net and recipe of *works*, by their keys.
 
     They come from ``runs/rates.json``; what is missing is measured by a process of its own, as a worker would
     do it, for *repeat_s* or more a rate. If several processes start together, one measures and the others
     wait for its file.
     """
     works = list(works)
-    rates = measured_before(works, machine)
-    if rates.keys() == _named(works, machine).keys():
+    rates = stored_rates(works, machine)
+    if rates.keys() == _works_by_key(works, machine).keys():
         return rates
     if not machine.can_keep(machine.runs):
         return rates | _measure_missing(works, rates, machine, repeat_s)
     machine.runs.mkdir(parents=True, exist_ok=True)
     # Measured one after another: two measurements at once would slow each other, and one would be lost.
     with hold_lock(machine.runs / f"{KEPT}.lock", "measuring what work costs"):
-        rates = measured_before(works, machine)  # another process may have measured meanwhile
+        rates = stored_rates(works, machine)  # another process may have measured meanwhile
         if measured := _measure_missing(works, rates, machine, repeat_s):
             kept = read_mapping(machine.runs / KEPT) | {name: asdict(rate) for name, rate in measured.items()}
             write_text(machine.runs / KEPT, json.dumps(kept, indent=1))
@@ -89,7 +89,7 @@ def calibrated(works: Iterable[NetRecipe], machine: Machine, repeat_s: float = R
 
 def _measure_missing(works: list[NetRecipe], rates: Rates, machine: Machine, repeat_s: float) -> Rates:
     """Measure in a process of its own what *rates* lack of *works* and of frozen features."""
-    missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
+    missing = {name: work for name, work in _works_by_key(works, machine).items() if name not in rates}
     if not missing:
         return {}
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
@@ -149,11 +149,11 @@ def _pixels_of_build(recipe: Recipe) -> int:
     return min(recipe.pixels, DETECTOR_PIXELS) if isinstance(recipe, DetectionRecipe) else recipe.pixels
 
 
-def measured_before(works: Iterable[NetRecipe], machine: Machine) -> Rates:
-    """Return those rates of `calibrated` that are kept; nothing is measured."""
+def stored_rates(works: Iterable[NetRecipe], machine: Machine) -> Rates:
+    """Return those of `rates_of` that are in ``runs/rates.json``; nothing is measured."""
     kept = read_mapping(machine.runs / KEPT)
     rates: Rates = {}
-    for name, work in _named(works, machine).items():
+    for name, work in _works_by_key(works, machine).items():
         kind = Rate if work else FrozenRate
         rate = kept.get(name)
         if isinstance(rate, dict) and rate.keys() == {field.name for field in fields(kind)}:
@@ -161,20 +161,20 @@ def measured_before(works: Iterable[NetRecipe], machine: Machine) -> Rates:
     return rates
 
 
-def _named(works: Iterable[NetRecipe], machine: Machine) -> dict[str, NetRecipe | None]:
-    return {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
+def _works_by_key(works: Iterable[NetRecipe], machine: Machine) -> dict[str, NetRecipe | None]:
+    return {rate_key(*work, machine): work for work in works} | {frozen_rate_key(machine): None}
 
 
-def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
-    """Name a work: what takes as long here has one name, such as recipes that differ in lr alone."""
+def rate_key(net: str, recipe: Recipe, machine: Machine) -> str:
+    """Return the key of a rate: one for all that takes as long, such as recipes that differ in lr alone."""
     time_settings = replace(
         recipe, epochs=0, steps=None, lr=0, lrs=(), schedule="cosine", drops=(), warmup=0, weight_decay=0
     )
     return f"{_here(machine)}, {net}, {canonical(time_settings)}"
 
 
-def frozen_name(machine: Machine) -> str:
-    """Name the fitting and comparing of frozen features."""
+def frozen_rate_key(machine: Machine) -> str:
+    """Return the key of the rate of fitting and comparing frozen features."""
     return f"{_here(machine)}, frozen features"
 
 

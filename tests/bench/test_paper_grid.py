@@ -14,7 +14,7 @@ from itl.runs import plan
 from itl.runs.design import Condition
 from itl.runs.question import Question
 from itl.runs.questions import questions_of
-from itl.runs.throughput import FrozenRate, Rate, frozen_name, name_of
+from itl.runs.throughput import FrozenRate, Rate, frozen_rate_key, rate_key
 from itl.specs import DetectionRecipe
 from tests.runs.test_cost import SIZE
 from tests.worlds import RATE, stated_rates
@@ -41,7 +41,7 @@ TRIED = 3 * (3 * 2 * 5 * 0.5 + 4 * 0.125)
 def rated(monkeypatch):
     """Plans reckon with made-up rates; nothing is measured."""
     for module in (plan, paper_grid):
-        monkeypatch.setattr(module, "calibrated", stated_rates)
+        monkeypatch.setattr(module, "rates_of", stated_rates)
 
 
 def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
@@ -71,16 +71,16 @@ def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
 
 def stated(works, machine) -> dict[str, Rate | FrozenRate]:
     """The rates that paper-128.yaml states: images a second, trained on and looked at."""
-    rates = {frozen_name(machine): FrozenRate(start=0.1, fit=1e-12, compare=1e-15)}
+    rates = {frozen_rate_key(machine): FrozenRate(start=0.1, fit=1e-12, compare=1e-15)}
     for net, recipe in works:
         train, look = (247, 311) if isinstance(recipe, DetectionRecipe) else (39_000, 39_000)
-        rates[name_of(net, recipe, machine)] = Rate(1 / train, 1 / look, 0, 0, weights=400, features=512)
+        rates[rate_key(net, recipe, machine)] = Rate(1 / train, 1 / look, 0, 0, weights=400, features=512)
     return rates
 
 
 def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
     for module in (plan, paper_grid):
-        monkeypatch.setattr(module, "calibrated", stated)
+        monkeypatch.setattr(module, "rates_of", stated)
     preset = load_preset("paper-128", shipped_folder("params"))
     planned, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
     hours = planned.runs.groupby("kind")["minutes"].sum() / 60
@@ -116,11 +116,11 @@ def test_paper_128_asks_what_paper_asks_at_128_pixels():
 def test_rates_are_measured_once_for_both_presets_and_hours_are_written(tmp_path, monkeypatch, capsys, rated):
     calls, file = [], tmp_path / "hours.json"
 
-    def calibrated(works, machine):
+    def rates_of(works, machine):
         calls.append(list(works))
         return stated_rates(calls[-1], machine)
 
-    monkeypatch.setattr(paper_grid, "calibrated", calibrated)
+    monkeypatch.setattr(paper_grid, "rates_of", rates_of)
     monkeypatch.setattr(sys, "argv", ["paper_grid", "--device", "cpu", "--json", str(file)])
     paper_grid.main()
     hours, out = json.loads(file.read_text()), capsys.readouterr().out

@@ -130,7 +130,7 @@ def test_a_preset_is_read(tmp_path):
 
 
 def test_nothing_is_measured_to_say_that_no_run_is_done(tmp_path, monkeypatch):
-    monkeypatch.setattr("itl.runs.plan.calibrated", Mock(side_effect=AssertionError("measured")))
+    monkeypatch.setattr("itl.runs.plan.rates_of", Mock(side_effect=AssertionError("measured")))
     settings = SETTINGS | {"images_per_class": [4, 12], "label_sets": ["original"]}
     preset = Preset(name="smallest", about="", notebooks={"10-advice": settings})
     panel = AdvicePanel(preset, here(tmp_path))

@@ -35,7 +35,7 @@ TUNED = {"tuning": {"finetune": {"steps": 2, "pixels": 24, "lrs": [0.1, 0.2]}}}
 def test_images_from_which_a_run_could_not_learn_are_refused_before_anything_is_measured(
     tmp_path, monkeypatch, task, says
 ):
-    monkeypatch.setattr("itl.runs.plan.calibrated", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("itl.runs.plan.rates_of", lambda *_: pytest.fail("measured"))
     changes = {"targets": {"scenes": SCENES, "few": FEW}, "tasks": ["knn@scenes", task]}
     question = small_study(**FOUR | TUNED | changes)
     with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
@@ -311,7 +311,7 @@ def test_a_net_built_for_other_pixels_than_it_is_tuned_on_is_refused(
     for _ in range(2):
         with pytest.raises(ItlError, match=says):
             plan.plan([finetuned_at(96, **changes)], Store(tmp_path), here(tmp_path))
-        monkeypatch.setattr("itl.runs.plan.measured_before", stated_rates)
+        monkeypatch.setattr("itl.runs.plan.stored_rates", stated_rates)
 
 
 @pytest.mark.parametrize(("net", "pixels"), [(VIT["net"], 64), ("timm:resnet10t", 96), ("small", 96)])

@@ -16,7 +16,7 @@ from tests.worlds import FROZEN, RATE, here, share_server
 def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
     messages: list[str] = []
     with log_lines(messages.append):
-        return throughput.calibrated(works, machine, repeat_s=0.1), messages
+        return throughput.rates_of(works, machine, repeat_s=0.1), messages
 
 
 def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
@@ -25,8 +25,8 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     with process_pool(2, 1, share_server) as processes:
         both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
         (rates, messages), (other, other_messages) = (one.result() for one in both)
-    rate = rates[throughput.name_of(*works[0], machine)]
-    frozen = rates[throughput.frozen_name(machine)]
+    rate = rates[throughput.rate_key(*works[0], machine)]
+    frozen = rates[throughput.frozen_rate_key(machine)]
     assert other == rates
     assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
     assert 0 < rate.infer_s_per_image < rate.train_s_per_image
@@ -34,9 +34,9 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
     monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
-    assert throughput.measured_before(works, machine) == rates
-    assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == rates
-    assert throughput.calibrated(works, machine) == rates
+    assert throughput.stored_rates(works, machine) == rates
+    assert throughput.stored_rates([("alexnet", Recipe()), *works], machine) == rates
+    assert throughput.rates_of(works, machine) == rates
     kept = json.loads((tmp_path / "runs/rates.json").read_text())
     assert kept.keys() == rates.keys()
 
@@ -83,8 +83,8 @@ def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(throughput, "process_pool", NoProcess)
     caplog.set_level("INFO")
     machine = here(tmp_path)
-    throughput.calibrated([], machine)
-    throughput.calibrated([("small", Recipe()), ("small", Recipe(pixels=32))], machine)
+    throughput.rates_of([], machine)
+    throughput.rates_of([("small", Recipe()), ("small", Recipe(pixels=32))], machine)
     assert caplog.messages == [
         "measuring one kind of work on this machine, once",
         "measuring 2 kinds of work on this machine, once",
@@ -97,11 +97,11 @@ def test_what_cannot_be_kept_is_not_measured_once(tmp_path, monkeypatch, caplog)
     caplog.set_level("INFO")
     home = tmp_path / "absent"
     for _ in range(2):
-        throughput.calibrated([], here(home))
+        throughput.rates_of([], here(home))
     assert not home.exists()
     home.mkdir()
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    throughput.calibrated([], here(home))
+    throughput.rates_of([], here(home))
     measuring = f"measuring one kind of work on this machine; what it costs is not kept, since {home}"
     assert caplog.messages == [f"{measuring} does not exist"] * 2 + [f"{measuring} may only be read"]
 
@@ -109,9 +109,9 @@ def test_what_cannot_be_kept_is_not_measured_once(tmp_path, monkeypatch, caplog)
 UNGUARDED = """
 import sys
 from itl import Machine
-from itl.runs.throughput import calibrated
+from itl.runs.throughput import rates_of
 from itl.specs import Recipe
-calibrated([("small", Recipe(batch=4, pixels=24))], Machine(home=sys.argv[1], threads=1))
+rates_of([("small", Recipe(batch=4, pixels=24))], Machine(home=sys.argv[1], threads=1))
 """
 
 
