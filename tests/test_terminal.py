@@ -119,7 +119,7 @@ def test_the_first_rank_of_a_torchrun_says_how_work_goes_on_and_each_why_it_ends
         logging.getLogger("itl").info("measuring")
         raise ItlError("the disk is full")
 
-    monkeypatch.setattr("itl.runs.plan.calibrated", measure)
+    monkeypatch.setattr("itl.runs.plan.rates_of", measure)
     with (tmp_path / "output").open("w") as stdout, contextlib.redirect_stdout(stdout):
         assert command.main(["plan", "demo", "--home", str(tmp_path)]) == 1
     assert capsys.readouterr().err.splitlines() == [*lines, "itl: the disk is full"]

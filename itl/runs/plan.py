@@ -23,9 +23,8 @@ from itl.runs.planned_run import PlannedRun, describe_doubts, refuse_impossible_
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, frozen_rate_key, rate_key, rates_of, stored_rates
-from itl.runs.worker_processes import needs
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer
+from itl.specs import Packing, Pretrain, Recipe, Spec, Transfer, pretraining_of
 from itl.words import about, counted, one_line, readable
 
 log = logging.getLogger(__name__)
@@ -381,7 +380,6 @@ def _planned_runs(
 ) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Spec, PlannedRun] = {}
-    reduced: dict[tuple[str, ...], ImageCounts] = {}  # sizes without duplicates, by the packs that have these
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
@@ -393,40 +391,27 @@ def _planned_runs(
         targets = (run.target for run in runs if isinstance(run.spec, Transfer))
         if unscored := next((target for target in targets if target not in scored), None):
             raise _nothing_to_score_on(unscored, packings[unscored])
+        reduced = sizes[folders["images"]]  # without duplicates, which all nets of a question leave out alike
+        nets = (pretraining_of(run.spec) for run in runs)
+        if without := next((net.subset.without for net in nets if net.subset.without and is_packed(net)), ()):
+            built = {name: Pack.open(folder) for name, folder in folders.items() if sizes[folder].packed}
+            reduced = size_without(reduced, built, without)
         for run in runs:
             (first, value), *others = run.columns
             condition = ", ".join([f"{first} {value}", *(str(value) for _, value in others)])
-            for spec in (*needs(run.spec), run.spec):
-                kind, pack, target = run.method, run.target, run.task.partition("@")[2]
-                if isinstance(spec, Pretrain):
-                    kind, pack, target = "pretrain", "images", "own classes"
+            net = pretraining_of(run.spec)
+            needed: list[tuple[Spec, str, str, str]] = [(net, "pretrain", "images", "own classes")]
+            if isinstance(run.spec, Transfer):
+                needed.append((run.spec, run.method, run.target, run.task.partition("@")[2]))
+            for spec, kind, pack, target in needed:
                 if (entry := planned.get(spec)) is None:
-                    size, side = sizes[folders[pack]], packings[pack].size
-                    if isinstance(spec, Pretrain) and spec.subset.without and is_packed(spec):
-                        built = {name: folder for name, folder in folders.items() if sizes[folder].packed}
-                        size = _size_without_duplicates(size, spec.subset, built, reduced)
-                    entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side, folders[pack])
+                    size = reduced if spec is net and net.subset.without else sizes[folders[pack]]
+                    side, folder = packings[pack].size, folders[pack]
+                    entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side, folder)
                     if is_packed(spec):
                         entry.key, entry.state = store.path(spec).name, store.state(spec)
                 entry.add(question.name, condition, target)
     return planned
-
-
-def _size_without_duplicates(
-    size: ImageCounts,
-    subset: Subset,
-    folders: Mapping[str, Path],
-    reduced: dict[tuple[str, ...], ImageCounts],
-) -> ImageCounts:
-    """Return *size* without the images that *subset* leaves out, counted once and kept in *reduced*.
-
-    *folders* are of the packs that are built, by their names.
-    """
-    digests = subset.pack, *subset.without
-    if digests not in reduced:
-        packs = {name: Pack.open(folder) for name, folder in folders.items()}
-        reduced[digests] = size_without(size, packs, subset.without)
-    return reduced[digests]
 
 
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
