@@ -201,9 +201,12 @@ def test_what_is_kept_beside_a_result_is_named_when_damaged(tmp_path):
 def test_a_damaged_spec_is_written_again(tmp_path):
     store = Store(tmp_path)
     whole = (store.folder(SPEC) / "spec.json").read_text()
-    (store.folder(SPEC) / "spec.json").write_text(whole[:9])
-    with pytest.warns(UserWarning, match="spec.json is damaged; it is made again"):
-        assert (store.folder(SPEC) / "spec.json").read_text() == whole
+    (checkpoint := store.folder(SPEC) / "checkpoint.safetensors").touch()
+    for damaged in (whole[:9], "\0" * len(whole)):
+        (store.folder(SPEC) / "spec.json").write_text(damaged)
+        with pytest.warns(UserWarning, match="spec.json is damaged; it is made again"):
+            assert (store.folder(SPEC) / "spec.json").read_text() == whole
+        assert checkpoint.exists()
 
 
 def test_a_folder_copied_from_another_run_is_not_taken_for_the_run(tmp_path):
