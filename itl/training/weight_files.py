@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from itl.errors import ItlError
-from itl.storage import refuse_system_error
+from itl.storage import read_mapping, refuse_system_error
 
 Tensors = dict[str, Tensor]
+OF_HUB = ("model.safetensors", "pytorch_model.bin")  # as the hub's libraries call files of weights
 OTHER_FILES = {  # that lie under the name of weights, by their first bytes
     b"version https://git-lfs": "a pointer of Git LFS, not the file; fetch it with git lfs pull",
     b"\x89HDF": "HDF5, as Keras writes; write tensors by name, with torch.save(…, FILE)",
@@ -30,7 +31,8 @@ def read_file(path: Path) -> tuple[Tensors, dict[str, object]]:
     Returns:
         Every tensor by name, in the file's order, on the CPU; names of mappings in mappings are joined by
         dots: state_dict.conv1.weight. And the settings of the script that wrote it: ``arch``, as PyTorch's
-        example and timm have it, and what ``args`` holds.
+        example and timm have it, and what ``args`` holds; of a file that timm saved for the hub, those in
+        the config.json beside it.
     """
     if path.is_dir():
         raise ItlError(f"{path} is a folder; give a file of weights in it, such as model.safetensors")
@@ -46,7 +48,7 @@ def read_file(path: Path) -> tuple[Tensors, dict[str, object]]:
     tensors = dict(_flattened(content))
     if not tensors:
         raise ItlError(f"{path} holds no tensors by name; give what torch.save(net.state_dict(), FILE) wrote")
-    return tensors, _settings(content)
+    return tensors, _settings_beside(path) | _settings(content)
 
 
 def is_safetensors(path: Path) -> bool:
@@ -128,6 +130,14 @@ def _flattened(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]
             yield from _flattened(value, f"{prefix}.{name}" if prefix else str(name))
     elif isinstance(content, Tensor) and prefix:
         yield prefix, content
+
+
+def _settings_beside(path: Path) -> dict[str, object]:
+    """Return what timm's config.json beside the file *path* says of it: ``arch``, ``mean`` and ``std``."""
+    config = read_mapping(path.with_name("config.json"), "copy it again") if path.name in OF_HUB else {}
+    colours = config.get("pretrained_cfg")
+    arch = {"arch": config["architecture"]} if "architecture" in config else {}
+    return (dict(colours) if isinstance(colours, Mapping) else {}) | arch
 
 
 def _settings(content: object) -> dict[str, object]:

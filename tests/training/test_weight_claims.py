@@ -1,6 +1,7 @@
 """What files say of their nets beside the tensors: refused where it contradicts how they are read."""
 
 import argparse
+import json
 
 import pytest
 import timm
@@ -61,6 +62,19 @@ def test_a_file_that_normalises_alike_or_says_nothing_certain_is_read(beside, tm
     body = {f"model.{name}": value for name, value in resnet18_state().items()}
     read = check({"state_dict": body | beside}, tmp_path / "a.pth")
     assert (read.weights.mean, read.weights.std) == (IMAGENET_MEAN, IMAGENET_STD)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_file_of_the_hub_is_what_its_config_says(name, tmp_path):
+    config = {"architecture": "resnet18", "num_classes": 9, "pretrained_cfg": {"tag": "mine"} | CIFAR}
+    path, state = tmp_path / name, resnet18_state()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ItlError, match=rf"{name} says that its images have mean: \[0.4914, "):
+        check(state, path)
+    check(state, path, **CIFAR)
+    check(state, path.rename(tmp_path / "other.pth"))  # of which the config says nothing
+    (tmp_path / "config.json").write_text('{"model_type": "vit", "pretrained_cfg": []}')  # of another library
+    check(state, path)
 
 
 def test_a_mean_and_std_beside_the_names_of_the_net_are_no_layers(tmp_path):
