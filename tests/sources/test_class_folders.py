@@ -482,3 +482,15 @@ def test_a_file_called_a_division_that_is_not_understood_is_noted(tmp_path, name
     assert ClassFolders(tmp_path).notes == [
         f"not read: {name}, by the name a division of the images, which are all train"
     ]
+
+
+def test_lists_of_another_division_than_that_of_the_folders_are_noted(tmp_path):
+    tree(
+        tmp_path,
+        *(f"{split}/{label}/{n}.jpg" for n in range(3) for split in ("train", "test") for label in "ab"),
+    )
+    for name in ("val.txt", "splits.csv", "test.txt", "train.txt"):  # the last two as the folders
+        (tmp_path / name).write_text("image,split\ntrain/a/1.jpg,val\n")
+    by_folders = "which are test and train by folder"
+    note = f"not read: splits.csv, val.txt, by the name a division of the images, {by_folders}"
+    assert ClassFolders(tmp_path).notes == [note]

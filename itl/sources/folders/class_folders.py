@@ -220,20 +220,22 @@ class ClassFolders(Source):
         ]
 
     def _describe_unread_splits(self) -> list[str]:
-        """Return a note on files that may divide the images, by their names, if all are train."""
-        if {split for split, _ in self.folders.class_of.values()} != {"train"}:
-            return []
-        unread = []
+        """Return a note on files that may divide the images, by their names, otherwise than their folders."""
+        splits = {split for split, _ in self.folders.class_of.values()}
+        others, unread = {"val", "test"} - splits, []
         for name in sorted(self.listing.files):
             is_unread_table = suffix_of(name) in UNREAD_TABLES
-            is_named = is_of_splits(name) or split_of_path(name) in ("val", "test")
+            is_named = is_of_splits(name) or split_of_path(name) in others
             is_list = is_unread_table or suffix_of(name) in LIST_SUFFIXES
             is_named = is_named and (is_unread_table or is_of_splits(name) or is_split_list(name))
-            if is_list and (is_named or may_be_split_list(name)):
+            if is_list and (is_named or (splits == {"train"} and may_be_split_list(name))):
                 unread.append(name)
         if not unread:
             return []
-        return [f"not read: {examples(unread)}, by the name a division of the images, which are all train"]
+        by_folders = (
+            "are all train" if splits == {"train"} else f"are {' and '.join(sorted(splits))} by folder"
+        )
+        return [f"not read: {examples(unread)}, by the name a division of the images, which {by_folders}"]
 
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
