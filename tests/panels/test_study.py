@@ -378,8 +378,8 @@ def test_of_an_own_folder_without_splits_some_images_are_held_out(panel, project
     shutil.copy(project / "things/mug/0.png", project / "things/.unsorted")
     panel.target_folder, panel.tasks = "things", ("knn@own",)
     assert dict(panel.ask().targets)["own"].options == (("val_fraction", 0.3),)
-    said = "own: read as: class folders: train 14 images, val 6 images; left out: 1 stray file"
-    assert said in panel.html()
+    read = "own: read as: class folders: train 14 images, val 6 images"
+    assert f"{read}; left out: 1 image in the hidden folder .unsorted (" in panel.html()
     plain = dict(panel.ask().targets)["own"]
     question = replace(panel.ask(), targets=(("own", replace(plain, options=())),))
     with pytest.raises(ItlError, match="target own has training images alone.* option val_fraction: 0.3"):
