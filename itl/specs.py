@@ -40,7 +40,7 @@ NUMERICS_OF = {"scores": 2, "induction": 1, "detection": 1, "actions": 1}
 # The same for some nets and what is measured of them: untrained, without duplicates, with labels of a file,
 # and without-matched on another tree than the usual one.
 NUMERICS_OF_NETS = {"untrained": 1, "duplicates": 2, "file": 2, "control": 1}
-FILE_NAME = re.compile(r"file@([^+]*)(?=#)")  # in labels
+FILE_NAME = re.compile(r"file@[^+]*(?=#)")  # in labels
 FILES: dict[str, str] = {}  # that labels name, by digest: of equal ones the first, so that specs are equal
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
@@ -389,7 +389,7 @@ def with_absolute_files(spec: Spec) -> Spec:
     """Return *spec*, whose key stays, with the absolute paths of label files: for a process elsewhere."""
 
     def absolute(labels: str) -> str:
-        return FILE_NAME.sub(lambda match: f"file@{in_project(match[1]).absolute()}", labels)
+        return re.sub(r"file@([^+#]+)(?=#)", lambda match: f"file@{in_project(match[1]).absolute()}", labels)
 
     net = pretraining_of(spec)
     net = replace(net, subset=replace(net.subset, labels=absolute(net.subset.labels)))

@@ -171,7 +171,7 @@ def h_score(features: Tensor, labels: Tensor) -> float:
     left, singular, _ = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     members = F.one_hot(labels).to(features.dtype)
     inside = left[:, singular > 1e-5 * singular[0]].T @ members  # the covariance to a precision of 1e-10
-    return (inside**2 / members.sum(0)).sum().item()
+    return (inside**2 / members.sum(0).clamp_min(1)).sum().item()
 
 
 def shrunk_h_score(features: Tensor, labels: Tensor) -> float:

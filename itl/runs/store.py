@@ -52,8 +52,11 @@ class Store:
             reason = error.strerror
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
         if current != text:
-            is_whole = current.endswith("}") and not text.startswith(current)
-            if exists and not is_whole:  # a power cut leaves a part, or zeros
+            try:
+                is_other = json.loads(current) != json.loads(text)
+            except ValueError:  # a power cut leaves a part, or zeros
+                is_other = False
+            if exists and not is_other:
                 warn(f"{file} is damaged; it is made again")
             elif exists:  # as of a folder copied to the wrong place
                 warn(f"{file} is that of another run; it is made again, and the run begins anew")

@@ -4,6 +4,7 @@ Boxes are 1-based and inclusive, in pixels: xmin, ymin, xmax, ymax.
 """
 
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ FLAG_OF_TEXT = {  # as difficult in annotations
     **dict.fromkeys(("1", "1.0", "true"), True),
     **dict.fromkeys(("0", "0.0", "false", "", "unspecified"), False),
 }
+# Detectron2's modes but 1, XYWH_ABS, as numbers or names; what others write there is none.
+OTHER_MODE = re.compile(r"[0234](\.0)?|.*(XYXY|REL|XYWHA).*", re.IGNORECASE)
 CHECKED_ROWS = 2000  # annotations of a file whose outlines or areas are compared with their boxes
 OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 
@@ -168,7 +171,7 @@ def refuse_corners(rows: Sequence[Mapping], name: str) -> None:
     Their bbox_mode may say so, or the outlines of most objects, or areas without outlines.
     """
     for row in rows:
-        if str(mode := row.get("bbox_mode", 1)).removeprefix("BoxMode.") not in ("1", "XYWH_ABS"):
+        if OTHER_MODE.fullmatch(str(mode := row.get("bbox_mode"))):
             raise ItlError(
                 f"{name}: its bbox_mode is {str(mode)[:20]!r}; COCO has x, y, width, height: convert boxes "
                 f"with Detectron2's BoxMode.convert to XYWH_ABS, and set bbox_mode to 1 or leave it out"
@@ -194,11 +197,13 @@ def _fits_corners(row: Mapping) -> bool | None:
     if not _are_numbers(bbox, 4) or not isinstance(outline, list):  # but a mask
         return None
     x, y, width, height = bbox
+    if width <= x or height <= y:  # no second corner lies before the first
+        return False
     points = [side for part in outline if isinstance(part, list) for side in part]
     if _are_numbers(points, len(points)) and len(points) > 3:
         measured = [min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])]
         as_size, as_corners = [x, y, x + width, y + height], bbox
-    elif not outline and _are_numbers([row.get("area")], 1) and width > x and height > y:
+    elif not outline and _are_numbers([row.get("area")], 1):
         measured, as_size, as_corners = [row["area"]], [width * height], [(width - x) * (height - y)]
     else:
         return None

@@ -172,7 +172,8 @@ class Scan:
             self.records = [record for record in self.records if record.id not in skipped]
             self.problems = [problem for problem in self.problems if not problem.images]
             remaining = {record.split for record in self.records}
-            if lost := sorted(splits - remaining - {"val"}):  # without val, a part of train is held out
+            # Without val, a part of train is held out.
+            if skipped and (lost := sorted(splits - remaining - {"val"})):
                 self.add_problem(
                     f"the option bad=skip would leave out every image of {' and '.join(lost)}; without it "
                     f"`itl check` says what is wrong with them"
@@ -252,7 +253,7 @@ class Scan:
         classes = classes_by_split(record for record in self.records if record.id not in images)
         trained = classes.get("train", set().union(*classes.values()))
         are_all_trained = all(names <= trained for names in classes.values())
-        return images if are_all_trained and not self._listed_splits - classes.keys() else set()
+        return images if are_all_trained and not self._listed_splits - classes.keys() - {"val"} else set()
 
     @property
     def _listed_splits(self) -> set[str]:

@@ -124,7 +124,11 @@ def first_other_part(names: Iterable[str], given: Iterable[str]) -> tuple[str, s
 
     >>> first_other_part(["conv.weight", "bn.weight", "bn.bias"], ["1.kernel", "2.beta", "2.gamma"])
     ('bn.weight', '2.beta')
+    >>> first_other_part(["conv.weight", "bn.weight", "bn.bias"], ["0.weight", "1.weight", "2.weight"])
     """
+    names, given = list(names), list(given)
+    if len({other.rpartition(".")[2] for other in given}) == 1:  # which then says nothing
+        return None
     for name, other in zip(names, given, strict=False):
         parts = {PARTS.get(one.rpartition(".")[2].lower()) for one in (name, other)} - {None}
         if len(parts) > 1:

@@ -199,6 +199,7 @@ def test_h_score():
     covariance, between = np.cov(features.numpy().T, bias=True), np.cov(conditional.T, bias=True)
     expected = np.trace(np.linalg.pinv(covariance) @ between)
     assert scores.h_score(features, labels) == pytest.approx(expected, abs=1e-6)
+    assert scores.h_score(features, labels * 2) == pytest.approx(expected, abs=1e-6), "class 1 has no image"
 
 
 def test_h_score_of_more_features_than_images_says_nothing_and_shrinking_mends_it():

@@ -202,7 +202,8 @@ def test_a_damaged_spec_is_written_again(tmp_path):
     store = Store(tmp_path)
     whole = (store.folder(SPEC) / "spec.json").read_text()
     (checkpoint := store.folder(SPEC) / "checkpoint.safetensors").touch()
-    for damaged in (whole[:9], "\0" * len(whole)):
+    again = json.dumps(json.loads(whole), indent=1)  # as an editor may write it
+    for damaged in (whole[:9], "\0" * len(whole), "\0" * 9 + whole[9:], again):
         (store.folder(SPEC) / "spec.json").write_text(damaged)
         with pytest.warns(UserWarning, match="spec.json is damaged; it is made again"):
             assert (store.folder(SPEC) / "spec.json").read_text() == whole

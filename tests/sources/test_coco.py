@@ -301,6 +301,8 @@ def test_boxes_that_are_corners_by_areas_or_outlines_are_refused(tmp_path, corne
         [{"area": "210"}],
         [{"area": 0, "bbox_mode": 1}],
         [{"bbox": [20, 20, 5, 6], "area": 15 * 14}],
+        [{"area": 15 * 14}, {"bbox": [20, 20, 5, 6], "area": 21}],  # of masks; the second is of sizes
+        *([{"bbox_mode": mode}] for mode in (None, 1.0, "BoxMode.XYWH_ABS", "<BoxMode.XYWH_ABS: 1>", "xywh")),
     ],
 )
 def test_boxes_that_may_be_of_sizes_are_read(tmp_path, sizes):

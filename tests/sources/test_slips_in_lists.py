@@ -177,6 +177,12 @@ def test_quotes_around_a_cell_or_a_word_of_a_line_are_no_part_of_it(tmp_path, na
     assert classes == {"im/my 0.jpg": "sea, salt", "im/my 1.jpg": "dog"}
 
 
+def test_quotes_inside_a_cell_are_text(tmp_path):
+    lines = ["image,label,note", '0.jpg, "Big" Bird, "dog"', '1.jpg, "dog", a "1" here']
+    path = written(tmp_path, images("0.jpg", "1.jpg") | {"train.csv": text(*lines)})
+    assert [record.wnid for record in open_source("lists", path).records()] == ['"Big" Bird', "dog"]
+
+
 @pytest.mark.parametrize(
     ("name", "lines"),
     [

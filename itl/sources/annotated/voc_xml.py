@@ -182,8 +182,9 @@ def _image_side(root: ElementTree.Element, tag: str, name: str) -> int | None:
 def _object(element: ElementTree.Element, size: Size, where: str) -> AnnotatedObject:
     name = _text(element, "name")
     bndbox = element.find("bndbox")
-    for tag in ("name", "bndbox"):
-        if len(element.findall(tag)) > 1:
+    names = {(one.text or "").strip() for one in element.findall("name")} - {""}
+    for tag, count in (("name", len(names)), ("bndbox", len(element.findall("bndbox")))):
+        if count > 1:
             raise ItlError(f"{where} has more than one <{tag}>; write an <object> for each")
     if not name:
         raise ItlError(f"{where} has no name; write the class in <name>")

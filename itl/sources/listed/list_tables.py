@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -29,6 +30,7 @@ from itl.sources.listed.list_files import (
     text_of,
 )
 from itl.sources.listed.split_columns import UnclearListError, split_column
+from itl.sources.records import unquoted
 from itl.sources.split_names import split_of_cell
 from itl.storage import text_lines
 from itl.words import counted, examples
@@ -95,13 +97,16 @@ def json_lines(text: str, parsed: ListFile) -> Iterator[tuple[int, Row]]:
 
 def rows_of_cells(text: str, delimiter: str, parsed: ListFile) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line of each row of a table, and its cells; ItlError if it is none."""
+    quoted = rf'{re.escape(delimiter)} +"'
+    whole = re.findall(rf'{quoted}(?:[^"]|"")*"(?=[{re.escape(delimiter)}\r\n]|\Z)', text)
+    are_whole = len(whole) == len(re.findall(quoted, text))  # else it is text: , "Big" Bird
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=are_whole, strict=True)
     parsed.line = 1
     try:
         for row in reader:
             if any(row):
-                yield parsed.line, [cell.strip() for cell in row]
+                yield parsed.line, [unquoted(cell.strip()) if '"' in cell else cell.strip() for cell in row]
             parsed.line = reader.line_num + 1  # where the next row begins, as a value may have line ends
     except csv.Error as error:
         raise ItlError(f"{parsed.name} cannot be read as {delimiter!r}-separated values ({error})") from None
