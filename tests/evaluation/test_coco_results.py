@@ -142,6 +142,27 @@ def test_ids_that_fit_two_orders_are_not_guessed(tmp_path, capsys):
     assert "category_id 2; nothing says which class has which id" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("annotated", "ids", "taken"),
+    [
+        (["cat", "dog"], [15, 16], "taken for 0 person, 1 bicycle, 2 car … 62 tvmonitor"),
+        (["cat", "dog"], [17, 18], "taken for 1 person, 2 bicycle, 3 car … 72 tvmonitor"),
+        (["cat", "dog", "person", "pottedplant"], [15, 16], ""),  # either pair, by COCO's numbers or PASCAL's
+        (["person", "pottedplant"], [15, 16], "taken for 1 aeroplane, 2 bicycle"),
+        (["person"], [15, 16], ""),  # 16 would be no annotated class
+    ],
+)
+def test_numbers_of_coco_are_orders_too(annotated, ids, taken, tmp_path, capsys):
+    world = objects(*(("a", name, DOG, False) for name in annotated))
+    (answers := tmp_path / "answers.json").write_text(json.dumps([result("a", number) for number in ids]))
+    status = main(["voc-ap", *write_world(tmp_path, world, detections())[:2], "--detections", str(answers)])
+    out, err = capsys.readouterr()
+    assert (taken or "nothing says which class has which id") in err
+    assert status == (0 if taken else 1)
+    if taken:
+        assert out == "class,ap\n" + "".join(f"{name},1.0\n" for name in [*annotated, "mean"])
+
+
 @pytest.mark.parametrize("name", ["answers.csv", "."])
 def test_categories_are_refused_where_classes_have_names(tmp_path, capsys, name):
     answers = tmp_path / name

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from itl.errors import ItlError, did_you_mean, no_such
-from itl.hierarchy.voc_classes import PASCAL
+from itl.hierarchy.voc_classes import COCO_IDS, PASCAL
 from itl.iteration import grouped
 from itl.machine import expand_home
 from itl.sources.annotated.coco import category_names, read_tables
@@ -387,15 +387,16 @@ def _result_rows(path: Path) -> list[dict]:
 def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and a note on it.
 
-    People number PASCAL's 20 classes from 1 or 0, or those that are annotated: from 1, unless an id is 0. An
-    order fits if it has all ids and at least one stands for an annotated class. Where none or several fit,
-    nothing is taken.
+    People number PASCAL's 20 classes from 1 or 0, or those that are annotated: from 1, unless an id is 0;
+    detectors trained on COCO have its numbers. An order fits if each id stands for an annotated class in it.
+    Where none or several fit, nothing is taken.
     """
     fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
-    orders = [(list(PASCAL), 1), (list(PASCAL), 0), (sorted(classes), 0 if "0" in ids else 1)]
-    for order, first in orders if set(classes) <= set(PASCAL) else ():
-        names = {str(number): name for number, name in enumerate(order, first)}
-        if set(ids) <= names.keys() and not set(classes).isdisjoint(names[number] for number in ids):
+    counted_orders = [(list(PASCAL), 1), (list(PASCAL), 0), (sorted(classes), 0 if "0" in ids else 1)]
+    orders = [{str(number): name for number, name in enumerate(*order)} for order in counted_orders]
+    orders += [{str(pair[which]): name for name, pair in COCO_IDS.items()} for which in (0, 1)]
+    for names in orders if ids and set(classes) <= set(PASCAL) else ():
+        if {names.get(number) for number in ids} <= set(classes):
             fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
     if len(fitting) != 1:
         return {}, []
