@@ -298,3 +298,24 @@ def test_regions_are_cut_where_annotations_are(tmp_path, capsys):
         "note: 2 of 2 regions reach outside their image, such as 2 on a; pixels count from 1, and sides may "
         "have another order; only what lies inside counts\n"
     )
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+def test_exchanged_x_and_y_are_told_from_regions_that_reach_outside(tmp_path, suffix):
+    """The pictures are 60 × 40, so that x is too much for y; cutting would leave wrong regions."""
+    right = {f"{number:06}": np.array([[1.0, 2, 58, 30], [20, 3, 60, 40]]) for number in range(1, 6)}
+    exchanged = {image: boxes[:, [1, 0, 3, 2]] for image, boxes in right.items()}
+    world, file = written(tmp_path / "voc", voc2007()), tmp_path / f"regions{suffix}"
+    write_regions(file, exchanged)
+    (line,) = [line for line in check_lines("voc2007", world, proposals=str(file)) if "reach outside" in line]
+    converted = tmp_path / "regions.npz"
+    says = f"convert them with `itl proposals {file} regions.npz --order xyxy` and use regions.npz"
+    if suffix == ".npz":
+        says = "save its boxes with the columns xmin, ymin, xmax, ymax"
+        file.unlink()
+        write_regions(converted, right)
+    else:
+        assert main(["proposals", str(file), str(converted), "--order", "xyxy"]) == 0
+    assert line.endswith(f"60 × 40 pixels; all lie inside with x and y exchanged, so {says}")
+    regions = open_source("voc2007", world, proposals=str(converted)).scan.regions
+    assert same(regions, {f"VOC2007/{image}": boxes for image, boxes in right.items()})

@@ -92,9 +92,19 @@ def describe_order(path: str | Path) -> str:
         return ""
     return (
         f"boxes in {path} are taken as ymin, xmin, ymax, xmax, from 1; if xmin is first, convert them with "
-        f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy` (xywh if width and height come "
-        f"last, as of EdgeBoxes) and use regions.npz"
+        f"{_conversion(path)} (xywh if width and height come last, as of EdgeBoxes) and use regions.npz"
     )
+
+
+def cure_of_exchanged(path: Path) -> str:
+    """Say how regions at *path* are read whose x and y are in each other's place."""
+    if any(file.suffix.lower() == ".mat" for file in _files(path)):
+        return f"convert them with {_conversion(path)} and use regions.npz"
+    return "save its boxes with the columns xmin, ymin, xmax, ymax"
+
+
+def _conversion(path: Path) -> str:
+    return f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy`"
 
 
 def _has_assumed_order(file: Path) -> bool:

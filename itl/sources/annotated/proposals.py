@@ -11,7 +11,13 @@ import pandas as pd
 
 from itl.errors import ItlError
 from itl.machine import expand_home
-from itl.sources.annotated.proposal_files import Regions, describe_order, find_regions, read_regions
+from itl.sources.annotated.proposal_files import (
+    Regions,
+    cure_of_exchanged,
+    describe_order,
+    find_regions,
+    read_regions,
+)
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.annotated.windows import windows
 from itl.sources.boxes import SIDES, Outside, Size, clip_boxes, iou_of, reaching_outside
@@ -22,6 +28,7 @@ from itl.sources.scan import Scan
 from itl.words import counted, examples
 
 RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
+SWAPPED = [1, 0, 3, 2]  # columns of boxes, x and y in each other's place
 RECALL_COUNTS = (300, 1000, 2000)  # regions of an image
 
 
@@ -127,10 +134,12 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
     if counts and outside != "cut":
         first = next(iter(counts))
         width, height = scan.sizes[first]
+        cure = "count pixels from 1, or set the option outside=cut"
+        if not _counts_outside({image: measured[image][:, SWAPPED] for image in measured}, scan.sizes):
+            cure = f"all lie inside with x and y exchanged, so {cure_of_exchanged(path)}"
         scan.add_problem(
             f"{path} has regions that reach outside {counted(len(counts), 'images')}, such as "
-            f"{counts[first]:,} of {len(measured[first]):,} on {first}, {width} × {height} pixels; count "
-            f"pixels from 1, or set the option outside=cut",
+            f"{counts[first]:,} of {len(measured[first]):,} on {first}, {width} × {height} pixels; {cure}",
             *counts,
         )
 
