@@ -254,3 +254,15 @@ def test_a_json_file_with_a_problem_is_not_said_to_be_missing(tmp_path, split, n
     assert [line for line in lines if line.startswith(f"missing: {split}: ")]
     assert any("no val or test" in line for line in lines) == (split == "test")
     assert any("in no JSON file" in line for line in lines)
+
+
+@pytest.mark.parametrize("table", ["images", "annotations", "categories"])
+def test_ids_are_numbers_also_as_text(tmp_path, table):
+    """As tools write them whose ids are keys of objects: the annotations' others stay numbers."""
+    tables = json.loads(PLAIN["train.json"])
+    for line in tables[table]:
+        line |= {key: str(value) for key, value in line.items() if key.endswith("id")}
+    texts = PLAIN | {"train.json": json.dumps(tables).encode()}
+    plain, scan = (Coco(written(tmp_path / name, files)).scan for name, files in [("a", PLAIN), ("b", texts)])
+    assert (scan.objects, scan.problems) == (plain.objects, [])
+    assert any(plain.objects.values())

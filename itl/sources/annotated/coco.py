@@ -19,7 +19,7 @@ from itl.sources.boxes import (
     refuse_normalised_bboxes,
     voc_box,
 )
-from itl.sources.files.json_text import int_if_whole, parse_json
+from itl.sources.files.json_text import parse_json, plain_id
 from itl.sources.listed.image_finder import ImageNames
 from itl.sources.records import Record, plain_label
 from itl.sources.scan import Scan, box_coordinates, checked_header, stated_size
@@ -386,7 +386,7 @@ def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> 
         rows = rows if isinstance(rows, list) else [rows]
         for number, row in enumerate(rows, 1):
             if isinstance(row, dict):
-                row |= {key: int_if_whole(row[key]) for key in keys if key.endswith("id") and key in row}
+                row |= {key: plain_id(row[key]) for key in keys if key.endswith("id") and key in row}
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
                 what = f"{name}: number {number} of its {table} lacks {' or '.join(keys)}"
                 raise ItlError(f"{what}; {_cure_of_row(row)}")

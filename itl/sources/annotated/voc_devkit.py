@@ -18,6 +18,7 @@ from itl.sources.unopened_archives import describe_unopened
 from itl.storage import text_lines
 from itl.words import counted, examples
 
+QUOTED_START = re.compile(r"""^(["'])(.+?)\1(?=\s|$)""")  # of a line
 YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
 LISTS = ("train", "val", "trainval", "test")
 ImagesByName = dict[str, tuple[str, Member]]  # by the name in lists: the file's name, and where it is
@@ -150,13 +151,13 @@ def list_of_word(word: str) -> str:
 
 
 def read_list(data: bytes) -> list[str]:
-    """Return the lines of a list of images, without byte-order mark and blank lines.
+    """Return the lines of a list of images, without byte-order mark, blank lines and quotes around names.
 
-    >>> read_list(b"000005\\r\\n\\r\\n000007 \\n")
-    ['000005', '000007']
+    >>> read_list(b"000005\\r\\n\\r\\n'000007' 1 \\n")
+    ['000005', '000007 1']
     """
     lines = (line.strip() for line in text_lines(data.decode("utf-8-sig", errors="replace")))
-    return [line for line in lines if line]
+    return [QUOTED_START.sub(r"\2", line) for line in lines if line]
 
 
 def listed_images(lines: Iterable[str], images: Collection[str]) -> list[str]:

@@ -31,3 +31,13 @@ def int_if_whole(value: Any) -> Any:
     (3, 0.5, '3.0')
     """
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def plain_id(value: Any) -> Any:
+    """Return an id in JSON; as an integer if it is one that some tools write as 3.0 or "3".
+
+    >>> plain_id(3.0), plain_id("3"), plain_id("003")
+    (3, 3, '003')
+    """
+    is_digits = isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{,17}", value)
+    return int(value) if is_digits else int_if_whole(value)
