@@ -22,7 +22,8 @@ PARTS = {  # last words in names of tensors -> those of BatchNorm in torch, all 
     **dict.fromkeys(("running_mean", "moving_mean", "mean"), "running_mean"),
     **dict.fromkeys(("running_var", "moving_variance", "moving_var", "variance", "var"), "running_var"),
 }
-WRAPPER = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")  # of DataParallel and torch.compile
+# Of DataParallel, torch.compile, FSDP and activation checkpoints
+WRAPPER = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # torchvision's names before 2017
 
 

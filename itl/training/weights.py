@@ -34,8 +34,11 @@ from itl.training.weight_names import (
 )
 from itl.words import counted
 
-# Averages over the training: of MoCo, BYOL and the like, and the moments of an optimizer.
-MOVING_AVERAGE = re.compile(r"momentum|target|encoder_k|_k(?=\.|$)|exp_avg|velocity")
+# Entries of a file that may all have the names of a net's tensors:
+OF_OPTIMIZER = re.compile(r"grad|exp_avg|velocity")
+# Of MoCo, BYOL and the like; and MMEngine saves the average as state_dict, the net as ema_state_dict.module.
+NOT_EVALUATED = re.compile(r"momentum|target|encoder_k|_k(?=\.|$)|ema_state_dict\.module")
+AVERAGE = re.compile(r"teacher|average|(?:^|[._])(?:ema|swa)(?:[._]|$)")
 
 
 def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path: Path) -> Tensors:
@@ -119,15 +122,22 @@ def _one_net(net: str, wanted: Shapes, tensors: Tensors, entry: str, path: Path)
         named = [prefix for prefix in nets if entries[prefix]]
         usable = [prefix for prefix in named if not others[prefix]] or named
         listed = ", ".join(name or "''" for name in entries.values())
-        # A teacher, or an average over the training, comes last. Of MoCo and BYOL, which are evaluated by
-        # the net that is trained itself, an average is taken only where that has other layers too.
-        best = [prefix for prefix in usable if not MOVING_AVERAGE.search(prefix)] or usable
-        raise ItlError(f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[best[-1]]}")
+        best = max(reversed(usable), key=_rank_of_entry)  # of several of a kind, the last
+        raise ItlError(f"{path} holds {len(nets)} nets, {listed}; choose with entry: {entries[best]}")
     if not nets or any(others.values()):
         raise misfit(net, wanted, tensors, entry, path)
     missing_counter = torch.tensor(0)
     (below,) = nets.values()
     return {name: below.get(name, missing_counter) for name in wanted}
+
+
+def _rank_of_entry(entry: str) -> int:
+    """Return how likely *entry* is by its name what the authors of its net evaluate, from 0 to 3."""
+    if OF_OPTIMIZER.search(entry):
+        return 0
+    if NOT_EVALUATED.search(entry):
+        return 1
+    return 3 if AVERAGE.search(entry) else 2
 
 
 def _nets(net: str, wanted: Shapes, tensors: Tensors) -> dict[str, Tensors]:

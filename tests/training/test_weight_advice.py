@@ -134,9 +134,12 @@ def test_an_entry_in_the_nets_order_is_named_where_other_tensors_lie_beside(tmp_
     assert torch.equal(kept["layer4.1.bn2.bias"], state["layer4.1.bn2.bias"])
 
 
-def test_a_part_of_the_net_that_is_compiled_keeps_its_names(tmp_path):
+@pytest.mark.parametrize(
+    "wrapped", ["layer1._orig_mod.", "layer1._checkpoint_wrapped_module.", "layer1._fsdp_wrapped_module."]
+)
+def test_a_part_of_the_net_that_is_wrapped_keeps_its_names(tmp_path, wrapped):
     state = resnet18_state()
-    compiled = {name.replace("layer1.", "layer1._orig_mod."): value for name, value in state.items()}
+    compiled = {name.replace("layer1.", wrapped): value for name, value in state.items()}
     wrapped = {"state_dict": {f"module.{name}": value for name, value in compiled.items()}}
     for content in (compiled, wrapped):
         kept = taken("resnet18", content, tmp_path / "net.pth")
@@ -168,13 +171,19 @@ def test_heads_of_more_than_one_layer_are_left_out(name, tmp_path):
         ("backbone", "momentum_backbone"),
         ("module.encoder_q", "module.encoder_k"),
         ("model", "exp_avg_sq"),  # a moment of the optimizer
+        ("model", "grads"),
         ("model_ema", "model"),  # an average over the training, which is evaluated
-        ("teacher", "student"),
+        ("state_dict_ema", "state_dict"),
+        ("ema_state_dict", "state_dict"),
+        ("state_dict", "ema_state_dict.module"),  # as MMEngine exchanges them
+        ("average_model.module", "model"),
+        ("teacher.backbone", "student.backbone"),
     ],
 )
-def test_the_net_that_its_authors_evaluate_is_advised(online, average, tmp_path):
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_net_that_its_authors_evaluate_is_advised(online, average, is_first, tmp_path):
     nets = {average: resnet18_state(1), online: resnet18_state(0)}
-    order = nets if online in ("model_ema", "teacher") else reversed(nets)
+    order = reversed(nets) if is_first else nets
     content = {"state_dict": {f"{net}.{name}": value for net in order for name, value in nets[net].items()}}
     with pytest.raises(ItlError, match=f"; choose with entry: {re.escape(f'state_dict.{online}')}$"):
         taken("resnet18", content, tmp_path / "two.pth")
