@@ -147,18 +147,23 @@ class Panel(HasTraits, metaclass=PanelMeta):
         """Make the controls, each with a description, which screen readers read."""
 
     def widget(self) -> ipywidgets.Widget:
-        """Return controls and picture, linked to the settings: one widget, however often it is shown."""
-        if self._box is None:
+        """Return controls and picture, linked to the settings: one widget, until it is closed."""
+        if self._box is None or self.is_closed:
             self._box = self._make_widget()
         else:
             self.redraw()
         return self._box
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether there was a widget, and somebody closed it."""
+        return self._box is not None and self._box.comm is None
+
     def _make_widget(self) -> ipywidgets.Widget:
         controls = self.controls()
         every = list(leaves(controls))
         self._controls = {control.description: control for control in every}
-        watched = [one.model_id for one in [*every, self.browser] if one is not None and one.model_id]
+        watched = [one.model_id for one in [*every, self.browser] if one is not None and one.comm]
         script = PanelScript(watched=watched)
         script.on_msg(lambda script, message, buffers: self.receive(script, **message))
         self._pictures = {part: ipywidgets.HTML() for part in self.parts()}

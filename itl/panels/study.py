@@ -142,7 +142,12 @@ class StudyPanel(StudySettings):
         self._next_look = loop.call_later(seconds, self._look) if loop else None
 
     def _look(self) -> None:
-        """Draw the picture again where runs begin, go on or end, here or elsewhere; then look again."""
+        """Draw the picture again where runs begin, go on or end, here or elsewhere; then look again.
+
+        This ends when the widget is closed.
+        """
+        if self.is_closed:
+            return
         started = time.perf_counter()
         try:
             with self.lock:
@@ -189,6 +194,8 @@ class StudyPanel(StudySettings):
     @garbage_collection_postponed()
     def take_step(self) -> None:
         """Take the next step towards the answer, and show what is known then."""
+        if self.is_closed:
+            return
         with self.lock:  # not while settings change
             try:
                 self._answer_steps().make_next()

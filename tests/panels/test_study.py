@@ -213,7 +213,8 @@ def test_what_other_processes_do_is_shown_and_followed(panel, machine, monkeypat
     panel.seeds = "0"
 
     async def follow() -> None:
-        *_, picture, _ = panel.widget().children
+        widget = panel.widget()
+        *_, picture, _ = widget.children
 
         async def shows(*texts: str) -> bool:
             for _ in range(1000):
@@ -238,6 +239,13 @@ def test_what_other_processes_do_is_shown_and_followed(panel, machine, monkeypat
         assert await shows("4 of 6 runs exist already", "<b>not started</b>")
         run_here(panel.ask(), machine)
         assert await shows("6 of 6 runs exist already", "<b>done</b>", "Verdict:")
+        widget.close()
+        holder.write_text("process 7 on a-host")
+        shutil.rmtree(next((machine.runs / "transfer").iterdir()))
+        await asyncio.sleep(1)
+        assert "<b>done</b>" in picture.value, "nobody looks any more"
+        *_, picture, _ = panel.widget().children
+        assert await shows("5 of 6 runs"), "shown again, it is another widget"
 
     with ThreadPoolExecutor(1) as thread:  # Playwright's tests leave a running loop in this one
         thread.submit(asyncio.run, follow()).result()
