@@ -89,6 +89,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/analysis/test_expected_scores.py",
     "tests/analysis/test_figures.py",
     "tests/analysis/test_influence.py",
+    "tests/analysis/test_influence_runs.py",
     "tests/analysis/test_model.py",
     "tests/analysis/test_node_accuracy.py",
     "tests/analysis/test_published.py",

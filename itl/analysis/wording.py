@@ -132,8 +132,8 @@ def percent_interval(share: float, low: float, high: float) -> str:
 def percent(share: float) -> str:
     """Write a share in percent; '' where it is not known.
 
-    >>> percent(-0.034)
-    '−3 %'
+    >>> percent(-0.034), percent(-0.004)
+    ('−3 %', '0 %')
     """
     return f"{_percent(share)} %" if math.isfinite(share) else ""
 
@@ -164,7 +164,7 @@ def leak_text(leak: Leakage, measured: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f}".replace("-", "−")
+    return f"{round(100 * share, 0) + 0.0:.0f}".replace("-", "−")  # 0 for -0
 
 
 def index_entry(row: pd.Series) -> dict[str, object]:

@@ -196,9 +196,10 @@ def hold_out(
         if not is_held[rows].any():
             is_held[rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0]] = True
     if not is_held.any():
+        rarest = "rarest " if labels.ndim == 2 else ""
         raise ItlError(
             "settings are chosen on images held out of the training split, but each of "
-            f"its {len(labels)} is the only one of its class; give two per class"
+            f"its {len(labels)} is the only one of its {rarest}class; give two per class"
         )
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 

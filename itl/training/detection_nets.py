@@ -57,6 +57,9 @@ def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
     Bilinear samples averaged over a grid are a product of row weights and column weights. That is many times
     faster on a CPU; on a GPU torchvision adds up gradients in an order that does not repeat.
 
+    A pixel of the maps is taken to have its centre at 0.5, as torchvision and Detectron2 take it. Those of a
+    ResNet, whose strided convolutions begin at pixel 0, lie half a pixel of the maps before that.
+
     Args:
         maps: (B, C, h, w).
         boxes: For each image (n, 4): x0, y0, x1, y1 in its pixels.
