@@ -209,6 +209,22 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("second", "is_right"), [("a_2 1 2 1", True), ("a_2", True), ("a_2 2 2 1", False), ("b_1 1 2 1", False)]
+)
+def test_breeds_and_numbers_of_classes_go_together(tmp_path, second, is_right):
+    files = images("images/a_1.jpg", "images/a_2.jpg", "images/a_3.jpg", "images/b_1.jpg")
+    lists = {"trainval": text("a_1 1 2 1", second), "test": text("a_3 1 2 1")}
+    files |= {f"annotations/{name}.txt": content for name, content in lists.items()}
+    path = written(tmp_path, files)
+    if is_right:
+        labels = {record.id: record.wnid for record in open_source("pets", path).records()}
+        assert labels == dict.fromkeys(("images/a_1.jpg", "images/a_2.jpg", "images/a_3.jpg"), "a")
+    else:
+        says = f"annotations/trainval.txt: {second!r} has another class than {second[0]} in lines before"
+        assert says in check_lines("pets", path)[0]
+
+
+@pytest.mark.parametrize(
     ("kind", "protocol"),
     [
         ("dtd", "DTD fold 3, 3 of 5,640 images"),

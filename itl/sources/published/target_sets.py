@@ -128,6 +128,20 @@ class Pets(TargetSet):
     lists = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
     published_images = {"train": 3680, "test": 3669}
 
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
+        """Yield the images of each list; ItlError where breeds and numbers of classes do not go together."""
+        pairs: dict[str, str] = {}  # of the lines before, both ways
+        for name in self.lists.values():
+            for line in self.lines(name):
+                breed, number, *_ = self.entry(line).label, *line.split()[1:], ""
+                before = pairs.setdefault(breed, number), pairs.setdefault(number, breed)
+                if number and before != (number, breed):
+                    raise ItlError(
+                        f"{name}: {line[:60]!r} has another class than {breed} in lines before, or that of "
+                        f"another breed; breeds are read from names: correct the line"
+                    )
+        yield from super().entries(scan)
+
     def entry(self, line: str) -> ListedImage:
         """Read `Abyssinian_100 1 1 1`: the breed is the name without its number."""
         name = line.split()[0]
