@@ -1,5 +1,10 @@
 """Folders of Parquet files: splits, parts, and configurations of one data set."""
 
+import shlex
+import subprocess
+import sys
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,6 +60,31 @@ def test_folders_of_splits_may_be_spelt_as_hive_does(tmp_path):
         parquet_file(tmp_path / f"split={split}/0.parquet", rows)
     found = [(record.split, record.wnid) for record in open_source("parquet", tmp_path).records()]
     assert sorted(found) == [("test", "cat")] * 2 + [("train", "cat")] * 2
+
+
+@pytest.mark.parametrize("folder", ["split={}/label={}", "{}/label={}"])
+def test_labels_in_names_of_folders_are_refused_with_a_command_that_makes_a_column_of_them(
+    tmp_path, monkeypatch, folder
+):
+    image = [{"bytes": DATA, "path": None}]
+    for split in ("train", "test"):
+        for number, label in enumerate(("cat", "dog")):
+            file = tmp_path / "hive" / folder.format(split, label) / f"part-{number}.parquet"
+            file.parent.mkdir(parents=True)
+            pq.write_table(pa.table({"image": image * 2}), file)
+    (tmp_path / "tables").mkdir()
+    monkeypatch.chdir(tmp_path / "tables")
+    with pytest.raises(ItlError, match="has its label in the name of a folder, which is not read") as refused:
+        open_source("parquet", tmp_path / "hive").records()
+    python, _, code = shlex.split(str(refused.value).split("`")[1])
+    for split in ("train", "test"):  # the command is of the first, test
+        of_split = code.replace("hive/test", f"hive/{split}").replace("test.parquet", f"{split}.parquet")
+        subprocess.run([sys.executable, "-c", of_split], check=True)
+    assert python == "python"
+    records = open_source("parquet", tmp_path / "tables").records()
+    assert Counter((record.split, record.wnid) for record in records) == {
+        (split, label): 2 for split in ("train", "test") for label in ("cat", "dog")
+    }
 
 
 def test_rows_of_one_file_are_no_links(tmp_path):

@@ -1,9 +1,10 @@
 """Parquet tables with the bytes of images, as the Hugging Face hub stores data sets."""
 
 import json
+import shlex
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -85,6 +86,12 @@ class ParquetImages(ContainerSource):
         "a column split of train, val or test divides files whose names tell none, or write further "
         "files, such as test-00000-of-00001.parquet"
     )
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Those that are read; ItlError where folders say the labels."""
+        _refuse_partitions(self._listed, self.path)
+        return super()._files
 
     @property
     def layout(self) -> str:
@@ -462,3 +469,21 @@ def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:
         return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return {str(number): plain_label(name) for number, name in enumerate(names)} if is_list else {}
+
+
+def _refuse_partitions(names: Iterable[str], path: Path) -> None:
+    """Raise ItlError where labels are in the names of folders, as of Hive's partitioned tables."""
+    for name in sorted(names):
+        folders = name.split("/")[:-1]
+        first = next((number for number, folder in enumerate(folders) if "=" in folder), len(folders))
+        columns = [folder.partition("=")[0] for folder in folders[first:]]
+        if label := next((column for column in columns if column.lower() in MORE_LABEL_COLUMNS), None):
+            split = split_of_path("/".join(folders[:first]))
+            table, file = str(path.joinpath(*folders[:first])), f"{split or 'images'}.parquet"
+            command = (
+                f"import pandas; pandas.read_parquet({json.dumps(table)}).to_parquet({json.dumps(file)})"
+            )
+            raise ItlError(
+                f"{path}: {name} has its {label} in the name of a folder, which is not read; "
+                f"`python -c {shlex.quote(command)}` writes that table as one file with the column"
+            )
