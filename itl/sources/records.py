@@ -22,6 +22,7 @@ HINT_OF_MASK = re.compile("mask|seg|gt|truth|label|anno|pixel|part")  # in all o
 # Names of copied folders in Windows, browsers, macOS and GNOME.
 COPY = re.compile(r"(?i:copy of (.+)|(.+?)( - copy( \(\d+\))?| copy( \d+)?| \(\d{1,2}\)| \((\w+ )?copy\)))")
 IN_QUOTES = re.compile(r"""'[^']+'|"[^"]+\"""")
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))  # soft hyphen, signs without width
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -100,10 +101,13 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
 def plain_label(text: str) -> str:
     """Return the class that *text* names: single blanks between words, accents as in names of folders.
 
-    >>> plain_label("grand\\n  cafe\u0301") == "grand caf\u00e9"
+    Signs that nobody sees, such as a space without width or a byte-order mark, are left out.
+
+    >>> plain_label("grand\\n  cafe\u0301\u200b") == "grand caf\u00e9"
     True
     """
-    return unicodedata.normalize("NFC", " ".join(text.split()))
+    visible = text if text.isascii() else text.translate(INVISIBLE)  # which takes longer than all else
+    return unicodedata.normalize("NFC", " ".join(visible.split()))
 
 
 def unquoted(name: str) -> str:

@@ -234,7 +234,7 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     numbered = [pair for pair in pairs if pair]
     if numbered and None in pairs:
         without = lines[pairs.index(None)]
-        header = "" if pairs[0] else "; if it is a header, call its columns id and name"
+        header = "" if pairs[0] else "; if it is a header, remove it"
         raise ItlError(
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
             f"does not; give every line both, or no line a number{header}"
