@@ -261,6 +261,13 @@ def test_downsampled_numbers_need_their_wnids(tmp_path):
         ([0, 2, 3], ["n3", "n1", "n2"], "names.txt names 3 classes, but none has the number 3"),
         ([1, 2, 3], ["n1", "n2", "n3"], "lists wnids in their order, without numbers, but labels that count"),
         ([0, 1, 2], ["n1", "n2", "n3"], ["n1", "n2", "n3"]),
+        (
+            [1, 2, 2],
+            ["0 n1", "1 n2", "2 n3"],
+            "lists wnids in their order from 0, and no label is 0; published",
+        ),
+        ([1, 2, 2], ["1 n2", "2 n3"], ["n2", "n3", "n3"]),
+        ([0, 2, 2], ["0 n1", "1 n2", "2 n3"], ["n1", "n3", "n3"]),
     ],
 )
 def test_names_of_downsampled_imagenet_without_numbers_count_as_the_labels_do(

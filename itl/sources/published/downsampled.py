@@ -143,7 +143,13 @@ def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
     wnids = read_names(data, str(file))
     names = list(wnids.values())
     first = first_number(labels, len(names)) if labels and lists_names_alone(data, str(file)) else 0
+    are_sorted = len(names) > 2 and names == sorted(names) and all(map(WNID.fullmatch, names))
     if first == 0:
+        if are_sorted and "0" in wnids and labels and 0 not in labels:
+            raise ItlError(
+                f"{file} lists wnids in their order from 0, and no label is 0; published labels count from 1 "
+                f"in another order; give {WNID_FILE}, or, if yours count from 0, remove class 0 from {file}"
+            )
         return wnids
     way = f"write the number of each before it, such as `1 {names[0]}`"
     if first is None:
@@ -151,7 +157,7 @@ def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
             f"{file} names {counted(len(names), 'classes')} without numbers, and no label is 0 or "
             f"{len(names)}: they may count from 0, or from 1 as published; {way}"
         )
-    if len(names) > 2 and names == sorted(names) and all(map(WNID.fullmatch, names)):
+    if are_sorted:
         raise ItlError(
             f"{file} lists wnids in their order, without numbers, but labels that count from 1, as "
             f"published, are not in that order; give {WNID_FILE}, or {way}"
