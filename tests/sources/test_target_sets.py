@@ -220,7 +220,7 @@ def test_breeds_and_numbers_of_classes_go_together(tmp_path, second, is_right):
         labels = {record.id: record.wnid for record in open_source("pets", path).records()}
         assert labels == dict.fromkeys(("images/a_1.jpg", "images/a_2.jpg", "images/a_3.jpg"), "a")
     else:
-        says = f"annotations/trainval.txt: {second!r} has another class than {second[0]} in lines before"
+        says = f"lists in annotations: {second!r} has another class than {second[0]} in lines before"
         assert says in check_lines("pets", path)[0]
 
 

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from posixpath import dirname, join
 from typing import ClassVar, Literal
 
@@ -131,15 +132,14 @@ class Pets(TargetSet):
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of each list; ItlError where breeds and numbers of classes do not go together."""
         pairs: dict[str, str] = {}  # of the lines before, both ways
-        for name in self.lists.values():
-            for line in self.lines(name):
-                breed, number, *_ = self.entry(line).label, *line.split()[1:], ""
-                before = pairs.setdefault(breed, number), pairs.setdefault(number, breed)
-                if number and before != (number, breed):
-                    raise ItlError(
-                        f"{name}: {line[:60]!r} has another class than {breed} in lines before, or that of "
-                        f"another breed; breeds are read from names: correct the line"
-                    )
+        for line in chain.from_iterable(map(self.lines, self.lists.values())):
+            breed, number, *_ = self.entry(line).label, *line.split()[1:], ""
+            if number and (pairs.setdefault(breed, number), pairs.setdefault(number, breed)) != (
+                number,
+                breed,
+            ):
+                why = f"has another class than {breed} in lines before, or that of another breed"
+                raise ItlError(f"lists in annotations: {line[:60]!r} {why}; correct it")
         yield from super().entries(scan)
 
     def entry(self, line: str) -> ListedImage:
