@@ -24,7 +24,7 @@ from itl.sources.folders.layout import Choice, Tree, read_tree
 from itl.sources.listed.image_lists import read_list_file
 from itl.sources.listed.list_files import ListedImage
 from itl.sources.listed.listed_source import ListedSource
-from itl.sources.listed.numbered_classes import name_of, read_names
+from itl.sources.listed.numbered_classes import name_of, names_of_numbers, read_names
 from itl.sources.published.imagenet import ImageNet
 from itl.sources.records import is_image
 from itl.sources.scan import Scan
@@ -130,16 +130,11 @@ class Pets(TargetSet):
     published_images = {"train": 3680, "test": 3669}
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
-        """Yield the images of each list; ItlError where breeds and numbers of classes do not go together."""
-        pairs: dict[str, str] = {}  # of the lines before, both ways
-        for line in chain.from_iterable(map(self.lines, self.lists.values())):
-            breed, number, *_ = self.entry(line).label, *line.split()[1:], ""
-            if number and (pairs.setdefault(breed, number), pairs.setdefault(number, breed)) != (
-                number,
-                breed,
-            ):
-                why = f"has another class than {breed} in lines before, or that of another breed"
-                raise ItlError(f"lists in annotations: {line[:60]!r} {why}; correct it")
+        """Yield the images of each list."""
+        words = [line.split() for line in chain.from_iterable(map(self.lines, self.lists.values()))]
+        pairs = [(line[1], self.entry(line[0]).label) for line in words if len(line) > 1]
+        if pairs and not names_of_numbers(pairs):
+            scan.notes.append("classes in the lists do not fit the breeds in images' names, which are taken")
         yield from super().entries(scan)
 
     def entry(self, line: str) -> ListedImage:
@@ -322,9 +317,8 @@ class StanfordDogs(TargetSet):
             folders = [image.partition("/")[0] for image in images]
             classes = [folder[:9] if WNID.match(folder) else folder for folder in folders]
             numbers = np.asarray(content.get("labels", ())).ravel().tolist()
-            pairs = set(zip(numbers, classes, strict=False))  # one number for a class, one class for a number
-            counts = {len(pairs), len(set(numbers)), len(set(classes))}
-            if numbers and (len(numbers) != len(images) or len(counts) > 1):
+            pairs = zip(map(str, numbers), classes, strict=False)
+            if numbers and (len(numbers) != len(images) or not names_of_numbers(pairs)):
                 scan.notes.append(f"the labels in {name} do not fit its images' folders, which are taken")
             paths = [f"Images/{image}" for image in images]
             yield split, name, map(ListedImage, paths, classes)
