@@ -15,7 +15,7 @@ from itl.machine import cpu_count, expand_home
 from itl.packs.journal import checksum
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping, refuse_system_error
-from itl.words import counted
+from itl.words import counted, examples
 
 PACK_AGAIN = "move the pack away, then repeat or run `itl pack` again"
 
@@ -116,6 +116,8 @@ class Pack:
             _refuse_unfinished(out)
         _refuse_lost_summary(out)
         if not (out / "pack.json").exists():
+            if packs := [str(file.parent) for file in sorted(out.glob("*/pack.json"))]:
+                raise ItlError(f"{out} is not a pack, but holds {examples(packs)}; give one of them")
             raise ItlError(
                 f"{out} is not a pack; if it holds images, pack them to another folder: "
                 f"`itl pack folder {shlex.quote(str(out))} --out PACK`"
