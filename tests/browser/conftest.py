@@ -14,7 +14,7 @@ from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.settings import spec_of
 from itl.specs import Packing, Pretrain, key
-from tests.analysis.test_influence import STUDY, pretended
+from tests.analysis.test_influence_runs import STUDY, pretended
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
 from tests.worlds import SCENES, SETTINGS, here, run_here

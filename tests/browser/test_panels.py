@@ -135,7 +135,7 @@ def test_a_budget_is_moved_with_keys(panel, page, advised):
 
 
 INFLUENCE = """from itl import HierarchyBrowser, InfluencePanel, Machine, Store, influence, packed, questions
-from tests.analysis.test_influence import STUDY
+from tests.analysis.test_influence_runs import STUDY
 machine, question = Machine.from_environment(), questions.influence(**STUDY)
 effects = influence.effects(question, Store(machine.runs), machine)
 browser = HierarchyBrowser(packed(question.images, "images", machine))

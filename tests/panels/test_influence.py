@@ -8,9 +8,9 @@ from itl import HierarchyBrowser, ItlError
 from itl.analysis import influence
 from itl.panels.influence import InfluencePanel
 from tests.accessible import faults
-from tests.analysis import test_influence
+from tests.analysis import test_influence_runs
 
-study = test_influence.study  # nets that one class decides
+study = test_influence_runs.study  # nets that one class decides
 
 
 @pytest.fixture
