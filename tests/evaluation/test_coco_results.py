@@ -149,7 +149,8 @@ def test_ids_that_fit_two_orders_are_not_guessed(tmp_path, capsys):
         (["cat", "dog"], [17, 18], "taken for 1 person, 2 bicycle, 3 car … 72 tvmonitor"),
         (["cat", "dog", "person", "pottedplant"], [15, 16], ""),  # either pair, by COCO's numbers or PASCAL's
         (["person", "pottedplant"], [15, 16], "taken for 1 aeroplane, 2 bicycle"),
-        (["person"], [15, 16], ""),  # 16 would be no annotated class
+        (["person"], [15, 16], ""),  # one of the two would be no annotated class
+        (["cat", "dog"], [8, 12, 15], "taken for 1 aeroplane, 2 bicycle"),  # and a wrong person
     ],
 )
 def test_numbers_of_coco_are_orders_too(annotated, ids, taken, tmp_path, capsys):

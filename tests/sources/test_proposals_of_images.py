@@ -316,6 +316,6 @@ def test_exchanged_x_and_y_are_told_from_regions_that_reach_outside(tmp_path, su
         write_regions(converted, right)
     else:
         assert main(["proposals", str(file), str(converted), "--order", "xyxy"]) == 0
-    assert line.endswith(f"60 × 40 pixels; all lie inside with x and y exchanged, so {says}")
+    assert f"60 × 40 pixels; if x and y are exchanged, as all would lie inside, {says}; else count" in line
     regions = open_source("voc2007", world, proposals=str(converted)).scan.regions
     assert same(regions, {f"VOC2007/{image}": boxes for image, boxes in right.items()})

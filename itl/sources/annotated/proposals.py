@@ -136,7 +136,9 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
         width, height = scan.sizes[first]
         cure = "count pixels from 1, or set the option outside=cut"
         if not _counts_outside({image: measured[image][:, SWAPPED] for image in measured}, scan.sizes):
-            cure = f"all lie inside with x and y exchanged, so {cure_of_exchanged(path)}"
+            cure = (
+                f"if x and y are exchanged, as all would lie inside, {cure_of_exchanged(path)}; else {cure}"
+            )
         scan.add_problem(
             f"{path} has regions that reach outside {counted(len(counts), 'images')}, such as "
             f"{counts[first]:,} of {len(measured[first]):,} on {first}, {width} × {height} pixels; {cure}",
