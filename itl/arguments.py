@@ -174,5 +174,4 @@ train/000005. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
            or one image a file: 000005_boxes.mat with boxes, K × 4
 .npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
-.parquet   columns image, xmin, ymin, xmax, ymax
-A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""
+A fifth number of a box in a .mat, or scores beside boxes, sort the regions of an image."""

@@ -1,11 +1,14 @@
 """How the texts of a command line are read."""
 
+import re
+
 import pytest
 
 from itl import ItlError
 from itl.__main__ import main
-from itl.arguments import parse, parse_options, parse_shard
+from itl.arguments import PROPOSAL_FORMATS, parse, parse_options, parse_shard
 from itl.commands import parser
+from itl.sources.annotated.proposal_files import READERS
 
 
 @pytest.mark.parametrize(("text", "shard"), [(None, None), ("1/1", (1, 1)), ("1/8", (1, 8)), ("8/8", (8, 8))])
@@ -82,6 +85,10 @@ def test_an_option_without_effect_is_refused(words, says, capsys):
     assert main(words.split()) == 1
     output = capsys.readouterr()
     assert (output.out, output.err.count("\n"), says in output.err) == ("", 1, True)
+
+
+def test_help_on_regions_has_the_formats_that_are_read():
+    assert set(re.findall(r"^\.\w+", PROPOSAL_FORMATS, re.MULTILINE)) == READERS.keys()
 
 
 @pytest.mark.parametrize("option", ["--workers 2", "--device cpu", "--compile", "--scheduler slurm"])
