@@ -1,9 +1,12 @@
 """The browser's last state where no kernel runs, in pages and in mail; a choice described in words."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from itl.analysis.wording import signed_interval
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.subset import SubsetCounts
 from itl.report.html import render
@@ -52,11 +55,10 @@ def _row(
     size = summary.get("classes", {}).get(wnid)
     cells = [f"◆ {size}" if size else "", *(f"{column[wnid]:,}" for column in counts.values())]
     if colours := summary.get("colours"):
-        value, sign = colours["values"].get(wnid), "+" if colours["change"] else ""
-        text = "" if value is None else f"{value:{sign}.1f}"
-        if wnid in (known := colours.get("intervals", {})):
-            text += f" ({known[wnid][0]:+.1f} to {known[wnid][1]:+.1f})"
-        cells.append(text.replace("-", "−"))
+        value = colours["values"].get(wnid)
+        low, high = colours.get("intervals", {}).get(wnid, (math.nan, math.nan))
+        write = partial(signed_interval, low=low, high=high) if colours["change"] else "{:.1f}".format
+        cells.append("" if value is None else write(value))
     parents = len(tree[wnid].hypernyms)
     return {
         "depth": tree.depth(wnid),

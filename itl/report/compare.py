@@ -193,8 +193,8 @@ def summary(differences: Differences) -> str:
     lines = [f"{len(table)} answers: {', '.join(parts) or 'nothing to compare'}"]
     for row in table[table["answer"] == "changed"].itertuples():
         lines.append(
-            f"{row.question}: {row.compared}, {row.task}: {row.verdict_1} ({row.change_1:+.1f} points) → "
-            f"{row.verdict_2} ({row.change_2:+.1f} points)"
+            f"{row.question}: {row.compared}, {row.task}: {row.verdict_1} ({signed(row.change_1)} points) → "
+            f"{row.verdict_2} ({signed(row.change_2)} points)"
         )
     reasons = table.drop_duplicates("question")
     lines += [f"{row.question} differs in {row.why}" for row in reasons.itertuples() if row.why]

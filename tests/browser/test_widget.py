@@ -383,11 +383,12 @@ def test_nodes_without_images_are_left_out_of_the_picture_and_the_packs_classes_
 
 def test_changes_are_coloured_with_their_intervals():
     browser = HierarchyBrowser()
-    rows = [(DOG, -7.5, -9.0, -6.0), (CANINE, 1.0, -2.0, 4.0), (MAMMAL, 0.5, np.nan, np.nan)]
+    rows = [(DOG, -7.5, -9.0, -6.0), (CANINE, -0.04, -2.0, 4.0), (MAMMAL, 0.5, np.nan, np.nan)]
     browser.colour_changes(pd.DataFrame(rows, columns=["node", "change", "low", "high"]), "coarse − fine")
     assert browser.colours["intervals"] == {DOG: [-9.0, -6.0], CANINE: [-2.0, 4.0]}
     browser.show(DOG)
-    assert "−7.5 (−9.0 to −6.0)" in browser.static_data()["text/html"]
+    html = browser.static_data()["text/html"]
+    assert all(text in html for text in ("−7.5 (−9.0 to −6.0)", "+0.0 (−2.0 to +4.0)", "+0.5<"))
 
 
 def test_the_browser_in_a_file_holds_all_and_asks_nothing_of_the_network(demo, tmp_path):
