@@ -151,6 +151,8 @@ def test_ids_that_fit_two_orders_are_not_guessed(tmp_path, capsys):
         (["person", "pottedplant"], [15, 16], "taken for 1 aeroplane, 2 bicycle"),
         (["person"], [15, 16], ""),  # one of the two would be no annotated class
         (["cat", "dog"], [8, 12, 15], "taken for 1 aeroplane, 2 bicycle"),  # and a wrong person
+        (["cat", "dog"], [16, 17], "taken for 1 person, 2 bicycle, 3 car … 63 tvmonitor"),  # 80 from 1
+        (["bird", "cat", "dog"], [16, 17], ""),  # bird and cat by COCO's numbers, cat and dog of 80 from 1
     ],
 )
 def test_numbers_of_coco_are_orders_too(annotated, ids, taken, tmp_path, capsys):

@@ -388,13 +388,14 @@ def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dic
     """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and a note on it.
 
     People number PASCAL's 20 classes from 1 or 0, or those that are annotated: from 1, unless an id is 0;
-    detectors trained on COCO have its numbers. An order fits if it has all ids, and most stand for annotated
-    classes. Where none or several fit, nothing is taken.
+    detectors trained on COCO have its numbers, or count its 80 classes from 0 or 1. An order fits if it has
+    all ids, and most stand for annotated classes. Where none or several fit, nothing is taken.
     """
     fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
     counted_orders = [(list(PASCAL), 1), (list(PASCAL), 0), (sorted(classes), 0 if "0" in ids else 1)]
     orders = [{str(number): name for number, name in enumerate(*order)} for order in counted_orders]
-    orders += [{str(pair[which]): name for name, pair in COCO_IDS.items()} for which in (0, 1)]
+    for which, first in ((0, 0), (1, 0), (1, 1)):
+        orders.append({str(pair[which] + first): name for name, pair in COCO_IDS.items()})
     for names in orders if set(classes) <= set(PASCAL) else ():
         known = [number for number in ids if names.get(number) in classes]
         if set(ids) <= names.keys() and len(known) > len(ids) / 2:
