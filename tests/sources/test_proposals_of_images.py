@@ -319,3 +319,27 @@ def test_exchanged_x_and_y_are_told_from_regions_that_reach_outside(tmp_path, su
     assert f"60 × 40 pixels; if x and y are exchanged, as all would lie inside, {says}; else count" in line
     regions = open_source("voc2007", world, proposals=str(converted)).scan.regions
     assert same(regions, {f"VOC2007/{image}": boxes for image, boxes in right.items()})
+
+
+@pytest.mark.parametrize(
+    ("first", "far", "is_exchanged", "says"),
+    [
+        (1, 0, True, "if x and y are exchanged, as all would lie inside, "),
+        (0, 0, True, "if x and y are exchanged, as all would lie inside, counted from 1, "),
+        (1, 4, True, "if x and y are exchanged, as nearly all would lie inside, "),
+        (0, 0, False, ""),
+        (1, 4, False, ""),
+    ],
+)
+def test_nearly_all_regions_tell_that_x_and_y_are_exchanged(tmp_path, first, far, is_exchanged, says):
+    """All but one of 150 regions; the pictures are 60 × 40."""
+    boxes = np.array([[1, 2, 58, 30], [20, 1, 60, 40], [41, 5, 59, 20]] * 10) + first - 1
+    regions = {f"{number:06}": boxes.copy() for number in range(1, 6)}
+    regions["000003"][1, 2] += far
+    order = [1, 0, 3, 2] if is_exchanged else [0, 1, 2, 3]
+    file = tmp_path / "regions.npz"
+    write_regions(file, {image: boxes[:, order] for image, boxes in regions.items()})
+    world = written(tmp_path / "voc", voc2007())
+    (line,) = [line for line in check_lines("voc2007", world, proposals=str(file)) if "reach outside" in line]
+    says += "save its boxes with the columns xmin, ymin, xmax, ymax; else " * is_exchanged
+    assert line.endswith(f"60 × 40 pixels; {says}count pixels from 1, or set the option outside=cut")

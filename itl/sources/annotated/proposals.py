@@ -29,6 +29,7 @@ from itl.words import counted, examples
 
 RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SWAPPED = [1, 0, 3, 2]  # columns of boxes, x and y in each other's place
+EXCHANGED_FACTOR = 20  # that many times fewer regions outside tell that x and y are exchanged
 RECALL_COUNTS = (300, 1000, 2000)  # regions of an image
 
 
@@ -135,15 +136,27 @@ def add_regions(scan: Scan, file: str | None, outside: str, resized: str) -> Non
         first = next(iter(counts))
         width, height = scan.sizes[first]
         cure = "count pixels from 1, or set the option outside=cut"
-        if not _counts_outside({image: measured[image][:, SWAPPED] for image in measured}, scan.sizes):
-            cure = (
-                f"if x and y are exchanged, as all would lie inside, {cure_of_exchanged(path)}; else {cure}"
-            )
+        if inside := _describe_exchanged(measured, scan.sizes):
+            cure = f"if x and y are exchanged, as {inside}, {cure_of_exchanged(path)}; else {cure}"
         scan.add_problem(
             f"{path} has regions that reach outside {counted(len(counts), 'images')}, such as "
             f"{counts[first]:,} of {len(measured[first]):,} on {first}, {width} × {height} pixels; {cure}",
             *counts,
         )
+
+
+def _describe_exchanged(regions: Regions, sizes: Mapping[str, Size]) -> str:
+    """Say that nearly all *regions* would lie inside with x and y exchanged; empty if not far more would.
+
+    Where pixels count from 0, both ways are compared as if they counted from 1.
+    """
+    counts_from_0 = bool(min(boxes.min() for boxes in regions.values() if len(boxes)) == 0)
+    from_1 = {image: boxes + counts_from_0 for image, boxes in regions.items()}
+    exchanged = {image: boxes[:, SWAPPED] for image, boxes in from_1.items()}
+    before, after = (sum(_counts_outside(boxes, sizes).values()) for boxes in (from_1, exchanged))
+    if after * EXCHANGED_FACTOR >= before:
+        return ""
+    return f"{'nearly all' if after else 'all'} would lie inside{', counted from 1' if counts_from_0 else ''}"
 
 
 def _counts_outside(regions: Regions, sizes: Mapping[str, Size]) -> dict[str, int]:
