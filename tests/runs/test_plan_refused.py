@@ -140,14 +140,14 @@ def test_a_target_without_an_object_to_score_or_to_choose_by_is_refused(
             ["dog", "pig"],
             "detection@pets",
             [0.1, 0.2],
-            "each of its 2 is the only one of its class; give two",
+            "each of its 2 is the only one of its rarest class; give two",
         ),
         (["dog pig", "", ""], "detection@pets", [0.1, 0.2], "1 held-out training images? ha. no object"),
         (
             ["dog pig", "dog pig"],
             "detection@pets:1",
             [0.1, 0.2],
-            "each of its 1 is the only one of its class",
+            "each of its 1 is the only one of its rarest class",
         ),
     ],
 )
