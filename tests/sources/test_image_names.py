@@ -51,8 +51,8 @@ def test_names_in_several_folders_mean_one_image_only_where_one_of_them_is_its_o
 
 
 def test_a_line_means_its_first_word_unless_names_have_spaces():
-    lines = read_list(b"'5' -1\nmy cat\n\"sub/6.jpg\"\nrock'n'roll")
-    assert listed_images(lines, ["5", "6", "my cat"]) == ["5", "my cat", "6", "rock'n'roll"]
+    lines = read_list(b"5.xml\n'5' -1\nmy cat\n\"sub/6.jpg\"\nrock'n'roll")
+    assert listed_images(lines, ["5", "6", "my cat"]) == ["5", "5", "my cat", "6", "rock'n'roll"]
     lines = ["5 -1", "my cat", "/my data/JPEGImages/my cat.jpg", "nothing here", "sub/6.jpg 1"]
     assert listed_images(lines, ["5", "6", "my cat"]) == ["5", "my cat", "my cat", "nothing", "6"]
 

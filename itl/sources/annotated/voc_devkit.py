@@ -153,10 +153,12 @@ def list_of_word(word: str) -> str:
 def read_list(data: bytes) -> list[str]:
     """Return the lines of a list of images, without byte-order mark, blank lines and quotes around names.
 
-    >>> read_list(b"000005\\r\\n\\r\\n'000007' 1 \\n")
-    ['000005', '000007 1']
+    So are commas at the end, as of a list that Python printed.
+
+    >>> read_list(b"000005\\r\\n\\r\\n'000007' 1 \\n'000009',")
+    ['000005', '000007 1', '000009']
     """
-    lines = (line.strip() for line in text_lines(data.decode("utf-8-sig", errors="replace")))
+    lines = (line.strip().rstrip(",;") for line in text_lines(data.decode("utf-8-sig", errors="replace")))
     return [QUOTED_START.sub(r"\2", line) for line in lines if line]
 
 
@@ -177,8 +179,8 @@ def listed_images(lines: Iterable[str], images: Collection[str]) -> list[str]:
 def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str]:
     """Return which of *images*, called as their annotations, each of *names* means; some mean none.
 
-    A name may have the suffix of an image file. It may have more or fewer folders before it than the image,
-    if no other image has the same last part and no other name means this image.
+    A name may have the suffix of an image file, or of its annotation. It may have more or fewer folders
+    before it than the image, if no other image has the same last part and no other name means this image.
 
     >>> images_named(["/data/JPEGImages/000005.jpg", "a/7.png", "b/7.png", "1"], ["000005", "7", "c/1"])
     {'/data/JPEGImages/000005.jpg': '000005', '1': 'c/1'}
@@ -190,7 +192,7 @@ def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str
     named: dict[str, str] = {}
     for name in dict.fromkeys(names):
         path = unicodedata.normalize("NFC", _inside_images(name))  # as the names of files are
-        plain = path.rpartition(".")[0] if is_image(path) else path
+        plain = path.rpartition(".")[0] if is_image(path) or path.endswith(".xml") else path
         alike = by_last_part.get(plain.rpartition("/")[2], [])
         if path in images or plain in images:
             named[name] = path if path in images else plain
