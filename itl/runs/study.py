@@ -111,7 +111,7 @@ class Study(BaseModel):
     tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  #: the first is the main one
     seeds: tuple[Seed, ...]  #: each condition is pre-trained with each of them
     recipe: Recipe  #: of the pre-training
-    tuning: dict[str, Recipe]  #: for each method that trains on a target
+    tuning: dict[str, Recipe] = {}  #: of each method of tasks that trains on a target
     margin: Margin = Margin()  #: the change that does not matter
     repeats: Repeats = 1  #: fits of each net to each target, which tell apart where noise comes from
     cap: WholeNumber = 0  #: seeds are added until it is decided, to at most so many: the tests allow for that

@@ -124,6 +124,7 @@ def test_questions_that_cannot_be_asked(changes, says):
     [
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
         ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of its settings; add net"),
+        ({**SETTINGS, "tasks": ["finetune@scenes"], "tuning": {}}, "tuning has none: add finetune"),
         (
             SETTINGS | PEOPLE | {"tasks": ["actions@people"]},
             "needs a recipe; tuning has finetune: add actions",
@@ -154,6 +155,12 @@ def test_presets_that_ask_wrongly(settings, says):
     preset = Preset(name="mini", about="a test", notebooks={"01-data-size": settings})
     with pytest.raises(ItlError, match=says):
         questions.questions_of(preset)
+
+
+def test_tasks_on_frozen_features_need_no_tuning():
+    frozen = {name: value for name, value in SETTINGS.items() if name != "tuning"}
+    preset = Preset(name="mini", about="a test", notebooks={"01-data-size": frozen})
+    assert questions.questions_of(preset) == [small_study(tuning={})]
 
 
 @pytest.mark.parametrize(
