@@ -125,10 +125,8 @@ def _class_counts(splits: Splits) -> Iterator[CheckLine]:
     for split, of_split in counts.items():
         yield from _list_counts(f"  {split}: ", of_split)
     if len(splits.get("train", ())) == len(counts.get("train", ())) > 2:
-        text = (
-            "every training image has a class of its own; where these are captions or ids, give its classes"
-        )
-        yield CheckLine("note", text)
+        text = "every training image has a class of its own"
+        yield CheckLine("note", f"{text}; where these are captions or ids, give its classes")
 
 
 def _object_counts(source: Source, splits: Splits) -> Iterator[CheckLine]:

@@ -26,12 +26,7 @@ from itl.sources.listed.listed_source import ListedSource
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import UnclearListError
 from itl.sources.records import is_image, stem_of
-from itl.sources.split_names import (
-    SPLIT_ORDER,
-    is_split_list,
-    one_for_each_split,
-    split_of_path,
-)
+from itl.sources.split_names import SPLIT_ORDER, is_split_list, one_for_each_split, split_of_path
 from itl.words import counted, examples
 
 FIRST_LINES = 3  # of a file, which tell whether it is a list

@@ -9,10 +9,7 @@ from itertools import chain
 from itl.errors import ItlError
 from itl.sources.listed import dividing_lists, folder_labels
 from itl.sources.listed.chosen_lists import ChosenLists
-from itl.sources.listed.image_lists import (
-    is_list_of_labels,
-    write_whole_numbers,
-)
+from itl.sources.listed.image_lists import is_list_of_labels, write_whole_numbers
 from itl.sources.listed.labels import NO_LABEL, describe_labels, refuse_running_numbers
 from itl.sources.listed.list_columns import AmbiguousError, describe_unread
 from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage

@@ -26,11 +26,7 @@ from itl.sources.listed.groups import hold_out
 from itl.sources.listed.labels import LABEL_COLUMNS, NO_LABEL, describe_labels, refuse_several
 from itl.sources.listed.list_columns import choose_column, describe_unread
 from itl.sources.listed.numbered_classes import names_in_card, read_names, refuse_repeated
-from itl.sources.listed.split_columns import (
-    SPLIT_COLUMNS,
-    few_texts,
-    split_column,
-)
+from itl.sources.listed.split_columns import SPLIT_COLUMNS, few_texts, split_column
 from itl.sources.records import Record, plain_label
 from itl.sources.split_names import split_of_cell, split_of_path
 from itl.words import counted

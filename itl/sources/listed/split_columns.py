@@ -18,12 +18,7 @@ from itl.sources.split_names import (
 )
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase", "usage", "fold", "stage")
-CODED_COLUMNS = {
-    *WORDS_OF_SPLITS,
-    "set",
-    "subset",
-    "usage",
-}  # words of their names; codes as 0, 1, 2 of CelebA
+CODED_COLUMNS = {*WORDS_OF_SPLITS, "set", "subset", "usage"}  # words of names; codes as 0, 1, 2 of CelebA
 SHORT_WORDS = {*SPLIT_OF_SHORT_WORD, "t", "v"}  # of splits, where a column has nothing else
 BESIDE_SPLITS = {*NEUTRAL, "is", "in", "for", "used", "flag", "mask", "or", "and", "vs"}  # in names of flags
 MAX_CODES = 3  # different values of a column of codes, such as yes, no and empty
@@ -120,9 +115,7 @@ def likely_header(cells: Iterable[str]) -> str:
     >>> likely_header(["TRAIN", "0.png", "cat", "0.5"])
     'split,image,label,label2'
     """
-    kinds: list[str] = []
-    for cell in cells:
-        kinds.append("image" if is_image(cell) else "split" if split_of_cell(cell) else "label")
+    kinds = ["image" if is_image(cell) else "split" if split_of_cell(cell) else "label" for cell in cells]
     numbers = [kinds[: number + 1].count(kind) for number, kind in enumerate(kinds)]
     return ",".join(
         kind if number == 1 else f"{kind}{number}" for kind, number in zip(kinds, numbers, strict=True)
