@@ -224,18 +224,17 @@ class ClassFolders(Source):
         splits = {split for split, _ in self.folders.class_of.values()}
         others, unread = {"val", "test"} - splits, []
         for name in sorted(self.listing.files):
-            is_unread_table = suffix_of(name) in UNREAD_TABLES
-            is_named = is_of_splits(name) or split_of_path(name) in others
-            is_list = is_unread_table or suffix_of(name) in LIST_SUFFIXES
-            is_named = is_named and (is_unread_table or is_of_splits(name) or is_split_list(name))
-            if is_list and (is_named or (splits == {"train"} and may_be_split_list(name))):
+            is_table = suffix_of(name) in UNREAD_TABLES
+            if not is_table and suffix_of(name) not in LIST_SUFFIXES:
+                continue
+            is_of_other = split_of_path(name) in others and (is_table or is_split_list(name))
+            may_be_other = splits == {"train"} and may_be_split_list(name)
+            if is_of_splits(name) or is_of_other or may_be_other:
                 unread.append(name)
         if not unread:
             return []
-        by_folders = (
-            "are all train" if splits == {"train"} else f"are {' and '.join(sorted(splits))} by folder"
-        )
-        return [f"not read: {examples(unread)}, by the name a division of the images, which {by_folders}"]
+        are = "all train" if splits == {"train"} else f"{' and '.join(sorted(splits))} by folder"
+        return [f"not read: {examples(unread)}, by the name a division of the images, which are {are}"]
 
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:
