@@ -337,17 +337,16 @@ class WebDataset(ContainerSource):
             classes = {number: name_of(number, names_in_file, file) for number in numbers}
             return classes, f"the numbers in its samples, named by {file}"
         self._refuse_two_names((sample, sample.name) for sample in numbered if sample.name)
-        for what, pairs in self._hints(numbered):
+        hints = {  # what may name the numbers, the surest first
+            "the JSON of samples": ((sample.number, sample.name) for sample in numbered),
+            "the wnids in their keys": ((sample.number, _wnid_of(sample.key)) for sample in numbered),
+        }
+        for what, pairs in hints.items():
             if (named := names_of_numbers(pairs)).keys() == numbers:
                 return named, f"the numbers in its samples, named by {what}"
         self._refuse_two_numberings(self._repeated_texts(numbered))
         unnamed = {number: number for number in numbers}
         return unnamed, "numbers without names (the option names=FILE gives them)"
-
-    def _hints(self, numbered: list[Sample]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-        """Yield what may name the numbers of samples, the surest first, and numbers and names by it."""
-        yield "the JSON of samples", [(sample.number, sample.name) for sample in numbered]
-        yield "the wnids in their keys", [(sample.number, _wnid_of(sample.key)) for sample in numbered]
 
     def _repeated_texts(self, numbered: Iterable[Sample]) -> list[tuple[Sample, str]]:
         """Return samples whose text is one of several splits, and it; none if no text repeats in a split."""
