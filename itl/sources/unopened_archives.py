@@ -1,7 +1,7 @@
 """Archives among the files of a source, which are not opened, and the command that unpacks one."""
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from posixpath import dirname
 
@@ -22,8 +22,10 @@ def describe_unopened(files: Mapping[str, Member]) -> str:
     >>> describe_unopened({"a.txt": Member("data/a.txt"), "cats.zip": Member("data/cats.zip")})
     'cats.zip in this folder is not opened; unpack it: `unzip data/cats.zip -d data/cats`'
     """
-    names = _without_folders(sorted(filter(is_archive, files)), files)
-    if not names:
+    archives = sorted(filter(is_archive, files))
+    folders = {dirname(file) for file in files} if archives else set()
+    folders |= {str(parent) for folder in folders for parent in PurePosixPath(folder).parents}
+    if not (names := [name for name in archives if unpacked_folder(name) not in folders]):
         return ""
     member, are = files[names[0]], "is" if len(names) == 1 else "are"
     command = unpack_command(member.path)
@@ -32,15 +34,6 @@ def describe_unopened(files: Mapping[str, Member]) -> str:
         return f"{examples(names)} {are} packed in {member.path}; {way}"
     them = "it" if len(names) == 1 else "each"
     return f"{examples(names)} in this folder {are} not opened; unpack {them}: `{command}`"
-
-
-def _without_folders(names: list[str], files: Collection[str]) -> list[str]:
-    """Return those archives *names* that have no folder of their name among the folders of *files*."""
-    if not names:
-        return []
-    folders = {dirname(file) for file in files}
-    folders |= {str(parent) for folder in folders for parent in PurePosixPath(folder).parents}
-    return [name for name in names if unpacked_folder(name) not in folders]
 
 
 def unpack_command(path: str) -> str:
