@@ -34,13 +34,8 @@ def hold_out(
     if not fraction or group is None:
         return split_off_val(records, fraction), []
     pick(dict.fromkeys(columns), group, "column, as the option group names it,")
-    groups = _texts(cells(group))
+    groups = {image: str(cell).strip() for image, cell in cells(group).items() if not is_missing(cell)}
     train = {record.id for record in records if record.split == "train"}
     of_train = {image: text for image, text in groups.items() if image in train}
     divided = split_off_val(records, fraction, groups=of_train)
     return divided, describe_groups(divided, groups, group)
-
-
-def _texts(cells: Mapping[str, object]) -> dict[str, str]:
-    """Return *cells* as text, without empty ones."""
-    return {image: str(cell).strip() for image, cell in cells.items() if not is_missing(cell)}
