@@ -162,13 +162,11 @@ class ChosenLists(ListedSource):
             kind = MissingColumnError if isinstance(file.fault, MissingColumnError) else ItlError
             return ListFile(name, file.header, fault=kind(str(error)))
         if folder := name.rpartition("/")[0]:
-            file.images = [self._rooted(entry, folder) for entry in file.images]
+            for number, entry in enumerate(file.images):
+                image = f"{folder}/{entry.image.replace(chr(92), '/').removeprefix('./')}"
+                if image in self.listing.files:
+                    file.images[number] = entry._replace(image=image)
         return file
-
-    def _rooted(self, entry: ListedImage, folder: str) -> ListedImage:
-        """Name an image from the root where a list names it from its own folder."""
-        name = f"{folder}/{entry.image.replace(chr(92), '/').removeprefix('./')}" if folder else entry.image
-        return entry._replace(image=name) if name in self.listing.files else entry
 
     def _member(self, file: str) -> Member:
         return self.listing.files.get(file) or Member(file)
