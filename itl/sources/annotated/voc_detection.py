@@ -125,14 +125,12 @@ class Voc2007(VocSource):
 
     def _splits(self, scan: Scan) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
-        images = self.images
-        file_of, lists = voc_devkit.split_lists(self.listing.files), {}
-        for name, file in file_of.items():
-            lists[name] = voc_devkit.listed_images(
-                voc_devkit.read_list(self.listing.files[file].read()), images
-            )
+        images, files = self.images, self.listing.files
+        file_of = voc_devkit.split_lists(files)
+        lines = {name: voc_devkit.read_list(files[file].read()) for name, file in file_of.items()}
+        lists = {name: voc_devkit.listed_images(lines[name], images) for name in lines}
         if not lists:
-            name, first = next(iter(self.listing.files.items()))
+            name, first = next(iter(files.items()))
             folder = first.path.removesuffix(name) if first.path.endswith(f"/{name}") else f"{self.path}: "
             raise ItlError(
                 f"{folder}ImageSets/Main has no list of images; write train.txt and test.txt there, with the "
