@@ -1,7 +1,6 @@
 """Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -258,9 +257,8 @@ class Coco(AnnotatedSource):
     ) -> None:
         """Add *images* of one JSON file with their objects, or problems; *json_of* has those of others."""
         classes = category_names(tables)
-        rows_of = defaultdict(list)
-        for number, row in enumerate(tables["annotations"], 1):
-            rows_of[row["image_id"]].append((number, row))
+        numbered = enumerate(tables["annotations"], 1)
+        rows_of = grouped((row["image_id"], (number, row)) for number, row in numbered)
         missing = {}
         for row in images:
             annotations, file_name = rows_of.get(row["id"], []), str(row["file_name"])

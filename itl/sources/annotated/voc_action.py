@@ -297,13 +297,11 @@ def _note_lacking_flags(scan: Scan, lists: People, flags: Flags) -> None:
 
 def add_people_in_two_splits(scan: Scan, split_of: Mapping[str, str]) -> None:
     """Add a problem to *scan* for images whose people, in *split_of*, are in two splits: crops overlap."""
-    splits: dict[str, set[str]] = defaultdict(set)  # by image
-    for person, split in split_of.items():
-        splits[person.rpartition("#")[0]].add(split)
+    splits = grouped((person.rpartition("#")[0], split) for person, split in split_of.items())
     in_two = {
         image: " and ".join(split for split in SPLIT_ORDER if split in several)
         for image, several in splits.items()
-        if len(several) > 1
+        if len(set(several)) > 1
     }
     scan.add_split_conflicts(in_two, "images", "have people")
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from typing import Literal
 from itl.errors import ItlError
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.iteration import grouped
 from itl.sources.files import archives
 from itl.sources.files.archives import Listing, Member, foreign_format
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
@@ -254,11 +255,8 @@ def _numbers_folders(file: Member, name: str, images: Iterable[str]) -> bool:
     """Say whether lines `IMAGE NUMBER` have classes, not splits: each folder of *images* has a number."""
     if not (name.endswith(".txt") and may_have_codes(name)):
         return False
-    folders: dict[str, set[str]] = defaultdict(set)  # of a path and of the image's name alone
-    for image in images:
-        folder, _, last = image.rpartition("/")
-        folders[image].add(folder)
-        folders[last].add(folder)
+    named = ((image, name) for image in images for name in {image, basename(image)})  # by path, or alone
+    folders = grouped((name, image.rpartition("/")[0]) for image, name in named)
     pairs = []
     data = dividing_lists.read_divider(file, name)
     for line in text_lines(data.decode("utf-8-sig", "replace")):

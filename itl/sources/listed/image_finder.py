@@ -1,7 +1,6 @@
 """Finding the images that lists and JSON files name: by their whole path, its last parts, or ids."""
 
 import unicodedata
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
@@ -186,16 +185,13 @@ class ImageFinder(ImageNames):
         return entry.rpartition("/")[2] in self._suffixes
 
     @cached_property
-    def _suffixes(self) -> dict[str, set[str]]:
+    def _suffixes(self) -> dict[str, list[str]]:
         """The suffixes of images, by the last part of their names without it."""
-        names: dict[str, set[str]] = defaultdict(set)
-        for last in self.by_last_name:
-            names[stem_of(last)].add(last[last.rfind(".") :])
-        return names
+        return grouped((stem_of(last), last[last.rfind(".") :]) for last in self.by_last_name)
 
     def _find_stem(self, entry: str, split: str) -> str:
         """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
-        suffixes = self._suffixes.get(entry.rpartition("/")[2], set())
+        suffixes = self._suffixes.get(entry.rpartition("/")[2], [])
         if len(suffixes) > 1:
             raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
         return super().find(entry + "".join(suffixes), split)

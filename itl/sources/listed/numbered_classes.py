@@ -4,13 +4,14 @@ import csv
 import json
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from itl.errors import ItlError
 from itl.hierarchy.taxonomy import WNID
+from itl.iteration import grouped
 from itl.sources.files.json_text import parse_json
 from itl.sources.folder_names import wnid_of
 from itl.sources.records import IN_QUOTES, plain_label, unquoted
@@ -176,10 +177,8 @@ def describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
     >>> describe_exceptions([("0", "cat"), ("0", "cat"), ("1", "dog"), ("1", "cat")])
     ['1 image has another label than most of the folder: 1 in cat; the list is taken']
     """
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for number, folder in pairs:
-        counts[folder][number] += 1
-    usual = {folder: of_folder.most_common(1)[0][0] for folder, of_folder in counts.items() if folder}
+    numbers_in = grouped((folder, number) for number, folder in pairs if folder)
+    usual = {folder: Counter(inside).most_common(1)[0][0] for folder, inside in numbers_in.items()}
     others = [f"{number} in {folder}" for number, folder in pairs if folder and number != usual[folder]]
     numbers = {number for number, _ in pairs}
     if not others or len(set(usual.values())) < len(numbers) or 2 * len(others) > len(pairs):

@@ -1,13 +1,13 @@
 """SUN397 scenes: nested class folders, divided by one of the ten official partitions."""
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import eq
 
 from itl.errors import ItlError, did_you_mean
+from itl.iteration import grouped
 from itl.sources.annotated.voc_devkit import assign_splits, read_list
 from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.records import Record, is_image
@@ -121,7 +121,7 @@ class Sun397(ScannedSource):
         names = {"train": f"Training_{self.partition:02d}.txt", "test": f"Testing_{self.partition:02d}.txt"}
         lists: dict[str, bytes] = {}
         for split, name in names.items():
-            for file in self._text_files[name]:
+            for file in self._text_files.get(name, ()):
                 if lists.setdefault(split, content := file.read()) != content:
                     raise ItlError(
                         f"{self.path} and what lies beside it have two files {name} that differ, one of them "
@@ -147,20 +147,15 @@ class Sun397(ScannedSource):
             for name in (PARTITIONS, f"{PARTITIONS}.zip", f"{PARTITIONS}.tar"):
                 if (folder / name).exists():
                     files += open_listing(folder / name).files.items()
-        by_name = defaultdict(list)
-        for name, file in files:
-            if name.endswith(".txt"):
-                by_name[name.rpartition("/")[2]].append(file)
-        return by_name
+        return grouped((name.rpartition("/")[2], file) for name, file in files if name.endswith(".txt"))
 
     def _compare_classes(self, scan: Scan) -> None:
         """Add problems for classes that ClassName.txt lacks, and for those that only one split has."""
-        lines = [line for file in self._text_files[CLASS_NAMES][:1] for line in read_list(file.read())]
+        files = self._text_files.get(CLASS_NAMES)
+        lines = read_list(files[0].read()) if files else []
         names = {class_of(f"{line.strip('/')}/x") for line in lines}
-        images, splits = defaultdict(list), defaultdict(set)
-        for record in scan.records:
-            images[record.wnid].append(record.id)
-            splits[record.wnid].add(record.split)
+        images = grouped((record.wnid, record.id) for record in scan.records)
+        splits = grouped({(record.wnid, record.split) for record in scan.records})
         for name in sorted(images):
             if names and name not in names:
                 text = f"{CLASS_NAMES} has no class {name!r}; {did_you_mean(name, names)}"
