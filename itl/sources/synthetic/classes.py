@@ -8,6 +8,7 @@ import numpy as np
 
 from itl.errors import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.iteration import grouped
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.sources.split_names import SPLIT_ORDER
@@ -26,9 +27,7 @@ def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
     edges = [len(ordered) * number // ranges for number in range(ranges + 1)]
     chosen = []
     for start, stop in zip(edges, edges[1:], strict=False):
-        families: dict[str | None, list[str]] = {}
-        for wnid in ordered[start:stop]:
-            families.setdefault(tree.parent(wnid), []).append(wnid)
+        families = grouped((tree.parent(wnid), wnid) for wnid in ordered[start:stop])
         largest_first = sorted(families.values(), key=lambda family: (-len(family), family))
         chosen += [wnid for family in largest_first for wnid in family][:CLASSES_PER_FAMILY]
     return sorted(chosen[:count])
