@@ -50,6 +50,13 @@ class Column(NamedTuple):
         return f"{self.name}.{self.field}" if self.field else self.name
 
 
+class Columns(NamedTuple):
+    """The columns that are read."""
+
+    image: Column  # of the bytes of its file
+    label: str
+
+
 @dataclass(frozen=True, slots=True)
 class RowGroup:
     """One row group of one file."""
@@ -100,19 +107,18 @@ class ParquetImages(ContainerSource):
         """Labels that may be no classes, names that may be of other numbers, and unread columns."""
         labels = {record.wnid for record, _, _ in self._rows.values()}
         notes = [*describe_labels(labels), *self._division[1]]
-        read = (self._columns[0].name, self._columns[1], self._split_column, self.group)
+        read = (self._columns.image.name, self._columns.label, self._split_column, self.group)
         unread = [name for name in self._first_schema.names if name not in read]
         notes += describe_unread(unread, next(iter(self._files)))
         if not self.names:
             return notes
-        numbers = set(map(str, self._column(self._all_groups, self._columns[1]))) - {NO_LABEL}
+        numbers = set(map(str, self._column(self._all_groups, self._columns.label))) - {NO_LABEL}
         return [*self._describe_zero(numbers), *notes]
 
     @property
     def labelled_by(self) -> str:
         """What says the class of an image, and where names of numbers come from."""
-        names, file = self._class_names
-        label = self._columns[1]
+        (names, file), label = self._class_names, self._columns.label
         if names:
             return f"the column {label}, named by {file}"
         is_number = pa.types.is_integer(self._first_schema.field(label).type)
@@ -136,7 +142,7 @@ class ParquetImages(ContainerSource):
     def read(self, record: Record) -> bytes:
         """Return the file of *record*; ItlError if its row has no bytes, or the table is damaged."""
         _, group, row = self._rows[record.id]
-        values = _ROW_GROUPS.read(self._files[group.file], group, self._columns[0])
+        values = _ROW_GROUPS.read(self._files[group.file], group, self._columns.image)
         value = values[row].as_py() if row < len(values) else None  # a damaged group may have fewer
         if not value or not isinstance(value, bytes):  # a damaged schema may make them text
             raise ItlError("its row has no bytes of an image")
@@ -167,8 +173,8 @@ class ParquetImages(ContainerSource):
         return [group for of_split in self._groups.values() for group in of_split]
 
     @cached_property
-    def _columns(self) -> tuple[Column, str]:
-        """The column of the image's bytes, and that of the label."""
+    def _columns(self) -> Columns:
+        """The columns of images and labels; ItlError if files differ in them, or one holds something else."""
         schema, columns, first = self._first_schema, self._first_schema.names, next(iter(self._files))
         for name, other in self._schemas.items():
             if (others := other.names) != columns:
@@ -188,7 +194,7 @@ class ParquetImages(ContainerSource):
         self._refuse_other_kinds(label)
         kind = schema.field(image).type
         if column := _column_of_bytes(schema.field(image)):
-            return column, label
+            return Columns(column, label)
         ways = [f"set the option image={field.name}" for field in schema if _column_of_bytes(field)][:1]
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             table = f"{split_of_path(first) or 'train'}.csv"
@@ -253,7 +259,7 @@ class ParquetImages(ContainerSource):
             sizes[group.file] += group.unpacked_bytes
         for name, count in rows.items():
             is_small = sizes[name] < count * BYTES_OF_NO_PATH
-            if is_small and not has_values(self._files[name], self._columns[0]):
+            if is_small and not has_values(self._files[name], self._columns.image):
                 raise ItlError(
                     f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
                     f"or read the image files themselves as lists or folder"
@@ -313,11 +319,12 @@ class ParquetImages(ContainerSource):
 
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
-        values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
+        label = self._columns.label
+        values = ["" if value is None else str(value) for value in self._column(groups, label)]
         files = [group.file for group in groups for _ in range(group.rows)]
         file_of = dict(zip(reversed(values), reversed(files), strict=True))  # the first that has a value
         for value in dict.fromkeys(values):
-            refuse_several(value, f"{file_of[value]}, column {self._columns[1]}")
+            refuse_several(value, f"{file_of[value]}, column {label}")
         values = ["" if value == NO_LABEL or is_missing(value) else plain_label(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
@@ -335,7 +342,7 @@ class ParquetImages(ContainerSource):
         return [names[value] for value in values] if names else values
 
     def _paths(self, groups: list[RowGroup]) -> list[str]:
-        name, field = self._columns[0]
+        name, field = self._columns.image
         if not field or self._schemas[groups[0].file].field(name).type.get_field_index("path") < 0:
             return [""] * sum(group.rows for group in groups)
         return [value or "" for value in self._column(groups, name, "path")]
@@ -358,7 +365,7 @@ class ParquetImages(ContainerSource):
     @cached_property
     def _class_names(self) -> tuple[dict[str, str], str]:
         """Names of numbered classes and the file that has them; empty if labels are names or unnamed."""
-        column = self._columns[1]
+        column = self._columns.label
         if self.names:
             file = str(self.names)
             return read_names(self.names.read_bytes(), file), file
