@@ -25,7 +25,7 @@ from itl.sources.listed.list_files import CodesOfSplitsError, ListedImage, ListF
 from itl.sources.listed.listed_source import ListedSource
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import UnclearListError
-from itl.sources.records import is_image, stem_of
+from itl.sources.records import is_image
 from itl.sources.split_names import SPLIT_ORDER, is_split_list, one_for_each_split, split_of_path
 from itl.words import counted, examples
 
@@ -140,10 +140,8 @@ class ChosenLists(ListedSource):
         """Files that may be lists, by their suffix, but for names of classes and texts on one image each."""
         names = sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
         other = self.names.name if self.names else ""
-        stems = {stem_of(name) for name in self.listing.files if is_image(name)}
-        captions = {
-            name for name in names if name.lower().endswith(".txt") and dividing_lists.is_caption(name, stems)
-        }
+        texts = [name for name in names if name.lower().endswith(".txt")]
+        captions = {name for name in texts if dividing_lists.is_caption(name, self.finder.suffixes)}
         return [name for name in names if name.rpartition("/")[2] != other and name not in captions]
 
     @cached_property
@@ -245,7 +243,7 @@ class ChosenLists(ListedSource):
 
     def _describe_json(self) -> list[str]:
         """Say of JSON files that name images that they are no lists."""
-        stems = {stem_of(name) for name in self.listing.files if is_image(name)}
+        stems = self.finder.suffixes
         return [
             f"{name} is JSON; write JSON lines (.jsonl) instead, each an object with an image and its label"
             for name, member in sorted(self.listing.files.items())

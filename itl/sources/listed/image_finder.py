@@ -182,16 +182,16 @@ class ImageFinder(ImageNames):
 
     def has_stem(self, entry: str) -> bool:
         """Say whether *entry* may be the id of an image."""
-        return entry.rpartition("/")[2] in self._suffixes
+        return entry.rpartition("/")[2] in self.suffixes
 
     @cached_property
-    def _suffixes(self) -> dict[str, list[str]]:
+    def suffixes(self) -> dict[str, list[str]]:
         """The suffixes of images, by the last part of their names without it."""
         return grouped((stem_of(last), last[last.rfind(".") :]) for last in self.by_last_name)
 
     def _find_stem(self, entry: str, split: str) -> str:
         """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
-        suffixes = self._suffixes.get(entry.rpartition("/")[2], [])
+        suffixes = self.suffixes.get(entry.rpartition("/")[2], [])
         if len(suffixes) > 1:
             raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
         return super().find(entry + "".join(suffixes), split)
