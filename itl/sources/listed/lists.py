@@ -86,9 +86,9 @@ class Lists(ChosenLists):
         others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
         content = {}
         for name in dict.fromkeys(file_of.values()):
-            content[name] = self._read(name).images
-            unread = [column for column in self._read(name).unread if column != self.group]
-            scan.notes += describe_unread(unread, name)
+            listed = self._read(name)
+            content[name] = listed.images
+            scan.notes += describe_unread([column for column in listed.unread if column != self.group], name)
         for file, images in self._label_bare(content, scan).items():
             named_for = [split for split in file_of if file_of[split] == file]
             has_column = any(entry.split for entry in images)
