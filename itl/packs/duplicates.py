@@ -267,8 +267,7 @@ class _Nearest:
     def near(self, image: str, partner: str) -> pd.DataFrame:
         """List the images whose partners are near: columns *image* and *partner*, numbers, and difference."""
         table = {image: np.arange(len(self._partners)), partner: self._partners}
-        near = self._differences <= MAX_DIFFERENCE
-        return pd.DataFrame(table | {"difference": self._differences})[near]
+        return pd.DataFrame(table | {"difference": self._differences})[self._differences <= MAX_DIFFERENCE]
 
 
 def _candidates(base: np.ndarray, query: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

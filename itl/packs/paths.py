@@ -125,8 +125,7 @@ def build_or_open(packing: Packing, name: str, machine: Machine) -> Pack:
 
     ItlError if it no longer holds what was packed.
     """
-    folder = pack_folder(packing, name, machine)
-    pack = Pack.build(packing, folder, path=find_source(packing, name, machine))
+    pack = Pack.build(packing, pack_folder(packing, name, machine), path=find_source(packing, name, machine))
     check_content(pack)
     return pack
 

@@ -213,8 +213,7 @@ def write_files(
     files, packed = [], 0
     for record, row, stamp in zip(records, rows, stamps, strict=True):
         is_packed = row.error is None
-        number = packed if is_packed else None
-        files.append(PackedFile(record.id, *stamp, number, ",".join(row.kinds)))
+        files.append(PackedFile(record.id, *stamp, packed if is_packed else None, ",".join(row.kinds)))
         packed += is_packed
     types = (pa.string(), pa.int64(), pa.int64(), pa.int32(), pa.string())
     columns = map(pa.array, zip(*files, strict=True), types)

@@ -311,8 +311,7 @@ def measure_recall(
     if outside == "cut":
         matched = {image: _cut(boxes, sizes[image]) for image, boxes in matched.items()}
     objects = objects[objects["image"].isin(list(matched))]
-    table = recall_table(objects, lambda image, count: matched[image][:count], counts)
-    return table, notes
+    return recall_table(objects, lambda image, count: matched[image][:count], counts), notes
 
 
 def _recall_of_windows(

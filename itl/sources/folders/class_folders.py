@@ -167,8 +167,7 @@ class ClassFolders(Source):
     def _records(self) -> list[Record]:
         """The records, of which val_fraction has made some val; notes are on them too."""
         records = self.folders.records(self.listing.files)
-        divided = split_off_val(records, self.val_fraction, self._groups(records))
-        return validate_records(divided, self.path)
+        return validate_records(split_off_val(records, self.val_fraction, self._groups(records)), self.path)
 
     def _groups(self, records: Iterable[Record]) -> dict[str, str]:
         """Return what the option group matches in the id of each image that it matches in, by ids."""

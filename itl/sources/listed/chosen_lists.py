@@ -151,8 +151,7 @@ class ChosenLists(ListedSource):
 
     def _parse(self, name: str) -> ListFile:
         """Return what a file says, with images named from the root where that is possible."""
-        data = self._member(name).read()
-        file = parse_list(data, name, self.image, self.label, bool(self._options))
+        file = parse_list(self._member(name).read(), name, self.image, self.label, bool(self._options))
         try:
             if not isinstance(file.fault, NoTextError):
                 refuse_without_header(file.header, name, self.finder.has_stem)

@@ -353,8 +353,7 @@ class ParquetImages(ContainerSource):
         for file in dict.fromkeys(group.file for group in groups):
             part = read_column(self._files[file], column)
             with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
-                cells = part.to_pylist()
-                values += [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]
+                values += [cell.decode() if isinstance(cell, bytes) else cell for cell in part.to_pylist()]
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
                 f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "

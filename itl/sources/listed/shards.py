@@ -351,8 +351,7 @@ class WebDataset(ContainerSource):
     def _repeated_texts(self, numbered: Iterable[Sample]) -> list[tuple[Sample, str]]:
         """Return samples whose text is one of several splits, and it; none if no text repeats in a split."""
         texts = [(sample, sample.text) for sample in numbered if sample.text]
-        of_splits = {(self._split_of[sample.shard], text) for sample, text in texts}
-        counts = Counter(text for _, text in of_splits)
+        counts = Counter(text for _, text in {(self._split_of[sample.shard], text) for sample, text in texts})
         shared = [(sample, text) for sample, text in texts if counts[text] > 1]
         return shared if len(shared) > sum(count for count in counts.values() if count > 1) else []
 

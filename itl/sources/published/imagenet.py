@@ -190,8 +190,7 @@ class ImageNet(Source):
             if (folder := name.rpartition("/")[0]) in wnids and is_image(name)
         }
         if self.val_labels and images:
-            cure = "leave the option val_labels out"
-            refuse_other_class(images, self._labels_of_option, cure)
+            refuse_other_class(images, self._labels_of_option, "leave the option val_labels out")
         elif images:
             root = self._root
             folders = dict.fromkeys(self._list_folders(sorted({name.rpartition("/")[0] for name in wnids})))
