@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
-from itl.errors import pick
+from itl.errors import one_of
 from itl.hierarchy.class_lists import is_missing
 from itl.sources.held_out import describe_groups, refuse_group_alone, split_off_val
 from itl.sources.records import Record
@@ -33,7 +33,7 @@ def hold_out(
     refuse_group_alone(group, fraction)
     if not fraction or group is None:
         return split_off_val(records, fraction), []
-    pick(dict.fromkeys(columns), group, "column, as the option group names it,")
+    one_of(columns, group, "column, as the option group names it,")
     groups = {image: str(cell).strip() for image, cell in cells(group).items() if not is_missing(cell)}
     train = {record.id for record in records if record.split == "train"}
     of_train = {image: text for image, text in groups.items() if image in train}

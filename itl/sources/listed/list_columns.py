@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 
-from itl.errors import ItlError, pick
+from itl.errors import ItlError, one_of
 from itl.sources.listed.labels import LABEL_COLUMNS, ranks_of_class
 from itl.sources.listed.split_columns import likely_header
 from itl.sources.records import is_image
@@ -91,8 +91,7 @@ def choose_column(
     if option is not None and what == "label" and len(columns) == 1 and option not in columns:
         raise MissingColumnError(f"{file} has the column {columns[0]} alone, and none called {option!r}")
     if option is not None:
-        pick(dict.fromkeys(columns), option, f"column of {file}")
-        return option
+        return one_of(columns, option, f"column of {file}")
     candidates = [column for name in usual for column in columns if column.lower() == name]
     if what == "label" and (ranks := ranks_of_class(columns)):
         candidates = list(dict.fromkeys([*candidates, *ranks]))

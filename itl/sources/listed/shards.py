@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from itl.errors import ItlError, no_such, pick
+from itl.errors import ItlError, no_such, one_of
 from itl.hierarchy.taxonomy import WNID
 from itl.iteration import grouped
 from itl.sources.files.archives import Listing, Member, ZipMember, open_listing
@@ -68,7 +68,7 @@ class WebDataset(ContainerSource):
     def __post_init__(self) -> None:
         """Refuse a label file that is never read."""
         if self.label is not None:
-            pick(dict.fromkeys(LABEL_FILES), self.label, "value of the option label")
+            one_of(LABEL_FILES, self.label, "value of the option label")
 
     @cached_property
     def listing(self) -> Listing:
