@@ -118,11 +118,8 @@ def _remove(pack: Path) -> None:
 
 def others_in(folder: Path) -> list[Path]:
     """List what is in the *folder* of a pack, done or not, and is none of its files."""
-    entries = sorted(folder.iterdir())
-    half_written = [f".{name}.*" for name in OWN_FILES]  # by `write_atomic`
-    return [
-        path for path in entries if path.is_dir() or not any(map(path.match, [*OWN_FILES, *half_written]))
-    ]
+    patterns = [*OWN_FILES, *(f".{name}.*" for name in OWN_FILES)]  # `write_atomic` leaves the latter
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() or not any(map(path.match, patterns))]
 
 
 def partial_of(out: Path) -> Path:

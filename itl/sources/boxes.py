@@ -217,9 +217,8 @@ def _are_numbers(values: object, count: int) -> TypeGuard[list]:
 
 
 def _are_near(values: Sequence[float], others: Sequence[float]) -> bool:
-    return all(
-        abs(value - other) <= max(1, 0.02 * abs(other)) for value, other in zip(values, others, strict=True)
-    )
+    pairs = zip(values, others, strict=True)
+    return all(abs(value - other) <= max(1, 0.02 * abs(other)) for value, other in pairs)
 
 
 def clip_box(

@@ -99,9 +99,8 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:
-        return pick(
-            {str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of the option {name}"
-        )
+        choices = {str(choice): choice for choice in get_args(kinds[0])}
+        return pick(choices, str(value), f"value of the option {name}")
     if Path in kinds and isinstance(value, str | Path):
         folder = folder_of(path)
         if file := find_file(value, Path(), folder):
@@ -117,10 +116,8 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
         return int(value)
     if str in kinds and type(value) is int:  # the column 0, as pandas writes it
         return str(value)
-    # A bool is an int in Python, but no number to a user.
-    if not any(isinstance(value, get_origin(kind) or kind) for kind in kinds) or (
-        isinstance(value, bool) and bool not in kinds
-    ):
+    is_of_kind = any(isinstance(value, get_origin(kind) or kind) for kind in kinds)
+    if not is_of_kind or (isinstance(value, bool) and bool not in kinds):  # in Python True is a number
         way = f"; in quotes any value is a text: --option '{name}=\"TEXT\"'" if str in kinds else ""
         raise ItlError(
             f"the option {name} is {OPTION_TYPES[get_origin(kinds[0]) or kinds[0]]}, not {value!r}{way}"

@@ -165,10 +165,9 @@ def _files(path: Path) -> list[Path]:
 def _read(path: Path, order: str) -> Regions:
     """Read one file; each error becomes one line with its name."""
     if path.suffix.lower() in (*PICKLES, TABLE_SUFFIX):
-        is_table = path.suffix.lower() == TABLE_SUFFIX
-        what = (
-            "a table, which is not read" if is_table else "a pickle, which may run anything when it is read"
-        )
+        what = "a pickle, which may run anything when it is read"
+        if path.suffix.lower() == TABLE_SUFFIX:
+            what = "a table, which is not read"
         raise ItlError(
             f"{path} is {what}; where it was made, save it with numpy.savez(FILE, images=NAMES, "
             f"offsets=OFFSETS, boxes=BOXES); {FORMAT_HINT}"

@@ -262,7 +262,5 @@ def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> di
             )
         if missing := sorted(both - together):
             count = counted(len(missing), what)
-            scan.notes.append(
-                f"the list trainval lacks {count} of train and val, such as {examples(missing)}"
-            )
+            scan.notes += [f"the list trainval lacks {count} of train and val, such as {examples(missing)}"]
     return division.split_of

@@ -261,9 +261,8 @@ def _split_hint(tree: Tree, folders: Mapping[str, str], others: Sequence[str]) -
     other, stem = others[0], _without_numbers(others[0])
     parts = [folder for folder in others if _without_numbers(folder) == stem]
     words = words_of(basename(other))
-    likely = splits_of_words(words) or (
-        {"val", "test"} if LIKE_SPLITS.intersection(words) else {*SPLIT_ORDER}
-    )
+    possible = {"val", "test"} if LIKE_SPLITS.intersection(words) else {*SPLIT_ORDER}
+    likely = splits_of_words(words) or possible
     free = [split for split in SPLIT_ORDER if split in likely.difference(folders.values())]
     if not free or is_of_masks(basename(other)):
         return ""
@@ -482,9 +481,8 @@ def _under_letters(folders: set[Parts]) -> bool:
         return False
     nested = any(parts[:depth] in folders for parts in folders for depth in range(len(parts)))
     has_words = any(parts[1][:2].isalpha() for parts in folders)
-    return (
-        not nested and has_words and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
-    )
+    are_under_first = all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
+    return are_under_first and has_words and not nested
 
 
 def _without_numbers(name: str) -> str:

@@ -173,9 +173,8 @@ def _one_folder_a_split(tree: Tree, siblings: list[str]) -> Iterator[str]:
     Those that differ by these words alone belong together, as train1 and test1; trainval holds what train and
     val do. If none do, and one folder has no such word, that is train.
     """
-    split_by = {
-        folder: split for folder in siblings if (split := split_of_any_word(basename(folder), short=True))
-    }
+    pairs = ((folder, split_of_any_word(basename(folder), short=True)) for folder in siblings)
+    split_by = {folder: split for folder, split in pairs if split}
     together = grouped((tuple(beside_split(basename(folder), short=True)), folder) for folder in split_by)
     options = []
     for folders in together.values():

@@ -240,9 +240,8 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
         )
     if numbered and _are_joined_by_blanks(lines):
         same = {name for _, name in numbered}
-        if len(same) == 1 < len(lines) and [number for number, _ in numbered] == [
-            *map(str, range(len(lines)))
-        ]:
+        in_order = [number for number, _ in numbered] == [*map(str, range(len(lines)))]
+        if in_order and len(same) == 1 < len(lines):
             numbered = [(number, line) for (number, _), line in zip(numbered, lines, strict=True)]
         cure = f", or, if the numbers are of names, write `0 {lines[0][:60]}` …"
         refuse_repeated(dict(numbered), file, cure)

@@ -245,11 +245,9 @@ class ParquetImages(ContainerSource):
 
     def _cells(self, column: str) -> dict[str, object]:
         """Return the value of *column* of each image, by ids."""
-        rows = [(group.file, group.number, row) for group in self._all_groups for row in range(group.rows)]
+        rows = [(group, row) for group in self._all_groups for row in range(group.rows)]
         value_of = dict(zip(rows, self._column(self._all_groups, column), strict=True))
-        return {
-            record.id: value_of[group.file, group.number, row] for record, group, row in self._rows.values()
-        }
+        return {record.id: value_of[group, row] for record, group, row in self._rows.values()}
 
     def _refuse_without_bytes(self) -> None:
         """Raise ItlError where a file has paths of images alone."""

@@ -100,9 +100,7 @@ class _Search:
                 chosen = chosen or labels
                 _refuse_contradiction(chosen, labels, self.stems)
             elif len(missing) < len(self.stems):
-                self.faults.append(
-                    f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}"
-                )
+                self.faults += [f"{labels.words} lacks {len(missing):,} of them, such as {examples(missing)}"]
                 self.is_partial = True
         return chosen
 
