@@ -69,7 +69,7 @@ def find_labels(
     if chosen := search.choose(chain(_names_as_list(search.stems), _text_lists(folders, listed))):
         _refuse_contradicting_others(chosen, search.stems, folders, listed)
     else:
-        chosen = search.choose(_others(folders, listed))
+        chosen = search.choose(chain(_devkits(folders), _xml_lists(folders, listed)))
     if not chosen:
         raise search.error(cure)
     if absent := sorted(chosen.wnids.keys() - {*search.stems, *map(_without_wnid, search.stems)}):
@@ -124,8 +124,8 @@ def refuse_contradicted_folders(
     in `find_labels`.
     """
     folders = list(folders)
-    devkits = (devkit for folder in folders for devkit in _devkits(folder))
-    for labels in _readable((*_text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS)), *devkits)):
+    lists = _text_lists(folders, listed, (*PREFERRED, *CLASS_ORDERS))
+    for labels in _readable((*lists, *_devkits(folders))):
         refuse_other_class(wnids, labels, f"move {labels.words} elsewhere")
 
 
@@ -163,8 +163,8 @@ def _refuse_contradicting_others(
 ) -> None:
     """Raise ItlError if a devkit, or one of the XML files that are compared, contradicts *labels*."""
     wnids = {stem: labels.wnid_of(stem) for stem in stems}
-    devkits = (devkit for folder in folders for devkit in _devkits(folder))
-    for other in _readable((*devkits, *_xml_lists(folders, listed, {*wnids, *map(_without_wnid, wnids)}))):
+    xml_lists = _xml_lists(folders, listed, {*wnids, *map(_without_wnid, wnids)})
+    for other in _readable((*_devkits(folders), *xml_lists)):
         if others := _of_another_class(wnids, other):
             _refuse_contradiction(labels, other, [others[0][0]])
 
@@ -294,13 +294,6 @@ def _text_lists(
     yield from _lists(by_name)
 
 
-def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[Candidate]:
-    """Yield what else may have labels: devkits and XML files."""
-    for folder in folders:
-        yield from _devkits(folder)
-    yield from _xml_lists(folders, listed)
-
-
 def _xml_lists(
     folders: list[Path], listed: Mapping[str, Member], compared: Collection[str] = ()
 ) -> Iterator[Candidate]:
@@ -353,21 +346,22 @@ def _refuse(text: str) -> dict[str, str]:
     raise ItlError(text)
 
 
-def _devkits(folder: Path) -> Iterator[Candidate]:
-    """Yield the devkits in *folder* or in a folder in it, packed or not."""
-    inside = {file.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for file in folder.glob(f"*/{name}")}
-    for parent in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
-        if OTHER_DEVKIT in parent.name:
-            continue
-        tar = parent / f"{DEVKIT}.tar.gz"
-        if tar.is_file():
-            yield Candidate(tar.name, partial(_labels_of_devkit, tar))
-        for data in (parent / DEVKIT / "data", parent / "data", parent):
-            if (data / TRUTH).is_file():
-                yield Candidate(f"the devkit's {TRUTH}", partial(_labels_of_devkit, data))
-    text = f"it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the classes of val"
-    for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
-        yield Candidate(other.name, partial(_refuse, text))
+def _devkits(folders: Iterable[Path]) -> Iterator[Candidate]:
+    """Yield the devkits in each of *folders* or in a folder in it, packed or not."""
+    for folder in folders:
+        inside = {file.parent for name in (DEVKIT, f"{DEVKIT}.tar.gz") for file in folder.glob(f"*/{name}")}
+        for parent in (folder, *sorted(inside.union(folder.glob("*[dD]evkit*/")))):
+            if OTHER_DEVKIT in parent.name:
+                continue
+            tar = parent / f"{DEVKIT}.tar.gz"
+            if tar.is_file():
+                yield Candidate(tar.name, partial(_labels_of_devkit, tar))
+            for data in (parent / DEVKIT / "data", parent / "data", parent):
+                if (data / TRUTH).is_file():
+                    yield Candidate(f"the devkit's {TRUTH}", partial(_labels_of_devkit, data))
+        text = f"it is of task 3, breeds of dogs; {DEVKIT} of tasks 1 and 2 has the classes of val"
+        for other in sorted(folder.glob(f"{OTHER_DEVKIT}*")):
+            yield Candidate(other.name, partial(_refuse, text))
 
 
 def _wnids_of_xml(files: Mapping[str, Member]) -> dict[str, str]:
