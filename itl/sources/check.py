@@ -166,18 +166,17 @@ def _wordnet_line(names: list[str]) -> str:
     """Return one line on which of the class *names* are in WordNet."""
     tree = Taxonomy.snapshot()
     leaves = set(tree.leaves)
-    plain = [name for name in names if not WNID.fullmatch(name)]
-    outside = [name for name in names if name not in tree and WNID.fullmatch(name)]
-    groups = [
-        (sum(name in leaves for name in names), "ILSVRC classes", []),
-        (sum(name in tree and name not in leaves for name in names), "wnids above these", []),
-        (len(outside), "other wnids", outside),
-        (len(plain), "plain names", plain),
-    ]
+    groups = {
+        "ILSVRC classes": [name for name in names if name in leaves],
+        "wnids above these": [name for name in names if name in tree and name not in leaves],
+        "other wnids": [name for name in names if name not in tree and WNID.fullmatch(name)],
+        "plain names": [name for name in names if not WNID.fullmatch(name)],
+    }
+    shown = ("other wnids", "plain names")
     parts = [
-        counted(count, what) + (f" ({examples(group)})" if group else "")
-        for count, what, group in groups
-        if count
+        counted(len(group), what) + (f" ({examples(group)})" if what in shown else "")
+        for what, group in groups.items()
+        if group
     ]
     return "classes: " + ", ".join(parts)
 
