@@ -65,7 +65,6 @@ def test_recall_by_hand():
     regions = {0: np.array([[1, 1, 10, 5], [1, 1, 4, 4]]), 1: np.zeros((0, 4)), 2: np.array([[5, 5, 8, 8]])}
     assert best_ious(world, regions.__getitem__).tolist() == [0.5, 1.0, 1.0, 0.5]
     assert recall(world, regions.__getitem__) == 1.0
-    assert recall(world, regions.__getitem__, iou=0.51) == 0.5
     assert recall(world, lambda row: regions[row][:1]) == 0.75
     assert recall(world, lambda row: np.zeros((0, 4))) == 0.0
 
@@ -141,7 +140,7 @@ def test_windows_cover_the_objects_of_voc_2007(split, images):
     assert result[1000] > 0.85
     assert result[300] > 0.6
     everything = world.assign(difficult=False)
-    assert recall(everything, lambda image: windows(*sizes[image], 2000), image="image") > 0.85
+    assert (best_ious(everything, lambda image: windows(*sizes[image], 2000), "image") >= 0.5).mean() > 0.85
 
 
 @pytest.mark.parametrize("arguments", [(0, 10, 5), (10, 0, 5), (10, 10, 0)])

@@ -59,18 +59,16 @@ def best_ious(objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], image
     return best
 
 
-def recall(
-    objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], iou: float = 0.5, image: str = "row"
-) -> float:
-    """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
+def recall(objects: pd.DataFrame, regions: Callable[[Any], np.ndarray]) -> float:
+    """Return the fraction of the objects, not difficult, that a region covers with an IoU of 0.5 or more.
 
-    Other arguments are as in `best_ious`.
+    Arguments are as in `best_ious`.
 
     >>> one = pd.DataFrame([(0, 1, 1, 10, 10, False)], columns=["row", *SIDES, "difficult"])
     >>> recall(one, lambda row: np.array([[1, 1, 10, 5]])), recall(one, lambda row: np.zeros((0, 4)))
     (1.0, 0.0)
     """
-    return float((best_ious(objects, regions, image) >= iou).mean())
+    return float((best_ious(objects, regions) >= 0.5).mean())
 
 
 def recall_table(
