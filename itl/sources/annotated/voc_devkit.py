@@ -198,9 +198,9 @@ def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str
             named[name] = path if path in images else plain
         elif len(alike) == 1 and (f"/{plain}".endswith(f"/{alike[0]}") or alike[0].endswith(f"/{plain}")):
             claims[alike[0]].append(name)
-    for image in claims.keys() - set(named.values()):
-        named |= dict.fromkeys(claims[image], image) if len(claims[image]) == 1 else {}
-    return named
+    taken = set(named.values())
+    free = {image: claimants for image, claimants in claims.items() if image not in taken}
+    return named | {claimants[0]: image for image, claimants in free.items() if len(claimants) == 1}
 
 
 def _inside_images(name: str) -> str:
