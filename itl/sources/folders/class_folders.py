@@ -94,11 +94,10 @@ class ClassFolders(Source):
         except ItlError as error:
             raise ItlError(self._refusal(str(error), counts)) from None
         all_train = {split for split, _ in layout.class_of.values()} == {"train"}
-        if choice == Choice() and all_train and len(self.listing.files) > counts.total():
-            divider = self._describe_divider(layout.class_of)
-            if divider:
-                parts = [f"{self.path}: {divider}", offer_readings(counts)]
-                raise ItlError(FOLDERS_ALONE.join(filter(None, parts)))
+        may_be_divided = choice == Choice() and all_train and len(self.listing.files) > counts.total()
+        if may_be_divided and (divider := self._describe_divider(layout.class_of)):
+            parts = [f"{self.path}: {divider}", offer_readings(counts)]
+            raise ItlError(FOLDERS_ALONE.join(filter(None, parts)))
         return choose_classes(layout, self.classes, counts)
 
     def _recognised(self, counts: Mapping[str, int], choice: Choice) -> Layout:
