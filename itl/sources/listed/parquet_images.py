@@ -251,12 +251,9 @@ class ParquetImages(ContainerSource):
 
     def _refuse_without_bytes(self) -> None:
         """Raise ItlError where a file has paths of images alone."""
-        rows, sizes = Counter[str](), Counter[str]()
-        for group in self._all_groups:
-            rows[group.file] += group.rows
-            sizes[group.file] += group.unpacked_bytes
-        for name, count in rows.items():
-            is_small = sizes[name] < count * BYTES_OF_NO_PATH
+        for name, groups in grouped((group.file, group) for group in self._all_groups).items():
+            least = sum(group.rows for group in groups) * BYTES_OF_NO_PATH
+            is_small = sum(group.unpacked_bytes for group in groups) < least
             if is_small and not has_values(self._files[name], self._columns.image):
                 raise ItlError(
                     f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
