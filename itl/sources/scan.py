@@ -205,10 +205,9 @@ class Scan:
             )
 
     def _note_changed_objects(self) -> None:
+        objects_on = self.objects.items()
         for flag, cure in CHANGED_OBJECTS.items():
-            counts = {
-                image: sum(getattr(obj, flag) for obj in objects) for image, objects in self.objects.items()
-            }
+            counts = {image: sum(getattr(obj, flag) for obj in objects) for image, objects in objects_on}
             if count := sum(counts.values()):
                 images = examples([image for image in counts if counts[image]])
                 self.notes.append(cure.format(counted(count, "objects"), images))
