@@ -9,7 +9,7 @@ from itl.errors import ItlError
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.annotated import voc_devkit
 from itl.sources.annotated.proposals import add_regions
-from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml, stated_size
+from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml, size_in_xml
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.files.archives import Listing
 from itl.sources.records import Record, plain_label
@@ -50,7 +50,7 @@ class VocSource(AnnotatedSource):
         name, member = self.images[image]
         root, header = parse_xml(self.listing.files[xml].read(), xml), checked_header(member, name)
         scan.sizes |= dict.fromkeys(ids, header.size)
-        boxes = box_coordinates(header, stated_size(root, xml), self.resized)
+        boxes = box_coordinates(header, size_in_xml(root, xml), self.resized)
         scan.add_size_doubt(ids, boxes)
         annotation, problems = parse_annotation(root, xml, boxes.size, self.outside)
         if annotation.image != image and annotation.image in self.images:
@@ -119,7 +119,7 @@ class Voc2007(VocSource):
         self._leave_out_unannotated_test(scan, split_of)
         for image, split in split_of.items():
             self._scan_image(scan, image, split)
-        names = class_names(self.classes)
+        names = classes_of_option(self.classes)
         scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
         return scan
 
@@ -234,7 +234,7 @@ class _Voc2012Training(Voc2012):
             del split_of[image]
 
 
-def class_names(option: str | None) -> list[str]:
+def classes_of_option(option: str | None) -> list[str]:
     """Return the classes of the *option*, a,b,c, or PASCAL's 20; ItlError if one is empty or repeated."""
     if option is None:
         return list(PASCAL)

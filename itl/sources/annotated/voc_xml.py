@@ -45,7 +45,7 @@ def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotati
     reach outside their image are a mistake, unless *outside* is "cut", which clips them.
     """
     root = parse_xml(data, name)
-    annotation, problems = parse_annotation(root, name, stated_size(root, name), outside)
+    annotation, problems = parse_annotation(root, name, size_in_xml(root, name), outside)
     if problems:
         raise ItlError(problems[0])
     return annotation
@@ -164,7 +164,7 @@ def _plain_tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2].lower()
 
 
-def stated_size(root: ElementTree.Element, name: str) -> Size:
+def size_in_xml(root: ElementTree.Element, name: str) -> Size:
     """Return width and height of the image that an annotation states; some tools write 0 or nothing."""
     return _image_side(root, "width", name), _image_side(root, "height", name)
 

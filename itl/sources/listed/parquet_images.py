@@ -36,7 +36,7 @@ MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
 BYTES_OF_NO_PATH = 4096  # a row of more has bytes of an image
 BATCH_ROWS = 64  # that are read at once to find the first image
 CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
-NO_TEXT = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+NOT_PLAIN = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 
 
 class Column(NamedTuple):
@@ -274,7 +274,7 @@ class ParquetImages(ContainerSource):
             name
             for name, kind in kinds.items()
             if name not in (image.name, label)
-            and (name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_TEXT))
+            and (name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NOT_PLAIN))
         ]
 
     @cached_property
