@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from itl.specs import Weights
 from itl.training.nets import build, library_nets
 from itl.training.weight_files import Tensors, has_real_values
 from itl.training.weight_names import library_tensors, shapes_of
+from itl.training.weights import fill_body
 
 Colours = tuple[float, ...]  # of RGB from 0 to 1
 SAME_COLOUR = 0.005  # as of one rounded to whole grey levels
@@ -23,7 +25,7 @@ def colour_tensors(tensors: Tensors) -> Tensors:
     >>> [*colour_tensors({name: torch.ones(3) for name in ("net.mean", "net.std", "bn.running_mean")})]
     ['net.mean', 'net.std']
     """
-    stems = [re.sub(r"(^|[._])mean$", r"\1", name) for name in tensors if re.search(r"(^|[._])mean$", name)]
+    stems = [name.removesuffix("mean") for name in tensors if re.search(r"(^|[._])mean$", name)]
     names = [(f"{stem}mean", f"{stem}std") for stem in stems]
     pairs = [pair for pair in names if all(_three(tensors.get(name)) for name in pair)]
     return {name: tensors[name] for pair in pairs for name in pair}
@@ -44,19 +46,15 @@ def refuse_other_colours(
     (pair,) = pairs
     said = tuple(values[::-1] for values in pair) if weights.bgr else pair
     ours = weights.mean, weights.std
-
-    def are_ours(colours: tuple[Colours, ...]) -> bool:
-        pairs = zip(sum(colours, ()), sum(ours, ()), strict=True)
-        return all(abs(one - other) <= SAME_COLOUR for one, other in pairs)
-
-    if not are_ours(said) and are_ours(tuple(values[::-1] for values in said)):
+    if np.allclose(said, ours, rtol=0, atol=SAME_COLOUR):
+        return
+    if np.allclose([values[::-1] for values in said], ours, rtol=0, atol=SAME_COLOUR):
         order = "red, green and blue: leave bgr out" if weights.bgr else "blue, green and red: give bgr: true"
         raise ItlError(f"{path} has mean and std in the order {order}, or give mean and std, in RGB")
-    if not are_ours(said):
-        raise ItlError(
-            f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give "
-            f"those that its net expects"
-        )
+    raise ItlError(
+        f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give "
+        f"those that its net expects"
+    )
 
 
 def _colours(mean: object, std: object) -> tuple[Colours, Colours] | None:
@@ -115,11 +113,10 @@ def _features(net: str, body: Tensors, pixels: int) -> Tensor | None:
         built = build(net, 1, pixels, seed=0).eval()
     except ItlError:
         return None
-    own = library_tensors(net, built)
-    if shapes_of(own) != {name: shape for name, shape in shapes_of(body).items() if name in own}:
+    own = shapes_of(library_tensors(net, built))
+    if own != {name: shape for name, shape in shapes_of(body).items() if name in own}:
         return None
+    fill_body(built, net, body)
     images = torch.rand(2, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(body[name])
         return built.body(images)
