@@ -81,14 +81,13 @@ def detect(
     """
     torch.set_num_threads(machine.threads)
     net.to(batches.device, memory_format=torch.channels_last).eval()
-    tables, regions, position = [], {}, 0
+    tables, regions = [], {}
     with torch.no_grad(), autocast(batches.device, net.recipe.precision):
-        for images, _ in batches.in_order():
-            for output in net(images):
-                row = int(batches.rows[position])
-                regions[row] = batches.to_file_boxes(position, output["regions"])
-                tables.append(_table(row, classes, output, batches.to_file_boxes(position, output["boxes"])))
-                position += 1
+        outputs = (output for images, _ in batches.in_order() for output in net(images))
+        for position, output in enumerate(outputs):
+            row = int(batches.rows[position])
+            regions[row] = batches.to_file_boxes(position, output["regions"])
+            tables.append(_table(row, classes, output, batches.to_file_boxes(position, output["boxes"])))
     return pd.concat(tables, ignore_index=True), regions
 
 

@@ -107,7 +107,6 @@ def _write_copies(path: Path, copies: dict[str, Tensor], copied: torch.Event, hi
 
 
 def _write(path: Path, tensors: dict[str, Tensor], history: list[dict]) -> None:
-    tensors = separate(tensors)
     save_tensors(path, tensors | {CHECKSUM: _checksum(tensors)}, history)
 
 
