@@ -5,9 +5,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,12 +14,12 @@ from itl.evaluation import finetune as module
 from itl.evaluation.finetune import LR_SCORES_FILE, finetune, with_new_head
 from itl.evaluation.target import Target
 from itl.machine import Machine
-from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training.batches import Batches
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.loop import Diverged
 from itl.training.nets import build
+from tests.evaluation.test_frozen import world as colours
 from tests.worlds import start_child
 
 PIXELS = 16
@@ -34,16 +32,9 @@ def spec(recipe: Recipe | None = RECIPE, seed: int = 0) -> Transfer:
     return Transfer(Pretrain(Subset("a pack")), "finetune", "colours", "a pack", recipe=recipe, seed=seed)
 
 
-def world(classes: int = 6, images_per_class: int = 16) -> Target:
-    """A target of *classes* colours; half of the images to learn from, half to be scored on."""
-    random = np.random.default_rng(0)
-    labels = np.tile(np.arange(classes), 2 * images_per_class)
-    colours = random.uniform(40, 215, (classes, 3))
-    images = colours[labels][:, None, None] + random.normal(0, 20, (len(labels), 20, 20, 3))
-    rows = np.split(np.arange(len(labels)), 2)
-    names = tuple(f"colour {label}" for label in range(classes))
-    pack = SimpleNamespace(images=images.clip(0, 255).astype(np.uint8))
-    return Target(pack, *(Selection(part, labels[part], names) for part in rows))
+def world() -> Target:
+    """A target of six colours, with 96 images to learn from and as many to be scored on."""
+    return colours(6, 16, side=20)
 
 
 def net() -> torch.nn.Module:
@@ -124,7 +115,7 @@ def test_a_learning_rate_whose_last_step_blows_the_net_up_is_not_chosen(tmp_path
         finetune(spec(alone), net(), world(), tmp_path / "alone", MACHINE)
 
 
-LONG = Recipe(epochs=6, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")
+LONG = replace(RECIPE, epochs=6)
 
 
 def finetune_long(folder: Path) -> dict[str, float]:

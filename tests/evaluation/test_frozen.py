@@ -27,12 +27,12 @@ def spec(method: str) -> Transfer:
     return Transfer(Pretrain(Subset("a pack"), recipe=RECIPE), method, "colours", "a pack")
 
 
-def world(classes: int, images_per_class: int, noise: float = 20.0) -> Target:
+def world(classes: int, images_per_class: int, noise: float = 20.0, side: int = PIXELS) -> Target:
     """A target of *classes* colours; half of the images to learn from, half to be scored on."""
     random = np.random.default_rng(0)
     labels = np.tile(np.arange(classes), 2 * images_per_class)
     colours = random.uniform(40, 215, (classes, 3))
-    images = colours[labels][:, None, None] + random.normal(0, noise, (len(labels), PIXELS, PIXELS, 3))
+    images = colours[labels][:, None, None] + random.normal(0, noise, (len(labels), side, side, 3))
     rows = np.split(np.arange(len(labels)), 2)
     names = tuple(f"colour {label}" for label in range(classes))
     pack = SimpleNamespace(images=images.clip(0, 255).astype(np.uint8))
