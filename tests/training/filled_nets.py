@@ -61,6 +61,11 @@ def filled(name, tensors, path, **weights):
     return net
 
 
+def filled_from(name, path, **weights):
+    """Another net of *name*, with the body that the file *path* holds."""
+    return filled(name, read_tensors(path), path, **weights)
+
+
 def read_tensors(path):
     """The tensors in the file *path* by name."""
     return read_file(path)[0]

@@ -11,7 +11,7 @@ from itl import ItlError
 from itl.specs import Weights
 from itl.training.weight_names import additions, shapes_of
 from itl.training.weights import body_tensors
-from tests.training.filled_nets import filled, read_tensors, resnet18_state
+from tests.training.filled_nets import filled_from, read_tensors, resnet18_state
 
 VIT = "timm:vit_tiny_patch16_224"
 
@@ -192,5 +192,5 @@ def test_the_net_that_its_authors_evaluate_is_advised(online, average, is_first,
 def test_floats_of_eight_bits_are_read_as_the_numbers_that_they_are(tmp_path):
     state = {n: v.to(torch.float8_e4m3fn) if v.ndim > 1 else v for n, v in resnet18_state().items()}
     torch.save(state, tmp_path / "small.pth")
-    net = filled("resnet18", read_tensors(tmp_path / "small.pth"), tmp_path / "small.pth")
+    net = filled_from("resnet18", tmp_path / "small.pth")
     assert torch.equal(net.body.conv1.weight, state["conv1.weight"].float())

@@ -17,7 +17,7 @@ from itl.specs import Weights
 from itl.training.nets import build
 from itl.training.weight_names import inner_body, library_tensors
 from itl.training.weights import body_tensors, export_weights, loading
-from tests.training.filled_nets import SIDES, filled, read_tensors, resnet18_state, trained
+from tests.training.filled_nets import SIDES, filled, filled_from, read_tensors, resnet18_state, trained
 
 LIBRARY = {  # the model that each net's weights are of, in the library's own words
     "alexnet": lambda: models.alexnet(num_classes=7),
@@ -63,7 +63,7 @@ def exported(request, tmp_path_factory):
 
 def test_what_is_exported_reads_back_to_the_same_features(exported):
     net, name, path = exported
-    other = filled(name, read_tensors(path), path)
+    other = filled_from(name, path)
     assert all(map(torch.equal, tensors_and_features(net, name), tensors_and_features(other, name)))
 
 
@@ -72,7 +72,7 @@ def test_what_is_exported_reads_back_to_the_same_features(exported):
 def test_a_file_of_each_kind_reads_back_to_the_same_features(name, suffix, tmp_path):
     net, path = trained(name), tmp_path / f"net.{suffix}"
     export_weights(net, name, SIDES[name], path)
-    other = filled(name, read_tensors(path), path)
+    other = filled_from(name, path)
     assert all(map(torch.equal, tensors_and_features(net, name), tensors_and_features(other, name)))
 
 
@@ -88,7 +88,7 @@ def test_the_librarys_own_model_loads_what_is_exported_and_scores_the_same(expor
 def test_the_librarys_own_state_dict_fills_the_net(name, tmp_path):
     model, path = LIBRARY[name]().eval(), tmp_path / "net.pth"
     torch.save(model.state_dict(), path)
-    net = filled(name, read_tensors(path), path)
+    net = filled_from(name, path)
     net.head = torch.nn.Linear(net.head.in_features, 7)
     head = list(model.state_dict().values())[-2:]
     net.head.load_state_dict(dict(zip(("weight", "bias"), head, strict=True)))
@@ -128,7 +128,7 @@ WRAPPERS = {
 def test_checkpoints_that_wrap_the_state_dict_are_read(wrapper, tmp_path):
     state, path = resnet18_state(), tmp_path / "checkpoint.pth"
     torch.save(WRAPPERS[wrapper](state), path)
-    net = filled("resnet18", read_tensors(path), path)
+    net = filled_from("resnet18", path)
     tolerance = {"atol": 1e-3, "rtol": 1e-3} if wrapper == "half" else {"atol": 0, "rtol": 0}
     for name, tensor in library_tensors("resnet18", net).items():
         torch.testing.assert_close(tensor, state[name], **tolerance)
@@ -145,7 +145,7 @@ def test_alexnet_as_pytorchs_example_saves_it_is_read(prefix, tmp_path):
     optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}}
     best = torch.tensor(56.5)
     torch.save({"arch": "alexnet", "state_dict": saved, "best_acc1": best, "optimizer": optimizer}, path)
-    net = filled("alexnet", read_tensors(path), path)
+    net = filled_from("alexnet", path)
     assert all(torch.equal(value, state[name]) for name, value in library_tensors("alexnet", net).items())
 
 
@@ -153,11 +153,11 @@ def test_of_several_nets_in_a_file_one_is_chosen(tmp_path):
     path, states = tmp_path / "two.pth", [resnet18_state(seed) for seed in range(2)]
     torch.save(dict(zip(("model", "model_ema"), states, strict=True)), path)
     with pytest.raises(ItlError, match=r"holds 2 nets, model, model_ema; choose with entry: model_ema"):
-        filled("resnet18", read_tensors(path), path)
-    net = filled("resnet18", read_tensors(path), path, entry="model_ema")
+        filled_from("resnet18", path)
+    net = filled_from("resnet18", path, entry="model_ema")
     assert torch.equal(net.body.conv1.weight, states[1]["conv1.weight"])
     with pytest.raises(ItlError, match=r"no entry 'teacher'; it has model, model_ema"):
-        filled("resnet18", read_tensors(path), path, entry="teacher")
+        filled_from("resnet18", path, entry="teacher")
 
 
 TWO_NETS = {  # the file, of an online net and its moving average; what is listed; entries that are taken
@@ -221,7 +221,7 @@ def test_the_nets_below_an_entry_are_listed_as_entries_of_the_file(tmp_path):
 def test_a_larger_net_beside_it_is_no_second_net(tmp_path):
     student, teacher = resnet18_state(), models.resnet34().state_dict()
     torch.save({"teacher": teacher, "student": student}, tmp_path / "distilled.pth")
-    net = filled("resnet18", read_tensors(tmp_path / "distilled.pth"), tmp_path / "distilled.pth")
+    net = filled_from("resnet18", tmp_path / "distilled.pth")
     assert torch.equal(net.body.conv1.weight, student["conv1.weight"])
 
 
@@ -232,20 +232,18 @@ def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path)
         ItlError,
         match=r"conv1.weight \(64, 3, 7, 7\) is missing.*in_order: true takes them so, with bgr: true if",
     ):
-        filled("resnet18", read_tensors(path), path)
-    net = filled("resnet18", read_tensors(path), path, in_order=True)
+        filled_from("resnet18", path)
+    net = filled_from("resnet18", path, in_order=True)
     assert all(torch.equal(value, state[name]) for name, value in library_tensors("resnet18", net).items())
     backbone = nn.Sequential(*list(models.resnet18().children())[:-1])  # its names begin with numbers
     torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
     with pytest.raises(ItlError, match=r"conv1.weight is \(64, 64, 3, 3\), .* in_order: true takes them so"):
-        filled("resnet18", read_tensors(tmp_path / "backbone.pth"), tmp_path / "backbone.pth")
+        filled_from("resnet18", tmp_path / "backbone.pth")
     with pytest.raises(ItlError, match=r"in_order takes as many tensors as timm:resnet10t has"):
-        filled("timm:resnet10t", read_tensors(path), path, in_order=True)
+        filled_from("timm:resnet10t", path, in_order=True)
     save_file(state, tmp_path / "a.safetensors")
     with pytest.raises(ItlError, match=r"keeps tensors by name, in no order"):
-        filled(
-            "resnet18", read_tensors(tmp_path / "a.safetensors"), tmp_path / "a.safetensors", in_order=True
-        )
+        filled_from("resnet18", tmp_path / "a.safetensors", in_order=True)
 
 
 @pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
@@ -270,7 +268,7 @@ def test_of_moco_the_encoder_of_queries_is_the_net(tmp_path):
     values = [*resnet18_state(0).values(), *resnet18_state(1).values()]
     torch.save({"state_dict": dict(zip(names, values, strict=True))}, path)
     with pytest.raises(ItlError, match="choose with entry: .*encoder_q$"):
-        filled("resnet18", read_tensors(path), path)
+        filled_from("resnet18", path)
 
 
 @pytest.mark.parametrize("name", ["torchvision:swin_t", "timm:efficientformer_l1"])

@@ -15,58 +15,53 @@ from itl.specs import Weights
 from itl.training.nets import build
 from itl.training.weight_names import library_tensors
 from itl.training.weights import body_tensors, export_weights
-from tests.training.filled_nets import filled, read_tensors, resnet18_state, trained
+from tests.training.filled_nets import filled, filled_from, read_tensors, resnet18_state, trained
+
+
+def refuse(content, path, says, net="resnet18"):
+    """Check that a file of *content* at *path* is refused for *net*, and what is said."""
+    torch.save(content, path)
+    with pytest.raises(ItlError, match=says):
+        filled_from(net, path)
 
 
 def test_weights_of_another_net_name_what_differs_and_the_net_that_fits(tmp_path):
     path = tmp_path / "other.pth"
-    torch.save(models.resnet50().state_dict(), path)
     says = (
         r"other.pth does not fit resnet18: layer1.0.conv1.weight is \(64, 64, 1, 1\), not \(64, 64, 3, 3\), "
         r"layer1.1.conv1.weight is \(64, 256, 1, 1\), .* and \d+ more; it fits net: resnet50$"
     )
-    with pytest.raises(ItlError, match=says):
-        filled("resnet18", read_tensors(path), path)
-    torch.save(timm.create_model("resnet14t").state_dict(), path)
-    with pytest.raises(ItlError, match=r"it fits net: timm:resnet14t$"):
-        filled("timm:resnet10t", read_tensors(path), path)
-    torch.save({"conv1.weight": torch.zeros(1, 1)}, path)
-    with pytest.raises(ItlError, match=r"does not fit resnet18: .*; give the net that was trained, as net$"):
-        filled("resnet18", read_tensors(path), path)
+    refuse(models.resnet50().state_dict(), path, says)
+    resnet14t = timm.create_model("resnet14t").state_dict()
+    refuse(resnet14t, path, r"it fits net: timm:resnet14t$", "timm:resnet10t")
+    says = r"does not fit resnet18: .*; give the net that was trained, as net$"
+    refuse({"conv1.weight": torch.zeros(1, 1)}, path, says)
 
 
 def test_a_larger_net_does_not_pass_for_a_smaller_one(tmp_path):
-    path = tmp_path / "resnet34.pth"
-    torch.save(models.resnet34().state_dict(), path)  # has every tensor of resnet18, and more
+    larger = models.resnet34().state_dict()  # has every tensor of resnet18, and more
     says = r"layer1.2.conv1.weight \(64, 64, 3, 3\) is not the net's.* it fits net: torchvision:resnet34$"
-    with pytest.raises(ItlError, match=says):
-        filled("resnet18", read_tensors(path), path)
+    refuse(larger, tmp_path / "resnet34.pth", says)
 
 
 def test_kernels_in_the_order_of_tensorflow_are_told(tmp_path):
-    path = tmp_path / "flax.pth"
     turned = {
         name: value.permute(2, 3, 1, 0) if value.ndim == 4 else value
         for name, value in resnet18_state().items()
     }
-    torch.save(turned, path)
-    with pytest.raises(ItlError, match=r"as those of TensorFlow: permute\(3, 2, 0, 1\) each$"):
-        filled("resnet18", read_tensors(path), path)
+    refuse(turned, tmp_path / "flax.pth", r"as those of TensorFlow: permute\(3, 2, 0, 1\) each$")
 
 
 def test_a_module_beside_the_whole_net_is_named(tmp_path):
-    path = tmp_path / "simclr.pth"
-    torch.save(resnet18_state() | {"projector.0.weight": torch.ones(4, 4)}, path)
+    content = resnet18_state() | {"projector.0.weight": torch.ones(4, 4)}
     says = "as net, or save the file without projector if these are no part of it$"
-    with pytest.raises(ItlError, match=says):
-        filled("resnet18", read_tensors(path), path)
+    refuse(content, tmp_path / "simclr.pth", says)
 
 
 def test_weights_for_grey_images_are_refused(tmp_path):
-    state, path = resnet18_state(), tmp_path / "grey.pth"
-    torch.save(state | {"conv1.weight": state["conv1.weight"][:, :1]}, path)
-    with pytest.raises(ItlError, match=r"not \(64, 3, 7, 7\); its images have 1 channels, those of itl 3"):
-        filled("resnet18", read_tensors(path), path)
+    grey = {"conv1.weight": resnet18_state()["conv1.weight"][:, :1]}
+    says = r"not \(64, 3, 7, 7\); its images have 1 channels, those of itl 3"
+    refuse(resnet18_state() | grey, tmp_path / "grey.pth", says)
 
 
 class RunsCode:
@@ -119,7 +114,7 @@ def test_damaged_files_are_refused(suffix, tmp_path):
     for part in (whole[:-1], whole[: len(whole) // 2], whole[:7], whole[:100] + b"\xff" * 100 + whole[200:]):
         path.write_bytes(part)
         with pytest.raises(ItlError, match=rf"net.{suffix} (is damaged|does not fit small|names)") as error:
-            filled("small", read_tensors(path), path)
+            filled_from("small", path)
         assert "\n" not in str(error.value)
 
 
@@ -184,7 +179,7 @@ def test_the_content_of_a_file_says_what_it_is_and_not_its_name(tmp_path):
         tensors = read_tensors(tmp_path / name)
         assert all(torch.equal(tensors[key], value) for key, value in state.items())
     with pytest.raises(ItlError, match="named.pth keeps tensors by name, in no order"):
-        filled("resnet18", read_tensors(tmp_path / "named.pth"), tmp_path / "named.pth", in_order=True)
+        filled_from("resnet18", tmp_path / "named.pth", in_order=True)
     for name in ("pointer.pth", "pointer.safetensors"):
         (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
         with pytest.raises(
@@ -240,10 +235,8 @@ def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
 def test_tensors_without_plain_values_are_refused_in_one_line(tmp_path, change):
     tensors = library_tensors("small", trained("small"))
     tensors["body.0.weight"] = change(tensors["body.0.weight"])
-    torch.save(tensors, tmp_path / "a.pth")
     says = "a.pth has 1 tensor that is sparse, complex or without values, such as body.0.weight; load the net"
-    with pytest.raises(ItlError, match=says):
-        filled("small", read_tensors(tmp_path / "a.pth"), tmp_path / "a.pth")
+    refuse(tensors, tmp_path / "a.pth", says, "small")
 
 
 def test_code_with_weights_and_arrays_are_told_apart_from_damage(tmp_path):
