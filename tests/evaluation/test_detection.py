@@ -26,7 +26,7 @@ from itl.training.detection_nets import detection_backbone
 from itl.training.loop import Diverged, train
 from itl.training.nets import build
 from tests.training.test_loop import narrow
-from tests.worlds import SHADES, boxes_pack, start_child
+from tests.worlds import SHADES, Boxes, boxes_pack, start_child
 
 torch.set_num_threads(1)
 MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
@@ -58,15 +58,23 @@ def net() -> torch.nn.Module:
 
 def pictures(recipe: DetectionRecipe = RECIPE, **counts: int) -> DetectionBatches:
     """Views of the training images of a small world."""
-    pack = boxes_pack(counts or {"train": 24, "test": 8})
-    return DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
+    return batches_of(boxes_pack(counts or {"train": 24, "test": 8}), recipe)
+
+
+def batches_of(pack: Boxes, recipe: DetectionRecipe = RECIPE, machine: Machine = MACHINE) -> DetectionBatches:
+    """Views of the training images of *pack*."""
+    return DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, machine)
+
+
+def new_detector(recipe: DetectionRecipe = RECIPE) -> Detector:
+    """A detector of two classes that starts as that net."""
+    return Detector(detection_backbone("small", net()), len(SHADES), recipe, seed=0)
 
 
 @pytest.mark.parametrize(("pixels", "size"), [(36, 48), (36, 96), (72, 48)])
 def test_boxes_lie_where_the_colours_are_flipped_or_not(pixels, size):
     pack = boxes_pack({"train": 24, "test": 8}, size=size)
-    recipe = replace(RECIPE, pixels=pixels, longest=500)
-    loader = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
+    loader = batches_of(pack, replace(RECIPE, pixels=pixels, longest=500))
     names, checked = sorted(SHADES), 0
     for image_batch, targets in loader.epoch(0):
         assert image_batch.sizes == [(pixels, pixels * 48 // 36)] * 8
@@ -162,10 +170,9 @@ def test_boxes_end_at_the_image_and_smaller_images_are_padded_with_the_mean_colo
 
 def test_an_object_in_the_part_of_a_pixel_that_scaling_rounds_off_has_a_side():
     """48 pixels become 13, not 13.33, and the last of them lies from 13.06 to 13.33."""
-    recipe = replace(RECIPE, pixels=10)
     pack = boxes_pack({"train": 4, "test": 4})
     pack.objects.loc[pack.objects["row"] == 0, ["xmin", "ymin", "xmax", "ymax"]] = 48, 10, 48, 20
-    loader = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
+    loader = batches_of(pack, replace(RECIPE, pixels=10))
     _, targets = next(loader.in_order())
     (x0, y0, x1, y1), *_ = targets[0]["boxes"].tolist()
     assert (x0, x1) == (12, 13)
@@ -192,10 +199,9 @@ def test_packs_without_whole_images_are_refused():
     pack = boxes_pack({"train": 4, "test": 2})
     pack.summary["request"]["fit"] = "squash"
     with pytest.raises(ItlError, match="packed with fit squash; pack it with fit pad"):
-        DetectionBatches(pack, multilabel_target(spec(), pack).train, RECIPE, 0, MACHINE)
+        batches_of(pack)
     pack.table["height"] = pack.table["width"]  # the same images, and digest, whatever the fit
-    batches = DetectionBatches(pack, multilabel_target(spec(), pack).train, RECIPE, 0, MACHINE)
-    assert batches.sizes == [(RECIPE.pixels, RECIPE.pixels)] * 4
+    assert batches_of(pack).sizes == [(RECIPE.pixels, RECIPE.pixels)] * 4
 
 
 def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
@@ -226,7 +232,7 @@ def test_regions_may_be_learned(tmp_path):
 
 def test_statistics_are_the_targets_and_then_stay(tmp_path):
     loader = pictures()
-    detector = Detector(detection_backbone("small", net()), 2, RECIPE, seed=0)
+    detector = new_detector()
     reset_norm_statistics(detector, loader, 0)
     layers = norms(detector)
     kept = [layer.running_mean.clone() for layer in layers]
@@ -270,7 +276,7 @@ def test_anchors_stand_around_every_value():
 def weights_after_a_step(tmp_path, **changes) -> dict[str, torch.Tensor]:
     """The weights of a detector after one step, less those before it."""
     recipe = replace(RECIPE, steps=1, momentum=0.0, weight_decay=0.0, clip=None, **changes)
-    detector = Detector(detection_backbone("small", net()), 2, recipe, seed=0)
+    detector = new_detector(recipe)
     before = {name: weight.detach().clone() for name, weight in detector.named_parameters()}
     folder = tmp_path / str(changes)
     folder.mkdir()
@@ -297,7 +303,7 @@ def test_images_without_objects_teach_the_background():
     none = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)} for _ in targets]
     for regions in ("windows", "rpn"):
         recipe = replace(RECIPE, regions=regions, overlap=0.1)
-        detector = Detector(detection_backbone("small", net()), 2, recipe, seed=0).train()
+        detector = new_detector(recipe).train()
         loss = detection_loss(detector, image_batch, none, recipe)
         loss.backward()
         assert torch.isfinite(loss)
@@ -310,7 +316,7 @@ def test_a_detector_is_freed_with_its_last_use(regions):
     batch, targets = next(pictures(recipe).epoch(0))
     gc.disable()
     try:
-        detector = Detector(detection_backbone("small", net()), len(SHADES), recipe, seed=0).train()
+        detector = new_detector(recipe).train()
         detection_loss(detector, batch, targets, recipe).backward()
         detector.eval()(batch)
         last_use = weakref.ref(detector)
@@ -325,15 +331,9 @@ def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path,
 
     def detect(net, loader, *rest):
         seen.append(list(loader.rows))
-        columns = {
-            "image": loader.rows[:1],
-            "class": "red",
-            "score": 0.5,
-            "xmin": 1.0,
-            "ymin": 1.0,
-            "xmax": 9.0,
-        }
-        return pd.DataFrame(columns | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in loader.rows}
+        box = {"xmin": 1.0, "ymin": 1.0, "xmax": 9.0, "ymax": 9.0}
+        detections = pd.DataFrame({"image": loader.rows[:1], "class": "red", "score": 0.5} | box)
+        return detections, {row: np.ones((1, 4)) for row in loader.rows}
 
     def recall(objects: pd.DataFrame, regions) -> float:
         covered.append(sorted(set(objects["row"])))

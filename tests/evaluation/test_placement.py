@@ -28,7 +28,7 @@ from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import detection_backbone, repeatable_roi_pool
 from itl.training.loop import classify, predict
 from itl.training.nets import NETS, build
-from tests.evaluation.test_detection import spec
+from tests.evaluation.test_detection import batches_of, spec
 from tests.fake_cuda import FakeCuda, pretended
 from tests.training.test_loop import narrow
 from tests.worlds import Boxes, boxes_pack
@@ -250,7 +250,7 @@ KINDS = pytest.mark.parametrize(
 @KINDS
 def test_calibrating_a_detector_and_its_loss(cuda, name, regions):
     net, pack, recipe = detector(name, regions)
-    loader = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, GPU)
+    loader = batches_of(pack, recipe, GPU)
     reset_norm_statistics(net, loader, 0)
     for image_batch, targets in loader.epoch(0):
         assert detection_loss(net, image_batch, targets, recipe).is_cuda
@@ -260,15 +260,13 @@ def test_calibrating_a_detector_and_its_loss(cuda, name, regions):
 def test_finding_objects(cuda, name, regions):
     net, pack, recipe = detector(name, regions)
     target = multilabel_target(spec(recipe), pack)
-    detections, looked = detect(
-        net, DetectionBatches(pack, target.test, recipe, 0, GPU), target.test.classes, GPU
-    )
+    batches = DetectionBatches(pack, target.test, recipe, 0, GPU)
+    detections, looked = detect(net, batches, target.test.classes, GPU)
     assert set(detections["image"]) <= set(looked) == set(target.test.rows)
 
 
 def test_batches_of_a_detector_wait_for_nothing(cuda):
-    pack = boxes_pack({"train": 6, "test": 4})
-    loader = DetectionBatches(pack, multilabel_target(spec(DETECTION), pack).train, DETECTION, 0, GPU)
+    loader = batches_of(boxes_pack({"train": 6, "test": 4}), DETECTION, GPU)
     for image_batch, targets in [*loader.epoch(0), *loader.in_order()]:
         assert all(part.is_cuda for part in (image_batch.pixels, *image_batch.regions))
         assert all(part.is_cuda for target in targets for part in target.values())

@@ -13,16 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from itl.evaluation.target import multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import DetectionRecipe, Recipe
 from itl.training import device_images
 from itl.training.batches import Batches
 from itl.training.checkpoint import CHECKPOINT_FILE, checkpoints, load_tensors
-from itl.training.detection_batches import DetectionBatches
 from itl.training.device_images import STEPS_QUEUED, ImageStream, fits, resident
-from tests.evaluation.test_detection import spec
+from tests.evaluation.test_detection import batches_of
 from tests.worlds import boxes_pack
 
 CPU = torch.device("cpu")
@@ -242,13 +240,10 @@ def devices(monkeypatch) -> dict[str, str]:
 def test_threads_that_read_for_a_gpu_begin_with_it(pack, devices, monkeypatch):
     for name in ("ImageStream", "resident"):
         monkeypatch.setattr(f"itl.training.batches.{name}", lambda *given: None)
-    machine, everything = (
-        Machine(device="cuda:1", threads=1),
-        Selection(np.arange(10), np.arange(10) % 2, ("a", "b")),
-    )
+    machine = Machine(device="cuda:1", threads=1)
+    everything = Selection(np.arange(10), np.arange(10) % 2, ("a", "b"))
     loader = Batches(pack, everything, Recipe(batch=5, pixels=4), 0, machine)
-    boxes = boxes_pack({"train": 4, "test": 2})
-    pictures = DetectionBatches(boxes, multilabel_target(spec(), boxes).train, DetectionRecipe(), 0, machine)
+    pictures = batches_of(boxes_pack({"train": 4, "test": 2}), DetectionRecipe(), machine)
     for threads in (loader.threads, pictures.threads):
         threads.submit(int).result()
     assert devices == {"crop_0": "cuda:1", "detection-batch_0": "cuda:1"}
