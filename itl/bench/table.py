@@ -70,12 +70,8 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {  # each takes a folder and a de
     "voc-ap": score_detections,
 }
 ON_CPU = ["start", "pack", "read", "batches-64", "batches-128", "voc-ap"]  # measured there always
-FOR_GPU = [
-    "crop",
-    "step-caffenet-227",
-    "step-caffenet-227-streamed",
-    "step-detection-600",
-]  # too slow on a CPU
+# Too slow on a CPU
+FOR_GPU = ["crop", "step-caffenet-227", "step-caffenet-227-streamed", "step-detection-600"]
 
 
 def bench(only: str | None, file: Path | None, device: str | None) -> None:

@@ -36,12 +36,7 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
 
 
 def extract_selection(
-    net: Classifier,
-    spec: Pretrain,
-    pack: Pack,
-    selection: Selection,
-    machine: Machine,
-    keep: bool = True,
+    net: Classifier, spec: Pretrain, pack: Pack, selection: Selection, machine: Machine, keep: bool = True
 ) -> Features:
     """Do as `extract` with images of *pack*, as the center crop of the pre-training *spec* shows them.
 

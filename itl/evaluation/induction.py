@@ -157,11 +157,7 @@ def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
 
 
 def nodes_table(
-    tree: Taxonomy,
-    inner_nodes: Sequence[Branch],
-    counts: Sequence[Counts],
-    train: Tensor,
-    test: Tensor,
+    tree: Taxonomy, inner_nodes: Sequence[Branch], counts: Sequence[Counts], train: Tensor, test: Tensor
 ) -> pd.DataFrame:
     """Tabulate *counts* for each of *inner_nodes* that has test images, the highest nodes first.
 

@@ -95,9 +95,8 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            has_checksums = any(
-                info.CRC for info in archive.infolist()
-            )  # torch can be told to write 0 for all
+            # torch can be told to write 0 for all
+            has_checksums = any(info.CRC for info in archive.infolist())
             damaged = has_checksums and archive.testzip()
     except Exception as error:  # of zlib too
         refuse_system_error(path, error)
