@@ -102,9 +102,8 @@ def test_finetune_without_a_recipe_says_so(tmp_path):
 
 
 def test_a_learning_rate_whose_last_step_blows_the_net_up_is_not_chosen(tmp_path):
-    recipe = replace(
-        RECIPE, epochs=None, steps=2, lr=None, lrs=(0.05, 1e4)
-    )  # the second leaves finite weights
+    # The second leaves finite weights
+    recipe = replace(RECIPE, epochs=None, steps=2, lr=None, lrs=(0.05, 1e4))
     metrics = finetune(spec(recipe), net(), world(), tmp_path, MACHINE)
     assert metrics["lr"] == 0.05
     chosen = json.loads((tmp_path / LR_SCORES_FILE).read_text())

@@ -65,10 +65,7 @@ ALLOWED = {  # what waits for the device, and why it may
     ("evaluation/scores", "size"): "an image's neighbours without itself, the images of a class, the rank",
     ("evaluation/scores", "upload"): "what the host has drawn or scikit-learn has fitted, once",
     ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
-    (
-        "evaluation/fast_rcnn",
-        "value",
-    ): "whether maps and class scores are finite, twice for each batch of images",
+    ("evaluation/fast_rcnn", "value"): "whether maps and class scores are finite, twice a batch",
     ("evaluation/fast_rcnn", "upload"): "torchvision's constants of coding boxes and of suppression",
     ("evaluation/detection", "value"): "labels and scores of what is found in an image, for the table",
     ("training/detection_batches", "value"): "boxes of what is found in an image, for the table",

@@ -16,7 +16,7 @@ from itl.evaluation.finetune import LR_SCORES_FILE, actions, independent, map_pe
 from itl.evaluation.target import Target, hold_out, multilabel_target, target_of
 from itl.machine import Machine
 from itl.packs.subset import Selection, merge
-from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.specs import Pretrain, Recipe, Subset, Transfer, canonical
 from itl.training.loop import Diverged
 from itl.training.nets import build
 from tests.worlds import Boxes, boxes_pack
@@ -153,10 +153,8 @@ def test_no_learning_rate_is_chosen_on_images_without_an_object_to_score(tmp_pat
 
 def test_held_out_images_need_an_object_to_score_too():
     labels = np.array([[1, 0], [0, 1], [0, 0], [0, 0]])
-    train, test = (
-        Selection(np.arange(4), labels, ("a", "b")),
-        Selection(np.arange(4, 6), labels[:2], ("a", "b")),
-    )
+    train = Selection(np.arange(4), labels, ("a", "b"))
+    test = Selection(np.arange(4, 6), labels[:2], ("a", "b"))
     with pytest.raises(ItlError, match="1 held-out training image has no object that is scored;"):
         Target(boxes_pack({"train": 4, "test": 2}), train, test).validation_target(0)
 
@@ -295,8 +293,6 @@ def test_where_all_diverge_that_is_said_and_one_rate_is_no_choice(tmp_path):
 
 
 def test_specs_without_a_choice_keep_their_key():
-    from itl.specs import canonical
-
     assert "lrs" not in canonical(spec(recipe=Recipe()))
     assert canonical(spec()).count("labels") == 1  # the subset's
     assert '"lrs":[0.1,0.2]' in canonical(spec(recipe=Recipe(lrs=(0.1, 0.2))))

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given, strategies
 
 from itl import ItlError
-from itl.evaluation.voc_ap import (
-    FALSE_POSITIVE,
-    IGNORED,
-    TRUE_POSITIVE,
-    action_ap,
-    average_precision,
-    judge,
-    mean_ap,
-    voc_ap,
-)
+from itl.evaluation.voc_ap import FALSE_POSITIVE as FP
+from itl.evaluation.voc_ap import IGNORED, action_ap, average_precision, judge, mean_ap, voc_ap
+from itl.evaluation.voc_ap import TRUE_POSITIVE as TP
 from itl.sources.boxes import SIDES, iou_of
 
 METRICS = ["07", "area"]
@@ -129,7 +122,7 @@ def test_few_pairs_are_held_at_once_and_the_verdicts_are_the_same(limit, sizes, 
     monkeypatch.setattr(
         "itl.evaluation.voc_ap.iou_of", lambda *pairs: held.append(len(pairs[0])) or iou_of(*pairs)
     )
-    assert judge(world, answers).tolist() == [TRUE_POSITIVE] * 3 + [FALSE_POSITIVE] * 3 + [TRUE_POSITIVE] * 3
+    assert judge(world, answers).tolist() == [TP] * 3 + [FP] * 3 + [TP] * 3
     assert held == sizes
 
 
@@ -161,33 +154,17 @@ def test_area_by_hand():
 @pytest.mark.parametrize(
     ("world", "answers", "verdicts"),
     [
-        ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),  # a double
-        (
-            [(0, DOG, False)],
-            [(0, 0.8, DOG), (0, 0.9, DOG)],
-            [FALSE_POSITIVE, TRUE_POSITIVE],
-        ),  # the higher score has it
-        (
-            [(0, DOG, False)],
-            [(0, 0.9, DOG), (0, 0.9, DOG)],
-            [TRUE_POSITIVE, FALSE_POSITIVE],
-        ),  # a tie: the first has it
-        (
-            [(0, DOG, False)],
-            [(1, 0.9, DOG), (0, 0.8, FAR)],
-            [FALSE_POSITIVE, FALSE_POSITIVE],
-        ),  # another image, elsewhere
+        ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TP, FP]),  # a double
+        ([(0, DOG, False)], [(0, 0.8, DOG), (0, 0.9, DOG)], [FP, TP]),  # the higher score has it
+        ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.9, DOG)], [TP, FP]),  # a tie: the first has it
+        ([(0, DOG, False)], [(1, 0.9, DOG), (0, 0.8, FAR)], [FP, FP]),  # another image, elsewhere
         ([(0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [IGNORED, IGNORED]),
-        ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 5))], [TRUE_POSITIVE]),  # IoU of 0.5 exactly
-        ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 4.9))], [FALSE_POSITIVE]),
+        ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 5))], [TP]),  # IoU of 0.5 exactly
+        ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 4.9))], [FP]),
         # the second is nearest to the first object, which is taken, though the other would do and is free
-        (
-            [(0, DOG, False), (0, (1, 1, 10, 8), False)],
-            [(0, 0.9, DOG), (0, 0.8, DOG)],
-            [TRUE_POSITIVE, FALSE_POSITIVE],
-        ),
+        ([(0, DOG, False), (0, (1, 1, 10, 8), False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TP, FP]),
         ([(0, DOG, True), (0, DOG, False)], [(0, 0.9, DOG)], [IGNORED]),  # of equals the first
-        ([(0, DOG, False), (0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),
+        ([(0, DOG, False), (0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TP, FP]),
     ],
 )
 def test_what_a_detection_counts_as(world, answers, verdicts):
@@ -255,16 +232,11 @@ def test_coco_agrees_where_its_rules_are_the_same():
     def coco(frame: pd.DataFrame) -> list[dict]:
         boxes = frame[SIDES].to_numpy(float)
         sides = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1]).tolist()
+        boxes = enumerate(zip(frame["image"].tolist(), sides, strict=True), 1)
+        same = {"category_id": 1, "iscrowd": 0}
         return [
-            {
-                "id": number,
-                "image_id": image,
-                "category_id": 1,
-                "bbox": side,
-                "iscrowd": 0,
-                "area": side[2] * side[3],
-            }
-            for number, (image, side) in enumerate(zip(frame["image"].tolist(), sides, strict=True), 1)
+            same | {"id": number, "image_id": image, "bbox": side, "area": side[2] * side[3]}
+            for number, (image, side) in boxes
         ]
 
     truth = faster.COCO(

@@ -32,16 +32,17 @@ def made(seed: int, images: int, counts: list[int], channels: int = 6, height: i
 def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch):
     monkeypatch.setattr(detection_nets, "REGIONS_AT_ONCE", 7)
     maps, boxes = made(side, len(counts), counts)
-    ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    regions = detection_nets.align(ours, boxes, side, 1 / 8)
-    expected = ops.roi_align(
-        theirs, boxes, side, 1 / 8, sampling_ratio=detection_nets.SAMPLES_PER_SIDE, aligned=True
-    )
+    maps.requires_grad_()
+    regions, samples = detection_nets.align(maps, boxes, side, 1 / 8), detection_nets.SAMPLES_PER_SIDE
+    expected = ops.roi_align(maps, boxes, side, 1 / 8, sampling_ratio=samples, aligned=True)
     torch.testing.assert_close(regions, expected, atol=1e-5, rtol=1e-5)
-    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
-    for part in (regions, expected):
-        (part * weights).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(*gradients(maps, regions, expected), atol=1e-4, rtol=1e-4)
+
+
+def gradients(maps: torch.Tensor, *regions: torch.Tensor) -> list[torch.Tensor]:
+    """The gradients of *maps* by sums of each of *regions*, all of one shape, with the same weights."""
+    weights = torch.randn(regions[0].shape, generator=torch.Generator().manual_seed(1))
+    return [torch.autograd.grad(part, maps, weights)[0] for part in regions]
 
 
 def test_a_box_of_whole_cells_averages_them_by_hand():
@@ -54,14 +55,10 @@ def test_a_box_of_whole_cells_averages_them_by_hand():
 @pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
 def test_repeatable_pooling_is_torchvisions_and_so_is_its_gradient(counts, layout):
     maps, boxes = made(0, len(counts), counts)
-    maps = maps.relu().to(memory_format=layout)  # as of a net: many cells whose values are equal
-    ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    regions, expected = repeatable_roi_pool(ours, boxes, 6, 1 / 8), ops.roi_pool(theirs, boxes, 6, 1 / 8)
+    maps = maps.relu().to(memory_format=layout).requires_grad_()  # as of a net: many cells of equal values
+    regions, expected = repeatable_roi_pool(maps, boxes, 6, 1 / 8), ops.roi_pool(maps, boxes, 6, 1 / 8)
     assert torch.equal(regions, expected)
-    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
-    for part in (regions, expected):
-        (part * weights).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(*gradients(maps, regions, expected), atol=1e-5, rtol=1e-5)
 
 
 def test_a_pooled_box_of_whole_cells_has_their_maxima_by_hand():
