@@ -208,8 +208,7 @@ def align_regions(folder: Path, device: str) -> Work:
 def score_detections(folder: Path, device: str) -> Work:
     """Score 100,000 detections on as many images (5,000) and objects (12,497) as VOC 2007 test has."""
     objects, detections = made_up_detections(5000, 12_497, 100_000)
-    factories = {"torchmetrics, faster_coco_eval": lambda: coco_scorer(objects, detections)}
-    peers, absent = installed(factories)
+    peers, absent = installed({"torchmetrics, faster_coco_eval": lambda: coco_scorer(objects, detections)})
 
     def ours() -> float:
         return mean_ap(voc_ap(objects, detections, "area").values())

@@ -144,7 +144,7 @@ def reset_norm_statistics(net: Detector, batches: DetectionBatches, seed: int) -
     gpus = [batches.device] if batches.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus), autocast(batches.device, net.recipe.precision):
         torch.manual_seed(seed)
-        first_batches = islice(batches.epoch(0), STATISTICS_BATCHES if norms(net) else 0)
+        first_batches = islice(batches.epoch(0), STATISTICS_BATCHES)
         set_norm_statistics(net, first_batches, lambda batch: net(*batch))
     net.train()
 

@@ -57,8 +57,7 @@ def actions(spec: Transfer, net: Classifier, target: Target, folder: Path, machi
     """
 
     def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> Metrics:
-        seed = spec.fit_seed
-        predicted = finetune_and_predict(net, part, recipe, run_folder, machine, seed, independent)
+        predicted = finetune_and_predict(net, part, recipe, run_folder, machine, spec.fit_seed, independent)
         return {"map": map_percent(*predicted)}
 
     recipe, chosen = choose_recipe(spec, target, folder, evaluate)

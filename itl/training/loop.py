@@ -158,8 +158,7 @@ def predict(
         for images, targets in batches.in_order():
             outputs = net(images)
             if done == 0:
-                shape = len(batches.rows), *outputs.shape[1:]
-                all_outputs = outputs.new_empty(shape, dtype=torch.float32)
+                all_outputs = outputs.new_empty((len(batches.rows), *outputs.shape[1:]), dtype=torch.float32)
                 all_targets = targets.new_empty((len(batches.rows), *targets.shape[1:]))
             part = slice(done, done + len(targets))
             all_outputs[part], all_targets[part] = outputs, targets

@@ -30,8 +30,7 @@ def misfit(net: str, wanted: Shapes, tensors: Tensors, entry: str, path: Path) -
 
     It says what differs from *wanted*, and what would work, such as the net that they would fit.
     """
-    prefix = prefixes_of(tensors, wanted)[0]
-    given = tensors_below(tensors, prefix)
+    given = tensors_below(tensors, prefixes_of(tensors, wanted)[0])
     lines = _differences(net, wanted, given)
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     advice = (
