@@ -22,7 +22,6 @@ from itl.training.checkpoint import load_tensors, save_tensors
 from tests.worlds import FOUR, here, small_study
 
 MUTANTS = 100  # of each kind of file
-SMALLEST = (("classes", 2), ("train", 1), ("val", 1), ("size", 16))
 PIECES = [
     b"",
     b"0",

@@ -21,25 +21,11 @@ from tests.evaluation.test_frozen import MACHINE, PIXELS, spec, world
 
 CLASSES = ("car", "husky", "poodle", "trout")
 # Fifteen leaves of ImageNet: dogs, cats, snakes, and things of all kinds
-LEAVES = sorted(
-    [
-        "n02110185",
-        "n02113799",
-        "n02085620",
-        "n02123045",
-        "n02123159",
-        "n02129165",
-        "n01728572",
-        "n01728920",
-        "n01530575",
-        "n04285008",
-        "n03100240",
-        "n02701002",
-        "n07753592",
-        "n07747607",
-        "n09246464",
-    ]
-)
+LEAVES = sorted([
+    "n02110185", "n02113799", "n02085620", "n02123045", "n02123159", "n02129165",
+    "n01728572", "n01728920", "n01530575", "n04285008", "n03100240", "n02701002",
+    "n07753592", "n07747607", "n09246464",
+])  # fmt: skip
 
 
 def around(degrees: list[float]) -> torch.Tensor:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from itl import ItlError
 from itl.evaluation.accuracy import accuracy
@@ -19,6 +18,7 @@ from itl.training.batches import Batches
 from itl.training.loop import predict
 from itl.training.nets import build
 from tests.evaluation.test_frozen import MACHINE, PIXELS, RECIPE, spec, world
+from tests.evaluation.test_induction import around
 
 CLASSES = ("car", "husky", "poodle", "trout")
 CAR, HUSKY, POODLE, TROUT = range(4)
@@ -26,10 +26,6 @@ CAR, HUSKY, POODLE, TROUT = range(4)
 LABELS = [HUSKY, HUSKY, POODLE, TROUT, CAR, CAR]
 TAKEN = [HUSKY, POODLE, TROUT, TROUT, CAR, HUSKY]
 CONFIDENCE = [0.9, 0.5, 0.8, 0.7, 0.6, 0.4]
-
-
-def circle(*degrees: float) -> torch.Tensor:
-    return torch.tensor([[math.cos(math.radians(angle)), math.sin(math.radians(angle))] for angle in degrees])
 
 
 @pytest.fixture
@@ -41,8 +37,8 @@ def inspection(tree) -> Inspection:
         tree=tree,
         images=Selection(np.arange(6), np.array(LABELS), CLASSES),
         train=Selection(np.array([6, 7]), np.array([HUSKY, TROUT]), CLASSES),
-        features=circle(0, 10, 80, 90, 200, 30),
-        train_features=circle(5, 85),
+        features=around([0, 10, 80, 90, 200, 30]),
+        train_features=around([5, 85]),
         predicted=np.array(TAKEN),
         confidence=np.array(CONFIDENCE),
         available=6,
@@ -67,9 +63,8 @@ def test_a_node_without_images_is_refused(inspection):
         inspection.wrong("cat")
     dogs = Selection(np.arange(3), np.array(LABELS[:3]), CLASSES)
     dogs_alone = replace(inspection, images=dogs, predicted=inspection.predicted[:3], confidence=np.ones(3))
-    with pytest.raises(
-        ItlError, match=r"none of the 3 images is under vehicle \(vehicle\); .* lists 6 nodes"
-    ):
+    says = r"none of the 3 images is under vehicle \(vehicle\); .* lists 6 nodes"
+    with pytest.raises(ItlError, match=says):
         dogs_alone.wrong("vehicle")
 
 
@@ -93,7 +88,7 @@ def test_nodes_count_images_and_errors_in_the_order_of_the_tree(inspection):
 def test_classes_outside_the_tree_are_nodes_of_their_own(inspection, tree):
     wnids = ["kitchen"] * 3 + ["husky"] * 5
     pack = SimpleNamespace(table=inspection.pack.table.assign(wnid=wnids))
-    other = Inspection(**{**vars(inspection), "pack": pack})
+    other = replace(inspection, pack=pack)
     assert other.nodes["node"].tolist()[-1] == "kitchen"
     assert len(other.wrong("kitchen")) == 2
     assert other.name("kitchen") == "kitchen"
@@ -136,7 +131,7 @@ def test_confusion_by_node(inspection):
 
 def test_confusion_under_a_node_with_one_child_is_that_of_the_branch_below(inspection):
     images = Selection(np.arange(4), np.array([0, 0, 1, 2]), CLASSES[1:])  # no car
-    other = Inspection(**{**vars(inspection), "images": images, "predicted": np.array([0, 1, 2, 2])})
+    other = replace(inspection, images=images, predicted=np.array([0, 1, 2, 2]))
     assert other.confusion("entity").to_dict("index") == other.confusion("animal").to_dict("index")
     assert other.confusion("animal").to_dict("index") == {
         "dog": {"dog": 2, "fish": 1},
@@ -150,11 +145,13 @@ def test_spread_keeps_evenly(tree):
     assert spread(selection, 10) is selection
 
 
+ROWS = range(112)
+TABLE = pd.DataFrame({"image": [str(row) for row in ROWS], "wnid": [f"colour {row % 7}" for row in ROWS]})
+
+
 def test_a_target_is_judged_as_k_nn_judges_it(tree, tmp_path):
     net, target = build("small", 7, PIXELS, seed=0), world(7, 8, noise=60.0)
-    target.pack.table = pd.DataFrame(
-        {"image": [str(row) for row in range(112)], "wnid": [f"colour {row % 7}" for row in range(112)]}
-    )
+    target.pack.table = TABLE
     inspected = inspect_target(net, spec("knn").pretrain, target, tree, MACHINE)
     wanted = knn(spec("knn"), net, target, tmp_path, MACHINE)["knn5"]
     assert 100 * inspected.table["correct"].mean() == pytest.approx(wanted)
@@ -165,13 +162,7 @@ def test_a_target_is_judged_as_k_nn_judges_it(tree, tmp_path):
 
 def test_own_classes_are_judged_by_the_head(tree, monkeypatch):
     net, target = build("small", 7, PIXELS, seed=0), world(7, 8)
-    target.pack.table = pd.DataFrame(
-        {
-            "image": [str(row) for row in range(112)],
-            "wnid": [f"colour {row % 7}" for row in range(112)],
-            "split": ["train"] * 56 + ["val"] * 56,
-        }
-    )
+    target.pack.table = TABLE.assign(split=["train"] * 56 + ["val"] * 56)
     target.pack.summary, target.pack.folder = {"splits": {"train": 56, "val": 56}}, "colours"
     inspected = inspect_own(net, Pretrain(Subset("a pack"), recipe=RECIPE), target.pack, tree, MACHINE)
     outputs, labels = predict(net, Batches(target.pack, target.test, RECIPE, 0, MACHINE), MACHINE)

@@ -15,7 +15,6 @@ from tests.training.filled_nets import resnet18_state
 
 CIFAR = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}  # of 255
-BEFORE = "mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]"
 
 
 def check(content, path, net="resnet18", **entry):
