@@ -341,9 +341,8 @@ def test_one_run_has_every_score_and_how_long_each_took(measured):
 def test_scores_repeat_and_never_see_a_test_image(measured, tmp_path):
     machine, store, _, spec, target = measured
     net = load_net(spec.pretrain, store)
-    with pytest.raises(
-        ItlError, match=r"takes the spec .*, not 'abc'; of the key of a run: load_net\(net_of"
-    ):
+    says = r"takes the spec .*, not 'abc'; of the key of a run: load_net\(net_of"
+    with pytest.raises(ItlError, match=says):
         load_net("abc", store)
     one = Selection(target.test.rows[:1], target.test.labels[:1], target.test.classes)
     again = transferability(spec, net, Target(target.pack, target.train, one), tmp_path, machine)

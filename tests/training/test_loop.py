@@ -265,9 +265,8 @@ def test_weights_come_back_bit_for_bit(tmp_path):
         load_weights(plain(), tmp_path / "none")
     for name in ("net.safetensors", "result.json"):
         (tmp_path / name).write_text("damaged")
-    with pytest.raises(
-        ItlError, match=r"is damaged \(.*\); remove it and result.json beside it, then repeat$"
-    ):
+    says = r"is damaged \(.*\); remove it and result.json beside it, then repeat$"
+    with pytest.raises(ItlError, match=says):
         load_weights(other, tmp_path / "net.safetensors")
 
 

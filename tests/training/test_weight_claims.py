@@ -35,9 +35,8 @@ def test_a_file_that_normalises_otherwise_is_refused_until_it_is_said_how(tmp_pa
     says = (
         r"a.pth says that its images have mean: \[0.4914, 0.4822, 0.4465\], std: \[0.2023, 0.1994, 0.201\]; "
     )
-    with pytest.raises(
-        ItlError, match=says + "left out, they are mean: .0.485, 0.456, 0.406., .*; give those"
-    ):
+    message = says + "left out, they are mean: .0.485, 0.456, 0.406., .*; give those"
+    with pytest.raises(ItlError, match=message):
         check(content, tmp_path / "a.pth")
     check(content, tmp_path / "a.pth", **CIFAR)
     check(content, tmp_path / "a.pth", mean=[0.5, 0.5, 0.5])  # it is said, so the file is not asked

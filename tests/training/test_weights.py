@@ -212,9 +212,8 @@ def test_a_net_with_tensors_of_its_own_beside_counts_as_one_of_several(case, tmp
 def test_the_nets_below_an_entry_are_listed_as_entries_of_the_file(tmp_path):
     state = resnet18_state()
     tensors = {f"state_dict.{net}.{name}": value for net in ("a", "b") for name, value in state.items()}
-    with pytest.raises(
-        ItlError, match=r"2 nets, state_dict.a, state_dict.b; choose with entry: state_dict.b$"
-    ):
+    says = r"2 nets, state_dict.a, state_dict.b; choose with entry: state_dict.b$"
+    with pytest.raises(ItlError, match=says):
         filled("resnet18", tensors, tmp_path / "two.pth", entry="state_dict")
 
 
@@ -329,9 +328,8 @@ def test_timms_models_load_what_is_exported_of_nets_that_differ_from_most(name, 
 def test_a_file_that_the_librarys_model_would_not_load_is_not_written(tmp_path):
     net, name = build("torchvision:mnasnet0_5", 7, 32, seed=0).eval(), "torchvision:mnasnet0_5"
     says = r"net.safetensors is not written: .*get_model\('mnasnet0_5', num_classes=7\) would not load it "
-    with pytest.raises(
-        ItlError, match=says + r"\(version .*\); name a FILE.pth, which keeps versions of layers"
-    ):
+    message = says + r"\(version .*\); name a FILE.pth, which keeps versions of layers"
+    with pytest.raises(ItlError, match=message):
         export_weights(net, name, 32, tmp_path / "net.safetensors")
     export_weights(net, name, 32, tmp_path / "net.pth")
     model = models.mnasnet0_5(num_classes=7).eval()

@@ -125,9 +125,8 @@ def test_values_that_changed_after_they_were_written_are_told_by_their_checksum(
     changed = path.read_bytes().replace(torch.ones(2).numpy().tobytes(), bytes(8), 1)
     assert torch.equal(read_tensors(path)["weight"], state["weight"])
     path.write_bytes(changed)
-    with pytest.raises(
-        ItlError, match="net.pth is damaged: net/data/0 in it differs from its checksum; copy"
-    ):
+    says = "net.pth is damaged: net/data/0 in it differs from its checksum; copy"
+    with pytest.raises(ItlError, match=says):
         read_tensors(path)
     torch.serialization.set_crc32_options(False)
     try:
@@ -165,9 +164,8 @@ def test_files_that_cannot_be_read_for_now_are_not_called_damaged(tmp_path, monk
     monkeypatch.setattr("torch.load", refused)
     for path in (tmp_path / "net.safetensors", tmp_path / "net.pth"):
         path.write_bytes(b"whole")
-        with pytest.raises(
-            ItlError, match=f"^cannot read {path}: Cannot allocate memory; correct that, then"
-        ):
+        says = f"^cannot read {path}: Cannot allocate memory; correct that, then"
+        with pytest.raises(ItlError, match=says):
             read_tensors(path)
 
 
@@ -182,9 +180,8 @@ def test_the_content_of_a_file_says_what_it_is_and_not_its_name(tmp_path):
         filled_from("resnet18", tmp_path / "named.pth", in_order=True)
     for name in ("pointer.pth", "pointer.safetensors"):
         (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
-        with pytest.raises(
-            ItlError, match=f"{name} is a pointer of Git LFS, not the file; fetch it with git"
-        ):
+        says = f"{name} is a pointer of Git LFS, not the file; fetch it with git"
+        with pytest.raises(ItlError, match=says):
             read_tensors(tmp_path / name)
     (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(ItlError, match="keras.h5 is HDF5, as Keras writes; write tensors by name"):
@@ -196,9 +193,8 @@ def test_a_net_without_three_channels_to_turn_is_refused(tmp_path):
     name = "timm:tresnet_m"
     state = build(name, 1, 64, seed=0).body.state_dict()
     assert body_tensors(name, state, Weights(name), 64, tmp_path).keys() == state.keys()
-    with pytest.raises(
-        ItlError, match="bgr turns the channels of a first convolution of three; timm:tresnet"
-    ):
+    says = "bgr turns the channels of a first convolution of three; timm:tresnet"
+    with pytest.raises(ItlError, match=says):
         body_tensors(name, state, Weights(name, bgr=True), 64, tmp_path)
 
 
@@ -222,9 +218,8 @@ def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
     tensors = library_tensors("small", trained("small"))
     name = next(name for name in tensors if tensors[name].dim() > 1)
     tensors[name].view(-1)[3] = float("nan")
-    with pytest.raises(
-        ItlError, match=f"a.pth has 1 tensor with values that are not finite, such as {name}: its"
-    ):
+    says = f"a.pth has 1 tensor with values that are not finite, such as {name}: its"
+    with pytest.raises(ItlError, match=says):
         filled("small", tensors, tmp_path / "a.pth")
 
 
