@@ -38,6 +38,7 @@ class ImageBatch(NamedTuple):
 
 NO_SIDE = 1e-3  # pixels: what float32 leaves of a box outside the image
 WINDOWS_KEPT = 256  # shapes of images whose windows are kept, mirrored and not: 40 KB each
+Part = tuple[np.ndarray, np.ndarray]  # positions in the selection, and which are mirrored: (B,) each
 DetectionBatch = tuple[ImageBatch, list[dict[str, Tensor]]]  # targets: {"boxes": (n, 4), "labels": (n,)}
 
 
@@ -127,9 +128,9 @@ class DetectionBatches:
         boxes = self.pack.regions(self.rows[position])[:count]
         return clipped(scaled(np.pad(boxes, ((0, 0), (0, 1))), scale), size, flip)
 
-    def _load(self, parts: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[DetectionBatch]:
+    def _load(self, parts: Iterator[Part]) -> Iterator[DetectionBatch]:
         """Turn positions and flips into batches; the next is read from the disk while one is used."""
-        for positions, flips, images, rows, counts in map_in_order(self.threads, self._read, parts):
+        for (positions, flips), images, rows, counts in map_in_order(self.threads, self._read, parts):
             images, rows = (part.to(self.device, non_blocking=True) for part in (images, rows))
             boxes, labels = rows[:, :4].split(counts), rows[:, 4].long().split(counts)
             count = len(positions)
@@ -138,10 +139,8 @@ class DetectionBatches:
             sizes = [self.sizes[position] for position in positions]
             yield ImageBatch(self._padded(positions, flips, images), sizes, regions), targets
 
-    def _read(
-        self, part: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor, list[int]]:
-        """Read what one batch sends to the device: two tensors, pinned where that is a GPU.
+    def _read(self, part: Part) -> tuple[Part, Tensor, Tensor, list[int]]:
+        """Return *part*, and what its batch sends to the device: two tensors, pinned where that is a GPU.
 
         These are the stored images, uint8 (B, S, S, 3), and boxes and labels of all objects, then of all
         regions, float32 (R, 5). Last comes how many objects each image has, followed by how many regions.
@@ -155,7 +154,7 @@ class DetectionBatches:
         boxes = torch.from_numpy(np.concatenate(rows))
         if self.device.type == "cuda":
             images, boxes = images.pin_memory(), boxes.pin_memory()
-        return positions, flips, images, boxes, [len(image_rows) for image_rows in rows]
+        return part, images, boxes, [len(image_rows) for image_rows in rows]
 
     def _padded(self, positions: np.ndarray, flips: np.ndarray, images: Tensor) -> Tensor:
         """Scale the stored *images* and join them to one tensor, float32 (B, 3, H, W), channels_last."""
