@@ -200,3 +200,24 @@ def test_several_quoted_words_or_numbers_are_no_one_label(tmp_path):
     for line in ('0.jpg,"a","b"', '0.jpg "1 2"'):
         with pytest.raises(ItlError, match="train.txt, line 1: .* (may be more than|are several numbers)"):
             open_source("lists", written(tmp_path, images("0.jpg") | {"train.txt": text(line)})).records()
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u2060", "\u00ad"])
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train.csv", ["image,label", "a_0.jpg,x", "a_1.jpg,{}"]),
+        ("train.csv", ["a_0.jpg,x", "a_1.jpg,{}"]),
+        ("train.txt", ["a_0.jpg x", "a_1.jpg {}"]),
+        ("train.jsonl", ['{{"image": "a_0.jpg", "label": "x"}}', '{{"image": "a_1.jpg", "label": "{}"}}']),
+    ],
+)
+def test_signs_that_nobody_sees_are_no_label_and_no_part_of_one(tmp_path, name, lines, sign):
+    test = {"test.csv": of_split("b", "image,label", "b_0.jpg,x", "b_1.jpg,x")}
+    marked = [line.format(f"{sign}x{sign}") for line in lines]
+    path = written(tmp_path / "part", IDS | test | {name: text(*marked)})
+    assert {record.wnid for record in open_source("lists", path).records()} == {"x"}
+    alone = [line.format(sign) for line in lines]
+    path = written(tmp_path / "alone", IDS | test | {name: text(*alone)})
+    with pytest.raises(ItlError, match=rf"{name}, line \d: 'a_1.jpg' has no label; write `IMAGE LABEL`"):
+        open_source("lists", path).records()

@@ -10,7 +10,7 @@ from itl.errors import ItlError
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.listed.labels import SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import delimiter_of
-from itl.sources.records import unquoted
+from itl.sources.records import plain_label, unquoted
 
 QUOTES = ("'", '"')
 _SUFFIXES = "|".join(map(re.escape, FORMATS_OF_SUFFIX))
@@ -53,6 +53,8 @@ class ListFile:
         """Add the image of a line, without quotes; UnclearListError if it has several labels."""
         if entry.image[:1] in QUOTES or entry.label[:1] in QUOTES:  # few of millions
             entry = entry._replace(image=unquoted(entry.image), label=unquoted(entry.label))
+        if not entry.label.isascii():  # signs that nobody sees are no label
+            entry = entry._replace(label=plain_label(entry.label))
         if SEVERAL_LABELS.fullmatch(entry.label):  # no text is made for each of a million lines
             refuse_several(entry.label, f"{self.name}, line {entry.line}")
         self.images.append(entry)
