@@ -125,3 +125,11 @@ def test_a_selection_brings_the_images_that_it_was_made_of(project, machine):
     panel.take_selection()
     assert (panel.ask().images, panel.ask().taxonomy, panel.message) == (usual, "", taken)
     assert "images" not in yaml.safe_load(panel.conditions)
+
+
+def test_a_closed_browser_is_no_hindrance():
+    browser = HierarchyBrowser()
+    browser.close()
+    panel = StudyPanel(browser=browser)
+    assert panel.widget().children
+    assert panel.browser is browser
