@@ -51,10 +51,27 @@ def test_names_in_several_folders_mean_one_image_only_where_one_of_them_is_its_o
 
 
 def test_a_line_means_its_first_word_unless_names_have_spaces():
-    lines = read_list(b"5.xml\n'5' -1\nmy cat\n\"sub/6.jpg\"\nrock'n'roll")
-    assert listed_images(lines, ["5", "6", "my cat"]) == ["5", "5", "my cat", "6", "rock'n'roll"]
+    lines = read_list(b"5.xml\n'5' -1\nmy cat\n\"sub/6.jpg\"\nrock'n'roll\n5.XML ,")
+    assert listed_images(lines, ["5", "6", "my cat"]) == ["5", "5", "my cat", "6", "rock'n'roll", "5"]
     lines = ["5 -1", "my cat", "/my data/JPEGImages/my cat.jpg", "nothing here", "sub/6.jpg 1"]
     assert listed_images(lines, ["5", "6", "my cat"]) == ["5", "my cat", "my cat", "nothing", "6"]
+
+
+@pytest.mark.parametrize(
+    ("line", "image"),
+    [
+        ("'img 1' 1", "img 1"),
+        ('"img 1"', "img 1"),
+        ("img 1 -1", "img 1"),
+        ("img 1\t-1", "img 1"),
+        ("'img' 1", "img"),
+        ("img -1", "img"),
+        ("'img 2' 1", "img 2"),  # which is refused, and is not img
+        ("'a/JPEGImages/img 1.jpg' 1", "img 1"),
+    ],
+)
+def test_a_name_with_spaces_is_never_the_image_that_its_first_word_names(line, image):
+    assert listed_images([line], ["img", "img 1"]) == [image]
 
 
 def scores(capsys, tree, csv: str, *more: str) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def test_folders_of_splits_may_be_spelt_as_hive_does(tmp_path):
     assert sorted(found) == [("test", "cat")] * 2 + [("train", "cat")] * 2
 
 
-@pytest.mark.parametrize("folder", ["split={}/label={}", "{}/label={}"])
+@pytest.mark.parametrize("folder", ["split={}/label={}", "{}/label={}", "😀 it's/split={}/label={}"])
 def test_labels_in_names_of_folders_are_refused_with_a_command_that_makes_a_column_of_them(
     tmp_path, monkeypatch, folder
 ):
@@ -85,6 +85,31 @@ def test_labels_in_names_of_folders_are_refused_with_a_command_that_makes_a_colu
     assert Counter((record.split, record.wnid) for record in records) == {
         (split, label): 2 for split in ("train", "test") for label in ("cat", "dog")
     }
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"), [("label={}", {}), ("class=animals", {}), ("class=7", {"label": "use"})]
+)
+def test_labels_in_names_of_folders_do_not_matter_to_files_with_a_column_of_them(tmp_path, folder, options):
+    column = options.get("label", "label")
+    for number, split in enumerate(("train", "train", "test", "test")):
+        label = ("cat", "dog")[number % 2]
+        file = tmp_path / folder.format(label) / f"{split}-{number % 2}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"image": [{"bytes": DATA, "path": None}] * 2, column: [label] * 2}), file)
+    records = open_source("parquet", tmp_path, **options).records()
+    assert Counter((record.split, record.wnid) for record in records) == {
+        (split, label): 2 for split in ("train", "test") for label in ("cat", "dog")
+    }
+
+
+def test_files_of_several_splits_in_folders_of_labels_are_not_made_one_file(tmp_path):
+    for split in ("train", "test"):
+        file = tmp_path / "label=cat" / f"{split}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"image": [{"bytes": DATA, "path": None}]}), file)
+    with pytest.raises(ItlError, match="not read; write one file for each split, with a column label$"):
+        open_source("parquet", tmp_path).records()
 
 
 def test_rows_of_one_file_are_no_links(tmp_path):

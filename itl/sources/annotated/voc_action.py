@@ -10,7 +10,14 @@ import numpy as np
 from itl.errors import ItlError, no_such
 from itl.iteration import grouped
 from itl.sources.annotated.voc_detection import VocSource
-from itl.sources.annotated.voc_devkit import LISTS, list_of_word, listed_images, read_list, splits_of_lists
+from itl.sources.annotated.voc_devkit import (
+    LISTS,
+    images_named,
+    list_of_word,
+    read_list,
+    split_line,
+    splits_of_lists,
+)
 from itl.sources.annotated.voc_xml import Annotation, parse_annotation, parse_xml
 from itl.sources.boxes import AnnotatedObject, check_context, crop_with_context
 from itl.sources.files.image_files import pixels_of
@@ -193,9 +200,10 @@ class VocAction(VocSource):
     def _rows(self, scan: Scan, name: str, lines: list[str], with_flags: bool) -> list[tuple[str, int]]:
         """Return people and flags of one list; other lines become problems."""
         rows = []
-        images = listed_images([line.split()[0] for line in lines], self.images)
-        for number, (line, image) in enumerate(zip(lines, images, strict=True), 1):
-            words = line.split()[1:]
+        named = images_named([split_line(line)[0] for line in lines], self.images)
+        for number, line in enumerate(lines, 1):
+            name_of_image, words = split_line(line)
+            image = named.get(name_of_image, name_of_image)
             if not words and not with_flags:  # as in VOC 2010: all people on the image
                 rows += [(f"{image}#{person}", 0) for person in self._people_with_actions(image)]
                 continue

@@ -18,7 +18,7 @@ from itl.sources.unopened_archives import describe_unopened
 from itl.storage import text_lines
 from itl.words import counted, examples
 
-QUOTED_START = re.compile(r"""^(["'])(.+?)\1(?=\s|$)""")  # of a line
+QUOTED_START = re.compile(r"""(["'])(.+?)\1(?=\s|$)""")  # of a line
 YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
 LISTS = ("train", "val", "trainval", "test")
 ImagesByName = dict[str, tuple[str, Member]]  # by the name in lists: the file's name, and where it is
@@ -151,29 +151,51 @@ def list_of_word(word: str) -> str:
 
 
 def read_list(data: bytes) -> list[str]:
-    """Return the lines of a list of images, without byte-order mark, blank lines and quotes around names.
+    """Return the lines of a list of images, without byte-order mark, blank lines, and commas at their ends.
 
-    So are commas at the end, as of a list that Python printed.
-
-    >>> read_list(b"000005\\r\\n\\r\\n'000007' 1 \\n'000009',")
-    ['000005', '000007 1', '000009']
+    >>> read_list(b"000005\\r\\n\\r\\n'000007' 1 \\n000009 ,")
+    ['000005', "'000007' 1", '000009']
     """
-    lines = (line.strip().rstrip(",;") for line in text_lines(data.decode("utf-8-sig", errors="replace")))
-    return [QUOTED_START.sub(r"\2", line) for line in lines if line]
+    lines = (line.strip().rstrip(",; \t") for line in text_lines(data.decode("utf-8-sig", errors="replace")))
+    return [line for line in lines if line]
+
+
+def split_line(line: str) -> tuple[str, list[str]]:
+    """Return the name that a line of a list starts with, in quotes or one word, and the words behind it.
+
+    >>> split_line("000005 -1"), split_line("'my cat' 1")
+    (('000005', ['-1']), ('my cat', ['1']))
+    """
+    if line[:1] in ("'", '"') and (quoted := QUOTED_START.match(line)):
+        return quoted[2], line[quoted.end() :].split()
+    words = line.split()
+    return (words[0], words[1:]) if words else (line, [])
 
 
 def listed_images(lines: Iterable[str], images: Collection[str]) -> list[str]:
     """Return the image that each of the *lines* of a list means, as `images_named` does.
 
-    That is the line's first word, unless names have spaces; so it is where the line means none of *images*.
+    That is what stands in quotes, or as many words as name an image; the first word where none does.
 
-    >>> listed_images(["000005 -1", "my cat.jpg", "000006 1"], ["000005", "my cat"])
-    ['000005', 'my cat', '000006']
+    >>> listed_images(["000005 -1", "my cat.jpg", "'my cat' 1", "000006 1"], ["000005", "my cat"])
+    ['000005', 'my cat', 'my cat', '000006']
     """
-    lines = [_inside_images(line) for line in lines]
-    words = [line.split()[0] if line.strip() else line for line in lines]
-    named = images_named([*lines, *words], images)
-    return [named.get(line) or named.get(word, word) for line, word in zip(lines, words, strict=True)]
+    names_of = [_possible_names(line) for line in lines]
+    named = images_named([name for names in names_of for name in names], images)
+    return [next((named[name] for name in names if name in named), names[-1]) for names in names_of]
+
+
+def _possible_names(line: str) -> list[str]:
+    """Return what may be the name of the image on *line*, the likeliest first: names may have spaces.
+
+    >>> _possible_names("my cat 1"), _possible_names("'my cat' 1")
+    (['my cat 1', 'my cat', 'my'], ['my cat'])
+    """
+    name, rest = split_line(line)
+    if not line.startswith(name):  # but with its quote
+        return [_inside_images(name)]
+    line = _inside_images(line)
+    return [line, *(line.rsplit(None, count)[0] for count in range(1, len(line.split())))]
 
 
 def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str]:
@@ -192,7 +214,7 @@ def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str
     named: dict[str, str] = {}
     for name in dict.fromkeys(names):
         path = unicodedata.normalize("NFC", _inside_images(name))  # as the names of files are
-        plain = path.rpartition(".")[0] if is_image(path) or path.endswith(".xml") else path
+        plain = path.rpartition(".")[0] if is_image(path) or path.lower().endswith(".xml") else path
         alike = by_last_part.get(plain.rpartition("/")[2], [])
         if path in images or plain in images:
             named[name] = path if path in images else plain

@@ -4,7 +4,7 @@ import json
 import shlex
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -92,9 +92,33 @@ class ParquetImages(ContainerSource):
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """Those that are read; ItlError where folders say the labels."""
-        _refuse_partitions(self._listed, self.path)
+        """Those that are read; ItlError where folders alone say the labels."""
+        for name in sorted(self._listed):
+            if "=" in name and name.lower().endswith(self.suffix):
+                self._refuse_partition(name)
         return super()._files
+
+    def _refuse_partition(self, name: str) -> None:
+        """Raise ItlError where the label of a file is in the name of a folder, as in Hive's tables."""
+        folders = name.split("/")[:-1]
+        first = next((number for number, folder in enumerate(folders) if "=" in folder), len(folders))
+        columns = [folder.partition("=")[0] for folder in folders[first:]]
+        label = next((column for column in columns if column.lower() in MORE_LABEL_COLUMNS), "")
+        own = open_table(self._listed[name]).schema_arrow.names if label else []
+        if not label or self.label in own or any(column.lower() in MORE_LABEL_COLUMNS for column in own):
+            return
+        split = split_of_path("/".join(folders[:first]))
+        way = f"write one file for each split, with a column {label}"
+        if split or not split_of_path(name.rpartition("/")[2]):
+            table, file = str(self.path.resolve().joinpath(*folders[:first])), f"{split or 'images'}.parquet"
+            table, file = (json.dumps(text, ensure_ascii=False) for text in (table, file))
+            code = f"import pandas; pandas.read_parquet({table}).to_parquet({file})"
+            others = f", and so for the splits other than {split}," if split else ""
+            run = f"run `python -c {shlex.quote(code)}` in an empty folder"
+            way = f"to make a column of it, {run}{others} and give that folder"
+        raise ItlError(
+            f"{self.path}: {name} has its {label} in the name of a folder, which is not read; {way}"
+        )
 
     @property
     def layout(self) -> str:
@@ -466,21 +490,3 @@ def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:
         return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return {str(number): plain_label(name) for number, name in enumerate(names)} if is_list else {}
-
-
-def _refuse_partitions(names: Iterable[str], path: Path) -> None:
-    """Raise ItlError where labels are in the names of folders, as of Hive's partitioned tables."""
-    for name in sorted(names):
-        folders = name.split("/")[:-1]
-        first = next((number for number, folder in enumerate(folders) if "=" in folder), len(folders))
-        columns = [folder.partition("=")[0] for folder in folders[first:]]
-        if label := next((column for column in columns if column.lower() in MORE_LABEL_COLUMNS), None):
-            split = split_of_path("/".join(folders[:first]))
-            table, file = str(path.joinpath(*folders[:first])), f"{split or 'images'}.parquet"
-            command = (
-                f"import pandas; pandas.read_parquet({json.dumps(table)}).to_parquet({json.dumps(file)})"
-            )
-            raise ItlError(
-                f"{path}: {name} has its {label} in the name of a folder, which is not read; "
-                f"`python -c {shlex.quote(command)}` writes that table as one file with the column"
-            )

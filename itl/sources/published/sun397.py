@@ -8,7 +8,7 @@ from operator import eq
 
 from itl.errors import ItlError, did_you_mean
 from itl.iteration import grouped
-from itl.sources.annotated.voc_devkit import assign_splits, read_list
+from itl.sources.annotated.voc_devkit import assign_splits, read_list, split_line
 from itl.sources.files.archives import Listing, Member, open_listing
 from itl.sources.records import Record, is_image
 from itl.sources.scan import Scan
@@ -61,7 +61,7 @@ class Sun397(ScannedSource):
         scan = Scan(self.kind, self.path)
         images, partition = self._images(), f"partition {self.partition}"
         texts = self._lists(len(images))
-        lists = {split: [line.lstrip("/") for line in read_list(text)] for split, text in texts.items()}
+        lists = {split: _names(read_list(text)) for split, text in texts.items()}
         division = assign_splits(lists)
         scan.notes += division.notes
         for image in division.in_two:
@@ -152,8 +152,8 @@ class Sun397(ScannedSource):
     def _compare_classes(self, scan: Scan) -> None:
         """Add problems for classes that ClassName.txt lacks, and for those that only one split has."""
         files = self._text_files.get(CLASS_NAMES)
-        lines = read_list(files[0].read()) if files else []
-        names = {class_of(f"{line.strip('/')}/x") for line in lines}
+        lines = _names(read_list(files[0].read())) if files else []
+        names = {class_of(f"{line.rstrip('/')}/x") for line in lines}
         images = grouped((record.wnid, record.id) for record in scan.records)
         splits = grouped({(record.wnid, record.split) for record in scan.records})
         for name in sorted(images):
@@ -166,6 +166,11 @@ class Sun397(ScannedSource):
         empty = sorted(names - images.keys())
         if empty:
             scan.notes.append(f"{len(empty)} of {len(names)} classes have no image: {examples(empty)}")
+
+
+def _names(lines: list[str]) -> list[str]:
+    """Return what *lines* of a list name, without quotes around it and a slash before it."""
+    return [(split_line(line)[0] if line[0] in "'\"" else line).lstrip("/") for line in lines]
 
 
 def class_of(image: str) -> str:
