@@ -266,6 +266,7 @@ def test_downsampled_numbers_need_their_wnids(tmp_path):
             ["0 n1", "1 n2", "2 n3"],
             "lists wnids in their order from 0, and no label is 0; published",
         ),
+        ([1, 2, 3], ["0 n1", "1 n2", "2 n3"], "none has the number 3"),  # so removing class 0 is no cure
         ([1, 2, 2], ["1 n2", "2 n3"], ["n2", "n3", "n3"]),
         ([0, 2, 2], ["0 n1", "1 n2", "2 n3"], ["n1", "n3", "n3"]),
     ],

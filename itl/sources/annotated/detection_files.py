@@ -389,7 +389,8 @@ def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dic
 
     People number PASCAL's 20 classes from 1 or 0, or those that are annotated: from 1, unless an id is 0;
     detectors trained on COCO have its numbers, or count its 80 classes from 0 or 1. An order fits if it has
-    all ids, and most stand for annotated classes. Where none or several fit, nothing is taken.
+    all ids, and most stand for annotated classes, or it has no others. Where none or several fit, nothing
+    is taken.
     """
     fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
     counted_orders = [(list(PASCAL), 1), (list(PASCAL), 0), (sorted(classes), 0 if "0" in ids else 1)]
@@ -398,7 +399,7 @@ def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dic
         orders.append({str(pair[which] + first): name for name, pair in COCO_IDS.items()})
     for names in orders if set(classes) <= set(PASCAL) else ():
         known = [number for number in ids if names.get(number) in classes]
-        if set(ids) <= names.keys() and len(known) > len(ids) / 2:
+        if set(ids) == names.keys() or (set(ids) < names.keys() and len(known) > len(ids) / 2):
             fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
     if len(fitting) != 1:
         return {}, []

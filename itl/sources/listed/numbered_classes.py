@@ -59,11 +59,24 @@ def names_of_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     >>> names_of_numbers([("0", "cat"), ("0", "dog")])
     {}
     """
+    named = [(number, name) for number, name in pairs if name]
+    return {} if contradiction(named) else dict(named)
+
+
+def contradiction(pairs: Iterable[tuple[str, str]]) -> str:
+    """Say which number has two names among *pairs*, or which name two numbers; '' if none has.
+
+    >>> contradiction([("0", "cat"), ("1", "dog"), ("0", "dog")]), contradiction([("0", "cat"), ("1", "cat")])
+    ('0 is cat and dog', '0 and 1 are cat')
+    """
     names: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for number, name in pairs:
-        if name and names.setdefault(number, name) != name:
-            return {}
-    return names if len(set(names.values())) == len(names) else {}
+        if (other := names.setdefault(number, name)) != name:
+            return f"{number} is {other} and {name}"
+        if (other := numbers.setdefault(name, number)) != number:
+            return f"{other} and {number} are {name}"
+    return ""
 
 
 def read_names(data: bytes, file: str) -> dict[str, str]:

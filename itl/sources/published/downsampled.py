@@ -145,10 +145,12 @@ def _wnids_of_labels(file: Path, labels: Collection[int]) -> dict[str, str]:
     first = first_number(labels, len(names)) if labels and lists_names_alone(data, str(file)) else 0
     are_sorted = len(names) > 2 and names == sorted(names) and all(map(WNID.fullmatch, names))
     if first == 0:
-        if are_sorted and "0" in wnids and labels and 0 not in labels:
+        may_be_published = labels and 0 not in labels and all(str(label) in wnids for label in labels)
+        if are_sorted and "0" in wnids and may_be_published:
             raise ItlError(
                 f"{file} lists wnids in their order from 0, and no label is 0; published labels count from 1 "
-                f"in another order; give {WNID_FILE}, or, if yours count from 0, remove class 0 from {file}"
+                f"in another order; give the published {WNID_FILE}, or, if yours count from 0, remove class "
+                f"0 from {file}"
             )
         return wnids
     way = f"write the number of each before it, such as `1 {names[0]}`"

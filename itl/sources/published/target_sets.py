@@ -24,7 +24,7 @@ from itl.sources.folders.layout import Choice, Tree, read_tree
 from itl.sources.listed.image_lists import read_list_file
 from itl.sources.listed.list_files import ListedImage
 from itl.sources.listed.listed_source import ListedSource
-from itl.sources.listed.numbered_classes import name_of, names_of_numbers, read_names
+from itl.sources.listed.numbered_classes import contradiction, name_of, names_of_numbers, read_names
 from itl.sources.published.imagenet import ImageNet
 from itl.sources.records import is_image
 from itl.sources.scan import Scan
@@ -132,9 +132,9 @@ class Pets(TargetSet):
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Images]]:
         """Yield the images of each list."""
         words = [line.split() for line in chain.from_iterable(map(self.lines, self.lists.values()))]
-        pairs = [(line[1], self.entry(line[0]).label) for line in words if len(line) > 1]
-        if pairs and not names_of_numbers(pairs):
-            scan.notes.append("classes in the lists do not fit the breeds in images' names, which are taken")
+        pairs = [(line[1].lstrip("0") or "0", self.entry(line[0]).label) for line in words if len(line) > 1]
+        if unlike := contradiction(pairs):
+            scan.notes.append(f"class {unlike} in the lists; breeds by the names of images are taken")
         yield from super().entries(scan)
 
     def entry(self, line: str) -> ListedImage:
