@@ -117,7 +117,8 @@ class Pack:
         _refuse_lost_summary(out)
         if not (out / "pack.json").exists():
             if packs := [str(file.parent) for file in sorted(out.glob("*/pack.json"))]:
-                raise ItlError(f"{out} is not a pack, but holds {examples(packs)}; give one of them")
+                way = "give that" if len(packs) == 1 else "give one of them"
+                raise ItlError(f"{out} is not a pack, but holds {examples(packs)}; {way}")
             raise ItlError(
                 f"{out} is not a pack; if it holds images, pack them to another folder: "
                 f"`itl pack folder {shlex.quote(str(out))} --out PACK`"

@@ -421,7 +421,7 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
     with pytest.raises(ItlError, match="something else is there"):
         Pack.build(PACKING, tmp_path, path=tmp_path)
     subprocess.run(["cp", "-r", undisturbed.folder, tmp_path / "cut"], check=True)
-    with pytest.raises(ItlError, match=f"is not a pack, but holds {tmp_path}/cut; give one of them"):
+    with pytest.raises(ItlError, match=f"is not a pack, but holds {tmp_path}/cut; give that"):
         Pack.open(tmp_path)
     summary = json.loads((tmp_path / "cut/pack.json").read_text())
     (tmp_path / "cut/pack.json").write_text(json.dumps(summary | {"images": 3}))

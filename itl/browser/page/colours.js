@@ -22,8 +22,8 @@ export function palette(tree, scale) {
   };
   const say = (value) => {
     const text = Math.abs(value).toFixed(1);
-    if (text === "0.0") return text; // also of -0.04
-    return (value < 0 ? "−" : scale.change ? "+" : "") + text;
+    const isNegative = value < 0 && text !== "0.0"; // not of -0.04
+    return (isNegative ? "−" : scale.change ? "+" : "") + text;
   };
   const about = (at) => (at in intervals ? `95 % interval ${intervals[at].map(say).join(" to ")} ${scale.unit}` : "");
   const paint = (value, at) => `rgb(${rgb(value, at).join(" ")})`;

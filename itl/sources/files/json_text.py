@@ -39,5 +39,7 @@ def plain_id(value: Any) -> Any:
     >>> plain_id(3.0), plain_id("3"), plain_id("003")
     (3, 3, '003')
     """
-    is_digits = isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{,17}", value)
-    return int(value) if is_digits else int_if_whole(value)
+    if not isinstance(value, str):
+        return int_if_whole(value)
+    is_digits = value.isascii() and value.isdigit() and len(value) < 19  # what 64 bits hold
+    return int(value) if is_digits and (value[0] != "0" or value == "0") else value
