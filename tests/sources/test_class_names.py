@@ -5,6 +5,7 @@ import unicodedata
 
 import pytest
 
+from itl import ItlError
 from itl.sources.annotated.detection_files import Annotations, load_detections
 from itl.sources.annotated.voc_xml import read_objects
 from itl.sources.listed.numbered_classes import read_names
@@ -125,3 +126,43 @@ def test_two_categories_that_differ_by_the_form_of_an_accent_are_refused(tmp_pat
     path = written(tmp_path, images("0.jpg") | {"train.json": json.dumps(content).encode()})
     (problem,) = problems_of(open_source("coco", path))
     assert f"categories 0 and 1 are both {CAFE!r}; rename one" in problem
+
+
+DOG = {"label": 0, "class_name": "dog", "wnid": "n02084071"}
+CAT = {"label": 1, "class_name": "cat", "wnid": "n02121808"}
+
+
+@pytest.mark.parametrize("number", [(), ("label",)])
+@pytest.mark.parametrize("name", ["wnid", "class_name"])
+def test_a_wnid_and_the_word_that_json_has_beside_it_are_one_class(tmp_path, number, name):
+    shards = {"train-0": ("class_name", "wnid"), "train-1": (name,), "test-0": (name,)}
+    for shard, names in shards.items():
+        rows = {row["class_name"]: {key: row[key] for key in (*number, *names)} for row in (DOG, CAT)}
+        samples = [sample(f"{shard}_{word}.png", DATA, json=row) for word, row in rows.items()]
+        tarred(tmp_path / f"{shard}.tar", samples[0] | samples[1])
+    records = open_source("webdataset", tmp_path).records()
+    assert len(records) == 6
+    assert all(record.id.endswith(f"_{record.wnid}.png") for record in records)
+
+
+def test_a_word_beside_several_wnids_is_a_note_and_refused_where_a_wnid_stands_alone(tmp_path):
+    for number, wnid in enumerate(("n02012849", "n03126707")):
+        row = {"class_name": "crane", "wnid": wnid}
+        tarred(tmp_path / f"train-{number}.tar", sample(f"{number}.png", DATA, json=row))
+    source = open_source("webdataset", tmp_path)
+    assert [record.wnid for record in source.records()] == ["crane", "crane"]
+    both = "by the JSON of samples n02012849 and n03126707 are crane"
+    assert f"{both}; classes are the words, not the wnids" in source.notes
+    tarred(tmp_path / "train-2.tar", sample("2.png", DATA, json={"wnid": "n02012849"}))
+    with pytest.raises(
+        ItlError, match="2 has the wnid n02012849 alone, and by the JSON of others n02012849 and"
+    ):
+        open_source("webdataset", tmp_path).records()
+
+
+def test_a_category_beside_a_wnid_is_no_class(tmp_path):
+    for number, (category, wnid) in enumerate((("bird", "n02012849"), ("bird", "n01503061"))):
+        row = {"category": category, "wnid": wnid}
+        tarred(tmp_path / f"train-{number}.tar", sample(f"{number}.png", DATA, json=row))
+    classes = {record.wnid for record in open_source("webdataset", tmp_path).records()}
+    assert classes == {"n02012849", "n01503061"}

@@ -135,7 +135,10 @@ def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
             {"train-0.tar": {**TWO, "a.jpg": DATA}},
             "several images, a.png, a.jpg, as keys .* option image=png, or write",
         ),
-        ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
+        (
+            {"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}},
+            "c has the class 'cat', others .* KEY.cls of all samples, and take the option label=cls",
+        ),
         ({"train-0.tar": {"a.png": DATA, "a.json": b"{"}}, "not valid JSON"),
         ({"train-0.tar": {"a.png": DATA, "a.json": b'{"label": 0, "label": 1}'}}, "not valid JSON .*'label'"),
         (

@@ -1,6 +1,7 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,13 @@ from itl.sources.files.json_text import int_if_whole, parse_json
 from itl.sources.held_out import split_off_val
 from itl.sources.listed.container_files import ContainerSource, sample_id
 from itl.sources.listed.labels import NO_LABEL, describe_missing, ranks_of_class
-from itl.sources.listed.numbered_classes import is_number, name_of, names_of_numbers, read_names
+from itl.sources.listed.numbered_classes import (
+    contradiction,
+    is_number,
+    name_of,
+    names_of_numbers,
+    read_names,
+)
 from itl.sources.records import Record, is_image, plain_label, suffix_of
 from itl.sources.split_names import split_of_cell, split_of_path
 from itl.words import counted, examples
@@ -41,6 +48,7 @@ class Sample:
     member: Member  # of the image
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
+    wnid: str = ""  # what its JSON has beside a name that is a word
     text: str = ""  # what its JSON has by one of TEXT_KEYS
     keys: str = ""  # what its JSON has, if that tells no class
     split: str = ""  # that its JSON has
@@ -151,8 +159,10 @@ class WebDataset(ContainerSource):
     @cached_property
     def notes(self) -> Sequence[str]:
         """Names that may be those of other numbers, and words for no label."""
-        missing = describe_missing(set(self._classes[0].values()))
-        return [*self._describe_zero({sample.number for sample in self._labelled}), *missing]
+        notes = describe_missing(set(self._classes[0].values()))
+        if self._unlike_words:
+            notes.append(f"by the JSON of samples {self._unlike_words}; classes are the words, not the wnids")
+        return [*self._describe_zero({sample.number for sample in self._labelled}), *notes]
 
     @cached_property
     def _shards(self) -> dict[str, Listing]:
@@ -267,8 +277,9 @@ class WebDataset(ContainerSource):
             where = f"{sample.shard}: {sample.key}.json"
             content = _read_json(texts["json"], where)
             sample.split = split_of_cell(str(content.get("split", "")))
-            sample.number, name, sample.keys = _labels_of_json(content, where)
+            sample.number, name, wnid, sample.keys = _labels_of_json(content, where)
             sample.name = self._text_label(sample, name, "json")
+            sample.wnid = sys.intern(wnid)  # few of millions differ
             texts_of_json = [content[key] for key in TEXT_KEYS if isinstance(content.get(key), str)]
             sample.text = plain_label(texts_of_json[0]).casefold() if texts_of_json else ""
         for suffix in ("cls", "txt"):
@@ -303,13 +314,28 @@ class WebDataset(ContainerSource):
 
     @cached_property
     def _labelled(self) -> list[Sample]:
-        """The samples that have a label: one number where some write it as 01, and others as 1."""
+        """The samples that have a label: one label for 01 and 1, and for a wnid and its word in JSON."""
         labelled = [sample for sample in self._samples if sample.label]
         numbers = {sample.number for sample in labelled}
         if len({number.lstrip("0") for number in numbers}) < len(numbers):
             for sample in labelled:
                 sample.number = sample.number and (sample.number.lstrip("0") or "0")
+        words = {sample.wnid: sample.name for sample in labelled if sample.wnid}
+        for sample in labelled:
+            if sample.name in words:
+                if self._unlike_words:
+                    raise ItlError(
+                        f"{self.path}: {sample.key} has the wnid {sample.name} alone, and by the JSON of "
+                        f"others {self._unlike_words}; write names or wnids to the KEY.cls of all samples, "
+                        f"and take the option label=cls"
+                    )
+                sample.name = words[sample.name]
         return labelled
+
+    @cached_property
+    def _unlike_words(self) -> str:
+        """Which wnids and words in the JSON of samples are not of each other; empty if all are."""
+        return contradiction((sample.wnid, sample.name) for sample in self._samples if sample.wnid)
 
     @cached_property
     def _classes(self) -> tuple[dict[str, str], str]:
@@ -329,7 +355,10 @@ class WebDataset(ContainerSource):
             return {name: name for name in names}, "the names in its samples"
         if len(numbered) < len(samples):
             other = next(sample for sample in samples if not sample.number)
-            raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
+            raise ItlError(
+                f"{self.path}: {other.key} has the class {other.name!r}, others have a number; write names, "
+                f"or numbers, to the KEY.cls of all samples, and take the option label=cls"
+            )
         numbers = {sample.number for sample in numbered}
         if self.names:
             file = str(self.names)
@@ -414,8 +443,11 @@ def _read_json(text: str, where: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"label": content}
 
 
-def _labels_of_json(content: Mapping[str, Any], where: str) -> tuple[str, str, str]:
-    """Return number and name of the class that a sample's JSON tells, and what it has if none of these."""
+def _labels_of_json(content: Mapping[str, Any], where: str) -> tuple[str, str, str, str]:
+    """Return number and name of the class that a sample's JSON tells, and what it has if none of these.
+
+    Before the latter is its wnid, if the name is another word: empty without one.
+    """
     values = {
         key: str(value).strip()
         for key in (*LABEL_KEYS, *NAME_KEYS)
@@ -435,9 +467,11 @@ def _labels_of_json(content: Mapping[str, Any], where: str) -> tuple[str, str, s
             f"{where}: the class is {', but '.join(by_value.values())}; remove the others, or write the "
             f"right ones as KEY.cls and take the option label=cls"
         )
-    name = next((value for value in values.values() if value and not is_number(value)), "")
+    names = [value for value in values.values() if value and not is_number(value)]
+    wnid = next(filter(WNID.fullmatch, names), "")
+    name = next(iter(names), "")
     keys = "" if values else examples([f"{key} {value!r:.20}".strip() for key, value in content.items()], 8)
-    return next(iter(numbers.values()), ""), name, keys
+    return next(iter(numbers.values()), ""), name, "" if wnid == name else wnid, keys
 
 
 def _wnid_of(key: str) -> str:
