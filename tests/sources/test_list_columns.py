@@ -345,6 +345,16 @@ def test_columns_of_images_by_their_names(column):
     assert read_list_file(with_usual, "train.csv")[0].image == "0.jpg"
 
 
+@pytest.mark.parametrize("sign", ["\t", ",", ";"])
+def test_a_text_file_may_have_the_header_of_a_table(tmp_path, sign):
+    columns = text(f"label{sign}image{sign}camera", f"cat{sign}0.jpg{sign}1", f"dog{sign}1.jpg{sign}2")
+    path = written(tmp_path, FLAT | {"train.txt": columns, "notes.txt": b"id,label\n0,fox\n1,cow\n"})
+    assert classes(path) == {"images/0.jpg": "cat", "images/1.jpg": "dog"}
+    assert [note for note in open_source("lists", path).notes if "not read" in note] == [
+        "train.txt: columns that are not read: camera"
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "image", "label"),
     [

@@ -15,6 +15,7 @@ from itl.sources.listed.list_files import (
     NoTextError,
     delimiter_of_table,
     first_line,
+    has_header,
     has_lines_of_text,
     is_utf16,
     text_of,
@@ -80,8 +81,8 @@ def parse_list(
 ) -> ListFile:
     """Read a list of images.
 
-    A line of text is `IMAGE` or `IMAGE LABEL`, with spaces, a tab or a comma between; CSV and TSV have a
-    header, or an image first and its label second; JSON lines are objects.
+    A line of text is `IMAGE` or `IMAGE LABEL`, with spaces, a tab or a comma between, unless the first names
+    columns; CSV and TSV have a header, or an image first and its label second; JSON lines are objects.
 
     Args:
         data: Content of the file.
@@ -113,6 +114,9 @@ def _add_images(parsed: ListFile, text: str, image: str | None, label: str | Non
     """Add the images of *text* to what is *parsed* of a file; arguments are as in `parse_list`."""
     file = parsed.name
     suffix = "txt" if has_lines_of_text(text) else file.lower().rpartition(".")[2]
+    may_be_list = is_chosen or split_of_path(file) is not None
+    if suffix not in ("jsonl", "ndjson", "tsv") and may_be_list and has_header(text):
+        suffix = "csv"
     if suffix in ("jsonl", "ndjson"):
         add_objects(parsed, json_lines(text, parsed), image, label)
     elif suffix in ("csv", "tsv"):
@@ -123,7 +127,6 @@ def _add_images(parsed: ListFile, text: str, image: str | None, label: str | Non
         elif number:
             add_objects(parsed, objects_of_table(rows, header, file), image, label, header)
     else:
-        may_be_list = is_chosen or split_of_path(file) is not None
         for number, line in enumerate(text_lines(text), 1):
             if line := line.strip():
                 parsed.line = number

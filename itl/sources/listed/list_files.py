@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from itl.errors import ItlError
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
-from itl.sources.listed.labels import SEVERAL_LABELS, refuse_several
-from itl.sources.listed.list_columns import delimiter_of
+from itl.sources.listed.labels import LABEL_COLUMNS, SEVERAL_LABELS, refuse_several
+from itl.sources.listed.list_columns import ID_COLUMNS, IMAGE_COLUMNS, delimiter_of
 from itl.sources.records import plain_label, unquoted
 
 QUOTES = ("'", '"')
@@ -93,6 +93,17 @@ def has_lines_of_text(text: str) -> bool:
     match = IMAGE_AND_LABEL.fullmatch(first)
     is_labelled = bool(match and match[2] and " " not in match[2])  # 0.png is blurred: a note
     return is_labelled and not re.search(r"[,;|\t\"]", first)
+
+
+def has_header(text: str) -> bool:
+    """Say whether the first line of *text* names columns of images and of labels.
+
+    >>> has_header("image\tlabel\n1.jpg\tcat"), has_header("image.jpg label")
+    (True, False)
+    """
+    first = first_line(text)
+    cells = {cell.strip(' "').lower() for cell in first.split(delimiter_of(first))}
+    return not (cells.isdisjoint((*IMAGE_COLUMNS, *ID_COLUMNS)) or cells.isdisjoint(LABEL_COLUMNS))
 
 
 def delimiter_of_table(text: str, suffix: str) -> str:
