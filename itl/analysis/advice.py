@@ -283,8 +283,8 @@ def answer_text(advice: Advice) -> str:
         )
     elif shares["share_low"] > shares["share"]:
         text += f" {NO_SHARE}"
-    if choice["measured"] and (ceiling := ceiling_text(choice["expected"])):
-        text += f" This is {ceiling}."
+    if ceiling := _ceiling_of(advice):
+        text += f" This is {ceiling}, which a target with harder images may show."
     if grid.repeats < 1:
         text += (
             " No option has two nets on a task yet: differences may be noise of training, and there is no "
@@ -311,12 +311,18 @@ def _verdict_text(advice: Advice) -> str:
             f' The verdict "{NO_OTHER}" means that each other option{advice.budget.within}, looked at alone, '
             f"is better by more than {advice.margin:.1f} points with a probability of at most 5 %."
         )
-    if advice.verdict == CANNOT_TELL and advice.experiment is None and advice.grid.repeats >= 1:
+    is_measured = advice.experiment is None and advice.grid.repeats >= 1
+    if advice.verdict == CANNOT_TELL and is_measured and not _ceiling_of(advice):
         return (
             " What may still tell: more seeds in the preset, whose nets `itl advise` can then measure, and "
             "more images to score them on."
         )
     return ""
+
+
+def _ceiling_of(advice: Advice) -> str:
+    """Say that the score of the choice leaves no room for a difference; '' where it does."""
+    return ceiling_text(advice.choice["expected"]) if advice.choice["measured"] else ""
 
 
 def experiment_text(advice: Advice) -> str:

@@ -425,6 +425,13 @@ def test_where_every_net_is_measured_an_answer_that_cannot_tell_says_what_would_
     one_seed = answer_text(replace(made, verdict=CANNOT_TELL, grid=once))
     assert "What may still tell" not in one_seed
     assert "there is no verdict before a second seed" in one_seed
+    table = made.table.assign(expected=99.0, measured=True)
+    at_ceiling = replace(made, verdict=CANNOT_TELL, table=table)
+    text = answer_text(at_ceiling)
+    assert (
+        "scores of 99 % leave no room for a difference, which a target with harder images may show." in text
+    )
+    assert "What may still tell" not in text
 
 
 def test_an_answer_says_that_nets_have_seen_what_they_are_scored_on():
