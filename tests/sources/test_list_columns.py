@@ -345,6 +345,22 @@ def test_columns_of_images_by_their_names(column):
     assert read_list_file(with_usual, "train.csv")[0].image == "0.jpg"
 
 
+@pytest.mark.parametrize("label", [" {}", ""])
+@pytest.mark.parametrize("suffix", [".jpg", ""])
+def test_paths_of_windows_are_those_of_other_systems(tmp_path, suffix, label):
+    results = []
+    for sign in ("/", "\\"):
+        lines = [
+            f"{name}{sign}{number}{suffix}{label}".format(number)
+            for number, name in enumerate(("cat", "dog"))
+        ]
+        tree = dict.fromkeys(("d/cat/0.jpg", "d/dog/1.jpg"), jpeg()) | {"train.txt": text(*lines)}
+        source = open_source("lists", written(tmp_path / f"{len(results)}", tree))
+        results.append(([(record.id, record.wnid) for record in source.records()], source.notes))
+    assert results[0] == results[1]
+    assert [label for _, label in results[0][0]] == ["cat", "dog"]
+
+
 @pytest.mark.parametrize("sign", ["\t", ",", ";"])
 def test_a_text_file_may_have_the_header_of_a_table(tmp_path, sign):
     columns = text(f"label{sign}image{sign}camera", f"cat{sign}0.jpg{sign}1", f"dog{sign}1.jpg{sign}2")

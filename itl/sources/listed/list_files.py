@@ -50,7 +50,12 @@ class ListFile:
     line: int = 0  # that is being read, or has the fault; 0: its columns have it
 
     def add(self, entry: ListedImage) -> None:
-        """Add the image of a line, without quotes; UnclearListError if it has several labels."""
+        """Add the image of a line, without quotes, and with / in its path.
+
+        UnclearListError if it has several labels.
+        """
+        if "\\" in entry.image:  # as Windows writes it
+            entry = entry._replace(image=entry.image.replace("\\", "/"))
         if entry.image[:1] in QUOTES or entry.label[:1] in QUOTES:  # few of millions
             entry = entry._replace(image=unquoted(entry.image), label=unquoted(entry.label))
         if not entry.label.isascii():  # signs that nobody sees are no label
