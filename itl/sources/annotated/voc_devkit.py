@@ -166,7 +166,7 @@ def split_line(line: str) -> tuple[str, list[str]]:
     >>> split_line("000005 -1"), split_line("'my cat' 1")
     (('000005', ['-1']), ('my cat', ['1']))
     """
-    if line[:1] in ("'", '"') and (quoted := QUOTED_START.match(line)):
+    if quoted := _quoted_start(line):
         return quoted[2], line[quoted.end() :].split()
     words = line.split()
     return (words[0], words[1:]) if words else (line, [])
@@ -191,11 +191,14 @@ def _possible_names(line: str) -> list[str]:
     >>> _possible_names("my cat 1"), _possible_names("'my cat' 1")
     (['my cat 1', 'my cat', 'my'], ['my cat'])
     """
-    name, rest = split_line(line)
-    if not line.startswith(name):  # but with its quote
-        return [_inside_images(name)]
+    if quoted := _quoted_start(line):
+        return [_inside_images(quoted[2])]
     line = _inside_images(line)
     return [line, *(line.rsplit(None, count)[0] for count in range(1, len(line.split())))]
+
+
+def _quoted_start(line: str) -> re.Match | None:
+    return QUOTED_START.match(line) if line[:1] in ("'", '"') else None  # one test for most of many lines
 
 
 def images_named(names: Iterable[str], images: Collection[str]) -> dict[str, str]:
