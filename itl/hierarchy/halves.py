@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from itl.errors import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.iteration import grouped
 from itl.words import counted
 
 GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper: they keep groups there whole
@@ -13,10 +14,8 @@ CONTROL_DEPTH = 9  # a control empties as many groups of classes under one node 
 
 def groups_at(tree: Taxonomy, wnids: Iterable[str], depth: int) -> dict[str, list[str]]:
     """Group classes by their ancestor at *depth*, or themselves where they lie above it, largest first."""
-    groups: dict[str, list[str]] = {}
-    for wnid in sorted(set(wnids)):
-        path = tree.path(wnid)
-        groups.setdefault(path[max(0, len(path) - 1 - depth)], []).append(wnid)
+    paths = map(tree.path, sorted(set(wnids)))  # class first, root last
+    groups = grouped((path[max(0, len(path) - 1 - depth)], path[0]) for path in paths)
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 

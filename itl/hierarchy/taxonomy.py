@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from itl.errors import ItlError, nearest
+from itl.iteration import grouped
 
 WNID = re.compile(r"n\d{8}")
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")
@@ -150,11 +151,7 @@ class Taxonomy:
 
     def group_by_ancestor(self, wnids: Iterable[str]) -> dict[str, list[str]]:
         """Map each node that some of *wnids* are a kind of, by any path, to these in their order."""
-        groups: dict[str, list[str]] = {}
-        for wnid in wnids:
-            for node in self.ancestors(wnid):
-                groups.setdefault(node, []).append(wnid)
-        return groups
+        return grouped((node, wnid) for wnid in wnids for node in self.ancestors(wnid))
 
     def walk_open(self, opened: Container[str], among: Container[str]) -> Iterator[str]:
         """Yield the roots and the children of *opened* nodes that are *among* these, siblings by name."""
@@ -249,9 +246,7 @@ def describe_alike(names: Iterable[str]) -> list[str]:
     >>> describe_alike(["Fish", "dog", "fish"])
     ['Fish and fish differ in case or blanks alone']
     """
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    alike = grouped((" ".join(name.casefold().split()), name) for name in names)
     groups = (" and ".join(group) for group in alike.values() if len(group) > 1)
     return [f"{group} differ in case or blanks alone" for group in groups]
 
