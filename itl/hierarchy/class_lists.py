@@ -274,10 +274,7 @@ def _rows(path: Path, tree: Taxonomy, classes: Collection[str]) -> list[Row]:
                 f"class, put the line wnid above it, else rename the header to wnid"
             )
         return _csv_rows(lines, path, start)
-    try:
-        rows = [row for number, line in lines for row in _line_rows(number, line.strip())]
-    except ItlError as error:
-        raise ItlError(f"{path}, {error}") from None
+    rows = [row for number, line in lines for row in _line_rows(number, line.strip(), path)]
     if len(lines) > 1 and (several := _repeated([row.where for row in rows])):
         raise ItlError(
             f"{path}, {several[0]}: several classes; with the header wnid,label (or name,label) the second "
@@ -380,8 +377,8 @@ def _cells(line: str, delimiter: str = "") -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
 
 
-def _line_rows(number: int, line: str) -> Iterator[Row]:
-    """Yield the classes of one line without a header."""
+def _line_rows(number: int, line: str, path: Path) -> Iterator[Row]:
+    """Yield the classes of one line without a header; *path* is for errors."""
     where = f"line {number}"
     words = [word for word in re.split(r"[\s,;]+", line) if word]
     wnids = list(filter(WNID.fullmatch, words))
@@ -389,7 +386,9 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
         yield from (Row(where, wnid) for wnid in wnids)
         return
     if len(wnids) > 1:
-        raise ItlError(f"{where}: {line[:50]!r} has several wnids and more; give one class on each line")
+        raise ItlError(
+            f"{path}, {where}: {line[:50]!r} has several wnids and more; give one class on each line"
+        )
     if numbered := re.match(rf"(\d+)[\s,;]+(?={WNID.pattern}\b)", line):
         line = line[numbered.end() :]
     index = numbered[1] if numbered else ""

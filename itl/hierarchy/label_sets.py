@@ -83,9 +83,8 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     if isinstance(wnids, str):
         raise ItlError(f"classes are given as a list; got {wnids!r}: give [{wnids!r}]")
     first, *filters = (_label_part(tree, part, method, wnids) for part in split_method(method))
-    kept = dict(first.class_of)
-    for part in filters:
-        kept = {wnid: label for wnid, label in kept.items() if wnid in part.class_of}
+    labelled = first.class_of.items()
+    kept = {wnid: label for wnid, label in labelled if all(wnid in part.class_of for part in filters)}
     if not kept:
         raise ItlError(f"{method} keeps none of the {len(set(wnids))} classes; leave a part of it out")
     return LabelSet(kept)
@@ -261,7 +260,7 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
     return LabelSet({wnid: node for wnid, node in nearest.items() if node})
 
 
-def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
+def from_file(tree: Taxonomy, wnids: Sequence[str], argument: str) -> LabelSet:
     """Label each class as the list in a file says; leave out the classes that it does not have.
 
     The *argument* is the path of a list as `read_class_list` reads it, in the project's folder if it is
@@ -269,7 +268,6 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
 
     ItlError if the file has another digest, has none of *wnids*, or is none that `read_class_list` reads.
     """
-    wnids = list(wnids)
     path, _, digest = argument.partition("#")
     if not path:
         raise ItlError(
@@ -285,7 +283,7 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     if not class_of:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
     if others := sorted(listed.keys() - set(wnids)):
-        several, these = counted(len(others), "classes are"), counted(len(set(wnids)), "classes")
+        several, these = counted(len(others), "classes are"), counted(len(wnids), "classes")
         first = tree.name_with_word(others[0])
         warn(f"{several} in {path} but not among these {these}, such as {first}")
     return LabelSet(class_of)
@@ -324,7 +322,7 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
     """Leave out as many random classes, none of them PASCAL's, as without-pascal does: its control."""
     others = _without_pascal(tree, wnids).classes
     count = len(wnids) - len(others)
-    if count >= len(wnids) - count:
+    if count >= len(others):
         raise ItlError(
             f"without-random@{seed} leaves out {count} other classes, as many as are PASCAL's, but of the "
             f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's"

@@ -96,10 +96,9 @@ def read_table(path: Path) -> Taxonomy:
         raise ItlError(f"{path} begins with {','.join(header) or 'nothing'!r}; {ADVICE}")
     parents: dict[str, dict[str, None]] = {}  # of each node, each once
     names: dict[str, str] = {}
-    children = {line[0].strip() for _, line in lines[1:] if line}
-    for number, line in lines[1:]:
-        if not line:
-            continue
+    rows = [(number, line) for number, line in lines[1:] if line]
+    children = {line[0].strip() for _, line in rows}
+    for number, line in rows:
         child, parent, name = [*(field.strip() for field in line), "", ""][:3]
         parent, name = ("" if is_missing(one) and one not in children else one for one in (parent, name))
         if not child or len(line) > len(header):

@@ -192,8 +192,7 @@ class Taxonomy:
             return []
         ranked = []
         for synset, names, gloss in self._texts:
-            rank = _match_rank(query, names, gloss)
-            if rank is not None:
+            if (rank := _match_rank(query, names, gloss)) is not None:
                 ranked.append((rank, -len(self._leaves_under.get(synset.wnid, ())), synset))
         return [synset for _, _, synset in sorted(ranked)]
 
