@@ -422,15 +422,14 @@ def canonical(spec: object) -> str:
     tree = {type(spec).__name__: _plain(spec)}
     if isinstance(spec, Spec):
         tree["numerics"], net = NUMERICS, pretraining_of(spec)
-        if not net.trained and net.weights is None:
-            tree["numerics of untrained"] = NUMERICS_OF_NETS["untrained"]
-        if net.subset.without:
-            tree["numerics of duplicates"] = NUMERICS_OF_NETS["duplicates"]
         labelled: list[Subset | Transfer] = [net.subset, *([spec] if isinstance(spec, Transfer) else [])]
-        if any(FILE_NAME.search(one.labels) for one in labelled):
-            tree["numerics of file"] = NUMERICS_OF_NETS["file"]
-        if any(one.tree and "without-matched@" in one.labels for one in labelled):
-            tree["numerics of control"] = NUMERICS_OF_NETS["control"]
+        applies = {
+            "untrained": not net.trained and net.weights is None,
+            "duplicates": bool(net.subset.without),
+            "file": any(FILE_NAME.search(one.labels) for one in labelled),
+            "control": any(one.tree and "without-matched@" in one.labels for one in labelled),
+        }
+        tree |= {f"numerics of {name}": NUMERICS_OF_NETS[name] for name in applies if applies[name]}
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
