@@ -167,12 +167,11 @@ class Machine:
             device = _device(str(given.get("device", "")) or os.environ.get("ITL_DEVICE") or None)
         if ranks > 1:
             device = _of_local_rank(device, _number("LOCAL_RANK", rank, least=0))
-        workers = given.get("workers") or _number("ITL_WORKERS", cores if device == "cpu" else 1)
         defaults: dict[str, Any] = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": split_data(os.environ.get("ITL_DATA", "")),
             "device": device,
-            "workers": workers,
+            "workers": given.get("workers") or _number("ITL_WORKERS", cores if device == "cpu" else 1),
             "scheduler": os.environ.get("ITL_SCHEDULER") or None,
             "compile": _flag("ITL_COMPILE"),
             "rank": rank,
