@@ -304,8 +304,8 @@ def proposals(args: argparse.Namespace) -> None:
             proposal_files.refuse_target(args.out)
         regions = proposal_files.read_regions(args.regions, args.order)
         print_notes("" if args.order else proposal_files.describe_order(args.regions))
-    if args.out and regions is not None:
-        proposal_files.write_regions(args.out, regions)
+        if args.out:
+            proposal_files.write_regions(args.out, regions)
     if args.recall:
         counts = args.count or RECALL_COUNTS
         table, notes = measure_recall(regions, args.recall, counts, args.images, args.outside)
