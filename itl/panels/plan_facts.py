@@ -43,12 +43,8 @@ def progress_facts(process: StudyProcess) -> dict[str, object]:
     watched = process.progress()
     if watched is None:
         return {"text": process.last_line, "percent": 0, "curves": []}
-    folders = [process.store.path(spec) for spec in watched.under_way if isinstance(spec, Pretrain)]
-    curves = [(folder.name, loss_curve(folder / LOG_FILE)) for folder in folders]
-    shown = (
-        [(name, curve) for name, curve in curves if curve][:CURVES]
-        if process.state in (RUNNING, NOT_STARTED)
-        else []
-    )
+    under_way = watched.under_way if process.state in (RUNNING, NOT_STARTED) else []
+    folders = [process.store.path(spec) for spec in under_way if isinstance(spec, Pretrain)]
+    curves = [(folder.name, curve) for folder in folders if (curve := loss_curve(folder / LOG_FILE))]
     text = str(watched) if process.state != FAILED else process.last_line
-    return {"text": text, "percent": round(100 * watched.done), "curves": shown}
+    return {"text": text, "percent": round(100 * watched.done), "curves": curves[:CURVES]}

@@ -41,11 +41,8 @@ class QuickStore(Store):
             self.seen[file] = False
             return None if name == RESULT else read()
         self.seen[file] = True
-        if version not in self._known:
-            content = read()
-            if content is None:  # damaged
-                return content
-            self._known[version] = content
+        if self._known.get(version) is None:  # not read yet, or damaged
+            self._known[version] = read()
         return self._known[version]
 
     @property

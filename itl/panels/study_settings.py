@@ -94,9 +94,9 @@ class StudySettings(Panel):
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
         listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
         tasks = dict.fromkeys(task for tasks in (*listed, self.tasks) for task in tasks)
-        own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
-        kept = [task for task in tasks if self.target_folder or not is_on_own(task)]
-        return list(dict.fromkeys([*kept, *own]))
+        if not self.target_folder:
+            return [task for task in tasks if not is_on_own(task)]
+        return list(tasks | dict.fromkeys(f"{method}@{OWN_TARGET}" for method in OWN_METHODS))
 
     def parameters(self) -> dict[str, object]:
         """Return the question's parameters, as a preset holds them."""
@@ -139,9 +139,7 @@ class StudySettings(Panel):
     def _usual_images(self, options: Mapping[str, object]) -> dict[str, object]:
         """Return the images that are asked on where conditions name none."""
         usual = dict(self.preset.notebooks[self.question]["images"])
-        if not self.images_folder:
-            return usual
-        return self._own_images("folder", self.images_folder, options, usual)
+        return self._own_images("folder", self.images_folder, options, usual) if self.images_folder else usual
 
     def _own_images(
         self, source: str, path: str, options: Mapping[str, object], usual: Mapping[str, object]
