@@ -111,9 +111,9 @@ def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
         raise ItlError(f"a preset is called by its name, such as demo, or the path of its file; got {name!r}")
     name = str(name)
     by_path = name.endswith((".yaml", ".yml"))
-    presets = {} if by_path else find_presets(folder)
+    presets = {name: Path(name).absolute()} if by_path else find_presets(folder)
     try:
-        path = Path(name).absolute() if by_path else pick(presets, name, "preset")
+        path = pick(presets, name, "preset")
     except ItlError as error:
         raise ItlError(f"{error} (in {folder or project_folder() / 'params'}, or coming with itl)") from None
     try:

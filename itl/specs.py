@@ -377,10 +377,10 @@ def _hashed_part(part: str) -> str:
         return f"cut@{','.join(sorted(set(argument.split(','))))}"
     if method != "file" or "#" in argument:
         return part
-    digest = file_digest(argument, True)
+    digest = file_digest(argument, is_list=True)
     if (earlier := FILES.get(digest, argument)) != argument:
         with suppress(ItlError):  # which may have gone, or changed
-            argument = earlier if file_digest(earlier, True) == digest else argument
+            argument = earlier if file_digest(earlier, is_list=True) == digest else argument
     FILES[digest] = argument
     return f"file@{argument}#{digest}"
 

@@ -137,7 +137,7 @@ def _is_of_wnid(row: Row, tree: Taxonomy, classes: Mapping[str, str], own: Colle
     key, wnid, word = row.key, row.wnid, _plain(row.key)
     if not wnid or word in own or WNID.fullmatch(key) or key in tree:
         return False
-    if wnid in tree and word in _names(tree[wnid]):
+    if _is_name(key, wnid, tree):
         return True
     nouns = {synset.wnid for synset in tree.search(word) if word in _names(synset)}
     if not nouns and nearest(word, own):
