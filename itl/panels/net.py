@@ -285,10 +285,9 @@ class NetPanel(Panel):
 
     def _images(self) -> list[tuple[str, str]]:
         """List the images of the page: words and id."""
-        name, images = self.inspection.name, [("choose an image", "")]
-        for row in self._page_of_wrong().itertuples():
-            images.append((f"{row.image}: {name(row.label)} → {name(row.predicted)}", row.image))
-        return images
+        name, rows = self.inspection.name, self._page_of_wrong().itertuples()
+        images = [(f"{row.image}: {name(row.label)} → {name(row.predicted)}", row.image) for row in rows]
+        return [("choose an image", ""), *images]
 
     def _turn(self, pages: int) -> None:
         self.image, self.page = "", min(max(0, self.page + pages), self._last_page)

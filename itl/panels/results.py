@@ -369,10 +369,9 @@ class ResultsPanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: what is compared, and a row of it; runs and nets are clicked in the picture."""
-        controls = []
-        for name in ("question", "task", "metric", "axis"):
-            after = {"task": ["question"], "metric": ["question", "task"], "axis": ["question", "task"]}
-            controls.append(self.dropdown(name, name, partial(self.options, name), after.get(name, [])))
+        both = ["question", "task"]
+        after: dict[str, list[str]] = {"question": [], "task": ["question"], "metric": both, "axis": both}
+        controls = [self.dropdown(name, name, partial(self.options, name), after[name]) for name in after]
         row = ipywidgets.Select(description="comparison", rows=10, **WIDE)
         self.bind(row, "row", self._row_options, ["question", "task", "axis"])
         return [*controls, row]
