@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
+from itl.iteration import grouped
+
 SPLIT_ORDER = ("train", "val", "test")
 SPLIT_OF_WORD = {  # in names of folders and files, in any case
     **dict.fromkeys(("train", "training", "trainval"), "train"),
@@ -34,7 +36,9 @@ WORDS_OF_SPLITS = {"split", "splits", "partition", "partitions"}
 LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", "tsv", "jsonl", "json"}
 JSON_WORDS = {"annotations", "labels", "instances", "coco"}  # beside a split in the name of a JSON with boxes
 CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
-SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
+SUFFIX_WORDS = re.compile(  # trainset, trainlist
+    r"(?<=.)(set|data|df|images|imgs|img|files?|lists?|labels?|ids|names|shards?|parts?|splits?)$"
+)
 
 
 def words_of(name: str) -> list[str]:
@@ -59,6 +63,25 @@ def _without_suffix(word: str) -> str:
     """Return *word* in lower case, that of a split alone: train for trainset."""
     stem = SUFFIX_WORDS.sub("", word := word.casefold())
     return stem if stem in SPLIT_OF_WORD else word
+
+
+def joined_splits(names: Iterable[str]) -> dict[str, str]:
+    """Return the splits of those *names* that differ by a split alone, joined to other letters.
+
+    >>> joined_splits(["mytrain-0.tar", "mytest-0.tar", "mytest-1.tar", "contest-0.tar"])
+    {'mytrain-0.tar': 'train', 'mytest-0.tar': 'test', 'mytest-1.tar': 'test'}
+    """
+    words = "|".join(sorted(SPLIT_OF_WORD, key=len, reverse=True))
+    pairs = [  # a name without the word and with any number, and the name with its split
+        (re.sub(r"\d+", "0", f"{name[: match.start()]}*{name[match.end() :]}"), (name, match[0].lower()))
+        for name in names
+        for match in re.finditer(words, name, re.IGNORECASE)
+    ]
+    split_of: dict[str, str] = {}
+    for alike in grouped(pairs).values():
+        if len({SPLIT_OF_WORD[word] for _, word in alike}) > 1:
+            split_of |= {name: SPLIT_OF_WORD[word] for name, word in alike}
+    return split_of
 
 
 def splits_of_words(words: Iterable[str]) -> set[str]:
@@ -202,6 +225,21 @@ def split_of_folders(path: str) -> str | None:
     """
     folders = path.replace("\\", "/").split("/")[:-1]
     return next(filter(None, map(split_of_name, folders)), None)
+
+
+def splits_in_names(images: Iterable[str]) -> dict[str, str]:
+    """Return one of *images* for each split that their names tell; none where the name of one tells none.
+
+    >>> splits_in_names(["cat/train_1.jpg", "dog/test_1.jpg"]), splits_in_names(["test_1.jpg", "a.jpg"])
+    ({'train': 'cat/train_1.jpg', 'test': 'dog/test_1.jpg'}, {})
+    """
+    image_of: dict[str, str] = {}
+    for image in images:
+        split = _only(splits_of_words(stem_words(image)))
+        if not split:
+            return {}
+        image_of.setdefault(split, image)
+    return image_of
 
 
 def innermost_folder(image: str) -> str:

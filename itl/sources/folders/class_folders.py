@@ -44,6 +44,7 @@ from itl.sources.split_names import (
     may_have_codes,
     split_of_folders,
     split_of_path,
+    splits_in_names,
 )
 from itl.sources.unopened_archives import describe_unopened, is_archive
 from itl.storage import text_lines
@@ -94,9 +95,11 @@ class ClassFolders(Source):
         except ItlError as error:
             raise ItlError(self._refusal(str(error), counts)) from None
         all_train = {split for split, _ in layout.class_of.values()} == {"train"}
-        may_be_divided = choice == Choice() and all_train and len(self.listing.files) > counts.total()
-        if may_be_divided and (divider := self._describe_divider(layout.class_of)):
-            parts = [f"{self.path}: {divider}", offer_readings(counts)]
+        reason = _describe_names(self.listing, layout.class_of) if choice == Choice() and all_train else ""
+        if choice == Choice() and all_train and len(self.listing.files) > counts.total():
+            reason = reason or self._describe_divider(layout.class_of)
+        if reason:
+            parts = [f"{self.path}: {reason}", offer_readings(counts)]
             raise ItlError(FOLDERS_ALONE.join(filter(None, parts)))
         return choose_classes(layout, self.classes, counts)
 
@@ -234,6 +237,17 @@ class ClassFolders(Source):
             return []
         are = "all train" if splits == {"train"} else f"{' and '.join(sorted(splits))} by folder"
         return [f"not read: {examples(unread)}, by the name a division of the images, which are {are}"]
+
+
+def _describe_names(listing: Listing, folders: Collection[str]) -> str:
+    """Say which splits the images in *folders*, all train by these, have in their names; '' for none."""
+    images = (name for name in listing.files if name.rpartition("/")[0] in folders and is_image(name))
+    if len(named := splits_in_names(images)) < 2:
+        return ""
+    return (
+        f"by their names images are of several splits, as {' and '.join(named.values())}, and by their "
+        f"folders alone all would be train; move them to folders of splits"
+    )
 
 
 def _dividing_list(listing: Listing, folders: Collection[str]) -> str:

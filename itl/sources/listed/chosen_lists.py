@@ -26,7 +26,13 @@ from itl.sources.listed.listed_source import ListedSource
 from itl.sources.listed.numbered_classes import is_number
 from itl.sources.listed.split_columns import UnclearListError
 from itl.sources.records import is_image
-from itl.sources.split_names import SPLIT_ORDER, is_split_list, one_for_each_split, split_of_path
+from itl.sources.split_names import (
+    SPLIT_ORDER,
+    is_split_list,
+    joined_splits,
+    one_for_each_split,
+    split_of_path,
+)
 from itl.words import counted, examples
 
 FIRST_LINES = 3  # of a file, which tell whether it is a list
@@ -55,7 +61,8 @@ class ChosenLists(ListedSource):
             return {split: self._option_file(name, split) for split, name in self._options.items()}
         labelled = [name for name in self._candidates if name not in self._unread]
         names = labelled or self._labelled_by_folders()
-        by_split = grouped((split_of_path(name) or "train", name) for name in names)
+        joined = joined_splits(names)
+        by_split = grouped((split_of_path(name) or joined.get(name, "train"), name) for name in names)
         for split, files in by_split.items():
             if len(files) > 1:
                 are_of_classes = self._are_of_classes(files)

@@ -16,10 +16,12 @@ from itl.sources.records import Record, is_image, validate_records
 from itl.sources.source import Source
 from itl.sources.split_names import (
     LIKE_SPLITS,
+    joined_splits,
     split_of_any_word,
     split_of_folders,
     split_of_name,
     split_of_path,
+    splits_in_names,
     words_of,
 )
 from itl.sources.unopened_archives import describe_unopened, is_archive
@@ -111,16 +113,17 @@ class ContainerSource(Source):
             ) from None
 
     def _refuse_folders_of_splits(self, images: Iterable[str]) -> None:
-        """Raise ItlError if *images* of files whose names tell no split lie in folders of several splits."""
+        """Raise ItlError if *images* of files without splits in their names are of several by their own."""
+        images = list(images)
         in_folder = {image.rpartition("/")[0]: image for image in images if "/" in image}
         of_split = {split_of_folders(image): image for image in in_folder.values()}
         of_split.pop(None, None)
-        if len(of_split) > 1:
-            (split, image), (other, another), *_ = of_split.items()
+        if len(named := of_split if len(of_split) > 1 else splits_in_names(images)) > 1:
+            (split, image), (other, another), *_ = named.items()
             raise ItlError(
-                f"{self.path}: the names of its files tell no split, so all images would be train, but "
-                f"{image} lies in a folder of {split} and {another} in one of {other}; write files for each "
-                f"split, named so"
+                f"{self.path}: the names of its files tell no split, so all images would be train, but by "
+                f"its name {image} is of {split} and {another} of {other}; write files for each split, "
+                f"named so"
             )
 
     def _count_others(self) -> Counter:
@@ -188,6 +191,11 @@ def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
     names = [*names]
     split_of = {name: split_of_path(name) for name in names}
     telling = {name for name in names if split_of[name]}
+    if not telling and (joined := joined_splits(names)):
+        raise ItlError(
+            f"{path}: the names of {examples([*joined])} tell no split, but may mean "
+            f"{examples([*dict.fromkeys(joined.values())])}; put a sign before and behind it, as in a-train-0"
+        )
     if not telling:
         short = {name: split_of_any_word(name, short=True) for name in names}  # te may be Telugu beside en
         telling = {name for name in names if not LIKE_SPLITS.isdisjoint(words_of(name))}

@@ -47,7 +47,7 @@ def is_caption(name: str, stems: Container[str]) -> bool:
 
 
 def read_divider(member: Member, name: str) -> bytes:
-    """Return as much of a list as `divides` needs: its start, or all if it may be a list of splits.
+    """Return as much of a list as `divides` needs: its start, or all of one of splits, or of train.
 
     Its *name* tells that, or that of a column: CelebA's has the code of train in its first 162,770 lines.
     """
@@ -56,7 +56,8 @@ def read_divider(member: Member, name: str) -> bytes:
         start, _, _ = start.rpartition(b"\n" if b"\n" in start else b"\r")
         start = start if len(start.splitlines()) >= PEEKED_LINES else member.read()
     header = _CELL_ENDS.split(first_line(_text_of(start)))
-    return member.read() if is_of_splits(name) or any(map(may_be_split_column, header)) else start
+    is_whole = is_of_splits(name) or split_of_path(name) == "train" or any(map(may_be_split_column, header))
+    return member.read() if is_whole else start
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -83,9 +84,11 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
         tells_splits |= has_split_column(rows, name)
     elif suffix == "txt":
         tells_splits |= are_codes_of_splits({"".join(row[1:]) for row in rows}, name)
+    listed = [cell for cell in cells if stem_of(cell) in stems]
+    if split_of_path(name) == "train":  # and others are not train
+        tells_splits |= len({stem_of(cell) for cell in listed}) < len(stems)
     if not tells_splits and not any(map(split_of_cell, cells)):
         return False
-    listed = [cell for cell in cells if stem_of(cell) in stems]
     if not tells_splits and suffix == "txt":
         with_both = [row for row in rows if {*row} & {*listed} and any(map(split_of_cell, row))]
         is_list = len(rows) - 1 <= len(with_both) > 1  # perhaps with a header

@@ -103,7 +103,7 @@ def has_lines_of_text(text: str) -> bool:
 def has_header(text: str) -> bool:
     """Say whether the first line of *text* names columns of images and of labels.
 
-    >>> has_header("image\tlabel\n1.jpg\tcat"), has_header("image.jpg label")
+    >>> has_header("image,label"), has_header("image.jpg,label")
     (True, False)
     """
     first = first_line(text)

@@ -29,8 +29,10 @@ from itl.sources.split_names import (
     SPLIT_ORDER,
     describe_joined_split,
     innermost_folder,
+    joined_splits,
     split_of_folders,
     split_of_path,
+    splits_in_names,
 )
 from itl.words import counted, examples
 
@@ -84,7 +86,7 @@ class Lists(ChosenLists):
         file_of = self._list_of_split()
         lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file
         others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
-        content = {}
+        content, joined = {}, joined_splits(file_of.values())
         for name in dict.fromkeys(file_of.values()):
             listed = self._read(name)
             content[name] = listed.images
@@ -92,7 +94,7 @@ class Lists(ChosenLists):
         for file, images in self._label_bare(content, scan).items():
             named_for = [split for split in file_of if file_of[split] == file]
             has_column = any(entry.split for entry in images)
-            if not (has_column or split_of_path(file) or self._options):
+            if not (has_column or split_of_path(file) or file in joined or self._options):
                 images = self._divided_by_folder(images, file, scan)
             elif has_column:
                 scan.notes.append(f"{file} says the split of each image in a column")
@@ -219,6 +221,11 @@ class Lists(ChosenLists):
                 raise ItlError(
                     f"{file} names no split, and its images lie in folders that are named like splits, as "
                     f"{' and '.join(sorted(folders.values()))}; {cure}"
+                )
+            if len(named := splits_in_names(entry.image for entry in images)) > 1:
+                raise ItlError(
+                    f"{file} names no split, and all images have one in their names, as "
+                    f"{' and '.join(sorted(named.values()))}; {cure}"
                 )
             scan.notes += describe_joined_split(file)
             return images
