@@ -35,7 +35,7 @@ def misfit(net: str, wanted: Shapes, tensors: Tensors, entry: str, path: Path) -
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     advice = (
         _pooling_advice(wanted, given)
-        or _order_advice(wanted, tensors, entry)
+        or ("" if wanted.keys() <= given.keys() else _order_advice(wanted, tensors, entry))
         or _first_kernel_advice(wanted, given)
         or _pixels_advice(net, wanted, given)
         or _net_advice(net, tensors)

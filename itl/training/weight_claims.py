@@ -51,9 +51,12 @@ def refuse_other_colours(
     if np.allclose([values[::-1] for values in said], ours, rtol=0, atol=SAME_COLOUR):
         order = "red, green and blue: leave bgr out" if weights.bgr else "blue, green and red: give bgr: true"
         raise ItlError(f"{path} has mean and std in the order {order}, or give mean and std, in RGB")
+    way = "those that its net expects"
+    if np.allclose(said[0][::-1], ours[0], rtol=0, atol=SAME_COLOUR) and said[0] != said[0][::-1]:
+        turned = _listed(*(values[::-1] for values in said))
+        way = f"{'no bgr' if weights.bgr else 'bgr: true'} and {turned}, as its mean is in that order"
     raise ItlError(
-        f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give "
-        f"those that its net expects"
+        f"{path} says that its images have {_listed(*said)}; left out, they are {_listed(*ours)}; give {way}"
     )
 
 

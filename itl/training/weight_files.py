@@ -143,7 +143,7 @@ def _settings(content: object) -> dict[str, object]:
     """Return the settings that a training script wrote beside tensors; see `read_file`."""
     if not isinstance(content, Mapping):
         return {}
-    args = content.get("args")
+    args = content.get("args") or content.get("hyper_parameters")  # of timm's and Lightning's checkpoints
     settings = vars(args) if isinstance(args, argparse.Namespace) else args
     arch = {"arch": content["arch"]} if "arch" in content else {}
     return (dict(settings) if isinstance(settings, Mapping) else {}) | arch

@@ -101,6 +101,16 @@ def test_tensors_of_other_names_are_taken_in_order_without_counters_too(tmp_path
     assert all(torch.equal(value, state.get(name, torch.tensor(0))) for name, value in kept.items())
 
 
+def test_two_tensors_of_a_head_beside_all_of_the_net_are_no_other_order(tmp_path):
+    """As many as a classifier has: SwAV's projection and prototypes."""
+    body = {name: value for name, value in resnet18_state().items() if not name.startswith("fc.")}
+    head = {"projection_head.0.weight": torch.zeros(8, 512), "prototypes.weight": torch.zeros(30, 8)}
+    says = "save the file without projection_head, prototypes if these are no part of it"
+    with pytest.raises(ItlError, match=says) as refused:
+        taken("resnet18", body | head, tmp_path / "a.pth")
+    assert "in_order" not in str(refused.value)
+
+
 def test_parts_of_layers_in_another_order_are_not_taken_in_order(tmp_path):
     """All four tensors of a BatchNorm have one shape, so names alone tell them apart."""
     tensors = without_counters(resnet18_state())

@@ -94,11 +94,23 @@ def test_a_mean_in_the_order_of_bgr_says_so(tmp_path):
         check(content, path, bgr=True)
 
 
+def test_a_mean_of_caffe_is_said_to_be_of_bgr_though_its_std_is_another(tmp_path):
+    mean, path = [103.53, 116.28, 123.675], tmp_path / "a.pth"
+    colours = {"pixel_mean": torch.tensor(mean), "pixel_std": torch.ones(3)}
+    with pytest.raises(ItlError) as refused:
+        check(resnet18_state() | colours, path)
+    way = "bgr: true and mean: [0.485, 0.456, 0.406], std: [0.003922, 0.003922, 0.003922], as its mean is in"
+    assert f"; give {way} that order" in str(refused.value)
+    check(resnet18_state() | colours, path, bgr=True, mean=[0.485, 0.456, 0.406], std=[0.003922] * 3)
+
+
 def test_settings_of_the_training_script_are_heard(tmp_path):
     state = resnet18_state()
     for args in (argparse.Namespace(**CIFAR), CIFAR):
         with pytest.raises(ItlError, match=r"its images have mean: \[0.4914"):
             check({"model": state, "args": args}, tmp_path / "a.pth")
+        with pytest.raises(ItlError, match=r"its images have mean: \[0.4914"):  # as of Lightning
+            check({"state_dict": state, "hyper_parameters": args}, tmp_path / "a.pth")
     for args in (argparse.Namespace(mean=None, std=None, lr=0.1), {"model": "resnet18"}, ["--lr", "1"], None):
         check({"model": state, "args": args, "arch": "resnet18"}, tmp_path / "a.pth")
 
