@@ -17,12 +17,16 @@ from itl.notes import warn
 from itl.storage import python_literal, text_lines, unique_keys
 
 LETTER = re.compile(r"[^\W\d_]")
-KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
-RUNNING_NUMBERS = ("id", "index", "number", "")  # before it, the last as pandas writes it
+KEY_COLUMNS = (  # the first of a header
+    *("wnid", "synset", "name", "class", "class_name", "folder", "fine", "fine_label"),
+)
+RUNNING_NUMBERS = (  # before it, the last as pandas writes it
+    *("id", "idx", "index", "number", "class_id", "class_idx", "class_index", ""),
+)
 LABEL_COLUMNS = ("label", "superclass", "wnid")
 COARSE = re.compile("coarse|super|group|parent")  # in the header of what classes count as
 OTHER_COLUMNS = (  # of a header, certainly not what a class counts as
-    *("name", "names", "words", "description", "gloss", "index", "id", "number", "split"),
+    *("name", "names", "words", "description", "gloss", "index", "idx", "id", "number", "split"),
     *("count", "counts", "n", "images", "n_images", "num_images", "number of images", "frequency"),
 )
 MARKS = {  # columns that say which classes are taken; refused
@@ -440,7 +444,10 @@ def _json_content(text: str, path: Path) -> Any:
         except json.JSONDecodeError:
             return python_literal(text)
     except SyntaxError as error:
-        raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
+        where = f", line {error.lineno}" if error.lineno else ""
+        raise ItlError(
+            f"{path} begins like JSON, but is not: {error.msg}{where}; give one list or mapping, or a CSV"
+        ) from None
     except RecursionError:
         raise ItlError(f"{path} is nested too deeply; give a list or a mapping of classes") from None
     except ValueError as error:

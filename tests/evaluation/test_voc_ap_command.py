@@ -119,6 +119,8 @@ HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
         ("", "should have one column image; the header"),
         (f"{HEADER}\n\ud8ff", "cannot be read as a CSV in UTF-8"),
         ("image,score\na,1\n", "should have one column class"),
+        (HEADER.replace(",", "\t"), "score xmin ymin xmax ymax, with tabs for commas"),
+        (HEADER.replace(",", ";"), "with semicolons for commas"),
         (f"{HEADER}\n{GOOD}\na,dog,0.5,1,1,9\n", "row 2: 6 values, but the header names 7"),
         (f"{HEADER}\n{GOOD},7\n", "row 1: 8 values"),
         (f"{HEADER}\n{GOOD}\na,dog,nan,1,1,9,9\n", "row 2: score is 'nan'; it should be a finite number"),
@@ -238,6 +240,13 @@ def test_images_may_be_named_with_their_suffix_or_path(tmp_path, capsys):
             {
                 "comp4_1b2f-9c_det_test_dog.txt": "a 0.5 1 1 10 10",
                 "comp4_1b2f-9c_det_test_cat.txt": "000007 .5 1 1 10 10",
+            },
+            "",
+        ),
+        (
+            {
+                "det_test_dog.txt": "a 0.5 1 1 10 10",
+                "det_test_cat.txt": "000007 .5 1 1 10 10",
             },
             "",
         ),

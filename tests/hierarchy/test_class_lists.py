@@ -42,6 +42,8 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f"{TENCH};0\n{GOLDFISH};1\n",
         f"wnid,name\n{TENCH},fish\n{GOLDFISH},fish\n",  # a header says that these are names
         f"id,wnid,name\n0,{TENCH},tench\n1,{GOLDFISH},goldfish\n",
+        f"class_index,wnid\n0,{TENCH}\n1,{GOLDFISH}\n",
+        "idx,class_name\n0,tench\n1,goldfish\n",
         f"Index;WNID\n0;{TENCH}\n1;{GOLDFISH}\n",
         ",name\n0,tench\n1,goldfish\n",  # of pandas
         f"wnid,images\n{TENCH},1300\n{GOLDFISH},1300\n",
@@ -72,6 +74,8 @@ def test_a_list_of_classes(tmp_path, content):
         f"wnid,label\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
         f"wnid,name,coarse\n{TENCH},tench,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n{SPANIEL},d,dog\n",
         f"wnid,fine,coarse\n{TENCH},a,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n{SPANIEL},d,dog\n",
+        "fine_label,coarse_label\ntench,fish\ngoldfish,fish\nChihuahua,dog\nJapanese spaniel,dog\n",
+        f"class_index,wnid,superclass\n0,{TENCH},fish\n1,{GOLDFISH},fish\n2,{CHIHUAHUA},dog\n3,{SPANIEL},dog\n",
         f"wnid,coarse,fine\n{TENCH},fish,a\n{GOLDFISH},fish,b\n{CHIHUAHUA},dog,c\n{SPANIEL},dog,d\n",
         f"wnid,pictures,kind\n{TENCH},9,fish\n{GOLDFISH},9,fish\n{CHIHUAHUA},8,dog\n{SPANIEL},8,dog\n",
         f"wnid\tclass\n{TENCH}\tfish\n{GOLDFISH}\tfish\n{CHIHUAHUA}\tdog\n{SPANIEL}\tdog\n",
@@ -245,7 +249,7 @@ def test_names_of_folders(tmp_path):
         (f"{{1: ['{TENCH}'], 1: ['{CHIHUAHUA}']}}", "the key 1 is twice in one object"),
         ("{['fish']: 1}", "^[^:]*list begins like JSON, but is not: "),
         ("{'fish': dog()}", "^[^:]*list begins like JSON, but is not: a word has no quotes"),
-        ("{'fish': 1}\n{'dog': 2}", "but is not: invalid syntax [^;]*$"),
+        ("{'fish': 1}\n{'dog': 2}", "but is not: invalid syntax, line 2; give one list"),
         (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
         *(
             (

@@ -345,6 +345,15 @@ def test_columns_of_images_by_their_names(column):
     assert read_list_file(with_usual, "train.csv")[0].image == "0.jpg"
 
 
+def test_columns_that_are_1_or_0_in_all_rows_are_no_classes(tmp_path):
+    """As those of VIA, whose classes are in JSON; the one-hot label of each image would be region_count."""
+    rows = [f"{number}.jpg,1,0,{{'class': 'cat'}}" for number in range(3)]
+    tree = FLAT | {"via.csv": text("filename,region_count,region_id,region_attributes", *rows)}
+    message = refusal("lists", written(tmp_path, tree))
+    assert "no column of the label" in message
+    assert "0 and 1" not in message
+
+
 @pytest.mark.parametrize("label", [" {}", ""])
 @pytest.mark.parametrize("suffix", [".jpg", ""])
 def test_paths_of_windows_are_those_of_other_systems(tmp_path, suffix, label):
@@ -361,7 +370,7 @@ def test_paths_of_windows_are_those_of_other_systems(tmp_path, suffix, label):
     assert [label for _, label in results[0][0]] == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("sign", ["\t", ",", ";"])
+@pytest.mark.parametrize("sign", ["\t", ",", ";", " "])
 def test_a_text_file_may_have_the_header_of_a_table(tmp_path, sign):
     columns = text(f"label{sign}image{sign}camera", f"cat{sign}0.jpg{sign}1", f"dog{sign}1.jpg{sign}2")
     path = written(tmp_path, FLAT | {"train.txt": columns, "notes.txt": b"id,label\n0,fox\n1,cow\n"})

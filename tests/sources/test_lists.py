@@ -329,7 +329,7 @@ def test_labels_that_their_folders_contradict_are_said(tmp_path):
     names = text("cat/1.jpg cat", "cat/2.jpg dog", "dog/3.jpg dog", "dog/4.jpg dog")
     source = open_source("lists", written(tmp_path / "names", files | {"train.txt": names}))
     assert [record.wnid for record in source.records()] == ["cat", "dog", "dog", "dog"]
-    note = "1 image has the name of another image's folder as a label, such as cat/2.jpg; the list is taken"
+    note = "1 image is of another class by the list than by the folder, such as cat/2.jpg; the list is taken"
     assert note in source.notes
     numbers = names.replace(b" cat", b" 0").replace(b" dog", b" 1")
     source = open_source("lists", written(tmp_path / "numbers", files | {"train.txt": numbers}))

@@ -41,7 +41,9 @@ from itl.storage import text_lines
 from itl.words import counted, examples
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
-KIT_FILE = re.compile(r"(comp\d+(?:[_-][A-Za-z0-9-]+)?_det_[A-Za-z0-9]+)_(.+)\.txt")  # Fast R-CNN adds a salt
+KIT_FILE = re.compile(  # Fast R-CNN adds a salt, others leave out comp4
+    r"((?:comp\d+(?:[_-][A-Za-z0-9-]+)?_)?det_[A-Za-z0-9]+)_(.+)\.txt"
+)
 KIT_LINE = "IMAGE SCORE XMIN YMIN XMAX YMAX"
 FEW_WITHOUT = 0.1  # part of the images on which a detector may well find nothing
 COCO_KEYS = ("image_id", "category_id", "bbox", "score")
@@ -235,6 +237,8 @@ def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
     header = [name.strip() for name in rows[0]] if rows else []
     if wrong := [name for name in DETECTION_COLUMNS if header.count(name) != 1]:
         present = " ".join(",".join(header).split())[:80]
+        signs = [name for sign, name in (("\t", "tabs"), (";", "semicolons")) if sign in "".join(header)]
+        present += f", with {signs[0]} for commas" if signs else ""
         raise ItlError(
             f"{path} should have one column {wrong[0]}; the header should be {','.join(DETECTION_COLUMNS)}, "
             f"and is {present or 'empty'}"

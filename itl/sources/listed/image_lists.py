@@ -13,9 +13,9 @@ from itl.sources.listed.list_files import (
     ListedImage,
     ListFile,
     NoTextError,
+    delimiter_of_header,
     delimiter_of_table,
     first_line,
-    has_header,
     has_lines_of_text,
     is_utf16,
     text_of,
@@ -115,12 +115,15 @@ def _add_images(parsed: ListFile, text: str, image: str | None, label: str | Non
     file = parsed.name
     suffix = "txt" if has_lines_of_text(text) else file.lower().rpartition(".")[2]
     may_be_list = is_chosen or split_of_path(file) is not None
-    if suffix not in ("jsonl", "ndjson", "tsv") and may_be_list and has_header(text):
-        suffix = "csv"
+    delimiter = ""
+    if suffix in ("csv", "tsv"):
+        delimiter = delimiter_of_table(text, suffix)
+    elif may_be_list:
+        delimiter = delimiter_of_header(text, image, label)
     if suffix in ("jsonl", "ndjson"):
         add_objects(parsed, json_lines(text, parsed), image, label)
-    elif suffix in ("csv", "tsv"):
-        rows = rows_of_cells(text, delimiter_of_table(text, suffix), parsed)
+    elif delimiter:
+        rows = rows_of_cells(text, delimiter, parsed)
         number, header = next(rows, (0, [""]))
         if IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:
             _add_pairs(parsed, chain([(number, header)], rows), is_chosen)

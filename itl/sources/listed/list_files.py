@@ -100,15 +100,22 @@ def has_lines_of_text(text: str) -> bool:
     return is_labelled and not re.search(r"[,;|\t\"]", first)
 
 
-def has_header(text: str) -> bool:
-    """Say whether the first line of *text* names columns of images and of labels.
+def delimiter_of_header(text: str, image: str | None = None, label: str | None = None) -> str:
+    """Return what separates columns of images and of labels, called so or *image* and *label*, on line 1.
 
-    >>> has_header("image,label"), has_header("image.jpg,label")
-    (True, False)
+    That may be a blank. It is empty where the first line of *text* names none of these.
+
+    >>> delimiter_of_header("image,label"), delimiter_of_header("id path kind", "path", "kind")
+    (',', ' ')
+    >>> delimiter_of_header("image.jpg,label")
+    ''
     """
-    first = first_line(text)
-    cells = {cell.strip(' "').lower() for cell in first.split(delimiter_of(first))}
-    return not (cells.isdisjoint((*IMAGE_COLUMNS, *ID_COLUMNS)) or cells.isdisjoint(LABEL_COLUMNS))
+    first = first_line(text).lower()
+    sign = next((sign for sign in ",\t;| " if sign in first), ",")
+    cells = {cell.strip(' "') for cell in first.split(sign)}
+    images = (image.lower(),) if image else (*IMAGE_COLUMNS, *ID_COLUMNS)
+    labels = (label.lower(),) if label else LABEL_COLUMNS
+    return "" if cells.isdisjoint(images) or cells.isdisjoint(labels) else sign
 
 
 def delimiter_of_table(text: str, suffix: str) -> str:

@@ -248,7 +248,8 @@ def _refuse_class_columns(rows: Sequence[Row], columns: Sequence[str], label: st
     is_one = all(sum(_flag(row, name) in FLAGS_SET for name in flags) == 1 for row in rows)
     are_classes = label in flags and len(flags) > 2 and is_one
     if label is None and len(flags) > 1:
-        are_classes = is_one or {*others} <= {split_column(others, file)}
+        uses = [name for name in flags if any(_flag(row, name) in FLAGS_SET for row in rows)]
+        are_classes = (is_one and len(uses) > 1) or {*others} <= {split_column(others, file)}
     if are_classes:
         raise ItlError(
             f"{file} has a column of 0 and 1 for each class, {examples(flags)}; write one column label with "

@@ -134,10 +134,10 @@ class ListedSource(ScannedSource):
         if self.labels_are_folders:
             scan.add_problems(others, "images of another class by their folders")
         elif others:
-            count = counted(len(others), "images have")
+            count = counted(len(others), "images are")
             scan.notes.append(
-                f"{count} the name of another image's folder as a label, such as {examples(others)}; "
-                f"the list is taken"
+                f"{count} of another class by the list than by the folder, such as {examples(others)}; the "
+                f"list is taken"
             )
 
     @cached_property
