@@ -51,14 +51,15 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
     the ceiling: a difference would then have been seen.
 
     Args:
-        gain: of the reference condition over no pre-training; None where one of them is missing.
+        gain: of the reference condition over no pre-training; None where one of them is missing, which a
+            ceiling does not need.
         margin: points within which a change does not matter.
         score: mean of the reference condition, in percent, as is that of nets *untrained*.
     """
-    if gain is None:
-        return "what pre-training gives was not measured"
     if ceiling := ceiling_text(max(score, untrained)):
         return ceiling
+    if gain is None:
+        return "what pre-training gives was not measured"
     needed = max(MIN_GAIN, 2 * margin)  # in this order: a margin that is not known needs no more
     if gain.mean < needed:
         kind = A_FLOOR if score < FLOOR else CONTROL_FAILS

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from itl.analysis.model import Estimate
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL
 from itl.analysis.verdicts import (
@@ -118,6 +119,15 @@ def test_beyond_the_cap_and_without_one_there_was_one_look():
     for cap in (0, 5):
         (verdict,) = judge([evidence(0.001, n=6)], cap)
         assert verdict.p_adjusted == 0.001
+
+
+def test_a_ceiling_is_said_where_nothing_is_without_pre_training():
+    fault = control_fault(None, math.nan, score=100.0, untrained=0.0)
+    assert fault == "a ceiling: scores of 100 % leave no room for a difference"
+    assert control_fault(None, math.nan, 90.0, 0.0) == "what pre-training gives was not measured"
+    constant = Estimate(mean=0.0, standard_error=0.0, df=4, n=MIN_SEEDS)
+    (verdict,) = judge([Evidence(constant, control_fault=fault)])
+    assert (verdict.word, verdict.note) == (CANNOT_TELL, fault)
 
 
 @pytest.mark.parametrize(
