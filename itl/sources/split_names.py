@@ -37,7 +37,7 @@ LIST_WORDS = {*NEUTRAL, "label", "labels", "list", "annotations", "txt", "csv", 
 JSON_WORDS = {"annotations", "labels", "instances", "coco"}  # beside a split in the name of a JSON with boxes
 CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # trainA, GTSRBTest
 SUFFIX_WORDS = re.compile(  # trainset, trainlist
-    r"(?<=.)(set|data|df|images|imgs|img|files?|lists?|labels?|ids|names|shards?|parts?|splits?)$"
+    r"(?<=.)(set|data|df|images|imgs|img|files?|lists?|labels?|ids|shards?|splits?)$"
 )
 
 

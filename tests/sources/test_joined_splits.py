@@ -106,8 +106,13 @@ def test_images_of_one_split_or_some_without_are_read(tmp_path, extra):
     ],
 )
 def test_a_list_of_train_that_leaves_out_images_beside_class_folders_is_refused(tmp_path, lines, divides):
+    logs = {
+        "train_log.txt": text("epoch 1", "wrong: a/1.jpg"),
+        "train.csv": text("epoch,loss", "1,.5", "2,.4"),
+    }
     path = written(tmp_path, FOUR | {"train.txt": text(*lines)})
     if not divides:
+        written(tmp_path, logs)
         assert set(splits("folder", path).values()) == {"train"}
         return
     with pytest.raises(

@@ -56,8 +56,13 @@ def read_divider(member: Member, name: str) -> bytes:
         start, _, _ = start.rpartition(b"\n" if b"\n" in start else b"\r")
         start = start if len(start.splitlines()) >= PEEKED_LINES else member.read()
     header = _CELL_ENDS.split(first_line(_text_of(start)))
-    is_whole = is_of_splits(name) or split_of_path(name) == "train" or any(map(may_be_split_column, header))
+    is_whole = is_of_splits(name) or _is_of_train(name) or any(map(may_be_split_column, header))
     return member.read() if is_whole else start
+
+
+def _is_of_train(name: str) -> bool:
+    """Say whether a file is by its *name* the list of train: no train_log.txt."""
+    return split_of_path(name) == "train" and is_split_list(name)
 
 
 def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
@@ -85,7 +90,7 @@ def divides(data: bytes, name: str, stems: Collection[str]) -> bool:
     elif suffix == "txt":
         tells_splits |= are_codes_of_splits({"".join(row[1:]) for row in rows}, name)
     listed = [cell for cell in cells if stem_of(cell) in stems]
-    if split_of_path(name) == "train":  # and others are not train
+    if _is_of_train(name):  # and others are not train
         tells_splits |= len({stem_of(cell) for cell in listed}) < len(stems)
     if not tells_splits and not any(map(split_of_cell, cells)):
         return False
@@ -176,7 +181,8 @@ def find_divider(files: Mapping[str, Member], taken: Collection[str], images: Co
     stems = cache(lambda split: stems_outside(split, taken, images))
     trees = sorted(name for name in files if name.lower().endswith(TREE_SUFFIXES))
     for name in sorted(files.keys() - {*trees}):
-        if divides(read_divider(files[name], name), name, stems(split_of_path(name))):
+        of_split = stems(split_of_path(name))
+        if of_split and divides(read_divider(files[name], name), name, of_split):
             return name
     named = {name for name in trees if is_split_list(name.rpartition("/")[2]) or is_of_splits(name)}
     for name in sorted(trees, key=lambda name: (name not in named, name.count("/")))[:MAX_OPENED]:

@@ -10,7 +10,7 @@ from itl.errors import ItlError
 from itl.sources.files.image_files import FORMATS_OF_SUFFIX
 from itl.sources.listed.labels import LABEL_COLUMNS, SEVERAL_LABELS, refuse_several
 from itl.sources.listed.list_columns import ID_COLUMNS, IMAGE_COLUMNS, delimiter_of
-from itl.sources.records import plain_label, unquoted
+from itl.sources.records import is_image, plain_label, unquoted
 
 QUOTES = ("'", '"')
 _SUFFIXES = "|".join(map(re.escape, FORMATS_OF_SUFFIX))
@@ -115,7 +115,8 @@ def delimiter_of_header(text: str, image: str | None = None, label: str | None =
     cells = {cell.strip(' "') for cell in first.split(sign)}
     images = (image.lower(),) if image else (*IMAGE_COLUMNS, *ID_COLUMNS)
     labels = (label.lower(),) if label else LABEL_COLUMNS
-    return "" if cells.isdisjoint(images) or cells.isdisjoint(labels) else sign
+    is_none = cells.isdisjoint(images) or cells.isdisjoint(labels) or any(map(is_image, cells))
+    return "" if is_none else sign
 
 
 def delimiter_of_table(text: str, suffix: str) -> str:
