@@ -59,19 +59,23 @@ def names_of_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     >>> names_of_numbers([("0", "cat"), ("0", "dog")])
     {}
     """
-    named = [(number, name) for number, name in pairs if name]
-    return {} if contradiction(named) else dict(named)
+    pairs = list(pairs)
+    return {} if contradiction(pairs) else {number: name for number, name in pairs if name}
 
 
 def contradiction(pairs: Iterable[tuple[str, str]]) -> str:
     """Say which number has two names among *pairs*, or which name two numbers; '' if none has.
 
+    Empty names are none.
+
     >>> contradiction([("0", "cat"), ("1", "dog"), ("0", "dog")]), contradiction([("0", "cat"), ("1", "cat")])
     ('0 is cat and dog', '0 and 1 are cat')
+    >>> contradiction([("0", ""), ("0", "cat"), ("1", "")])
+    ''
     """
     names: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    for number, name in pairs:
+    for number, name in ((number, name) for number, name in pairs if name):
         if (other := names.setdefault(number, name)) != name:
             return f"{number} is {other} and {name}"
         if (other := numbers.setdefault(name, number)) != number:
