@@ -81,8 +81,6 @@ def answer_text(row: pd.Series) -> str:
     scenes, linear probe; that is −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
     >>> answer_text(pd.Series(row | {"compared": "n00015388 instead of n00021939", "sizes": ""}))[:31]
     'n00015388 instead of n00021939:'
-    >>> answer_text(pd.Series(row | {"compared": "file@a.csv instead of original", "sizes": ""}))[:10]
-    'file@a.csv'
     """
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
     task = in_markdown(task_name(row["task"]))
@@ -92,7 +90,7 @@ def answer_text(row: pd.Series) -> str:
         effect = f"nets keep **{share}** of the gain from pre-training on\n{task}; that is"
     sizes = f" ({row['sizes']})" if row["sizes"] else ""
     compared = row["compared"]
-    if not WNID.match(compared) and "@" not in compared.partition(" ")[0]:  # which stay as they are
+    if not WNID.match(compared):  # which stays as it is
         compared = compared[:1].upper() + compared[1:]
     compared = in_markdown(compared + sizes)
     note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"
